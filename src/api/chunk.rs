@@ -1,0 +1,88 @@
+//! `rag.chunk`: a document to pieces that a model can read.
+
+use crate::embedding::model_or_default;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::Utf8;
+use crate::worker::client;
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql, name, pg_extern};
+use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
+
+/// Between two headings of a path, as it is shown.
+pub const HEADING_SEPARATOR: &str = " > ";
+
+#[pg_extern(stable, parallel_restricted, cost = 10000)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn chunk(
+    content: Option<Utf8>,
+    size: default!(i32, 256),
+    overlap: default!(i32, 0),
+    splitter: default!(Utf8, "'text'"),
+    model: default!(Option<Utf8>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(seq, i32),
+        name!(content, Utf8),
+        name!(tokens, i32),
+        name!(start_at, i32),
+        name!(end_at, i32),
+        name!(heading, Option<Utf8>),
+    ),
+> {
+    let options = or_raise(chunk_options(size, overlap, &splitter.0));
+    let model = or_raise(model_or_default(model.map(|model| model.0)));
+    let chunks = match content {
+        Some(content) => or_raise(chunks_of(model, options, content.0)),
+        None => Vec::new(),
+    };
+    TableIterator::new(chunks.into_iter().zip(1..).map(|(chunk, seq)| {
+        let heading = heading(&chunk);
+        let (start, end) = (chunk.start as i32 + 1, chunk.end as i32);
+        (seq, Utf8(chunk.content), chunk.tokens as i32, start, end, heading.map(Utf8))
+    }))
+}
+
+/// The options in SQL's arguments, checked.
+pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Outcome<ChunkOptions> {
+    let splitter = match splitter {
+        "text" => Splitter::Text,
+        "markdown" => Splitter::Markdown,
+        _ => {
+            return Err(Error::bad_argument(format!("unknown splitter \"{splitter}\""))
+                .hint("Use 'text' or 'markdown'."));
+        }
+    };
+    if size < 1 {
+        return Err(Error::bad_argument(format!("chunk size must be at least 1 token, not {size}")));
+    }
+    if !(0..size).contains(&overlap) {
+        return Err(Error::bad_argument(format!(
+            "chunk overlap must be from 0 to {} tokens, not {overlap}",
+            size - 1
+        ))
+        .hint("An overlap is less than the chunk size."));
+    }
+    Ok(ChunkOptions { splitter, size: size as u32, overlap: overlap as u32 })
+}
+
+/// The heading path of a chunk as one text.
+pub fn heading(chunk: &Chunk) -> Option<String> {
+    (!chunk.headings.is_empty()).then(|| chunk.headings.join(HEADING_SEPARATOR))
+}
+
+fn chunks_of(model: String, options: ChunkOptions, document: String) -> Outcome<Vec<Chunk>> {
+    match client::call(Request::Chunk { model, options, documents: vec![document] })? {
+        Response::Chunks(documents) => Ok(documents.into_iter().flatten().collect()),
+        other => Err(Error::internal(format!("unexpected answer to a chunk request: {other:?}"))),
+    }
+}
+
+extension_sql!(
+    r#"
+COMMENT ON FUNCTION rag.chunk(text, integer, integer, text, text) IS
+'pieces of a document of at most size tokens; substr(document, start_at, end_at - start_at + 1) is the piece; splitter is text or markdown';
+"#,
+    name = "chunk_comments",
+    requires = [chunk]
+);

@@ -1,0 +1,39 @@
+//! `rag.embed`: a text, or an array of texts, to pgvector's type.
+
+use crate::embedding::Embedder;
+use crate::pg::error::or_raise;
+use crate::pg::text::Utf8;
+use crate::pg::vector::{Vector, VectorArray};
+use pgrx::{default, extension_sql, pg_extern};
+
+#[pg_extern(stable, parallel_restricted, cost = 10000)]
+fn embed(
+    input: Option<Utf8>,
+    model: default!(Option<Utf8>, "NULL"),
+    kind: default!(Utf8, "'document'"),
+) -> Option<Vector> {
+    let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
+    input.map(|input| Vector(or_raise(embedder.embed_one(input.0))))
+}
+
+#[pg_extern(stable, parallel_restricted, cost = 100000, name = "embed")]
+fn embed_array(
+    input: Option<Vec<Option<Utf8>>>,
+    model: default!(Option<Utf8>, "NULL"),
+    kind: default!(Utf8, "'document'"),
+) -> Option<VectorArray> {
+    let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
+    let texts = input?.into_iter().map(|text| text.map(|text| text.0)).collect();
+    Some(VectorArray(or_raise(embedder.embed_many(texts))))
+}
+
+extension_sql!(
+    r#"
+COMMENT ON FUNCTION rag.embed(text, text, text) IS
+'embedding of a text; kind is document or query, model NULL is rag.default_model';
+COMMENT ON FUNCTION rag.embed(text[], text, text) IS
+'embeddings of many texts, computed in batches, in the order of the texts; NULL for NULL';
+"#,
+    name = "embed_comments",
+    requires = [embed, embed_array]
+);

@@ -1,0 +1,95 @@
+//! `rag.embed_batch(…) OVER ()`: one embedding per row, computed many rows at a time.
+
+use crate::embedding::Embedder;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::{Utf8, utf8_from_datum};
+use crate::pg::vector::Vector;
+use crate::pg::windowapi::{Argument, Partition};
+use pgrx::{FromDatum, PgMemoryContexts, PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
+use std::collections::VecDeque;
+
+/// Rows that are read ahead and embedded together.
+const ROWS_AHEAD: i32 = 1024;
+
+/// Bytes of text that end the reading ahead early, so that memory stays bounded.
+const BYTES_AHEAD: usize = 4 << 20;
+
+/// Embeddings of the current row and the rows after it.
+#[derive(Default)]
+struct Ahead {
+    embeddings: VecDeque<Option<Vec<f32>>>,
+}
+
+#[pg_extern(sql = "
+CREATE FUNCTION rag.\"embed_batch\"(input text, model text DEFAULT NULL, kind text DEFAULT 'document')
+RETURNS vector WINDOW STABLE PARALLEL RESTRICTED COST 10000
+LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn embed_batch(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vector> {
+    or_raise(next(fcinfo)).map(Vector)
+}
+
+fn next(fcinfo: pg_sys::FunctionCallInfo) -> Outcome<Option<Vec<f32>>> {
+    // SAFETY: this is the call's own fcinfo.
+    let Some(partition) = (unsafe { Partition::of(fcinfo) }) else {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+            "rag.embed_batch needs an OVER clause",
+        )
+        .hint("Write rag.embed_batch(body) OVER ()."));
+    };
+    let ahead = state(partition);
+    if ahead.embeddings.is_empty() {
+        let embedder = Embedder::new(argument(partition, 1), &argument(partition, 2).unwrap_or_default())?;
+        ahead.embeddings = embedder.embed_many(read_ahead(partition))?.into();
+        partition.forget_before(partition.position());
+    }
+    Ok(ahead.embeddings.pop_front().flatten())
+}
+
+/// The partition's state, made at its first row and dropped with the partition's memory.
+fn state<'a>(partition: Partition) -> &'a mut Ahead {
+    let place = partition.memory::<*mut Ahead>();
+    // SAFETY: the memory is zeroed at first and keeps what is written here as long as the partition lives; the
+    // context that holds it drops the value when it is reset.
+    unsafe {
+        if (*place).is_null() {
+            let context = pg_sys::GetMemoryChunkContext(place.cast());
+            *place = PgMemoryContexts::For(context).leak_and_drop_on_delete(Ahead::default());
+        }
+        &mut **place
+    }
+}
+
+fn argument(partition: Partition, number: i32) -> Option<String> {
+    let datum = partition.current(number)?;
+    // SAFETY: all arguments are of type text.
+    unsafe { Utf8::from_datum(datum, false) }.map(|text| text.0)
+}
+
+fn read_ahead(partition: Partition) -> Vec<Option<String>> {
+    let mut texts = Vec::new();
+    let mut bytes = 0;
+    while (texts.len() as i32) < ROWS_AHEAD && bytes < BYTES_AHEAD {
+        match partition.ahead(0, texts.len() as i32) {
+            Argument::Outside => break,
+            Argument::Inside(None) => texts.push(None),
+            Argument::Inside(Some(datum)) => {
+                // SAFETY: the first argument is of type text.
+                let text = unsafe { utf8_from_datum(datum) };
+                bytes += text.len();
+                texts.push(Some(text));
+            }
+        }
+    }
+    texts
+}
+
+extension_sql!(
+    r#"
+COMMENT ON FUNCTION rag.embed_batch(text, text, text) IS
+'window function: embedding of each row, computed many rows at a time: SELECT id, rag.embed_batch(body) OVER () FROM t';
+"#,
+    name = "embed_batch_comments",
+    requires = [embed_batch]
+);

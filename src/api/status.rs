@@ -1,0 +1,129 @@
+//! `rag.status`, `rag.stat_engine` and what `rag.collections` shows of works in progress.
+
+use crate::pg::error::{Error, or_raise};
+use crate::pg::installation;
+use crate::pg::text::Utf8;
+use crate::worker::client;
+use pgrx::iter::TableIterator;
+use pgrx::{extension_sql, extension_sql_file, name, pg_extern, pg_sys};
+use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
+
+#[pg_extern(volatile, parallel_restricted)]
+fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Utf8>))> {
+    let mut rows = vec![
+        ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
+        ("protocol", Some(PROTOCOL.to_string())),
+        ("socket", Some(installation::socket().display().to_string())),
+    ];
+    match or_raise(stats()) {
+        None => rows.push(("engine", Some("not running; the first call starts it".to_owned()))),
+        Some(stats) => rows.extend([
+            ("engine", Some("running".to_owned())),
+            ("engine_pid", Some(stats.pid.to_string())),
+            ("engine_uptime_seconds", Some(format!("{:.0}", stats.uptime_s))),
+            ("engine_restarts", Some(stats.restarts.to_string())),
+            ("runtime", Some(stats.runtime)),
+            ("resident_bytes", Some(stats.resident_bytes.to_string())),
+            ("clients", Some(stats.clients.to_string())),
+        ]),
+    }
+    // SAFETY: a plain read of the server's state.
+    let standby = unsafe { pg_sys::RecoveryInProgress() };
+    rows.push(("standby", Some(standby.to_string())));
+    TableIterator::new(rows.into_iter().map(|(name, value)| (Utf8::from(name), value.map(Utf8))))
+}
+
+#[pg_extern(volatile, parallel_restricted)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn _stat_engine() -> TableIterator<
+    'static,
+    (
+        name!(model, Utf8),
+        name!(requests, i64),
+        name!(texts, i64),
+        name!(batches, i64),
+        name!(mean_batch, f64),
+        name!(waiting, i64),
+        name!(wait_p50_ms, f64),
+        name!(wait_p95_ms, f64),
+        name!(wait_p99_ms, f64),
+        name!(run_p50_ms, f64),
+        name!(run_p95_ms, f64),
+        name!(run_p99_ms, f64),
+        name!(tokens_per_second, f64),
+        name!(resident_bytes, i64),
+        name!(restarts, i32),
+    ),
+> {
+    let rows = or_raise(stats()).into_iter().flat_map(|stats| {
+        let (resident, restarts) = (stats.resident_bytes as i64, stats.restarts as i32);
+        stats.models.into_iter().map(move |model| {
+            let mean = if model.batches == 0 { 0.0 } else { model.texts as f64 / model.batches as f64 };
+            (
+                Utf8(model.model),
+                model.requests as i64,
+                model.texts as i64,
+                model.batches as i64,
+                mean,
+                model.waiting as i64,
+                model.wait_ms.p50,
+                model.wait_ms.p95,
+                model.wait_ms.p99,
+                model.run_ms.p50,
+                model.run_ms.p95,
+                model.run_ms.p99,
+                model.tokens_per_second,
+                resident,
+                restarts,
+            )
+        })
+    });
+    TableIterator::new(rows)
+}
+
+#[pg_extern(volatile, parallel_restricted)]
+fn _reports() -> TableIterator<
+    'static,
+    (name!(collection, Utf8), name!(pid, i32), name!(rows_done, i64), name!(rows_total, i64)),
+> {
+    // SAFETY: a plain read of the session's database.
+    let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
+    let reports = or_raise(reports()).into_iter().filter(move |report| report.database == database);
+    TableIterator::new(
+        reports.map(|report| (Utf8(report.subject), report.pid, report.done as i64, report.total as i64)),
+    )
+}
+
+fn stats() -> Result<Option<Stats>, Error> {
+    match client::call_if_running(Request::Stats)? {
+        None => Ok(None),
+        Some(Response::Stats(stats)) => Ok(Some(stats)),
+        Some(other) => Err(Error::internal(format!("unexpected answer to a stats request: {other:?}"))),
+    }
+}
+
+fn reports() -> Result<Vec<Progress>, Error> {
+    match client::call_if_running(Request::Reports)? {
+        None => Ok(Vec::new()),
+        Some(Response::Reports(reports)) => Ok(reports),
+        Some(other) => Err(Error::internal(format!("unexpected answer to a reports request: {other:?}"))),
+    }
+}
+
+extension_sql_file!("../../sql/status.sql", requires = [status, _stat_engine, _reports]);
+
+extension_sql!(
+    r#"
+DO $$ BEGIN
+  IF pg_catalog.string_to_array(pg_catalog.regexp_replace(
+       (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'), '[^0-9.].*$', ''), '.')::pg_catalog.int4[]
+     < ARRAY[0, 8] THEN
+    RAISE EXCEPTION 'ragstone needs pgvector 0.8 or newer, not %',
+      (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector')
+      USING ERRCODE = 'feature_not_supported', HINT = 'Install a newer pgvector and run ALTER EXTENSION vector UPDATE.';
+  END IF;
+END $$;
+"#,
+    name = "check_pgvector",
+    bootstrap
+);

@@ -1,0 +1,384 @@
+//! What a backend and the engine say to each other.
+//!
+//! A frame is a little-endian `u32` length in bytes, then that many bytes of [postcard](https://docs.rs/postcard)
+//! holding a [`Frame`]. The client numbers its requests; an answer carries the number of its request, and answers
+//! may come in any order. The first request on a connection is [`Request::Hello`].
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
+pub const PROTOCOL: u16 = 1;
+
+/// Largest frame that either side accepts, in bytes, without its length prefix.
+pub const MAX_FRAME: usize = 64 << 20;
+
+/// Name of the engine's socket inside the socket directory.
+pub fn socket_name() -> String {
+    format!("ragstone-{PROTOCOL}.sock")
+}
+
+/// Name of the file whose lock makes an engine the only one of its protocol in a socket directory.
+pub fn lock_name() -> String {
+    format!("ragstone-{PROTOCOL}.lock")
+}
+
+/// A message with the number of the request it belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frame<T> {
+    /// Chosen by the client, unique among the requests in flight on its connection.
+    pub id: u64,
+    /// The message.
+    pub body: T,
+}
+
+/// Which of a model's two prefixes is put before a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A question.
+    Query,
+    /// A passage to be found.
+    Document,
+}
+
+/// Which of a model's two queues a text waits in. The query lane is always served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lane {
+    /// Somebody waits for this one text.
+    Query,
+    /// Part of a larger work.
+    Bulk,
+}
+
+/// How a document is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Splitter {
+    /// Paragraphs, then sentences, then words.
+    Text,
+    /// Markdown's blocks first; chunks know their heading path.
+    Markdown,
+}
+
+/// Sizes of the pieces that a document is cut into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkOptions {
+    /// How to cut.
+    pub splitter: Splitter,
+    /// Most tokens in a chunk, without the model's own special tokens.
+    pub size: u32,
+    /// Tokens that a chunk repeats of the one before it; less than `size`.
+    pub overlap: u32,
+}
+
+/// From a client to the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// The first request; answered by [`Response::Hello`], or [`Response::Failed`] and the end of the connection.
+    Hello {
+        /// The client's [`PROTOCOL`].
+        protocol: u16,
+        /// The client's package version, for messages.
+        version: String,
+    },
+    /// Answered by [`Response::Vectors`].
+    Embed {
+        /// Name of an installed model.
+        model: String,
+        /// Which prefix.
+        kind: Kind,
+        /// Which queue.
+        lane: Lane,
+        /// The texts, UTF-8, none of them empty.
+        texts: Vec<String>,
+    },
+    /// Answered by [`Response::Chunks`].
+    Chunk {
+        /// Name of the installed model whose tokenizer counts.
+        model: String,
+        /// How to cut.
+        options: ChunkOptions,
+        /// The documents.
+        documents: Vec<String>,
+    },
+    /// Answered by [`Response::Models`].
+    Models,
+    /// What one model is, loading its tokenizer but not its weights; answered by [`Response::Models`] with one row, or [`Response::Failed`].
+    Describe {
+        /// Name of an installed model.
+        model: String,
+    },
+    /// Answered by [`Response::Stats`].
+    Stats,
+    /// Progress of a long work, kept until the connection ends or `total` is zero; not answered.
+    Report(Progress),
+    /// Answered by [`Response::Reports`].
+    Reports,
+    /// Drop the request with this number; not answered, and neither is the dropped request.
+    Cancel {
+        /// Number of the request to drop.
+        request: u64,
+    },
+}
+
+/// How far a long work has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// OID of the database.
+    pub database: u32,
+    /// Process that does the work.
+    pub pid: i32,
+    /// What is worked on: a collection's name.
+    pub subject: String,
+    /// Rows done.
+    pub done: u64,
+    /// Rows in all; zero ends the report.
+    pub total: u64,
+}
+
+/// From the engine to a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    /// The engine serves this client.
+    Hello {
+        /// The engine's [`PROTOCOL`].
+        protocol: u16,
+        /// The engine's package version.
+        version: String,
+        /// The engine's process id.
+        pid: u32,
+    },
+    /// Embeddings in the order of the texts.
+    Vectors(Vectors),
+    /// For each document its chunks.
+    Chunks(Vec<Vec<Chunk>>),
+    /// The installed models by name.
+    Models(Vec<Model>),
+    /// Counters since the engine's start.
+    Stats(Stats),
+    /// Works in progress, of all databases.
+    Reports(Vec<Progress>),
+    /// The request came to nothing.
+    Failed(Failure),
+}
+
+/// Embeddings of the texts of one request.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Vectors {
+    /// Length of each embedding.
+    pub dimensions: u32,
+    /// `[texts, dimensions]`, row by row.
+    pub values: Vec<f32>,
+    /// Tokens of each text before it was cut to the model's limit, special tokens and prefix included.
+    pub tokens: Vec<u32>,
+    /// The model's limit in tokens, special tokens included.
+    pub max_tokens: u32,
+    /// [`Model::fingerprint`] of the model that computed them.
+    pub fingerprint: String,
+}
+
+/// A piece of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// The document's text from `start` to `end`.
+    pub content: String,
+    /// Tokens of `content`, without special tokens.
+    pub tokens: u32,
+    /// Characters of the document before the first one of the chunk.
+    pub start: u32,
+    /// Characters of the document up to and with the last one of the chunk.
+    pub end: u32,
+    /// Headings that the chunk stands under, outermost first; empty for plain text.
+    pub headings: Vec<String>,
+}
+
+/// An installed model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name of its folder.
+    pub name: String,
+    /// Length of its embeddings.
+    pub dimensions: u32,
+    /// Its limit in tokens, special tokens included.
+    pub max_tokens: u32,
+    /// Special tokens that it adds to each text.
+    pub special_tokens: u32,
+    /// `mean` or `cls`.
+    pub pooling: String,
+    /// Whether its embeddings have length 1.
+    pub normalized: bool,
+    /// Put before a question.
+    pub query_prefix: String,
+    /// Put before a passage.
+    pub document_prefix: String,
+    /// SPDX identifier.
+    pub licence: String,
+    /// Same fingerprint, same embeddings.
+    pub fingerprint: String,
+    /// Whether its weights are in memory.
+    pub loaded: bool,
+    /// What runs it (`onnxruntime`, `openvino`), or nothing before it is loaded.
+    pub runtime: Option<String>,
+    /// Why it cannot be used.
+    pub error: Option<String>,
+}
+
+/// The engine's counters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The engine's process id.
+    pub pid: u32,
+    /// Seconds since its start.
+    pub uptime_s: f64,
+    /// The library it uses, with its version, or why there is none.
+    pub runtime: String,
+    /// Times that the supervisor had to start it again.
+    pub restarts: u32,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+    /// Connected clients.
+    pub clients: u32,
+    /// Per model in use.
+    pub models: Vec<ModelStats>,
+}
+
+/// The counters of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelStats {
+    /// Name of the model.
+    pub model: String,
+    /// Requests answered.
+    pub requests: u64,
+    /// Texts embedded.
+    pub texts: u64,
+    /// Tokens run, padding left out.
+    pub tokens: u64,
+    /// Runs of the model.
+    pub batches: u64,
+    /// Texts waiting.
+    pub waiting: u64,
+    /// Time in the queue of a text, milliseconds.
+    pub wait_ms: Quantiles,
+    /// Time of one run of the model, milliseconds.
+    pub run_ms: Quantiles,
+    /// Tokens per second of run time.
+    pub tokens_per_second: f64,
+}
+
+/// Three quantiles of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+/// What went wrong in the engine, in the words that the user will read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Decides the SQLSTATE.
+    pub kind: FailureKind,
+    /// Lower case, no period, expected and actual.
+    pub message: String,
+    /// A fact, or empty.
+    pub detail: String,
+    /// An instruction, or empty.
+    pub hint: String,
+}
+
+/// The kinds of failure that have a SQLSTATE of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The request makes no sense.
+    BadArgument,
+    /// Text that cannot be read.
+    MalformedDocument,
+    /// More than a stated limit.
+    OverLimit,
+    /// No such model.
+    UnknownModel,
+    /// A model's files are missing or not what its manifest says.
+    CorruptModel,
+    /// The queue has no room.
+    QueueFull,
+    /// The engine cannot do this now or here.
+    Unavailable,
+    /// The two sides speak different versions.
+    Protocol,
+    /// A fault of the engine itself.
+    Internal,
+}
+
+/// A frame that cannot be written or read.
+#[derive(Debug, Error)]
+pub enum FrameError {
+    /// Longer than [`MAX_FRAME`].
+    #[error("frame of {0} bytes is over the limit of {MAX_FRAME} bytes")]
+    TooLong(usize),
+    /// Not what this version of the protocol writes.
+    #[error("malformed frame: {0}")]
+    Malformed(#[from] postcard::Error),
+}
+
+/// The frame as bytes, with its length prefix.
+pub fn encode<T: Serialize>(id: u64, body: T) -> Result<Vec<u8>, FrameError> {
+    let mut bytes = postcard::to_extend(&Frame { id, body }, vec![0; PREFIX])?;
+    let length = bytes.len() - PREFIX;
+    if length > MAX_FRAME {
+        return Err(FrameError::TooLong(length));
+    }
+    let prefix = u32::try_from(length).map_err(|_| FrameError::TooLong(length))?;
+    bytes[..PREFIX].copy_from_slice(&prefix.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Bytes of a frame's length prefix.
+pub const PREFIX: usize = 4;
+
+/// The length that a prefix announces, in bytes.
+pub fn frame_length(prefix: [u8; PREFIX]) -> Result<usize, FrameError> {
+    let length = u32::from_le_bytes(prefix) as usize;
+    if length > MAX_FRAME {
+        return Err(FrameError::TooLong(length));
+    }
+    Ok(length)
+}
+
+/// The frame in `bytes`, which hold no length prefix.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Frame<T>, FrameError> {
+    Ok(postcard::from_bytes(bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_survives_the_trip() {
+        let request = Request::Embed {
+            model: "m".into(),
+            kind: Kind::Query,
+            lane: Lane::Query,
+            texts: vec!["héllo".into()],
+        };
+        let bytes = encode(7, &request).unwrap();
+        let (prefix, rest) = bytes.split_at(PREFIX);
+        assert_eq!(frame_length(prefix.try_into().unwrap()).unwrap(), rest.len());
+        let frame: Frame<Request> = decode(rest).unwrap();
+        assert_eq!(frame, Frame { id: 7, body: request });
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_before_it_is_read() {
+        assert!(matches!(frame_length(u32::MAX.to_le_bytes()), Err(FrameError::TooLong(_))));
+        assert!(matches!(encode(1, vec![1u8; MAX_FRAME + 1]), Err(FrameError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_truncated_frame_is_malformed() {
+        let bytes = encode(1, Request::Models).unwrap();
+        assert!(matches!(decode::<Request>(&bytes[PREFIX..bytes.len() - 1]), Err(FrameError::Malformed(_))));
+    }
+}

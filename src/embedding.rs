@@ -1,0 +1,168 @@
+//! Texts to vectors through the engine, in slices small enough that an engine's death loses little work.
+
+use crate::pg::error::{Error, Outcome};
+use crate::pg::guc::{self, OverlongInput};
+use crate::worker::client::{self, Pending};
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use ragstone_core::protocol::{Kind, Lane, Request, Response, Vectors};
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+/// Most texts in one request.
+const SLICE_TEXTS: usize = 128;
+
+/// Most bytes of text in one request, unless a single text is longer.
+const SLICE_BYTES: usize = 1 << 20;
+
+/// Requests that one call keeps under way, so that the engine can sort many texts by length.
+const SLICES_UNDER_WAY: usize = 8;
+
+thread_local! {
+    /// Start of the statement that was last told about overlong input.
+    static NOTICED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+}
+
+/// Which model with which of its prefixes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedder {
+    /// Name of an installed model.
+    pub model: String,
+    /// Which prefix.
+    pub kind: Kind,
+}
+
+impl Embedder {
+    /// From SQL's arguments: no model is `rag.default_model`, kind is `document` or `query`.
+    pub fn new(model: Option<String>, kind: &str) -> Outcome<Self> {
+        Ok(Self { model: model_or_default(model)?, kind: parse_kind(kind)? })
+    }
+
+    /// The embedding of one text, ahead of all bulk work.
+    pub fn embed_one(&self, text: String) -> Outcome<Vec<f32>> {
+        check_input(&text)?;
+        let answer = self.send(Lane::Query, vec![text])?.wait()?;
+        Ok(vectors(answer)?.values)
+    }
+
+    /// The embeddings of the texts, in their order; a null gives a null.
+    pub fn embed_many(&self, texts: Vec<Option<String>>) -> Outcome<Vec<Option<Vec<f32>>>> {
+        let nulls: Vec<bool> = texts.iter().map(Option::is_none).collect();
+        let texts: Vec<String> = texts.into_iter().flatten().collect();
+        texts.iter().try_for_each(|text| check_input(text))?;
+        let mut embeddings = self.embed_slices(texts)?.into_iter();
+        Ok(nulls.into_iter().map(|null| if null { None } else { embeddings.next() }).collect())
+    }
+
+    /// Puts texts on their way to the engine.
+    pub fn send(&self, lane: Lane, texts: Vec<String>) -> Outcome<Pending> {
+        client::send(Request::Embed { model: self.model.clone(), kind: self.kind, lane, texts })
+    }
+
+    fn embed_slices(&self, texts: Vec<String>) -> Outcome<Vec<Vec<f32>>> {
+        let mut embeddings = Vec::with_capacity(texts.len());
+        let mut under_way = VecDeque::new();
+        for slice in slices(texts) {
+            if under_way.len() == SLICES_UNDER_WAY {
+                collect(under_way.pop_front(), &mut embeddings)?;
+            }
+            under_way.push_back(self.send(Lane::Bulk, slice)?);
+        }
+        while let Some(pending) = under_way.pop_front() {
+            collect(Some(pending), &mut embeddings)?;
+        }
+        Ok(embeddings)
+    }
+}
+
+/// The model that a call names, or `rag.default_model`.
+pub fn model_or_default(model: Option<String>) -> Outcome<String> {
+    let model = model.unwrap_or_else(guc::default_model);
+    if model.is_empty() {
+        return Err(Error::bad_argument("no model is named")
+            .hint("Name one of rag.models(), or set rag.default_model."));
+    }
+    Ok(model)
+}
+
+/// The embeddings in an answer to an Embed request. Tells the user about texts that were cut.
+pub fn vectors(answer: Response) -> Outcome<Vectors> {
+    match answer {
+        Response::Vectors(vectors) => {
+            check_lengths(&vectors)?;
+            Ok(vectors)
+        }
+        other => Err(Error::internal(format!("unexpected answer to an embed request: {other:?}"))),
+    }
+}
+
+fn parse_kind(kind: &str) -> Outcome<Kind> {
+    match kind {
+        "query" => Ok(Kind::Query),
+        "document" => Ok(Kind::Document),
+        _ => Err(Error::bad_argument(format!("unknown kind \"{kind}\"")).hint("Use 'query' or 'document'.")),
+    }
+}
+
+fn check_input(text: &str) -> Outcome<()> {
+    if text.trim().is_empty() {
+        return Err(Error::bad_argument("input is empty")
+            .hint("Leave empty texts out, or make them NULL with nullif."));
+    }
+    Ok(())
+}
+
+fn check_lengths(vectors: &Vectors) -> Outcome<()> {
+    let Some(tokens) = vectors.tokens.iter().filter(|tokens| **tokens > vectors.max_tokens).max() else {
+        return Ok(());
+    };
+    let overlong = Error::new(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("input of {tokens} tokens is longer than the {} that the model reads", vectors.max_tokens),
+    );
+    match guc::overlong_input() {
+        OverlongInput::Ignore => Ok(()),
+        OverlongInput::Error => {
+            Err(overlong.hint("Cut it with rag.chunk, or set rag.overlong_input to 'notice'."))
+        }
+        OverlongInput::Notice => {
+            // SAFETY: a plain read of the statement's start.
+            let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+            if NOTICED.replace(statement) != statement {
+                let notice = Error { sqlstate: PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, ..overlong };
+                notice
+                    .detail("Only its beginning is embedded.")
+                    .hint("Cut it with rag.chunk, or set rag.overlong_input to 'ignore' or 'error'.")
+                    .notice(PgLogLevel::NOTICE);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn collect(pending: Option<Pending>, embeddings: &mut Vec<Vec<f32>>) -> Outcome<()> {
+    let Some(pending) = pending else {
+        return Ok(());
+    };
+    let answer = vectors(pending.wait()?)?;
+    let dimensions = (answer.dimensions as usize).max(1);
+    embeddings.extend(answer.values.chunks_exact(dimensions).map(<[f32]>::to_vec));
+    Ok(())
+}
+
+fn slices(texts: Vec<String>) -> Vec<Vec<String>> {
+    let mut slices: Vec<Vec<String>> = Vec::new();
+    let mut bytes = 0;
+    for text in texts {
+        match slices.last_mut() {
+            Some(slice) if slice.len() < SLICE_TEXTS && bytes + text.len() <= SLICE_BYTES => {
+                bytes += text.len();
+                slice.push(text);
+            }
+            _ => {
+                bytes = text.len();
+                slices.push(vec![text]);
+            }
+        }
+    }
+    slices
+}

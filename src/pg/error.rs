@@ -1,0 +1,126 @@
+//! From Ragstone's errors to SQLSTATE, message, detail and hint.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
+use ragstone_core::protocol::{Failure, FailureKind, FrameError};
+
+/// An error as the user will read it.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// Five characters by which programs tell errors apart.
+    pub sqlstate: PgSqlErrorCode,
+    /// Lower case, no period, expected and actual.
+    pub message: String,
+    /// A fact, or empty.
+    pub detail: String,
+    /// An instruction, or empty.
+    pub hint: String,
+}
+
+/// What a fallible part of Ragstone gives.
+pub type Outcome<T> = Result<T, Error>;
+
+impl Error {
+    /// An error without detail and hint.
+    pub fn new(sqlstate: PgSqlErrorCode, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into(), detail: String::new(), hint: String::new() }
+    }
+
+    /// The engine cannot be reached or cannot serve: 57P03.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW, message)
+    }
+
+    /// An argument that makes no sense: 22023.
+    pub fn bad_argument(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
+    }
+
+    /// A fault of Ragstone itself: XX000.
+    pub fn internal(message: impl std::fmt::Display) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, format!("internal: {message}"))
+    }
+
+    /// The same error with a fact added.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// The same error with an instruction added.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Reports the error at a level that does not end the statement.
+    pub fn notice(self, level: PgLogLevel) {
+        self.report(level);
+    }
+
+    #[track_caller]
+    fn report(self, level: PgLogLevel) {
+        let mut report = ErrorReport::new(self.sqlstate, self.message, function_name!());
+        if !self.detail.is_empty() {
+            report = report.set_detail(self.detail);
+        }
+        if !self.hint.is_empty() {
+            report = report.set_hint(self.hint);
+        }
+        report.report(level);
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::new(sqlstate(failure.kind), failure.message).detail(failure.detail).hint(failure.hint)
+    }
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLong(_) => {
+                Self::new(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, error.to_string())
+                    .hint("Split the document into smaller ones.")
+            }
+            FrameError::Malformed(_) => {
+                Self::new(PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION, error.to_string())
+                    .hint("Install matching versions of the library and the engine.")
+            }
+        }
+    }
+}
+
+impl From<pgrx::spi::Error> for Error {
+    fn from(error: pgrx::spi::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+/// The SQLSTATE of each kind of failure of the engine.
+fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
+    match kind {
+        FailureKind::BadArgument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        FailureKind::MalformedDocument => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
+        FailureKind::OverLimit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        FailureKind::UnknownModel => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+        FailureKind::CorruptModel => PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
+        FailureKind::QueueFull => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+        FailureKind::Unavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
+        FailureKind::Protocol => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
+        FailureKind::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+    }
+}
+
+/// The value, or the error raised as a Postgres ERROR.
+#[track_caller]
+pub fn or_raise<T>(outcome: Outcome<T>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => {
+            error.report(PgLogLevel::ERROR);
+            unreachable!("an ERROR does not return")
+        }
+    }
+}

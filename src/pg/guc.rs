@@ -1,0 +1,219 @@
+//! Ragstone's settings. Whatever names a file, a program or a limit of the server is SIGHUP.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use std::ffi::{CStr, CString};
+
+/// What runs the models.
+#[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EngineRuntime {
+    /// OpenVINO where it is installed, the processor has bf16 and its results are right; else ONNX Runtime.
+    Auto,
+    /// ONNX Runtime's own kernels in fp32.
+    OnnxRuntime,
+    /// OpenVINO in bf16.
+    OpenVino,
+}
+
+/// What happens to a text that is longer than the model reads.
+#[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OverlongInput {
+    /// Embed its beginning and say so, once per statement.
+    Notice,
+    /// Refuse it.
+    Error,
+    /// Embed its beginning.
+    Ignore,
+}
+
+static ENGINE_RUNTIME: GucSetting<EngineRuntime> = GucSetting::<EngineRuntime>::new(EngineRuntime::Auto);
+static ENGINE_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static ENGINE_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(4096);
+static ENGINE_NICE: GucSetting<i32> = GucSetting::<i32>::new(0);
+static ENGINE_QUEUE_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(65_536);
+static ENGINE_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static MODELS_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ONNXRUNTIME_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static OPENVINO_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static SOCKET_DIRECTORY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static DEFAULT_MODEL: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"all-MiniLM-L6-v2"));
+static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
+
+/// Makes the settings known to Postgres.
+pub fn define() {
+    GucRegistry::define_enum_guc(
+        c"rag.engine_runtime",
+        c"Sets what runs the models: auto, onnxruntime or openvino.",
+        c"auto takes OpenVINO where its library is installed, the processor has bf16 and the results agree.",
+        &ENGINE_RUNTIME,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    integers();
+    paths();
+    GucRegistry::define_enum_guc(
+        c"rag.overlong_input",
+        c"Sets what happens to a text that is longer than the model reads: notice, error or ignore.",
+        c"",
+        &OVERLONG_INPUT,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"rag.default_model",
+        c"Sets the model of functions that are called without one.",
+        c"",
+        &DEFAULT_MODEL,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+}
+
+fn integers() {
+    let int = |name, description, setting, range: (i32, i32), context, flags| {
+        GucRegistry::define_int_guc(name, description, c"", setting, range.0, range.1, context, flags);
+    };
+    let plain = GucFlags::default();
+    int(
+        c"rag.engine_threads",
+        c"Sets the engine's threads for one model run, 0 for as many as there are processors.",
+        &ENGINE_THREADS,
+        (0, 1024),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.engine_memory",
+        c"Sets the engine's own memory limit.",
+        &ENGINE_MEMORY,
+        (256, i32::MAX / 1024),
+        GucContext::Sighup,
+        GucFlags::UNIT_MB,
+    );
+    int(
+        c"rag.engine_nice",
+        c"Sets by how much the engine yields the processor to other processes.",
+        &ENGINE_NICE,
+        (0, 19),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.engine_queue_limit",
+        c"Sets the most texts that may wait for one model.",
+        &ENGINE_QUEUE_LIMIT,
+        (1, i32::MAX),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.request_timeout",
+        c"Sets how long a call waits for the engine's answer, its restarts included.",
+        &REQUEST_TIMEOUT,
+        (1, i32::MAX),
+        GucContext::Userset,
+        GucFlags::UNIT_MS,
+    );
+}
+
+fn paths() {
+    let path = |name, description, setting| {
+        GucRegistry::define_string_guc(
+            name,
+            description,
+            c"Empty means the place where make install puts it.",
+            setting,
+            GucContext::Sighup,
+            GucFlags::SUPERUSER_ONLY,
+        );
+    };
+    path(c"rag.engine_path", c"Sets the program that runs the models.", &ENGINE_PATH);
+    path(c"rag.models_path", c"Sets the folder that holds a folder per model.", &MODELS_PATH);
+    path(c"rag.onnxruntime_path", c"Sets the ONNX Runtime library.", &ONNXRUNTIME_PATH);
+    path(
+        c"rag.openvino_path",
+        c"Sets the folder of an ONNX Runtime library with OpenVINO's execution provider.",
+        &OPENVINO_PATH,
+    );
+    path(
+        c"rag.socket_directory",
+        c"Sets the folder of the engine's socket, relative to the data directory.",
+        &SOCKET_DIRECTORY,
+    );
+}
+
+/// `rag.engine_runtime` as the engine's command line has it.
+pub fn engine_runtime() -> &'static str {
+    match ENGINE_RUNTIME.get() {
+        EngineRuntime::Auto => "auto",
+        EngineRuntime::OnnxRuntime => "onnxruntime",
+        EngineRuntime::OpenVino => "openvino",
+    }
+}
+
+/// `rag.engine_threads`; 0 for all processors.
+pub fn engine_threads() -> i32 {
+    ENGINE_THREADS.get()
+}
+
+/// `rag.engine_memory` in MiB.
+pub fn engine_memory() -> i32 {
+    ENGINE_MEMORY.get()
+}
+
+/// `rag.engine_nice`, 0 to 19.
+pub fn engine_nice() -> i32 {
+    ENGINE_NICE.get()
+}
+
+/// `rag.engine_queue_limit` in texts.
+pub fn engine_queue_limit() -> i32 {
+    ENGINE_QUEUE_LIMIT.get()
+}
+
+/// `rag.request_timeout` in milliseconds.
+pub fn request_timeout() -> u64 {
+    u64::try_from(REQUEST_TIMEOUT.get()).unwrap_or_default()
+}
+
+/// `rag.overlong_input`.
+pub fn overlong_input() -> OverlongInput {
+    OVERLONG_INPUT.get()
+}
+
+/// `rag.default_model`.
+pub fn default_model() -> String {
+    string(&DEFAULT_MODEL).unwrap_or_default()
+}
+
+/// `rag.engine_path`, if it is set.
+pub fn engine_path() -> Option<String> {
+    string(&ENGINE_PATH)
+}
+
+/// `rag.models_path`, if it is set.
+pub fn models_path() -> Option<String> {
+    string(&MODELS_PATH)
+}
+
+/// `rag.onnxruntime_path`, if it is set.
+pub fn onnxruntime_path() -> Option<String> {
+    string(&ONNXRUNTIME_PATH)
+}
+
+/// `rag.openvino_path`, if it is set.
+pub fn openvino_path() -> Option<String> {
+    string(&OPENVINO_PATH)
+}
+
+/// `rag.socket_directory`, if it is set.
+pub fn socket_directory() -> Option<String> {
+    string(&SOCKET_DIRECTORY)
+}
+
+fn string(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    let value = setting.get()?;
+    let value: &CStr = &value;
+    (!value.is_empty()).then(|| value.to_string_lossy().into_owned())
+}

@@ -1,0 +1,85 @@
+//! Working as another role and under other settings, both undone however the work ends.
+
+use crate::pg::error::{Error, or_raise};
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+/// Does `work` as `owner`, with nothing on the search path that a user could have put there. Whatever an owner
+/// attached to his tables (triggers, checks, index expressions) runs as himself, and cannot change the session.
+pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let _identity = Identity::switch(owner);
+    with_settings(&[("search_path", "pg_catalog, pg_temp")], work)
+}
+
+/// Does `work` under settings that nobody sees afterwards. Works on a standby, where SET by SPI does not.
+pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
+    let _level = SettingsLevel::open();
+    for (name, value) in settings {
+        or_raise(set(name, value));
+    }
+    work()
+}
+
+fn set(name: &str, value: &str) -> Result<(), Error> {
+    let name = CString::new(name).map_err(Error::internal)?;
+    let value = CString::new(value).map_err(Error::internal)?;
+    // SAFETY: both strings live through the call, which copies them.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
+    Ok(())
+}
+
+/// The role before a switch.
+struct Identity {
+    user: pg_sys::Oid,
+    context: i32,
+}
+
+impl Identity {
+    fn switch(owner: pg_sys::Oid) -> Self {
+        let mut before = Self { user: pg_sys::InvalidOid, context: 0 };
+        // SAFETY: plain accessors of the session's identity.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut before.user, &mut before.context);
+            let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+            pg_sys::SetUserIdAndSecContext(owner, before.context | restricted as i32);
+        }
+        before
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        // SAFETY: gives back what was read in `switch`; never raises.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
+    }
+}
+
+/// A nesting level of settings. On an ERROR the transaction's or subtransaction's own abort unwinds it.
+struct SettingsLevel(i32);
+
+impl SettingsLevel {
+    fn open() -> Self {
+        // SAFETY: a counter of the session.
+        Self(unsafe { pg_sys::NewGUCNestLevel() })
+    }
+}
+
+impl Drop for SettingsLevel {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the level was opened by `open` and is the innermost one.
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        }
+    }
+}

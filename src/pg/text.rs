@@ -1,0 +1,139 @@
+//! SQL text in the server's encoding as Rust's UTF-8, and back.
+
+use crate::pg::error::{Error, or_raise};
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, FromDatum, IntoDatum, UnboxDatum};
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use std::ffi::c_char;
+
+/// A `text` value, whatever the encoding of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Utf8(pub String);
+
+impl From<String> for Utf8 {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Utf8 {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// A `text` datum in the server's encoding, in the current memory context.
+pub fn utf8_datum(text: &str) -> pg_sys::Datum {
+    // SAFETY: both functions read exactly the length that they are given; pg_any_to_server answers its argument or a
+    // NUL-terminated copy.
+    unsafe {
+        let bytes = text.as_ptr().cast::<c_char>();
+        let length = text.len() as i32;
+        let converted = pg_sys::pg_any_to_server(bytes, length, pg_sys::pg_enc::PG_UTF8 as i32);
+        let length = if std::ptr::eq(converted, bytes) { length } else { libc::strlen(converted) as i32 };
+        pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(converted, length))
+    }
+}
+
+/// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.
+///
+/// # Safety
+/// The datum must be a valid, non-null `text`.
+pub unsafe fn utf8_from_datum(datum: pg_sys::Datum) -> String {
+    // SAFETY: the caller vouches for the datum; the slice is read before anything frees it.
+    unsafe {
+        let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        let bytes = pgrx::varlena::varlena_to_byte_slice(varlena);
+        let text = or_raise(utf8_from_bytes(bytes));
+        if !std::ptr::eq(varlena, datum.cast_mut_ptr()) {
+            pg_sys::pfree(varlena.cast());
+        }
+        text
+    }
+}
+
+/// The UTF-8 of bytes in the server's encoding.
+fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
+    // SAFETY: a plain read of the database's encoding.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    let same = encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
+    if same || bytes.is_ascii() {
+        return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
+            Error::new(
+                PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+                format!("text is not valid UTF-8 at byte {}", error.valid_up_to() + 1),
+            )
+            .hint("Convert it with convert_from(bytes, encoding), or use a database with the encoding UTF8.")
+        });
+    }
+    // SAFETY: the function reads exactly the length that it is given and answers a NUL-terminated copy.
+    let converted = unsafe {
+        let converted = pg_sys::pg_server_to_any(
+            bytes.as_ptr().cast(),
+            bytes.len() as i32,
+            pg_sys::pg_enc::PG_UTF8 as i32,
+        );
+        std::ffi::CStr::from_ptr(converted)
+    };
+    String::from_utf8(converted.to_bytes().to_vec()).map_err(Error::internal)
+}
+
+impl FromDatum for Utf8 {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        // SAFETY: as promised by the caller.
+        (!is_null).then(|| Self(unsafe { utf8_from_datum(datum) }))
+    }
+}
+
+impl IntoDatum for Utf8 {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(utf8_datum(&self.0))
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
+
+// SAFETY: the elements of a text array are text datums.
+unsafe impl UnboxDatum for Utf8 {
+    type As<'src> = Self;
+
+    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self
+    where
+        Self: 'src,
+    {
+        // SAFETY: as promised by the caller.
+        Self(unsafe { utf8_from_datum(datum.sans_lifetime()) })
+    }
+}
+
+// SAFETY: an argument that is not null is a text datum, as ARGUMENT_SQL says.
+unsafe impl<'fcx> ArgAbi<'fcx> for Utf8 {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as promised by the caller.
+        match unsafe { arg.unbox_arg_using_from_datum::<Self>() } {
+            Some(text) => text,
+            None => or_raise(Err(Error::internal("null given to an argument that is not nullable"))),
+        }
+    }
+}
+
+// SAFETY: gives a text datum, as RETURN_SQL says.
+unsafe impl BoxRet for Utf8 {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: the datum is freshly made in the caller's memory context.
+        unsafe { fcinfo.return_raw_datum(utf8_datum(&self.0)) }
+    }
+}
+
+// SAFETY: the SQL type is the one that the conversions above read and write.
+unsafe impl SqlTranslatable for Utf8 {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Utf8);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("text"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("text")));
+}

@@ -1,0 +1,179 @@
+//! A session asks the engine: connecting, starting the engine where there is none, waiting, asking again.
+
+use crate::pg::error::{Error, Outcome};
+use crate::pg::{guc, wait};
+use crate::worker::connection::{Attempt, Connection, Lost};
+use crate::worker::launch::Launch;
+use ragstone_core::protocol::{Progress, Request, Response};
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// Times that one request may see the engine die before it is taken for the cause.
+const MOST_DEATHS: u32 = 16;
+
+/// Pause between two tries to connect.
+const RETRY: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// The session's connection, with a number that tells one connection from the next.
+    static SESSION: RefCell<Session> = const { RefCell::new(Session { connection: None, generation: 0 }) };
+}
+
+struct Session {
+    connection: Option<Box<Connection>>,
+    generation: u64,
+}
+
+/// A request on its way. Dropping it tells the engine that nobody waits any longer.
+pub struct Pending {
+    request: Request,
+    id: u64,
+    generation: u64,
+    deadline: Instant,
+    answered: bool,
+}
+
+/// The engine's answer to a request; a failure of the engine's is an error here.
+pub fn call(request: Request) -> Outcome<Response> {
+    send(request)?.wait()
+}
+
+/// Puts a request on its way. Several may be under way at once.
+pub fn send(request: Request) -> Outcome<Pending> {
+    let deadline = Instant::now() + Duration::from_millis(guc::request_timeout());
+    let (generation, id) = send_by(&request, deadline)?;
+    Ok(Pending { request, id, generation, deadline, answered: false })
+}
+
+/// The answer of an engine that runs already, or nothing where none does.
+pub fn call_if_running(request: Request) -> Outcome<Option<Response>> {
+    let connected = SESSION.with_borrow(|session| session.connection.is_some());
+    if !connected && !matches!(Connection::open()?, Attempt::Connected(_)) {
+        return Ok(None);
+    }
+    call(request).map(Some)
+}
+
+/// Tells other sessions how far a work has come. Only where the engine is connected, and never an error: progress is
+/// no reason to fail.
+pub fn report(progress: Progress) {
+    SESSION.with_borrow_mut(|session| {
+        if let Some(connection) = &mut session.connection {
+            let _ = connection.send(&Request::Report(progress));
+        }
+    });
+}
+
+impl Pending {
+    /// Waits for the answer. A cancelled statement leaves from here, and the request with it.
+    pub fn wait(mut self) -> Outcome<Response> {
+        for _ in 0..MOST_DEATHS {
+            match receive(self.generation, self.id, self.deadline) {
+                Ok(Some(answer)) => {
+                    self.answered = true;
+                    return match answer {
+                        Response::Failed(failure) => Err(failure.into()),
+                        answer => Ok(answer),
+                    };
+                }
+                Ok(None) => return Err(no_answer()),
+                Err(Lost::Refused(error)) => return Err(error),
+                Err(Lost::Gone) => (self.generation, self.id) = send_by(&self.request, self.deadline)?,
+            }
+        }
+        Err(Error::unavailable(format!(
+            "the engine died {MOST_DEATHS} times while it worked on this request"
+        ))
+        .hint("Look for lines of ragstone-engine in the server's log."))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        SESSION.with_borrow_mut(|session| {
+            if session.generation == self.generation
+                && let Some(connection) = &mut session.connection
+            {
+                connection.cancel(self.id);
+            }
+        });
+    }
+}
+
+/// Takes the connection out of its place while it is waited on, so that an interrupt finds nothing borrowed.
+fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, Lost> {
+    let mut lease = Lease::take(generation).ok_or(Lost::Gone)?;
+    let answer =
+        lease.connection.as_mut().map_or(Err(Lost::Gone), |connection| connection.receive(id, deadline));
+    if answer.is_err() {
+        lease.connection = None;
+    }
+    answer
+}
+
+/// The session's connection while it is waited on; goes back to its place also when the wait is unwound.
+struct Lease {
+    connection: Option<Box<Connection>>,
+}
+
+impl Lease {
+    fn take(generation: u64) -> Option<Self> {
+        SESSION.with_borrow_mut(|session| {
+            let current = session.generation == generation && session.connection.is_some();
+            current.then(|| Self { connection: session.connection.take() })
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        SESSION.with_borrow_mut(|session| session.connection = self.connection.take());
+    }
+}
+
+/// Sends over the session's connection, made first if need be.
+fn send_by(request: &Request, deadline: Instant) -> Outcome<(u64, u64)> {
+    if SESSION.with_borrow(|session| session.connection.is_none()) {
+        let connection = connect_by(deadline)?;
+        SESSION.with_borrow_mut(|session| {
+            session.connection = Some(connection);
+            session.generation += 1;
+        });
+    }
+    SESSION.with_borrow_mut(|session| match &mut session.connection {
+        Some(connection) => Ok((session.generation, connection.send(request)?)),
+        None => Err(Error::internal("the connection has gone before it was used")),
+    })
+}
+
+fn connect_by(deadline: Instant) -> Outcome<Box<Connection>> {
+    let mut launch = Launch::default();
+    loop {
+        let busy = match Connection::open()? {
+            Attempt::Connected(connection) => return Ok(connection),
+            Attempt::Busy => true,
+            Attempt::NobodyListens => {
+                launch.advance()?;
+                false
+            }
+        };
+        if Instant::now() >= deadline {
+            return Err(if busy { backlog_full() } else { launch.too_slow() });
+        }
+        wait::for_latch(RETRY);
+    }
+}
+
+fn backlog_full() -> Error {
+    Error::unavailable(format!("the engine accepted no connection within {} ms", guc::request_timeout()))
+        .detail("the backlog of its socket is full")
+        .hint("Raise rag.request_timeout, or open fewer sessions at once.")
+}
+
+fn no_answer() -> Error {
+    Error::unavailable(format!("the engine did not answer within {} ms", guc::request_timeout()))
+        .hint("Raise rag.request_timeout, or look at rag.stat_engine for what it is busy with.")
+}

@@ -1,0 +1,6 @@
+//! The processes beside the backends, and how a backend talks to them.
+
+pub mod client;
+mod connection;
+mod launch;
+pub mod supervisor;
