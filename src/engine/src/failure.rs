@@ -1,0 +1,195 @@
+//! Everything that can go wrong in the engine, in the words that a user of SQL reads.
+
+use std::path::PathBuf;
+
+use ragstone_core::protocol::{Failure, FailureKind};
+use thiserror::Error;
+
+/// Why a request came to nothing.
+#[derive(Debug, Clone, Error)]
+pub enum Error {
+    /// A name that no model folder can have.
+    #[error("model name \"{0}\" is not valid: expected letters, digits, \".\", \"_\" and \"-\"")]
+    ModelName(String),
+    /// No folder of that name.
+    #[error("model \"{name}\" is not installed")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+        /// Where models are looked for.
+        models: PathBuf,
+    },
+    /// A file of a model cannot be read.
+    #[error("model \"{model}\": cannot read {}: {reason}", file.display())]
+    ModelFile {
+        /// The model.
+        model: String,
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// A file of a model is not the one that its manifest names.
+    #[error("model \"{model}\": sha256 of {file}: expected {expected}, actual {actual}")]
+    Checksum {
+        /// The model.
+        model: String,
+        /// The file's name.
+        file: String,
+        /// From the manifest.
+        expected: String,
+        /// Of the file.
+        actual: String,
+    },
+    /// The manifest, tokenizer or graph makes no sense.
+    #[error("model \"{model}\": {file}: {reason}")]
+    ModelContent {
+        /// The model.
+        model: String,
+        /// The file's name.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model computes something else than it did where its manifest was made.
+    #[error(
+        "model \"{model}\" disagrees with its golden vectors under {runtime}: cosine expected at least {expected}, actual {actual:.6}"
+    )]
+    Golden {
+        /// The model.
+        model: String,
+        /// What ran it.
+        runtime: String,
+        /// Least cosine.
+        expected: f64,
+        /// Cosine found.
+        actual: f64,
+    },
+    /// The library that runs models is missing, too old or refuses to start.
+    #[error("cannot use the ONNX Runtime library {}: {reason}", path.display())]
+    Library {
+        /// The library.
+        path: PathBuf,
+        /// Why not; found and wanted version.
+        reason: String,
+    },
+    /// OpenVINO was asked for by name and cannot be had.
+    #[error("cannot use the runtime openvino: {0}")]
+    OpenVino(String),
+    /// A run of a model failed.
+    #[error("internal: running model \"{model}\": {reason}")]
+    Run {
+        /// The model.
+        model: String,
+        /// What the library says.
+        reason: String,
+    },
+    /// The model's queue has no room.
+    #[error("queue of model \"{model}\" is full: {texts} texts asked for, {waiting} of {limit} places taken")]
+    QueueFull {
+        /// The model.
+        model: String,
+        /// Texts of the request.
+        texts: usize,
+        /// Texts waiting.
+        waiting: usize,
+        /// Places.
+        limit: usize,
+    },
+    /// Loading the model would break the engine's memory limit.
+    #[error("model \"{model}\" needs about {needed} MB: {used} of {limit} MB are in use")]
+    Memory {
+        /// The model.
+        model: String,
+        /// Its files, MB.
+        needed: u64,
+        /// Resident, MB.
+        used: u64,
+        /// The limit, MB.
+        limit: u64,
+    },
+    /// An answer or a request that does not fit into a frame.
+    #[error("{what} of {actual} bytes is over the limit of {limit} bytes")]
+    Frame {
+        /// Request or answer.
+        what: &'static str,
+        /// Its size.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// An argument out of its range.
+    #[error("{0}")]
+    Argument(String),
+    /// Client and engine are of different versions.
+    #[error("protocol version of the client: expected {expected}, actual {actual}")]
+    Version {
+        /// The engine's.
+        expected: u16,
+        /// The client's.
+        actual: u16,
+    },
+    /// A client that breaks the protocol.
+    #[error("{0}")]
+    Protocol(String),
+    /// A fault of the engine.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Decides the SQLSTATE.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::ModelName(_) | Self::UnknownModel { .. } => FailureKind::UnknownModel,
+            Self::ModelFile { .. }
+            | Self::Checksum { .. }
+            | Self::ModelContent { .. }
+            | Self::Golden { .. } => FailureKind::CorruptModel,
+            Self::Library { .. } | Self::OpenVino(_) => FailureKind::Unavailable,
+            Self::QueueFull { .. } => FailureKind::QueueFull,
+            Self::Memory { .. } | Self::Frame { .. } => FailureKind::OverLimit,
+            Self::Argument(_) => FailureKind::BadArgument,
+            Self::Version { .. } | Self::Protocol(_) => FailureKind::Protocol,
+            Self::Run { .. } | Self::Internal(_) => FailureKind::Internal,
+        }
+    }
+
+    /// What the user can do, or nothing.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::UnknownModel { .. } | Self::ModelName(_) => {
+                "See rag.models() for the installed models, or install it with: ragstone-engine pull NAME".into()
+            }
+            Self::ModelFile { model, .. } | Self::Checksum { model, .. } | Self::ModelContent { model, .. } => {
+                format!("Install the model again, for example with: ragstone-engine pull {model}")
+            }
+            Self::Golden { .. } => "Install the model again, or set rag.engine_runtime to onnxruntime.".into(),
+            Self::Library { .. } => {
+                "Install ONNX Runtime 1.23 or newer there, or set rag.onnxruntime_path to a library that is.".into()
+            }
+            Self::OpenVino(_) => "Set rag.engine_runtime to auto or onnxruntime, or rag.openvino_path to the folder of its libraries.".into(),
+            Self::QueueFull { .. } => {
+                "Try again, send fewer texts in one call, or raise rag.engine_queue_limit.".into()
+            }
+            Self::Memory { .. } => "Raise rag.engine_memory.".into(),
+            Self::Frame { .. } => "Send fewer or shorter texts in one call.".into(),
+            Self::Version { .. } => "Reconnect, so that the session loads the installed version of ragstone.".into(),
+            _ => String::new(),
+        }
+    }
+
+    /// A fact that explains the message, or nothing.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::UnknownModel { models, .. } => format!("Models are looked for in {}.", models.display()),
+            _ => String::new(),
+        }
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind(), message: error.to_string(), detail: error.detail(), hint: error.hint() }
+    }
+}

@@ -1,0 +1,113 @@
+//! From a text to the tokens that a model reads.
+
+use tokenizers::{Tokenizer, TruncationDirection};
+
+/// A model's tokenizer with its limit.
+pub struct TextEncoder {
+    tokenizer: Tokenizer,
+    special_tokens: usize,
+    max_tokens: usize,
+}
+
+/// The tokens of one text, cut to the model's limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// Vocabulary indexes, special tokens included.
+    pub ids: Vec<u32>,
+    /// Which of two sentences a token belongs to; zeros where there is one.
+    pub types: Vec<u32>,
+    /// Tokens before the cut; of a much longer text only a number over the limit.
+    pub whole: u32,
+}
+
+impl TextEncoder {
+    /// The tokenizer in `json` (`tokenizer.json`), whose own padding and truncation are not used.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(json: &[u8], max_tokens: u32) -> Result<Self, String> {
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+        let special_tokens = tokenizer.encode_fast("", true).map_err(|error| error.to_string())?.len();
+        let max_tokens = max_tokens as usize;
+        if special_tokens >= max_tokens {
+            return Err(format!("{special_tokens} special tokens leave no room in {max_tokens}"));
+        }
+        Ok(Self { tokenizer, special_tokens, max_tokens })
+    }
+
+    /// Special tokens that are added to each text.
+    pub fn special_tokens(&self) -> usize {
+        self.special_tokens
+    }
+
+    /// The tokenizer, without padding and truncation.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The tokens of a text. The cost is bounded by the model's limit, not by the text.
+    ///
+    /// # Errors
+    /// What the tokenizer says.
+    pub fn encode(&self, text: &str) -> Result<Tokens, String> {
+        let room = self.max_tokens - self.special_tokens;
+        let mut clip = room * BYTES_PER_TOKEN + CLIP_SLACK;
+        let mut encoding = loop {
+            let head = clip_at_space(text, clip);
+            let encoding = self.tokenizer.encode_fast(head, false).map_err(|error| error.to_string())?;
+            if head.len() == text.len() || encoding.len() > room {
+                break encoding;
+            }
+            clip = clip.saturating_mul(16);
+        };
+        let whole = u32::try_from(encoding.len() + self.special_tokens).unwrap_or(u32::MAX);
+        if encoding.len() > room {
+            encoding.truncate(room, 0, TruncationDirection::Right);
+        }
+        let encoding =
+            self.tokenizer.post_process(encoding, None, true).map_err(|error| error.to_string())?;
+        Ok(Tokens { ids: encoding.get_ids().to_vec(), types: encoding.get_type_ids().to_vec(), whole })
+    }
+}
+
+/// More than a token of ordinary text in any language has, so that one clip is nearly always enough.
+const BYTES_PER_TOKEN: usize = 16;
+/// How far back a clip looks for a space. Longer than the longest word that WordPiece looks into (100 characters), so
+/// that a word cut in two is an unknown word with or without its rest.
+const CLIP_SLACK: usize = 1024;
+
+/// The head of `text`, at most `limit` bytes, up to a space if there is one near.
+fn clip_at_space(text: &str, limit: usize) -> &str {
+    if text.len() <= limit {
+        return text;
+    }
+    let head = &text[..text.floor_char_boundary(limit)];
+    let near = head.floor_char_boundary(head.len().saturating_sub(CLIP_SLACK));
+    match head[near..].rfind(char::is_whitespace) {
+        Some(space) if near + space > 0 => &head[..near + space],
+        _ => head,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clip_ends_before_a_space() {
+        assert_eq!(clip_at_space("one two three", 9), "one two");
+        assert_eq!(clip_at_space("one two", 100), "one two");
+    }
+
+    #[test]
+    fn a_clip_without_a_space_ends_between_characters() {
+        assert_eq!(clip_at_space("ééé", 3), "é");
+    }
+
+    #[test]
+    fn a_clip_never_loses_everything_to_a_leading_space() {
+        assert_eq!(clip_at_space(" abcdef", 4), " abc");
+    }
+}

@@ -1,0 +1,190 @@
+//! The ONNX Runtime library: chosen, version-checked and loaded once in the life of the process.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use ort::environment::Environment;
+
+use super::{Runtime, onnxruntime, openvino};
+use crate::{
+    failure::Error,
+    model::{
+        embedder::Embedder,
+        folder::Folder,
+        manifest::{GRAPH, Manifest},
+        text::TextEncoder,
+    },
+    system,
+};
+
+/// The administrator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Choice {
+    /// OpenVINO where it is installed, the processor has bf16 and the results agree; else ONNX Runtime.
+    Auto,
+    /// ONNX Runtime's own kernels.
+    Onnxruntime,
+    /// OpenVINO or an error.
+    Openvino,
+}
+
+/// Where the libraries are and which to use.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which runtime.
+    pub choice: Choice,
+    /// The library `libonnxruntime.so`.
+    pub onnxruntime: PathBuf,
+    /// The folder with OpenVINO's build of it.
+    pub openvino: PathBuf,
+    /// Threads of one run.
+    pub threads: usize,
+}
+
+/// Oldest library that runs our graphs at full optimisation; 1.22 fails on them.
+pub const OLDEST: (u32, u32) = (1, 23);
+
+/// The library of this process.
+pub struct Library {
+    settings: Settings,
+    loaded: Mutex<Option<Loaded>>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    environment: Environment,
+    description: String,
+    openvino: bool,
+}
+
+impl Library {
+    /// Nothing is loaded before the first model.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, loaded: Mutex::new(None) }
+    }
+
+    /// The library with its version, or why there is none.
+    pub fn describe(&self) -> String {
+        match self.load() {
+            Ok(loaded) => loaded.description,
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Opens a model whose files are verified, with the runtime that suits it.
+    ///
+    /// # Errors
+    /// The library cannot be used, or the graph cannot be run, or computes something else than its golden vectors.
+    pub fn open(
+        &self,
+        folder: &Folder,
+        manifest: &Manifest,
+        encoder: &TextEncoder,
+    ) -> Result<Embedder, Error> {
+        let loaded = self.load()?;
+        if loaded.openvino {
+            let opened = self.try_open(folder, manifest, encoder, |graph, threads| {
+                openvino::open(&loaded.environment, graph, threads)
+            });
+            match opened {
+                Err(error) if self.settings.choice == Choice::Auto => {
+                    eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
+                }
+                opened => return opened,
+            }
+        }
+        self.try_open(folder, manifest, encoder, |graph, threads| {
+            onnxruntime::open(&loaded.environment, graph, threads)
+        })
+    }
+
+    fn try_open(
+        &self,
+        folder: &Folder,
+        manifest: &Manifest,
+        encoder: &TextEncoder,
+        open: impl FnOnce(&Path, usize) -> Result<Box<dyn Runtime>, String>,
+    ) -> Result<Embedder, Error> {
+        let runtime =
+            open(&folder.graph(), self.settings.threads).map_err(|reason| folder.broken(GRAPH, reason))?;
+        let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
+        embedder.check_golden(encoder)?;
+        Ok(embedder)
+    }
+
+    fn load(&self) -> Result<Loaded, Error> {
+        let mut slot = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(loaded) = slot.as_ref() {
+            return Ok(loaded.clone());
+        }
+        let loaded = self.load_chosen()?;
+        *slot = Some(loaded.clone());
+        Ok(loaded)
+    }
+
+    fn load_chosen(&self) -> Result<Loaded, Error> {
+        let openvino = || load(&self.settings.openvino.join("libonnxruntime.so"), true);
+        match self.settings.choice {
+            Choice::Onnxruntime => load(&self.settings.onnxruntime, false),
+            Choice::Openvino if !system::has_bf16() => {
+                Err(Error::OpenVino("the processor has neither amx_bf16 nor avx512_bf16".into()))
+            }
+            Choice::Openvino => openvino().map_err(|error| Error::OpenVino(error.to_string())),
+            Choice::Auto
+                if system::has_bf16() && self.settings.openvino.join("libonnxruntime.so").exists() =>
+            {
+                openvino().or_else(|error| {
+                    eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
+                    load(&self.settings.onnxruntime, false)
+                })
+            }
+            Choice::Auto => load(&self.settings.onnxruntime, false),
+        }
+    }
+}
+
+fn load(path: &Path, openvino: bool) -> Result<Loaded, Error> {
+    let failed = |reason: String| Error::Library { path: path.into(), reason };
+    let path = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
+    let version = system::onnxruntime_version(&path).map_err(failed)?;
+    if !is_new_enough(&version) {
+        return Err(failed(format!("found version {version}, expected {}.{} or newer", OLDEST.0, OLDEST.1)));
+    }
+    let environment = ort::init_from(&path)
+        .map_err(|error| failed(error.to_string()))?
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    let provider = if openvino { " with OpenVINO" } else { "" };
+    Ok(Loaded { environment, description: format!("ONNX Runtime {version}{provider}"), openvino })
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>());
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= OLDEST,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, expected) in
+            [("1.22.1", false), ("1.23.0", true), ("1.100.0", true), ("2.0.0", true), ("x", false)]
+        {
+            assert_eq!(is_new_enough(version), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_named_in_the_error() {
+        let error = load(Path::new("/dev/null"), false).err().unwrap();
+        assert!(error.to_string().contains("/dev/null"), "{error}");
+    }
+}

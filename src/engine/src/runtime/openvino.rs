@@ -1,0 +1,32 @@
+//! OpenVINO's execution provider in bf16, on processors that have it in hardware.
+
+use std::path::Path;
+
+use ort::{
+    environment::Environment,
+    ep::{ArbitrarilyConfigurableExecutionProvider, OpenVINO},
+};
+
+use super::{
+    Budget, Runtime,
+    session::{GraphSession, Options},
+};
+
+/// Opens a graph.
+///
+/// # Errors
+/// The library's message.
+pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<dyn Runtime>, String> {
+    let config = format!(
+        r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"bf16","PERFORMANCE_HINT":"LATENCY","INFERENCE_NUM_THREADS":"{threads}"}}}}"#
+    );
+    let provider = OpenVINO::default()
+        .with_device_type("CPU")
+        .with_arbitrary_config("load_config", config)
+        .build()
+        .error_on_failure();
+    let options = Options { name: "openvino", budget: BUDGET, threads, provider: Some(provider) };
+    Ok(Box::new(GraphSession::open(library, graph, options)?))
+}
+
+const BUDGET: Budget = Budget { tokens: 8192, texts: 32 };

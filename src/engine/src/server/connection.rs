@@ -1,0 +1,164 @@
+//! One client: its requests in, and who answers them.
+
+use std::sync::Arc;
+
+use ragstone_core::protocol::{
+    FrameError, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
+};
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    net::{UnixStream, unix::OwnedReadHalf},
+};
+
+use super::{chunk, embed, engine::Engine, outbox::Outbox, socket};
+use crate::failure::Error;
+
+/// Serves a client until it goes.
+pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
+    if !socket::is_same_user(&stream) {
+        eprintln!("ragstone-engine: refused a connection of another user");
+        return;
+    }
+    let (read, write) = stream.into_split();
+    let outbox = Arc::new(Outbox::new(write));
+    let writer = tokio::spawn({
+        let outbox = outbox.clone();
+        async move { outbox.flush_forever().await }
+    });
+    engine.enter();
+    let mut client = Client { engine: engine.clone(), outbox: outbox.clone(), number, greeted: false };
+    client.listen(BufReader::with_capacity(READ_BUFFER, read)).await;
+    let had_requests = outbox.cancel_all();
+    engine.leave(number, had_requests);
+    writer.abort();
+}
+
+const READ_BUFFER: usize = 16 << 10;
+
+struct Client {
+    engine: Arc<Engine>,
+    outbox: Arc<Outbox>,
+    number: u64,
+    greeted: bool,
+}
+
+impl Client {
+    async fn listen(&mut self, mut stream: BufReader<OwnedReadHalf>) {
+        let mut frame = Vec::new();
+        loop {
+            match read_frame(&mut stream, &mut frame).await {
+                Ok(()) => {}
+                Err(ReadError::Gone) => return,
+                Err(ReadError::TooLong(id, actual)) => {
+                    let error = Error::Frame { what: "a request", actual, limit: MAX_FRAME };
+                    return self.send_last(id, error).await;
+                }
+            }
+            let (id, request) = match decode::<Request>(&frame) {
+                Ok(frame) => (frame.id, frame.body),
+                // Another version's Hello may read as nonsense; say so in this version's words.
+                Err(error) => return self.send_last(0, Error::Protocol(error.to_string())).await,
+            };
+            if frame.capacity() > LARGE {
+                frame = Vec::new();
+            }
+            if let Err(error) = self.take(id, request) {
+                return self.send_last(id, error).await;
+            }
+        }
+    }
+
+    /// Answers a request, or sends it to where it will be answered. An error ends the connection.
+    fn take(&mut self, id: u64, request: Request) -> Result<(), Error> {
+        if !self.greeted {
+            return self.greet(id, request);
+        }
+        match request {
+            Request::Hello { .. } => return Err(Error::Protocol("hello came twice".into())),
+            Request::Embed { model, kind, lane, texts } => {
+                embed::start(&self.engine, &self.outbox, id, embed::Wanted { model, kind, lane, texts });
+            }
+            Request::Chunk { model, options, documents } => {
+                let (engine, outbox, gone) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
+                tokio::task::spawn_blocking(move || {
+                    let answer = chunk::chunk(&engine, &model, options, &documents, &gone);
+                    outbox.answer(id, answer.map(Response::Chunks));
+                });
+            }
+            Request::Models => self.answer_later(id, |engine| Ok(Response::Models(engine.models()))),
+            Request::Describe { model } => self.answer_later(id, move |engine| {
+                let station = engine.registry().station(&model)?;
+                station.describe()?;
+                Ok(Response::Models(vec![station.report()]))
+            }),
+            Request::Stats => self.answer_later(id, |engine| Ok(Response::Stats(engine.stats()))),
+            Request::Report(progress) => self.engine.report(self.number, progress),
+            Request::Reports => self.outbox.send(id, Ok(Response::Reports(self.engine.reports()))),
+            Request::Cancel { request } => {
+                if self.outbox.cancel(request) {
+                    self.engine.sweep();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self, id: u64, request: Request) -> Result<(), Error> {
+        match request {
+            Request::Hello { protocol: PROTOCOL, .. } => {
+                self.greeted = true;
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                self.outbox
+                    .send(id, Ok(Response::Hello { protocol: PROTOCOL, version, pid: std::process::id() }));
+                Ok(())
+            }
+            Request::Hello { protocol, .. } => Err(Error::Version { expected: PROTOCOL, actual: protocol }),
+            _ => Err(Error::Protocol("expected hello as the first request".into())),
+        }
+    }
+
+    /// For what reads files: not in the thread that serves the sockets.
+    fn answer_later(&self, id: u64, work: impl FnOnce(&Engine) -> Result<Response, Error> + Send + 'static) {
+        let (engine, outbox) = (self.engine.clone(), self.outbox.clone());
+        outbox.open(id);
+        tokio::task::spawn_blocking(move || outbox.answer(id, work(&engine)));
+    }
+
+    async fn send_last(&self, id: u64, error: Error) {
+        self.outbox.send(id, Err(error));
+        self.outbox.flush().await;
+    }
+}
+
+/// A frame's buffer above this size is not kept for the next one.
+const LARGE: usize = 1 << 20;
+
+enum ReadError {
+    Gone,
+    /// The number of the request, 0 if it cannot be told, and its length.
+    TooLong(u64, usize),
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(_: std::io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+async fn read_frame(stream: &mut BufReader<OwnedReadHalf>, frame: &mut Vec<u8>) -> Result<(), ReadError> {
+    let mut prefix = [0; PREFIX];
+    stream.read_exact(&mut prefix).await?;
+    let length = match frame_length(prefix) {
+        Ok(length) => length,
+        Err(FrameError::TooLong(length)) => {
+            let mut head = [0; 10];
+            stream.read_exact(&mut head).await?;
+            return Err(ReadError::TooLong(decode::<()>(&head).map_or(0, |frame| frame.id), length));
+        }
+        Err(FrameError::Malformed(_)) => return Err(ReadError::Gone),
+    };
+    frame.clear();
+    // Grows as bytes come, so that an announced length alone takes no memory.
+    let read = stream.take(length as u64).read_to_end(frame).await?;
+    if read < length { Err(ReadError::Gone) } else { Ok(()) }
+}

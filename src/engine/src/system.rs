@@ -1,0 +1,92 @@
+//! The few things that the engine asks of the system, and the only unsafe code in it.
+
+use std::{ffi::CStr, fs, path::Path};
+
+use rustix::process::{Resource, Rlimit};
+
+/// Sets what native libraries read from the environment. Call it first in `main`, before any thread exists.
+#[allow(unsafe_code)]
+pub fn prepare_environment() {
+    // SAFETY: the process has one thread; nothing reads the environment at the same time.
+    unsafe {
+        // ONNX Runtime 1.29 and newer look up a host and write to the home folder unless told not to.
+        std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
+        std::env::set_var("TOKENIZERS_PARALLELISM", "false");
+    }
+}
+
+/// Ends the process without running the exit handlers of native libraries, whose threads may still be at work.
+#[allow(unsafe_code)]
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// The version that the ONNX Runtime library at `path` gives itself, such as `1.28.0`.
+///
+/// # Errors
+/// The loader's message, or that the file is no ONNX Runtime.
+#[allow(unsafe_code)]
+pub fn onnxruntime_version(path: &Path) -> Result<String, String> {
+    /// The head of `OrtApiBase` (onnxruntime_c_api.h), unchanged since version 1.
+    #[repr(C)]
+    struct ApiBase {
+        get_api: extern "C" fn(u32) -> *const std::ffi::c_void,
+        get_version_string: extern "C" fn() -> *const std::ffi::c_char,
+    }
+    // SAFETY: the path is the administrator's setting; loading a library runs its constructors, as its later use would.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())?;
+    let version = {
+        // SAFETY: every ONNX Runtime exports this function with this signature; the strings it leads to are static.
+        let base = unsafe { library.get::<extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase\0") }
+            .map_err(|_| "it is no ONNX Runtime: it has no symbol OrtGetApiBase".to_owned())?(
+        );
+        // SAFETY: null is checked; otherwise the pointer is to a static.
+        match unsafe { base.as_ref() } {
+            None => return Err("OrtGetApiBase returned nothing".into()),
+            // SAFETY: the version is a static, null-terminated string.
+            Some(base) => {
+                unsafe { CStr::from_ptr((base.get_version_string)()) }.to_string_lossy().into_owned()
+            }
+        }
+    };
+    // Unloading it would run destructors that the library does not expect; it is loaded again at once in any case.
+    std::mem::forget(library);
+    Ok(version)
+}
+
+/// Lets the process hold no more private memory than `bytes`, and makes it the first to go when the system has none.
+///
+/// # Errors
+/// The system's message.
+pub fn limit_memory(bytes: u64) -> Result<(), String> {
+    // Raising one's own score is always allowed; where it is not, there is nothing to do about it.
+    let _ = fs::write("/proc/self/oom_score_adj", "900");
+    rustix::process::setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })
+        .map_err(|error| error.to_string())
+}
+
+/// Resident memory of this process in bytes, 0 where the system does not tell.
+pub fn resident_bytes() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|line| line.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok()));
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
+/// Whether the processor computes in bf16 (AMX or AVX-512), which is what makes OpenVINO faster.
+pub fn has_bf16() -> bool {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "amx_bf16" || flag == "avx512_bf16")
+}
+
+/// Whether the file that this process runs has been replaced or removed.
+pub fn executable_replaced() -> bool {
+    fs::read_link("/proc/self/exe").is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+}
+
+/// Number of processors that this process may use.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
