@@ -1,0 +1,13 @@
+-- Everything that the other files need.
+SET client_min_messages = warning;
+CREATE EXTENSION ragstone CASCADE;
+RESET client_min_messages;
+SELECT extname, nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace
+WHERE extname IN ('ragstone', 'vector') ORDER BY extname;
+-- Every object of the schema has a comment.
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE pronamespace = 'rag'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL ORDER BY 1;
+SELECT c.oid::regclass FROM pg_class c
+WHERE relnamespace = 'rag'::regnamespace AND relkind IN ('r', 'v', 'S') AND obj_description(c.oid, 'pg_class') IS NULL ORDER BY 1;
+-- Nothing of ours is preloaded.
+SHOW shared_preload_libraries;
