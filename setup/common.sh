@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# Sourced by the scripts of this folder: where things are, and how they speak, download and run as somebody else.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034  # used by the scripts that source this file
+root=$(dirname "$here")
+# Downloads and build output; nothing but .ragstone/ is written into the checkout.
+cache=${RAGSTONE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ragstone}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+# cargo-pgrx and its configuration are our own, so that those of the user stay as they are.
+export PGRX_HOME=$cache/pgrx
+export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
+export PYTHONDONTWRITEBYTECODE=1
+
+say() { printf '%s\n' "ragstone: $*" >&2; }
+
+die() {
+  say "$1"
+  shift
+  printf '  %s\n' "$@" >&2
+  exit 1
+}
+
+# The PostgreSQL to build for: PG_CONFIG, else Debian's 15, else the first in PATH.
+pg_config_path() {
+  local debian=/usr/lib/postgresql/15/bin/pg_config
+  if [[ -n ${PG_CONFIG:-} ]]; then
+    command -v "$PG_CONFIG" || die "PG_CONFIG=$PG_CONFIG is not a program"
+  elif [[ -x $debian ]]; then
+    echo "$debian"
+  else
+    command -v pg_config || die "PostgreSQL's pg_config is missing" \
+      "Install postgresql-15 and postgresql-server-dev-15, or name another with PG_CONFIG=/path/to/pg_config."
+  fi
+}
+
+pg() { "$(pg_config_path)" "--$1"; }
+
+pg_major() { pg version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
+
+# Runs a command as root, where that can be done without a question that nobody is there to answer.
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; then
+    sudo "$@"
+  else
+    return 126
+  fi
+}
+
+# initdb and postgres refuse root, so servers run as the user postgres then.
+server_user() { if ((EUID == 0)); then echo "${RAGSTONE_TEST_USER:-postgres}"; else id -un; fi; }
+
+as_server() (
+  cd /
+  if ((EUID == 0)); then exec runuser -u "$(server_user)" -- "$@"; else exec "$@"; fi
+)
+
+has_sha256() { [[ -f $1 ]] && echo "$2  $1" | sha256sum --check --status; }
+
+# Downloads one wheel and prints its path. usage: wheel package==version sha256 [python platform...]
+wheel() {
+  local pin=$1 hash=$2 folder options=() platform
+  shift 2
+  folder=$cache/wheels/$pin
+  if [[ ! -d $folder ]]; then
+    say "downloading $pin"
+    for platform in "$@"; do options+=(--platform "$platform"); done
+    rm -rf "$folder.part"
+    echo "$pin --hash=sha256:$hash" >"$cache/requirements.txt"
+    "$("$here/python.sh")" -m pip download --quiet --require-hashes --no-deps --only-binary=:all: \
+      --python-version 3.11 "${options[@]}" --dest "$folder.part" --requirement "$cache/requirements.txt" >&2 ||
+      die "cannot download $pin from the Python package index" \
+        "Check the network, or pip's configuration (pip config list), and run this again."
+    mv "$folder.part" "$folder"
+  fi
+  echo "$folder"/*.whl
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what Ragstone needs from the system's packages, or says what is missing.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# clang and libclang read PostgreSQL's headers; gcc and make build pgvector; sudo is for `cargo pgrx test` as root.
+packages=(postgresql-doc-15 clang libclang-dev gcc make libc6-dev pkg-config sudo python3 python3-venv ca-certificates)
+if [[ -z ${PG_CONFIG:-} ]]; then
+  packages+=(postgresql-15 postgresql-server-dev-15)
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+
+if ((${#missing[@]})); then
+  advice=("As an administrator: apt-get update && apt-get install ${missing[*]}"
+    "With a PostgreSQL from elsewhere, name it: make ${MAKECMDGOALS:-demo} PG_CONFIG=/path/to/pg_config")
+  command -v apt-get >/dev/null || die "this needs Debian's packages, and apt-get is missing" "Packages: ${missing[*]}" "${advice[1]}"
+  say "installing ${missing[*]}"
+  as_root true || die "packages are missing, and installing them needs root or sudo" "${advice[@]}"
+  as_root apt-get update -qq || say "apt-get update failed, going on with the lists that are there"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq "${missing[@]}" >&2 ||
+    die "apt-get could not install the packages" "${advice[@]}"
+fi
+
+command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."
