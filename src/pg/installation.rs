@@ -37,6 +37,11 @@ pub fn socket() -> PathBuf {
     socket_directory().join(socket_name())
 }
 
+/// The file whose lock the one supervisor holds.
+pub fn supervisor_lock() -> PathBuf {
+    socket().with_extension("supervisor")
+}
+
 fn library_folder() -> PathBuf {
     // SAFETY: pkglib_path is a NUL-terminated buffer that the server fills at its start.
     let path = unsafe { CStr::from_ptr(&raw const pg_sys::pkglib_path as *const _) };

@@ -2,6 +2,7 @@
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::{guc, installation};
+use crate::worker::lock::SupervisorLock;
 use crate::worker::supervisor;
 use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +31,9 @@ impl Launch {
                 return Ok(());
             }
             self.worker = None;
+        }
+        if SupervisorLock::is_held() {
+            return Ok(());
         }
         if self.tries >= MOST_TRIES {
             return Err(did_not_start());

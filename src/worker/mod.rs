@@ -3,4 +3,5 @@
 pub mod client;
 mod connection;
 mod launch;
+mod lock;
 pub mod supervisor;

@@ -1,6 +1,7 @@
 //! The supervisor: a background worker that starts the engine, watches it and starts it again.
 
 use crate::pg::{guc, installation};
+use crate::worker::lock::SupervisorLock;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker,
     DynamicBackgroundWorkerLoadError, SignalWakeFlags,
@@ -58,6 +59,19 @@ pub extern "C-unwind" fn ragstone_supervisor_main(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(
         SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGCHLD,
     );
+    match SupervisorLock::take() {
+        Ok(Some(_lock)) => supervise(),
+        Ok(None) => {}
+        Err(error) => {
+            log!(
+                "ragstone supervisor: could not lock \"{}\": {error}",
+                installation::supervisor_lock().display()
+            );
+        }
+    }
+}
+
+fn supervise() {
     let mut restarts = 0;
     let mut pause = BACKOFF.0;
     loop {

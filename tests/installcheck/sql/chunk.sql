@@ -33,11 +33,9 @@ pg_basebackup -D copy
 Copy it back.
 $md$, size => 16, splitter => 'markdown');
 -- Refusals.
-\set VERBOSITY verbose
-SELECT * FROM rag.chunk('x', size => 0);
-SELECT * FROM rag.chunk('x', size => 8, overlap => 8);
-SELECT * FROM rag.chunk('x', overlap => -1);
-SELECT * FROM rag.chunk('x', splitter => 'pdf');
-SELECT * FROM rag.chunk('x', model => 'no-such-model');
-\set VERBOSITY default
+SELECT * FROM refusal($$SELECT * FROM rag.chunk('x', size => 0)$$);
+SELECT * FROM refusal($$SELECT * FROM rag.chunk('x', size => 8, overlap => 8)$$);
+SELECT * FROM refusal($$SELECT * FROM rag.chunk('x', overlap => -1)$$);
+SELECT * FROM refusal($$SELECT * FROM rag.chunk('x', splitter => 'pdf')$$);
+SELECT * FROM refusal($$SELECT * FROM rag.chunk('x', model => 'no-such-model')$$);
 DROP TABLE document;

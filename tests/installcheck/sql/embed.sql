@@ -28,16 +28,13 @@ FROM (SELECT id, body, rag.embed_batch(body) OVER (ORDER BY id) AS a, rag.embed_
 -- The model by name, and the kinds.
 SELECT rag.embed('x', 'all-MiniLM-L6-v2') = rag.embed('x', kind => 'query') AS same_without_prefixes;
 -- Refusals.
-\set VERBOSITY verbose
-\set SHOW_CONTEXT never
-SELECT rag.embed('x', model => 'no-such-model');
-SELECT rag.embed('x', model => '../escape');
-SELECT rag.embed('x', model => '');
-SELECT rag.embed('');
-SELECT rag.embed(ARRAY['x', '  ']);
-SELECT rag.embed('x', kind => 'passage');
-SELECT rag.embed_batch('x');
-\set VERBOSITY default
+SELECT * FROM refusal($$SELECT rag.embed('x', model => 'no-such-model')$$);
+SELECT * FROM refusal($$SELECT rag.embed('x', model => '../escape')$$);
+SELECT * FROM refusal($$SELECT rag.embed('x', model => '')$$);
+SELECT * FROM refusal($$SELECT rag.embed('')$$);
+SELECT * FROM refusal($$SELECT rag.embed(ARRAY['x', '  '])$$);
+SELECT * FROM refusal($$SELECT rag.embed('x', kind => 'passage')$$);
+SELECT * FROM refusal($$SELECT rag.embed_batch('x')$$);
 -- Text over the limit: one notice in a statement, an error or silence by option.
 SELECT vector_dims(rag.embed(repeat('word ', 1000))) FROM generate_series(1, 3);
 SET rag.overlong_input = 'error';

@@ -11,3 +11,12 @@ SELECT c.oid::regclass FROM pg_class c
 WHERE relnamespace = 'rag'::regnamespace AND relkind IN ('r', 'v', 'S') AND obj_description(c.oid, 'pg_class') IS NULL ORDER BY 1;
 -- Nothing of ours is preloaded.
 SHOW shared_preload_libraries;
+-- What a statement is refused with; the detail may name a path of this machine and is left out.
+CREATE FUNCTION refusal(statement text, OUT sqlstate text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE statement;
+  message := 'not refused';
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS sqlstate = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+END
+$$;
