@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod bm25;
+pub mod chunk;
+pub mod fusion;
 pub mod protocol;
 pub mod threshold;
 pub mod tsvector;

@@ -42,9 +42,32 @@ impl TextEncoder {
         self.special_tokens
     }
 
-    /// The tokenizer, without padding and truncation.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    /// Appends the byte offset at which each token of a text begins, in ascending order.
+    ///
+    /// # Errors
+    /// What the tokenizer says.
+    pub fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), String> {
+        let encoding = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
+        let first = starts.len();
+        starts.extend(encoding.get_offsets().iter().map(|&(from, to)| {
+            // Some tokenizers count the space before a word to its first token.
+            let token = text.get(from..to).unwrap_or_default();
+            let space = token.len() - token.trim_start().len();
+            if space < token.len() { from + space } else { from }
+        }));
+        starts[first..].sort_unstable();
+        Ok(())
+    }
+
+    /// Number of tokens of a text, special tokens left out.
+    ///
+    /// # Errors
+    /// What the tokenizer says.
+    pub fn count(&self, text: &str) -> Result<usize, String> {
+        self.tokenizer
+            .encode_fast(text, false)
+            .map(|encoding| encoding.len())
+            .map_err(|error| error.to_string())
     }
 
     /// The tokens of a text. The cost is bounded by the model's limit, not by the text.

@@ -2,15 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use ragstone_core::protocol::{Chunk, ChunkOptions};
+use ragstone_core::{
+    chunk::{Cutter, Tokenize},
+    protocol::{Chunk, ChunkOptions},
+};
 
 use super::engine::Engine;
-use crate::{failure::Error, scheduler::job::Gone};
+use crate::{failure::Error, model::text::TextEncoder, scheduler::job::Gone};
 
 /// The chunks of each document.
 ///
 /// # Errors
-/// The model or the options make no sense.
+/// The model or the options make no sense, or nobody waits for the answer any more.
 pub fn chunk(
     engine: &Engine,
     model: &str,
@@ -18,7 +21,39 @@ pub fn chunk(
     documents: &[String],
     gone: &Gone,
 ) -> Result<Vec<Vec<Chunk>>, Error> {
-    let _description = engine.registry().station(model)?.describe()?;
-    let _ = (options, documents, gone.load(Ordering::Relaxed));
-    Err(Error::Internal("chunking is not there yet".into()))
+    let cutter = Cutter::new(&options).map_err(|error| Error::Argument(error.to_string()))?;
+    let description = engine.registry().station(model)?.describe()?;
+    let counter = Counter { encoder: &description.encoder, gone };
+    documents.iter().map(|document| cutter.cut(document, &counter)).collect()
+}
+
+/// Counts until nobody waits for it.
+struct Counter<'a> {
+    encoder: &'a TextEncoder,
+    gone: &'a Gone,
+}
+
+impl Counter<'_> {
+    fn check(&self) -> Result<(), Error> {
+        // The answer is never sent: the request is no longer open.
+        if self.gone.load(Ordering::Relaxed) { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
+    }
+}
+
+impl Tokenize for Counter<'_> {
+    type Error = Error;
+
+    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Error> {
+        self.check()?;
+        self.encoder.starts(text, starts).map_err(cannot_tokenise)
+    }
+
+    fn count(&self, text: &str) -> Result<usize, Error> {
+        self.check()?;
+        self.encoder.count(text).map_err(cannot_tokenise)
+    }
+}
+
+fn cannot_tokenise(reason: String) -> Error {
+    Error::Argument(format!("cannot tokenise a text: {reason}"))
 }
