@@ -4,8 +4,13 @@
 
 mod api;
 mod embedding;
-mod pg;
 mod worker;
+mod pg;
+
+#[cfg(any(test, feature = "pg_test"))]
+mod backend_tests;
+#[cfg(test)]
+pub mod pg_test;
 
 use pgrx::{pg_guard, pg_module_magic};
 
