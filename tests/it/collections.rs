@@ -1,0 +1,210 @@
+//! Collections through the life of a database.
+
+use crate::sample::texts;
+use anyhow::{Context, ensure};
+use futures_util::future::join;
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Server, run, shared};
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        dump_and_restore_keeps_collections,
+        drop_extension_leaves_the_chunk_tables,
+        progress_is_seen_from_another_session,
+        a_refresh_embeds_only_what_changed,
+        an_engine_killed_while_a_collection_is_made_loses_nothing,
+        a_row_of_100_mb_is_refused_and_leaves_nothing,
+        two_sessions_making_one_collection_make_one,
+        a_collection_follows_its_source_in_schema_and_name,
+        a_crash_of_the_server_leaves_whole_collections,
+    ]
+}
+
+async fn table(session: &Session, rows: usize, words: usize) -> Result<()> {
+    session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
+    let insert = "INSERT INTO t SELECT o, b FROM unnest($1::text[]) WITH ORDINALITY u(b, o)";
+    session.execute(insert, &[&texts(rows, words)]).await?;
+    Ok(())
+}
+
+const CREATE: &str = "SELECT rag.create_collection('c', 't', 'body')";
+
+/// Keys and scores found in each mode, as one text.
+async fn found(session: &Session) -> Result<String> {
+    session
+        .value(
+            "SELECT string_agg(mode || source_key::text || round(score::numeric, 3), ' ' ORDER BY mode, rank)
+             FROM unnest(ARRAY['hybrid', 'vector', 'text']) mode,
+                  rag.search('c', 'passage 17 vacuum removes dead tuples', k => 5, mode => mode)",
+        )
+        .await
+}
+
+async fn dump_and_restore_keeps_collections() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    table(&session, 60, 25).await?;
+    session.batch_execute(CREATE).await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    let expected = found(&session).await?;
+    let dump = run(server.client("pg_dump")?.args(["--format=plain", "--dbname"]).arg(&database))?;
+    let copy = server.empty_database("").await?;
+    let path = server.folder().join(format!("{copy}.sql"));
+    std::fs::write(&path, dump)?;
+    run(server.client("psql")?.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &copy, "-f"]).arg(&path))?;
+    let restored = server.connect(&copy).await?;
+    ensure!(found(&restored).await? == expected, "a restored collection finds something else");
+    // It can still be written to: its configuration and its sequences have come along.
+    restored.batch_execute("INSERT INTO t VALUES (999, 'a capybara sleeps beside the river')").await?;
+    let row = restored.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
+    ensure!(row.get::<_, i64>("added") == 1 && row.get::<_, i64>("embedded") == 1, "{row:?}");
+    let first: String =
+        restored.value("SELECT source_key ->> 'id' FROM rag.search('c', 'capybara', k => 1)").await?;
+    ensure!(first == "999");
+    restored.batch_execute("CREATE TABLE u (LIKE t INCLUDING ALL); INSERT INTO u VALUES (1, 'one')").await?;
+    restored.batch_execute("SELECT rag.create_collection('d', 'u', 'body')").await?;
+    Ok(())
+}
+
+async fn drop_extension_leaves_the_chunk_tables() -> Result<()> {
+    let session = shared().await?.session().await?;
+    table(&session, 20, 10).await?;
+    session.batch_execute(CREATE).await?;
+    let tables = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+                  WHERE relkind = 'r' AND nspname = 'public' AND relname <> 't'";
+    let before: i64 = session.value(tables).await?;
+    ensure!(before > 0, "the chunk table is not beside its source");
+    session.batch_execute("SET statement_timeout = '20s'; DROP EXTENSION ragstone CASCADE").await?;
+    ensure!(session.value::<i64>(tables).await? == before, "DROP EXTENSION took chunk tables along");
+    session.batch_execute("CREATE EXTENSION ragstone; SELECT rag.embed('again')").await?;
+    Ok(())
+}
+
+async fn progress_is_seen_from_another_session() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    let watcher = server.connect(&database).await?;
+    table(&session, 600, 60).await?;
+    let watching = wait::until("progress is seen", async || {
+        let sql = "SELECT rows_done, rows_total FROM rag._reports() WHERE collection = 'c'";
+        let row = watcher.query_opt(sql, &[]).await?;
+        Ok(row.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).filter(|(done, _)| *done > 0))
+    });
+    let (created, progress) = join(session.execute(CREATE, &[]), watching).await;
+    created?;
+    let (done, total) = progress?;
+    ensure!(done <= total && total >= 600, "{done} of {total}");
+    let watcher = &watcher;
+    wait::until("the progress has ended", async || {
+        Ok((watcher.value::<i64>("SELECT count(*) FROM rag._reports()").await? == 0).then_some(()))
+    })
+    .await
+}
+
+async fn a_refresh_embeds_only_what_changed() -> Result<()> {
+    let session = shared().await?.session().await?;
+    table(&session, 40, 10).await?;
+    session.batch_execute(CREATE).await?;
+    session
+        .batch_execute(
+            "DELETE FROM t WHERE id = 1; UPDATE t SET body = body || ' more' WHERE id = 2;
+             UPDATE t SET id = 1000 WHERE id = 3; INSERT INTO t VALUES (999, 'new')",
+        )
+        .await?;
+    let row = session.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
+    let count = |name: &str| row.get::<_, i64>(name);
+    ensure!(count("unchanged") == 37 && count("changed") == 1, "{row:?}");
+    ensure!(count("added") == 2 && count("deleted") == 2, "{row:?}");
+    ensure!(count("embedded") <= 3, "{row:?}");
+    let row = session.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
+    ensure!(row.get::<_, i64>("unchanged") == 40 && row.get::<_, i64>("embedded") == 0, "{row:?}");
+    Ok(())
+}
+
+async fn an_engine_killed_while_a_collection_is_made_loses_nothing() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    table(&session, 600, 60).await?;
+    let watcher = server.connect("postgres").await?;
+    let first = server.engine(&watcher_session(&server, &session).await?).await?;
+    let killing = async {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query LIKE '%create_collection%'";
+        wait::until("the session waits for the engine", async || {
+            Ok((watcher.value::<i64>(sql).await? > 0).then_some(()))
+        })
+        .await?;
+        first.signal(Signal::SIGKILL);
+        Result::Ok(())
+    };
+    let (made, killed) = join(session.value::<i64>(CREATE), killing).await;
+    killed?;
+    ensure!(made? == 600);
+    let row = session.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
+    ensure!(row.get::<_, i64>("unchanged") == 600, "{row:?}");
+    Ok(())
+}
+
+async fn watcher_session(server: &Server, session: &Session) -> Result<Session> {
+    let database: String = session.value("SELECT current_database()::text").await?;
+    server.connect(&database).await
+}
+
+async fn a_row_of_100_mb_is_refused_and_leaves_nothing() -> Result<()> {
+    let session = shared().await?.session().await?;
+    table(&session, 5, 5).await?;
+    session.batch_execute("INSERT INTO t VALUES (100, repeat('word ', 20 * 1024 * 1024))").await?;
+    let refusal = session.refusal(CREATE).await?;
+    refusal.expect("54000", "over the limit", "")?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.collections").await? == 0);
+    session.batch_execute("DELETE FROM t WHERE id = 100").await?;
+    ensure!(session.value::<i64>(CREATE).await? == 5);
+    Ok(())
+}
+
+async fn two_sessions_making_one_collection_make_one() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    table(&session, 30, 10).await?;
+    let other = watcher_session(&server, &session).await?;
+    let (one, two) = join(session.execute(CREATE, &[]), other.execute(CREATE, &[])).await;
+    let refused = match (one, two) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
+        both => anyhow::bail!("expected one success and one refusal, got {both:?}"),
+    };
+    let code = refused.code().context("not a server error")?.code().to_owned();
+    ensure!(["42710", "23505"].contains(&code.as_str()), "refused with {code}");
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.collections").await? == 1);
+    Ok(())
+}
+
+async fn a_collection_follows_its_source_in_schema_and_name() -> Result<()> {
+    let session = shared().await?.session().await?;
+    table(&session, 30, 10).await?;
+    session.batch_execute(CREATE).await?;
+    let expected = found(&session).await?;
+    session.batch_execute("CREATE SCHEMA \"Odd \"\"one\"; ALTER TABLE t SET SCHEMA \"Odd \"\"one\"").await?;
+    session.batch_execute("ALTER TABLE \"Odd \"\"one\".t RENAME TO \"T t\"").await?;
+    ensure!(found(&session).await? == expected);
+    let row = session.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
+    ensure!(row.get::<_, i64>("unchanged") == 30, "{row:?}");
+    Ok(())
+}
+
+async fn a_crash_of_the_server_leaves_whole_collections() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    table(&session, 30, 10).await?;
+    session.batch_execute(CREATE).await?;
+    let expected = found(&session).await?;
+    server.stop(Signal::SIGQUIT)?;
+    server.restart().await?;
+    let session = server.connect(&database).await?;
+    ensure!(found(&session).await? == expected);
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Two hundred kills of the engine under load.
+
+use crate::sample::{same, texts};
+use anyhow::ensure;
+use futures_util::future::try_join_all;
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use pgvector::Vector;
+use ragstone_tests::Result;
+use ragstone_tests::process::Process;
+use ragstone_tests::server::Server;
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+use std::cell::Cell;
+use std::time::SystemTime;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![; alone: two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector]
+}
+
+const KILLS: u32 = 200;
+const SESSIONS: usize = 4;
+
+async fn two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector() -> Result<()> {
+    let server = Server::start().await?;
+    let database = server.database().await?;
+    let watcher = server.connect(&database).await?;
+    let started: SystemTime = watcher.value("SELECT pg_postmaster_start_time()").await?;
+    let texts = texts(24, 12);
+    let undisturbed: Vec<Vector> = watcher.value_of("SELECT rag.embed($1::text[])", &[&texts]).await?;
+
+    let load = Load { texts, undisturbed, answers: Cell::new(0), over: Cell::new(false) };
+    let mut sessions = Vec::new();
+    for _ in 0..SESSIONS {
+        sessions.push(server.connect(&database).await?);
+    }
+    let working = try_join_all(sessions.iter().map(|session| load.work(session)));
+    let (kills, _) = futures_util::future::try_join(kill_again_and_again(&server, &load), working).await?;
+
+    ensure!(kills == KILLS);
+    ensure!(
+        watcher.value::<SystemTime>("SELECT pg_postmaster_start_time()").await? == started,
+        "the server restarted"
+    );
+    eprintln!("{} answers, all right, over {kills} kills", load.answers.get());
+    Ok(())
+}
+
+struct Load {
+    texts: Vec<String>,
+    undisturbed: Vec<Vector>,
+    answers: Cell<u64>,
+    over: Cell<bool>,
+}
+
+impl Load {
+    /// Embeds single texts and arrays until the killing is over, and compares all.
+    async fn work(&self, session: &Session) -> Result<()> {
+        while !self.over.get() {
+            let vectors: Vec<Vector> =
+                session.value_of("SELECT rag.embed($1::text[])", &[&self.texts]).await?;
+            same(&vectors, &self.undisturbed)?;
+            let number = self.answers.get() as usize % self.texts.len();
+            let vector: Vector = session.value_of("SELECT rag.embed($1)", &[&self.texts[number]]).await?;
+            same(&[vector], &self.undisturbed[number..=number])?;
+            self.answers.set(self.answers.get() + 1);
+        }
+        Ok(())
+    }
+}
+
+/// Kills each engine as soon as it has served somebody; not sooner, or nobody would ever be served.
+async fn kill_again_and_again(server: &Server, load: &Load) -> Result<u32> {
+    let mut kills = 0;
+    let mut last = Process(0);
+    while kills < KILLS {
+        let answers = load.answers.get();
+        last = wait::until("the next engine serves", async || {
+            let engine = server.engines().into_iter().find(|engine| *engine != last);
+            Ok(engine.filter(|_| load.answers.get() > answers))
+        })
+        .await?;
+        last.signal(Signal::SIGKILL);
+        kills += 1;
+    }
+    load.over.set(true);
+    Ok(kills)
+}

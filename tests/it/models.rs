@@ -1,0 +1,158 @@
+//! Models and libraries that are not as they should be.
+
+use crate::sample::same;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use pgvector::Vector;
+use ragstone_tests::Result;
+use ragstone_tests::install::{DEFAULT_MODEL, Installation};
+use ragstone_tests::server::{Options, Server, copy_for_server, run};
+use ragstone_tests::session::Refusal;
+use ragstone_tests::wait;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_missing_model_file_is_named,
+        a_corrupt_model_file_is_refused_by_its_sha256,
+        a_manifest_that_is_no_json_is_refused,
+        a_model_that_computes_something_else_is_refused,
+        another_model_of_the_same_kind_loads_from_its_folder,
+        a_file_that_is_no_library_is_named_and_can_be_mended,
+        an_old_onnx_runtime_is_refused_with_both_versions,
+        openvino_by_name_without_its_library_is_refused,
+    ]
+}
+
+/// A server with a copy of the default model in a models folder of its own, changed before its start.
+async fn server_with_model(name: &str, change: impl FnOnce(&Path) -> Result<()>) -> Result<Server> {
+    let server = Server::prepare(Options::default())?;
+    let models = server.folder().join("models");
+    run(Command::new("mkdir").arg(&models))?;
+    ragstone_tests::server::give_to_server(&models)?;
+    let model = models.join(name);
+    copy_for_server(&Installation::find()?.default_model(), &model)?;
+    change(&model)?;
+    server.configure(&Options::default().set("rag.models_path", &models.display().to_string()))?;
+    server.restart().await?;
+    Ok(server)
+}
+
+async fn refusal_with_model(change: impl FnOnce(&Path) -> Result<()>) -> Result<Refusal> {
+    let server = server_with_model(DEFAULT_MODEL, change).await?;
+    let session = server.session().await?;
+    let refusal = session.refusal("SELECT rag.embed('a')").await?;
+    // The engine stays up and says the same of the model to everybody.
+    ensure!(session.refusal("SELECT rag.embed(ARRAY['a', 'b'])").await?.message == refusal.message);
+    let error: Option<String> = session.value("SELECT error FROM rag.models()").await?;
+    ensure!(error.is_some(), "rag.models() shows no error");
+    Ok(refusal)
+}
+
+async fn a_missing_model_file_is_named() -> Result<()> {
+    let refusal = refusal_with_model(|model| Ok(fs::remove_file(model.join("model.onnx"))?)).await?;
+    refusal.expect("F0000", "model.onnx", "ragstone-engine pull")
+}
+
+async fn a_corrupt_model_file_is_refused_by_its_sha256() -> Result<()> {
+    let refusal = refusal_with_model(|model| {
+        let path = model.join("model.onnx");
+        let mut bytes = fs::read(&path)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        Ok(fs::write(path, bytes)?)
+    })
+    .await?;
+    refusal.expect("F0000", "sha256 of model.onnx: expected", "ragstone-engine pull")
+}
+
+async fn a_manifest_that_is_no_json_is_refused() -> Result<()> {
+    let refusal = refusal_with_model(|model| Ok(fs::write(model.join("manifest.json"), "{")?)).await?;
+    refusal.expect("F0000", "manifest.json", "ragstone-engine pull")
+}
+
+async fn a_model_that_computes_something_else_is_refused() -> Result<()> {
+    let refusal = refusal_with_model(|model| {
+        let path = model.join("manifest.json");
+        let mut manifest: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        manifest["golden"][0]["values"] = Value::from(vec![0.1; 8]);
+        Ok(fs::write(path, manifest.to_string())?)
+    })
+    .await?;
+    refusal.expect("F0000", "disagrees with its golden vectors", "Install the model again")
+}
+
+async fn another_model_of_the_same_kind_loads_from_its_folder() -> Result<()> {
+    let server = server_with_model("renamed-model", |model| {
+        let path = model.join("manifest.json");
+        let mut manifest: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        manifest["name"] = Value::from("renamed-model");
+        manifest["query_prefix"] = Value::from("query: ");
+        Ok(fs::write(path, manifest.to_string())?)
+    })
+    .await?;
+    let session = server.session().await?;
+    session.batch_execute("SET rag.default_model = 'renamed-model'").await?;
+    let query: Vector = session.value("SELECT rag.embed('a cat', kind => 'query')").await?;
+    let by_hand: Vector = session.value("SELECT rag.embed('query: a cat')").await?;
+    same(&[query], &[by_hand])?;
+    let row = session
+        .query_one("SELECT name, dimensions, query_prefix, loaded, error FROM rag.models()", &[])
+        .await?;
+    ensure!(row.get::<_, &str>(0) == "renamed-model" && row.get::<_, i32>(1) == 384);
+    ensure!(row.get::<_, &str>(2) == "query: " && row.get::<_, bool>(3));
+    ensure!(row.get::<_, Option<&str>>(4).is_none());
+    Ok(())
+}
+
+async fn server_with_library(path: &Path) -> Result<Server> {
+    let options = Options::default()
+        .set("rag.engine_runtime", "onnxruntime")
+        .set("rag.onnxruntime_path", &path.display().to_string());
+    Server::start_with(options).await
+}
+
+async fn a_file_that_is_no_library_is_named_and_can_be_mended() -> Result<()> {
+    let server = server_with_library(Path::new("/etc/passwd")).await?;
+    let session = server.session().await?;
+    let refusal = session.refusal("SELECT rag.embed('a')").await?;
+    refusal.expect("57P03", "cannot use the ONNX Runtime library /etc/passwd", "rag.onnxruntime_path")?;
+    session.batch_execute("ALTER SYSTEM SET rag.onnxruntime_path = ''").await?;
+    session.batch_execute("SELECT pg_reload_conf()").await?;
+    wait::until("the engine has the right library", async || {
+        Ok(session.execute("SELECT rag.embed('a')", &[]).await.ok())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn an_old_onnx_runtime_is_refused_with_both_versions() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let library = old_library(folder.path())?;
+    let server = Server::prepare(Options::default().set("rag.engine_runtime", "onnxruntime"))?;
+    let copy = server.folder().join("libonnxruntime.so");
+    fs::copy(library, &copy)?;
+    ragstone_tests::server::give_to_server(&copy)?;
+    server.configure(&Options::default().set("rag.onnxruntime_path", &copy.display().to_string()))?;
+    server.restart().await?;
+    let refusal = server.session().await?.refusal("SELECT rag.embed('a')").await?;
+    refusal.expect("57P03", "found version 1.16.3, expected 1.", "rag.onnxruntime_path")
+}
+
+fn old_library(folder: &Path) -> Result<PathBuf> {
+    let library = folder.join("libonnxruntime.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/old_onnxruntime.c");
+    run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source))?;
+    Ok(library)
+}
+
+async fn openvino_by_name_without_its_library_is_refused() -> Result<()> {
+    let options =
+        Options::default().set("rag.engine_runtime", "openvino").set("rag.openvino_path", "/nowhere");
+    let server = Server::start_with(options).await?;
+    let refusal = server.session().await?.refusal("SELECT rag.embed('a')").await?;
+    refusal.expect("57P03", "cannot use the runtime openvino", "rag.engine_runtime")
+}

@@ -1,0 +1,259 @@
+//! Whose rights count: the chunk table's owner for the candidates, the caller for the rows.
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::Server;
+use ragstone_tests::session::Session;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        row_level_security_holds_and_results_are_topped_up,
+        column_privileges_hold,
+        no_privilege_on_the_source_is_refused,
+        the_chunk_table_is_the_owners_alone,
+        only_the_owner_makes_refreshes_and_drops,
+        an_owners_trigger_on_the_chunk_table_gains_nothing,
+        an_owners_trigger_cannot_reset_the_role,
+        an_owners_functions_and_operators_are_not_called_by_name,
+        internal_functions_are_not_for_the_public,
+        settings_that_name_files_are_not_for_users,
+    ]
+}
+
+/// A server (roles are cluster-wide) with the roles owner, reader and stranger, and owner's collection `notes` over a
+/// table in which every fourth row is the reader's.
+struct World {
+    server: Server,
+    database: String,
+    admin: Session,
+    owner: Session,
+    reader: Session,
+}
+
+impl World {
+    async fn new() -> Result<Self> {
+        let server = Server::start().await?;
+        let admin = server.session().await?;
+        let database: String = admin.value("SELECT current_database()::text").await?;
+        admin
+            .batch_execute(
+                "CREATE ROLE owner LOGIN; CREATE ROLE reader LOGIN; CREATE ROLE stranger LOGIN;
+                 CREATE SCHEMA app AUTHORIZATION owner; GRANT USAGE ON SCHEMA app TO PUBLIC;
+                 CREATE TABLE app.notes (id int PRIMARY KEY, tenant name, title text, body text, secret text);
+                 ALTER TABLE app.notes OWNER TO owner;
+                 INSERT INTO app.notes
+                   SELECT g, CASE WHEN g % 4 = 0 THEN 'reader' ELSE 'owner' END, 'note ' || g,
+                          'the harbour of town ' || g || ' is closed in winter', 'secret ' || g
+                   FROM generate_series(1, 200) g",
+            )
+            .await?;
+        let owner = server.connect_as("owner", &database).await?;
+        owner
+            .batch_execute(
+                "SELECT rag.create_collection('notes', 'app.notes', 'body', 'title', ARRAY['tenant'])",
+            )
+            .await?;
+        let reader = server.connect_as("reader", &database).await?;
+        Ok(Self { server, database, admin, owner, reader })
+    }
+}
+
+/// Keys found by all modes.
+async fn found(session: &Session, k: i32) -> Result<Vec<i32>> {
+    let sql = "SELECT (source_key ->> 'id')::int FROM unnest(ARRAY['vector', 'text', 'hybrid']) mode,
+               rag.search('notes', 'the harbour of town 7 in winter', k => $1, mode => mode)";
+    Ok(session.query(sql, &[&k]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+async fn row_level_security_holds_and_results_are_topped_up() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .owner
+        .batch_execute(
+            "ALTER TABLE app.notes ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY own ON app.notes FOR SELECT USING (tenant = current_user);
+             GRANT SELECT ON app.notes TO reader",
+        )
+        .await?;
+    let keys = found(&world.reader, 20).await?;
+    ensure!(keys.iter().all(|key| key % 4 == 0), "rows of another tenant: {keys:?}");
+    ensure!(keys.len() == 60, "{} results, expected 20 in each of 3 modes", keys.len());
+    // An owner is not subject to the policies of his own table.
+    ensure!(found(&world.owner, 20).await?.iter().any(|key| key % 4 != 0));
+    Ok(())
+}
+
+async fn column_privileges_hold() -> Result<()> {
+    let world = World::new().await?;
+    world.owner.batch_execute("GRANT SELECT (id, tenant, title, body) ON app.notes TO reader").await?;
+    ensure!(found(&world.reader, 5).await?.len() == 15, "the columns of a collection are enough");
+    for column in ["id", "tenant", "title", "body"] {
+        world.owner.batch_execute(&format!("REVOKE SELECT ({column}) ON app.notes FROM reader")).await?;
+        let refusal = world.reader.refusal("SELECT * FROM rag.search('notes', 'harbour')").await?;
+        ensure!(refusal.code == "42501", "without {column}: {refusal:?}");
+        world.owner.batch_execute(&format!("GRANT SELECT ({column}) ON app.notes TO reader")).await?;
+    }
+    Ok(())
+}
+
+async fn no_privilege_on_the_source_is_refused() -> Result<()> {
+    let world = World::new().await?;
+    let refusal = world.reader.refusal("SELECT * FROM rag.search('notes', 'harbour')").await?;
+    ensure!(refusal.code == "42501" && refusal.message.contains("notes"), "{refusal:?}");
+    Ok(())
+}
+
+/// The chunk table's qualified name.
+async fn chunk_table(world: &World) -> Result<String> {
+    world
+        .admin
+        .value(
+            "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
+             WHERE relkind = 'r' AND relnamespace = 'app'::regnamespace AND format_type(atttypid, atttypmod) LIKE '%halfvec%'",
+        )
+        .await
+}
+
+async fn the_chunk_table_is_the_owners_alone() -> Result<()> {
+    let world = World::new().await?;
+    let table = chunk_table(&world).await?;
+    world.owner.batch_execute("GRANT SELECT ON app.notes TO reader").await?;
+    for statement in ["SELECT * FROM", "DELETE FROM", "TRUNCATE"] {
+        let refusal = world.reader.refusal(&format!("{statement} {table}")).await?;
+        ensure!(refusal.code == "42501", "{statement}: {refusal:?}");
+    }
+    let owner: String = world
+        .admin
+        .value(&format!("SELECT relowner::regrole::text FROM pg_class WHERE oid = '{table}'::regclass"))
+        .await?;
+    ensure!(owner == "owner", "the chunk table belongs to {owner}");
+    Ok(())
+}
+
+async fn only_the_owner_makes_refreshes_and_drops() -> Result<()> {
+    let world = World::new().await?;
+    world.owner.batch_execute("GRANT SELECT ON app.notes TO reader").await?;
+    for call in [
+        "rag.create_collection('mine', 'app.notes', 'body')",
+        "rag.refresh_collection('notes')",
+        "rag.drop_collection('notes')",
+    ] {
+        let refusal = world.reader.refusal(&format!("SELECT {call}")).await?;
+        ensure!(refusal.code == "42501", "{call}: {refusal:?}");
+    }
+    world
+        .owner
+        .batch_execute("SELECT rag.refresh_collection('notes'); SELECT rag.drop_collection('notes')")
+        .await?;
+    Ok(())
+}
+
+/// Puts a trigger of the owner's on the chunk table and has the superuser refresh the collection.
+async fn refresh_with_trigger(body: &str) -> Result<(World, Option<String>)> {
+    let world = World::new().await?;
+    let table = chunk_table(&world).await?;
+    world
+        .owner
+        .batch_execute(&format!(
+            "CREATE TABLE app.log (who name);
+             CREATE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;
+             CREATE TRIGGER exploit BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION app.exploit();
+             INSERT INTO app.notes VALUES (1000, 'owner', 'new', 'a new note', NULL)"
+        ))
+        .await?;
+    let refreshed = world.admin.query("SELECT * FROM rag.refresh_collection('notes')", &[]).await;
+    let code = refreshed.err().and_then(|error| error.code().map(|code| code.code().to_owned()));
+    ensure!(!is_superuser(&world).await?, "the owner has become superuser");
+    Ok((world, code))
+}
+
+async fn is_superuser(world: &World) -> Result<bool> {
+    world.admin.value("SELECT rolsuper FROM pg_roles WHERE rolname = 'owner'").await
+}
+
+async fn an_owners_trigger_on_the_chunk_table_gains_nothing() -> Result<()> {
+    let (world, code) = refresh_with_trigger("INSERT INTO app.log VALUES (current_user);").await?;
+    ensure!(code.is_none(), "the refresh failed with {code:?}");
+    let users: Vec<String> =
+        world.owner.query("SELECT who::text FROM app.log", &[]).await?.iter().map(|row| row.get(0)).collect();
+    ensure!(users == ["owner"], "the trigger ran as {users:?}");
+    let (_, code) = refresh_with_trigger("EXECUTE 'ALTER ROLE owner SUPERUSER';").await?;
+    ensure!(code.as_deref() == Some("42501"), "{code:?}");
+    Ok(())
+}
+
+async fn an_owners_trigger_cannot_reset_the_role() -> Result<()> {
+    for statement in
+        ["RESET ROLE", "SET ROLE postgres", "SET SESSION AUTHORIZATION DEFAULT", "SET LOCAL role = none"]
+    {
+        let body = format!("EXECUTE '{statement}'; EXECUTE 'ALTER ROLE owner SUPERUSER';");
+        let (_, code) = refresh_with_trigger(&body).await?;
+        ensure!(code.as_deref() == Some("42501"), "{statement}: {code:?}");
+    }
+    Ok(())
+}
+
+/// Functions and operators that fit the names of built-in ones better must not be found, whatever the search path of
+/// the superuser who calls.
+async fn an_owners_functions_and_operators_are_not_called_by_name() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .owner
+        .batch_execute(
+            "CREATE FUNCTION app.exploit() RETURNS void LANGUAGE plpgsql AS
+               $$ BEGIN EXECUTE 'ALTER ROLE owner SUPERUSER'; END $$;
+             CREATE FUNCTION app.equals(int, int) RETURNS bool LANGUAGE sql AS 'SELECT app.exploit(); SELECT true';
+             CREATE FUNCTION app.equals(text, text) RETURNS bool LANGUAGE sql AS 'SELECT app.exploit(); SELECT true';
+             CREATE OPERATOR app.= (FUNCTION = app.equals, LEFTARG = int, RIGHTARG = int);
+             CREATE OPERATOR app.= (FUNCTION = app.equals, LEFTARG = text, RIGHTARG = text);
+             CREATE FUNCTION app.to_tsvector(regconfig, text) RETURNS tsvector LANGUAGE sql AS
+               'SELECT app.exploit(); SELECT pg_catalog.to_tsvector($1, $2)';
+             CREATE FUNCTION app.md5(text) RETURNS text LANGUAGE sql AS 'SELECT app.exploit(); SELECT pg_catalog.md5($1)';
+             CREATE FUNCTION app.count(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT app.exploit(); SELECT 1';
+             INSERT INTO app.notes VALUES (1000, 'owner', 'new', 'a new note', NULL)",
+        )
+        .await?;
+    world.admin.batch_execute("SET search_path = app, pg_catalog, public").await?;
+    world.admin.batch_execute("SELECT * FROM rag.refresh_collection('notes')").await?;
+    world
+        .admin
+        .batch_execute("SELECT * FROM rag.search('notes', 'harbour', filter => '{\"tenant\": \"reader\"}')")
+        .await?;
+    ensure!(!is_superuser(&world).await?, "the owner has become superuser");
+    Ok(())
+}
+
+async fn internal_functions_are_not_for_the_public() -> Result<()> {
+    let world = World::new().await?;
+    let open: Option<String> = world
+        .admin
+        .value(
+            "SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
+             WHERE pronamespace = 'rag'::regnamespace AND proname LIKE '\\_%'
+               AND has_function_privilege('stranger', p.oid, 'EXECUTE')",
+        )
+        .await?;
+    ensure!(open.is_none(), "PUBLIC may execute {open:?}");
+    // What is shown to the public still works for it.
+    let stranger = world.server.connect_as("stranger", &world.database).await?;
+    stranger
+        .batch_execute(
+            "SELECT * FROM rag.stat_engine; SELECT * FROM rag.status(); SELECT * FROM rag.models()",
+        )
+        .await?;
+    Ok(())
+}
+
+async fn settings_that_name_files_are_not_for_users() -> Result<()> {
+    let world = World::new().await?;
+    world.reader.batch_execute("LOAD 'ragstone'").await.ok();
+    world.reader.execute("SELECT rag.embed('a')", &[]).await?;
+    for name in ["engine_path", "models_path", "onnxruntime_path", "openvino_path", "socket_directory"] {
+        let refusal = world.reader.refusal(&format!("SET rag.{name} = '/tmp'")).await?;
+        ensure!(["55P02", "42501"].contains(&refusal.code.as_str()), "{name}: {refusal:?}");
+        let shown = world.reader.refusal(&format!("SHOW rag.{name}")).await?;
+        ensure!(shown.code == "42501", "{name} is shown to anybody");
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Runs tests that are asynchronous, may have to be alone, and may find that they cannot be run here.
+
+use crate::Result;
+use crate::server;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::fmt;
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::RwLock;
+
+/// Why a test was not run. Such a test is counted as ignored, with the reason printed, and not as passed.
+#[derive(Debug)]
+pub struct NotRun(pub String);
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "not run: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotRun {}
+
+/// Tests that measure a time or a memory hold it alone, all others share it.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A test that may run beside others.
+pub fn test<F, T>(name: &str, body: F) -> Trial
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Future<Output = Result<()>>,
+{
+    Trial::ignorable_test(name, move || {
+        let _shared = MACHINE.read();
+        outcome(body)
+    })
+}
+
+/// A test that measures, and so runs while no other does.
+pub fn test_alone<F, T>(name: &str, body: F) -> Trial
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Future<Output = Result<()>>,
+{
+    Trial::ignorable_test(name, move || {
+        let _alone = MACHINE.write();
+        outcome(body)
+    })
+}
+
+fn outcome<F, T>(body: F) -> std::result::Result<Completion, Failed>
+where
+    F: FnOnce() -> T,
+    T: Future<Output = Result<()>>,
+{
+    server::forget_logs();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(body()) {
+        Ok(()) => Ok(Completion::Completed),
+        Err(error) => match error.downcast_ref::<NotRun>() {
+            Some(NotRun(reason)) => Ok(Completion::ignored_with(reason)),
+            None => Err(format!("{error:?}\n{}", server::logs()).into()),
+        },
+    }
+}
+
+/// Runs the tests that the command line selects, then stops the shared server.
+pub fn run(tests: Vec<Trial>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let conclusion = libtest_mimic::run(&arguments, tests);
+    server::stop_shared();
+    conclusion.exit_code()
+}
+
+/// A list of tests from the names of their functions: `tests![one, two; alone: three]`.
+#[macro_export]
+macro_rules! tests {
+    ($($name:ident),* $(,)? $(; alone: $($alone:ident),* $(,)?)?) => {{
+        let module = module_path!().rsplit("::").next().unwrap_or_default();
+        vec![
+            $($crate::harness::test(&format!("{module}::{}", stringify!($name)), $name),)*
+            $($($crate::harness::test_alone(&format!("{module}::{}", stringify!($alone)), $alone),)*)?
+        ]
+    }};
+}

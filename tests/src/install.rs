@@ -1,0 +1,98 @@
+//! The PostgreSQL installation under test.
+
+use crate::Result;
+use anyhow::{Context, ensure};
+use nix::unistd::{Gid, Uid, User};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Name of the model that set-up installs.
+pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
+
+/// Where a PostgreSQL keeps its parts.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// Folder of the server's programs.
+    pub bin: PathBuf,
+    /// Folder of the server's loadable modules.
+    pub library: PathBuf,
+    /// Folder of extension scripts and of the models.
+    pub share: PathBuf,
+    /// Major version, 15 for PostgreSQL 15.20.
+    pub major: u32,
+}
+
+impl Installation {
+    /// The installation that the environment variable `PG_CONFIG` names, or PostgreSQL 15 where Debian puts it, with
+    /// Ragstone in it.
+    pub fn find() -> Result<Self> {
+        let installation = Self::of(&pg_config())?;
+        let module = installation.library.join("ragstone.so");
+        ensure!(module.exists(), "{} is missing: run `make install` first", module.display());
+        Ok(installation)
+    }
+
+    fn of(pg_config: &str) -> Result<Self> {
+        let ask = |option: &str| -> Result<String> {
+            let output = Command::new(pg_config)
+                .arg(option)
+                .output()
+                .with_context(|| format!("cannot run {pg_config}: set PG_CONFIG"))?;
+            Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        };
+        let version = ask("--version")?;
+        let number = version.split_whitespace().nth(1).unwrap_or_default();
+        let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+        Ok(Self {
+            bin: ask("--bindir")?.into(),
+            library: ask("--pkglibdir")?.into(),
+            share: ask("--sharedir")?.into(),
+            major: digits.parse().with_context(|| format!("no version in {version:?}"))?,
+        })
+    }
+
+    /// Folder of the installed models.
+    pub fn models(&self) -> PathBuf {
+        self.share.join("ragstone/models")
+    }
+
+    /// Folder of the default model.
+    pub fn default_model(&self) -> PathBuf {
+        self.models().join(DEFAULT_MODEL)
+    }
+
+    /// A program of the server, run as a user that `initdb` and `postgres` accept.
+    pub fn command(&self, program: &str) -> Result<Command> {
+        let mut command = Command::new(self.bin.join(program));
+        run_as_server_user(&mut command)?;
+        command.env("LC_ALL", "C").env_remove("PGDATABASE").env_remove("PGOPTIONS");
+        Ok(command)
+    }
+}
+
+fn pg_config() -> String {
+    let debian = "/usr/lib/postgresql/15/bin/pg_config";
+    std::env::var("PG_CONFIG").unwrap_or_else(|_| debian.to_owned())
+}
+
+/// The user and group that servers run as where the tests run as root, which PostgreSQL refuses: `postgres`, or the
+/// user that `RAGSTONE_TEST_USER` names. Nothing where the tests run as anybody else.
+pub fn server_user() -> Result<Option<(Uid, Gid)>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let name = std::env::var("RAGSTONE_TEST_USER").unwrap_or_else(|_| "postgres".to_owned());
+    let user =
+        User::from_name(&name)?.with_context(|| format!("there is no user {name:?} to run servers as"))?;
+    Ok(Some((user.uid, user.gid)))
+}
+
+/// Makes `command` run as [`server_user`], in a folder that this user may enter.
+pub fn run_as_server_user(command: &mut Command) -> Result<()> {
+    command.current_dir("/");
+    if let Some((uid, gid)) = server_user()? {
+        command.uid(uid.as_raw()).gid(gid.as_raw());
+    }
+    Ok(())
+}

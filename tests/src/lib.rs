@@ -1,0 +1,20 @@
+//! What the integration tests and the benches of Ragstone share: temporary PostgreSQL servers, sessions that keep
+//! their notices, waits on conditions, retrieval collections with their measures.
+
+pub mod beir;
+pub mod bookindex;
+pub mod harness;
+pub mod install;
+pub mod judged;
+pub mod manual;
+pub mod metrics;
+pub mod process;
+pub mod prose;
+pub mod searching;
+pub mod server;
+pub mod session;
+pub mod stub;
+pub mod wait;
+
+/// What the fixtures return; a test fails with the error's text.
+pub type Result<T> = anyhow::Result<T>;

@@ -1,0 +1,101 @@
+//! What the kernel says about a process.
+
+use crate::Result;
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A running process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process(pub i32);
+
+impl Process {
+    /// The engines that serve the server with this data directory.
+    pub fn engines_of(data_directory: &Path) -> Vec<Self> {
+        let Ok(data_directory) = data_directory.canonicalize() else {
+            return Vec::new();
+        };
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Self))
+            .filter(|process| process.is_engine() && process.link("cwd").as_deref() == Some(&data_directory))
+            .collect()
+    }
+
+    /// Whether the process runs, a zombie counted as ended.
+    pub fn runs(self) -> bool {
+        self.status("State").is_some_and(|state| !state.starts_with('Z'))
+    }
+
+    /// Sends a signal; a process that is gone is no error.
+    pub fn signal(self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.0), signal);
+    }
+
+    /// Bytes of memory that only this process has.
+    pub fn private_bytes(self) -> Result<u64> {
+        let text = self.read("smaps_rollup")?;
+        let kilobytes: u64 = text
+            .lines()
+            .filter(|line| line.starts_with("Private_") || line.starts_with("Swap:"))
+            .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+            .sum();
+        Ok(kilobytes * 1024)
+    }
+
+    /// Bytes of memory that the process has, shared or not.
+    pub fn resident_bytes(self) -> Result<u64> {
+        let value = self.status("VmRSS").context("no VmRSS")?;
+        let kilobytes: u64 = value.split_whitespace().next().context("no number")?.parse()?;
+        Ok(kilobytes * 1024)
+    }
+
+    /// Number of threads.
+    pub fn threads(self) -> Result<usize> {
+        Ok(fs::read_dir(self.path("task"))?.count())
+    }
+
+    /// What its descriptors are open on.
+    pub fn open_files(self) -> Result<Vec<PathBuf>> {
+        let descriptors = fs::read_dir(self.path("fd"))?;
+        Ok(descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect())
+    }
+
+    /// Names of the files that are mapped into it.
+    pub fn mapped_files(self) -> Result<String> {
+        self.read("maps")
+    }
+
+    /// A field of `/proc/PID/status`.
+    pub fn status(self, field: &str) -> Option<String> {
+        let text = self.read("status").ok()?;
+        let line = text.lines().find(|line| line.split(':').next() == Some(field))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    }
+
+    fn is_engine(self) -> bool {
+        let Ok(arguments) = fs::read(self.path("cmdline")) else {
+            return false;
+        };
+        let program = arguments.split(|&byte| byte == 0).next().unwrap_or_default();
+        program.ends_with(b"ragstone-engine")
+    }
+
+    fn link(self, name: &str) -> Option<PathBuf> {
+        fs::read_link(self.path(name)).ok()
+    }
+
+    fn read(self, name: &str) -> Result<String> {
+        let path = self.path(name);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn path(self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.0.to_string()).join(name)
+    }
+}

@@ -1,0 +1,92 @@
+//! Judged documents as a table and a collection, and searches for all their questions.
+
+use crate::Result;
+use crate::judged::{Collection, Run};
+use crate::metrics::{Scores, score};
+use crate::session::Session;
+use anyhow::Context;
+use futures_util::SinkExt;
+use std::fmt::Write as _;
+
+/// The modes of `rag.search`.
+pub const MODES: &[&str] = &["vector", "text", "hybrid"];
+
+/// How documents are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// One chunk per document, of title and text, of which the model reads the beginning.
+    Whole,
+    /// As `rag.create_collection` does without options, Markdown or plain text.
+    Default(&'static str),
+}
+
+/// A judged collection in a database.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Name of the table and of the collection.
+    pub name: String,
+    judged: Collection,
+    session: Session,
+}
+
+impl Loaded {
+    /// Copies the documents into a table `name` and makes a collection of it.
+    pub async fn new(session: Session, name: &str, judged: Collection, cut: Cut) -> Result<Self> {
+        session
+            .batch_execute(&format!("CREATE TABLE {name} (id text PRIMARY KEY, title text, body text)"))
+            .await?;
+        let mut lines = String::new();
+        for document in &judged.documents {
+            let body = match cut {
+                Cut::Whole => format!("{} {}", document.title, document.text),
+                Cut::Default(_) => document.text.clone(),
+            };
+            let (id, title, body) = (field(&document.id), field(&document.title), field(body.trim()));
+            writeln!(lines, "{id}\t{title}\t{body}")?;
+        }
+        let mut copy = Box::pin(session.copy_in(&format!("COPY {name} FROM STDIN")).await?);
+        copy.send(bytes::Bytes::from(lines)).await?;
+        copy.close().await?;
+        session.batch_execute("SET rag.overlong_input = 'ignore'").await?;
+        let options = match cut {
+            // No document is this long, so each is one chunk.
+            Cut::Whole => "chunk_size => 1000000".to_owned(),
+            Cut::Default(splitter) => format!("title => 'title', splitter => '{splitter}'"),
+        };
+        let create = format!("SELECT rag.create_collection('{name}', '{name}', 'body', {options})");
+        session.batch_execute(&create).await.with_context(|| create.clone())?;
+        session.batch_execute(&format!("ANALYZE {name}")).await?;
+        Ok(Self { name: name.to_owned(), judged, session })
+    }
+
+    /// Searches for every question and scores what is found. Documents found by several chunks count once.
+    pub async fn scores(&self, mode: &str) -> Result<Scores> {
+        Ok(score(&self.judged, &self.run(mode, "").await?))
+    }
+
+    /// What a mode finds for every question, with further arguments of `rag.search`.
+    pub async fn run(&self, mode: &str, arguments: &str) -> Result<Run> {
+        let sql = format!(
+            "SELECT source_key ->> 'id' FROM rag.search($1, $2, k => 100, mode => $3, per_source => true{arguments})
+             ORDER BY rank"
+        );
+        let statement = self.session.prepare(&sql).await?;
+        let mut run = Run::new();
+        for question in &self.judged.questions {
+            let rows = self.session.query(&statement, &[&self.name, &question.text, &mode]).await?;
+            run.insert(question.id.clone(), rows.iter().map(|row| row.get(0)).collect());
+        }
+        Ok(run)
+    }
+
+    /// The session that the collection was made in.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+}
+
+/// A value in COPY's text format.
+fn field(text: &str) -> String {
+    let text = text.replace('\0', "").replace('\\', "\\\\").replace('\t', "\\t");
+    text.replace('\n', "\\n").replace('\r', "\\r")
+}

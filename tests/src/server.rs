@@ -1,0 +1,369 @@
+//! Temporary PostgreSQL servers.
+
+use crate::Result;
+use crate::install::{Installation, run_as_server_user, server_user};
+use crate::process::Process;
+use crate::session::Session;
+use crate::wait;
+use anyhow::{Context, bail, ensure};
+use nix::sys::signal::Signal;
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The port in the socket's name; nothing listens on the network.
+pub const PORT: u16 = 5432;
+
+/// What every test server has.
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", "''"),
+    ("shared_preload_libraries", "''"),
+    ("fsync", "off"),
+    ("shared_buffers", "64MB"),
+    ("max_connections", "60"),
+    ("log_line_prefix", "'%m [%p] '"),
+    ("timezone", "'UTC'"),
+];
+
+/// How a server is set up.
+#[derive(Debug, Default, Clone)]
+pub struct Options {
+    settings: Vec<(String, String)>,
+}
+
+impl Options {
+    /// A line for postgresql.conf; the value is quoted.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), format!("'{}'", value.replace('\'', "''"))));
+        self
+    }
+}
+
+/// A running PostgreSQL server in a folder of its own, stopped when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// The installation that it runs.
+    pub install: Installation,
+    folder: TempDir,
+    process: Mutex<Option<Child>>,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// A new server with default settings.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(Options::default()).await
+    }
+
+    /// A new server.
+    pub async fn start_with(options: Options) -> Result<Self> {
+        let server = Self::prepare(options)?;
+        server.launch()?;
+        server.wait_ready().await?;
+        Ok(server)
+    }
+
+    /// A new server that is not started yet.
+    pub fn prepare(options: Options) -> Result<Self> {
+        let install = Installation::find()?;
+        let folder = open_folder()?;
+        copy_for_server(&template(&install)?, &folder.path().join("data"))?;
+        let server = Self::in_folder(install, folder);
+        server.configure(&options)?;
+        Ok(server)
+    }
+
+    /// A hot standby of `primary`, by streaming replication.
+    pub async fn standby_of(primary: &Self) -> Result<Self> {
+        let folder = open_folder()?;
+        let mut backup = primary.client("pg_basebackup")?;
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"]);
+        run(backup.arg(folder.path().join("data")))?;
+        let server = Self::in_folder(primary.install.clone(), folder);
+        server.launch()?;
+        server.wait_ready().await?;
+        Ok(server)
+    }
+
+    fn in_folder(install: Installation, folder: TempDir) -> Self {
+        Self { install, folder, process: Mutex::new(None), databases: AtomicU32::new(0) }
+    }
+
+    /// Adds settings, which take effect at the next start or reload.
+    pub fn configure(&self, options: &Options) -> Result<()> {
+        let path = self.data().join("postgresql.conf");
+        let mut text = fs::read_to_string(&path)?;
+        for (name, value) in &options.settings {
+            writeln!(text, "{name} = {value}")?;
+        }
+        fs::write(path, text)?;
+        Ok(())
+    }
+
+    /// Starts the postmaster.
+    pub fn launch(&self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
+        let child = self
+            .install
+            .command("postgres")?
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        *self.child() = Some(child);
+        Ok(())
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
+        wait::until("the server answers", async || {
+            if let Some(status) = self.child().as_mut().map(Child::try_wait).transpose()?.flatten() {
+                bail!("the server ended with {status}");
+            }
+            Ok(self.connect("postgres").await.ok().map(|_| ()))
+        })
+        .await
+    }
+
+    /// Ends the server: SIGINT for a fast shutdown, SIGQUIT for an immediate one. Waits for its end.
+    pub fn stop(&self, signal: Signal) -> Result<()> {
+        let Some(mut child) = self.child().take() else {
+            return Ok(());
+        };
+        Process(child.id().cast_signed()).signal(signal);
+        if !ended_within(&mut child, Duration::from_secs(30))? {
+            child.kill()?;
+            child.wait()?;
+            bail!("the server did not stop within 30 s of {signal}");
+        }
+        Ok(())
+    }
+
+    /// Starts it again after [`Server::stop`].
+    pub async fn restart(&self) -> Result<()> {
+        self.launch()?;
+        self.wait_ready().await
+    }
+
+    /// A session as the superuser `postgres`.
+    pub async fn connect(&self, database: &str) -> Result<Session> {
+        self.connect_as("postgres", database).await
+    }
+
+    /// A session as `role`, which needs no password.
+    pub async fn connect_as(&self, role: &str, database: &str) -> Result<Session> {
+        Session::open(self.folder.path(), role, database).await
+    }
+
+    /// Creates a database with the extension in it, and returns its name.
+    pub async fn database(&self) -> Result<String> {
+        let name = self.empty_database("").await?;
+        self.connect(&name).await?.batch_execute("CREATE EXTENSION ragstone CASCADE").await?;
+        Ok(name)
+    }
+
+    /// Creates a database without the extension, with further `options` of CREATE DATABASE, and returns its name.
+    pub async fn empty_database(&self, options: &str) -> Result<String> {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let session = self.connect("postgres").await?;
+        session.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0 {options}")).await?;
+        Ok(name)
+    }
+
+    /// Creates a database with the extension, and a superuser's session in it.
+    pub async fn session(&self) -> Result<Session> {
+        let database = self.database().await?;
+        self.connect(&database).await
+    }
+
+    /// A client program (`psql`, `pg_dump`, …) of the installation, set up to connect to this server.
+    pub fn client(&self, program: &str) -> Result<Command> {
+        let mut command = self.install.command(program)?;
+        command.env("PGHOST", self.folder.path()).env("PGPORT", PORT.to_string()).env("PGUSER", "postgres");
+        Ok(command)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A folder for what a test needs beside the server.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Folder of the engine's socket where `rag.socket_directory` is not set.
+    pub fn socket_directory(&self) -> PathBuf {
+        self.data().join("pg_stat_tmp")
+    }
+
+    /// What the server and its engine have logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(self.folder.path().join("log"))?).into_owned())
+    }
+
+    /// The engines that run for this server.
+    pub fn engines(&self) -> Vec<Process> {
+        Process::engines_of(&self.data())
+    }
+
+    /// Waits until exactly one engine runs and answers, and returns it.
+    pub async fn engine(&self, session: &Session) -> Result<Process> {
+        wait::until("the engine answers", async || {
+            let answers = session.execute("SELECT rag.embed('ready')", &[]).await.is_ok();
+            let engines = self.engines();
+            Ok((answers && engines.len() == 1).then(|| engines[0]))
+        })
+        .await
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop(Signal::SIGINT);
+        if let Ok(log) = self.log() {
+            LOGS.with_borrow_mut(|logs| logs.push(log));
+        }
+        if std::env::var_os("RAGSTONE_TEST_KEEP").is_some() {
+            self.folder.disable_cleanup(true);
+        }
+    }
+}
+
+thread_local! {
+    /// Logs of the servers that the running test has stopped.
+    static LOGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn forget_logs() {
+    LOGS.with_borrow_mut(Vec::clear);
+}
+
+/// The ends of the logs of the servers that the running test had of its own.
+pub(crate) fn logs() -> String {
+    LOGS.with_borrow(|logs| {
+        let tails = logs.iter().map(|log| {
+            let lines: Vec<_> = log.lines().collect();
+            format!("server log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"))
+        });
+        tails.collect::<Vec<_>>().join("\n\n")
+    })
+}
+
+static SHARED: OnceLock<std::result::Result<Mutex<Option<Arc<Server>>>, String>> = OnceLock::new();
+
+/// The server of the tests that break nothing.
+pub async fn shared() -> Result<Arc<Server>> {
+    let slot = SHARED.get_or_init(|| {
+        Server::prepare(Options::default()).and_then(launch_shared).map_err(|e| format!("{e:?}"))
+    });
+    let slot = slot.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let server = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let server = server.context("the shared server has been stopped")?;
+    server.wait_ready().await?;
+    Ok(server)
+}
+
+fn launch_shared(server: Server) -> Result<Mutex<Option<Arc<Server>>>> {
+    server.launch()?;
+    Ok(Mutex::new(Some(Arc::new(server))))
+}
+
+/// Stops the shared server, where one was started.
+pub(crate) fn stop_shared() {
+    if let Some(Ok(slot)) = SHARED.get() {
+        slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    }
+}
+
+static TEMPLATE: OnceLock<std::result::Result<TempDir, String>> = OnceLock::new();
+
+/// A data directory as initdb makes it, made once and copied for each server.
+fn template(install: &Installation) -> Result<PathBuf> {
+    let folder = TEMPLATE.get_or_init(|| make_template(install).map_err(|error| format!("{error:?}")));
+    match folder {
+        Ok(folder) => Ok(folder.path().join("data")),
+        Err(error) => bail!("{error}"),
+    }
+}
+
+fn make_template(install: &Installation) -> Result<TempDir> {
+    let folder = open_folder()?;
+    let data = folder.path().join("data");
+    let mut initdb = install.command("initdb")?;
+    initdb.args([
+        "--no-sync",
+        "--auth=trust",
+        "--username=postgres",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--pgdata",
+    ]);
+    run(initdb.arg(&data))?;
+    let path = data.join("postgresql.conf");
+    let mut text = fs::read_to_string(&path)?;
+    for (name, value) in SETTINGS {
+        writeln!(text, "{name} = {value}")?;
+    }
+    fs::write(path, text)?;
+    Ok(folder)
+}
+
+/// A new folder with a short path, as socket paths are limited to 107 bytes, that the server's user owns.
+fn open_folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("rag").rand_bytes(5).tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    give_to_server(folder.path())?;
+    Ok(folder)
+}
+
+/// Makes the server's user own a file or folder.
+pub fn give_to_server(path: &Path) -> Result<()> {
+    if let Some((uid, gid)) = server_user()? {
+        chown(path, Some(uid.as_raw()), Some(gid.as_raw()))?;
+    }
+    Ok(())
+}
+
+/// Copies a folder, owned by the server's user.
+pub fn copy_for_server(from: &Path, to: &Path) -> Result<()> {
+    let mut copy = Command::new("cp");
+    run_as_server_user(&mut copy)?;
+    run(copy.args(["--recursive", "--preserve=mode", "--no-target-directory"]).arg(from).arg(to))?;
+    Ok(())
+}
+
+/// Runs a program to its end and returns what it printed; an error where it fails.
+pub fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{:?} ended with {}: {errors}", command.get_program(), output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &errors)
+}
+
+fn ended_within(child: &mut Child, limit: Duration) -> Result<bool> {
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > limit {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}

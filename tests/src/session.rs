@@ -1,0 +1,141 @@
+//! Sessions that keep the notices they are sent.
+
+use crate::Result;
+use crate::process::Process;
+use crate::server::PORT;
+use anyhow::{Context, bail};
+use futures_util::future::poll_fn;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::JoinHandle;
+use tokio_postgres::error::DbError;
+use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+
+/// An error that the server raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub code: String,
+    /// Its first line.
+    pub message: String,
+    /// DETAIL, or empty.
+    pub detail: String,
+    /// HINT, or empty.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// Fails where code, message or hint are not as expected; message and hint need only contain the given text.
+    pub fn expect(&self, code: &str, message: &str, hint: &str) -> Result<()> {
+        let as_expected = self.code == code && self.message.contains(message) && self.hint.contains(hint);
+        if !as_expected {
+            bail!("expected {code}, message {message:?}, hint {hint:?}, but got {self:#?}");
+        }
+        if !self.message.starts_with(|first: char| !first.is_uppercase()) || self.message.ends_with('.') {
+            bail!("not in the style of PostgreSQL's messages: {self:#?}");
+        }
+        Ok(())
+    }
+}
+
+impl From<&DbError> for Refusal {
+    fn from(error: &DbError) -> Self {
+        Self {
+            code: error.code().code().to_owned(),
+            message: error.message().to_owned(),
+            detail: error.detail().unwrap_or_default().to_owned(),
+            hint: error.hint().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    notices: Arc<Mutex<Vec<Refusal>>>,
+    driver: JoinHandle<()>,
+}
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Session {
+    /// Connects over the server's Unix socket in `folder`.
+    pub async fn open(folder: &Path, role: &str, database: &str) -> Result<Self> {
+        let mut config = Config::new();
+        config.host_path(folder).port(PORT).user(role).dbname(database).application_name("ragstone tests");
+        let (client, mut connection) = config.connect(NoTls).await?;
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let inbox = Arc::clone(&notices);
+        let driver = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    inbox.lock().unwrap_or_else(PoisonError::into_inner).push(Refusal::from(&notice));
+                }
+            }
+        });
+        Ok(Self { client, notices, driver })
+    }
+
+    /// The one value that a query gives.
+    pub async fn value<T>(&self, sql: &str) -> Result<T>
+    where
+        T: for<'a> FromSql<'a>,
+    {
+        self.value_of(sql, &[]).await
+    }
+
+    /// The one value that a query with parameters gives.
+    pub async fn value_of<T>(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<T>
+    where
+        T: for<'a> FromSql<'a>,
+    {
+        let row = self.client.query_one(sql, parameters).await.with_context(|| sql.to_owned())?;
+        row.try_get(0).with_context(|| sql.to_owned())
+    }
+
+    /// The error with which the server refuses a statement.
+    pub async fn refusal(&self, sql: &str) -> Result<Refusal> {
+        self.refusal_of(sql, &[]).await
+    }
+
+    /// The error with which the server refuses a statement with parameters.
+    pub async fn refusal_of(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Refusal> {
+        match self.client.query(sql, parameters).await {
+            Ok(rows) => bail!("{sql} was not refused but gave {} rows", rows.len()),
+            Err(error) => refusal_in(&error),
+        }
+    }
+
+    /// Takes the notices and warnings that have come since the last call.
+    pub fn take_notices(&self) -> Vec<Refusal> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The server's process for this session.
+    pub async fn backend(&self) -> Result<Process> {
+        Ok(Process(self.value("SELECT pg_catalog.pg_backend_pid()").await?))
+    }
+
+    /// Ends the session and waits until its backend is gone.
+    pub async fn close(self) -> Result<()> {
+        let backend = self.backend().await?;
+        let Self { client, driver, .. } = self;
+        drop(client);
+        driver.await?;
+        crate::wait::until("the backend ends", async || Ok((!backend.runs()).then_some(()))).await
+    }
+}
+
+/// What the server said, where the error is the server's.
+pub fn refusal_in(error: &tokio_postgres::Error) -> Result<Refusal> {
+    error.as_db_error().map(Refusal::from).with_context(|| format!("not an error of the server: {error:?}"))
+}

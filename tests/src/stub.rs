@@ -1,0 +1,97 @@
+//! Something else that sits where the engine's socket should be.
+
+use crate::Result;
+use crate::install::run_as_server_user;
+use crate::server::{Server, give_to_server};
+use anyhow::{Context, ensure};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What the stub does with its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Answers the first request as an engine of another protocol would.
+    OtherProtocol,
+    /// Never accepts, so that its backlog fills.
+    Deaf,
+}
+
+/// A stub that runs as the server's user, because the client checks who is at the other end.
+#[derive(Debug)]
+pub struct Stub {
+    process: Child,
+}
+
+impl Stub {
+    /// Starts `program` (the crate's own binary `ragstone-stub`) in place of `server`'s engine and waits until it
+    /// listens.
+    pub fn start(server: &Server, program: &str, manner: Manner) -> Result<Self> {
+        let copy = server.folder().join("ragstone-stub");
+        fs::copy(program, &copy)?;
+        give_to_server(&copy)?;
+        let mut command = Command::new(&copy);
+        run_as_server_user(&mut command)?;
+        command.arg(format!("{manner:?}")).arg(server.socket_directory()).stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
+        ensure!(line == "listening\n", "the stub said {line:?}");
+        Ok(Self { process })
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The stub's own main function: manner and socket directory as arguments.
+pub fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let manner = arguments.next().context("no manner given")?;
+    let folder = PathBuf::from(arguments.next().context("no folder given")?);
+    // With the lock held, an engine that the supervisor starts leaves at once.
+    let lock = File::options().create(true).append(true).open(folder.join(protocol::lock_name()))?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
+    let listener = listen_at(&folder.join(protocol::socket_name()))?;
+    println!("listening");
+    if manner == format!("{:?}", Manner::OtherProtocol) {
+        let listener = UnixListener::from(listener);
+        for client in listener.incoming() {
+            // A client that goes away is no reason to stop.
+            let _ = answer_hello(client?);
+        }
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+fn listen_at(path: &Path) -> Result<OwnedFd> {
+    let _ = fs::remove_file(path);
+    let descriptor = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(descriptor.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&descriptor, Backlog::new(0)?)?;
+    Ok(descriptor)
+}
+
+fn answer_hello(mut client: UnixStream) -> Result<()> {
+    let mut prefix = [0; PREFIX];
+    client.read_exact(&mut prefix)?;
+    let mut bytes = vec![0; protocol::frame_length(prefix)?];
+    client.read_exact(&mut bytes)?;
+    let frame: Frame<Request> = protocol::decode(&bytes)?;
+    let hello =
+        Response::Hello { protocol: PROTOCOL + 1, version: "9.9.9".to_owned(), pid: std::process::id() };
+    client.write_all(&protocol::encode(frame.id, hello)?)?;
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Waits on conditions.
+
+use crate::Result;
+use anyhow::bail;
+use std::time::{Duration, Instant};
+
+/// How long a condition that should come soon may take, before a test gives up; generous, as machines may be slow.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// Time between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Waits until `condition` gives a value, for [`SOON`] at most.
+pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    until_within(SOON, what, condition).await
+}
+
+/// Waits until `condition` gives a value, for `limit` at most.
+pub async fn until_within<T>(
+    limit: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition().await? {
+            return Ok(value);
+        }
+        if start.elapsed() > limit {
+            bail!("waited {} s in vain: {what}", limit.as_secs());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
