@@ -13,6 +13,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 export PGRX_HOME=$cache/pgrx
 export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
 export PYTHONDONTWRITEBYTECODE=1
+[[ -n ${PG_CONFIG:-} ]] || unset PG_CONFIG
 
 say() { printf '%s\n' "ragstone: $*" >&2; }
 

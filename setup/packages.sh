@@ -16,7 +16,7 @@ done
 
 if ((${#missing[@]})); then
   advice=("As an administrator: apt-get update && apt-get install ${missing[*]}"
-    "With a PostgreSQL from elsewhere, name it: make ${MAKECMDGOALS:-demo} PG_CONFIG=/path/to/pg_config")
+    "With a PostgreSQL from elsewhere, name it: make demo PG_CONFIG=/path/to/pg_config")
   command -v apt-get >/dev/null || die "this needs Debian's packages, and apt-get is missing" "Packages: ${missing[*]}" "${advice[1]}"
   say "installing ${missing[*]}"
   as_root true || die "packages are missing, and installing them needs root or sudo" "${advice[@]}"

@@ -1,0 +1,31 @@
+# PG_CONFIG=/path/to/pg_config chooses a PostgreSQL: Debian's 15 otherwise, or the first in PATH.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo stop test install installcheck bench lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## install everything and search the PostgreSQL manual
+	@setup/demo.sh
+
+stop: ## stop the demo's server
+	@setup/stop.sh
+
+test: ## run what continuous integration runs
+	@.ci/run
+
+install: ## build, and install into PostgreSQL (DESTDIR too)
+	@setup/install.sh
+
+installcheck: ## run the regression suite against what is installed
+	@setup/installcheck.sh
+
+bench: ## run the benches against what is installed
+	@setup/bench.sh
+
+lint: ## check formatting, clippy and the scripts
+	@setup/lint.sh
+
+clean: ## remove the demo's server and what was built
+	@setup/clean.sh

@@ -1,0 +1,4 @@
+-- Makes the table pages searchable.
+CREATE EXTENSION IF NOT EXISTS ragstone CASCADE;
+SELECT rag.create_collection('manual', source => 'pages', content => 'body', title => 'title',
+                             metadata => '{url}', splitter => 'markdown') AS chunks;

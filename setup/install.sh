@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds in release mode and installs the extension, the engine, the libraries, the default model and the documents into
+# the PostgreSQL of PG_CONFIG, or under DESTDIR. Installs nothing else: a packager's build needs only this.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+"$here/pgrx.sh"
+"$here/onnxruntime.sh"
+"$here/openvino.sh"
+"$here/model.sh"
+
+major=$(pg_major)
+stage=$cache/stage/pg$major
+library=$stage$(pg pkglibdir)/ragstone
+models=$stage$(pg sharedir)/ragstone/models
+documents=$stage$(pg docdir)/extension/ragstone
+
+cd "$root"
+say "building for $(pg version)"
+rm -rf "$stage"
+# The features of the workspace's members are one set, so both are built by one command each with the same set.
+cargo pgrx package --pg-config "$(pg_config_path)" --no-default-features --features "pg$major" --out-dir "$stage" >&2
+cargo build --quiet --release --package ragstone-engine --bin ragstone-engine
+
+install -D -m 755 "$CARGO_TARGET_DIR/release/ragstone-engine" "$library/ragstone-engine"
+install -d "$stage$(pg bindir)" "$models" "$documents"
+ln --symbolic --relative "$library/ragstone-engine" "$stage$(pg bindir)/ragstone-engine"
+cp --recursive "$cache/ort/onnxruntime/." "$library/"
+[[ ! -d $cache/ort/openvino ]] || cp --recursive "$cache/ort/openvino" "$library/openvino"
+cp --recursive "$cache/models/all-MiniLM-L6-v2" "$models/"
+for document in README.md CHANGELOG.md LICENSE docs; do
+  [[ ! -e $document ]] || cp --recursive "$document" "$documents/"
+done
+
+"$here/put.sh" "$stage"

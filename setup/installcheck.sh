@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs the regression suite of tests/installcheck against the installed extension, with PostgreSQL's own pg_regress, in
+# a server made for it. usage: installcheck.sh [test...]
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+suite=$root/tests/installcheck
+regress=$(dirname "$(pg pgxs)")/../test/regress/pg_regress
+[[ -x $regress ]] || die "pg_regress is missing: there is no $regress" "Install postgresql-server-dev-$(pg_major)."
+tests=("$@")
+if ((!$#)); then
+  for file in "$suite"/sql/*.sql; do tests+=("$(basename "$file" .sql)"); done
+fi
+
+folder=$(mktemp --directory)
+chmod 755 "$folder"
+trap '"$here/cluster.sh" stop "$folder" && rm -rf "$(readlink --canonicalize "$folder/cluster")" "$folder"' EXIT
+exports=$("$here/cluster.sh" start "$folder" fsync=off)
+eval "$exports"
+
+"$regress" --bindir="$(pg bindir)" --inputdir="$suite" --outputdir="$folder" --host="$PGHOST" --port="$PGPORT" \
+  --user="$PGUSER" --dbname=regression --load-extension=vector --load-extension=ragstone "${tests[@]}" || {
+  cat "$folder/regression.diffs" 2>/dev/null || true
+  exit 1
+}

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Checks formatting, and everything that clippy and, where it is installed, shellcheck have to say.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+"$here/pgrx.sh"
+cd "$root"
+cargo fmt --all --check
+PGRX_PG_CONFIG_PATH=$(pg_config_path) cargo clippy --quiet --workspace --all-targets --no-default-features \
+  --features "pg$(pg_major) pg_test" -- --deny warnings
+if command -v shellcheck >/dev/null; then shellcheck "$here"/*.sh .ci/run; fi
