@@ -76,7 +76,7 @@ fn main() -> Outcome<()> {
     std::thread::scope(|scope| {
         let sessions: Vec<_> = (0..16).map(|_| scope.spawn(|| queries(socket, model, 300))).collect();
         sessions.into_iter().try_for_each(|session| match session.join() {
-            Ok(times) => times.map(|times| drop(times)),
+            Ok(times) => times.map(drop),
             Err(_) => Err("a session panicked".into()),
         })
     })?;

@@ -11,5 +11,7 @@ pub mod model;
 
 pub mod runtime;
 
+pub mod pull;
+
 pub mod failure;
 pub mod system;

@@ -1,10 +1,12 @@
 //! The command line of the engine.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process};
 
 use clap::{Args, Parser, Subcommand};
 use ragstone_engine::{
-    runtime::library::{Choice, Settings},
+    failure::Error,
+    pull::{self, PullError},
+    runtime::library::{Choice, Library, Settings},
     server::{Options, serve},
     system,
 };
@@ -21,16 +23,20 @@ struct Cli {
 enum Command {
     /// Serve clients on a socket; PostgreSQL starts this by itself.
     Serve(ServeArgs),
+    /// Install a model from the web.
+    Pull(PullArgs),
+    /// Check an installed model: its files and what it computes.
+    Check(CheckArgs),
 }
 
 #[derive(Args)]
 struct LibraryArgs {
-    /// The library libonnxruntime.so.
-    #[arg(long, value_name = "FILE", default_value = "libonnxruntime.so")]
-    onnxruntime: PathBuf,
-    /// The folder of OpenVINO's build of it.
-    #[arg(long, value_name = "DIR", default_value = "openvino")]
-    openvino: PathBuf,
+    /// The library libonnxruntime.so [default: beside this program].
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+    /// The folder of OpenVINO's build of it [default: openvino beside this program].
+    #[arg(long, value_name = "DIR")]
+    openvino: Option<PathBuf>,
     /// Which of them to use.
     #[arg(long, value_enum, default_value = "auto")]
     runtime: Choice,
@@ -42,7 +48,13 @@ struct LibraryArgs {
 impl From<LibraryArgs> for Settings {
     fn from(args: LibraryArgs) -> Self {
         let threads = if args.threads == 0 { system::processors() } else { args.threads };
-        Self { choice: args.runtime, onnxruntime: args.onnxruntime, openvino: args.openvino, threads }
+        let beside = |name: &str| system::executable_directory().join(name);
+        Self {
+            choice: args.runtime,
+            onnxruntime: args.onnxruntime.unwrap_or_else(|| beside("libonnxruntime.so")),
+            openvino: args.openvino.unwrap_or_else(|| beside("openvino")),
+            threads,
+        }
     }
 }
 
@@ -67,10 +79,34 @@ struct ServeArgs {
     restarts: u32,
 }
 
+#[derive(Args)]
+struct PullArgs {
+    /// NAME or OWNER/NAME on the hub, or the address of a folder with a manifest.json.
+    source: String,
+    /// Folder of model folders [default: ragstone/models under what pg_config --sharedir says].
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    #[command(flatten)]
+    library: LibraryArgs,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// The model's folder.
+    folder: PathBuf,
+    #[command(flatten)]
+    library: LibraryArgs,
+}
+
 fn main() {
     system::prepare_environment();
     let code = match Cli::parse().command {
         Command::Serve(args) => run_serve(args),
+        Command::Pull(args) => report(run_pull(args)),
+        Command::Check(args) => {
+            let library = Library::new(args.library.into());
+            report(pull::check(&args.folder, &library).map_err(|error| with_hint(&error)))
+        }
     };
     system::exit_now(code)
 }
@@ -89,6 +125,47 @@ fn run_serve(args: ServeArgs) -> i32 {
         Err(error) => {
             eprintln!("ragstone-engine: {error}");
             error.exit_code()
+        }
+    }
+}
+
+fn run_pull(args: PullArgs) -> Result<String, String> {
+    let models = match args.models {
+        Some(models) => models,
+        None => shared_models().ok_or("cannot run pg_config: name the folder of models with --models")?,
+    };
+    let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| pull::hub::PUBLIC_HUB.into());
+    let library = Library::new(args.library.into());
+    match pull::pull(&args.source, &models, &hub, &library) {
+        Ok(name) => Ok(format!("installed {name} in {}", models.join(&name).display())),
+        Err(PullError::Model(error)) => Err(with_hint(&error)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Where the PostgreSQL that `pg_config` (or `$PG_CONFIG`) belongs to looks for models.
+fn shared_models() -> Option<PathBuf> {
+    let program = std::env::var_os("PG_CONFIG").unwrap_or_else(|| "pg_config".into());
+    let output =
+        process::Command::new(program).arg("--sharedir").output().ok().filter(|run| run.status.success())?;
+    Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end()).join("ragstone/models"))
+}
+
+fn with_hint(error: &Error) -> String {
+    format!("{error}\nragstone-engine: hint: {}", error.hint())
+        .trim_end_matches("\nragstone-engine: hint: ")
+        .to_owned()
+}
+
+fn report(outcome: Result<String, String>) -> i32 {
+    match outcome {
+        Ok(line) => {
+            println!("{line}");
+            0
+        }
+        Err(line) => {
+            eprintln!("ragstone-engine: {line}");
+            1
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The few things that the engine asks of the system, and the only unsafe code in it.
 
-use std::{ffi::CStr, fs, path::Path};
+use std::{
+    ffi::CStr,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rustix::process::{Resource, Rlimit};
 
@@ -84,6 +88,12 @@ pub fn has_bf16() -> bool {
 /// Whether the file that this process runs has been replaced or removed.
 pub fn executable_replaced() -> bool {
     fs::read_link("/proc/self/exe").is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+}
+
+/// Folder of the program itself, links followed.
+pub fn executable_directory() -> PathBuf {
+    let program = std::env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
+    program.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
 /// Number of processors that this process may use.

@@ -54,6 +54,11 @@ impl Folder {
         Ok(Self { name, path: path.into() })
     }
 
+    /// The folder of a model that is being installed.
+    pub fn staged(name: &str, path: &Path) -> Self {
+        Self { name: name.into(), path: path.into() }
+    }
+
     /// Names of the folders under `models` that hold a manifest, sorted.
     pub fn installed(models: &Path) -> Vec<String> {
         let entries = fs::read_dir(models).into_iter().flatten().flatten();

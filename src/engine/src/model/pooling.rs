@@ -62,13 +62,16 @@ fn scale_to_one(vector: &mut [f32]) {
     vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
 }
 
-/// Cosine of the angle between two vectors over the values that both have.
-pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let product =
-        |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+/// How alike two vectors are over the values that both have: their cosine if they are of equal length, less if not,
+/// and 1 only for the same vector. That is 1 - |a - b|² / 2|a||b|.
+pub fn agreement(a: &[f32], b: &[f32]) -> f64 {
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let common = a.len().min(b.len());
     let (a, b) = (&a[..common], &b[..common]);
-    product(a, b) / (product(a, a) * product(b, b)).sqrt().max(1e-12)
+    let difference = square(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    let lengths =
+        square(&mut a.iter().copied().map(f64::from)) * square(&mut b.iter().copied().map(f64::from));
+    1.0 - difference / (2.0 * lengths.sqrt()).max(1e-12)
 }
 
 #[cfg(test)]
@@ -100,5 +103,13 @@ mod tests {
     fn other_dimensions_than_promised_are_refused() {
         let states = States { shape: &[1, 2, 4], values: &STATES };
         assert!(pool(states, &[2], 2, Pooling::Mean, false).unwrap_err().contains("actual [1, 2, 4]"));
+    }
+
+    #[test]
+    fn agreement_is_the_cosine_of_equally_long_vectors() {
+        assert!((agreement(&[0.6, 0.8], &[1.0, 0.0]) - 0.6).abs() < 1e-6);
+        assert!((agreement(&[0.6, 0.8], &[0.6, 0.8]) - 1.0).abs() < 1e-12);
+        assert!(agreement(&[0.6, 0.8], &[1.2, 1.6]) < 0.8);
+        assert!(agreement(&[f32::NAN], &[1.0]).is_nan());
     }
 }

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_long_query_does_not_hold_short_ones_back() {
         let mut lanes = lanes(&[]);
-        [8, 200, 9].map(|tokens| lanes.push(Lane::Query, Text(tokens, false)));
+        [8, 200, 9].into_iter().for_each(|tokens| lanes.push(Lane::Query, Text(tokens, false)));
         assert_eq!(lengths(&lanes.take(BUDGET)), [8, 9]);
         assert_eq!(lengths(&lanes.take(BUDGET)), [200]);
     }

@@ -1,0 +1,56 @@
+//! A model's folder before it has its name.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::PullError;
+
+/// A hidden folder beside the models.
+pub struct Staging {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Staging {
+    /// The folder of the model's name, with what an earlier attempt left in it.
+    pub fn open(models: &Path, name: &str) -> Result<Self, PullError> {
+        let path = models.join(format!(".{name}.pull"));
+        fs::create_dir_all(&path).map_err(|error| write_error(&path, &error))?;
+        Ok(Self { path, target: models.join(name) })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a file comes to be.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), PullError> {
+        let file = self.file(name);
+        fs::write(&file, bytes).map_err(|error| write_error(&file, &error))
+    }
+
+    /// Gives the folder its name, in place of a model that had it.
+    pub fn install(self) -> Result<(), PullError> {
+        let failed = |error: std::io::Error| write_error(&self.target, &error);
+        let old = self.path.with_extension("old");
+        if self.target.exists() {
+            let _ = fs::remove_dir_all(&old);
+            fs::rename(&self.target, &old).map_err(failed)?;
+        }
+        fs::rename(&self.path, &self.target).map_err(failed)?;
+        let _ = fs::remove_dir_all(&old);
+        Ok(())
+    }
+}
+
+pub(super) fn write_error(path: &Path, error: &std::io::Error) -> PullError {
+    PullError::Write { path: path.into(), reason: error.to_string() }
+}
