@@ -7,9 +7,12 @@ set -euo pipefail
 suite=$root/tests/installcheck
 regress=$(dirname "$(pg pgxs)")/../test/regress/pg_regress
 [[ -x $regress ]] || die "pg_regress is missing: there is no $regress" "Install postgresql-server-dev-$(pg_major)."
-tests=("$@")
+# The test named setup makes what the others need.
+tests=(setup "$@")
 if ((!$#)); then
-  for file in "$suite"/sql/*.sql; do tests+=("$(basename "$file" .sql)"); done
+  for file in "$suite"/sql/*.sql; do
+    [[ $file == */setup.sql ]] || tests+=("$(basename "$file" .sql)")
+  done
 fi
 
 folder=$(mktemp --directory)
@@ -19,7 +22,7 @@ exports=$("$here/cluster.sh" start "$folder" fsync=off)
 eval "$exports"
 
 "$regress" --bindir="$(pg bindir)" --inputdir="$suite" --outputdir="$folder" --host="$PGHOST" --port="$PGPORT" \
-  --user="$PGUSER" --dbname=regression --load-extension=vector --load-extension=ragstone "${tests[@]}" || {
+  --user="$PGUSER" --dbname=regression "${tests[@]}" || {
   cat "$folder/regression.diffs" 2>/dev/null || true
   exit 1
 }
