@@ -12,11 +12,11 @@ WHERE relnamespace = 'rag'::regnamespace AND relkind IN ('r', 'v', 'S') AND obj_
 -- Nothing of ours is preloaded.
 SHOW shared_preload_libraries;
 -- What a statement is refused with; the detail may name a path of this machine and is left out.
-CREATE FUNCTION refusal(statement text, OUT sqlstate text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION refusal(statement text, OUT code text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE statement;
   message := 'not refused';
 EXCEPTION WHEN OTHERS THEN
-  GET STACKED DIAGNOSTICS sqlstate = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+  GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 END
 $$;
