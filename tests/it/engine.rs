@@ -57,12 +57,8 @@ async fn many_first_callers_start_one_engine() -> Result<()> {
         sessions.push(server.connect(&database).await?);
     }
     try_join_all(sessions.iter().map(|session| session.execute("SELECT rag.embed('a')", &[]))).await?;
-    let (sessions, server) = (&sessions, &server);
     wait::until("one supervisor and one engine are left", async || {
-        let supervisors: i64 = sessions[0]
-            .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone supervisor'")
-            .await?;
-        Ok((supervisors == 1 && server.engines().len() == 1).then_some(()))
+        Ok((server.supervisors().len() == 1 && server.engines().len() == 1).then_some(()))
     })
     .await
 }
@@ -150,13 +146,13 @@ async fn a_stopped_supervisor_is_started_again() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
     let first = server.engine(&session).await?;
-    let ended: bool = session
-        .value(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-             WHERE backend_type = 'ragstone supervisor'",
-        )
-        .await?;
-    ensure!(ended, "the supervisor ignores SIGTERM");
+    let supervisors = server.supervisors();
+    ensure!(supervisors.len() == 1, "{supervisors:?}");
+    supervisors[0].signal(Signal::SIGTERM);
+    wait::until("the supervisor ends, and the engine with it", async || {
+        Ok((!supervisors[0].runs() && !first.runs()).then_some(()))
+    })
+    .await?;
     ensure!(server.engine(&session).await? != first);
     Ok(())
 }

@@ -58,9 +58,17 @@ where
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<NotRun>() {
             Some(NotRun(reason)) => Ok(Completion::ignored_with(reason)),
-            None => Err(format!("{error:?}\n{}", server::logs()).into()),
+            None => Err(format!("{}\n{}", report(&error), server::logs()).into()),
         },
     }
+}
+
+/// The error with its causes, and the places in the tests that it came through.
+fn report(error: &anyhow::Error) -> String {
+    let backtrace = error.backtrace().to_string();
+    let ours = |line: &&str| ["/it/", "/quality/"].iter().any(|folder| line.contains(folder));
+    let places = backtrace.lines().filter(ours).map(str::trim).collect::<Vec<_>>().join("\n");
+    format!("{error:#}\n{places}")
 }
 
 /// Runs the tests that the command line selects, then stops the shared server.

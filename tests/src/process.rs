@@ -14,16 +14,24 @@ pub struct Process(pub i32);
 impl Process {
     /// The engines that serve the server with this data directory.
     pub fn engines_of(data_directory: &Path) -> Vec<Self> {
-        let Ok(data_directory) = data_directory.canonicalize() else {
-            return Vec::new();
-        };
-        let Ok(entries) = fs::read_dir("/proc") else {
-            return Vec::new();
-        };
+        Self::named(data_directory, |program| program.ends_with("ragstone-engine"))
+    }
+
+    /// The supervisors of the server with this data directory. They connect to no database, so that
+    /// `pg_stat_activity` does not know them.
+    pub fn supervisors_of(data_directory: &Path) -> Vec<Self> {
+        Self::named(data_directory, |program| program.starts_with("postgres: ragstone supervisor"))
+    }
+
+    /// Processes that stand in the data directory and whose title fits.
+    fn named(data_directory: &Path, fits: impl Fn(&str) -> bool) -> Vec<Self> {
+        let Ok(data_directory) = data_directory.canonicalize() else { return Vec::new() };
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Self))
-            .filter(|process| process.is_engine() && process.link("cwd").as_deref() == Some(&data_directory))
+            .filter(|process| process.title().is_some_and(|title| fits(&title)))
+            .filter(|process| process.link("cwd").as_deref() == Some(&data_directory))
             .collect()
     }
 
@@ -78,12 +86,10 @@ impl Process {
         Some(line.split_once(':')?.1.trim().to_owned())
     }
 
-    fn is_engine(self) -> bool {
-        let Ok(arguments) = fs::read(self.path("cmdline")) else {
-            return false;
-        };
-        let program = arguments.split(|&byte| byte == 0).next().unwrap_or_default();
-        program.ends_with(b"ragstone-engine")
+    fn title(self) -> Option<String> {
+        let arguments = fs::read(self.path("cmdline")).ok()?;
+        let first = arguments.split(|&byte| byte == 0).next()?;
+        Some(String::from_utf8_lossy(first).into_owned())
     }
 
     fn link(self, name: &str) -> Option<PathBuf> {

@@ -219,6 +219,11 @@ impl Server {
         Process::engines_of(&self.data())
     }
 
+    /// The supervisors that run for this server.
+    pub fn supervisors(&self) -> Vec<Process> {
+        Process::supervisors_of(&self.data())
+    }
+
     /// Waits until exactly one engine runs and answers, and returns it.
     pub async fn engine(&self, session: &Session) -> Result<Process> {
         wait::until("the engine answers", async || {
