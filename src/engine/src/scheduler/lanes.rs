@@ -153,26 +153,30 @@ impl<T: Waiting> Lanes<T> {
 #[derive(Debug, Clone, Copy, Default)]
 struct Fill {
     texts: usize,
+    shortest: usize,
     longest: usize,
-    tokens: usize,
 }
 
 impl Fill {
-    /// With one more text, if it may join: within the budget, and at most a fifth of the batch padding (a little more
-    /// where texts are short and a run costs more than its tokens). The first text always may.
+    /// With one more text, if it may join: within the budget, and of similar length. The first text always may.
     fn with(self, tokens: usize, budget: Budget) -> Option<Self> {
-        let more =
-            Self { texts: self.texts + 1, longest: self.longest.max(tokens), tokens: self.tokens + tokens };
-        let padded = more.longest * more.texts;
+        if self.texts == 0 {
+            return Some(Self { texts: 1, shortest: tokens, longest: tokens });
+        }
+        let more = Self {
+            texts: self.texts + 1,
+            shortest: self.shortest.min(tokens),
+            longest: self.longest.max(tokens),
+        };
         let fits = more.texts <= budget.texts
-            && padded <= budget.tokens
-            && padded - more.tokens <= more.tokens / 4 + FREE_PADDING;
-        (fits || self.texts == 0).then_some(more)
+            && more.longest * more.texts <= budget.tokens
+            && more.longest - more.shortest <= more.longest / 4 + ALIKE;
+        fits.then_some(more)
     }
 }
 
-/// Padding tokens that a batch may always have.
-const FREE_PADDING: usize = 32;
+/// Texts that differ by no more tokens may always run together: a run costs more than so little padding.
+const ALIKE: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -54,14 +54,19 @@ impl Client {
                     return self.send_last(id, error).await;
                 }
             }
-            let (id, request) = match decode::<Request>(&frame) {
-                Ok(frame) => (frame.id, frame.body),
-                // Another version's Hello may read as nonsense; say so in this version's words.
-                Err(error) => return self.send_last(0, Error::Protocol(error.to_string())).await,
+            let decoded = if frame.len() > LARGE {
+                let frame = std::mem::take(&mut frame);
+                // Checking tens of megabytes of UTF-8 here would hold up everybody's queries.
+                let decoding = tokio::task::spawn_blocking(move || decode::<Request>(&frame));
+                decoding.await.map_err(|error| error.to_string())
+            } else {
+                Ok(decode::<Request>(&frame))
             };
-            if frame.capacity() > LARGE {
-                frame = Vec::new();
-            }
+            let (id, request) = match decoded.and_then(|frame| frame.map_err(|error| error.to_string())) {
+                Ok(frame) => (frame.id, frame.body),
+                // Another version's messages may read as nonsense; say so in this version's words.
+                Err(reason) => return self.send_last(0, Error::Protocol(reason)).await,
+            };
             if let Err(error) = self.take(id, request) {
                 return self.send_last(id, error).await;
             }
@@ -130,7 +135,7 @@ impl Client {
     }
 }
 
-/// A frame's buffer above this size is not kept for the next one.
+/// A frame above this size is decoded elsewhere, and its buffer is not kept for the next one.
 const LARGE: usize = 1 << 20;
 
 enum ReadError {
