@@ -22,8 +22,9 @@ const MISCONFIGURED: i32 = 78;
 /// Pauses before a restart double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
-/// An engine that lived so long was well: the next pause is the shortest again.
-const HEALTHY: Duration = Duration::from_secs(5);
+/// An engine that lived so long was well: the next pause is the shortest again. An engine that cannot start dies within
+/// milliseconds, and one that a request kills dies at most as often as that request is repeated.
+const HEALTHY: Duration = Duration::from_millis(500);
 
 /// Postgres starts the supervisor with the server where the library is preloaded.
 pub fn register_if_preloaded() {

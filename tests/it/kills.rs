@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::process::Process;
-use ragstone_tests::server::Server;
+use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::cell::Cell;
@@ -22,7 +22,9 @@ const KILLS: u32 = 200;
 const SESSIONS: usize = 4;
 
 async fn two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector() -> Result<()> {
-    let server = Server::start().await?;
+    // The runtime that is the faster to load: the test is about deaths.
+    let options = Options::default().set("rag.engine_runtime", "onnxruntime");
+    let server = Server::start_with(options).await?;
     let database = server.database().await?;
     let watcher = server.connect(&database).await?;
     let started: SystemTime = watcher.value("SELECT pg_postmaster_start_time()").await?;
