@@ -75,7 +75,7 @@ fn report(error: &anyhow::Error) -> String {
 pub fn run(tests: Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
     let conclusion = libtest_mimic::run(&arguments, tests);
-    server::stop_shared();
+    server::clean_up();
     conclusion.exit_code()
 }
 

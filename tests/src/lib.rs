@@ -14,6 +14,7 @@ pub mod searching;
 pub mod server;
 pub mod session;
 pub mod stub;
+pub mod template;
 pub mod wait;
 
 /// What the fixtures return; a test fails with the error's text.

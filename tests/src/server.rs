@@ -4,6 +4,7 @@ use crate::Result;
 use crate::install::{Installation, run_as_server_user, server_user};
 use crate::process::Process;
 use crate::session::Session;
+use crate::template;
 use crate::wait;
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
@@ -14,23 +15,12 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The port in the socket's name; nothing listens on the network.
 pub const PORT: u16 = 5432;
-
-/// What every test server has.
-const SETTINGS: &[(&str, &str)] = &[
-    ("listen_addresses", "''"),
-    ("shared_preload_libraries", "''"),
-    ("fsync", "off"),
-    ("shared_buffers", "64MB"),
-    ("max_connections", "60"),
-    ("log_line_prefix", "'%m [%p] '"),
-    ("timezone", "'UTC'"),
-];
 
 /// How a server is set up.
 #[derive(Debug, Default, Clone)]
@@ -75,7 +65,7 @@ impl Server {
     pub fn prepare(options: Options) -> Result<Self> {
         let install = Installation::find()?;
         let folder = open_folder()?;
-        copy_for_server(&template(&install)?, &folder.path().join("data"))?;
+        copy_for_server(&template::data_directory(&install)?, &folder.path().join("data"))?;
         let server = Self::in_folder(install, folder);
         server.configure(&options)?;
         Ok(server)
@@ -235,7 +225,7 @@ impl Server {
     }
 
     fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
-        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -271,67 +261,33 @@ pub(crate) fn logs() -> String {
     })
 }
 
-static SHARED: OnceLock<std::result::Result<Mutex<Option<Arc<Server>>>, String>> = OnceLock::new();
+static SHARED: Mutex<Option<Arc<Server>>> = Mutex::new(None);
 
 /// The server of the tests that break nothing.
 pub async fn shared() -> Result<Arc<Server>> {
-    let slot = SHARED.get_or_init(|| {
-        Server::prepare(Options::default()).and_then(launch_shared).map_err(|e| format!("{e:?}"))
-    });
-    let slot = slot.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
-    let server = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-    let server = server.context("the shared server has been stopped")?;
+    let server = started_once()?;
     server.wait_ready().await?;
     Ok(server)
 }
 
-fn launch_shared(server: Server) -> Result<Mutex<Option<Arc<Server>>>> {
+fn started_once() -> Result<Arc<Server>> {
+    let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(server) = &*slot {
+        return Ok(Arc::clone(server));
+    }
+    let server = Arc::new(Server::prepare(Options::default())?);
     server.launch()?;
-    Ok(Mutex::new(Some(Arc::new(server))))
+    Ok(Arc::clone(slot.insert(server)))
 }
 
-/// Stops the shared server, where one was started.
-pub(crate) fn stop_shared() {
-    if let Some(Ok(slot)) = SHARED.get() {
-        slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    }
-}
-
-static TEMPLATE: OnceLock<std::result::Result<TempDir, String>> = OnceLock::new();
-
-/// A data directory as initdb makes it, made once and copied for each server.
-fn template(install: &Installation) -> Result<PathBuf> {
-    let folder = TEMPLATE.get_or_init(|| make_template(install).map_err(|error| format!("{error:?}")));
-    match folder {
-        Ok(folder) => Ok(folder.path().join("data")),
-        Err(error) => bail!("{error}"),
-    }
-}
-
-fn make_template(install: &Installation) -> Result<TempDir> {
-    let folder = open_folder()?;
-    let data = folder.path().join("data");
-    let mut initdb = install.command("initdb")?;
-    initdb.args([
-        "--no-sync",
-        "--auth=trust",
-        "--username=postgres",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--pgdata",
-    ]);
-    run(initdb.arg(&data))?;
-    let path = data.join("postgresql.conf");
-    let mut text = fs::read_to_string(&path)?;
-    for (name, value) in SETTINGS {
-        writeln!(text, "{name} = {value}")?;
-    }
-    fs::write(path, text)?;
-    Ok(folder)
+/// Stops the shared server, where one was started, and removes what servers are copied from.
+pub(crate) fn clean_up() {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    template::remove();
 }
 
 /// A new folder with a short path, as socket paths are limited to 107 bytes, that the server's user owns.
-fn open_folder() -> Result<TempDir> {
+pub(crate) fn open_folder() -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("rag").rand_bytes(5).tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     give_to_server(folder.path())?;

@@ -1,0 +1,59 @@
+//! A data directory as initdb makes it, made once and copied for each server.
+
+use crate::Result;
+use crate::install::Installation;
+use crate::server::{open_folder, run};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use tempfile::TempDir;
+
+/// What every test server has.
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", "''"),
+    ("shared_preload_libraries", "''"),
+    ("fsync", "off"),
+    ("shared_buffers", "64MB"),
+    ("max_connections", "60"),
+    ("log_line_prefix", "'%m [%p] '"),
+    ("timezone", "'UTC'"),
+];
+
+static TEMPLATE: Mutex<Option<TempDir>> = Mutex::new(None);
+
+/// The data directory to copy.
+pub fn data_directory(install: &Installation) -> Result<PathBuf> {
+    let mut slot = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = &*slot {
+        return Ok(folder.path().join("data"));
+    }
+    Ok(slot.insert(make(install)?).path().join("data"))
+}
+
+/// Removes it.
+pub fn remove() {
+    TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
+fn make(install: &Installation) -> Result<TempDir> {
+    let folder = open_folder()?;
+    let data = folder.path().join("data");
+    let mut initdb = install.command("initdb")?;
+    initdb.args([
+        "--no-sync",
+        "--auth=trust",
+        "--username=postgres",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--pgdata",
+    ]);
+    run(initdb.arg(&data))?;
+    let path = data.join("postgresql.conf");
+    let mut text = fs::read_to_string(&path)?;
+    for (name, value) in SETTINGS {
+        writeln!(text, "{name} = {value}")?;
+    }
+    fs::write(path, text)?;
+    Ok(folder)
+}
