@@ -24,5 +24,6 @@ eval "$exports"
 "$regress" --bindir="$(pg bindir)" --inputdir="$suite" --outputdir="$folder" --host="$PGHOST" --port="$PGPORT" \
   --user="$PGUSER" --dbname=regression "${tests[@]}" || {
   cat "$folder/regression.diffs" 2>/dev/null || true
-  exit 1
+  rm -rf "$cache/installcheck" && cp --recursive "$folder/results" "$cache/installcheck"
+  die "the regression suite failed" "Its results are in $cache/installcheck."
 }
