@@ -31,8 +31,10 @@ if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_datab
   rm "$state/pages.csv"
   say "indexing it"
   "${psql[@]}" --file="$root/examples/manual.sql" &
+  trap 'kill $! 2>/dev/null' EXIT
   "$here/progress.sh" manual $!
   wait $!
+  trap - EXIT
   ask --command="COMMENT ON DATABASE demo IS '$made_by'"
 fi
 
