@@ -18,6 +18,7 @@ RAGSTONE_DATABASE=demo "$here/cluster.sh" start "$state" >"$state/env.part"
 mv "$state/env.part" "$state/env"
 # shellcheck source=/dev/null
 . "$state/env"
+export PGOPTIONS=--client-min-messages=warning
 psql=("$(pg bindir)/psql" --no-psqlrc --quiet --set=ON_ERROR_STOP=1)
 ask() { "${psql[@]}" --tuples-only --no-align "$@"; }
 

@@ -3,11 +3,13 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# clang and libclang read PostgreSQL's headers; gcc and make build pgvector; sudo is for `cargo pgrx test` as root.
-packages=(postgresql-doc-15 clang libclang-dev gcc make libc6-dev pkg-config sudo python3 python3-venv ca-certificates)
+# clang and libclang read PostgreSQL's headers; gcc and make build pgvector.
+packages=(postgresql-doc-15 clang libclang-dev gcc make libc6-dev pkg-config python3 python3-venv ca-certificates)
 if [[ -z ${PG_CONFIG:-} ]]; then
   packages+=(postgresql-15 postgresql-server-dev-15)
 fi
+# `cargo pgrx test` needs it to leave root.
+((EUID != 0)) || packages+=(sudo)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -18,8 +20,8 @@ if ((${#missing[@]})); then
   advice=("As an administrator: apt-get update && apt-get install ${missing[*]}"
     "With a PostgreSQL from elsewhere, name it: make demo PG_CONFIG=/path/to/pg_config")
   command -v apt-get >/dev/null || die "this needs Debian's packages, and apt-get is missing" "Packages: ${missing[*]}" "${advice[1]}"
-  say "installing ${missing[*]}"
   as_root true || die "packages are missing, and installing them needs root or sudo" "${advice[@]}"
+  say "installing ${missing[*]}"
   as_root apt-get update -qq || say "apt-get update failed, going on with the lists that are there"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq "${missing[@]}" >&2 ||
     die "apt-get could not install the packages" "${advice[@]}"
