@@ -3,6 +3,8 @@
 //! In reading order: what SQL sees, what it is made of, and what touches Postgres.
 
 mod api;
+mod collection;
+mod search;
 mod embedding;
 mod worker;
 mod pg;

@@ -1,7 +1,9 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
-mod chunk;
+pub mod chunk;
+mod collections;
 mod embed;
 mod embed_batch;
 mod models;
+mod search;
 mod status;

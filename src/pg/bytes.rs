@@ -2,8 +2,8 @@
 
 use crate::pg::error::{Error, or_raise};
 use crate::pg::value::{varlena, varlena_bytes};
-use pgrx::callconv::{Arg, ArgAbi};
-use pgrx::datum::{FromDatum, IntoDatum};
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, FromDatum, IntoDatum};
 use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
@@ -27,6 +27,14 @@ impl IntoDatum for Jsonb {
 
     fn type_oid() -> pg_sys::Oid {
         pg_sys::JSONBOID
+    }
+}
+
+// SAFETY: gives a jsonb datum, as RETURN_SQL says.
+unsafe impl BoxRet for Jsonb {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: the datum is freshly made in the caller's memory context.
+        unsafe { fcinfo.return_raw_datum(varlena(&self.0)) }
     }
 }
 

@@ -1,9 +1,9 @@
-//! SQL's identifier types as arguments: `name`, `regclass`, `regconfig`.
+//! SQL's identifiers: as arguments of type `name`, `regclass` and `regconfig`, and as they stand in a statement.
 
 use crate::pg::error::{Error, or_raise};
 use crate::pg::text::utf8_from_datum;
 use pgrx::callconv::{Arg, ArgAbi};
-use pgrx::datum::FromDatum;
+use pgrx::datum::{Datum, FromDatum, UnboxDatum};
 use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
@@ -28,6 +28,22 @@ impl FromDatum for Name {
         }
         // SAFETY: a name is a terminated string in 64 bytes; the text made of it is valid.
         Some(Self(unsafe { utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(datum.cast_mut_ptr()))) }))
+    }
+}
+
+// SAFETY: as above; the copy borrows nothing.
+unsafe impl UnboxDatum for Name {
+    type As<'src> = Self;
+
+    unsafe fn unbox<'src>(datum: Datum<'src>) -> Self
+    where
+        Self: 'src,
+    {
+        // SAFETY: as promised by the caller.
+        match unsafe { Self::from_datum(datum.sans_lifetime(), false) } {
+            Some(name) => name,
+            None => Self(String::new()),
+        }
     }
 }
 
@@ -69,3 +85,13 @@ macro_rules! sql_type {
 sql_type!(Name, "name");
 sql_type!(RegClass, "regclass");
 sql_type!(RegConfig, "regconfig");
+
+/// An identifier as it stands in a statement.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as it stands in a statement, whatever `standard_conforming_strings` is.
+pub fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}

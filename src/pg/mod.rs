@@ -1,10 +1,16 @@
-//! What touches Postgres: errors, settings, text, vectors, rights, waiting.
+//! What touches Postgres: errors, settings, text, vectors, rights, waiting, SQL.
 
+pub mod bytes;
+pub mod cursor;
 pub mod error;
 pub mod guc;
+pub mod identifier;
 pub mod installation;
+pub mod relation;
+pub mod spi;
 pub mod switch_user;
 pub mod text;
+pub mod value;
 pub mod vector;
 pub mod wait;
 pub mod windowapi;

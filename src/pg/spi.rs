@@ -5,8 +5,8 @@
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
-use crate::pg::text::{utf8_datum, utf8_from_datum};
-use pgrx::datum::IntoDatum;
+use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum};
+use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::{Spi, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -34,6 +34,11 @@ impl Arg {
     /// A value of a type that pgrx knows; the datum is made in the current memory context.
     pub fn new<T: IntoDatum>(value: T) -> Self {
         Self { oid: T::type_oid(), datum: value.into_datum() }
+    }
+
+    /// A value of a type that pgrx knows, or null.
+    pub fn optional<T: IntoDatum>(value: Option<T>) -> Self {
+        Self { oid: T::type_oid(), datum: value.and_then(IntoDatum::into_datum) }
     }
 
     /// A `text`.
@@ -167,19 +172,17 @@ impl Rows {
 
     /// A `text[]` without nulls.
     pub fn texts(&self, row: usize, column: usize) -> Option<Vec<String>> {
-        self.array(row, column).map(|texts: Vec<crate::pg::text::Utf8>| texts.into_iter().map(|text| text.0).collect())
+        let datum = self.datum(row, column)?;
+        // SAFETY: callers ask only for columns that their statements make text[].
+        let texts = unsafe { <Vec<Option<Utf8>> as FromDatum>::from_datum(datum, false) }?;
+        Some(texts.into_iter().flatten().map(|text| text.0).collect())
     }
 
     /// A `float4[]` without nulls.
     pub fn float4s(&self, row: usize, column: usize) -> Option<Vec<f32>> {
-        self.array(row, column)
-    }
-
-    fn array<T: IntoDatum + pgrx::datum::FromDatum>(&self, row: usize, column: usize) -> Option<Vec<T>> {
         let datum = self.datum(row, column)?;
-        // SAFETY: callers ask only for columns that their statements make arrays of T.
-        unsafe { <Vec<Option<T>> as pgrx::datum::FromDatum>::from_datum(datum, false) }
-            .map(|values| values.into_iter().flatten().collect())
+        // SAFETY: callers ask only for columns that their statements make real[].
+        unsafe { <Vec<f32> as FromDatum>::from_datum(datum, false) }
     }
 }
 
@@ -258,7 +261,8 @@ fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
             pg_sys::CURSOR_OPT_GENERIC_PLAN as i32,
         );
         if plan.is_null() || pg_sys::SPI_keepplan(plan) != 0 {
-            return Err(Error::internal(format!("SPI cannot prepare: status {}", pg_sys::SPI_result)));
+            let status = pg_sys::SPI_result;
+            return Err(Error::internal(format!("SPI cannot prepare: status {status}")));
         }
         plan
     };

@@ -63,6 +63,12 @@ fn layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
     (length, by_value, align)
 }
 
+/// Whether there are arrays of a type; of arrays there are none.
+pub fn has_array_type(oid: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::get_array_type(oid) != pg_sys::InvalidOid }
+}
+
 /// An array in the current memory context.
 pub fn array_datum(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> pg_sys::Datum {
     let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();

@@ -114,11 +114,12 @@ impl Bounds {
         after
     }
 
-    /// A `tsquery`, as text in UTF-8, that every chunk with a score of at least `threshold` matches.
-    pub fn tsquery(&self, threshold: f64) -> String {
+    /// A `tsquery` in its text form that every chunk with a score of at least `threshold` matches. It has the encoding of the
+    /// lexemes; in all that a server may have, quotes and backslashes are single bytes of their own.
+    pub fn tsquery(&self, threshold: f64) -> Vec<u8> {
         // Sums of the same numbers in another order may differ in their last bits.
         let need = threshold * (1.0 - 1e-9);
-        let mut text = String::new();
+        let mut text = Vec::new();
         self.write(&self.condition(need), &mut text);
         text
     }
@@ -165,18 +166,18 @@ impl Bounds {
         Some(any(ways))
     }
 
-    fn write(&self, condition: &Condition, text: &mut String) {
+    fn write(&self, condition: &Condition, text: &mut Vec<u8>) {
         match condition {
             Condition::Always | Condition::Never => {}
             Condition::Has(term, 0) => write_lexeme(&self.terms[*term].lexeme, text),
             Condition::Has(term, level) => {
                 let lexeme = &self.terms[*term].lexeme;
-                write_joined(*level..LEVELS, "|", text, |text, level| {
+                write_joined(*level..LEVELS, b'|', text, |text, level| {
                     write_lexeme(&levelled(lexeme, level), text)
                 });
             }
-            Condition::All(parts) => write_joined(parts, "&", text, |text, part| self.write(part, text)),
-            Condition::Any(parts) => write_joined(parts, "|", text, |text, part| self.write(part, text)),
+            Condition::All(parts) => write_joined(parts, b'&', text, |text, part| self.write(part, text)),
+            Condition::Any(parts) => write_joined(parts, b'|', text, |text, part| self.write(part, text)),
         }
     }
 }
@@ -214,27 +215,170 @@ fn any(ways: Vec<Condition>) -> Condition {
 
 fn write_joined<T>(
     parts: impl IntoIterator<Item = T>,
-    operator: &str,
-    text: &mut String,
-    write: impl Fn(&mut String, T),
+    operator: u8,
+    text: &mut Vec<u8>,
+    write: impl Fn(&mut Vec<u8>, T),
 ) {
-    text.push('(');
+    text.push(b'(');
     for (i, part) in parts.into_iter().enumerate() {
         if i > 0 {
-            text.push_str(operator);
+            text.push(operator);
         }
         write(text, part);
     }
-    text.push(')');
+    text.push(b')');
 }
 
-fn write_lexeme(lexeme: &[u8], text: &mut String) {
-    text.push('\'');
-    for character in String::from_utf8_lossy(lexeme).chars() {
-        if matches!(character, '\'' | '\\') {
-            text.push(character);
+fn write_lexeme(lexeme: &[u8], text: &mut Vec<u8>) {
+    text.push(b'\'');
+    for byte in lexeme {
+        if matches!(byte, b'\'' | b'\\') {
+            text.push(*byte);
         }
-        text.push(character);
+        text.push(*byte);
     }
-    text.push('\'');
+    text.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bm25::{density, idf, impact, level};
+
+    /// A small generator (Marsaglia's xorshift), so that a failure can be repeated.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % limit
+        }
+    }
+
+    /// Words of a chunk by term number, and its length.
+    struct Chunk {
+        frequencies: Vec<u32>,
+        words: u32,
+    }
+
+    struct Corpus {
+        chunks: Vec<Chunk>,
+        average: f64,
+        reference: f64,
+    }
+
+    impl Corpus {
+        fn random(random: &mut Random, terms: usize) -> Self {
+            let chunks: Vec<_> = (0..400)
+                .map(|_| {
+                    let frequencies: Vec<u32> = (0..terms)
+                        .map(|term| {
+                            let present = random.below(100) < [60, 30, 12, 6, 3, 1][term % 6];
+                            let most = 1 + random.below(6);
+                            if present { 1 + random.below(most) as u32 } else { 0 }
+                        })
+                        .collect();
+                    let words = frequencies.iter().sum::<u32>() + random.below(30) as u32;
+                    Chunk { frequencies, words }
+                })
+                .collect();
+            let average = chunks.iter().map(|chunk| f64::from(chunk.words)).sum::<f64>() / 400.0;
+            let reference = average * [0.7, 1.0, 1.6][random.below(3) as usize];
+            Self { chunks, average, reference }
+        }
+
+        fn level(&self, chunk: &Chunk, term: usize) -> Option<usize> {
+            let frequency = chunk.frequencies[term];
+            (frequency > 0).then(|| level(frequency, chunk.words, self.reference))
+        }
+
+        fn bounds(&self, terms: usize) -> Bounds {
+            let query = (0..terms).filter_map(|term| {
+                let mut chunks = [0; LEVELS];
+                self.chunks
+                    .iter()
+                    .filter_map(|chunk| self.level(chunk, term))
+                    .for_each(|level| chunks[level] += 1);
+                let docs = chunks.iter().sum();
+                (docs > 0).then(|| QueryTerm { lexeme: vec![b'a' + term as u8], idf: idf(400, docs), chunks })
+            });
+            Bounds::new(query.collect(), 400, self.average, self.reference)
+        }
+
+        fn score(&self, chunk: &Chunk, bounds: &Bounds) -> f64 {
+            let of = |term: &QueryTerm| {
+                let frequency = chunk.frequencies[usize::from(term.lexeme[0] - b'a')];
+                term.idf * impact(density(frequency, chunk.words, self.average))
+            };
+            bounds.terms().iter().map(of).sum()
+        }
+
+        fn meets(&self, chunk: &Chunk, bounds: &Bounds, condition: &Condition) -> bool {
+            match condition {
+                Condition::Always => true,
+                Condition::Never => false,
+                Condition::Has(term, least) => {
+                    let number = usize::from(bounds.terms()[*term].lexeme[0] - b'a');
+                    self.level(chunk, number).is_some_and(|level| level >= *least)
+                }
+                Condition::All(parts) => parts.iter().all(|part| self.meets(chunk, bounds, part)),
+                Condition::Any(parts) => parts.iter().any(|part| self.meets(chunk, bounds, part)),
+            }
+        }
+    }
+
+    #[test]
+    fn every_chunk_that_reaches_the_threshold_meets_the_condition() {
+        let mut random = Random(42);
+        for round in 0..200 {
+            let terms = 1 + round % 14;
+            let corpus = Corpus::random(&mut random, terms);
+            let bounds = corpus.bounds(terms);
+            let highest = bounds.rest[0];
+            for step in 0..12 {
+                let threshold = highest * f64::from(step) / 12.0;
+                let condition = bounds.condition(threshold);
+                for chunk in &corpus.chunks {
+                    let score = corpus.score(chunk, &bounds);
+                    assert!(
+                        score == 0.0 || score < threshold || corpus.meets(chunk, &bounds, &condition),
+                        "{score} reaches {threshold} and does not meet {condition:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_high_threshold_leaves_most_chunks_out() {
+        let mut random = Random(7);
+        let corpus = Corpus::random(&mut random, 3);
+        let bounds = corpus.bounds(3);
+        let condition = bounds.condition(bounds.guess(20));
+        let met = corpus.chunks.iter().filter(|chunk| corpus.meets(chunk, &bounds, &condition)).count();
+        assert!((5..100).contains(&met), "{met} of 400 chunks");
+    }
+
+    #[test]
+    fn no_condition_has_too_many_operands() {
+        let terms = (0..40).map(|i| QueryTerm {
+            lexeme: vec![b'a' + i],
+            idf: 1.0 + f64::from(i) / 10.0,
+            chunks: [100, 50, 20, 10, 5],
+        });
+        let bounds = Bounds::new(terms.collect(), 1000, 10.0, 10.0);
+        for step in 0..50 {
+            let text = bounds.tsquery(bounds.rest[0] * f64::from(step) / 50.0);
+            assert!(text.iter().filter(|byte| **byte == b'\'').count() / 2 <= MOST_OPERANDS);
+        }
+    }
+
+    #[test]
+    fn lexemes_are_quoted() {
+        let term = QueryTerm { lexeme: b"o'n\\e".to_vec(), idf: 1.0, chunks: [1, 0, 0, 0, 0] };
+        let bounds = Bounds::new(vec![term], 1, 1.0, 1.0);
+        assert_eq!(bounds.tsquery(0.0), b"'o''n\\\\e'");
+    }
 }

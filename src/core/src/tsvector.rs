@@ -154,6 +154,11 @@ impl ChunkTerms {
         Ok(Self { terms, words })
     }
 
+    /// The different words, in order.
+    pub fn lexemes(&self) -> impl Iterator<Item = &[u8]> {
+        self.terms.iter().map(|(lexeme, _)| lexeme.as_slice())
+    }
+
     /// The payload of the vector that is stored, its levels relative to chunks of `reference_words`.
     pub fn encode(&self, reference_words: f64) -> Result<Vec<u8>, TsVectorError> {
         let mut entries = Vec::with_capacity(self.terms.len() * 2);

@@ -1,0 +1,85 @@
+-- What a collection is made of, and the view in which users see it.
+
+CREATE TABLE rag.collection (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text COLLATE "C" NOT NULL UNIQUE,
+  source regclass NOT NULL,
+  chunk_table regclass NOT NULL UNIQUE,
+  terms_table regclass NOT NULL UNIQUE,
+  key_columns text[] NOT NULL,
+  content_column text NOT NULL,
+  title_column text,
+  metadata_columns text[] NOT NULL,
+  model text NOT NULL,
+  fingerprint text NOT NULL,
+  dimensions integer NOT NULL,
+  chunk_size integer,
+  chunk_overlap integer NOT NULL,
+  splitter text NOT NULL,
+  language text NOT NULL,
+  reference_words double precision NOT NULL DEFAULT 0,
+  source_rows bigint NOT NULL DEFAULT 0,
+  chunks bigint NOT NULL DEFAULT 0,
+  terms_folded bigint NOT NULL DEFAULT 0,
+  terms_appended bigint NOT NULL DEFAULT 0,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  refreshed_at timestamptz
+);
+
+-- Search reads it as whoever searches. It says how collections are made and holds nothing of what is in them.
+GRANT SELECT ON rag.collection TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('rag.collection', '');
+SELECT pg_catalog.pg_extension_config_dump('rag.collection_id_seq', '');
+
+COMMENT ON TABLE rag.collection IS 'internal: collections as rag.create_collection made them; see rag.collections';
+COMMENT ON COLUMN rag.collection.source IS 'table whose rows are searched';
+COMMENT ON COLUMN rag.collection.chunk_table IS 'chunks of the rows with their embeddings and words; of the same owner as the source, and nobody else may read it';
+COMMENT ON COLUMN rag.collection.terms_table IS 'in how many chunks each word is: sums of rows that are only ever added, and folded now and then';
+COMMENT ON COLUMN rag.collection.key_columns IS 'columns that tell the source''s rows apart; key_1, key_2, … in the chunk table';
+COMMENT ON COLUMN rag.collection.fingerprint IS 'of the model that made the embeddings';
+COMMENT ON COLUMN rag.collection.chunk_size IS 'most tokens in a chunk; NULL: as many as the model reads';
+COMMENT ON COLUMN rag.collection.language IS 'text search configuration, by name: a regconfig column would stop pg_upgrade';
+COMMENT ON COLUMN rag.collection.reference_words IS 'words per chunk for which the levels in the text index were made';
+COMMENT ON COLUMN rag.collection.terms_appended IS 'rows in the terms table since it was folded';
+
+-- A collection that is being created is seen only through its report: its row is not committed yet.
+CREATE VIEW rag.collections AS
+SELECT coalesce(c.name, r.collection) AS name,
+       c.source,
+       c.content_column AS content,
+       c.title_column AS title,
+       c.metadata_columns AS metadata,
+       c.key_columns AS key,
+       c.model,
+       c.dimensions,
+       c.chunk_size,
+       c.chunk_overlap,
+       c.splitter,
+       c.language,
+       c.source_rows,
+       c.chunks,
+       c.chunk_table,
+       c.created_at,
+       c.refreshed_at,
+       CASE WHEN r.collection IS NULL THEN 'ready' WHEN c.name IS NULL THEN 'creating' ELSE 'refreshing' END AS state,
+       r.rows_done,
+       r.rows_total,
+       r.pid
+FROM rag.collection c
+FULL JOIN rag._reports() r ON r.collection = c.name
+WHERE c.name IS NULL
+   -- NULL: the source was dropped, and what is left of the collection should be found and dropped too.
+   OR coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true);
+
+GRANT SELECT ON rag.collections TO PUBLIC;
+
+COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, and how far their creation or refresh has come';
+
+COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[]) IS
+'make a table searchable: cut its content into chunks, embed them and index them; gives the number of chunks. Builds of large collections are faster with more maintenance_work_mem';
+COMMENT ON FUNCTION rag.refresh_collection(name) IS
+'bring a collection up to date with its source; text that has not changed is not embedded again';
+COMMENT ON FUNCTION rag.drop_collection(name) IS 'drop a collection with its chunks; the source stays';
+
+ALTER FUNCTION rag.refresh_collection(name) ROWS 1;

@@ -1,0 +1,10 @@
+-- What kind of table it is, whose, and whether the caller has the rights of its owner.
+SELECT c.relkind::text,
+       c.relpersistence::text,
+       c.relowner,
+       n.nspname::text,
+       c.relname::text,
+       pg_has_role(c.relowner, 'USAGE')
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = $1

@@ -1,0 +1,76 @@
+//! `rag.create_collection`, `rag.refresh_collection`, `rag.drop_collection`.
+
+use crate::api::chunk::chunk_options;
+use crate::collection::{self, Settings};
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::identifier::{Name, RegClass, RegConfig};
+use crate::pg::text::Utf8;
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern};
+
+/// Size for checking the other options where the user gives none.
+const ANY_SIZE: i32 = i32::MAX;
+
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
+fn create_collection(
+    name: Name,
+    source: RegClass,
+    content: Name,
+    title: default!(Option<Name>, "NULL"),
+    metadata: default!(Vec<Option<Name>>, "'{}'"),
+    model: default!(Option<Utf8>, "NULL"),
+    chunk_size: default!(Option<i32>, "NULL"),
+    chunk_overlap: default!(i32, 0),
+    splitter: default!(Utf8, "'text'"),
+    language: default!(Option<RegConfig>, "NULL"),
+    key: default!(Option<Vec<Option<Name>>>, "NULL"),
+) -> i64 {
+    let settings = Settings {
+        name: name.0,
+        source: source.0,
+        content: content.0,
+        title: title.map(|title| title.0),
+        metadata: or_raise(names(metadata)),
+        model: model.map(|model| model.0),
+        chunks: or_raise(chunk_options(chunk_size.unwrap_or(ANY_SIZE), chunk_overlap, &splitter.0)),
+        sized: chunk_size.is_some(),
+        language: language.map(|language| language.0),
+        key: key.map(|key| or_raise(names(key))),
+    };
+    or_raise(collection::create(settings))
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn refresh_collection(
+    name: Name,
+) -> TableIterator<
+    'static,
+    (
+        name!(added, i64),
+        name!(changed, i64),
+        name!(deleted, i64),
+        name!(unchanged, i64),
+        name!(embedded, i64),
+    ),
+> {
+    let changes = or_raise(collection::refresh(&name.0));
+    TableIterator::once((changes.added, changes.changed, changes.deleted, changes.unchanged, changes.embedded))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn drop_collection(name: Name) {
+    or_raise(collection::drop_collection(&name.0));
+}
+
+fn names(names: Vec<Option<Name>>) -> Outcome<Vec<String>> {
+    let name = |name: Option<Name>| name.map(|name| name.0);
+    names.into_iter().map(name).collect::<Option<_>>().ok_or_else(|| Error::bad_argument("a column's name is null"))
+}
+
+extension_sql_file!(
+    "../../sql/collections.sql",
+    name = "collections",
+    requires = [create_collection, refresh_collection, drop_collection, "status"]
+);

@@ -1,0 +1,80 @@
+//! `rag.search`, and the function that scores a chunk.
+
+use crate::pg::bytes::{Bytes, Jsonb, TsVectorBytes};
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::Utf8;
+use crate::search::{self, Mode, Request, parse_fusion, parse_k};
+use pgrx::iter::TableIterator;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+use ragstone_core::bm25;
+use ragstone_core::tsvector::Lexemes;
+
+// Not parallel: it works as other roles for a while, which a leader does not tell its workers.
+#[pg_extern(stable, parallel_unsafe, cost = 100000)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity, reason = "arguments and columns of the SQL function")]
+fn search(
+    collection: Option<Utf8>,
+    query: Option<Utf8>,
+    k: default!(i32, 10),
+    mode: default!(Utf8, "'hybrid'"),
+    filter: default!(Option<Jsonb>, "NULL"),
+    fusion: default!(Utf8, "'minmax'"),
+    vector_weight: default!(f64, 0.4),
+    per_source: default!(bool, false),
+) -> TableIterator<
+    'static,
+    (
+        name!(rank, i32),
+        name!(score, f64),
+        name!(source_key, Jsonb),
+        name!(title, Option<Utf8>),
+        name!(heading, Option<Utf8>),
+        name!(content, Utf8),
+        name!(metadata, Jsonb),
+        name!(vector_rank, Option<i32>),
+        name!(text_rank, Option<i32>),
+        name!(chunk_id, i64),
+    ),
+> {
+    let request = Request {
+        collection: or_raise(required(collection, "collection")),
+        query: or_raise(required(query, "query")),
+        k: or_raise(parse_k(k)),
+        mode: or_raise(Mode::parse(&mode.0)),
+        filter,
+        fusion: or_raise(parse_fusion(&fusion.0, vector_weight)),
+        per_source,
+    };
+    let hits = or_raise(search::search(&request));
+    TableIterator::new((1..).zip(hits).map(|(rank, hit)| {
+        (
+            rank,
+            hit.score,
+            hit.source_key,
+            hit.title.map(Utf8),
+            hit.heading.map(Utf8),
+            Utf8(hit.content),
+            hit.metadata,
+            hit.vector_rank.map(|rank| rank as i32),
+            hit.text_rank.map(|rank| rank as i32),
+            hit.chunk,
+        )
+    }))
+}
+
+/// Reads the vector where it is and allocates nothing: it runs for every candidate.
+#[pg_extern(immutable, strict, parallel_safe, cost = 5)]
+fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
+    let scored = Lexemes::new(tsv.0).map_err(Error::internal).and_then(|lexemes| {
+        bm25::score(&lexemes, words.max(0) as u32, query.0).ok_or_else(|| Error::internal("malformed text query"))
+    });
+    or_raise(scored)
+}
+
+fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
+    value.map(|value| value.0).ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
+extension_sql_file!("../../sql/search.sql", name = "search_comments", requires = [search, _bm25]);

@@ -1,0 +1,223 @@
+//! A collection's row in `rag.collection`.
+
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, Rows, run, select};
+use crate::pg::switch_user::as_owner;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::protocol::Splitter;
+
+/// A table as it is now.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// In pg_class.
+    pub oid: pg_sys::Oid,
+    /// As whom statements on it run.
+    pub owner: pg_sys::Oid,
+    /// With its schema, as it stands in a statement.
+    pub name: String,
+}
+
+/// A collection.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// Its number; zero until it has a row.
+    pub id: i64,
+    /// As users call it.
+    pub name: String,
+    /// The table that is searched, unless it was dropped.
+    pub source: Option<Relation>,
+    /// Chunks, unless the table was dropped.
+    pub chunks: Option<Relation>,
+    /// Words, unless the table was dropped.
+    pub terms: Option<Relation>,
+    /// Columns that tell the source's rows apart.
+    pub key: Vec<String>,
+    /// Column that is searched.
+    pub content: String,
+    /// Column that is put before each chunk.
+    pub title: Option<String>,
+    /// Columns that can be filtered by.
+    pub metadata: Vec<String>,
+    /// Name of the model.
+    pub model: String,
+    /// Of the model that made the embeddings.
+    pub fingerprint: String,
+    /// Length of an embedding.
+    pub dimensions: i32,
+    /// Most tokens in a chunk; as many as the model reads if none.
+    pub chunk_size: Option<i32>,
+    /// Tokens that chunks repeat.
+    pub chunk_overlap: i32,
+    /// How content is cut.
+    pub splitter: Splitter,
+    /// Text search configuration.
+    pub language: String,
+    /// Words per chunk for which levels are made; zero before the first chunk.
+    pub reference_words: f64,
+    /// Rows with content, when it was refreshed last.
+    pub source_rows: i64,
+    /// Chunks, when it was refreshed last.
+    pub chunk_count: i64,
+    /// Rows that the terms table had when it was folded last.
+    pub terms_folded: i64,
+    /// Rows that were added to it since.
+    pub terms_appended: i64,
+    /// Schema of pgvector, as it stands in a statement.
+    pub vector_schema: String,
+}
+
+impl Collection {
+    /// The collection of this name. To be called under a search path of pg_catalog only.
+    pub fn find(name: &str) -> Outcome<Option<Self>> {
+        // Its own snapshot is the calling statement's, as a search must not see more than that.
+        let rows = select(include_str!("../../sql/queries/collection.sql"), &[Arg::text(name)])?;
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+    }
+
+    /// The same as it is after all that others have committed: for work that has waited for a lock.
+    pub fn find_latest(name: &str) -> Outcome<Option<Self>> {
+        let rows = run(include_str!("../../sql/queries/collection.sql"), &[Arg::text(name)])?;
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+    }
+
+    /// The error where there is none of this name.
+    pub fn unknown(name: &str) -> Error {
+        Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("collection \"{name}\" does not exist"))
+            .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
+    }
+
+    /// The source, which must still be there.
+    pub fn source(&self) -> Outcome<&Relation> {
+        self.source.as_ref().ok_or_else(|| self.gone("source"))
+    }
+
+    /// The chunk table, which must still be there.
+    pub fn chunks(&self) -> Outcome<&Relation> {
+        self.chunks.as_ref().ok_or_else(|| self.gone("chunk table"))
+    }
+
+    /// The terms table, which must still be there.
+    pub fn terms(&self) -> Outcome<&Relation> {
+        self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
+    }
+
+    fn gone(&self, table: &str) -> Error {
+        Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("the {table} of collection \"{}\" does not exist any more", self.name),
+        )
+        .hint("Drop the collection with rag.drop_collection and create it again.")
+    }
+
+    fn read(rows: &Rows) -> Outcome<Self> {
+        let missing = |column: &str| Error::internal(format!("rag.collection.{column} is null"));
+        let text = |column, name| rows.text(0, column).ok_or_else(|| missing(name));
+        let texts = |column, name| rows.texts(0, column).ok_or_else(|| missing(name));
+        let relation = |column| {
+            let (oid, owner) = (rows.oid(0, column)?, rows.oid(0, column + 1)?);
+            Some(Relation { oid, owner, name: rows.text(0, column + 2)? })
+        };
+        Ok(Self {
+            id: rows.int8(0, 0).ok_or_else(|| missing("id"))?,
+            name: text(1, "name")?,
+            source: relation(2),
+            chunks: relation(5),
+            terms: relation(8),
+            key: texts(11, "key_columns")?,
+            content: text(12, "content_column")?,
+            title: rows.text(0, 13),
+            metadata: texts(14, "metadata_columns")?,
+            model: text(15, "model")?,
+            fingerprint: text(16, "fingerprint")?,
+            dimensions: rows.int4(0, 17).ok_or_else(|| missing("dimensions"))?,
+            chunk_size: rows.int4(0, 18),
+            chunk_overlap: rows.int4(0, 19).unwrap_or(0),
+            splitter: if text(20, "splitter")? == "markdown" { Splitter::Markdown } else { Splitter::Text },
+            language: text(21, "language")?,
+            reference_words: rows.float8(0, 22).unwrap_or(0.0),
+            source_rows: rows.int8(0, 23).unwrap_or(0),
+            chunk_count: rows.int8(0, 24).unwrap_or(0),
+            terms_folded: rows.int8(0, 25).unwrap_or(0),
+            terms_appended: rows.int8(0, 26).unwrap_or(0),
+            vector_schema: text(27, "extension vector")?,
+        })
+    }
+
+    /// Adds the collection's row, and learns its number.
+    pub fn insert(&mut self) -> Outcome<()> {
+        let splitter = match self.splitter {
+            Splitter::Text => "text",
+            Splitter::Markdown => "markdown",
+        };
+        let arguments = [
+            Arg::text(&self.name),
+            Arg::new(self.source()?.oid),
+            Arg::new(self.chunks()?.oid),
+            Arg::new(self.terms()?.oid),
+            Arg::texts(&self.key),
+            Arg::text(&self.content),
+            Arg::optional_text(self.title.as_deref()),
+            Arg::texts(&self.metadata),
+            Arg::text(&self.model),
+            Arg::text(&self.fingerprint),
+            Arg::new(self.dimensions),
+            Arg::optional(self.chunk_size),
+            Arg::new(self.chunk_overlap),
+            Arg::text(splitter),
+            Arg::text(&self.language),
+        ];
+        let rows = as_owner(config_owner()?, || {
+            run(
+                "INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
+                   title_column, metadata_columns, model, fingerprint, dimensions, chunk_size, chunk_overlap, splitter,
+                   language)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                 RETURNING id",
+                &arguments,
+            )
+        })?;
+        self.id = rows.int8(0, 0).ok_or_else(|| Error::internal("rag.collection gave no id"))?;
+        Ok(())
+    }
+
+    /// Writes down what a refresh has changed.
+    pub fn update(&self) -> Outcome<()> {
+        let arguments = [
+            Arg::new(self.id),
+            Arg::text(&self.fingerprint),
+            Arg::new(self.dimensions),
+            Arg::new(self.reference_words),
+            Arg::new(self.source_rows),
+            Arg::new(self.chunk_count),
+            Arg::new(self.terms_folded),
+            Arg::new(self.terms_appended),
+        ];
+        as_owner(config_owner()?, || {
+            run(
+                "UPDATE rag.collection
+                 SET fingerprint = $2, dimensions = $3, reference_words = $4, source_rows = $5, chunks = $6,
+                     terms_folded = $7, terms_appended = $8, refreshed_at = now()
+                 WHERE id = $1",
+                &arguments,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Removes the collection's row.
+    pub fn delete(&self) -> Outcome<()> {
+        as_owner(config_owner()?, || run("DELETE FROM rag.collection WHERE id = $1", &[Arg::new(self.id)]))?;
+        Ok(())
+    }
+}
+
+/// Who may write `rag.collection`.
+fn config_owner() -> Outcome<pg_sys::Oid> {
+    run(
+        "SELECT relowner FROM pg_catalog.pg_class
+         WHERE oid OPERATOR(pg_catalog.=) 'rag.collection'::pg_catalog.regclass",
+        &[],
+    )?
+    .oid(0, 0)
+    .ok_or_else(|| Error::internal("rag.collection has no owner"))
+}

@@ -1,0 +1,156 @@
+//! `rag.create_collection`.
+
+use crate::collection::chunking::capacity;
+use crate::collection::config::{Collection, Relation};
+use crate::collection::fill::{Fill, report};
+use crate::collection::source::Source;
+use crate::collection::terms::{TermCounts, fold};
+use crate::collection::{lock_name, locked, refresh, tables};
+use crate::embedding::model_or_default;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::identifier::quoted;
+use crate::pg::spi::{Arg, connect, run};
+use crate::worker::client;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use ragstone_core::protocol::{ChunkOptions, Model, Request, Response};
+
+/// Most dimensions that an HNSW index of halfvec takes.
+const MOST_DIMENSIONS: u32 = 4000;
+
+/// What a user asks for.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name of the collection.
+    pub name: String,
+    /// Table whose rows are to be searched.
+    pub source: pg_sys::Oid,
+    /// Column to search.
+    pub content: String,
+    /// Column to put before each chunk.
+    pub title: Option<String>,
+    /// Columns to filter by.
+    pub metadata: Vec<String>,
+    /// Model, or the default.
+    pub model: Option<String>,
+    /// How to cut; no size is as much as the model reads.
+    pub chunks: ChunkOptions,
+    /// Whether the user gave a size.
+    pub sized: bool,
+    /// Text search configuration, or english.
+    pub language: Option<pg_sys::Oid>,
+    /// Columns that tell rows apart, or those of the primary key.
+    pub key: Option<Vec<String>>,
+}
+
+/// Makes a collection, and gives its number of chunks.
+pub fn create(settings: Settings) -> Outcome<i64> {
+    locked(|| {
+        let model = describe(&model_or_default(settings.model.clone())?)?;
+        let (mut collection, operators) = connect(|| prepare(&settings, &model))?;
+        let mut terms = TermCounts::default();
+        let rows = collection.select_rows(&operators, true)?;
+        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows)?;
+        terms.write(&mut collection)?;
+        fold(&mut collection)?;
+        tables::index(&collection)?;
+        collection.source_rows = filled.added;
+        collection.chunk_count = filled.stored;
+        connect(|| collection.update())?;
+        report(&collection.name, 0, 0);
+        Ok(filled.stored)
+    })
+}
+
+/// What an installed model is.
+pub fn describe(name: &str) -> Outcome<Model> {
+    let models = match client::call(Request::Describe { model: name.to_owned() })? {
+        Response::Models(models) => models,
+        other => return Err(Error::internal(format!("unexpected answer to a describe request: {other:?}"))),
+    };
+    let model = models.into_iter().next().ok_or_else(|| Error::internal("a model was described by nothing"))?;
+    if model.dimensions > MOST_DIMENSIONS {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("model \"{name}\" has {} dimensions, an index takes at most {MOST_DIMENSIONS}", model.dimensions),
+        )
+        .hint("Choose a smaller model of rag.models()."));
+    }
+    Ok(model)
+}
+
+/// Checks everything, makes the tables and the collection's row.
+fn prepare(settings: &Settings, model: &Model) -> Outcome<(Collection, Vec<String>)> {
+    tables::check_name(&settings.name)?;
+    lock_name(&settings.name)?;
+    if Collection::find_latest(&settings.name)?.is_some() {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("collection \"{}\" already exists", settings.name),
+        )
+        .hint("Bring it up to date with rag.refresh_collection, or drop it with rag.drop_collection."));
+    }
+    let source = Source::open(settings.source, "make a collection of it")?;
+    source.check_content(&settings.content)?;
+    source.check_metadata(&settings.metadata)?;
+    settings.title.iter().try_for_each(|title| source.column(title).map(|_| ()))?;
+    warn_of_long_chunks(settings, model);
+    let mut collection = describe_collection(settings, model, &source)?;
+    tables::make(&mut collection, &source)?;
+    collection.insert()?;
+    let operators = refresh::operators(&collection)?;
+    Ok((collection, operators))
+}
+
+fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> Outcome<Collection> {
+    Ok(Collection {
+        id: 0,
+        name: settings.name.clone(),
+        source: Some(Relation {
+            oid: source.oid,
+            owner: source.owner,
+            name: format!("{}.{}", quoted(&source.schema), quoted(&source.name)),
+        }),
+        chunks: None,
+        terms: None,
+        key: source.key(settings.key.clone())?,
+        content: settings.content.clone(),
+        title: settings.title.clone(),
+        metadata: settings.metadata.clone(),
+        model: model.name.clone(),
+        fingerprint: model.fingerprint.clone(),
+        dimensions: model.dimensions as i32,
+        chunk_size: settings.sized.then_some(settings.chunks.size as i32),
+        chunk_overlap: settings.chunks.overlap as i32,
+        splitter: settings.chunks.splitter,
+        language: language(settings.language)?,
+        reference_words: 0.0,
+        source_rows: 0,
+        chunk_count: 0,
+        terms_folded: 0,
+        terms_appended: 0,
+        vector_schema: crate::pg::vector::extension_schema()?,
+    })
+}
+
+/// The name of a text search configuration, with its schema unless that is pg_catalog.
+fn language(oid: Option<pg_sys::Oid>) -> Outcome<String> {
+    let Some(oid) = oid else { return Ok("english".into()) };
+    let rows = run("SELECT $1::regconfig::text", &[Arg::new(oid)])?;
+    rows.text(0, 0).ok_or_else(|| Error::internal("a text search configuration has no name"))
+}
+
+fn warn_of_long_chunks(settings: &Settings, model: &Model) {
+    if settings.sized && settings.chunks.size > capacity(model) {
+        Error::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!(
+                "chunks of up to {} tokens are longer than the {} that model \"{}\" reads",
+                settings.chunks.size,
+                capacity(model),
+                model.name
+            ),
+        )
+        .detail("Only their beginning is embedded; all of their words are indexed.")
+        .notice(PgLogLevel::NOTICE);
+    }
+}

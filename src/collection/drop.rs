@@ -1,0 +1,33 @@
+//! `rag.drop_collection`.
+
+use crate::collection::config::Collection;
+use crate::collection::{lock_name, locked, not_owner};
+use crate::pg::error::Outcome;
+use crate::pg::spi::{Arg, connect, run, run_once};
+use crate::pg::switch_user::as_owner;
+
+/// Drops a collection's tables and its row. The source stays.
+pub fn drop_collection(name: &str) -> Outcome<()> {
+    locked(|| {
+        connect(|| {
+            lock_name(name)?;
+            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+            check_owner(&collection)?;
+            for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
+                as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
+            }
+            collection.delete()
+        })
+    })
+}
+
+/// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have
+/// gone is a row that protects nothing.
+fn check_owner(collection: &Collection) -> Outcome<()> {
+    let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) else { return Ok(()) };
+    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(relation.owner)])?;
+    match rows.boolean(0, 0) {
+        Some(true) => Ok(()),
+        _ => Err(not_owner("drop its collection", &relation.name)),
+    }
+}

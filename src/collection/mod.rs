@@ -1,0 +1,43 @@
+//! Collections: a table's rows cut into chunks, each with its embedding and its words, in tables beside it.
+
+mod attachment;
+mod chunking;
+mod config;
+mod create;
+mod drop;
+mod fill;
+mod passage;
+mod refresh;
+mod source;
+mod statements;
+mod tables;
+mod terms;
+
+pub use config::Collection;
+pub use passage::analyse_query;
+pub use statements::key_column;
+pub use create::{Settings, create};
+pub use drop::drop_collection;
+pub use self::refresh::refresh;
+
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run};
+use crate::pg::switch_user::with_settings;
+use pgrx::PgSqlErrorCode;
+
+/// Does `work`, our own statements on the catalogue, with nothing on the search path that a user could have put there.
+pub fn locked<T>(work: impl FnOnce() -> T) -> T {
+    with_settings(&[("search_path", "pg_catalog, pg_temp")], work)
+}
+
+/// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
+/// transaction ends.
+fn lock_name(name: &str) -> Outcome<()> {
+    run("SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))", &[Arg::text(name)])?;
+    Ok(())
+}
+
+/// Whoever may not do this to a table.
+fn not_owner(action: &str, table: &str) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of table {table} to {action}"))
+}

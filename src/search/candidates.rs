@@ -1,0 +1,103 @@
+//! Two rankings of a collection's chunks, deeper at each round. They are made as the chunk table's owner: whether the
+//! caller may see a row is asked when it is looked up.
+
+use crate::collection::Collection;
+use crate::pg::error::Outcome;
+use crate::search::filter::Filter;
+use crate::search::request::{Mode, Request};
+use crate::search::text::TextSearch;
+use crate::search::vector::VectorSearch;
+use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
+
+/// Chunks of each ranking in the first round. Fusing 100 of each is as good as fusing 1,000 on all collections tried.
+const FIRST_DEPTH: usize = 100;
+
+/// How much deeper each round goes.
+const DEEPER: usize = 4;
+
+/// Chunks, best first.
+#[derive(Debug, Default)]
+pub struct Ranking {
+    /// With their scores.
+    pub scored: Vec<Scored>,
+    /// Whether there are no more.
+    pub exhausted: bool,
+}
+
+/// The candidates of one search.
+pub struct Candidates<'a> {
+    collection: &'a Collection,
+    mode: Mode,
+    fusion: Fusion,
+    filter: Option<Filter>,
+    vector: Option<VectorSearch<'a>>,
+    text: Option<TextSearch<'a>>,
+    depth: usize,
+    exhausted: bool,
+}
+
+impl<'a> Candidates<'a> {
+    /// Sends the query to the engine, and looks up its words meanwhile.
+    pub fn start(collection: &'a Collection, request: &Request) -> Outcome<Self> {
+        let has = |wanted: bool| wanted.then_some(());
+        let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
+        let vector = vector.transpose()?;
+        let filter = request.filter.as_ref().map(|filter| Filter::new(collection, filter)).transpose()?;
+        let text = has(request.mode.has_text()).map(|()| TextSearch::new(collection, &request.query));
+        Ok(Self {
+            collection,
+            mode: request.mode,
+            fusion: request.fusion,
+            filter,
+            vector,
+            text: text.transpose()?,
+            depth: first_depth(request.k),
+            exhausted: false,
+        })
+    }
+
+    /// The fused ranking at the present depth.
+    pub fn rank(&mut self) -> Outcome<Vec<Fused>> {
+        let filter = self.filter.as_ref();
+        let nothing = || Ranking { scored: Vec::new(), exhausted: true };
+        // Words first: the engine is busy with the query's embedding meanwhile.
+        let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
+        let vector = self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
+        self.exhausted = text.exhausted && vector.exhausted;
+        Ok(match self.mode {
+            Mode::Hybrid => fuse(&vector.scored, &text.scored, self.fusion),
+            Mode::Vector => alone(&vector.scored, true),
+            Mode::Text => alone(&text.scored, false),
+        })
+    }
+
+    /// Goes deeper; false if there is nothing deeper.
+    pub fn deepen(&mut self) -> bool {
+        let deeper = !self.exhausted && self.depth < self.collection.chunk_count.max(0) as usize;
+        self.depth *= DEEPER;
+        deeper
+    }
+}
+
+/// Few different depths, so that few plans are made: a LIMIT must be a constant for the planner to choose the HNSW index.
+fn first_depth(k: usize) -> usize {
+    let mut depth = FIRST_DEPTH;
+    while depth < 2 * k {
+        depth *= 2;
+    }
+    depth
+}
+
+/// A ranking that is not fused with another keeps its scores.
+fn alone(scored: &[Scored], is_vector: bool) -> Vec<Fused> {
+    let rank = |place: u32, wanted: bool| wanted.then_some(place);
+    (1..)
+        .zip(scored)
+        .map(|(place, &(chunk, score))| Fused {
+            chunk,
+            score,
+            vector_rank: rank(place, is_vector),
+            text_rank: rank(place, !is_vector),
+        })
+        .collect()
+}

@@ -1,0 +1,67 @@
+//! A condition on metadata, and how many chunks meet it.
+
+use crate::collection::Collection;
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::Outcome;
+use crate::pg::spi::{Arg, select};
+use crate::pg::switch_user::as_owner;
+use pgrx::pg_sys;
+
+/// Up to so many chunks are all compared with the query: that takes some 10 ms, and no index walk over other chunks.
+const MOST_EXACT: i64 = 10_000;
+
+/// Chunks that are looked at to guess the share that meets the condition.
+const SAMPLE: i64 = 2_000;
+
+/// `metadata @> …`.
+#[derive(Debug)]
+pub struct Filter {
+    condition: Jsonb,
+    /// Chunks that meet it: all of them counted if they are few, else guessed.
+    pub chunks: i64,
+}
+
+impl Filter {
+    /// Finds out how selective a condition is.
+    pub fn new(collection: &Collection, condition: &Jsonb) -> Outcome<Self> {
+        let owner = collection.chunks()?.owner;
+        let chunks = as_owner(owner, || matching(collection, condition))?;
+        Ok(Self { condition: condition.clone(), chunks })
+    }
+
+    /// Whether all chunks that meet it may be compared.
+    pub fn is_selective(&self) -> bool {
+        self.chunks <= MOST_EXACT
+    }
+
+    /// The condition as an argument.
+    pub fn arg(&self) -> Arg {
+        Arg::varlena(pg_sys::JSONBOID, &self.condition.0)
+    }
+}
+
+fn matching(collection: &Collection, condition: &Jsonb) -> Outcome<i64> {
+    let table = &collection.chunks()?.name;
+    let argument = Arg::varlena(pg_sys::JSONBOID, &condition.0);
+    if collection.chunk_count > MOST_EXACT {
+        // The index finds all that meet a condition, which is slow if that is most of the table: so first a sample.
+        let percent = (100.0 * SAMPLE as f64 / collection.chunk_count as f64).min(100.0);
+        let rows = select(
+            &format!(
+                "SELECT count(*) FILTER (WHERE metadata @> $1), count(*) FROM {table}
+                 TABLESAMPLE SYSTEM ($2) REPEATABLE (0)"
+            ),
+            &[argument, Arg::new(percent as f32)],
+        )?;
+        let (met, seen) = (rows.int8(0, 0).unwrap_or(0), rows.int8(0, 1).unwrap_or(0).max(1));
+        let guess = (met as f64 / seen as f64 * collection.chunk_count as f64) as i64;
+        if guess > 4 * MOST_EXACT {
+            return Ok(guess);
+        }
+    }
+    let rows = select(
+        &format!("SELECT count(*) FROM (SELECT FROM {table} WHERE metadata @> $1 LIMIT {}) met", 4 * MOST_EXACT),
+        &[argument],
+    )?;
+    Ok(rows.int8(0, 0).unwrap_or(0))
+}

@@ -1,0 +1,98 @@
+//! Search: the best chunks of a collection for a query, of rows that the caller may read.
+
+mod candidates;
+mod filter;
+mod request;
+mod rows;
+mod text;
+mod vector;
+
+pub use request::{Mode, Request, parse_fusion, parse_k};
+
+use crate::collection::{Collection, locked};
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::Outcome;
+use crate::pg::spi::connect;
+use candidates::Candidates;
+use rows::Reader;
+use std::collections::HashSet;
+
+/// Rows that are looked up at once, at least: some may be hidden from the caller, or gone.
+const LEAST_SLICE: usize = 16;
+
+/// A chunk that was found.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// Higher is better.
+    pub score: f64,
+    /// The row's key.
+    pub source_key: Jsonb,
+    /// The row's title as it is now.
+    pub title: Option<String>,
+    /// Headings that the chunk stands under.
+    pub heading: Option<String>,
+    /// The chunk.
+    pub content: String,
+    /// The row's metadata as they are now.
+    pub metadata: Jsonb,
+    /// Place in the vector ranking, from 1.
+    pub vector_rank: Option<u32>,
+    /// Place in the text ranking, from 1.
+    pub text_rank: Option<u32>,
+    /// The chunk's number.
+    pub chunk: i64,
+}
+
+/// The best hits, best first.
+pub fn search(request: &Request) -> Outcome<Vec<Hit>> {
+    connect(|| {
+        let collection = locked(|| Collection::find(&request.collection))?;
+        let collection = collection.ok_or_else(|| Collection::unknown(&request.collection))?;
+        request.check_against(&collection)?;
+        let mut reader = Reader::new(&collection, request.filter.as_ref())?;
+        reader.check_privileges()?;
+        if request.query.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut candidates = Candidates::start(&collection, request)?;
+        loop {
+            let hits = best(&mut candidates, &mut reader, request)?;
+            if hits.len() == request.k || !candidates.deepen() {
+                return Ok(hits);
+            }
+        }
+    })
+}
+
+/// The best hits among the candidates that there are so far.
+fn best(candidates: &mut Candidates, reader: &mut Reader, request: &Request) -> Outcome<Vec<Hit>> {
+    let ranking = candidates.rank()?;
+    let mut hits = Vec::with_capacity(request.k);
+    let mut sources = HashSet::new();
+    let mut rest = ranking.as_slice();
+    while hits.len() < request.k && !rest.is_empty() {
+        let slice = (request.k - hits.len()).max(LEAST_SLICE).min(rest.len());
+        let (now, later) = rest.split_at(slice);
+        rest = later;
+        let numbers: Vec<i64> = now.iter().map(|fused| fused.chunk).collect();
+        reader.read(&numbers)?;
+        for fused in now {
+            let Some(found) = reader.found(fused.chunk) else { continue };
+            if hits.len() == request.k || (request.per_source && !sources.insert(found.source_key.0.clone())) {
+                continue;
+            }
+            hits.push(Hit {
+                score: fused.score,
+                source_key: found.source_key.clone(),
+                title: found.title.clone(),
+                heading: found.heading.clone(),
+                content: found.content.clone(),
+                metadata: found.metadata.clone(),
+                vector_rank: fused.vector_rank,
+                text_rank: fused.text_rank,
+                chunk: fused.chunk,
+            });
+        }
+    }
+    Ok(hits)
+}

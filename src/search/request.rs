@@ -1,0 +1,92 @@
+//! What a caller of `rag.search` asks for.
+
+use crate::collection::Collection;
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use ragstone_core::fusion::Fusion;
+
+/// Most hits.
+const MOST_HITS: i32 = 10_000;
+
+/// Which rankings count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Both.
+    Hybrid,
+    /// Embeddings.
+    Vector,
+    /// Words.
+    Text,
+}
+
+/// A search.
+#[derive(Debug)]
+pub struct Request {
+    /// Name of the collection.
+    pub collection: String,
+    /// What is looked for.
+    pub query: String,
+    /// Most hits.
+    pub k: usize,
+    /// Which rankings count.
+    pub mode: Mode,
+    /// What the metadata must contain.
+    pub filter: Option<Jsonb>,
+    /// How two rankings become one.
+    pub fusion: Fusion,
+    /// Whether each row of the source counts once, by its best chunk.
+    pub per_source: bool,
+}
+
+impl Mode {
+    /// By its name in SQL.
+    pub fn parse(mode: &str) -> Outcome<Self> {
+        match mode {
+            "hybrid" => Ok(Self::Hybrid),
+            "vector" => Ok(Self::Vector),
+            "text" => Ok(Self::Text),
+            _ => Err(Error::bad_argument(format!("unknown mode \"{mode}\"")).hint("Use 'hybrid', 'vector' or 'text'.")),
+        }
+    }
+
+    /// Whether embeddings count.
+    pub fn has_vector(self) -> bool {
+        self != Self::Text
+    }
+
+    /// Whether words count.
+    pub fn has_text(self) -> bool {
+        self != Self::Vector
+    }
+}
+
+/// A number of hits as SQL gives it.
+pub fn parse_k(k: i32) -> Outcome<usize> {
+    if (1..=MOST_HITS).contains(&k) {
+        return Ok(k as usize);
+    }
+    Err(Error::bad_argument(format!("k must be from 1 to {MOST_HITS}, not {k}")))
+}
+
+/// A fusion by its name in SQL.
+pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Outcome<Fusion> {
+    if !(0.0..=1.0).contains(&vector_weight) {
+        return Err(Error::bad_argument(format!("vector_weight must be from 0 to 1, not {vector_weight}")));
+    }
+    match fusion {
+        "minmax" => Ok(Fusion::MinMax { vector_weight }),
+        "rrf" => Ok(Fusion::ReciprocalRank),
+        _ => Err(Error::bad_argument(format!("unknown fusion \"{fusion}\"")).hint("Use 'minmax' or 'rrf'.")),
+    }
+}
+
+impl Request {
+    /// Checks what depends on the collection.
+    pub fn check_against(&self, collection: &Collection) -> Outcome<()> {
+        if self.filter.is_some() && collection.metadata.is_empty() {
+            return Err(Error::bad_argument(format!("collection \"{}\" has no metadata to filter by", collection.name))
+                .hint("Create it with the columns to filter by: metadata => '{...}'."));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The best chunks by their words.
+
+use crate::collection::{Collection, analyse_query};
+use crate::pg::error::Outcome;
+use crate::pg::spi::{Arg, select};
+use crate::pg::switch_user::as_owner;
+use crate::search::candidates::Ranking;
+use crate::search::filter::Filter;
+use pgrx::pg_sys;
+use ragstone_core::bm25::{self, LEVELS};
+use ragstone_core::threshold::{Bounds, QueryTerm};
+use std::collections::HashMap;
+
+/// The first threshold is one that so many times the wanted chunks should reach. Too low costs reading more chunks, too
+/// high a second statement.
+const GENEROSITY: u64 = 3;
+
+/// A text query against one collection.
+pub struct TextSearch<'a> {
+    collection: &'a Collection,
+    bounds: Bounds,
+    /// The query for the scoring function.
+    query: Vec<u8>,
+    chunks: u64,
+}
+
+impl<'a> TextSearch<'a> {
+    /// Looks up the words of a query.
+    pub fn new(collection: &'a Collection, query: &str) -> Outcome<Self> {
+        as_owner(collection.chunks()?.owner, || {
+            let words = analyse_query(query, &collection.language)?;
+            let counted = count(collection, words.lexemes())?;
+            let total = counted.get(&Vec::new()).copied().unwrap_or_default();
+            let chunks = total.chunks[0].max(0) as u64;
+            let average = total.words.max(0) as f64 / chunks.max(1) as f64;
+            let terms = words.lexemes().filter_map(|lexeme| term(lexeme, counted.get(lexeme)?, chunks));
+            let bounds = Bounds::new(terms.collect(), chunks, average, collection.reference_words);
+            let weights = bounds.terms().iter().map(|term| (term.lexeme.as_slice(), term.idf));
+            let query = bm25::encode_query(average, weights);
+            Ok(Self { collection, bounds, query, chunks })
+        })
+    }
+
+    /// The best chunks: exactly those that scoring every chunk with any of the words would find.
+    pub fn best(&self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+        if self.bounds.terms().is_empty() {
+            return Ok(Ranking { scored: Vec::new(), exhausted: true });
+        }
+        let mut threshold = self.first_threshold(wanted, filter);
+        loop {
+            let scored = self.reaching(threshold, wanted, filter)?;
+            let last = scored.get(wanted - 1).map(|last| last.1);
+            match last {
+                // Chunks that do not meet the condition score less than the threshold.
+                Some(last) if last >= threshold => return Ok(Ranking { scored, exhausted: false }),
+                // So many have at least this score, so the next round is the last.
+                Some(last) => threshold = last,
+                None if threshold > 0.0 => threshold = self.lower(threshold),
+                None => return Ok(Ranking { scored, exhausted: true }),
+            }
+        }
+    }
+
+    fn first_threshold(&self, wanted: usize, filter: Option<&Filter>) -> f64 {
+        let wanted = GENEROSITY * wanted as u64;
+        match filter {
+            None => self.bounds.guess(wanted),
+            Some(filter) if filter.is_selective() => 0.0,
+            Some(filter) => {
+                let share = filter.chunks as f64 / self.chunks.max(1) as f64;
+                self.bounds.guess((wanted as f64 / share) as u64)
+            }
+        }
+    }
+
+    /// Half, until that is less than the lightest word alone.
+    fn lower(&self, threshold: f64) -> f64 {
+        let lightest = self.bounds.terms().last().map_or(0.0, |term| term.idf);
+        if threshold <= lightest { 0.0 } else { threshold / 2.0 }
+    }
+
+    fn reaching(&self, threshold: f64, wanted: usize, filter: Option<&Filter>) -> Outcome<Vec<(i64, f64)>> {
+        let chunks = self.collection.chunks()?;
+        let condition = if filter.is_some() { "AND metadata @> $4" } else { "" };
+        let statement = format!(
+            "SELECT chunk_id, rag._bm25(tsv, words, $2) AS score FROM {}
+             WHERE tsv @@ $1::tsquery {condition}
+             ORDER BY score DESC, chunk_id LIMIT $3",
+            chunks.name
+        );
+        let mut arguments = vec![
+            Arg::server_text(&self.bounds.tsquery(threshold)),
+            Arg::varlena(pg_sys::BYTEAOID, &self.query),
+            Arg::new(wanted as i64),
+        ];
+        arguments.extend(filter.map(Filter::arg));
+        let rows = as_owner(chunks.owner, || select(&statement, &arguments))?;
+        Ok((0..rows.count).filter_map(|row| Some((rows.int8(row, 0)?, rows.float8(row, 1)?))).collect())
+    }
+}
+
+/// What the terms table knows of a word.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    /// Chunks: all of them, then those in each level over 0.
+    chunks: [i64; LEVELS],
+    words: i64,
+}
+
+fn count<'l>(
+    collection: &Collection,
+    lexemes: impl Iterator<Item = &'l [u8]>,
+) -> Outcome<HashMap<Vec<u8>, Counted>> {
+    let levels: String = (1..LEVELS).map(|level| format!(", level_{level}")).collect();
+    let statement =
+        format!("SELECT lexeme, words, chunks{levels} FROM {} WHERE lexeme = ANY ($1)", collection.terms()?.name);
+    // The empty word counts all chunks.
+    let lexemes = lexemes.chain(std::iter::once(&b""[..]));
+    let rows = select(&statement, &[Arg::server_texts(lexemes)])?;
+    let mut counted: HashMap<Vec<u8>, Counted> = HashMap::new();
+    for row in 0..rows.count {
+        let entry = counted.entry(rows.bytes(row, 0).unwrap_or_default()).or_default();
+        entry.words += rows.int8(row, 1).unwrap_or(0);
+        for (level, chunks) in entry.chunks.iter_mut().enumerate() {
+            *chunks += rows.int8(row, 2 + level).unwrap_or(0);
+        }
+    }
+    Ok(counted)
+}
+
+fn term(lexeme: &[u8], counted: &Counted, chunks: u64) -> Option<QueryTerm> {
+    let mut levels = counted.chunks.map(|chunks| chunks.max(0) as u64);
+    let docs = levels[0];
+    levels[0] = docs.saturating_sub(levels[1..].iter().sum());
+    (docs > 0).then(|| QueryTerm { lexeme: lexeme.to_vec(), idf: bm25::idf(chunks, docs), chunks: levels })
+}

@@ -1,0 +1,123 @@
+//! The best chunks by their embeddings.
+
+use crate::collection::Collection;
+use crate::embedding::{self, Embedder};
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, select};
+use crate::pg::switch_user::{as_owner, with_settings};
+use crate::search::candidates::Ranking;
+use crate::search::filter::Filter;
+use crate::worker::client::Pending;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::fusion::Scored;
+use ragstone_core::protocol::{Kind, Lane};
+use std::cell::Cell;
+
+/// `hnsw.ef_search` goes from 1 to 1000.
+const MOST_EF_SEARCH: usize = 1000;
+
+thread_local! {
+    /// Whether pgvector's library is loaded, so that its settings exist.
+    static LOADED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A vector query against one collection.
+pub struct VectorSearch<'a> {
+    collection: &'a Collection,
+    pending: Option<Pending>,
+    embedding: Vec<f32>,
+}
+
+impl<'a> VectorSearch<'a> {
+    /// Sends the query to the engine.
+    pub fn start(collection: &'a Collection, query: &str) -> Outcome<Self> {
+        let embedder = Embedder { model: collection.model.clone(), kind: Kind::Query };
+        let pending = Some(embedder.send(Lane::Query, vec![query.to_owned()])?);
+        Ok(Self { collection, pending, embedding: Vec::new() })
+    }
+
+    /// The best chunks, by cosine similarity.
+    pub fn best(&mut self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+        self.receive()?;
+        load_library(&self.collection.vector_schema)?;
+        if let Some(filter) = filter.filter(|filter| filter.is_selective()) {
+            return self.exact(wanted, Some(filter));
+        }
+        let ranking = self.by_index(wanted, filter)?;
+        // A walk over the graph ends before it has seen all: at hnsw.max_scan_tuples, or where deleted chunks were in its way.
+        let there = filter.map_or(self.collection.chunk_count, |filter| filter.chunks);
+        if ranking.scored.len() < wanted && (ranking.scored.len() as i64) < there {
+            return self.exact(wanted, filter);
+        }
+        Ok(ranking)
+    }
+
+    fn receive(&mut self) -> Outcome<()> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let vectors = embedding::vectors(pending.wait()?)?;
+        if vectors.fingerprint != self.collection.fingerprint {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("collection \"{}\" was embedded by another version of its model", self.collection.name),
+            )
+            .hint("Embed it again with rag.refresh_collection."));
+        }
+        self.embedding = vectors.values;
+        Ok(())
+    }
+
+    /// By the HNSW index, which goes on as long as the filter leaves out what it finds.
+    fn by_index(&self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+        let breadth = wanted.clamp(1, MOST_EF_SEARCH).to_string();
+        let settings = [
+            ("hnsw.ef_search", breadth.as_str()),
+            ("hnsw.iterative_scan", "strict_order"),
+            // Without this the planner may choose the index on metadata and sort all that it finds.
+            ("enable_bitmapscan", if filter.is_some() { "off" } else { "on" }),
+        ];
+        let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
+        let distance = self.distance();
+        let statement = format!(
+            "SELECT chunk_id, {distance} FROM {table} {condition} ORDER BY {distance} LIMIT {wanted}",
+            table = self.collection.chunks()?.name
+        );
+        with_settings(&settings, || self.ranking(&statement, wanted, filter))
+    }
+
+    /// By comparing all chunks that meet the filter.
+    fn exact(&self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+        let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
+        let statement = format!(
+            "WITH met AS MATERIALIZED (SELECT chunk_id, {distance} AS distance FROM {table} {condition})
+             SELECT chunk_id, distance FROM met ORDER BY distance, chunk_id LIMIT {wanted}",
+            distance = self.distance(),
+            table = self.collection.chunks()?.name
+        );
+        self.ranking(&statement, wanted, filter)
+    }
+
+    /// The query is converted once, in a subselect, and not for each chunk.
+    fn distance(&self) -> String {
+        let (schema, dimensions) = (&self.collection.vector_schema, self.collection.dimensions);
+        format!("embedding OPERATOR({schema}.<=>) (SELECT $1::{schema}.halfvec({dimensions}))")
+    }
+
+    fn ranking(&self, statement: &str, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+        let mut arguments = vec![Arg::float4s(&self.embedding)];
+        arguments.extend(filter.map(Filter::arg));
+        let rows = as_owner(self.collection.chunks()?.owner, || select(statement, &arguments))?;
+        let similarity = |row| Some((rows.int8(row, 0)?, 1.0 - rows.float8(row, 1)?));
+        let mut scored: Vec<Scored> = (0..rows.count).filter_map(similarity).collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        Ok(Ranking { exhausted: scored.len() < wanted, scored })
+    }
+}
+
+/// Settings of a library that is not loaded yet would be checked by nobody.
+fn load_library(vector_schema: &str) -> Outcome<()> {
+    if !LOADED.get() {
+        select(&format!("SELECT '[0]'::{vector_schema}.halfvec"), &[])?;
+        LOADED.set(true);
+    }
+    Ok(())
+}
