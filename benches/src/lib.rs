@@ -1,1 +1,10 @@
 //! What the bench programs share.
+
+pub mod bare;
+pub mod dictionaries;
+pub mod options;
+pub mod reference;
+pub mod report;
+pub mod seeded;
+pub mod timing;
+pub mod world;

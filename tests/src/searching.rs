@@ -1,12 +1,11 @@
 //! Judged documents as a table and a collection, and searches for all their questions.
 
 use crate::Result;
+use crate::copy::copy_rows;
 use crate::judged::{Collection, Run};
 use crate::metrics::{Scores, score};
 use crate::session::Session;
 use anyhow::Context;
-use futures_util::SinkExt;
-use std::fmt::Write as _;
 
 /// The modes of `rag.search`.
 pub const MODES: &[&str] = &["vector", "text", "hybrid"];
@@ -35,18 +34,14 @@ impl Loaded {
         session
             .batch_execute(&format!("CREATE TABLE {name} (id text PRIMARY KEY, title text, body text)"))
             .await?;
-        let mut lines = String::new();
-        for document in &judged.documents {
+        let rows = judged.documents.iter().map(|document| {
             let body = match cut {
                 Cut::Whole => format!("{} {}", document.title, document.text),
                 Cut::Default(_) => document.text.clone(),
             };
-            let (id, title, body) = (field(&document.id), field(&document.title), field(body.trim()));
-            writeln!(lines, "{id}\t{title}\t{body}")?;
-        }
-        let mut copy = Box::pin(session.copy_in(&format!("COPY {name} FROM STDIN")).await?);
-        copy.send(bytes::Bytes::from(lines)).await?;
-        copy.close().await?;
+            vec![document.id.clone(), document.title.clone(), body.trim().to_owned()]
+        });
+        copy_rows(&session, name, rows).await?;
         session.batch_execute("SET rag.overlong_input = 'ignore'").await?;
         let options = match cut {
             // No document is this long, so each is one chunk.
@@ -83,10 +78,4 @@ impl Loaded {
     pub fn session(&self) -> &Session {
         &self.session
     }
-}
-
-/// A value in COPY's text format.
-fn field(text: &str) -> String {
-    let text = text.replace('\0', "").replace('\\', "\\\\").replace('\t', "\\t");
-    text.replace('\n', "\\n").replace('\r', "\\r")
 }

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Fetches a Debian package into the cache and unpacks it, without installing it. usage: dictionary.sh package folder
+set -euo pipefail
+
+package=$1 folder=$2
+work=$(mktemp --directory)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+# apt drops its rights for downloads where it may write, and only warns where it cannot.
+apt-get download --quiet "$package"
+dpkg-deb --extract "$package"_*.deb unpacked
+mkdir -p "$(dirname "$folder")"
+rm -rf "$folder"
+mv unpacked "$folder"

@@ -1,0 +1,32 @@
+//! What a user would write without `rag.search`, on the same tables and indexes.
+
+/// Vector mode: ten nearest chunks by the HNSW index, joined to their rows.
+pub fn vector(name: &str) -> String {
+    format!(
+        "SELECT row_number() OVER (ORDER BY n.distance) AS rank, 1 - n.distance AS score,
+                jsonb_build_object('id', s.id) AS source_key, s.word AS title, n.heading, n.content,
+                jsonb_build_object('dictionary', s.dictionary) AS metadata, n.chunk_id
+         FROM (SELECT c.key_1, c.chunk_id, c.heading, c.content, c.embedding <=> q.v AS distance
+               FROM {name}_chunks c,
+                    (SELECT rag.embed($1, kind => 'query')::halfvec(384) AS v OFFSET 0) q
+               ORDER BY c.embedding <=> (SELECT rag.embed($1, kind => 'query')::halfvec(384))
+               LIMIT 10) n
+         JOIN {name} s ON s.id = n.key_1
+         ORDER BY n.distance"
+    )
+}
+
+/// Text mode as far as Postgres goes by itself: any word, `ts_rank_cd` with length normalisation. No BM25.
+pub fn text(name: &str) -> String {
+    format!(
+        "SELECT row_number() OVER (ORDER BY n.score DESC) AS rank, n.score, jsonb_build_object('id', s.id) AS source_key,
+                s.word AS title, n.heading, n.content, jsonb_build_object('dictionary', s.dictionary) AS metadata, n.chunk_id
+         FROM (SELECT c.key_1, c.chunk_id, c.heading, c.content, ts_rank_cd(c.tsv, q.q, 1) AS score
+               FROM {name}_chunks c,
+                    (SELECT string_agg(quote_literal(lexeme), '|')::tsquery AS q FROM unnest(to_tsvector('english', $1))) q
+               WHERE c.tsv @@ q.q
+               ORDER BY score DESC LIMIT 10) n
+         JOIN {name} s ON s.id = n.key_1
+         ORDER BY n.score DESC"
+    )
+}

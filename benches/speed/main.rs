@@ -1,0 +1,69 @@
+//! How fast, side by side with what does the same without Ragstone, in one run.
+//!
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [embed] [query] [sessions] [search] [million] [memory]`
+
+mod embed;
+mod handwritten;
+mod memory;
+mod million;
+mod query;
+mod search;
+mod sessions;
+
+use anyhow::Result;
+use clap::Parser;
+use ragstone_benches::options::Options;
+use ragstone_benches::report;
+use ragstone_tests::harness::NotRun;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<()> {
+    if !options.full {
+        report::note(
+            "Quick run over little data: the figures show that the benches work. Use --full for real ones.",
+        );
+    }
+    if options.wants("embed") {
+        told(embed::run(options).await)?;
+    }
+    if options.wants("query") {
+        told(query::run(options).await)?;
+    }
+    if options.wants("sessions") {
+        told(sessions::run(options).await)?;
+    }
+    if options.wants("search") {
+        told(search::run(options).await)?;
+    }
+    if options.wants("million") {
+        told(million::run(options).await)?;
+    }
+    if options.wants("memory") {
+        told(memory::run().await)?;
+    }
+    Ok(())
+}
+
+/// A part that cannot be run here says why, and the others go on.
+fn told(outcome: Result<()>) -> Result<()> {
+    match outcome.as_ref().err().and_then(|error| error.downcast_ref::<NotRun>()) {
+        Some(reason) => {
+            report::note(&reason.to_string());
+            Ok(())
+        }
+        None => outcome,
+    }
+}

@@ -1,0 +1,90 @@
+//! Python programs that do the same without Postgres, one process each, told when to run.
+
+use anyhow::{Context, Result, ensure};
+use ragstone_tests::harness::NotRun;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// What a reference program runs.
+#[derive(Debug, Clone)]
+pub struct Settings<'a> {
+    /// `loop`, or `fastembed`.
+    pub kind: &'a str,
+    /// The model's folder.
+    pub model: &'a Path,
+    /// A JSON list of texts.
+    pub passages: &'a Path,
+    /// Threads of one run.
+    pub threads: usize,
+    /// Texts of one run.
+    pub batch: usize,
+    /// Whether to use OpenVINO's provider, in bf16.
+    pub openvino: bool,
+}
+
+/// A running reference program.
+#[derive(Debug)]
+pub struct Reference {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Reference {
+    /// Starts it and waits until its model is loaded. [`NotRun`] where its packages are not there.
+    pub fn start(settings: &Settings) -> Result<Self> {
+        let mut command = Command::new(python());
+        command.arg(script("reference.py")).arg(settings.kind).arg(settings.model).arg(settings.passages);
+        command.args([settings.threads.to_string(), settings.batch.to_string()]);
+        if settings.openvino {
+            let Some(packages) = std::env::var_os("RAGSTONE_PYTHON_OPENVINO") else {
+                let reason = "RAGSTONE_PYTHON_OPENVINO names no folder with the package onnxruntime-openvino";
+                return Err(NotRun(reason.to_owned()).into());
+            };
+            command.env("PYTHONPATH", packages).arg("openvino");
+        }
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let input = process.stdin.take().context("no input")?;
+        let mut output = BufReader::new(process.stdout.take().context("no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        if line.trim() != "ready" {
+            let kind = settings.kind;
+            return Err(
+                NotRun(format!("the Python program {kind} did not start: see its message above")).into()
+            );
+        }
+        Ok(Self { process, input, output })
+    }
+
+    /// Seconds that all passages take.
+    pub fn round(&mut self) -> Result<f64> {
+        writeln!(self.input, "go")?;
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        line.trim().parse().with_context(|| format!("the Python program said {line:?}"))
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Makes the seeded model of `seeded_model.py`.
+pub(crate) fn write_seeded_model(default: &Path, folder: &Path) -> Result<()> {
+    let status = Command::new(python()).arg(script("seeded_model.py")).arg(default).arg(folder).status()?;
+    ensure!(status.success(), "seeded_model.py ended with {status}");
+    Ok(())
+}
+
+fn python() -> PathBuf {
+    std::env::var_os("RAGSTONE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+}

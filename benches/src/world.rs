@@ -1,0 +1,63 @@
+//! Servers and tables for benches.
+
+use crate::dictionaries::Corpus;
+use crate::seeded;
+use anyhow::Result;
+use ragstone_tests::copy::copy_rows;
+use ragstone_tests::server::{Options, Server};
+use ragstone_tests::session::Session;
+use std::time::Instant;
+
+/// Settings of a server that holds a million chunks.
+const SETTINGS: &[(&str, &str)] = &[
+    ("shared_buffers", "3GB"),
+    ("maintenance_work_mem", "2GB"),
+    ("max_wal_size", "8GB"),
+    ("wal_level", "minimal"),
+    ("max_wal_senders", "0"),
+    ("jit", "off"),
+];
+
+/// A new server for benches, with the seeded model beside the default one where `seeded` says so.
+pub async fn server(runtime: &str, with_seeded: bool) -> Result<Server> {
+    let options = SETTINGS.iter().fold(Options::default(), |options, (name, value)| options.set(name, value));
+    let server = Server::prepare(options.set("rag.engine_runtime", runtime))?;
+    if with_seeded {
+        let models = seeded::models_folder(&server)?;
+        server.configure(&Options::default().set("rag.models_path", &models.display().to_string()))?;
+    }
+    server.restart().await?;
+    Ok(server)
+}
+
+/// Logical processors, which is what the engine uses by default.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Makes the table `name` of a corpus's first `rows` entries and the collection `name` of it; gives the seconds that
+/// the collection took.
+pub async fn collection(
+    session: &Session,
+    name: &str,
+    corpus: &Corpus,
+    rows: usize,
+    model: &str,
+) -> Result<f64> {
+    let create = format!("CREATE TABLE {name} (id int PRIMARY KEY, word text, dictionary text, body text)");
+    session.batch_execute(&create).await?;
+    let lines = corpus.entries.iter().take(rows).enumerate().map(|(id, entry)| {
+        vec![id.to_string(), entry.word.clone(), entry.dictionary.clone(), entry.text.clone()]
+    });
+    copy_rows(session, name, lines).await?;
+    session.batch_execute(&format!("VACUUM ANALYZE {name}; SET rag.overlong_input = 'ignore'")).await?;
+    let start = Instant::now();
+    let make = format!(
+        "SELECT rag.create_collection('{name}', '{name}', 'body', title => 'word', metadata => '{{dictionary}}',
+           model => '{model}')"
+    );
+    session.batch_execute(&make).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    session.batch_execute("VACUUM ANALYZE").await?;
+    Ok(seconds)
+}
