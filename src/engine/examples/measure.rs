@@ -1,36 +1,46 @@
-//! Times a running engine over its socket: `measure SOCKET MODEL [FILE]`.
+//! Times a running engine over its socket against the same work done in this process:
+//! `measure SOCKET MODEL-FOLDER LIBRARY [FILE]`, LIBRARY being the file libonnxruntime.so, or OpenVINO's folder.
 //!
-//! Prints the latency of one short query, from one session and from sixteen, and the speed of one bulk request of the
-//! lines of FILE, one text each.
+//! Prints the latency of a short query, calls of the two alternating; the calls per second of sixteen sessions; and the
+//! speed with which the lines of FILE become embeddings, one text each.
 
 use std::{
     error::Error,
     io::{Read, Write},
     os::unix::net::UnixStream,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use ragstone_core::protocol::{
     Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, decode, encode, frame_length,
 };
+use ragstone_engine::{
+    model::{embedder::Embedder, folder::Folder, manifest::Manifest, text::TextEncoder},
+    runtime::library::{Choice, Library, Settings},
+    system,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-struct Client(UnixStream);
+struct Client {
+    stream: UnixStream,
+    model: String,
+}
 
 impl Client {
-    fn connect(socket: &str) -> Outcome<Self> {
-        let mut client = Self(UnixStream::connect(socket)?);
+    fn connect(socket: &str, model: &str) -> Outcome<Self> {
+        let mut client = Self { stream: UnixStream::connect(socket)?, model: model.into() };
         client.call(Request::Hello { protocol: PROTOCOL, version: "measure".into() })?;
         Ok(client)
     }
 
     fn call(&mut self, request: Request) -> Outcome<Response> {
-        self.0.write_all(&encode(1, request)?)?;
+        self.stream.write_all(&encode(1, request)?)?;
         let mut prefix = [0; PREFIX];
-        self.0.read_exact(&mut prefix)?;
+        self.stream.read_exact(&mut prefix)?;
         let mut body = vec![0; frame_length(prefix)?];
-        self.0.read_exact(&mut body)?;
+        self.stream.read_exact(&mut body)?;
         let frame: Frame<Response> = decode(&body)?;
         match frame.body {
             Response::Failed(failure) => Err(format!("{failure:?}").into()),
@@ -38,59 +48,106 @@ impl Client {
         }
     }
 
-    fn embed(&mut self, model: &str, lane: Lane, texts: Vec<String>) -> Outcome<usize> {
-        let kind = if lane == Lane::Query { Kind::Query } else { Kind::Document };
-        match self.call(Request::Embed { model: model.into(), kind, lane, texts })? {
-            Response::Vectors(vectors) => Ok(vectors.values.len()),
+    fn embed(&mut self, lane: Lane, texts: Vec<String>) -> Outcome<Vec<f32>> {
+        let request = Request::Embed { model: self.model.clone(), kind: Kind::Query, lane, texts };
+        match self.call(request)? {
+            Response::Vectors(vectors) => Ok(vectors.values),
             other => Err(format!("{other:?}").into()),
         }
     }
 }
 
+/// The same model in this process.
+struct Bare {
+    encoder: TextEncoder,
+    embedder: Embedder,
+}
+
+impl Bare {
+    fn open(folder: &Folder, library: &Path) -> Outcome<Self> {
+        let choice = if library.is_dir() { Choice::Openvino } else { Choice::Onnxruntime };
+        let (onnxruntime, openvino) = (library.to_owned(), library.to_owned());
+        let library = Library::new(Settings { choice, onnxruntime, openvino, threads: system::processors() });
+        let manifest: Manifest = folder.manifest()?;
+        let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)?;
+        let embedder = library.open(folder, &manifest, &encoder)?;
+        Ok(Self { encoder, embedder })
+    }
+
+    fn embed(&mut self, text: &str) -> Outcome<Vec<f32>> {
+        Ok(self.embedder.embed(&[&self.encoder.encode(text)?])?)
+    }
+}
+
 const QUERY: &str = "how do I take a base backup?";
 
-fn queries(socket: &str, model: &str, count: usize) -> Outcome<Vec<Duration>> {
-    let mut client = Client::connect(socket)?;
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        let begin = Instant::now();
-        client.embed(model, Lane::Query, vec![QUERY.into()])?;
-        times.push(begin.elapsed());
+fn timed<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Duration)> {
+    let begin = Instant::now();
+    Ok((work()?, begin.elapsed()))
+}
+
+fn compare_queries(client: &mut Client, bare: &mut Bare) -> Outcome<()> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..2000 {
+        ours.push(timed(|| client.embed(Lane::Query, vec![QUERY.into()]))?.1);
+        theirs.push(timed(|| bare.embed(QUERY))?.1);
     }
-    times.sort();
-    Ok(times)
+    for (name, times) in [("engine", &mut ours), ("in process", &mut theirs)] {
+        times.sort();
+        println!("query, {name}: p50 {:?} p95 {:?} least {:?}", times[1000], times[1900], times[0]);
+    }
+    Ok(())
+}
+
+fn count_calls(socket: &str, model: &str, sessions: usize) -> Outcome<()> {
+    let calls = 4800 / sessions;
+    let work = || -> Outcome<()> {
+        let mut client = Client::connect(socket, model)?;
+        (0..calls).try_for_each(|_| client.embed(Lane::Query, vec![QUERY.into()]).map(drop))
+    };
+    let ((), time) = timed(|| {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..sessions).map(|_| scope.spawn(work)).collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or(Err("a session panicked".into())))
+        })
+    })?;
+    println!("{sessions} sessions: {:.0} calls/s", (calls * sessions) as f64 / time.as_secs_f64());
+    Ok(())
+}
+
+fn compare_bulk(client: &mut Client, bare: &mut Bare, file: &str) -> Outcome<()> {
+    let mut texts: Vec<String> = std::fs::read_to_string(file)?.lines().map(str::to_owned).collect();
+    texts.sort_by_key(String::len);
+    for _ in 0..3 {
+        let (_, ours) = timed(|| client.embed(Lane::Bulk, texts.clone()))?;
+        let ((), theirs) = timed(|| texts.iter().try_for_each(|text| bare.embed(text).map(drop)))?;
+        let speed = |time: Duration| texts.len() as f64 / time.as_secs_f64();
+        println!(
+            "bulk: engine {:.1} texts/s, in process one by one {:.1} texts/s",
+            speed(ours),
+            speed(theirs)
+        );
+    }
+    Ok(())
 }
 
 fn main() -> Outcome<()> {
+    system::prepare_environment();
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, socket, model, rest @ ..] = arguments.as_slice() else {
-        return Err("measure SOCKET MODEL [FILE]".into());
+    let [_, socket, folder, library, rest @ ..] = arguments.as_slice() else {
+        return Err("measure SOCKET MODEL-FOLDER LIBRARY [FILE]".into());
     };
-    let begin = Instant::now();
-    queries(socket, model, 1)?;
-    println!("first query: {:?}", begin.elapsed());
-    queries(socket, model, 200)?;
-    let times = queries(socket, model, 2000)?;
-    println!("one session: p50 {:?} p95 {:?}", times[1000], times[1900]);
-    let begin = Instant::now();
-    std::thread::scope(|scope| {
-        let sessions: Vec<_> = (0..16).map(|_| scope.spawn(|| queries(socket, model, 300))).collect();
-        sessions.into_iter().try_for_each(|session| match session.join() {
-            Ok(times) => times.map(drop),
-            Err(_) => Err("a session panicked".into()),
-        })
-    })?;
-    println!("16 sessions: {:.0} calls/s", 4800.0 / begin.elapsed().as_secs_f64());
-    let mut client = Client::connect(socket)?;
+    let folder = Folder::at(Path::new(folder))?;
+    let mut client = Client::connect(socket, folder.name())?;
+    let (_, first) = timed(|| client.embed(Lane::Query, vec![QUERY.into()]))?;
+    println!("first query, with loading: {first:?}");
+    let mut bare = Bare::open(&folder, Path::new(library))?;
+    compare_queries(&mut client, &mut bare)?;
+    [1, 2, 16].into_iter().try_for_each(|sessions| count_calls(socket, folder.name(), sessions))?;
     if let [file] = rest {
-        let texts: Vec<String> = std::fs::read_to_string(file)?.lines().map(str::to_owned).collect();
-        let count = texts.len();
-        for _ in 0..2 {
-            let begin = Instant::now();
-            client.embed(model, Lane::Bulk, texts.clone())?;
-            let seconds = begin.elapsed().as_secs_f64();
-            println!("bulk: {count} texts in {seconds:.2} s: {:.1} texts/s", count as f64 / seconds);
-        }
+        compare_bulk(&mut client, &mut bare, file)?;
     }
     println!("{:#?}", client.call(Request::Stats)?);
     Ok(())
