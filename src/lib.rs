@@ -14,9 +14,11 @@ mod backend_tests;
 #[cfg(test)]
 pub mod pg_test;
 
-use pgrx::{pg_guard, pg_module_magic};
+use pgrx::{extension_sql_file, pg_guard, pg_module_magic};
 
 pg_module_magic!(name, version);
+
+extension_sql_file!("../sql/bootstrap.sql", bootstrap);
 
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {

@@ -5,7 +5,7 @@ use crate::pg::installation;
 use crate::pg::text::Utf8;
 use crate::worker::client;
 use pgrx::iter::TableIterator;
-use pgrx::{extension_sql, extension_sql_file, name, pg_extern, pg_sys};
+use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
 use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
 
 #[pg_extern(volatile, parallel_restricted)]
@@ -111,19 +111,3 @@ fn reports() -> Result<Vec<Progress>, Error> {
 }
 
 extension_sql_file!("../../sql/status.sql", requires = [status, _stat_engine, _reports]);
-
-extension_sql!(
-    r#"
-DO $$ BEGIN
-  IF pg_catalog.string_to_array(pg_catalog.regexp_replace(
-       (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'), '[^0-9.].*$', ''), '.')::pg_catalog.int4[]
-     < ARRAY[0, 8] THEN
-    RAISE EXCEPTION 'ragstone needs pgvector 0.8 or newer, not %',
-      (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector')
-      USING ERRCODE = 'feature_not_supported', HINT = 'Install a newer pgvector and run ALTER EXTENSION vector UPDATE.';
-  END IF;
-END $$;
-"#,
-    name = "check_pgvector",
-    bootstrap
-);

@@ -20,3 +20,14 @@ EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 END
 $$;
+-- A schema of that name that belongs to somebody else is not trusted.
+CREATE DATABASE other_schema;
+\c other_schema
+SET client_min_messages = warning;
+CREATE ROLE "Somebody else";
+CREATE SCHEMA rag AUTHORIZATION "Somebody else";
+CREATE EXTENSION ragstone CASCADE;
+DROP SCHEMA rag;
+DROP ROLE "Somebody else";
+\c regression
+DROP DATABASE other_schema;
