@@ -19,6 +19,7 @@ use pgrx::{extension_sql_file, pg_guard, pg_module_magic};
 pg_module_magic!(name, version);
 
 extension_sql_file!("../sql/bootstrap.sql", bootstrap);
+extension_sql_file!("../sql/privileges.sql", finalize);
 
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
