@@ -171,6 +171,15 @@ fn a_model_that_is_written_anew_is_loaded_anew() {
 }
 
 #[test]
+fn a_model_that_is_removed_is_unknown_again() {
+    let engine = Engine::start();
+    let mut client = engine.connect();
+    client.embed(&["cat"]);
+    fs::remove_dir_all(engine.models().join(MODEL)).unwrap();
+    assert_eq!(client.failure(embed(&["cat"])).kind, FailureKind::UnknownModel);
+}
+
+#[test]
 fn a_model_that_does_not_fit_into_memory_is_refused_with_figures() {
     let engine = Engine::start_with(&["--memory-mb", "1"]);
     let failure = engine.connect().failure(embed(&["cat"]));

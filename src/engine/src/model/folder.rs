@@ -86,6 +86,10 @@ impl Folder {
     /// # Errors
     /// There is no manifest.
     pub fn stamp(&self) -> Result<Stamp, Error> {
+        if !self.path.is_dir() {
+            let models = self.path.parent().unwrap_or(&self.path).into();
+            return Err(Error::UnknownModel { name: self.name.clone(), models });
+        }
         let file = self.path.join(MANIFEST);
         let stamp =
             fs::metadata(&file).and_then(|meta| Ok(Stamp { modified: meta.modified()?, length: meta.len() }));
