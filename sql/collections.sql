@@ -33,6 +33,7 @@ SELECT pg_catalog.pg_extension_config_dump('rag.collection', '');
 SELECT pg_catalog.pg_extension_config_dump('rag.collection_id_seq', '');
 
 COMMENT ON TABLE rag.collection IS 'internal: collections as rag.create_collection made them; see rag.collections';
+COMMENT ON SEQUENCE rag.collection_id_seq IS 'internal: numbers of collections';
 COMMENT ON COLUMN rag.collection.source IS 'table whose rows are searched';
 COMMENT ON COLUMN rag.collection.chunk_table IS 'chunks of the rows with their embeddings and words; of the same owner as the source, and nobody else may read it';
 COMMENT ON COLUMN rag.collection.terms_table IS 'in how many chunks each word is: sums of rows that are only ever added, and folded now and then';

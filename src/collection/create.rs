@@ -2,7 +2,8 @@
 
 use crate::collection::chunking::capacity;
 use crate::collection::config::{Collection, Relation};
-use crate::collection::fill::{Fill, report};
+use crate::collection::fill::Fill;
+use crate::collection::progress::Reporting;
 use crate::collection::source::Source;
 use crate::collection::terms::{TermCounts, fold};
 use crate::collection::{lock_name, locked, refresh, tables};
@@ -47,16 +48,16 @@ pub fn create(settings: Settings) -> Outcome<i64> {
     locked(|| {
         let model = describe(&model_or_default(settings.model.clone())?)?;
         let (mut collection, operators) = connect(|| prepare(&settings, &model))?;
+        let mut progress = Reporting::start(&collection.name);
         let mut terms = TermCounts::default();
         let rows = collection.select_rows(&operators, true)?;
-        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows)?;
+        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
         terms.write(&mut collection)?;
         fold(&mut collection)?;
         tables::index(&collection)?;
         collection.source_rows = filled.added;
         collection.chunk_count = filled.stored;
         connect(|| collection.update())?;
-        report(&collection.name, 0, 0);
         Ok(filled.stored)
     })
 }

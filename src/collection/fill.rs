@@ -11,9 +11,10 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, connect, run};
 use crate::pg::switch_user::as_owner;
 use crate::pg::value::Value;
-use crate::worker::client::{self, Pending};
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::protocol::{Kind, Lane, Model, Progress, Response};
+use crate::collection::progress::Reporting;
+use crate::worker::client::Pending;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::{Kind, Lane, Model, Response};
 use std::collections::{HashMap, VecDeque};
 
 /// Passages in one request to the engine.
@@ -90,9 +91,8 @@ impl<'a> Fill<'a> {
     }
 
     /// Reads the rows that `select` gives and stores their chunks.
-    pub fn run(mut self, select: &str) -> Outcome<Filled> {
-        let total = self.count_source()?;
-        self.report(total);
+    pub fn run(mut self, select: &str, progress: &mut Reporting) -> Outcome<Filled> {
+        progress.expect(self.count_source()?);
         let source = self.collection.source()?.owner;
         let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
         let mut most = 32;
@@ -103,7 +103,7 @@ impl<'a> Fill<'a> {
             }
             self.take(rows)?;
             self.read += seen as u64;
-            self.report(total.max(self.read));
+            progress.report(self.read);
             most = if bytes > BATCH_BYTES { (most / 2).max(1) } else { (most * 2).min(BATCH_ROWS) };
         }
         connect(|| as_owner(source, || cursor.close()))?;
@@ -244,17 +244,6 @@ impl<'a> Fill<'a> {
         }
         Ok(())
     }
-
-    fn report(&self, total: u64) {
-        report(&self.collection.name, self.read, total);
-    }
-}
-
-/// Tells other sessions how far a collection has come; a total of zero ends it.
-pub fn report(name: &str, done: u64, total: u64) {
-    // SAFETY: plain reads of the session's database and process.
-    let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
-    client::report(Progress { database, pid, subject: name.to_owned(), done, total });
 }
 
 /// A row that is to be cut, or nothing if it is as it was.

@@ -7,6 +7,7 @@ mod create;
 mod drop;
 mod fill;
 mod passage;
+mod progress;
 mod refresh;
 mod source;
 mod statements;

@@ -3,7 +3,8 @@
 use crate::collection::attachment::follow_owner;
 use crate::collection::config::Collection;
 use crate::collection::create::describe;
-use crate::collection::fill::{Fill, report};
+use crate::collection::fill::Fill;
+use crate::collection::progress::Reporting;
 use crate::collection::source::Source;
 use crate::collection::terms::{TermCounts, fold};
 use crate::collection::{lock_name, locked};
@@ -44,18 +45,18 @@ pub fn refresh(name: &str) -> Outcome<Changes> {
             )
             .hint("Drop the collection with rag.drop_collection and create it again."));
         }
+        let mut progress = Reporting::start(name);
         let mut terms = TermCounts::default();
         let (deleted, orphans) = delete_orphans(&collection, &operators, &mut terms)?;
         let all = model.fingerprint != collection.fingerprint;
         let rows = collection.select_rows(&operators, all)?;
-        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows)?;
+        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
         terms.write(&mut collection)?;
         fold(&mut collection)?;
         collection.fingerprint = model.fingerprint;
         collection.source_rows = filled.added + filled.changed + filled.unchanged;
         collection.chunk_count += filled.stored - filled.replaced - orphans;
         connect(|| collection.update())?;
-        report(name, 0, 0);
         Ok(Changes {
             added: filled.added,
             changed: filled.changed,
