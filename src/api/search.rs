@@ -19,7 +19,7 @@ fn search(
     mode: default!(Utf8, "'hybrid'"),
     filter: default!(Option<Jsonb>, "NULL"),
     fusion: default!(Utf8, "'minmax'"),
-    vector_weight: default!(f64, 0.4),
+    vector_weight: default!(f64, 0.5),
     per_source: default!(bool, false),
 ) -> TableIterator<
     'static,

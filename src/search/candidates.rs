@@ -9,7 +9,9 @@ use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 
-/// Chunks of each ranking in the first round. Fusing 100 of each is as good as fusing 1,000 on all collections tried.
+/// Chunks of each ranking in the first round. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield and a set of
+/// Anthropic's documentation is 0.700 for 50, 100 and 200 chunks of each, and 0.697 for 1,000; with 100, weights of 0.4 and
+/// 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains nothing (0.698).
 const FIRST_DEPTH: usize = 100;
 
 /// How much deeper each round goes.
