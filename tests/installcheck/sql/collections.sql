@@ -41,7 +41,7 @@ ALTER DEFAULT PRIVILEGES REVOKE USAGE ON SEQUENCES FROM PUBLIC;
 CREATE TABLE long (id uuid PRIMARY KEY, title text, body text);
 INSERT INTO long VALUES ('00000000-0000-0000-0000-000000000001', 'Long', repeat('One sentence follows another. ', 200));
 SELECT rag.create_collection('long', 'long', 'body', 'title');
-SELECT rag.create_collection('small', 'long', 'body', 'title', chunk_size => 20, chunk_overlap => 5) > 100 AS many;
+SELECT rag.create_collection('small', 'long', 'body', 'title', chunk_size => 20, chunk_overlap => 5) > 50 AS many;
 SELECT rag.create_collection('whole', 'long', 'body', 'title', chunk_size => 100000);
 SELECT count(*), count(DISTINCT source_key) FROM rag.search('long', 'sentence', per_source => true);
 SELECT rag.drop_collection(name) FROM (VALUES ('small'), ('whole'), ('long')) v (name);
@@ -110,7 +110,8 @@ SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', metad
 SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', metadata => '{NULL}')$$);
 SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', model => 'no-such-model')$$);
 SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', chunk_size => 0)$$);
-SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', chunk_overlap => -1)$$);
+SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', chunk_size => 10, chunk_overlap => -1)$$);
+SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', chunk_overlap => 254)$$);
 SELECT * FROM refusal($$SELECT rag.create_collection('x', 'plain', 'body', splitter => 'pdf')$$);
 SELECT * FROM refusal($$SELECT rag.refresh_collection('x')$$);
 SELECT * FROM refusal($$SELECT rag.drop_collection('x')$$);

@@ -58,9 +58,9 @@ SELECT * FROM rag.refresh_collection('notes');
 SELECT who FROM app.log;
 CREATE OR REPLACE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'ALTER ROLE regress_owner SUPERUSER'; RETURN NEW; END $$;
 INSERT INTO app.notes VALUES (1001, 'regress_owner', 'Newer', 'a newer note');
-SELECT * FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
+SELECT code FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
 CREATE OR REPLACE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE regress_owner SUPERUSER'; RETURN NEW; END $$;
-SELECT * FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
+SELECT code FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_owner';
 -- The chunk table does not take its triggers along to another owner.
 CREATE ROLE regress_heir;
