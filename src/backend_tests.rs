@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(one_text("SELECT current_user::text"), before);
     }
 
-    #[pg_test(error = "cannot set parameter \"role\" within security-restricted operation")]
+    #[pg_test(error = "cannot set parameter \"role\" within security-definer function")]
     fn the_owners_work_cannot_become_another_role() {
         Spi::run("CREATE ROLE somebody").unwrap();
         let owner = Spi::get_one::<pg_sys::Oid>("SELECT 'somebody'::regrole::oid").unwrap().unwrap();
