@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:?}");
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }

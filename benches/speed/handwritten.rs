@@ -3,13 +3,13 @@
 /// Vector mode: ten nearest chunks by the HNSW index, joined to their rows.
 pub fn vector(name: &str) -> String {
     format!(
-        "SELECT row_number() OVER (ORDER BY n.distance) AS rank, 1 - n.distance AS score,
+        "WITH q AS MATERIALIZED (SELECT rag.embed($1, kind => 'query')::halfvec(384) AS v)
+         SELECT row_number() OVER (ORDER BY n.distance) AS rank, 1 - n.distance AS score,
                 jsonb_build_object('id', s.id) AS source_key, s.word AS title, n.heading, n.content,
                 jsonb_build_object('dictionary', s.dictionary) AS metadata, n.chunk_id
-         FROM (SELECT c.key_1, c.chunk_id, c.heading, c.content, c.embedding <=> q.v AS distance
-               FROM {name}_chunks c,
-                    (SELECT rag.embed($1, kind => 'query')::halfvec(384) AS v OFFSET 0) q
-               ORDER BY c.embedding <=> (SELECT rag.embed($1, kind => 'query')::halfvec(384))
+         FROM (SELECT c.key_1, c.chunk_id, c.heading, c.content, c.embedding <=> (SELECT v FROM q) AS distance
+               FROM {name}_chunks c
+               ORDER BY c.embedding <=> (SELECT v FROM q)
                LIMIT 10) n
          JOIN {name} s ON s.id = n.key_1
          ORDER BY n.distance"

@@ -69,11 +69,14 @@ impl<'a> Contestant<'a> {
     }
 }
 
-/// Runs all queries by all contestants by turns, a first time to warm up.
+/// Runs all queries by all contestants by turns, a first time to warm up. Each begins as often as any other, as who
+/// comes after whom decides what is in the processor's caches.
 pub async fn play(contestants: &mut [Contestant<'_>], queries: &[String], rounds: usize) -> Result<()> {
     for round in 0..=rounds {
-        for query in queries {
-            for contestant in &mut *contestants {
+        for (number, query) in queries.iter().enumerate() {
+            let count = contestants.len();
+            for turn in 0..count {
+                let contestant = &mut contestants[(turn + number) % count];
                 let start = Instant::now();
                 contestant.session.query(&contestant.statement, &[query]).await?;
                 if round > 0 {

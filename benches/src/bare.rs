@@ -6,6 +6,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 use ragstone_tests::install::Installation;
+use std::sync::{Mutex, PoisonError};
 use tokenizers::{Tokenizer, TruncationParams};
 
 /// The default model as `make install` put it there, run by ONNX Runtime's own kernels.
@@ -17,8 +18,7 @@ pub struct Bare {
 impl Bare {
     /// Loads it, with as many threads for one run as the engine would have.
     pub fn load(install: &Installation, threads: usize) -> Result<Self> {
-        let library = install.library.join("ragstone/libonnxruntime.so");
-        let environment: Environment = ort::init_from(&library)?.with_telemetry(false).build()?;
+        let environment = environment(install)?;
         let folder = install.default_model();
         let mut tokenizer =
             Tokenizer::from_file(folder.join("tokenizer.json")).map_err(|e| anyhow!("{e}"))?;
@@ -63,4 +63,16 @@ impl Bare {
         self.session.run(values)?;
         Ok(())
     }
+}
+
+/// The library's environment, of which a process may have one.
+fn environment(install: &Installation) -> Result<Environment> {
+    static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+    let mut slot = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(environment) = &*slot {
+        return Ok(environment.clone());
+    }
+    let library = install.library.join("ragstone/libonnxruntime.so");
+    let environment = ort::init_from(&library)?.with_telemetry(false).build()?;
+    Ok(slot.insert(environment).clone())
 }

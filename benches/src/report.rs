@@ -27,5 +27,5 @@ pub fn at_most(what: &str, value: f64, goal: f64, unit: &str) {
 
 fn verdict(what: &str, value: f64, goal: f64, unit: &str, reached: bool, relation: &str) {
     let word = if reached { "reached" } else { "MISSED" };
-    println!("{what:<64} {value:>10.3} {unit} (goal: {relation} {goal}, {word})");
+    println!("{what:<64} {value:>10.3} {unit} (goal: {relation} {goal:.2}, {word})");
 }

@@ -50,7 +50,8 @@ pub async fn collection(
         vec![id.to_string(), entry.word.clone(), entry.dictionary.clone(), entry.text.clone()]
     });
     copy_rows(session, name, lines).await?;
-    session.batch_execute(&format!("VACUUM ANALYZE {name}; SET rag.overlong_input = 'ignore'")).await?;
+    session.batch_execute(&format!("VACUUM ANALYZE {name}")).await?;
+    session.batch_execute("SET rag.overlong_input = 'ignore'").await?;
     let start = Instant::now();
     let make = format!(
         "SELECT rag.create_collection('{name}', '{name}', 'body', title => 'word', metadata => '{{dictionary}}',
