@@ -13,6 +13,12 @@ SELECT description FROM (
   SELECT format('index %s', indexrelid::regclass) FROM pg_index
   WHERE indrelid = $1 AND (indexprs IS NOT NULL OR indpred IS NOT NULL)
   UNION ALL
+  -- A domain's checks are its owner's code. A key's may be the source's own, and still nobody can tell whose it was.
+  SELECT format('column %I of domain %s', attname, atttypid::regtype) FROM pg_attribute JOIN pg_type t ON t.oid = atttypid
+  WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND typtype = 'd'
+  UNION ALL
+  SELECT format('statistics object %I', stxname) FROM pg_statistic_ext WHERE stxrelid = $1
+  UNION ALL
   SELECT format('child %s', inhrelid::regclass) FROM pg_inherits WHERE inhparent = $1 OR inhrelid = $1
 ) attached
 ORDER BY description

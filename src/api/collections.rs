@@ -56,7 +56,13 @@ fn refresh_collection(
     ),
 > {
     let changes = or_raise(collection::refresh(&name.0));
-    TableIterator::once((changes.added, changes.changed, changes.deleted, changes.unchanged, changes.embedded))
+    TableIterator::once((
+        changes.added,
+        changes.changed,
+        changes.deleted,
+        changes.unchanged,
+        changes.embedded,
+    ))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -66,7 +72,11 @@ fn drop_collection(name: Name) {
 
 fn names(names: Vec<Option<Name>>) -> Outcome<Vec<String>> {
     let name = |name: Option<Name>| name.map(|name| name.0);
-    names.into_iter().map(name).collect::<Option<_>>().ok_or_else(|| Error::bad_argument("a column's name is null"))
+    names
+        .into_iter()
+        .map(name)
+        .collect::<Option<_>>()
+        .ok_or_else(|| Error::bad_argument("a column's name is null"))
 }
 
 extension_sql_file!(

@@ -11,7 +11,11 @@ use ragstone_core::tsvector::Lexemes;
 
 // Not parallel: it works as other roles for a while, which a leader does not tell its workers.
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]
-#[allow(clippy::too_many_arguments, clippy::type_complexity, reason = "arguments and columns of the SQL function")]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::type_complexity,
+    reason = "arguments and columns of the SQL function"
+)]
 fn search(
     collection: Option<Utf8>,
     query: Option<Utf8>,
@@ -66,7 +70,8 @@ fn search(
 #[pg_extern(immutable, strict, parallel_safe, cost = 5)]
 fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
     let scored = Lexemes::new(tsv.0).map_err(Error::internal).and_then(|lexemes| {
-        bm25::score(&lexemes, words.max(0) as u32, query.0).ok_or_else(|| Error::internal("malformed text query"))
+        bm25::score(&lexemes, words.max(0) as u32, query.0)
+            .ok_or_else(|| Error::internal("malformed text query"))
     });
     or_raise(scored)
 }

@@ -79,7 +79,10 @@ impl Chunker {
         // A title is one chunk, or several of which together it has the tokens.
         let whole = ChunkOptions { splitter: Splitter::Text, size: self.capacity, overlap: 0 };
         let titles = self.chunks(whole, titles)?;
-        Ok(titles.iter().map(|title| self.left(headings + title.iter().map(|chunk| chunk.tokens).sum::<u32>())).collect())
+        Ok(titles
+            .iter()
+            .map(|title| self.left(headings + title.iter().map(|chunk| chunk.tokens).sum::<u32>()))
+            .collect())
     }
 
     /// The size that is left when so many tokens go before each chunk. A title never takes more than three quarters.

@@ -68,11 +68,15 @@ pub fn describe(name: &str) -> Outcome<Model> {
         Response::Models(models) => models,
         other => return Err(Error::internal(format!("unexpected answer to a describe request: {other:?}"))),
     };
-    let model = models.into_iter().next().ok_or_else(|| Error::internal("a model was described by nothing"))?;
+    let model =
+        models.into_iter().next().ok_or_else(|| Error::internal("a model was described by nothing"))?;
     if model.dimensions > MOST_DIMENSIONS {
         return Err(Error::new(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("model \"{name}\" has {} dimensions, an index takes at most {MOST_DIMENSIONS}", model.dimensions),
+            format!(
+                "model \"{name}\" has {} dimensions, an index takes at most {MOST_DIMENSIONS}",
+                model.dimensions
+            ),
         )
         .hint("Choose a smaller model of rag.models()."));
     }
@@ -94,7 +98,7 @@ fn prepare(settings: &Settings, model: &Model) -> Outcome<(Collection, Vec<Strin
     source.check_content(&settings.content)?;
     source.check_metadata(&settings.metadata)?;
     settings.title.iter().try_for_each(|title| source.column(title).map(|_| ()))?;
-    warn_of_long_chunks(settings, model);
+    check_size(settings, model)?;
     let mut collection = describe_collection(settings, model, &source)?;
     tables::make(&mut collection, &source)?;
     collection.insert()?;
@@ -140,18 +144,26 @@ fn language(oid: Option<pg_sys::Oid>) -> Outcome<String> {
     rows.text(0, 0).ok_or_else(|| Error::internal("a text search configuration has no name"))
 }
 
-fn warn_of_long_chunks(settings: &Settings, model: &Model) {
-    if settings.sized && settings.chunks.size > capacity(model) {
+/// Checks what depends on the model, and says so if it will not read all.
+fn check_size(settings: &Settings, model: &Model) -> Outcome<()> {
+    let (size, overlap, capacity) = (settings.chunks.size, settings.chunks.overlap, capacity(model));
+    if !settings.sized && overlap >= capacity {
+        return Err(Error::bad_argument(format!(
+            "chunk overlap must be from 0 to {} tokens, not {overlap}",
+            capacity - 1
+        ))
+        .hint("An overlap is less than the chunk size."));
+    }
+    if settings.sized && size > capacity {
+        let name = &model.name;
         Error::new(
             PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
             format!(
-                "chunks of up to {} tokens are longer than the {} that model \"{}\" reads",
-                settings.chunks.size,
-                capacity(model),
-                model.name
+                "chunks of up to {size} tokens are longer than the {capacity} that model \"{name}\" reads"
             ),
         )
         .detail("Only their beginning is embedded; all of their words are indexed.")
         .notice(PgLogLevel::NOTICE);
     }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::collection::chunking::Chunker;
 use crate::collection::config::Collection;
 use crate::collection::passage::{self, Passage, Row};
+use crate::collection::progress::Reporting;
 use crate::collection::statements::LONGEST_CONTENT;
 use crate::collection::terms::TermCounts;
 use crate::embedding::Embedder;
@@ -11,7 +12,6 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, connect, run};
 use crate::pg::switch_user::as_owner;
 use crate::pg::value::Value;
-use crate::collection::progress::Reporting;
 use crate::worker::client::Pending;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{Kind, Lane, Model, Response};
@@ -208,7 +208,9 @@ impl<'a> Fill<'a> {
         let Some((passages, pending)) = self.under_way.pop_front() else { return Ok(()) };
         let vectors = match pending.wait()? {
             Response::Vectors(vectors) => vectors,
-            other => return Err(Error::internal(format!("unexpected answer to an embed request: {other:?}"))),
+            other => {
+                return Err(Error::internal(format!("unexpected answer to an embed request: {other:?}")));
+            }
         };
         if vectors.fingerprint != self.fingerprint {
             return Err(Error::new(
@@ -225,7 +227,11 @@ impl<'a> Fill<'a> {
     fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Outcome<()> {
         let dimensions = self.collection.dimensions as usize;
         if embeddings.len() != passages.len() * dimensions {
-            return Err(Error::internal(format!("{} values for {} passages", embeddings.len(), passages.len())));
+            return Err(Error::internal(format!(
+                "{} values for {} passages",
+                embeddings.len(),
+                passages.len()
+            )));
         }
         let owner = self.collection.chunks()?.owner;
         connect(|| {
@@ -251,7 +257,10 @@ fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Option<
     if let Some(key) = rows.text(row, 7) {
         return Err(Error::new(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!("content of {} bytes is over the limit of {LONGEST_CONTENT} bytes", rows.int4(row, 6).unwrap_or(0)),
+            format!(
+                "content of {} bytes is over the limit of {LONGEST_CONTENT} bytes",
+                rows.int4(row, 6).unwrap_or(0)
+            ),
         )
         .detail(format!("the row's key is {key}"))
         .hint("Split the document into several rows."));

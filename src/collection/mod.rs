@@ -14,12 +14,12 @@ mod statements;
 mod tables;
 mod terms;
 
+pub use self::refresh::refresh;
 pub use config::Collection;
-pub use passage::analyse_query;
-pub use statements::key_column;
 pub use create::{Settings, create};
 pub use drop::drop_collection;
-pub use self::refresh::refresh;
+pub use passage::analyse_query;
+pub use statements::key_column;
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, run};
@@ -34,11 +34,17 @@ pub fn locked<T>(work: impl FnOnce() -> T) -> T {
 /// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
 /// transaction ends.
 fn lock_name(name: &str) -> Outcome<()> {
-    run("SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))", &[Arg::text(name)])?;
+    run(
+        "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",
+        &[Arg::text(name)],
+    )?;
     Ok(())
 }
 
 /// Whoever may not do this to a table.
 fn not_owner(action: &str, table: &str) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("must be owner of table {table} to {action}"))
+    Error::new(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("must be owner of table {table} to {action}"),
+    )
 }

@@ -46,7 +46,15 @@ impl Passage {
     pub fn new(row: &Rc<Row>, seq: i32, heading: Option<String>, content: String) -> Self {
         let parts = [row.title.as_str(), heading.as_deref().unwrap_or(""), content.as_str()];
         let text = parts.into_iter().filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n");
-        Self { row: Rc::clone(row), seq, heading, content, text, hash: Vec::new(), terms: ChunkTerms::default() }
+        Self {
+            row: Rc::clone(row),
+            seq,
+            heading,
+            content,
+            text,
+            hash: Vec::new(),
+            terms: ChunkTerms::default(),
+        }
     }
 
     /// The vector that is indexed: the words with their levels.
@@ -86,7 +94,13 @@ pub fn analyse_query(query: &str, language: &str) -> Outcome<ChunkTerms> {
 }
 
 /// Stores a passage by the collection's statement for it.
-pub fn store(statement: &str, passage: &Passage, tsvector: &[u8], embedding: &[f32], fingerprint: &str) -> Outcome<()> {
+pub fn store(
+    statement: &str,
+    passage: &Passage,
+    tsvector: &[u8],
+    embedding: &[f32],
+    fingerprint: &str,
+) -> Outcome<()> {
     let row = &passage.row;
     let mut values = vec![
         Arg::new(passage.seq),

@@ -41,7 +41,10 @@ pub fn refresh(name: &str) -> Outcome<Changes> {
         if model.dimensions as i32 != collection.dimensions {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("model \"{}\" has {} dimensions now, not {}", model.name, model.dimensions, collection.dimensions),
+                format!(
+                    "model \"{}\" has {} dimensions now, not {}",
+                    model.name, model.dimensions, collection.dimensions
+                ),
             )
             .hint("Drop the collection with rag.drop_collection and create it again."));
         }
@@ -94,7 +97,11 @@ fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
 }
 
 /// Deletes the chunks whose row has gone; gives rows and chunks.
-fn delete_orphans(collection: &Collection, operators: &[String], terms: &mut TermCounts) -> Outcome<(i64, i64)> {
+fn delete_orphans(
+    collection: &Collection,
+    operators: &[String],
+    terms: &mut TermCounts,
+) -> Outcome<(i64, i64)> {
     let owner = collection.chunks()?.owner;
     let (select, delete) = (collection.select_orphans(operators)?, collection.delete_chunks()?);
     let cursor = connect(|| as_owner(owner, || Cursor::open(&select, &[])))?;

@@ -47,7 +47,8 @@ impl Source {
     pub fn open(oid: pg_sys::Oid, action: &str) -> Outcome<Self> {
         lock_against_changes(oid);
         let rows = run(include_str!("../../sql/queries/relation.sql"), &[Arg::new(oid)])?;
-        let (Some(kind), Some(persistence), Some(owner)) = (rows.text(0, 0), rows.text(0, 1), rows.oid(0, 2)) else {
+        let (Some(kind), Some(persistence), Some(owner)) = (rows.text(0, 0), rows.text(0, 1), rows.oid(0, 2))
+        else {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("relation with OID {} does not exist", oid.to_u32()),
@@ -117,7 +118,11 @@ impl Source {
         if named.is_empty() || (self.kind != Kind::Foreign && !indexes.iter().any(same)) {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_INVALID_COLUMN_REFERENCE,
-                format!("no unique index of table \"{}\" is on exactly the key columns ({})", self.name, named.join(", ")),
+                format!(
+                    "no unique index of table \"{}\" is on exactly the key columns ({})",
+                    self.name,
+                    named.join(", ")
+                ),
             )
             .hint("Create a unique index on the key columns."));
         }
@@ -145,13 +150,15 @@ impl Source {
 }
 
 fn check_kind(kind: &str, name: &str) -> Outcome<Kind> {
-    let wrong = |what: &str| Error::new(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, format!("\"{name}\" is {what}"));
+    let wrong =
+        |what: &str| Error::new(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, format!("\"{name}\" is {what}"));
     match kind {
         "r" | "p" => Ok(Kind::Table),
         "m" => Ok(Kind::MaterialisedView),
         "f" => Ok(Kind::Foreign),
-        "v" => Err(wrong("a view")
-            .hint("Use the table behind it, or a materialized view: a view has no keys and its rows no owner.")),
+        "v" => Err(wrong("a view").hint(
+            "Use the table behind it, or a materialized view: a view has no keys and its rows no owner.",
+        )),
         _ => Err(wrong("not a table").hint("Use a table, a partitioned table or a materialized view.")),
     }
 }

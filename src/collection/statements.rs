@@ -55,7 +55,10 @@ impl Collection {
     /// Whether a row of the source and a chunk belong together. Comparing is the business of the key's own types.
     fn same_key(&self, operators: &[String]) -> String {
         let pairs = self.keys().zip(operators);
-        pairs.map(|((source, chunk), operator)| format!("{source} {operator} {chunk}")).collect::<Vec<_>>().join(" AND ")
+        pairs
+            .map(|((source, chunk), operator)| format!("{source} {operator} {chunk}"))
+            .collect::<Vec<_>>()
+            .join(" AND ")
     }
 
     /// All rows with content: title, content, metadata, hash, whether the collection has it, whether it is as it was, the
@@ -147,7 +150,8 @@ impl Collection {
 }
 
 fn json_object(columns: &[String]) -> String {
-    let pairs: Vec<_> = columns.iter().map(|name| format!("{}, {}", literal(name), of_source(name))).collect();
+    let pairs: Vec<_> =
+        columns.iter().map(|name| format!("{}, {}", literal(name), of_source(name))).collect();
     if pairs.is_empty() {
         return "'{}'::pg_catalog.jsonb".into();
     }

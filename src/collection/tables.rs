@@ -78,7 +78,9 @@ pub fn index(collection: &Collection) -> Outcome<()> {
         format!("ANALYZE {}", terms.name),
     ];
     if !collection.metadata.is_empty() {
-        statements.push(format!("CREATE INDEX ON {table} USING gin (metadata jsonb_path_ops) WITH (fastupdate = off)"));
+        statements.push(format!(
+            "CREATE INDEX ON {table} USING gin (metadata jsonb_path_ops) WITH (fastupdate = off)"
+        ));
     }
     for statement in statements {
         connect(|| as_owner(chunks.owner, || run_once(&statement).map(|_| ())))?;
@@ -112,12 +114,13 @@ fn chunk_table(collection: &Collection, source: &Source, name: &str) -> Outcome<
 }
 
 fn terms_table(name: &str) -> String {
-    let levels: String = (1..LEVELS).map(|level| format!(",\n           level_{level} bigint NOT NULL DEFAULT 0")).collect();
+    let levels: String =
+        (1..LEVELS).map(|level| format!(",\n           level_{level} bigint NOT NULL")).collect();
     format!(
         "CREATE TABLE {name} (
            lexeme text COLLATE \"C\" NOT NULL,
            chunks bigint NOT NULL,
-           words bigint NOT NULL DEFAULT 0{levels}
+           words bigint NOT NULL{levels}
          )"
     )
 }
@@ -163,7 +166,9 @@ fn revoke(relation: &Relation, kind: &str) -> Outcome<()> {
     let grants = run(include_str!("../../sql/queries/grants.sql"), &[Arg::new(relation.oid)])?;
     for row in 0..grants.count {
         let role = grants.text(row, 0).unwrap_or_default();
-        as_owner(relation.owner, || run_once(&format!("REVOKE ALL ON {kind} {} FROM {role}", relation.name)))?;
+        as_owner(relation.owner, || {
+            run_once(&format!("REVOKE ALL ON {kind} {} FROM {role}", relation.name))
+        })?;
     }
     Ok(())
 }

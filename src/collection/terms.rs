@@ -69,8 +69,15 @@ impl TermCounts {
         }
         let (chunks, total) = (std::mem::take(&mut self.chunks), std::mem::take(&mut self.total_words));
         if chunks != 0 || total != 0 {
-            let statement = format!("INSERT INTO {} (lexeme, chunks, words) VALUES ('', $1, $2)", terms.name);
-            connect(|| as_owner(terms.owner, || run(&statement, &[Arg::new(chunks), Arg::new(total)]).map(|_| ())))?;
+            let zeros = ", 0".repeat(LEVELS - 1);
+            let statement = format!(
+                "INSERT INTO {} (lexeme, chunks, words{}) VALUES ('', $1, $2{zeros})",
+                terms.name,
+                levels("level_")
+            );
+            connect(|| {
+                as_owner(terms.owner, || run(&statement, &[Arg::new(chunks), Arg::new(total)]).map(|_| ()))
+            })?;
         }
         collection.terms_appended += words.len() as i64 + 1;
         Ok(())
@@ -105,7 +112,7 @@ pub fn levels(prefix: &str) -> String {
 
 fn write_slice(table: &str, slice: &[(Vec<u8>, Counts)]) -> Outcome<()> {
     let statement = format!(
-        "INSERT INTO {table} (lexeme, chunks{columns}) SELECT * FROM unnest($1, $2{values})",
+        "INSERT INTO {table} (words, lexeme, chunks{columns}) SELECT 0, * FROM unnest($1, $2{values})",
         columns = levels("level_"),
         values = (1..LEVELS).map(|level| format!(", ${}", level + 2)).collect::<String>(),
     );

@@ -71,7 +71,9 @@ macro_rules! borrowed {
                 unsafe {
                     let datum: Option<pg_sys::Datum> = arg.unbox_arg_using_from_datum();
                     let Some(datum) = datum else {
-                        return or_raise(Err(Error::internal("null given to an argument that is not nullable")));
+                        return or_raise(Err(Error::internal(
+                            "null given to an argument that is not nullable",
+                        )));
                     };
                     let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
                     Self(pgrx::varlena::varlena_to_byte_slice(varlena))

@@ -27,7 +27,9 @@ impl FromDatum for Name {
             return None;
         }
         // SAFETY: a name is a terminated string in 64 bytes; the text made of it is valid.
-        Some(Self(unsafe { utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(datum.cast_mut_ptr()))) }))
+        Some(Self(unsafe {
+            utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(datum.cast_mut_ptr())))
+        }))
     }
 }
 
@@ -77,7 +79,8 @@ macro_rules! sql_type {
             const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!($rust);
             const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
             const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal($sql));
-            const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal($sql)));
+            const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
+                Ok(ReturnsRef::One(SqlMappingRef::literal($sql)));
         }
     };
 }

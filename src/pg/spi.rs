@@ -4,8 +4,8 @@
 //! each result until the end. A search runs eight small statements, so planning would cost more than the search.
 
 use crate::pg::error::{Error, Outcome};
-use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
 use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum};
+use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::{Spi, pg_sys};
 use std::cell::{Cell, RefCell};
@@ -226,7 +226,8 @@ pub fn run_once(sql: &str) -> Outcome<Rows> {
 fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Outcome<Rows> {
     let plan = plan(sql, args)?;
     let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
-    let nulls: Vec<c_char> = args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
+    let nulls: Vec<c_char> =
+        args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
     let _running = Running::start();
     // SAFETY: the plan was prepared for as many arguments of these types; every ERROR unwinds.
     let status = unsafe {

@@ -64,7 +64,8 @@ impl<'a> Candidates<'a> {
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
         // Words first: the engine is busy with the query's embedding meanwhile.
         let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
-        let vector = self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
+        let vector =
+            self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
         self.exhausted = text.exhausted && vector.exhausted;
         Ok(match self.mode {
             Mode::Hybrid => fuse(&vector.scored, &text.scored, self.fusion),

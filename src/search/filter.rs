@@ -60,7 +60,10 @@ fn matching(collection: &Collection, condition: &Jsonb) -> Outcome<i64> {
         }
     }
     let rows = select(
-        &format!("SELECT count(*) FROM (SELECT FROM {table} WHERE metadata @> $1 LIMIT {}) met", 4 * MOST_EXACT),
+        &format!(
+            "SELECT count(*) FROM (SELECT FROM {table} WHERE metadata @> $1 LIMIT {}) met",
+            4 * MOST_EXACT
+        ),
         &[argument],
     )?;
     Ok(rows.int8(0, 0).unwrap_or(0))

@@ -78,7 +78,8 @@ fn best(candidates: &mut Candidates, reader: &mut Reader, request: &Request) -> 
         reader.read(&numbers)?;
         for fused in now {
             let Some(found) = reader.found(fused.chunk) else { continue };
-            if hits.len() == request.k || (request.per_source && !sources.insert(found.source_key.0.clone())) {
+            if hits.len() == request.k || (request.per_source && !sources.insert(found.source_key.0.clone()))
+            {
                 continue;
             }
             hits.push(Hit {

@@ -45,7 +45,8 @@ impl Mode {
             "hybrid" => Ok(Self::Hybrid),
             "vector" => Ok(Self::Vector),
             "text" => Ok(Self::Text),
-            _ => Err(Error::bad_argument(format!("unknown mode \"{mode}\"")).hint("Use 'hybrid', 'vector' or 'text'.")),
+            _ => Err(Error::bad_argument(format!("unknown mode \"{mode}\""))
+                .hint("Use 'hybrid', 'vector' or 'text'.")),
         }
     }
 
@@ -84,8 +85,11 @@ impl Request {
     /// Checks what depends on the collection.
     pub fn check_against(&self, collection: &Collection) -> Outcome<()> {
         if self.filter.is_some() && collection.metadata.is_empty() {
-            return Err(Error::bad_argument(format!("collection \"{}\" has no metadata to filter by", collection.name))
-                .hint("Create it with the columns to filter by: metadata => '{...}'."));
+            return Err(Error::bad_argument(format!(
+                "collection \"{}\" has no metadata to filter by",
+                collection.name
+            ))
+            .hint("Create it with the columns to filter by: metadata => '{...}'."));
         }
         Ok(())
     }

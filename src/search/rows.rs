@@ -70,7 +70,8 @@ impl<'a> Reader<'a> {
         }
         self.seen.extend(new.iter().map(|number| (*number, None)));
         let chunks = self.chunks(&new)?;
-        let arrays = chunks.first().is_some_and(|chunk| chunk.key.iter().all(|value| has_array_type(value.oid)));
+        let arrays =
+            chunks.first().is_some_and(|chunk| chunk.key.iter().all(|value| has_array_type(value.oid)));
         if arrays {
             return self.join(chunks);
         }
@@ -80,13 +81,21 @@ impl<'a> Reader<'a> {
 
     fn chunks(&self, numbers: &[i64]) -> Outcome<Vec<Chunk>> {
         let table = self.collection.chunks()?;
-        let keys: String = (0..self.collection.key.len()).map(|place| format!(", {}", key_column(place))).collect();
+        let keys: String =
+            (0..self.collection.key.len()).map(|place| format!(", {}", key_column(place))).collect();
         let statement =
             format!("SELECT chunk_id, heading, content{keys} FROM {} WHERE chunk_id = ANY ($1)", table.name);
         let rows = as_owner(table.owner, || select(&statement, &[Arg::int8s(numbers.iter().copied())]))?;
         let chunk = |row| {
-            let key = (0..self.collection.key.len()).map(|place| rows.value(row, 3 + place)).collect::<Option<_>>()?;
-            Some(Chunk { number: rows.int8(row, 0)?, heading: rows.text(row, 1), content: rows.text(row, 2)?, key })
+            let key = (0..self.collection.key.len())
+                .map(|place| rows.value(row, 3 + place))
+                .collect::<Option<_>>()?;
+            Some(Chunk {
+                number: rows.int8(row, 0)?,
+                heading: rows.text(row, 1),
+                content: rows.text(row, 2)?,
+                key,
+            })
         };
         Ok((0..rows.count).filter_map(chunk).collect())
     }
@@ -95,11 +104,13 @@ impl<'a> Reader<'a> {
     fn join(&mut self, chunks: Vec<Chunk>) -> Outcome<()> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let types: Vec<_> = first.key.iter().map(|value| value.oid).collect();
-        let operators = locked(|| types.iter().map(|oid| equality_operator(*oid)).collect::<Outcome<Vec<_>>>())?;
+        let operators =
+            locked(|| types.iter().map(|oid| equality_operator(*oid)).collect::<Outcome<Vec<_>>>())?;
         let arrays = types.iter().all(|oid| has_array_type(*oid));
         let statement = self.statement(&operators, arrays)?;
         let mut arguments = if arrays {
-            let column = |place: usize| chunks.iter().map(move |chunk| Some(chunk.key[place].datum())).collect();
+            let column =
+                |place: usize| chunks.iter().map(move |chunk| Some(chunk.key[place].datum())).collect();
             types.iter().enumerate().map(|(place, oid)| Arg::array(*oid, column(place))).collect::<Vec<_>>()
         } else {
             first.key.iter().map(Arg::value).collect()
@@ -113,7 +124,8 @@ impl<'a> Reader<'a> {
         for row in 0..rows.count {
             let place = rows.int8(row, 0).unwrap_or(0) as usize;
             let chunk = place.checked_sub(1).and_then(|place| chunks.get_mut(place));
-            let (Some(chunk), Some(key), Some(metadata)) = (chunk, rows.bytes(row, 1), rows.bytes(row, 3)) else {
+            let (Some(chunk), Some(key), Some(metadata)) = (chunk, rows.bytes(row, 1), rows.bytes(row, 3))
+            else {
                 return Err(Error::internal("a row that was found has no key or metadata"));
             };
             let found = Found {

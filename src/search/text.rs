@@ -112,8 +112,10 @@ fn count<'l>(
     lexemes: impl Iterator<Item = &'l [u8]>,
 ) -> Outcome<HashMap<Vec<u8>, Counted>> {
     let levels: String = (1..LEVELS).map(|level| format!(", level_{level}")).collect();
-    let statement =
-        format!("SELECT lexeme, words, chunks{levels} FROM {} WHERE lexeme = ANY ($1)", collection.terms()?.name);
+    let statement = format!(
+        "SELECT lexeme, words, chunks{levels} FROM {} WHERE lexeme = ANY ($1)",
+        collection.terms()?.name
+    );
     // The empty word counts all chunks.
     let lexemes = lexemes.chain(std::iter::once(&b""[..]));
     let rows = select(&statement, &[Arg::server_texts(lexemes)])?;

@@ -58,7 +58,10 @@ impl<'a> VectorSearch<'a> {
         if vectors.fingerprint != self.collection.fingerprint {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("collection \"{}\" was embedded by another version of its model", self.collection.name),
+                format!(
+                    "collection \"{}\" was embedded by another version of its model",
+                    self.collection.name
+                ),
             )
             .hint("Embed it again with rag.refresh_collection."));
         }
