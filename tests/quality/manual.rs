@@ -13,7 +13,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// What chunked pages reached when this was written, less a margin for another release of the manual.
-const LEAST: [(&str, f64); 3] = [("vector", 0.0), ("text", 0.0), ("hybrid", 0.0)];
+const LEAST: [(&str, f64); 3] = [("vector", 0.74), ("text", 0.745), ("hybrid", 0.795)];
 
 async fn chunked_pages_are_found_by_the_entries_of_the_index() -> Result<()> {
     let judged = bookindex::load()?;
