@@ -42,7 +42,8 @@ mod tests {
         Spi::run("CREATE ROLE somebody").unwrap();
         let owner = Spi::get_one::<pg_sys::Oid>("SELECT 'somebody'::regrole::oid").unwrap().unwrap();
         let before = (one_text("SELECT current_user::text"), one_text("SHOW search_path"));
-        let inside = as_owner(owner, || (one_text("SELECT current_user::text"), one_text("SHOW search_path")));
+        let inside =
+            as_owner(owner, || (one_text("SELECT current_user::text"), one_text("SHOW search_path")));
         assert_eq!(inside, ("somebody".to_owned(), "pg_catalog, pg_temp".to_owned()));
         assert_eq!((one_text("SELECT current_user::text"), one_text("SHOW search_path")), before);
     }
