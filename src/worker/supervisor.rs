@@ -22,6 +22,9 @@ const MISCONFIGURED: i32 = 78;
 /// Pauses before a restart double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
+/// Linux numbers its signals from 1 to this.
+const SIGNALS: libc::c_int = 64;
+
 /// An engine that lived so long was well: the next pause is the shortest again. An engine that cannot start dies within
 /// milliseconds, and one that a request kills dies at most as often as that request is repeated.
 const HEALTHY: Duration = Duration::from_millis(500);
@@ -224,8 +227,10 @@ fn detach(parent: u32, nice: i32) -> io::Result<()> {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-        for signal in 1..libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+        // By system call, since the C library refuses the two signals that it keeps for itself. All zero is SIG_DFL.
+        let default = [0_u64; 4];
+        for signal in 1..=SIGNALS {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, size_of::<u64>());
         }
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
