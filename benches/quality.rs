@@ -19,7 +19,9 @@ const COLLECTIONS: &[(&str, &str)] =
 fn main() -> ExitCode {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options))) {
+    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options)));
+    ragstone_tests::server::clean_up();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");

@@ -65,5 +65,10 @@ fn searches(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, functions, searches);
+/// After all others: removes what servers were copied from.
+fn clean_up(_: &mut Criterion) {
+    ragstone_tests::server::clean_up();
+}
+
+criterion_group!(benches, functions, searches, clean_up);
 criterion_main!(benches);

@@ -281,7 +281,7 @@ fn started_once() -> Result<Arc<Server>> {
 }
 
 /// Stops the shared server, where one was started, and removes what servers are copied from.
-pub(crate) fn clean_up() {
+pub fn clean_up() {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
     template::remove();
 }
