@@ -21,7 +21,7 @@ const SLICE: usize = 10_000;
 const FOLD_SHARE: i64 = 4;
 const FOLD_LEAST: i64 = 10_000;
 
-/// How often a word's chunks changed: all of them, then those in each level over 0.
+/// By how many a word's chunks changed: all of them, then those that reach each level over 0.
 type Counts = [i64; LEVELS];
 
 /// Changes that are not written yet.

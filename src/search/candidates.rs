@@ -53,7 +53,7 @@ impl<'a> Candidates<'a> {
             filter,
             vector,
             text: text.transpose()?,
-            depth: first_depth(request.k),
+            depth: first_depth(request),
             exhausted: false,
         })
     }
@@ -82,10 +82,14 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Few different depths, so that few plans are made: a LIMIT must be a constant for the planner to choose the HNSW index.
-fn first_depth(k: usize) -> usize {
+/// Words alone are ranked exactly, so only a few more are needed than will be shown: rows may be gone or hidden. Of the
+/// other depths there are few, so that few plans are made: a LIMIT must be a constant for the planner to choose the HNSW index.
+fn first_depth(request: &Request) -> usize {
+    if request.mode == Mode::Text {
+        return request.k + request.k / 4 + 4;
+    }
     let mut depth = FIRST_DEPTH;
-    while depth < 2 * k {
+    while depth < 2 * request.k {
         depth *= 2;
     }
     depth

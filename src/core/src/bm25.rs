@@ -14,7 +14,7 @@ pub const B: f64 = 0.4;
 
 /// Densities at which the levels 1, 2, … begin, relative to the collection's reference length. One word in a chunk of average
 /// length has density 1, and one word in the shortest chunk 1.67.
-const LEVEL_STARTS: [f64; 4] = [1.3, 1.75, 2.75, 4.5];
+const LEVEL_STARTS: [f64; 3] = [1.3, 2.0, 3.5];
 
 /// Number of levels, with level 0 for the lightest.
 pub const LEVELS: usize = LEVEL_STARTS.len() + 1;
@@ -56,7 +56,7 @@ pub fn usual_impact(level: usize) -> f64 {
     impact((start + end) / 2.0)
 }
 
-/// The key under which the chunks are found that hold a lexeme in a level over 0.
+/// The key under which the chunks are found that hold a lexeme in this level, which is over 0, or a higher one.
 pub fn levelled(lexeme: &[u8], level: usize) -> Vec<u8> {
     let mut key = lexeme.to_vec();
     key.push(level as u8);

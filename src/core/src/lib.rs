@@ -3,6 +3,7 @@
 
 pub mod bm25;
 pub mod chunk;
+pub mod condition;
 pub mod fusion;
 pub mod protocol;
 pub mod threshold;

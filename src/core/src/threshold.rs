@@ -9,11 +9,21 @@
 //! Ranking asks for all chunks that can reach a guessed threshold. If n of them do reach it, they are the n best: every chunk left
 //! out has less. If not, it asks again with a lower threshold, at last with none, which is every chunk with any of the words.
 
-use crate::bm25::{LEVELS, largest_impact, levelled, usual_impact};
+use crate::bm25::{LEVELS, largest_impact, usual_impact};
+use crate::condition::{Condition, Operand, all, any};
 use crate::tsvector::LONGEST_LEVELLED;
 
-/// Most operands in a condition. Beyond it, evaluating the formula costs more than it saves.
+/// Most operands in a condition.
 const MOST_OPERANDS: usize = 96;
+
+/// Most steps in the making of a condition.
+const MOST_STEPS: usize = 4_000;
+
+/// Levels that a condition may tell apart.
+const CHOICES: [&[usize]; 4] = [&[0, 1, 2, 3], &[0, 1, 3], &[0, 2], &[0]];
+
+/// Of how many numbers of terms a condition is tried, at most about.
+const MOST_TRIES: usize = 16;
 
 /// Steps of the distribution from which the threshold is guessed.
 const BINS: usize = 512;
@@ -41,17 +51,6 @@ pub struct Bounds {
     chunks: u64,
 }
 
-/// A condition on the words of a chunk.
-#[derive(Debug, Clone, PartialEq)]
-enum Condition {
-    Always,
-    Never,
-    /// Term by number, in this level or a higher one.
-    Has(usize, usize),
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
-}
-
 impl Bounds {
     /// `chunks` is the size of the collection, `average` its words per chunk, and `reference` that for which its levels were made.
     pub fn new(mut terms: Vec<QueryTerm>, chunks: u64, average: f64, reference: f64) -> Self {
@@ -77,7 +76,7 @@ impl Bounds {
     /// A score that about `wanted` chunks reach, if terms and levels were independent; 0 where so many do not exist.
     ///
     /// Words of a question attract each other, so usually more chunks reach it.
-    pub fn guess(&self, wanted: u64) -> f64 {
+    pub fn guess(&self, wanted: f64) -> f64 {
         let step = self.rest[0] / (BINS - 1) as f64;
         if self.chunks == 0 || step <= 0.0 {
             return 0.0;
@@ -90,7 +89,7 @@ impl Bounds {
         let mut expected = 0.0;
         for bin in (1..BINS).rev() {
             expected += distribution[bin] * self.chunks as f64;
-            if expected >= wanted as f64 {
+            if expected >= wanted {
                 return bin as f64 * step;
             }
         }
@@ -118,126 +117,82 @@ impl Bounds {
     /// lexemes; in all that a server may have, quotes and backslashes are single bytes of their own.
     pub fn tsquery(&self, threshold: f64) -> Vec<u8> {
         // Sums of the same numbers in another order may differ in their last bits.
-        let need = threshold * (1.0 - 1e-9);
-        let mut text = Vec::new();
-        self.write(&self.condition(need), &mut text);
-        text
+        self.condition(threshold * (1.0 - 1e-9)).tsquery(|term| &self.terms[term].lexeme)
     }
 
-    /// The strictest condition that has few enough operands: the lightest terms are left out and counted as if always there.
+    /// Of the conditions that follow from a threshold, the one that Postgres will find cheapest. Telling fewer levels apart,
+    /// or leaving out the lightest terms and counting them as if always there, makes a condition smaller and lets more
+    /// chunks through.
     fn condition(&self, need: f64) -> Condition {
-        for used in (1..=self.terms.len()).rev() {
-            let mut operands = 0;
-            match self.reach(0, used, need - self.rest[used], &mut operands) {
-                Some(Condition::Always) => break,
-                Some(condition) => return condition,
-                None => {}
+        let terms = self.terms.len();
+        let mut cheapest = any((0..terms).map(|term| Condition::Has(Operand { term, level: 0 })).collect());
+        let mut least = self.cost(&cheapest);
+        for used in (1..=terms).rev().step_by(1 + terms / MOST_TRIES) {
+            for levels in CHOICES {
+                let mut reach = Reach { bounds: self, used, levels, operands: 0, steps: 0 };
+                match reach.from(0, need - self.rest[used]) {
+                    None | Some(Condition::Always) => {}
+                    Some(condition) => {
+                        let cost = self.cost(&condition);
+                        if cost < least {
+                            (cheapest, least) = (condition, cost);
+                        }
+                    }
+                }
             }
         }
-        any((0..self.terms.len()).map(|term| Condition::Has(term, 0)).collect())
+        cheapest
     }
 
-    /// The condition that the terms from `term` up to `used` sum to `need`; nothing if it would have too many operands.
-    fn reach(&self, term: usize, used: usize, need: f64, operands: &mut usize) -> Option<Condition> {
+    fn cost(&self, condition: &Condition) -> f64 {
+        condition.cost(self.chunks as f64, |operand| {
+            self.terms[operand.term].chunks[operand.level..].iter().sum::<u64>() as f64
+        })
+    }
+}
+
+/// The making of one condition.
+struct Reach<'a> {
+    bounds: &'a Bounds,
+    /// Terms that are asked for.
+    used: usize,
+    /// Levels that are told apart; the first is 0.
+    levels: &'a [usize],
+    operands: usize,
+    steps: usize,
+}
+
+impl Reach<'_> {
+    /// The condition that the terms from `term` on sum to `need`; nothing if it would be too large.
+    fn from(&mut self, term: usize, need: f64) -> Option<Condition> {
+        self.steps += 1;
+        if self.operands > MOST_OPERANDS || self.steps > MOST_STEPS {
+            return None;
+        }
         if need <= 0.0 {
             return Some(Condition::Always);
         }
-        if need > self.rest[term] - self.rest[used] {
+        if need > self.bounds.rest[term] - self.bounds.rest[self.used] {
             return Some(Condition::Never);
         }
-        let without = self.reach(term + 1, used, need, operands)?;
+        let without = self.from(term + 1, need)?;
         let mut weaker = without.clone();
         let mut ways = vec![without];
-        for (level, largest) in self.largest[term].iter().enumerate() {
-            let before = *operands;
-            let condition = self.reach(term + 1, used, need - largest, operands)?;
+        for (place, level) in self.levels.iter().enumerate() {
+            let before = self.operands;
+            let highest = self.levels.get(place + 1).map_or(LEVELS, |next| *next) - 1;
+            let condition = self.from(term + 1, need - self.bounds.largest[term][highest])?;
             // With a higher level nothing more is gained, so the lower one, which is the same condition on more chunks, says it.
             if condition == weaker {
-                *operands = before;
+                self.operands = before;
                 continue;
             }
-            *operands += if level == 0 { 1 } else { LEVELS - level };
-            if *operands > MOST_OPERANDS {
-                return None;
-            }
-            ways.push(all(Condition::Has(term, level), condition.clone()));
+            self.operands += 1;
+            ways.push(all(Operand { term, level: *level }, condition.clone()));
             weaker = condition;
         }
         Some(any(ways))
     }
-
-    fn write(&self, condition: &Condition, text: &mut Vec<u8>) {
-        match condition {
-            Condition::Always | Condition::Never => {}
-            Condition::Has(term, 0) => write_lexeme(&self.terms[*term].lexeme, text),
-            Condition::Has(term, level) => {
-                let lexeme = &self.terms[*term].lexeme;
-                write_joined(*level..LEVELS, b'|', text, |text, level| {
-                    write_lexeme(&levelled(lexeme, level), text)
-                });
-            }
-            Condition::All(parts) => write_joined(parts, b'&', text, |text, part| self.write(part, text)),
-            Condition::Any(parts) => write_joined(parts, b'|', text, |text, part| self.write(part, text)),
-        }
-    }
-}
-
-fn all(first: Condition, second: Condition) -> Condition {
-    match second {
-        Condition::Always => first,
-        Condition::Never => Condition::Never,
-        Condition::All(mut parts) => {
-            parts.insert(0, first);
-            Condition::All(parts)
-        }
-        second => Condition::All(vec![first, second]),
-    }
-}
-
-fn any(ways: Vec<Condition>) -> Condition {
-    let mut parts = Vec::with_capacity(ways.len());
-    for way in ways {
-        match way {
-            Condition::Always => return Condition::Always,
-            Condition::Never => {}
-            Condition::Any(inner) => parts.extend(inner),
-            way => parts.push(way),
-        }
-    }
-    if parts.len() == 1 {
-        parts.remove(0)
-    } else if parts.is_empty() {
-        Condition::Never
-    } else {
-        Condition::Any(parts)
-    }
-}
-
-fn write_joined<T>(
-    parts: impl IntoIterator<Item = T>,
-    operator: u8,
-    text: &mut Vec<u8>,
-    write: impl Fn(&mut Vec<u8>, T),
-) {
-    text.push(b'(');
-    for (i, part) in parts.into_iter().enumerate() {
-        if i > 0 {
-            text.push(operator);
-        }
-        write(text, part);
-    }
-    text.push(b')');
-}
-
-fn write_lexeme(lexeme: &[u8], text: &mut Vec<u8>) {
-    text.push(b'\'');
-    for byte in lexeme {
-        if matches!(byte, b'\'' | b'\\') {
-            text.push(*byte);
-        }
-        text.push(*byte);
-    }
-    text.push(b'\'');
 }
 
 #[cfg(test)]
@@ -319,9 +274,9 @@ mod tests {
             match condition {
                 Condition::Always => true,
                 Condition::Never => false,
-                Condition::Has(term, least) => {
-                    let number = usize::from(bounds.terms()[*term].lexeme[0] - b'a');
-                    self.level(chunk, number).is_some_and(|level| level >= *least)
+                Condition::Has(operand) => {
+                    let number = usize::from(bounds.terms()[operand.term].lexeme[0] - b'a');
+                    self.level(chunk, number).is_some_and(|level| level >= operand.level)
                 }
                 Condition::All(parts) => parts.iter().all(|part| self.meets(chunk, bounds, part)),
                 Condition::Any(parts) => parts.iter().any(|part| self.meets(chunk, bounds, part)),
@@ -356,7 +311,7 @@ mod tests {
         let mut random = Random(7);
         let corpus = Corpus::random(&mut random, 3);
         let bounds = corpus.bounds(3);
-        let condition = bounds.condition(bounds.guess(20));
+        let condition = bounds.condition(bounds.guess(20.0));
         let met = corpus.chunks.iter().filter(|chunk| corpus.meets(chunk, &bounds, &condition)).count();
         assert!((5..100).contains(&met), "{met} of 400 chunks");
     }
@@ -366,7 +321,7 @@ mod tests {
         let terms = (0..40).map(|i| QueryTerm {
             lexeme: vec![b'a' + i],
             idf: 1.0 + f64::from(i) / 10.0,
-            chunks: [100, 50, 20, 10, 5],
+            chunks: [100, 50, 20, 10],
         });
         let bounds = Bounds::new(terms.collect(), 1000, 10.0, 10.0);
         for step in 0..50 {
@@ -376,9 +331,14 @@ mod tests {
     }
 
     #[test]
-    fn lexemes_are_quoted() {
-        let term = QueryTerm { lexeme: b"o'n\\e".to_vec(), idf: 1.0, chunks: [1, 0, 0, 0, 0] };
-        let bounds = Bounds::new(vec![term], 1, 1.0, 1.0);
-        assert_eq!(bounds.tsquery(0.0), b"'o''n\\\\e'");
+    fn a_long_query_takes_no_longer_than_its_search() {
+        let term = |i: u32| QueryTerm {
+            lexeme: format!("t{i}").into_bytes(),
+            idf: 1.0 + f64::from(i % 90) / 10.0,
+            chunks: [1000, 500, 200, 50],
+        };
+        let bounds = Bounds::new((0..2000).map(term).collect(), 100_000, 10.0, 10.0);
+        let text = bounds.tsquery(bounds.guess(100.0));
+        assert!(text.iter().filter(|byte| **byte == b'\'').count() >= 2);
     }
 }

@@ -5,9 +5,9 @@
 //!
 //! A chunk's vector is not what `to_tsvector` made of its text. Ranking needs to know *how often* a word occurs and never
 //! where, so a lexeme has no position if it occurs once, and otherwise a single one, whose number is the frequency.
-//! That makes the vectors a third smaller. And a lexeme that weighs much in its chunk is there a second time, with its
-//! [level](crate::bm25::level) as a last byte, so that the GIN index can find the chunks in which a common word is important
-//! without reading all the others: see [`crate::threshold`].
+//! That makes the vectors a third smaller. And a lexeme that weighs much in its chunk is there again for each
+//! [level](crate::bm25::level) that it reaches, with the level as a last byte, so that the GIN index can find the chunks in
+//! which a common word is important without reading all the others: see [`crate::threshold`].
 
 use crate::bm25;
 use thiserror::Error;
@@ -165,8 +165,8 @@ impl ChunkTerms {
         for (lexeme, frequency) in &self.terms {
             entries.push((lexeme.clone(), *frequency));
             let level = bm25::level(*frequency, self.words, reference_words);
-            if level > 0 && lexeme.len() <= LONGEST_LEVELLED {
-                entries.push((bm25::levelled(lexeme, level), 1));
+            if lexeme.len() <= LONGEST_LEVELLED {
+                entries.extend((1..=level).map(|level| (bm25::levelled(lexeme, level), 1)));
             }
         }
         // A lexeme's level sorts directly behind it, but so may longer lexemes: only a sort gets all of them right.
@@ -225,9 +225,8 @@ mod tests {
         let payload = chunk(&[("backup", 7), ("base", 1)]).encode(8.0).unwrap();
         let lexemes: Vec<_> =
             Lexemes::new(&payload).unwrap().frequencies().map(|(l, _)| l.to_vec()).collect();
-        let level = bm25::level(7, 8, 8.0);
-        assert!(level > 0);
-        assert_eq!(lexemes, [b"backup".to_vec(), bm25::levelled(b"backup", level), b"base".to_vec()]);
+        assert_eq!(bm25::level(7, 8, 8.0), 3);
+        assert_eq!(lexemes, [&b"backup"[..], b"backup\x01", b"backup\x02", b"backup\x03", b"base"]);
     }
 
     #[test]
