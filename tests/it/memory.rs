@@ -66,7 +66,7 @@ async fn a_session_that_embeds_holds_under_2_mb_more() -> Result<()> {
 async fn bulk_work_gives_its_memory_back() -> Result<()> {
     let database = shared().await?.database().await?;
     let (session, before) = private_after("SELECT rag.embed('a')", &database).await?;
-    let bulk = "SELECT count(*) FROM (SELECT rag.embed_batch('text ' || g) OVER () FROM generate_series(1, 5000) g) s";
+    let bulk = "SELECT count(v) FROM (SELECT rag.embed_batch('text ' || g) OVER () AS v FROM generate_series(1, 5000) g) s";
     session.batch_execute(bulk).await?;
     session
         .batch_execute("SELECT rag.embed(array_agg('text ' || g)) FROM generate_series(1, 2000) g")
