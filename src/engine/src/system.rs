@@ -72,10 +72,19 @@ pub fn limit_memory(bytes: u64) -> Result<(), String> {
 
 /// Resident memory of this process in bytes, 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|line| line.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok()));
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
+    memory_pages(1) * rustix::param::page_size() as u64
+}
+
+/// Whether the process holds nearly as much private memory as [`limit_memory`] lets it.
+pub fn is_near_memory_limit() -> bool {
+    let limit = rustix::process::getrlimit(Resource::Data).current;
+    limit.is_some_and(|limit| memory_pages(5) * rustix::param::page_size() as u64 > limit / 8 * 7)
+}
+
+/// A field of `/proc/self/statm` in pages, 0 where the system does not tell.
+fn memory_pages(field: usize) -> u64 {
+    let line = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    line.split(' ').nth(field).and_then(|pages| pages.parse().ok()).unwrap_or(0)
 }
 
 /// Whether the processor computes in bf16 (AMX or AVX-512), which is what makes OpenVINO faster.

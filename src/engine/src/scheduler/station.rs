@@ -24,7 +24,11 @@ use crate::{
         manifest::Manifest,
         text::TextEncoder,
     },
+    system,
 };
+
+/// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
+const OUT_OF_MEMORY: i32 = 71;
 
 /// What is known of a model without its weights.
 pub struct Description {
@@ -266,6 +270,11 @@ impl Station {
                 for (item, vector) in batch.iter().zip(vectors.chunks_exact(dimensions)) {
                     answered += u64::from(item.job.complete(item.index, item.tokens.whole, vector));
                 }
+            }
+            // Clients ask again, and the next engine begins with the memory that this one has lost.
+            Err(error) if system::is_near_memory_limit() => {
+                eprintln!("ragstone-engine: ends since its memory limit is reached: {error}");
+                system::exit_now(OUT_OF_MEMORY);
             }
             Err(error) => batch.iter().for_each(|item| item.job.fail(error)),
         }
