@@ -19,7 +19,7 @@ mv "$state/env.part" "$state/env"
 # shellcheck source=/dev/null
 . "$state/env"
 export PGOPTIONS=--client-min-messages=warning
-psql=("$(pg bindir)/psql" --no-psqlrc --quiet --set=ON_ERROR_STOP=1)
+psql=("$(pg bindir)/psql" --no-psqlrc --quiet --pset=pager=off --set=ON_ERROR_STOP=1)
 ask() { "${psql[@]}" --tuples-only --no-align "$@"; }
 
 # The database is made anew when what it was made by has changed.
