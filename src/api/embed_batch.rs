@@ -2,10 +2,9 @@
 
 use crate::embedding::Embedder;
 use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::text::{Utf8, utf8_from_datum};
 use crate::pg::vector::Vector;
 use crate::pg::windowapi::{Argument, Partition};
-use pgrx::{FromDatum, PgMemoryContexts, PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
+use pgrx::{PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
 use std::collections::VecDeque;
 
 /// Rows that are read ahead and embedded together.
@@ -38,33 +37,13 @@ fn next(fcinfo: pg_sys::FunctionCallInfo) -> Outcome<Option<Vec<f32>>> {
         )
         .hint("Write rag.embed_batch(body) OVER ()."));
     };
-    let ahead = state(partition);
+    let ahead: &mut Ahead = partition.state();
     if ahead.embeddings.is_empty() {
-        let embedder = Embedder::new(argument(partition, 1), &argument(partition, 2).unwrap_or_default())?;
+        let embedder = Embedder::new(partition.current(1), &partition.current(2).unwrap_or_default())?;
         ahead.embeddings = embedder.embed_many(read_ahead(partition))?.into();
         partition.forget_before(partition.position());
     }
     Ok(ahead.embeddings.pop_front().flatten())
-}
-
-/// The partition's state, made at its first row and dropped with the partition's memory.
-fn state<'a>(partition: Partition) -> &'a mut Ahead {
-    let place = partition.memory::<*mut Ahead>();
-    // SAFETY: the memory is zeroed at first and keeps what is written here as long as the partition lives; the
-    // context that holds it drops the value when it is reset.
-    unsafe {
-        if (*place).is_null() {
-            let context = pg_sys::GetMemoryChunkContext(place.cast());
-            *place = PgMemoryContexts::For(context).leak_and_drop_on_delete(Ahead::default());
-        }
-        &mut **place
-    }
-}
-
-fn argument(partition: Partition, number: i32) -> Option<String> {
-    let datum = partition.current(number)?;
-    // SAFETY: all arguments are of type text.
-    unsafe { Utf8::from_datum(datum, false) }.map(|text| text.0)
 }
 
 fn read_ahead(partition: Partition) -> Vec<Option<String>> {
@@ -74,9 +53,7 @@ fn read_ahead(partition: Partition) -> Vec<Option<String>> {
         match partition.ahead(0, texts.len() as i32) {
             Argument::Outside => break,
             Argument::Inside(None) => texts.push(None),
-            Argument::Inside(Some(datum)) => {
-                // SAFETY: the first argument is of type text.
-                let text = unsafe { utf8_from_datum(datum) };
+            Argument::Inside(Some(text)) => {
                 bytes += text.len();
                 texts.push(Some(text));
             }

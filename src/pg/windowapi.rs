@@ -1,7 +1,8 @@
 //! The part of Postgres's `windowapi.h` that is called here, which pgrx does not bind.
 
-use pgrx::pg_sys;
+use crate::pg::text::utf8_from_datum;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::{PgMemoryContexts, pg_sys};
 use std::ffi::c_void;
 
 /// A window function's view of its partition.
@@ -33,12 +34,12 @@ unsafe extern "C-unwind" {
     ) -> pg_sys::Datum;
 }
 
-/// A row's argument, seen from the current row.
+/// A row's text argument, seen from the current row.
 pub enum Argument {
     /// There is no such row in the partition.
     Outside,
     /// Its value, if it is not null.
-    Inside(Option<pg_sys::Datum>),
+    Inside(Option<String>),
 }
 
 /// The partition in which a window function was called.
@@ -56,10 +57,19 @@ impl Partition {
         (!context.is_null()).then_some(Self(context.cast()))
     }
 
-    /// Zeroed memory that lives as long as the partition, always the same for the same partition and call site.
-    pub fn memory<T: Copy>(self) -> *mut T {
-        // SAFETY: the window object is valid during the call.
-        unsafe { pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<T>())).cast() }
+    /// The call site's state in this partition, made at its first row and dropped with the partition's memory.
+    pub fn state<'a, T: Default>(self) -> &'a mut T {
+        // SAFETY: the window object is valid during the call. The memory is zeroed at first and keeps what is written here
+        // as long as the partition lives; the context that holds it drops the value when it is reset.
+        unsafe {
+            let place: *mut *mut T =
+                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>())).cast();
+            if (*place).is_null() {
+                let context = pg_sys::GetMemoryChunkContext(place.cast());
+                *place = PgMemoryContexts::For(context).leak_and_drop_on_delete(T::default());
+            }
+            &mut **place
+        }
     }
 
     /// Number of the current row in its partition, from 0.
@@ -74,24 +84,36 @@ impl Partition {
         unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.0, position)) };
     }
 
-    /// An argument of the current row.
-    pub fn current(self, argument: i32) -> Option<pg_sys::Datum> {
+    /// A text argument of the current row.
+    pub fn current(self, argument: i32) -> Option<String> {
         let mut is_null = false;
-        // SAFETY: as above.
-        let datum = unsafe { pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.0, argument, &mut is_null)) };
-        (!is_null).then_some(datum)
+        // SAFETY: as above; the argument is of type text, as the function is declared.
+        unsafe {
+            let datum = pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.0, argument, &mut is_null));
+            (!is_null).then(|| utf8_from_datum(datum))
+        }
     }
 
-    /// An argument of the row `offset` rows after the current one. The datum is valid until the next call.
+    /// A text argument of the row `offset` rows after the current one.
     pub fn ahead(self, argument: i32, offset: i32) -> Argument {
         let (mut is_null, mut is_out) = (false, false);
-        // SAFETY: as above.
-        let datum = unsafe {
-            WinGetFuncArgInPartition(self.0, argument, offset, SEEK_CURRENT, false, &mut is_null, &mut is_out)
-        };
-        match is_out {
-            true => Argument::Outside,
-            false => Argument::Inside((!is_null).then_some(datum)),
+        // SAFETY: as above; the datum is valid until the next call and is copied at once.
+        unsafe {
+            let datum = pg_guard_ffi_boundary(|| {
+                WinGetFuncArgInPartition(
+                    self.0,
+                    argument,
+                    offset,
+                    SEEK_CURRENT,
+                    false,
+                    &mut is_null,
+                    &mut is_out,
+                )
+            });
+            match is_out {
+                true => Argument::Outside,
+                false => Argument::Inside((!is_null).then(|| utf8_from_datum(datum))),
+            }
         }
     }
 }
