@@ -8,7 +8,9 @@ root=$(dirname "$here")
 cache=${RAGSTONE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ragstone}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+# A folder for each checkout: cargo tells old from new by the times of files, which say nothing between two checkouts.
+checkout=${root//\//-}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/${checkout#-}}
 # cargo-pgrx and its configuration are our own, so that those of the user stay as they are.
 export PGRX_HOME=$cache/pgrx
 export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
