@@ -22,6 +22,14 @@ CREATE TABLE rag.collection (
   chunks bigint NOT NULL DEFAULT 0,
   terms_folded bigint NOT NULL DEFAULT 0,
   terms_appended bigint NOT NULL DEFAULT 0,
+  sync text NOT NULL DEFAULT 'manual',
+  filled boolean NOT NULL DEFAULT true,
+  column_numbers smallint[] NOT NULL DEFAULT '{}',
+  numbered oid NOT NULL DEFAULT 0,
+  error text,
+  successor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
+  predecessor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
+  overlap double precision,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   refreshed_at timestamptz
 );
@@ -43,6 +51,14 @@ COMMENT ON COLUMN rag.collection.chunk_size IS 'most tokens in a chunk; NULL: as
 COMMENT ON COLUMN rag.collection.language IS 'text search configuration, by name: a regconfig column would stop pg_upgrade';
 COMMENT ON COLUMN rag.collection.reference_words IS 'words per chunk for which the levels in the text index were made';
 COMMENT ON COLUMN rag.collection.terms_appended IS 'rows in the terms table since it was folded';
+COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
+COMMENT ON COLUMN rag.collection.filled IS 'whether the first fill has ended and the indexes are there';
+COMMENT ON COLUMN rag.collection.column_numbers IS 'numbers of the key, content, title (0: none) and metadata columns, by which a renamed column is found';
+COMMENT ON COLUMN rag.collection.numbered IS 'OID of the table whose numbers these are: after a restore it is another, and the names count';
+COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';
+COMMENT ON COLUMN rag.collection.successor_of IS 'collection that this one is being built to replace';
+COMMENT ON COLUMN rag.collection.predecessor_of IS 'collection that has replaced this one, until rag.finish_migration';
+COMMENT ON COLUMN rag.collection.overlap IS 'mean share of common results in the first 10, of sampled queries, of this collection and the one it is to replace';
 
 -- A collection that is being created is seen only through its report: its row is not committed yet.
 CREATE VIEW rag.collections AS
@@ -63,11 +79,18 @@ SELECT coalesce(c.name, r.collection) AS name,
        c.chunk_table,
        c.created_at,
        c.refreshed_at,
-       CASE WHEN r.collection IS NULL THEN 'ready' WHEN c.name IS NULL THEN 'creating' ELSE 'refreshing' END AS state,
+       c.sync,
+       CASE WHEN c.error IS NOT NULL THEN 'failed'
+            WHEN c.name IS NULL THEN 'creating'
+            WHEN NOT c.filled THEN 'filling'
+            WHEN r.collection IS NULL THEN 'ready'
+            ELSE 'refreshing'
+       END AS state,
+       c.error,
        r.rows_done,
        r.rows_total,
        r.pid
-FROM rag.collection c
+FROM (SELECT * FROM rag.collection WHERE successor_of IS NULL AND predecessor_of IS NULL) c
 FULL JOIN rag._reports() r ON r.collection = c.name
 WHERE c.name IS NULL
    -- NULL: the source was dropped, and what is left of the collection should be found and dropped too.
@@ -77,8 +100,8 @@ GRANT SELECT ON rag.collections TO PUBLIC;
 
 COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, and how far their creation or refresh has come';
 
-COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[]) IS
-'make a table searchable: cut its content into chunks, embed them and index them; gives the number of chunks. Builds of large collections are faster with more maintenance_work_mem';
+COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text) IS
+'make a table searchable: its content is cut into chunks, embedded and indexed. sync is background (returns at once, follows the table by itself), immediate (writers wait for their rows to be searchable) or manual (filled now, brought up to date by rag.refresh_collection). Gives the number of chunks so far';
 COMMENT ON FUNCTION rag.refresh_collection(name) IS
 'bring a collection up to date with its source; text that has not changed is not embedded again';
 COMMENT ON FUNCTION rag.drop_collection(name) IS 'drop a collection with its chunks; the source stays';

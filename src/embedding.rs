@@ -86,11 +86,15 @@ pub fn model_or_default(model: Option<String>) -> Outcome<String> {
 
 /// The embeddings in an answer to an Embed request. Tells the user about texts that were cut.
 pub fn vectors(answer: Response) -> Outcome<Vectors> {
+    let vectors = plain_vectors(answer)?;
+    check_lengths(&vectors)?;
+    Ok(vectors)
+}
+
+/// The embeddings in an answer to an Embed request, whatever was cut.
+pub fn plain_vectors(answer: Response) -> Outcome<Vectors> {
     match answer {
-        Response::Vectors(vectors) => {
-            check_lengths(&vectors)?;
-            Ok(vectors)
-        }
+        Response::Vectors(vectors) => Ok(vectors),
         other => Err(Error::internal(format!("unexpected answer to an embed request: {other:?}"))),
     }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod collection;
 mod search;
+mod sync;
 mod embedding;
 mod worker;
 mod pg;

@@ -1,4 +1,4 @@
--- A collection by name, with the names and owners of its tables as they are now.
+-- A collection by name or by number, with the names and owners of its tables as they are now.
 SELECT c.id,
        c.name,
        c.source::oid,
@@ -28,7 +28,15 @@ SELECT c.id,
        c.terms_appended,
        (SELECT quote_ident(n.nspname)
         FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-        WHERE e.extname = 'vector')
+        WHERE e.extname = 'vector'),
+       c.sync,
+       c.filled,
+       s.relkind::text,
+       c.column_numbers,
+       c.numbered,
+       c.error,
+       c.successor_of,
+       c.predecessor_of
 FROM rag.collection c
 LEFT JOIN pg_class s ON s.oid = c.source
 LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
@@ -36,4 +44,4 @@ LEFT JOIN pg_class k ON k.oid = c.chunk_table
 LEFT JOIN pg_namespace kn ON kn.oid = k.relnamespace
 LEFT JOIN pg_class t ON t.oid = c.terms_table
 LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
-WHERE c.name = $1
+WHERE c.name = $1 OR c.id = $2

@@ -1,8 +1,9 @@
--- A table's columns: name, type as it is written, kind of type, and the collation where it is not the type's own.
+-- A table's columns: name, type as it is written, kind of type, the collation where it is not the type's own, number.
 SELECT a.attname::text,
        format_type(a.atttypid, a.atttypmod),
        t.typcategory::text,
-       CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END
+       CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END,
+       a.attnum
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_collation co ON co.oid = a.attcollation

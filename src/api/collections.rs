@@ -1,7 +1,7 @@
 //! `rag.create_collection`, `rag.refresh_collection`, `rag.drop_collection`.
 
 use crate::api::chunk::chunk_options;
-use crate::collection::{self, Settings};
+use crate::collection::{self, Settings, Sync};
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::identifier::{Name, RegClass, RegConfig};
 use crate::pg::text::Utf8;
@@ -25,6 +25,7 @@ fn create_collection(
     splitter: default!(Utf8, "'text'"),
     language: default!(Option<RegConfig>, "NULL"),
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
+    sync: default!(Utf8, "'background'"),
 ) -> i64 {
     let settings = Settings {
         name: name.0,
@@ -37,6 +38,7 @@ fn create_collection(
         sized: chunk_size.is_some(),
         language: language.map(|language| language.0),
         key: key.map(|key| or_raise(names(key))),
+        sync: or_raise(Sync::parse(&sync.0)),
     };
     or_raise(collection::create(settings))
 }

@@ -7,3 +7,4 @@ mod embed_batch;
 mod models;
 mod search;
 mod status;
+mod sync;

@@ -84,14 +84,22 @@ fn _stat_engine() -> TableIterator<
 #[pg_extern(volatile, parallel_restricted)]
 fn _reports() -> TableIterator<
     'static,
-    (name!(collection, Utf8), name!(pid, i32), name!(rows_done, i64), name!(rows_total, i64)),
+    (
+        name!(collection, Utf8),
+        name!(pid, i32),
+        name!(rows_done, i64),
+        name!(rows_total, i64),
+        name!(rate, Option<f64>),
+    ),
 > {
     // SAFETY: a plain read of the session's database.
     let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
     let reports = or_raise(reports()).into_iter().filter(move |report| report.database == database);
-    TableIterator::new(
-        reports.map(|report| (Utf8(report.subject), report.pid, report.done as i64, report.total as i64)),
-    )
+    TableIterator::new(reports.map(|report| {
+        let seconds = report.elapsed_ms as f64 / 1000.0;
+        let rate = (report.done > 0 && seconds > 0.0).then(|| report.done as f64 / seconds);
+        (Utf8(report.subject), report.pid, report.done as i64, report.total as i64, rate)
+    }))
 }
 
 fn stats() -> Result<Option<Stats>, Error> {

@@ -6,6 +6,8 @@ use crate::pg::switch_user::as_owner;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::protocol::Splitter;
 
+const QUERY: &str = include_str!("../../sql/queries/collection.sql");
+
 /// A table as it is now.
 #[derive(Debug, Clone)]
 pub struct Relation {
@@ -64,19 +66,74 @@ pub struct Collection {
     pub terms_appended: i64,
     /// Schema of pgvector, as it stands in a statement.
     pub vector_schema: String,
+    /// How it follows its source.
+    pub sync: Sync,
+    /// Whether its first fill has ended and its indexes are there.
+    pub filled: bool,
+    /// What the source is, as `pg_class.relkind` has it.
+    pub source_kind: Option<String>,
+    /// Numbers of the key, content, title (0: none) and metadata columns, of the table `numbered`.
+    pub column_numbers: Vec<i16>,
+    /// The table whose numbers these are.
+    pub numbered: pg_sys::Oid,
+    /// Why it cannot follow its source.
+    pub error: Option<String>,
+    /// The collection that this one is to replace.
+    pub successor_of: Option<i64>,
+    /// The collection that has replaced this one.
+    pub predecessor_of: Option<i64>,
+}
+
+/// How a collection follows its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// A worker brings it up to date soon after a commit.
+    Background,
+    /// The writer's own transaction does.
+    Immediate,
+    /// Only when somebody asks.
+    Manual,
+}
+
+impl Sync {
+    /// From SQL's argument.
+    pub fn parse(name: &str) -> Outcome<Self> {
+        match name {
+            "background" => Ok(Self::Background),
+            "immediate" => Ok(Self::Immediate),
+            "manual" => Ok(Self::Manual),
+            _ => Err(Error::bad_argument(format!("unknown sync \"{name}\""))
+                .hint("Use 'background', 'immediate' or 'manual'.")),
+        }
+    }
+
+    /// As it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Immediate => "immediate",
+            Self::Manual => "manual",
+        }
+    }
 }
 
 impl Collection {
     /// The collection of this name. To be called under a search path of pg_catalog only.
     pub fn find(name: &str) -> Outcome<Option<Self>> {
         // Its own snapshot is the calling statement's, as a search must not see more than that.
-        let rows = select(include_str!("../../sql/queries/collection.sql"), &[Arg::text(name)])?;
+        let rows = select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
     /// The same as it is after all that others have committed: for work that has waited for a lock.
     pub fn find_latest(name: &str) -> Outcome<Option<Self>> {
-        let rows = run(include_str!("../../sql/queries/collection.sql"), &[Arg::text(name)])?;
+        let rows = run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+    }
+
+    /// The collection with this number, as it is now.
+    pub fn find_by_id(id: i64) -> Outcome<Option<Self>> {
+        let rows = run(QUERY, &[Arg::optional_text(None), Arg::new(id)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
@@ -140,6 +197,14 @@ impl Collection {
             terms_folded: rows.int8(0, 25).unwrap_or(0),
             terms_appended: rows.int8(0, 26).unwrap_or(0),
             vector_schema: text(27, "extension vector")?,
+            sync: Sync::parse(&text(28, "sync")?)?,
+            filled: rows.boolean(0, 29).unwrap_or(false),
+            source_kind: rows.text(0, 30),
+            column_numbers: rows.int2s(0, 31).unwrap_or_default(),
+            numbered: rows.oid(0, 32).unwrap_or(pg_sys::InvalidOid),
+            error: rows.text(0, 33),
+            successor_of: rows.int8(0, 34),
+            predecessor_of: rows.int8(0, 35),
         })
     }
 
@@ -165,13 +230,18 @@ impl Collection {
             Arg::new(self.chunk_overlap),
             Arg::text(splitter),
             Arg::text(&self.language),
+            Arg::text(self.sync.name()),
+            Arg::new(self.filled),
+            Arg::int2s(&self.column_numbers),
+            Arg::new(self.numbered),
+            Arg::optional(self.successor_of),
         ];
         let rows = as_owner(config_owner()?, || {
             run(
                 "INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
                    title_column, metadata_columns, model, fingerprint, dimensions, chunk_size, chunk_overlap, splitter,
-                   language)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                   language, sync, filled, column_numbers, numbered, successor_of)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
                  RETURNING id",
                 &arguments,
             )
@@ -191,12 +261,13 @@ impl Collection {
             Arg::new(self.chunk_count),
             Arg::new(self.terms_folded),
             Arg::new(self.terms_appended),
+            Arg::new(self.filled),
         ];
         as_owner(config_owner()?, || {
             run(
                 "UPDATE rag.collection
                  SET fingerprint = $2, dimensions = $3, reference_words = $4, source_rows = $5, chunks = $6,
-                     terms_folded = $7, terms_appended = $8, refreshed_at = now()
+                     terms_folded = $7, terms_appended = $8, filled = $9, error = NULL, refreshed_at = now()
                  WHERE id = $1",
                 &arguments,
             )
@@ -211,8 +282,8 @@ impl Collection {
     }
 }
 
-/// Who may write `rag.collection`.
-fn config_owner() -> Outcome<pg_sys::Oid> {
+/// Who may write the extension's own tables.
+pub fn config_owner() -> Outcome<pg_sys::Oid> {
     run(
         "SELECT relowner FROM pg_catalog.pg_class
          WHERE oid OPERATOR(pg_catalog.=) 'rag.collection'::pg_catalog.regclass",

@@ -1,7 +1,7 @@
 //! `rag.create_collection`.
 
 use crate::collection::chunking::capacity;
-use crate::collection::config::{Collection, Relation};
+use crate::collection::config::{Collection, Relation, Sync};
 use crate::collection::fill::Fill;
 use crate::collection::progress::Reporting;
 use crate::collection::source::Source;
@@ -11,6 +11,7 @@ use crate::embedding::model_or_default;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::quoted;
 use crate::pg::spi::{Arg, connect, run};
+use crate::sync::{queue, triggers};
 use crate::worker::client;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use ragstone_core::protocol::{ChunkOptions, Model, Request, Response};
@@ -41,24 +42,56 @@ pub struct Settings {
     pub language: Option<pg_sys::Oid>,
     /// Columns that tell rows apart, or those of the primary key.
     pub key: Option<Vec<String>>,
+    /// How it follows its source.
+    pub sync: Sync,
 }
 
-/// Makes a collection, and gives its number of chunks.
+/// Makes a collection, and gives its number of chunks: none yet where a worker will fill it.
 pub fn create(settings: Settings) -> Outcome<i64> {
     locked(|| {
         let model = describe(&model_or_default(settings.model.clone())?)?;
         let (mut collection, operators) = connect(|| prepare(&settings, &model))?;
+        if collection.sync != Sync::Manual {
+            follow(&collection)?;
+            return Ok(0);
+        }
         let mut progress = Reporting::start(&collection.name);
         let mut terms = TermCounts::default();
         let rows = collection.select_rows(&operators, true)?;
         let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
         terms.write(&mut collection)?;
         fold(&mut collection)?;
+        tables::index_keys(&collection)?;
         tables::index(&collection)?;
         collection.source_rows = filled.added;
         collection.chunk_count = filled.stored;
         connect(|| collection.update())?;
         Ok(filled.stored)
+    })
+}
+
+/// Makes a collection like another one beside it, which will take its place.
+pub fn create_beside(old: &Collection, settings: &Settings, number: i64) -> Outcome<()> {
+    let model = describe(&settings.model.clone().unwrap_or_else(|| old.model.clone()))?;
+    connect(|| {
+        let source = Source::open(old.source()?.oid, "alter its collection")?;
+        check_size(settings, &model)?;
+        let mut collection = describe_collection(settings, &model, &source)?;
+        collection.successor_of = Some(old.id);
+        collection.language.clone_from(&old.language);
+        tables::make(&mut collection, &source, &format!("{}_{number}", old.name))?;
+        collection.insert()?;
+        Ok::<_, Error>(collection)
+    })
+    .and_then(|collection| follow(&collection))
+}
+
+/// Sets a worker on a new collection.
+fn follow(collection: &Collection) -> Outcome<()> {
+    tables::index_keys(collection)?;
+    connect(|| {
+        triggers::install(collection)?;
+        queue::append_all(collection.id)
     })
 }
 
@@ -99,15 +132,22 @@ fn prepare(settings: &Settings, model: &Model) -> Outcome<(Collection, Vec<Strin
     source.check_metadata(&settings.metadata)?;
     settings.title.iter().try_for_each(|title| source.column(title).map(|_| ()))?;
     check_size(settings, model)?;
+    if source.is_foreign() && settings.sync != Sync::Manual {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("changes of foreign table \"{}\" cannot be followed", source.name),
+        )
+        .hint("Add sync => 'manual', and call rag.refresh_collection when it has changed."));
+    }
     let mut collection = describe_collection(settings, model, &source)?;
-    tables::make(&mut collection, &source)?;
+    tables::make(&mut collection, &source, &settings.name)?;
     collection.insert()?;
     let operators = refresh::operators(&collection)?;
     Ok((collection, operators))
 }
 
 fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> Outcome<Collection> {
-    Ok(Collection {
+    let mut collection = Collection {
         id: 0,
         name: settings.name.clone(),
         source: Some(Relation {
@@ -134,7 +174,17 @@ fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> O
         terms_folded: 0,
         terms_appended: 0,
         vector_schema: crate::pg::vector::extension_schema()?,
-    })
+        sync: settings.sync,
+        filled: settings.sync == Sync::Manual,
+        source_kind: None,
+        column_numbers: Vec::new(),
+        numbered: source.oid,
+        error: None,
+        successor_of: None,
+        predecessor_of: None,
+    };
+    collection.column_numbers = source.numbers(&collection)?;
+    Ok(collection)
 }
 
 /// The name of a text search configuration, with its schema unless that is pg_catalog.

@@ -5,6 +5,7 @@ use crate::collection::{lock_name, locked, not_owner};
 use crate::pg::error::Outcome;
 use crate::pg::spi::{Arg, connect, run, run_once};
 use crate::pg::switch_user::as_owner;
+use crate::sync::{queue, triggers};
 
 /// Drops a collection's tables and its row. The source stays.
 pub fn drop_collection(name: &str) -> Outcome<()> {
@@ -13,12 +14,32 @@ pub fn drop_collection(name: &str) -> Outcome<()> {
             lock_name(name)?;
             let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
             check_owner(&collection)?;
-            for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
-                as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
+            for beside in related(&collection)? {
+                drop_tables(&beside)?;
             }
-            collection.delete()
+            drop_tables(&collection)
         })
     })
+}
+
+/// Drops what a collection consists of.
+pub fn drop_tables(collection: &Collection) -> Outcome<()> {
+    triggers::remove(collection)?;
+    for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
+        as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
+    }
+    queue::forget(collection.id)?;
+    collection.delete()
+}
+
+/// What is built to replace a collection, or was replaced by it.
+fn related(collection: &Collection) -> Outcome<Vec<Collection>> {
+    let rows = run(
+        "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
+        &[Arg::new(collection.id)],
+    )?;
+    let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
+    Ok(ids.into_iter().map(Collection::find_by_id).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have

@@ -6,7 +6,7 @@ use crate::collection::passage::{self, Passage, Row};
 use crate::collection::progress::Reporting;
 use crate::collection::statements::LONGEST_CONTENT;
 use crate::collection::terms::TermCounts;
-use crate::embedding::Embedder;
+use crate::embedding::{Embedder, plain_vectors};
 use crate::pg::cursor::Cursor;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, connect, run};
@@ -14,7 +14,7 @@ use crate::pg::switch_user::as_owner;
 use crate::pg::value::Value;
 use crate::worker::client::Pending;
 use pgrx::PgSqlErrorCode;
-use ragstone_core::protocol::{Kind, Lane, Model, Response};
+use ragstone_core::protocol::{Kind, Lane, Model};
 use std::collections::{HashMap, VecDeque};
 
 /// Passages in one request to the engine.
@@ -30,7 +30,7 @@ const BATCH_BYTES: usize = 1 << 20;
 const BATCH_ROWS: i64 = 1024;
 
 /// Columns of the statement that reads rows, before the key's.
-const FIXED_COLUMNS: usize = 8;
+const FIXED_COLUMNS: usize = 9;
 
 /// What filling did to the rows of the source and their chunks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -151,9 +151,9 @@ impl<'a> Fill<'a> {
         let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
         for row in 0..rows.count {
             let (words, tsvector) = (rows.int4(row, 0).unwrap_or(0), rows.bytes(row, 1).unwrap_or_default());
-            self.terms.count(&tsvector, words, -1)?;
-            if rows.text(row, 3).as_deref() == Some(self.fingerprint.as_str())
-                && let (Some(hash), Some(embedding)) = (rows.bytes(row, 2), rows.float4s(row, 4))
+            self.terms.count(&tsvector, words, rows.int4(row, 2) == Some(1), -1)?;
+            if rows.text(row, 4).as_deref() == Some(self.fingerprint.as_str())
+                && let (Some(hash), Some(embedding)) = (rows.bytes(row, 3), rows.float4s(row, 5))
             {
                 self.known.insert(hash, embedding);
             }
@@ -206,12 +206,7 @@ impl<'a> Fill<'a> {
 
     fn store_oldest(&mut self) -> Outcome<()> {
         let Some((passages, pending)) = self.under_way.pop_front() else { return Ok(()) };
-        let vectors = match pending.wait()? {
-            Response::Vectors(vectors) => vectors,
-            other => {
-                return Err(Error::internal(format!("unexpected answer to an embed request: {other:?}")));
-            }
-        };
+        let vectors = plain_vectors(pending.wait()?)?;
         if vectors.fingerprint != self.fingerprint {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -239,7 +234,7 @@ impl<'a> Fill<'a> {
                 for (passage, embedding) in passages.iter().zip(embeddings.chunks_exact(dimensions)) {
                     let tsvector = passage.tsvector(self.collection.reference_words)?;
                     passage::store(&self.insert, passage, &tsvector, embedding, &self.fingerprint)?;
-                    self.terms.count(&tsvector, passage.terms.words as i32, 1)?;
+                    self.terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;
                 }
                 Ok::<_, Error>(())
             })
@@ -253,7 +248,7 @@ impl<'a> Fill<'a> {
 }
 
 /// A row that is to be cut, or nothing if it is as it was.
-fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Option<Row>> {
+pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Option<Row>> {
     if let Some(key) = rows.text(row, 7) {
         return Err(Error::new(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -279,5 +274,6 @@ fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Option<
         metadata: rows.bytes(row, 2).ok_or_else(|| Error::internal("a row has no metadata"))?,
         hash: rows.bytes(row, 3).ok_or_else(|| Error::internal("a row has no hash"))?,
         key: key.collect::<Outcome<_>>()?,
+        place: 0,
     }))
 }

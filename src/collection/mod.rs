@@ -14,12 +14,18 @@ mod statements;
 mod tables;
 mod terms;
 
-pub use self::refresh::refresh;
-pub use config::Collection;
-pub use create::{Settings, create};
-pub use drop::drop_collection;
-pub use passage::analyse_query;
+pub use self::refresh::{delete_orphans, refresh};
+pub use attachment::follow_owner;
+pub use chunking::Chunker;
+pub use config::{Collection, Sync, config_owner};
+pub use create::{Settings, create, create_beside, describe};
+pub use drop::{drop_collection, drop_tables};
+pub use fill::read_row;
+pub use passage::{Passage, Row, analyse, analyse_query, store};
+pub use progress::Reporting;
 pub use statements::key_column;
+pub use tables::index;
+pub use terms::{TermCounts, fold};
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, run};
@@ -33,7 +39,7 @@ pub fn locked<T>(work: impl FnOnce() -> T) -> T {
 
 /// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
 /// transaction ends.
-fn lock_name(name: &str) -> Outcome<()> {
+pub fn lock_name(name: &str) -> Outcome<()> {
     run(
         "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",
         &[Arg::text(name)],
@@ -42,7 +48,7 @@ fn lock_name(name: &str) -> Outcome<()> {
 }
 
 /// Whoever may not do this to a table.
-fn not_owner(action: &str, table: &str) -> Error {
+pub fn not_owner(action: &str, table: &str) -> Error {
     Error::new(
         PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("must be owner of table {table} to {action}"),

@@ -20,6 +20,8 @@ pub struct Row {
     pub hash: Vec<u8>,
     /// What tells it from other rows.
     pub key: Vec<Value>,
+    /// Its place among the rows that were asked for; 0 where all are read.
+    pub place: usize,
 }
 
 /// A piece of a row.

@@ -3,17 +3,19 @@
 use crate::worker::client;
 use pgrx::pg_sys;
 use ragstone_core::protocol::Progress;
+use std::time::Instant;
 
 /// A work in progress. Its report goes when it ends, whether well or not.
 pub struct Reporting {
     collection: String,
     total: u64,
+    started: Instant,
 }
 
 impl Reporting {
     /// Starts to report the work on a collection.
     pub fn start(collection: &str) -> Self {
-        let mut reporting = Self { collection: collection.to_owned(), total: 0 };
+        let mut reporting = Self { collection: collection.to_owned(), total: 0, started: Instant::now() };
         reporting.expect(0);
         reporting
     }
@@ -33,7 +35,9 @@ impl Reporting {
     fn send(&self, done: u64, total: u64) {
         // SAFETY: plain reads of the session's database and process.
         let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
-        client::report(Progress { database, pid, subject: self.collection.clone(), done, total });
+        let elapsed_ms = self.started.elapsed().as_millis() as u64;
+        let subject = self.collection.clone();
+        client::report(Progress { database, pid, subject, done, total, elapsed_ms });
     }
 }
 

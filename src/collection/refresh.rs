@@ -97,7 +97,7 @@ fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
 }
 
 /// Deletes the chunks whose row has gone; gives rows and chunks.
-fn delete_orphans(
+pub fn delete_orphans(
     collection: &Collection,
     operators: &[String],
     terms: &mut TermCounts,
@@ -111,11 +111,8 @@ fn delete_orphans(
             let orphans = as_owner(owner, || cursor.fetch(DELETE_BATCH))?;
             let numbers = Arg::int8s((0..orphans.count).filter_map(|row| orphans.int8(row, 0)));
             let deleted = as_owner(owner, || run(&delete, &[numbers]))?;
-            for row in 0..deleted.count {
-                let words = deleted.int4(row, 0).unwrap_or(0);
-                terms.count(&deleted.bytes(row, 1).unwrap_or_default(), words, -1)?;
-                gone += i64::from(deleted.int4(row, 2) == Some(1));
-            }
+            terms.count_deleted(&deleted)?;
+            gone += (0..deleted.count).filter(|row| deleted.int4(*row, 2) == Some(1)).count() as i64;
             chunks += deleted.count as i64;
             Ok::<_, Error>(orphans.count)
         })?;

@@ -1,6 +1,6 @@
 //! The table that a collection is made of: what it is, whose, and how its rows are told apart.
 
-use crate::collection::not_owner;
+use crate::collection::{Collection, not_owner};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::quoted;
 use crate::pg::relation::lock_against_changes;
@@ -39,6 +39,8 @@ pub struct Column {
     pub name: String,
     /// Its type with its collation, as it stands in a column definition.
     pub definition: String,
+    /// Its number.
+    pub number: i16,
     is_text: bool,
 }
 
@@ -77,6 +79,23 @@ impl Source {
                 format!("column \"{name}\" of table \"{}\" does not exist", self.name),
             )
         })
+    }
+
+    /// Whether it is a foreign table, on which triggers cannot say what has changed.
+    pub fn is_foreign(&self) -> bool {
+        self.kind == Kind::Foreign
+    }
+
+    /// The numbers of a collection's columns: key, content, title (0: none), metadata.
+    pub fn numbers(&self, collection: &Collection) -> Outcome<Vec<i16>> {
+        let number = |name: &String| self.column(name).map(|column| column.number);
+        let mut numbers: Vec<i16> = collection.key.iter().map(number).collect::<Outcome<_>>()?;
+        numbers.push(number(&collection.content)?);
+        numbers.push(collection.title.as_ref().map_or(Ok(0), number)?);
+        for name in &collection.metadata {
+            numbers.push(number(name)?);
+        }
+        Ok(numbers)
     }
 
     /// Checks that a column can be cut into chunks.
@@ -188,6 +207,7 @@ fn columns(oid: pg_sys::Oid) -> Outcome<Vec<Column>> {
             Column {
                 name: rows.text(row, 0).unwrap_or_default(),
                 definition: rows.text(row, 1).unwrap_or_default() + &collation,
+                number: rows.int2(row, 4).unwrap_or(0),
                 is_text: rows.text(row, 2).as_deref() == Some("S"),
             }
         })

@@ -4,6 +4,7 @@
 use crate::collection::config::Collection;
 use crate::pg::error::Outcome;
 use crate::pg::identifier::{literal, quoted};
+use crate::sync::KeyColumns;
 
 /// Longest content that is cut, in bytes of the server's encoding: with room for the rest of a frame.
 pub const LONGEST_CONTENT: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
@@ -62,10 +63,81 @@ impl Collection {
     }
 
     /// All rows with content: title, content, metadata, hash, whether the collection has it, whether it is as it was, the
-    /// length of the content, the key if that is too long, and the key's columns. What need not be cut has no content.
+    /// length of the content, the key if that is too long, 0, and the key's columns. What need not be cut has no content.
     pub fn select_rows(&self, operators: &[String], all: bool) -> Outcome<String> {
-        let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
         let stale = if all { "true" } else { "c.row_hash IS DISTINCT FROM x.hash" };
+        self.rows(operators, stale, &format!("{} s", self.source()?.name), "0::bigint")
+    }
+
+    /// The same of the rows with these keys, with the key's place in place of the 0, in the order of places.
+    pub fn select_keyed(&self, keys: &KeyColumns) -> Outcome<String> {
+        let from =
+            format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
+        let rows = self.rows(&keys.operators, "c.row_hash IS DISTINCT FROM x.hash", &from, "k.place")?;
+        Ok(format!("{rows} ORDER BY k.place"))
+    }
+
+    /// Places of the keys whose rows have the hashes that the last argument has at these places.
+    pub fn select_unchanged(&self, keys: &KeyColumns, lock: &str) -> Outcome<String> {
+        Ok(format!(
+            "SELECT k.place FROM {keys} JOIN {source} s ON {same} {hash}
+             WHERE {has_content} AND x.hash = (${hashes}::bytea[])[k.place] {lock}",
+            keys = keys.rows(),
+            source = self.source()?.name,
+            same = keys.match_source(self),
+            hash = self.row_hash(),
+            has_content = self.has_content(),
+            hashes = keys.count() + 1,
+        ))
+    }
+
+    /// Text columns of all rows that are not in the collection as they are, for the queue.
+    pub fn select_stale(&self, operators: &[String]) -> Outcome<String> {
+        let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
+        Ok(format!(
+            "SELECT ARRAY[{keys}] FROM {source} s {hash}
+             LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
+             WHERE {has_content} AND c.row_hash IS DISTINCT FROM x.hash",
+            keys = keys.join(", "),
+            source = self.source()?.name,
+            hash = self.row_hash(),
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// The same of rows that are not in the collection at all: a comparison of keys only.
+    pub fn select_missing(&self, operators: &[String]) -> Outcome<String> {
+        let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
+        Ok(format!(
+            "SELECT ARRAY[{keys}] FROM {source} s
+             WHERE {has_content} AND NOT EXISTS (SELECT FROM {chunks} c WHERE {same_key} AND c.seq = 1)",
+            keys = keys.join(", "),
+            source = self.source()?.name,
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// A row's title, content, metadata, length and hash, as `x`.
+    fn row_hash(&self) -> String {
+        format!(
+            "CROSS JOIN LATERAL (SELECT {title} AS title, {content} AS content, {metadata} AS metadata OFFSET 0) w
+             CROSS JOIN LATERAL (
+               SELECT w.title, w.content, w.metadata, octet_length(w.content) AS length,
+                      sha256(convert_to(coalesce(octet_length(w.title), -1)::text || ':' || coalesce(w.title, '')
+                                        || w.metadata::text || w.content, 'UTF8')) AS hash
+               OFFSET 0) x",
+            title = self.title_expression(),
+            content = self.content_expression(),
+            metadata = self.metadata_expression(),
+        )
+    }
+
+    fn rows(&self, operators: &[String], stale: &str, from: &str, place: &str) -> Outcome<String> {
+        let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
         Ok(format!(
             "SELECT x.title,
                     CASE WHEN {stale} AND x.length <= {LONGEST_CONTENT} THEN x.content END,
@@ -75,22 +147,14 @@ impl Collection {
                     c.row_hash IS NOT DISTINCT FROM x.hash,
                     x.length,
                     CASE WHEN {stale} AND x.length > {LONGEST_CONTENT} THEN ({key})::text END,
+                    {place},
                     {keys}
-             FROM {source} s
-             CROSS JOIN LATERAL (SELECT {title} AS title, {content} AS content, {metadata} AS metadata OFFSET 0) w
-             CROSS JOIN LATERAL (
-               SELECT w.title, w.content, w.metadata, octet_length(w.content) AS length,
-                      sha256(convert_to(coalesce(octet_length(w.title), -1)::text || ':' || coalesce(w.title, '')
-                                        || w.metadata::text || w.content, 'UTF8')) AS hash
-               OFFSET 0) x
+             FROM {from} {hash}
              LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
              WHERE {has_content}",
             key = self.key_expression(),
             keys = keys.join(", "),
-            source = self.source()?.name,
-            title = self.title_expression(),
-            content = self.content_expression(),
-            metadata = self.metadata_expression(),
+            hash = self.row_hash(),
             chunks = self.chunks()?.name,
             same_key = self.same_key(operators),
             has_content = self.has_content(),
@@ -117,6 +181,26 @@ impl Collection {
         ))
     }
 
+    /// Deletes the chunks of rows with these keys, with `gone` only where there is no such row; gives what they counted for.
+    pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Outcome<String> {
+        let gone = if gone {
+            format!(
+                "AND NOT EXISTS (SELECT FROM {source} s WHERE {same} AND {has_content})",
+                source = self.source()?.name,
+                same = keys.match_source(self),
+                has_content = self.has_content(),
+            )
+        } else {
+            String::new()
+        };
+        Ok(format!(
+            "DELETE FROM {chunks} c USING {keys} WHERE {same} {gone} RETURNING c.words, c.tsv, c.seq",
+            chunks = self.chunks()?.name,
+            keys = keys.rows(),
+            same = keys.match_chunk(),
+        ))
+    }
+
     /// Deletes the chunks of one row; gives what their words counted for, and their embeddings.
     pub fn delete_row(&self, operators: &[String]) -> Outcome<String> {
         let same: Vec<_> = operators
@@ -126,7 +210,7 @@ impl Collection {
             .collect();
         Ok(format!(
             "DELETE FROM {chunks} WHERE {same}
-             RETURNING words, tsv, content_hash, fingerprint, embedding::real[]",
+             RETURNING words, tsv, seq, content_hash, fingerprint, embedding::real[]",
             chunks = self.chunks()?.name,
             same = same.join(" AND "),
         ))

@@ -31,12 +31,12 @@ pub fn check_name(name: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Makes the tables, as the source's owner and in its schema.
+/// Makes the tables, as the source's owner and in its schema, with names that begin with `stem`.
 ///
 /// Ranking reads words, vector and number of a chunk; they come first, so that a row is not walked to its end. The row
 /// stays in one piece as far as it fits in a page, since a vector in another table is one more look-up for each candidate.
-pub fn make(collection: &mut Collection, source: &Source) -> Outcome<()> {
-    let (chunks, terms) = (collection.name.clone() + CHUNKS, collection.name.clone() + TERMS);
+pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Outcome<()> {
+    let (chunks, terms) = (stem.to_owned() + CHUNKS, stem.to_owned() + TERMS);
     let qualified = |table: &str| format!("{}.{}", quoted(&source.schema), quoted(table));
     for table in [&chunks, &terms] {
         check_free(&source.schema, table, &collection.name)?;
@@ -61,19 +61,33 @@ pub fn make(collection: &mut Collection, source: &Source) -> Outcome<()> {
     revoke(&sequence(collection.chunks()?)?, "SEQUENCE")
 }
 
-/// Makes the indexes, once the tables are filled: that is several times as fast as keeping them while they fill.
-pub fn index(collection: &Collection) -> Outcome<()> {
+/// Makes the indexes by which rows and texts are found again.
+pub fn index_keys(collection: &Collection) -> Outcome<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let keys: Vec<_> = (0..collection.key.len()).map(key_column).collect();
+    let table = &chunks.name;
+    let statements = [
+        format!("ALTER TABLE {table} ADD PRIMARY KEY (chunk_id)"),
+        format!("CREATE UNIQUE INDEX ON {table} ({}, seq)", keys.join(", ")),
+        format!("CREATE INDEX ON {table} (content_hash)"),
+        format!("CREATE INDEX ON {} (lexeme)", terms.name),
+    ];
+    for statement in statements {
+        connect(|| as_owner(chunks.owner, || run_once(&statement).map(|_| ())))?;
+    }
+    Ok(())
+}
+
+/// Makes the indexes that search uses, once the tables are filled: that is several times as fast as keeping them while
+/// they fill.
+pub fn index(collection: &Collection) -> Outcome<()> {
+    let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let vector = &collection.vector_schema;
     let table = &chunks.name;
     let mut statements = vec![
-        format!("ALTER TABLE {table} ADD PRIMARY KEY (chunk_id)"),
-        format!("CREATE UNIQUE INDEX ON {table} ({}, seq)", keys.join(", ")),
         // A pending list would make the searches after a refresh slow.
         format!("CREATE INDEX ON {table} USING gin (tsv) WITH (fastupdate = off)"),
         format!("CREATE INDEX ON {table} USING hnsw (embedding {vector}.halfvec_cosine_ops)"),
-        format!("CREATE INDEX ON {} (lexeme)", terms.name),
         format!("ANALYZE {table}"),
         format!("ANALYZE {}", terms.name),
     ];
@@ -126,7 +140,7 @@ fn terms_table(name: &str) -> String {
 }
 
 fn comment(table: &str, collection: &str) -> Outcome<()> {
-    let text = format!("internal: part of the collection {collection}, kept by rag.refresh_collection");
+    let text = format!("internal: part of the collection {collection}, kept by ragstone");
     run_once(&format!("COMMENT ON TABLE {table} IS {}", literal(&text))).map(|_| ())
 }
 

@@ -1,11 +1,12 @@
 //! In how many chunks of a collection each word is, and how many chunks and words there are.
 //!
 //! The terms table is only ever added to, so that two sessions that index different rows never wait for each other. A
-//! row's numbers may be negative: chunks that went. Now and then the rows of each word are folded into one.
+//! row's numbers may be negative: chunks that went. Now and then the rows of each word are folded into one. The empty word
+//! stands for all: chunks, words, and as its first level the rows of the source.
 
 use crate::collection::config::Collection;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, connect, run};
+use crate::pg::spi::{Arg, Rows, connect, run};
 use crate::pg::switch_user::as_owner;
 use ragstone_core::bm25::{LEVELS, is_levelled};
 use ragstone_core::tsvector::Lexemes;
@@ -29,12 +30,13 @@ type Counts = [i64; LEVELS];
 pub struct TermCounts {
     words: HashMap<Vec<u8>, Counts>,
     chunks: i64,
+    rows: i64,
     total_words: i64,
 }
 
 impl TermCounts {
-    /// Counts a chunk that was added (1) or deleted (-1).
-    pub fn count(&mut self, tsvector: &[u8], words: i32, sign: i64) -> Outcome<()> {
+    /// Counts a chunk that was added (1) or deleted (-1), and its row with the first chunk.
+    pub fn count(&mut self, tsvector: &[u8], words: i32, first: bool, sign: i64) -> Outcome<()> {
         for (lexeme, _) in Lexemes::new(tsvector).map_err(Error::internal)?.frequencies() {
             let (word, level) = match lexeme.split_last() {
                 Some((level, word)) if is_levelled(lexeme) => (word, usize::from(*level)),
@@ -48,7 +50,18 @@ impl TermCounts {
             }
         }
         self.chunks += sign;
+        self.rows += if first { sign } else { 0 };
         self.total_words += sign * i64::from(words);
+        Ok(())
+    }
+
+    /// Counts chunks that a statement deleted and gave as words, tsvector and place in the row.
+    pub fn count_deleted(&mut self, deleted: &Rows) -> Outcome<()> {
+        for row in 0..deleted.count {
+            let words = deleted.int4(row, 0).unwrap_or(0);
+            let first = deleted.int4(row, 2) == Some(1);
+            self.count(&deleted.bytes(row, 1).unwrap_or_default(), words, first, -1)?;
+        }
         Ok(())
     }
 
@@ -67,16 +80,18 @@ impl TermCounts {
         for slice in words.chunks(SLICE) {
             connect(|| as_owner(terms.owner, || write_slice(&terms.name, slice)))?;
         }
-        let (chunks, total) = (std::mem::take(&mut self.chunks), std::mem::take(&mut self.total_words));
-        if chunks != 0 || total != 0 {
-            let zeros = ", 0".repeat(LEVELS - 1);
+        let (chunks, rows) = (std::mem::take(&mut self.chunks), std::mem::take(&mut self.rows));
+        let total = std::mem::take(&mut self.total_words);
+        if chunks != 0 || rows != 0 || total != 0 {
+            let zeros = ", 0".repeat(LEVELS - 2);
             let statement = format!(
-                "INSERT INTO {} (lexeme, chunks, words{}) VALUES ('', $1, $2{zeros})",
+                "INSERT INTO {} (lexeme, chunks, words{}) VALUES ('', $1, $2, $3{zeros})",
                 terms.name,
                 levels("level_")
             );
             connect(|| {
-                as_owner(terms.owner, || run(&statement, &[Arg::new(chunks), Arg::new(total)]).map(|_| ()))
+                let arguments = [Arg::new(chunks), Arg::new(total), Arg::new(rows)];
+                as_owner(terms.owner, || run(&statement, &arguments).map(|_| ()))
             })?;
         }
         collection.terms_appended += words.len() as i64 + 1;
@@ -103,6 +118,25 @@ pub fn fold(collection: &mut Collection) -> Outcome<()> {
         connect(|| as_owner(terms.owner, || run(&statement, &[]).map(|rows| rows.count as i64)))?.max(1);
     collection.terms_appended = 0;
     Ok(())
+}
+
+impl Collection {
+    /// Learns from the terms table how many rows and chunks there are.
+    pub fn count(&mut self) -> Outcome<()> {
+        let terms = self.terms()?;
+        let statement = format!(
+            "SELECT coalesce(sum(level_1), 0)::bigint, coalesce(sum(chunks), 0)::bigint FROM {} WHERE lexeme = ''",
+            terms.name
+        );
+        let rows = connect(|| {
+            as_owner(terms.owner, || {
+                let rows = run(&statement, &[])?;
+                Ok::<_, Error>((rows.int8(0, 0).unwrap_or(0), rows.int8(0, 1).unwrap_or(0)))
+            })
+        })?;
+        (self.source_rows, self.chunk_count) = rows;
+        Ok(())
+    }
 }
 
 /// The level columns, each after a comma.

@@ -1,7 +1,9 @@
 //! From Ragstone's errors to SQLSTATE, message, detail and hint.
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
+use std::ffi::CStr;
+
 use ragstone_core::protocol::{Failure, FailureKind, FrameError};
 
 /// An error as the user will read it.
@@ -53,6 +55,31 @@ impl Error {
         self
     }
 
+    /// The SQLSTATE's five characters.
+    pub fn code(&self) -> String {
+        // SAFETY: the function answers a terminated string in a buffer of its own.
+        let code = unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(self.sqlstate as i32)) };
+        code.to_string_lossy().into_owned()
+    }
+
+    /// Whether whoever started the statement, or the server, wants it to end.
+    pub fn ends_statement(&self) -> bool {
+        matches!(
+            self.sqlstate,
+            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+                | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+                | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+                | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
+        )
+    }
+
+    /// Raises the error as a Postgres ERROR.
+    #[track_caller]
+    pub fn raise(self) -> ! {
+        self.report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+
     /// Reports the error at a level that does not end the statement.
     pub fn notice(self, level: PgLogLevel) {
         self.report(level);
@@ -92,6 +119,18 @@ impl From<FrameError> for Error {
     }
 }
 
+impl From<CaughtError> for Error {
+    fn from(cause: CaughtError) -> Self {
+        let report = match &cause {
+            CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report,
+            CaughtError::RustPanic { ereport, .. } => ereport,
+        };
+        Self::new(report.sql_error_code(), report.message())
+            .detail(report.detail().unwrap_or_default())
+            .hint(report.hint().unwrap_or_default())
+    }
+}
+
 impl From<pgrx::spi::Error> for Error {
     fn from(error: pgrx::spi::Error) -> Self {
         Self::internal(error)
@@ -118,9 +157,6 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
 pub fn or_raise<T>(outcome: Outcome<T>) -> T {
     match outcome {
         Ok(value) => value,
-        Err(error) => {
-            error.report(PgLogLevel::ERROR);
-            unreachable!("an ERROR does not return")
-        }
+        Err(error) => error.raise(),
     }
 }

@@ -2,6 +2,7 @@
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
+use std::time::Duration;
 
 /// What runs the models.
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +39,10 @@ static SOCKET_DIRECTORY: GucSetting<Option<CString>> = GucSetting::<Option<CStri
 static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"all-MiniLM-L6-v2"));
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+static SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
+static MAX_SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(3);
+static SYNC_MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(5);
+static SYNC_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300);
 static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
 
 /// Makes the settings known to Postgres.
@@ -108,6 +113,38 @@ fn integers() {
         plain,
     );
     int(
+        c"rag.sync_workers",
+        c"Sets the most workers that bring the collections of one database up to date.",
+        &SYNC_WORKERS,
+        (1, 64),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.max_sync_workers",
+        c"Sets the most such workers in all databases together.",
+        &MAX_SYNC_WORKERS,
+        (1, 1024),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.sync_max_attempts",
+        c"Sets how often a row that cannot be indexed is tried.",
+        &SYNC_MAX_ATTEMPTS,
+        (1, 1000),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.sync_idle_timeout",
+        c"Sets how long a worker without work stays.",
+        &SYNC_IDLE_TIMEOUT,
+        (1, i32::MAX / 1000),
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    int(
         c"rag.request_timeout",
         c"Sets how long a call waits for the engine's answer, its restarts included.",
         &REQUEST_TIMEOUT,
@@ -175,6 +212,26 @@ pub fn engine_queue_limit() -> i32 {
 /// `rag.request_timeout` in milliseconds.
 pub fn request_timeout() -> u64 {
     u64::try_from(REQUEST_TIMEOUT.get()).unwrap_or_default()
+}
+
+/// `rag.sync_workers` of one database.
+pub fn sync_workers() -> i32 {
+    SYNC_WORKERS.get()
+}
+
+/// `rag.max_sync_workers` of all databases.
+pub fn max_sync_workers() -> i32 {
+    MAX_SYNC_WORKERS.get()
+}
+
+/// `rag.sync_max_attempts` of a row.
+pub fn sync_max_attempts() -> i32 {
+    SYNC_MAX_ATTEMPTS.get()
+}
+
+/// `rag.sync_idle_timeout`.
+pub fn sync_idle_timeout() -> Duration {
+    Duration::from_secs(SYNC_IDLE_TIMEOUT.get().max(1) as u64)
 }
 
 /// `rag.overlong_input`.

@@ -37,6 +37,16 @@ pub fn socket() -> PathBuf {
     socket_directory().join(socket_name())
 }
 
+/// The file whose lock a database's worker holds, in each of its places.
+pub fn worker_lock(database: u32, place: i32) -> PathBuf {
+    socket().with_extension(format!("worker-{database}-{place}"))
+}
+
+/// The file that says that a database waits for a worker.
+pub fn worker_wanted(database: u32) -> PathBuf {
+    socket().with_extension(format!("wanted-{database}"))
+}
+
 /// The file whose lock the one supervisor holds.
 pub fn supervisor_lock() -> PathBuf {
     socket().with_extension("supervisor")

@@ -1,7 +1,10 @@
 //! What touches Postgres: errors, settings, text, vectors, rights, waiting, SQL.
 
+pub mod activity;
+pub mod attempt;
 pub mod bytes;
 pub mod cursor;
+pub mod databases;
 pub mod error;
 pub mod guc;
 pub mod identifier;
@@ -10,6 +13,7 @@ pub mod relation;
 pub mod spi;
 pub mod switch_user;
 pub mod text;
+pub mod trigger;
 pub mod value;
 pub mod vector;
 pub mod wait;

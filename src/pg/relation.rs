@@ -17,6 +17,12 @@ pub fn lock_against_changes(relation: pg_sys::Oid) {
     unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
 }
 
+/// Locks a table for writing, unless that would mean to wait. Held until the end of the transaction.
+pub fn lock_if_free(relation: pg_sys::Oid) -> bool {
+    // SAFETY: as above.
+    unsafe { pg_sys::ConditionalLockRelationOid(relation, pg_sys::RowExclusiveLock as i32) }
+}
+
 /// The equality operator of a type's default sort order, written with its schema. To be called under a search path of
 /// pg_catalog only.
 pub fn equality_operator(of: pg_sys::Oid) -> Outcome<String> {

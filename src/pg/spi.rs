@@ -88,6 +88,16 @@ impl Arg {
         Self::array(pg_sys::INT8OID, values.into_iter().map(IntoDatum::into_datum).collect())
     }
 
+    /// A `smallint[]`.
+    pub fn int2s(values: &[i16]) -> Self {
+        Self::array(pg_sys::INT2OID, values.iter().map(|value| value.into_datum()).collect())
+    }
+
+    /// A `bytea[]`.
+    pub fn byteas<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::array(pg_sys::BYTEAOID, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
+    }
+
     /// An array; `element` must have an array type.
     pub fn array(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> Self {
         // SAFETY: a look-up by OID.
@@ -138,6 +148,11 @@ impl Rows {
         self.datum(row, column).map(|datum| datum.value() as i64)
     }
 
+    /// An `int2`.
+    pub fn int2(&self, row: usize, column: usize) -> Option<i16> {
+        self.datum(row, column).map(|datum| datum.value() as i16)
+    }
+
     /// An `int4`.
     pub fn int4(&self, row: usize, column: usize) -> Option<i32> {
         self.datum(row, column).map(|datum| datum.value() as i32)
@@ -176,6 +191,13 @@ impl Rows {
         // SAFETY: callers ask only for columns that their statements make text[].
         let texts = unsafe { <Vec<Option<Utf8>> as FromDatum>::from_datum(datum, false) }?;
         Some(texts.into_iter().flatten().map(|text| text.0).collect())
+    }
+
+    /// A `smallint[]` without nulls.
+    pub fn int2s(&self, row: usize, column: usize) -> Option<Vec<i16>> {
+        let datum = self.datum(row, column)?;
+        // SAFETY: callers ask only for columns that their statements make smallint[].
+        unsafe { <Vec<i16> as FromDatum>::from_datum(datum, false) }
     }
 
     /// A `float4[]` without nulls.

@@ -2,7 +2,7 @@
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::{guc, installation};
-use crate::worker::lock::SupervisorLock;
+use crate::worker::lock::FileLock;
 use crate::worker::supervisor;
 use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +32,7 @@ impl Launch {
             }
             self.worker = None;
         }
-        if SupervisorLock::is_held() {
+        if FileLock::holder(&installation::supervisor_lock()).is_some() {
             return Ok(());
         }
         if self.tries >= MOST_TRIES {

@@ -1,21 +1,23 @@
-//! The lock by which a server has one supervisor. It is a POSIX record lock: a child does not inherit it, and who
-//! only wants to know whether it is held need not take it.
+//! Locks by which a server has one supervisor, and a database one worker in each place. They are POSIX record locks: a
+//! child does not inherit them, the kernel gives them back, and whoever only wants to know who holds one need not take it.
+//!
+//! A process loses its lock when it closes any descriptor of the file, so it must not ask about a lock that it holds.
 
-use crate::pg::installation;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// Held as long as the value lives.
-pub struct SupervisorLock {
+pub struct FileLock {
     _file: File,
 }
 
-impl SupervisorLock {
-    /// The lock, or nothing where another supervisor holds it.
-    pub fn take() -> io::Result<Option<Self>> {
-        let file = open()?;
+impl FileLock {
+    /// The lock, or nothing where another process holds it.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut lock = whole_file();
         // SAFETY: the descriptor is open and the structure lives through the call.
         match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut lock) } {
@@ -27,23 +29,14 @@ impl SupervisorLock {
         }
     }
 
-    /// Whether a supervisor of another process lives.
-    pub fn is_held() -> bool {
-        let Ok(file) = open() else { return false };
+    /// The other process that holds the lock.
+    pub fn holder(path: &Path) -> Option<i32> {
+        let file = OpenOptions::new().write(true).open(path).ok()?;
         let mut lock = whole_file();
         // SAFETY: the descriptor is open and the structure lives through the call.
         let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
-        asked == 0 && lock.l_type != libc::F_UNLCK as libc::c_short
+        (asked == 0 && lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid)
     }
-}
-
-fn open() -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(installation::supervisor_lock())
 }
 
 fn whole_file() -> libc::flock {

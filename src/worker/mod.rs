@@ -2,6 +2,9 @@
 
 pub mod client;
 mod connection;
+mod database;
 mod launch;
 mod lock;
+pub mod slots;
 pub mod supervisor;
+pub mod wake;

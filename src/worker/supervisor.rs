@@ -1,7 +1,8 @@
 //! The supervisor: a background worker that starts the engine, watches it and starts it again.
 
 use crate::pg::{guc, installation};
-use crate::worker::lock::SupervisorLock;
+use crate::worker::lock::FileLock;
+use crate::worker::slots;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker,
     DynamicBackgroundWorkerLoadError, SignalWakeFlags,
@@ -63,7 +64,7 @@ pub extern "C-unwind" fn ragstone_supervisor_main(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(
         SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGCHLD,
     );
-    match SupervisorLock::take() {
+    match FileLock::take(&installation::supervisor_lock()) {
         Ok(Some(_lock)) => supervise(),
         Ok(None) => {}
         Err(error) => {
@@ -124,8 +125,9 @@ fn watch(engine: &mut Child, settings: &Settings) -> Ended {
             Ok(None) => {}
             Err(error) => log!("ragstone supervisor: could not wait for the engine: {error}"),
         }
-        let go_on = BackgroundWorker::wait_latch(Some(Duration::from_secs(10)));
+        let go_on = BackgroundWorker::wait_latch(Some(Duration::from_secs(1)));
         check_for_interrupts!();
+        slots::tend();
         if !go_on {
             stop(engine);
             return Ended::Stopped;

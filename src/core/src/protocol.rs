@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// Largest frame that either side accepts, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -133,6 +133,8 @@ pub struct Progress {
     pub done: u64,
     /// Rows in all; zero ends the report.
     pub total: u64,
+    /// Milliseconds since the work began.
+    pub elapsed_ms: u64,
 }
 
 /// From the engine to a client.

@@ -1,0 +1,104 @@
+-- How collections follow their sources: what has changed and is not done yet, what failed, and how to see it.
+
+-- Only ever added to by writers; the worker deletes exactly what it has read. A row without a key means that all rows are
+-- to be compared.
+CREATE TABLE rag._queue (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  collection bigint NOT NULL,
+  key text[],
+  queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+CREATE TABLE rag._failure (
+  collection bigint NOT NULL,
+  key text[] NOT NULL,
+  attempts integer NOT NULL,
+  retry_at timestamptz,
+  sqlstate text NOT NULL,
+  message text NOT NULL,
+  detail text,
+  failed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  PRIMARY KEY (collection, key)
+);
+
+CREATE INDEX ON rag._failure (retry_at) WHERE retry_at IS NOT NULL;
+
+SELECT pg_catalog.pg_extension_config_dump('rag._queue', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._queue_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._failure', '');
+
+COMMENT ON TABLE rag._queue IS 'internal: keys of rows that have changed and are not indexed yet';
+COMMENT ON SEQUENCE rag._queue_id_seq IS 'internal: numbers of changes';
+COMMENT ON COLUMN rag._queue.key IS 'the key columns as text; NULL: compare all rows';
+COMMENT ON TABLE rag._failure IS 'internal: rows that could not be indexed; see rag.failed';
+COMMENT ON COLUMN rag._failure.retry_at IS 'when it is tried again; NULL: not any more';
+
+CREATE VIEW rag.failed AS
+SELECT c.name AS collection, c.source, f.key, f.attempts, f.sqlstate, f.message, f.detail, f.failed_at, f.retry_at
+FROM rag._failure f
+JOIN rag.collection c ON c.id = f.collection
+JOIN pg_catalog.pg_class s ON s.oid = c.source
+WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE');
+
+GRANT SELECT ON rag.failed TO PUBLIC;
+
+COMMENT ON VIEW rag.failed IS 'rows that could not be indexed, for owners of their tables; retry_at NULL: given up, see rag.retry_failed';
+
+-- Chunks and rows are the sums that search needs anyway, so they cost no counting.
+CREATE VIEW rag.stat_collection AS
+SELECT c.name AS collection,
+       c.sync,
+       c.source_rows AS rows,
+       c.chunks,
+       q.queued,
+       f.failed,
+       q.oldest AS oldest_queued_age,
+       r.rate AS rows_per_second,
+       pg_catalog.make_interval(secs => q.queued / nullif(r.rate, 0)) AS time_to_drain,
+       pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes,
+       c.error
+FROM rag.collection c
+LEFT JOIN LATERAL (
+  SELECT pg_catalog.count(*) AS queued, pg_catalog.clock_timestamp() - pg_catalog.min(queued_at) AS oldest
+  FROM rag._queue WHERE collection = c.id) q ON true
+LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS failed FROM rag._failure WHERE collection = c.id) f ON true
+LEFT JOIN rag._reports() r ON r.collection = c.name
+WHERE c.successor_of IS NULL AND c.predecessor_of IS NULL
+  AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true);
+
+GRANT SELECT ON rag.stat_collection TO PUBLIC;
+
+COMMENT ON VIEW rag.stat_collection IS 'how far each collection is behind its source; rows and chunks as of the last time that it was current';
+
+CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
+  WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'ALTER MATERIALIZED VIEW',
+               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW')
+  EXECUTE FUNCTION rag._follow_ddl();
+
+COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';
+COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that notes changed rows of a collection''s source';
+COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes of a source''s definition';
+COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS
+'wait until a collection has everything that was committed to its source; false if that took longer than the timeout';
+COMMENT ON FUNCTION rag.retry_failed(name) IS 'try the rows of a collection again that had failed; gives their number';
+COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer) IS
+'build a collection with another model or other chunks beside it, which takes its place when it has caught up';
+COMMENT ON FUNCTION rag.finish_migration(name) IS 'drop what a collection was before rag.alter_collection';
+COMMENT ON FUNCTION rag.rollback_migration(name) IS 'go back to what a collection was before rag.alter_collection, or give up what is being built';
+
+CREATE VIEW rag.migrations AS
+SELECT o.name AS collection,
+       CASE WHEN m.successor_of IS NULL THEN 'switched' ELSE 'building' END AS state,
+       CASE WHEN m.successor_of IS NULL THEN o.model ELSE m.model END AS new_model,
+       CASE WHEN m.successor_of IS NULL THEN m.model ELSE o.model END AS old_model,
+       CASE WHEN m.successor_of IS NULL THEN o.chunk_size ELSE m.chunk_size END AS new_chunk_size,
+       CASE WHEN m.successor_of IS NULL THEN m.chunk_size ELSE o.chunk_size END AS old_chunk_size,
+       CASE WHEN m.successor_of IS NULL THEN o.overlap ELSE m.overlap END AS overlap,
+       CASE WHEN m.successor_of IS NULL THEN o.error ELSE m.error END AS error
+FROM rag.collection m
+JOIN rag.collection o ON o.id = coalesce(m.successor_of, m.predecessor_of)
+WHERE coalesce(pg_catalog.has_any_column_privilege(o.source, 'SELECT'), true);
+
+GRANT SELECT ON rag.migrations TO PUBLIC;
+
+COMMENT ON VIEW rag.migrations IS 'collections that rag.alter_collection changes; overlap is the mean share of common results in the first 10 of sampled queries';

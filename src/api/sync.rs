@@ -1,0 +1,95 @@
+//! What keeps collections current, as SQL sees it.
+
+use crate::api::chunk::chunk_options;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::identifier::Name;
+use crate::pg::text::Utf8;
+use crate::pg::trigger::Firing;
+use crate::sync::{self, migration};
+use pgrx::datum::Interval;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
+use ragstone_core::protocol::Splitter;
+use std::time::Duration;
+
+#[pg_extern(sql = "
+CREATE FUNCTION rag.\"_capture\"() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _capture(fcinfo: pg_sys::FunctionCallInfo) {
+    // SAFETY: this is the call's own fcinfo.
+    match unsafe { Firing::of(fcinfo) } {
+        Some(firing) => sync::capture(firing),
+        None => or_raise(Err(Error::new(
+            PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "rag._capture was not called as a trigger",
+        ))),
+    }
+}
+
+#[pg_extern(sql = "
+CREATE FUNCTION rag.\"_follow_ddl\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _follow_ddl(_fcinfo: pg_sys::FunctionCallInfo) {
+    sync::follow_ddl();
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn wait_until_current(collection: Name, timeout: default!(Option<Interval>, "NULL")) -> bool {
+    let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
+    or_raise(sync::wait::wait(&collection.0, timeout))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn retry_failed(collection: Name) -> i64 {
+    or_raise(sync::retry(&collection.0))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn alter_collection(
+    name: Name,
+    model: default!(Option<Utf8>, "NULL"),
+    chunk_size: default!(Option<i32>, "NULL"),
+    chunk_overlap: default!(Option<i32>, "NULL"),
+) {
+    or_raise(migration::alter(&name.0, |old| {
+        let size = chunk_size.or(old.chunk_size);
+        let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);
+        let splitter = if old.splitter == Splitter::Markdown { "markdown" } else { "text" };
+        Ok(migration::Changes {
+            model: model.map(|model| model.0),
+            chunks: chunk_options(size.unwrap_or(i32::MAX), overlap, splitter)?,
+            sized: size.is_some(),
+        })
+    }));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn finish_migration(name: Name) {
+    or_raise(migration::finish(&name.0));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn rollback_migration(name: Name) {
+    or_raise(migration::rollback(&name.0));
+}
+
+fn duration(interval: &Interval) -> Outcome<Duration> {
+    let micros = interval.as_micros();
+    u64::try_from(micros)
+        .map(Duration::from_micros)
+        .map_err(|_| Error::bad_argument("timeout must not be negative or longer than 500,000 years"))
+}
+
+extension_sql_file!(
+    "../../sql/sync.sql",
+    name = "sync",
+    requires = [
+        "collections",
+        _capture,
+        _follow_ddl,
+        wait_until_current,
+        retry_failed,
+        alter_collection,
+        finish_migration,
+        rollback_migration
+    ]
+);

@@ -1,0 +1,28 @@
+//! Databases and their processes, as the server's shared memory knows them.
+
+use pgrx::pg_sys;
+
+/// Sets the latch of a server process, if there still is one of this number.
+pub fn set_latch(pid: i32) {
+    // SAFETY: a look-up in the server's own table; a latch that is set without need does no harm.
+    unsafe {
+        let process = pg_sys::BackendPidGetProc(pid);
+        if !process.is_null() {
+            pg_sys::SetLatch(&raw mut (*process).procLatch);
+        }
+    }
+}
+
+/// Whether somebody holds a lock on a database that no session may be in: to drop it, to rename it, to copy it.
+pub fn is_wanted_exclusively(database: u32) -> bool {
+    // SAFETY: an all-zero tag is a valid value.
+    let mut tag: pg_sys::LOCKTAG = unsafe { std::mem::zeroed() };
+    tag.locktag_field2 = pg_sys::DatabaseRelationId.to_u32();
+    tag.locktag_field3 = database;
+    tag.locktag_type = pg_sys::LockTagType::LOCKTAG_OBJECT as u8;
+    tag.locktag_lockmethodid = pg_sys::DEFAULT_LOCKMETHOD as u8;
+    let mut count = 0;
+    // SAFETY: the tag lives through the call, which answers an array of its own.
+    unsafe { pg_sys::GetLockConflicts(&tag, pg_sys::RowExclusiveLock as i32, &mut count) };
+    count > 0
+}

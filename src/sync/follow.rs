@@ -1,0 +1,118 @@
+//! A collection follows what is done to its source's definition: columns that are renamed or dropped, another owner,
+//! another type of key, partitions that come and go.
+
+use crate::collection::{Collection, config_owner, follow_owner, key_column};
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, Rows, run, run_once};
+use crate::pg::switch_user::as_owner;
+use crate::sync::{failure, queue, triggers};
+use pgrx::{PgSqlErrorCode, pg_sys};
+
+/// Brings a collection into line with its source as it is now.
+pub fn follow(collection: &mut Collection) -> Outcome<()> {
+    let columns = run(include_str!("../../sql/queries/columns.sql"), &[Arg::new(collection.source()?.oid)])?;
+    match resolve(collection, &columns) {
+        Err(error) => {
+            triggers::remove(collection)?;
+            return failure::set_error(collection.id, Some(&error));
+        }
+        Ok(resolved) => rename(collection, resolved)?,
+    }
+    follow_owner(collection)?;
+    follow_key_types(collection, &columns)?;
+    triggers::install(collection)?;
+    queue::append_all(collection.id)
+}
+
+/// Name and number of each of the collection's columns: by number while the numbers are those of this table, so that a
+/// renamed column is found, and by name else.
+fn resolve(collection: &Collection, columns: &Rows) -> Outcome<Vec<(String, i16)>> {
+    let numbered = collection.numbered == collection.source()?.oid;
+    let all = (0..columns.count)
+        .filter_map(|row| Some((columns.text(row, 0)?, columns.int2(row, 4)?)))
+        .collect::<Vec<_>>();
+    let find = |name: &str, number: i16| {
+        let by_number = all.iter().find(|column| numbered && column.1 == number);
+        let found = by_number.or_else(|| all.iter().find(|column| column.0 == name));
+        found.cloned().ok_or_else(|| {
+            Error::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+                format!("column \"{name}\" of the source does not exist any more"),
+            )
+            .hint("Add it again, or drop the collection with rag.drop_collection.")
+        })
+    };
+    let names = collection.key.iter().map(Some).chain([Some(&collection.content), collection.title.as_ref()]);
+    let names = names.chain(collection.metadata.iter().map(Some));
+    let numbers = collection.column_numbers.iter().copied().chain(std::iter::repeat(0));
+    names
+        .zip(numbers)
+        .map(|(name, number)| name.map_or(Ok((String::new(), 0)), |name| find(name, number)))
+        .collect()
+}
+
+fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Outcome<()> {
+    let (names, numbers): (Vec<_>, Vec<_>) = resolved.into_iter().unzip();
+    let source = collection.source()?.oid;
+    let keys = collection.key.len();
+    let (key, rest) = names.split_at(keys);
+    let [content, title, metadata @ ..] = rest else {
+        return Err(Error::internal("a collection has no content column"));
+    };
+    collection.key = key.to_vec();
+    collection.content.clone_from(content);
+    collection.title = Some(title.clone()).filter(|title| !title.is_empty());
+    collection.metadata = metadata.to_vec();
+    collection.column_numbers = numbers;
+    collection.numbered = source;
+    let arguments = [
+        Arg::new(collection.id),
+        Arg::texts(&collection.key),
+        Arg::text(&collection.content),
+        Arg::optional_text(collection.title.as_deref()),
+        Arg::texts(&collection.metadata),
+        Arg::int2s(&collection.column_numbers),
+        Arg::new(source),
+    ];
+    as_owner(config_owner()?, || {
+        run(
+            "UPDATE rag.collection
+             SET key_columns = $2, content_column = $3, title_column = $4, metadata_columns = $5, column_numbers = $6,
+                 numbered = $7, error = NULL
+             WHERE id = $1",
+            &arguments,
+        )
+    })?;
+    Ok(())
+}
+
+/// Gives the chunk table's key columns the types that the source's have now.
+fn follow_key_types(collection: &Collection, columns: &Rows) -> Outcome<()> {
+    let chunks = collection.chunks()?;
+    let own = run(include_str!("../../sql/queries/columns.sql"), &[Arg::new(chunks.oid)])?;
+    let definition = |rows: &Rows, name: &str| {
+        let row = (0..rows.count).find(|row| rows.text(*row, 0).as_deref() == Some(name))?;
+        let collation = rows.text(row, 3).map(|name| format!(" COLLATE {name}")).unwrap_or_default();
+        Some((rows.text(row, 1)?, collation))
+    };
+    for (place, name) in collection.key.iter().enumerate() {
+        let column = key_column(place);
+        let (wanted, has) = (definition(columns, name), definition(&own, &column));
+        if let Some((kind, collation)) = wanted.filter(|wanted| has.as_ref() != Some(wanted)) {
+            let statement = format!(
+                "ALTER TABLE {} ALTER COLUMN {column} TYPE {kind}{collation} USING {column}::text::{kind}",
+                chunks.name
+            );
+            as_owner(chunks.owner, || run_once(&statement))?;
+        }
+    }
+    Ok(())
+}
+
+/// The collections of tables, or of what these are partitions or children of.
+pub fn affected(relations: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
+    let oids = Arg::int8s(relations.iter().map(|oid| i64::from(oid.to_u32())));
+    let rows = run(include_str!("../../sql/queries/affected.sql"), &[oids])?;
+    let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
+    Ok(ids.into_iter().map(Collection::find_by_id).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
+}

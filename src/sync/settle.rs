@@ -1,0 +1,102 @@
+//! What is done when nothing is queued for a collection: its indexes after the first fill, folding its words, counting,
+//! telling who listens, and the switch of a migration.
+
+use crate::collection::{Collection, config_owner, fold, index, locked};
+use crate::pg::activity;
+use crate::pg::attempt::in_transaction;
+use crate::pg::error::Outcome;
+use crate::pg::spi::{Arg, connect, run};
+use crate::pg::switch_user::as_owner;
+use crate::sync::migration;
+
+/// Channel on which a collection's name is sent when it is current.
+const CHANNEL: &str = "rag_current";
+
+/// Whether a collection is done.
+pub enum Settled {
+    /// It is current, or has gone.
+    Done,
+    /// Something is queued, or another worker is at it.
+    Later,
+}
+
+/// Finishes a collection for which nothing is queued.
+pub fn settle(id: i64) -> Outcome<Settled> {
+    let Some(mut collection) = in_transaction(|| locked(|| connect(|| idle(id))))? else { return Ok(Settled::Later) };
+    if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
+        return Ok(Settled::Done);
+    }
+    if !collection.filled {
+        activity::report(&format!("ragstone: indexing collection {}", collection.name));
+        // The transaction touches the chunk table only, so that nobody waits for the index who does not use it.
+        let indexed = in_transaction(|| {
+            locked(|| {
+                if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
+            })
+        })?;
+        if !indexed {
+            return Ok(Settled::Later);
+        }
+        collection.filled = true;
+    }
+    in_transaction(|| {
+        locked(|| {
+            collection.terms_appended = connect(|| appended(&collection))?;
+            fold(&mut collection)?;
+            collection.count()?;
+            connect(|| {
+                collection.update()?;
+                notify(&collection)
+            })
+        })
+    })?;
+    if collection.successor_of.is_some() {
+        in_transaction(|| locked(|| migration::measure(&collection)))?;
+        in_transaction(|| locked(|| connect(|| migration::switch(id))))?;
+    }
+    Ok(Settled::Done)
+}
+
+/// Whether the database has the extension: it may go at any moment.
+pub fn is_installed() -> Outcome<bool> {
+    let rows = run("SELECT to_regclass('rag._queue') IS NOT NULL", &[])?;
+    Ok(rows.boolean(0, 0) == Some(true))
+}
+
+/// The collections that follow their sources in the background or at once.
+pub fn followed() -> Outcome<Vec<Collection>> {
+    let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
+    let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
+    Ok(ids.into_iter().map(Collection::find_by_id).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The collection, if nothing is queued for it; one without a number if it has gone.
+fn idle(id: i64) -> Outcome<Option<Collection>> {
+    let rows = as_owner(config_owner()?, || {
+        run("SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)", &[Arg::new(id)])
+    })?;
+    if rows.boolean(0, 0) == Some(true) {
+        return Ok(None);
+    }
+    Collection::find_by_id(id)
+}
+
+fn claim_index(id: i64) -> Outcome<bool> {
+    let rows = run(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended('ragstone index ' || $1, 0))",
+        &[Arg::new(id)],
+    )?;
+    Ok(rows.boolean(0, 0) == Some(true))
+}
+
+/// Rows that the terms table has more than when it was folded last.
+fn appended(collection: &Collection) -> Outcome<i64> {
+    let terms = collection.terms()?;
+    let statement = format!("SELECT count(*) FROM {}", terms.name);
+    let rows = as_owner(terms.owner, || run(&statement, &[]))?;
+    Ok(rows.int8(0, 0).unwrap_or(0) - collection.terms_folded)
+}
+
+fn notify(collection: &Collection) -> Outcome<()> {
+    run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&collection.name)]).map(|_| ())
+}

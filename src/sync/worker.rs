@@ -1,0 +1,362 @@
+//! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
+//! sleeps with nothing open.
+
+use crate::collection::locked;
+use crate::pg::attempt::{in_transaction, outside_transaction};
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::connect;
+use crate::pg::{activity, databases, guc, wait};
+use crate::sync::batch::{Batch, Found};
+use crate::sync::claim::{Claim, Hands, unlock};
+use crate::sync::failure::{self, Fault, fault};
+use crate::sync::keys::Key;
+use crate::sync::reconcile::{self, Depth};
+use crate::sync::settle::{self, Settled};
+use crate::sync::write::{Written, write};
+use crate::sync::{progress::Rate, queue};
+use crate::worker::slots;
+use pgrx::{log, pg_sys};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Batches under way: one that the engine embeds, one that waits for it, one that is being written.
+const MOST_UNDER_WAY: usize = 3;
+
+/// The longest sleep. A worker that sleeps looks this often for somebody who wants the database for himself.
+const NAP: Duration = Duration::from_secs(1);
+
+/// All of the queue is looked at this often, for what a lost wake-up or a prepared transaction left there.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Keys are compared this often, for what no trigger saw.
+const COMPARE: Duration = Duration::from_secs(3600);
+
+/// Pauses after a failure that is nobody's fault, or the system's, double from the first to the last of these.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// As many rows in the queue's window make a worker call for others.
+const MUCH: usize = 128;
+
+struct UnderWay {
+    batch: Batch,
+    locks: Vec<i64>,
+}
+
+struct Worker {
+    database: u32,
+    place: i32,
+    hands: Hands,
+    under_way: VecDeque<UnderWay>,
+    /// Locks to give back in the next transaction.
+    locks: Vec<i64>,
+    /// Collections that were worked on since they were seen current.
+    touched: HashSet<i64>,
+    rates: HashMap<i64, Rate>,
+    pauses: HashMap<i64, Duration>,
+    backoff: Duration,
+    looked: Instant,
+    compared: Instant,
+    idle_since: Instant,
+}
+
+/// Works until there is nothing left to do for long, or nobody to do it for.
+pub fn run(database: u32, place: i32) {
+    let now = Instant::now();
+    let mut worker = Worker {
+        database,
+        place,
+        hands: Hands::default(),
+        under_way: VecDeque::new(),
+        locks: Vec::new(),
+        touched: HashSet::new(),
+        rates: HashMap::new(),
+        pauses: HashMap::new(),
+        backoff: BACKOFF.0,
+        looked: now.checked_sub(LOOK).unwrap_or(now),
+        compared: now,
+        idle_since: now,
+    };
+    worker.touch_unfilled();
+    loop {
+        wait::serve_interrupts();
+        if databases::is_wanted_exclusively(database) {
+            return;
+        }
+        match worker.step() {
+            Ok(Step::Worked) => {
+                worker.idle_since = Instant::now();
+                worker.backoff = BACKOFF.0;
+            }
+            Ok(Step::Idle) if worker.may_leave() => return,
+            Ok(Step::Idle) => worker.nap(),
+            Ok(Step::Leave) => return,
+            Err(error) => worker.back_off(&error),
+        }
+    }
+}
+
+enum Step {
+    Worked,
+    Idle,
+    Leave,
+}
+
+impl Worker {
+    fn step(&mut self) -> Outcome<Step> {
+        if self.under_way.len() < MOST_UNDER_WAY {
+            let all = self.under_way.is_empty() && self.looked.elapsed() >= LOOK;
+            match self.claim(all)? {
+                Claimed::Nothing if all => self.looked = Instant::now(),
+                Claimed::Nothing => {}
+                Claimed::Something => return Ok(Step::Worked),
+                Claimed::NoExtension => return Ok(Step::Leave),
+            }
+        }
+        if let Some(under_way) = self.under_way.pop_front() {
+            self.finish(under_way);
+            return Ok(Step::Worked);
+        }
+        if self.settle()? { Ok(Step::Worked) } else { Ok(Step::Idle) }
+    }
+
+    /// Takes work and begins with it.
+    fn claim(&mut self, all: bool) -> Outcome<Claimed> {
+        let claim = in_transaction(|| {
+            locked(|| {
+                connect(|| {
+                    unlock(&self.locks)?;
+                    self.locks.clear();
+                    if settle::is_installed()? { self.hands.claim(all).map(Some) } else { Ok(None) }
+                })
+            })
+        })?;
+        match claim {
+            None => Ok(Claimed::NoExtension),
+            Some(None) => Ok(Claimed::Nothing),
+            Some(Some(claim)) => {
+                self.take_up(claim)?;
+                Ok(Claimed::Something)
+            }
+        }
+    }
+
+    fn take_up(&mut self, claim: Claim) -> Outcome<()> {
+        match claim {
+            Claim::Orphans(ids) => in_transaction(|| locked(|| connect(|| queue::delete(&ids)))),
+            Claim::All(mut collection, ids) => {
+                activity::report(&format!("ragstone: comparing collection {}", collection.name));
+                self.touched.insert(collection.id);
+                let compared = in_transaction(|| {
+                    locked(|| {
+                        reconcile::compare(&mut collection, Depth::Content)?;
+                        connect(|| {
+                            failure::set_error(collection.id, None)?;
+                            queue::delete(&ids)
+                        })
+                    })
+                });
+                compared.or_else(|error| self.pause(collection.id, &error))
+            }
+            Claim::Rows(collection, items, locks) => {
+                if self.place == 0 && items.len() >= MUCH {
+                    slots::ensure_more(self.database);
+                }
+                self.touched.insert(collection.id);
+                self.begin(collection, items, locks);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, collection: crate::collection::Collection, items: Vec<(Key, Vec<i64>)>, locks: Vec<i64>) {
+        activity::report(&format!("ragstone: embedding {} rows of collection {}", items.len(), collection.name));
+        let (id, taken) = (collection.id, items.clone());
+        match self.prepare(collection, items) {
+            Ok(batch) => self.under_way.push_back(UnderWay { batch, locks }),
+            Err(error) => {
+                self.locks.extend(locks);
+                self.fail(id, &taken, &error);
+            }
+        }
+    }
+
+    /// Reads, cuts and sends. No transaction is open while the engine works.
+    fn prepare(&mut self, collection: crate::collection::Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Batch> {
+        let (mut batch, later) = in_transaction(|| {
+            locked(|| {
+                connect(|| {
+                    let mut batch = Batch::new(collection, items)?;
+                    let later = batch.read()?;
+                    Ok((batch, later))
+                })
+            })
+        })?;
+        for item in later {
+            self.hands.put_down(batch.collection.id, &item.key, &item.ids);
+        }
+        outside_transaction(|| batch.cut())?;
+        in_transaction(|| locked(|| batch.analyse()))?;
+        outside_transaction(|| batch.send())?;
+        Ok(batch)
+    }
+
+    /// Waits for a batch's embeddings and writes it.
+    fn finish(&mut self, under_way: UnderWay) {
+        let UnderWay { mut batch, locks } = under_way;
+        activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
+        let id = batch.collection.id;
+        let written = outside_transaction(|| batch.receive()).and_then(|()| in_transaction(|| locked(|| write(&mut batch))));
+        self.locks.extend(locks);
+        match written {
+            Ok(written) => self.done(&batch, &written),
+            Err(error) => {
+                let taken: Vec<_> = batch.items.into_iter().map(|item| (item.key, item.ids)).collect();
+                self.fail(id, &taken, &error);
+            }
+        }
+    }
+
+    fn done(&mut self, batch: &Batch, written: &Written) {
+        let id = batch.collection.id;
+        for item in &batch.items {
+            self.hands.put_down(id, &item.key, &item.ids);
+        }
+        for item in &written.left {
+            self.hands.leave(item.ids.iter().copied());
+        }
+        if batch.items.len() == 1 && written.left.is_empty() {
+            self.hands.alone.remove(&(id, batch.items[0].key.clone()));
+        }
+        self.pauses.remove(&id);
+        let unread = batch.items.iter().filter(|item| item.found == Found::Same).count();
+        let rate = self.rates.entry(id).or_insert_with(|| Rate::start(&batch.collection.name));
+        rate.add(written.rows - unread.min(written.rows));
+    }
+
+    /// Says what becomes of rows that could not be indexed.
+    fn fail(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) {
+        for (key, ids) in items {
+            self.hands.put_down(collection, key, ids);
+        }
+        match (fault(error), items) {
+            (Fault::Row, [(key, ids)]) => {
+                let recorded = in_transaction(|| locked(|| failure::record(collection, key, ids, error)));
+                if let Err(error) = recorded {
+                    self.back_off(&error);
+                }
+            }
+            (Fault::Row | Fault::Passing, _) => {
+                self.hands.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
+                self.hands.leave(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
+            }
+            (Fault::Collection, _) => {
+                if let Err(error) = self.pause(collection, error) {
+                    self.back_off(&error);
+                }
+            }
+            (Fault::System, _) => self.back_off(error),
+        }
+    }
+
+    /// Leaves a collection alone for a while, with the reason in its row.
+    fn pause(&mut self, collection: i64, error: &Error) -> Outcome<()> {
+        let pause = self.pauses.entry(collection).or_insert(BACKOFF.0);
+        *pause = (*pause * 2).min(BACKOFF.1);
+        self.hands.paused.insert(collection, Instant::now() + *pause);
+        match fault(error) {
+            Fault::Passing => Ok(()),
+            Fault::System => Err(error.clone()),
+            Fault::Row | Fault::Collection => {
+                in_transaction(|| locked(|| connect(|| failure::set_error(collection, Some(error)))))
+            }
+        }
+    }
+
+    /// Lets everything rest for a while: nothing is charged to any row.
+    fn back_off(&mut self, error: &Error) {
+        if self.backoff == BACKOFF.0 {
+            log!("ragstone worker: {}: {}", error.code(), error.message);
+        }
+        for under_way in std::mem::take(&mut self.under_way) {
+            for item in &under_way.batch.items {
+                self.hands.put_down(under_way.batch.collection.id, &item.key, &item.ids);
+            }
+            self.locks.extend(under_way.locks);
+        }
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+        activity::report("ragstone: waiting after a failure");
+        let until = Instant::now() + self.backoff;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if databases::is_wanted_exclusively(self.database) {
+                return;
+            }
+            wait::for_latch(left.min(NAP));
+        }
+    }
+
+    /// Finishes what can be finished where nothing is left to do for a collection.
+    fn settle(&mut self) -> Outcome<bool> {
+        if self.place == 0 && self.compared.elapsed() >= COMPARE {
+            self.compared = Instant::now();
+            self.compare_keys()?;
+        }
+        let mut any = false;
+        for id in self.touched.iter().copied().collect::<Vec<_>>() {
+            match settle::settle(id) {
+                Ok(Settled::Later) => {}
+                Ok(Settled::Done) => {
+                    any = true;
+                    self.touched.remove(&id);
+                    self.rates.remove(&id);
+                }
+                Err(error) => self.pause(id, &error)?,
+            }
+        }
+        Ok(any)
+    }
+
+    fn compare_keys(&mut self) -> Outcome<()> {
+        for mut collection in in_transaction(|| locked(|| connect(settle::followed)))? {
+            let compared = in_transaction(|| locked(|| reconcile::compare(&mut collection, Depth::Keys)));
+            if let Err(error) = compared {
+                self.pause(collection.id, &error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker before this one may have left something unfinished.
+    fn touch_unfilled(&mut self) {
+        let followed = in_transaction(|| {
+            locked(|| {
+                connect(|| if settle::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
+            })
+        });
+        if let Ok(followed) = followed {
+            self.touched.extend(followed.into_iter().map(|collection| collection.id));
+        }
+    }
+
+    fn may_leave(&self) -> bool {
+        let idle = self.idle_since.elapsed();
+        let more = self.place > 0 || slots::is_somebody_waiting();
+        let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
+        nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP))
+    }
+
+    fn nap(&mut self) {
+        activity::report_idle();
+        let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
+        wait::for_latch(wake.clamp(Duration::from_millis(1), NAP));
+        // SAFETY: this is the main loop of a process, the place where the file may be read.
+        if pgrx::bgworkers::BackgroundWorker::sighup_received() {
+            unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+        }
+    }
+}
+
+enum Claimed {
+    Something,
+    Nothing,
+    NoExtension,
+}

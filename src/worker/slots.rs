@@ -1,0 +1,122 @@
+//! The workers of all databases: who has one, who waits for one, who has to go.
+//!
+//! Without preload there is no shared memory of ours; each worker holds the lock of a file instead, whose name says for
+//! which database it works.
+
+use crate::pg::{databases, guc, installation};
+use crate::worker::database;
+use crate::worker::lock::FileLock;
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// A session registers a worker at most so often: one that was just registered has not taken its place yet.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static REGISTERED: Cell<Option<Instant>> = const { Cell::new(None) };
+
+    /// A worker must not ask about its own lock, since asking would give the lock back.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This process is a worker.
+pub fn become_worker() {
+    IS_WORKER.set(true);
+}
+
+/// Sees to it that this database has a worker, as far as there is room for one.
+pub fn ensure() {
+    // SAFETY: plain reads of the server's state.
+    let (standby, upgrading, database) =
+        unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade, pg_sys::MyDatabaseId.to_u32()) };
+    let recently = REGISTERED.get().is_some_and(|at| at.elapsed() < PATIENCE);
+    if standby || upgrading || IS_WORKER.get() || recently {
+        return;
+    }
+    if FileLock::holder(&installation::worker_lock(database, 0)).is_some() {
+        return;
+    }
+    REGISTERED.set(Some(Instant::now()));
+    start_or_wait(database);
+}
+
+/// Sets more workers on this database. For its first worker, when there is much to do.
+pub fn ensure_more(database: u32) {
+    for place in 1..guc::sync_workers() {
+        let held = FileLock::holder(&installation::worker_lock(database, place)).is_some();
+        if !held && running() < guc::max_sync_workers() as usize {
+            let _ = database::register(database, place);
+        }
+    }
+}
+
+/// Wakes this database's workers.
+pub fn wake() {
+    if IS_WORKER.get() {
+        return;
+    }
+    // SAFETY: a plain read.
+    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+    if let Some(pid) = FileLock::holder(&installation::worker_lock(database, 0)) {
+        databases::set_latch(pid);
+    }
+}
+
+/// Whether another database waits for a worker.
+pub fn is_somebody_waiting() -> bool {
+    files("wanted-").next().is_some()
+}
+
+/// The supervisor's part: sends workers away from databases that somebody wants for himself, and starts workers for
+/// those that wait.
+pub fn tend() {
+    for (database, place) in files("worker-").filter_map(|name| numbers(&name)) {
+        let path = installation::worker_lock(database, place);
+        match FileLock::holder(&path) {
+            Some(pid) if databases::is_wanted_exclusively(database) => {
+                // SAFETY: a signal to the process that holds the lock at this moment.
+                unsafe { libc::kill(pid, libc::SIGTERM) };
+            }
+            Some(_) => {}
+            None => {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+    for database in files("wanted-").filter_map(|name| name.parse().ok()) {
+        if running() < guc::max_sync_workers() as usize && database::register(database, 0).is_ok() {
+            let _ = fs::remove_file(installation::worker_wanted(database));
+        }
+    }
+}
+
+fn start_or_wait(database: u32) {
+    let room = running() < guc::max_sync_workers() as usize;
+    if !room || database::register(database, 0).is_err() {
+        let _ = fs::write(installation::worker_wanted(database), "");
+    }
+}
+
+fn running() -> usize {
+    files("worker-")
+        .filter_map(|name| numbers(&name))
+        .filter(|(database, place)| FileLock::holder(&installation::worker_lock(*database, *place)).is_some())
+        .count()
+}
+
+/// What comes after the prefix in the names of our files.
+fn files(prefix: &str) -> impl Iterator<Item = String> {
+    let stem = installation::worker_wanted(0).with_extension(prefix);
+    let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = fs::read_dir(installation::socket_directory()).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        entry.file_name().to_string_lossy().strip_prefix(start.as_str()).map(str::to_owned)
+    })
+}
+
+fn numbers(name: &str) -> Option<(u32, i32)> {
+    let (database, place) = name.split_once('-')?;
+    Some((database.parse().ok()?, place.parse().ok()?))
+}
