@@ -37,7 +37,7 @@ const TABLE: &str = "
     CREATE TABLE notes (id int PRIMARY KEY, body text);
     INSERT INTO notes SELECT g, 'note ' || g || ': the harbour of town ' || g % 37 || ' closes when ' ||
       (ARRAY['storms come', 'ice drifts', 'ships are repaired', 'festivals begin'])[1 + g % 4] FROM generate_series(1, 400) g;
-    SELECT rag.create_collection('notes', 'notes', 'body')";
+    SELECT rag.create_collection('notes', 'notes', 'body', sync => 'manual')";
 
 fn functions(criterion: &mut Criterion) {
     let world = World::new();

@@ -55,7 +55,7 @@ pub async fn collection(
     let start = Instant::now();
     let make = format!(
         "SELECT rag.create_collection('{name}', '{name}', 'body', title => 'word', metadata => '{{dictionary}}',
-           model => '{model}')"
+           model => '{model}', sync => 'manual')"
     );
     session.batch_execute(&make).await?;
     let seconds = start.elapsed().as_secs_f64();

@@ -39,7 +39,13 @@ fn related(collection: &Collection) -> Outcome<Vec<Collection>> {
         &[Arg::new(collection.id)],
     )?;
     let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
-    Ok(ids.into_iter().map(Collection::find_by_id).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
+    Ok(ids
+        .into_iter()
+        .map(Collection::find_by_id)
+        .collect::<Outcome<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have

@@ -71,8 +71,7 @@ impl Collection {
 
     /// The same of the rows with these keys, with the key's place in place of the 0, in the order of places.
     pub fn select_keyed(&self, keys: &KeyColumns) -> Outcome<String> {
-        let from =
-            format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
+        let from = format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
         let rows = self.rows(&keys.operators, "c.row_hash IS DISTINCT FROM x.hash", &from, "k.place")?;
         Ok(format!("{rows} ORDER BY k.place"))
     }

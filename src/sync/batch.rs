@@ -127,7 +127,8 @@ impl Batch {
             return Ok(());
         }
         let owner = self.collection.chunks()?.owner;
-        let (mut passages, embeddings): (Vec<_>, Vec<_>) = std::mem::take(&mut self.passages).into_iter().unzip();
+        let (mut passages, embeddings): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.passages).into_iter().unzip();
         for slice in passages.chunks_mut(SLICE) {
             connect(|| as_owner(owner, || analyse(slice, &self.collection.language)))?;
         }
@@ -228,9 +229,11 @@ fn check_fingerprint(collection: &Collection, found: &str) -> Outcome<()> {
     }
     Err(Error::new(
         PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("model \"{}\" is not the one that collection \"{}\" was made with", collection.model, collection.name),
+        format!(
+            "model \"{}\" is not the one that collection \"{}\" was made with",
+            collection.model, collection.name
+        ),
     )
     .detail(format!("its fingerprint is {found}, expected {}", collection.fingerprint))
     .hint("Install the old model again, or embed everything anew with rag.refresh_collection."))
 }
-

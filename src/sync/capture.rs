@@ -20,8 +20,12 @@ use std::collections::HashSet;
 const SLICE: usize = 10_000;
 
 /// Types are written in a form that does not depend on the writer's settings.
-const PORTABLE: [(&str, &str); 4] =
-    [("DateStyle", "ISO, YMD"), ("IntervalStyle", "postgres"), ("extra_float_digits", "1"), ("bytea_output", "hex")];
+const PORTABLE: [(&str, &str); 4] = [
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+];
 
 thread_local! {
     /// Collections with tables on which a trigger may speak for them.

@@ -152,7 +152,8 @@ impl Hands {
         if wanted.is_empty() {
             return Ok(None);
         }
-        let names = Arg::texts(wanted.iter().map(|(key, _)| format!("{} {}", collection.id, key.join("\u{1f}"))));
+        let names =
+            Arg::texts(wanted.iter().map(|(key, _)| format!("{} {}", collection.id, key.join("\u{1f}"))));
         let rows = run(
             "SELECT place, number, pg_try_advisory_lock(number)
              FROM (SELECT place, hashtextextended('ragstone row ' || name, 0) AS number

@@ -33,10 +33,8 @@ impl Drop for Following {
 }
 
 fn try_follow() -> Outcome<()> {
-    let rows = run(
-        "SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass",
-        &[],
-    )?;
+    let rows =
+        run("SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass", &[])?;
     let relations: Vec<pg_sys::Oid> = (0..rows.count).filter_map(|row| rows.oid(row, 0)).collect();
     for mut collection in affected(&relations)? {
         if let Err(error) = in_subtransaction(|| connect(|| follow(&mut collection))) {

@@ -114,5 +114,11 @@ pub fn affected(relations: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
     let oids = Arg::int8s(relations.iter().map(|oid| i64::from(oid.to_u32())));
     let rows = run(include_str!("../../sql/queries/affected.sql"), &[oids])?;
     let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
-    Ok(ids.into_iter().map(Collection::find_by_id).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
+    Ok(ids
+        .into_iter()
+        .map(Collection::find_by_id)
+        .collect::<Outcome<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }

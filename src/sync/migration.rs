@@ -2,7 +2,9 @@
 //! it by the same means as any other, and takes its name when it has caught up. Both follow the source until the
 //! migration is finished, so that going back is as quick as going on.
 
-use crate::collection::{Collection, Settings, Sync, config_owner, create_beside, drop_tables, lock_name, locked, not_owner};
+use crate::collection::{
+    Collection, Settings, Sync, config_owner, create_beside, drop_tables, lock_name, locked, not_owner,
+};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run};
 use crate::pg::switch_user::as_owner;
@@ -100,7 +102,9 @@ pub fn rollback(name: &str) -> Outcome<()> {
 
 /// Finds out how many of the first ten results a successor has in common with the collection that it is to replace.
 pub fn measure(successor: &Collection) -> Outcome<()> {
-    let Some(old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else { return Ok(()) };
+    let Some(old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
+        return Ok(());
+    };
     let overlap = connect(|| {
         let chunks = successor.chunks()?;
         let sample = format!(

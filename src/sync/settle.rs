@@ -22,18 +22,21 @@ pub enum Settled {
 
 /// Finishes a collection for which nothing is queued.
 pub fn settle(id: i64) -> Outcome<Settled> {
-    let Some(mut collection) = in_transaction(|| locked(|| connect(|| idle(id))))? else { return Ok(Settled::Later) };
+    let Some(mut collection) = in_transaction(|| locked(|| connect(|| idle(id))))? else {
+        return Ok(Settled::Later);
+    };
     if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
         return Ok(Settled::Done);
     }
     if !collection.filled {
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
         // The transaction touches the chunk table only, so that nobody waits for the index who does not use it.
-        let indexed = in_transaction(|| {
-            locked(|| {
-                if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
-            })
-        })?;
+        let indexed =
+            in_transaction(|| {
+                locked(|| {
+                    if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
+                })
+            })?;
         if !indexed {
             return Ok(Settled::Later);
         }
@@ -67,7 +70,13 @@ pub fn is_installed() -> Outcome<bool> {
 pub fn followed() -> Outcome<Vec<Collection>> {
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
     let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
-    Ok(ids.into_iter().map(Collection::find_by_id).collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
+    Ok(ids
+        .into_iter()
+        .map(Collection::find_by_id)
+        .collect::<Outcome<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// The collection, if nothing is queued for it; one without a number if it has gone.

@@ -12,7 +12,10 @@ use pgrx::pg_sys;
 /// Name, and what follows it, of each statement trigger.
 const STATEMENT: [(&str, &str); 4] = [
     ("insert", "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
-    ("update", "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT"),
+    (
+        "update",
+        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+    ),
     ("delete", "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT"),
     ("truncate", "AFTER TRUNCATE ON {} FOR EACH STATEMENT"),
 ];

@@ -32,7 +32,8 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Outcome<bool> {
 }
 
 fn check_possible(collection: &Collection) -> Outcome<()> {
-    let state = |message: String| Error::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message);
+    let state =
+        |message: String| Error::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message);
     let name = &collection.name;
     if wake::is_noted(collection.id) {
         return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))

@@ -168,8 +168,17 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self, collection: crate::collection::Collection, items: Vec<(Key, Vec<i64>)>, locks: Vec<i64>) {
-        activity::report(&format!("ragstone: embedding {} rows of collection {}", items.len(), collection.name));
+    fn begin(
+        &mut self,
+        collection: crate::collection::Collection,
+        items: Vec<(Key, Vec<i64>)>,
+        locks: Vec<i64>,
+    ) {
+        activity::report(&format!(
+            "ragstone: embedding {} rows of collection {}",
+            items.len(),
+            collection.name
+        ));
         let (id, taken) = (collection.id, items.clone());
         match self.prepare(collection, items) {
             Ok(batch) => self.under_way.push_back(UnderWay { batch, locks }),
@@ -181,7 +190,11 @@ impl Worker {
     }
 
     /// Reads, cuts and sends. No transaction is open while the engine works.
-    fn prepare(&mut self, collection: crate::collection::Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Batch> {
+    fn prepare(
+        &mut self,
+        collection: crate::collection::Collection,
+        items: Vec<(Key, Vec<i64>)>,
+    ) -> Outcome<Batch> {
         let (mut batch, later) = in_transaction(|| {
             locked(|| {
                 connect(|| {
@@ -205,7 +218,8 @@ impl Worker {
         let UnderWay { mut batch, locks } = under_way;
         activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
         let id = batch.collection.id;
-        let written = outside_transaction(|| batch.receive()).and_then(|()| in_transaction(|| locked(|| write(&mut batch))));
+        let written = outside_transaction(|| batch.receive())
+            .and_then(|()| in_transaction(|| locked(|| write(&mut batch))));
         self.locks.extend(locks);
         match written {
             Ok(written) => self.done(&batch, &written),
@@ -328,9 +342,7 @@ impl Worker {
     /// A worker before this one may have left something unfinished.
     fn touch_unfilled(&mut self) {
         let followed = in_transaction(|| {
-            locked(|| {
-                connect(|| if settle::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
-            })
+            locked(|| connect(|| if settle::is_installed()? { settle::followed() } else { Ok(Vec::new()) }))
         });
         if let Ok(followed) = followed {
             self.touched.extend(followed.into_iter().map(|collection| collection.id));

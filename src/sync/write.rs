@@ -124,9 +124,8 @@ fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCou
         connect(|| {
             as_owner(owner, || {
                 for (passage, embedding) in slice {
-                    let embedding = embedding
-                        .as_ref()
-                        .ok_or_else(|| Error::internal("a passage has no embedding"))?;
+                    let embedding =
+                        embedding.as_ref().ok_or_else(|| Error::internal("a passage has no embedding"))?;
                     let tsvector = passage.tsvector(collection.reference_words)?;
                     store(&insert, passage, &tsvector, embedding, &collection.fingerprint)?;
                     terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;

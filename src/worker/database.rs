@@ -4,7 +4,9 @@ use crate::pg::installation;
 use crate::sync::worker;
 use crate::worker::lock::FileLock;
 use crate::worker::slots;
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError, SignalWakeFlags};
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError, SignalWakeFlags,
+};
 use pgrx::{log, pg_guard, pg_sys};
 
 unsafe extern "C-unwind" {
@@ -45,7 +47,9 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     // SAFETY: Postgres's own handler, which ends the process at the next check for interrupts, inside SPI too.
     unsafe { pg_sys::pqsignal(libc::SIGTERM, Some(die)) };
     // SAFETY: done once, before anything else touches the database.
-    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0) };
+    unsafe {
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0)
+    };
     worker::run(database, place);
     drop(lock);
 }

@@ -133,7 +133,7 @@ async fn a_cancelled_embed_batch_stops_within_200_ms() -> Result<()> {
 
 async fn a_cancelled_create_collection_stops_within_200_ms() -> Result<()> {
     let session = session_with_bulk().await?;
-    cancelled(&session, "SELECT rag.create_collection('c', 'bulk', 'body')").await?;
+    cancelled(&session, "SELECT rag.create_collection('c', 'bulk', 'body', sync => 'manual')").await?;
     let left: i64 = session.value("SELECT count(*) FROM rag.collections").await?;
     ensure!(left == 0, "a cancelled collection is left behind");
     Ok(())

@@ -31,7 +31,7 @@ async fn table(session: &Session, rows: usize, words: usize) -> Result<()> {
     Ok(())
 }
 
-const CREATE: &str = "SELECT rag.create_collection('c', 't', 'body')";
+const CREATE: &str = "SELECT rag.create_collection('c', 't', 'body', sync => 'manual')";
 
 /// Keys and scores found in each mode, as one text.
 async fn found(session: &Session) -> Result<String> {
@@ -66,7 +66,7 @@ async fn dump_and_restore_keeps_collections() -> Result<()> {
         restored.value("SELECT source_key ->> 'id' FROM rag.search('c', 'capybara', k => 1)").await?;
     ensure!(first == "999");
     restored.batch_execute("CREATE TABLE u (LIKE t INCLUDING ALL); INSERT INTO u VALUES (1, 'one')").await?;
-    restored.batch_execute("SELECT rag.create_collection('d', 'u', 'body')").await?;
+    restored.batch_execute("SELECT rag.create_collection('d', 'u', 'body', sync => 'manual')").await?;
     Ok(())
 }
 

@@ -51,7 +51,8 @@ async fn sql_runs(path: PathBuf) -> Result<()> {
     if !text.contains("CREATE EXTENSION ragstone") {
         session.batch_execute("CREATE EXTENSION ragstone CASCADE").await?;
         if !text.contains("create_collection('manual'") {
-            let create = "SELECT rag.create_collection('manual', 'pages', 'body', 'title', '{url}')";
+            let create =
+                "SELECT rag.create_collection('manual', 'pages', 'body', 'title', '{url}', sync => 'manual')";
             session.batch_execute(create).await?;
         }
     }

@@ -254,7 +254,7 @@ async fn drop_database_is_not_blocked() -> Result<()> {
     let database: String = session.value("SELECT current_database()::text").await?;
     session.batch_execute("CREATE TABLE t AS SELECT 1 AS id, 'a text'::text AS body").await?;
     session.batch_execute("ALTER TABLE t ADD PRIMARY KEY (id)").await?;
-    session.execute("SELECT rag.create_collection('c', 't', 'body')", &[]).await?;
+    session.execute("SELECT rag.create_collection('c', 't', 'body', sync => 'manual')", &[]).await?;
     session.close().await?;
     let admin = server.connect("postgres").await?;
     admin.batch_execute(&format!("DROP DATABASE {database}")).await?;

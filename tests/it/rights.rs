@@ -51,7 +51,7 @@ impl World {
         let owner = server.connect_as("owner", &database).await?;
         owner
             .batch_execute(
-                "SELECT rag.create_collection('notes', 'app.notes', 'body', 'title', ARRAY['tenant'])",
+                "SELECT rag.create_collection('notes', 'app.notes', 'body', 'title', ARRAY['tenant'], sync => 'manual')",
             )
             .await?;
         let reader = server.connect_as("reader", &database).await?;
@@ -135,7 +135,7 @@ async fn only_the_owner_makes_refreshes_and_drops() -> Result<()> {
     let world = World::new().await?;
     world.owner.batch_execute("GRANT SELECT ON app.notes TO reader").await?;
     for call in [
-        "rag.create_collection('mine', 'app.notes', 'body')",
+        "rag.create_collection('mine', 'app.notes', 'body', sync => 'manual')",
         "rag.refresh_collection('notes')",
         "rag.drop_collection('notes')",
     ] {

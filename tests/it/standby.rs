@@ -21,7 +21,7 @@ async fn with_collection(session: &Session) -> Result<()> {
     session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
     let insert = "INSERT INTO t SELECT o, b FROM unnest($1::text[]) WITH ORDINALITY u(b, o)";
     session.execute(insert, &[&texts(60, 25)]).await?;
-    session.execute("SELECT rag.create_collection('c', 't', 'body')", &[]).await?;
+    session.execute("SELECT rag.create_collection('c', 't', 'body', sync => 'manual')", &[]).await?;
     Ok(())
 }
 

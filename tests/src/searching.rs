@@ -48,7 +48,8 @@ impl Loaded {
             Cut::Whole => "chunk_size => 1000000".to_owned(),
             Cut::Default(splitter) => format!("title => 'title', splitter => '{splitter}'"),
         };
-        let create = format!("SELECT rag.create_collection('{name}', '{name}', 'body', {options})");
+        let create =
+            format!("SELECT rag.create_collection('{name}', '{name}', 'body', {options}, sync => 'manual')");
         session.batch_execute(&create).await.with_context(|| create.clone())?;
         session.batch_execute(&format!("ANALYZE {name}")).await?;
         Ok(Self { name: name.to_owned(), judged, session })

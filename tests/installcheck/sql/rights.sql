@@ -7,7 +7,7 @@ SET ROLE regress_owner;
 CREATE TABLE app.notes (id int PRIMARY KEY, tenant name, title text, body text, secret text);
 INSERT INTO app.notes SELECT i, CASE WHEN i % 4 = 0 THEN 'regress_reader' ELSE 'regress_owner' END, 'Note ' || i, 'the harbour of town ' || i, 'secret'
 FROM generate_series(1, 40) i;
-SELECT rag.create_collection('notes', 'app.notes', 'body', 'title', '{tenant}');
+SELECT rag.create_collection('notes', 'app.notes', 'body', 'title', '{tenant}', sync => 'manual');
 -- Without rights on the source nothing is found, nor is it said whether there is anything.
 SET ROLE regress_reader;
 SELECT * FROM refusal($$SELECT * FROM rag.search('notes', 'harbour')$$);
@@ -42,7 +42,7 @@ SET ROLE regress_owner;
 SELECT count(*) FROM rag.search('notes', 'harbour of town 7', k => 20, mode => 'text');
 -- Only the source's owner makes, refreshes and drops.
 SET ROLE regress_reader;
-SELECT * FROM refusal($$SELECT rag.create_collection('mine', 'app.notes', 'body')$$);
+SELECT * FROM refusal($$SELECT rag.create_collection('mine', 'app.notes', 'body', sync => 'manual')$$);
 SELECT * FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
 SELECT * FROM refusal($$SELECT rag.drop_collection('notes')$$);
 SELECT * FROM refusal($$DELETE FROM rag.collection$$);
@@ -98,7 +98,7 @@ RESET ROLE;
 CREATE TABLE public.guest (id int PRIMARY KEY, body text);
 ALTER TABLE public.guest OWNER TO regress_reader;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-SELECT * FROM refusal($$SELECT rag.create_collection('guest', 'guest', 'body')$$);
+SELECT * FROM refusal($$SELECT rag.create_collection('guest', 'guest', 'body', sync => 'manual')$$);
 SELECT rag.drop_collection('notes');
 SET client_min_messages = warning;
 DROP SCHEMA app CASCADE;

@@ -6,7 +6,7 @@ INSERT INTO places VALUES
   (3, 'Station', 'Trains leave the station for the harbour every hour.', 'land', 30),
   (4, 'Market', 'Fish from the harbour is sold on the market.', 'land', 40),
   (5, 'Lighthouse', 'It warns ships of rocks.', 'sea', 50);
-SELECT rag.create_collection('places', 'places', 'body', 'title', '{kind,size}');
+SELECT rag.create_collection('places', 'places', 'body', 'title', '{kind,size}', sync => 'manual');
 SELECT rank, source_key, title, heading, content, metadata, vector_rank, text_rank FROM rag.search('places', 'ships in the harbour', k => 2);
 SELECT rank, title, vector_rank, text_rank FROM rag.search('places', 'ships in the harbour', mode => 'text');
 SELECT rank, title, vector_rank, text_rank FROM rag.search('places', 'where do aeroplanes start?', mode => 'vector', k => 1);
@@ -32,7 +32,7 @@ SELECT count(*) FROM rag.search('places', 'zzzzz', mode => 'text');
 SELECT count(*) FROM rag.search('places', '''; DROP TABLE places; -- \ & | ! ( <->', mode => 'text');
 -- An empty collection.
 CREATE TABLE nothing (id int PRIMARY KEY, body text);
-SELECT rag.create_collection('nothing', 'nothing', 'body');
+SELECT rag.create_collection('nothing', 'nothing', 'body', sync => 'manual');
 SELECT count(*) FROM rag.search('nothing', 'anything');
 INSERT INTO nothing VALUES (1, 'something');
 SELECT * FROM rag.refresh_collection('nothing');
@@ -53,7 +53,7 @@ CREATE TABLE words (id int PRIMARY KEY, body text);
 INSERT INTO words
 SELECT i, string_agg('w' || floor(200 * power((hashint4extended(i * 64 + j, 7) & 1048575) / 1048576.0, 3))::int, ' ' ORDER BY j)
 FROM generate_series(1, 800) i, generate_series(1, 3 + i % 30) j GROUP BY i;
-SELECT rag.create_collection('words', 'words', 'body', language => 'simple', chunk_size => 1000);
+SELECT rag.create_collection('words', 'words', 'body', language => 'simple', chunk_size => 1000, sync => 'manual');
 CREATE FUNCTION ranked(query text, k int) RETURNS TABLE (place bigint, chunk_id bigint, score float8) LANGUAGE sql AS $$
   WITH n AS (SELECT count(*)::float8 AS chunks, avg(words)::float8 AS average FROM words_chunks),
        q AS (SELECT DISTINCT lexeme FROM unnest(to_tsvector('simple', query))),
