@@ -1,11 +1,14 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod cancel;
+mod capture;
 mod collections;
+mod definitions;
 mod documentation;
 mod embed;
 mod encodings;
 mod engine;
+mod followed;
 mod kills;
 mod memory;
 mod misfits;
@@ -13,6 +16,7 @@ mod models;
 mod rights;
 mod sample;
 mod standby;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -24,6 +28,9 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         collections::tests(),
+        capture::tests(),
+        definitions::tests(),
+        worker::tests(),
         rights::tests(),
         standby::tests(),
         documentation::tests(),
