@@ -15,6 +15,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/${checkout#-}}
 export PGRX_HOME=$cache/pgrx
 export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
 export PYTHONDONTWRITEBYTECODE=1
+# The engine's own tests run without an installation.
+export RAGSTONE_ONNXRUNTIME=${RAGSTONE_ONNXRUNTIME:-$cache/ort/onnxruntime/libonnxruntime.so}
 [[ -n ${PG_CONFIG:-} ]] || unset PG_CONFIG
 
 say() { printf '%s\n' "ragstone: $*" >&2; }
