@@ -11,6 +11,7 @@ mod memory;
 mod misfits;
 mod models;
 mod rights;
+mod runtimes;
 mod sample;
 mod standby;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         embed::tests(),
         encodings::tests(),
         models::tests(),
+        runtimes::tests(),
         engine::tests(),
         misfits::tests(),
         collections::tests(),
