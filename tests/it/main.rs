@@ -7,6 +7,7 @@ mod embed;
 mod encodings;
 mod engine;
 mod kills;
+mod limits;
 mod memory;
 mod misfits;
 mod models;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         runtimes::tests(),
         engine::tests(),
         misfits::tests(),
+        limits::tests(),
         collections::tests(),
         rights::tests(),
         standby::tests(),
