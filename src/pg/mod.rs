@@ -12,5 +12,6 @@ pub mod switch_user;
 pub mod text;
 pub mod value;
 pub mod vector;
+pub mod version;
 pub mod wait;
 pub mod windowapi;

@@ -15,6 +15,7 @@ mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod version;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         collections::tests(),
         rights::tests(),
         standby::tests(),
+        version::tests(),
         documentation::tests(),
         cancel::tests(),
         memory::tests(),
