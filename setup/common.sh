@@ -28,6 +28,8 @@ die() {
   exit 1
 }
 
+need_cargo() { command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."; }
+
 # The PostgreSQL to build for: PG_CONFIG, else Debian's 15, else the first in PATH.
 pg_config_path() {
   local debian=/usr/lib/postgresql/15/bin/pg_config
