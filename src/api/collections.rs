@@ -5,6 +5,7 @@ use crate::collection::{self, Settings, Sync};
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::identifier::{Name, RegClass, RegConfig};
 use crate::pg::text::Utf8;
+use crate::pg::version;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 
@@ -40,6 +41,7 @@ fn create_collection(
         key: key.map(|key| or_raise(names(key))),
         sync: or_raise(Sync::parse(&sync.0)),
     };
+    version::check();
     or_raise(collection::create(settings))
 }
 
@@ -57,6 +59,7 @@ fn refresh_collection(
         name!(embedded, i64),
     ),
 > {
+    version::check();
     let changes = or_raise(collection::refresh(&name.0));
     TableIterator::once((
         changes.added,
@@ -69,6 +72,7 @@ fn refresh_collection(
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn drop_collection(name: Name) {
+    version::check();
     or_raise(collection::drop_collection(&name.0));
 }
 

@@ -10,12 +10,15 @@ mod encodings;
 mod engine;
 mod followed;
 mod kills;
+mod limits;
 mod memory;
 mod misfits;
 mod models;
 mod rights;
+mod runtimes;
 mod sample;
 mod standby;
+mod version;
 mod worker;
 
 use std::process::ExitCode;
@@ -25,14 +28,17 @@ fn main() -> ExitCode {
         embed::tests(),
         encodings::tests(),
         models::tests(),
+        runtimes::tests(),
         engine::tests(),
         misfits::tests(),
+        limits::tests(),
         collections::tests(),
         capture::tests(),
         definitions::tests(),
         worker::tests(),
         rights::tests(),
         standby::tests(),
+        version::tests(),
         documentation::tests(),
         cancel::tests(),
         memory::tests(),
