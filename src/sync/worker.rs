@@ -15,6 +15,7 @@ use crate::sync::settle::{self, Settled};
 use crate::sync::write::{Written, write};
 use crate::sync::{progress::Rate, queue};
 use crate::worker::slots;
+use pgrx::bgworkers::BackgroundWorker;
 use pgrx::{log, pg_sys};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -25,8 +26,8 @@ const MOST_UNDER_WAY: usize = 3;
 /// The longest sleep. A worker that sleeps looks this often for somebody who wants the database for himself.
 const NAP: Duration = Duration::from_secs(1);
 
-/// All of the queue is looked at this often, for what a lost wake-up or a prepared transaction left there.
-const LOOK: Duration = Duration::from_secs(10);
+/// All of the queue is looked at this often, also under load: for changes that were committed after later ones.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Keys are compared this often, for what no trigger saw.
 const COMPARE: Duration = Duration::from_secs(3600);
@@ -79,14 +80,12 @@ pub fn run(database: u32, place: i32) {
     worker.touch_unfilled();
     loop {
         wait::serve_interrupts();
+        reload_if_told();
         if databases::is_wanted_exclusively(database) {
             return;
         }
         match worker.step() {
-            Ok(Step::Worked) => {
-                worker.idle_since = Instant::now();
-                worker.backoff = BACKOFF.0;
-            }
+            Ok(Step::Worked) => worker.idle_since = Instant::now(),
             Ok(Step::Idle) if worker.may_leave() => return,
             Ok(Step::Idle) => worker.nap(),
             Ok(Step::Leave) => return,
@@ -104,9 +103,11 @@ enum Step {
 impl Worker {
     fn step(&mut self) -> Outcome<Step> {
         if self.under_way.len() < MOST_UNDER_WAY {
-            let all = self.under_way.is_empty() && self.looked.elapsed() >= LOOK;
+            let all = self.under_way.is_empty() || self.looked.elapsed() >= LOOK;
+            if all {
+                self.looked = Instant::now();
+            }
             match self.claim(all)? {
-                Claimed::Nothing if all => self.looked = Instant::now(),
                 Claimed::Nothing => {}
                 Claimed::Something => return Ok(Step::Worked),
                 Claimed::NoExtension => return Ok(Step::Leave),
@@ -242,6 +243,7 @@ impl Worker {
             self.hands.alone.remove(&(id, batch.items[0].key.clone()));
         }
         self.pauses.remove(&id);
+        self.backoff = BACKOFF.0;
         let unread = batch.items.iter().filter(|item| item.found == Found::Same).count();
         let rate = self.rates.entry(id).or_insert_with(|| Rate::start(&batch.collection.name));
         rate.add(written.rows - unread.min(written.rows));
@@ -274,9 +276,9 @@ impl Worker {
 
     /// Leaves a collection alone for a while, with the reason in its row.
     fn pause(&mut self, collection: i64, error: &Error) -> Outcome<()> {
-        let pause = self.pauses.entry(collection).or_insert(BACKOFF.0);
-        *pause = (*pause * 2).min(BACKOFF.1);
-        self.hands.paused.insert(collection, Instant::now() + *pause);
+        let pause = self.pauses.get(&collection).copied().unwrap_or(BACKOFF.0);
+        self.pauses.insert(collection, (pause * 2).min(BACKOFF.1));
+        self.hands.paused.insert(collection, Instant::now() + pause);
         match fault(error) {
             Fault::Passing => Ok(()),
             Fault::System => Err(error.clone()),
@@ -297,11 +299,12 @@ impl Worker {
             }
             self.locks.extend(under_way.locks);
         }
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-        activity::report("ragstone: waiting after a failure");
+        activity::report(&format!("ragstone: waiting {:?} after a failure", self.backoff));
         let until = Instant::now() + self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if databases::is_wanted_exclusively(self.database) {
+            // What failed may have been a setting.
+            if databases::is_wanted_exclusively(self.database) || reload_if_told() {
                 return;
             }
             wait::for_latch(left.min(NAP));
@@ -360,11 +363,17 @@ impl Worker {
         activity::report_idle();
         let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
         wait::for_latch(wake.clamp(Duration::from_millis(1), NAP));
-        // SAFETY: this is the main loop of a process, the place where the file may be read.
-        if pgrx::bgworkers::BackgroundWorker::sighup_received() {
-            unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
-        }
     }
+}
+
+/// Reads the settings again after SIGHUP; gives whether there was one. Only where no transaction is open.
+fn reload_if_told() -> bool {
+    let told = BackgroundWorker::sighup_received();
+    if told {
+        // SAFETY: this is the main loop of a process, the place where the file may be read.
+        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+    }
+    told
 }
 
 enum Claimed {

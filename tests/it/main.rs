@@ -10,6 +10,7 @@ mod kills;
 mod memory;
 mod misfits;
 mod models;
+mod queue;
 mod rights;
 mod sample;
 mod standby;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         collections::tests(),
+        queue::tests(),
         rights::tests(),
         standby::tests(),
         documentation::tests(),
