@@ -313,8 +313,11 @@ async fn a_capture_that_fails_does_not_break_the_write() -> Result<()> {
         .batch_execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                $$ BEGIN IF NEW.key IS NOT NULL THEN RAISE 'no'; END IF; RETURN NEW; END $$;
+             BEGIN;
              CREATE TRIGGER refuse BEFORE INSERT ON rag._queue FOR EACH ROW EXECUTE FUNCTION refuse();
-             INSERT INTO t VALUES (6, 'written all the same')",
+             INSERT INTO t VALUES (6, 'written all the same');
+             DROP TRIGGER refuse ON rag._queue;
+             COMMIT",
         )
         .await?;
     let notices = session.take_notices();

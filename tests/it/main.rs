@@ -2,6 +2,7 @@
 
 mod cancel;
 mod capture;
+mod chaos;
 mod collections;
 mod definitions;
 mod documentation;
@@ -14,6 +15,7 @@ mod limits;
 mod memory;
 mod misfits;
 mod models;
+mod queue;
 mod rights;
 mod runtimes;
 mod sample;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         capture::tests(),
         definitions::tests(),
         worker::tests(),
+        queue::tests(),
         rights::tests(),
         standby::tests(),
         version::tests(),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         cancel::tests(),
         memory::tests(),
         kills::tests(),
+        chaos::tests(),
     ];
     ragstone_tests::harness::run(families.into_iter().flatten().collect())
 }

@@ -1,0 +1,68 @@
+//! What is done of the queue, and when.
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server, shared};
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_change_that_is_committed_after_later_ones_does_not_wait,
+        pauses_grow_while_the_engine_is_away,
+    ]
+}
+
+const CREATE: &str = "
+    CREATE TABLE t (id int PRIMARY KEY, body text);
+    SELECT rag.create_collection('c', 't', 'body')";
+
+async fn until_current(session: &Session) -> Result<()> {
+    let current: bool = session.value("SELECT rag.wait_until_current('c', '60s')").await?;
+    ensure!(current, "not current after 60 s");
+    Ok(())
+}
+
+/// A change has its number before it is committed, so that lower numbers may show up when higher ones are done.
+async fn a_change_that_is_committed_after_later_ones_does_not_wait() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    let slow = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    slow.batch_execute("BEGIN; INSERT INTO t VALUES (1, 'the slow one')").await?;
+    session.batch_execute("INSERT INTO t VALUES (2, 'the fast one')").await?;
+    let count = "SELECT count(*) FROM c_chunks";
+    wait::until("the later change is done", async || {
+        Ok((session.value::<i64>(count).await? == 1).then_some(()))
+    })
+    .await?;
+    slow.batch_execute("COMMIT").await?;
+    // Several times the worker's longest nap.
+    wait::until_within(Duration::from_secs(4), "the earlier change is done", async || {
+        Ok((session.value::<i64>(count).await? == 2).then_some(()))
+    })
+    .await
+}
+
+async fn pauses_grow_while_the_engine_is_away() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    server.configure(&Options::default().set("rag.engine_path", "/nowhere"))?;
+    session.batch_execute("SELECT pg_reload_conf(); INSERT INTO t VALUES (1, 'one')").await?;
+    wait::until("the sixth pause", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'ragstone: waiting 3.2s %'";
+        Ok((session.value::<i64>(sql).await? == 1).then_some(()))
+    })
+    .await?;
+    let said = server.log()?.matches("ragstone worker: 57P03").count();
+    ensure!(said == 1, "the failure was logged {said} times");
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag._failure").await? == 0, "a row was charged");
+    server.configure(&Options::default().set("rag.engine_path", ""))?;
+    session.batch_execute("SELECT pg_reload_conf()").await?;
+    until_current(&session).await
+}
