@@ -29,9 +29,6 @@ const NAP: Duration = Duration::from_secs(1);
 /// All of the queue is looked at this often, also under load: for changes that were committed after later ones.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Keys are compared this often, for what no trigger saw.
-const COMPARE: Duration = Duration::from_secs(3600);
-
 /// Pauses after a failure that is nobody's fault, or the system's, double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -324,7 +321,7 @@ impl Worker {
 
     /// Finishes what can be finished where nothing is left to do for a collection.
     fn settle(&mut self) -> Outcome<bool> {
-        if self.place == 0 && self.compared.elapsed() >= COMPARE {
+        if self.place == 0 && self.compared.elapsed() >= guc::sync_compare_interval() {
             self.compared = Instant::now();
             self.compare_keys()?;
         }

@@ -20,6 +20,7 @@ mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod unseen;
 mod version;
 mod worker;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         definitions::tests(),
         worker::tests(),
         queue::tests(),
+        unseen::tests(),
         rights::tests(),
         standby::tests(),
         version::tests(),

@@ -1,6 +1,8 @@
 //! What is done of the queue, and when.
 
+use crate::followed::{converged, make};
 use anyhow::ensure;
+use futures_util::future::join;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Options, Server, shared};
@@ -12,6 +14,8 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_change_that_is_committed_after_later_ones_does_not_wait,
         pauses_grow_while_the_engine_is_away,
+        a_change_during_the_write_of_an_older_one_is_not_lost,
+        a_delete_during_the_write_of_its_row_leaves_no_chunk,
     ]
 }
 
@@ -65,4 +69,64 @@ async fn pauses_grow_while_the_engine_is_away() -> Result<()> {
     server.configure(&Options::default().set("rag.engine_path", ""))?;
     session.batch_execute("SELECT pg_reload_conf()").await?;
     until_current(&session).await
+}
+
+/// Stops the worker in the middle of the transaction that writes row 4, as long as the session holds a lock.
+async fn stopped_while_writing(session: &Session) -> Result<()> {
+    make(session, 3, "").await?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+             CREATE TRIGGER halt BEFORE INSERT ON c_chunks FOR EACH ROW WHEN (NEW.content = 'first') EXECUTE FUNCTION halt();
+             SELECT pg_advisory_lock(42);
+             INSERT INTO t VALUES (4, 'first')",
+        )
+        .await?;
+    wait::until("the worker has read the row and writes it", async || {
+        let waiting: i64 = session
+            .value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            .await?;
+        Ok((waiting == 1).then_some(()))
+    })
+    .await
+}
+
+async fn another(server: &Server, session: &Session) -> Result<Session> {
+    server.connect(&session.value::<String>("SELECT current_database()::text").await?).await
+}
+
+async fn a_change_during_the_write_of_an_older_one_is_not_lost() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    stopped_while_writing(&session).await?;
+    let writer = another(&server, &session).await?;
+    // The writer does not wait for the worker.
+    writer.batch_execute("SET lock_timeout = '2s'; UPDATE t SET body = 'second' WHERE id = 4").await?;
+    session.batch_execute("SELECT pg_advisory_unlock(42)").await?;
+    converged(&session).await
+}
+
+async fn a_delete_during_the_write_of_its_row_leaves_no_chunk() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    stopped_while_writing(&session).await?;
+    let writer = another(&server, &session).await?;
+    let delete = writer.batch_execute("DELETE FROM t WHERE id = 4");
+    let release = async {
+        wait::until("the delete waits for the worker", async || {
+            let waiting: i64 =
+                session.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DELETE%' AND wait_event_type = 'Lock'").await?;
+            Ok((waiting == 1).then_some(()))
+        })
+        .await?;
+        session.batch_execute("SELECT pg_advisory_unlock(42)").await?;
+        Ok(())
+    };
+    let (deleted, released): (_, Result<()>) = join(delete, release).await;
+    released?;
+    deleted?;
+    let left: i64 = session.value("SELECT count(*) FROM c_chunks WHERE key_1 = 4").await?;
+    ensure!(left == 0, "{left} chunks of a deleted row are left");
+    converged(&session).await
 }
