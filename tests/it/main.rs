@@ -1,6 +1,7 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod cancel;
+mod chaos;
 mod collections;
 mod documentation;
 mod embed;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         cancel::tests(),
         memory::tests(),
         kills::tests(),
+        chaos::tests(),
     ];
     ragstone_tests::harness::run(families.into_iter().flatten().collect())
 }
