@@ -11,32 +11,15 @@ mod search;
 mod sessions;
 
 use anyhow::Result;
-use clap::Parser;
 use ragstone_benches::options::Options;
-use ragstone_benches::report;
-use ragstone_tests::harness::NotRun;
+use ragstone_benches::program::{self, told};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options)));
-    ragstone_tests::server::clean_up();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(run)
 }
 
 async fn run(options: &Options) -> Result<()> {
-    if !options.full {
-        report::note(
-            "Quick run over little data: the figures show that the benches work. Use --full for real ones.",
-        );
-    }
     if options.wants("embed") {
         told(embed::run(options).await)?;
     }
@@ -56,15 +39,4 @@ async fn run(options: &Options) -> Result<()> {
         told(memory::run().await)?;
     }
     Ok(())
-}
-
-/// A part that cannot be run here says why, and the others go on.
-fn told(outcome: Result<()>) -> Result<()> {
-    match outcome.as_ref().err().and_then(|error| error.downcast_ref::<NotRun>()) {
-        Some(reason) => {
-            report::note(&reason.to_string());
-            Ok(())
-        }
-        None => outcome,
-    }
 }
