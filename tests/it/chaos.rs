@@ -20,7 +20,7 @@ pub fn tests() -> Vec<Trial> {
 
 const KILLS: usize = 30;
 const WRITERS: usize = 4;
-/// Statements of each writer in one round.
+/// Steps of each writer in one round.
 const WRITES: usize = 200;
 /// Rows have keys below this, so that writers meet.
 const KEYS: usize = 150;
@@ -42,9 +42,9 @@ enum Victim {
 /// When the victim dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// So many statements have been run.
+    /// So many steps have been done.
     Written(usize),
-    /// All have been run, and so many changes are left to do.
+    /// All have been done, and so many changes are left in the queue.
     Left(usize),
 }
 
@@ -79,7 +79,7 @@ struct World<'a> {
     server: Server,
     database: String,
     chance: &'a Chance,
-    /// Statements that were run in this round, whatever came of them.
+    /// Steps that were done in this round, whatever came of them.
     written: Cell<usize>,
 }
 
@@ -102,7 +102,7 @@ impl World<'_> {
     async fn write(&self) -> Result<()> {
         let mut session = self.session().await?;
         for _ in 0..WRITES {
-            let outcome = session.batch_execute(&statement(self.chance)).await;
+            let outcome = run(&session, &step(self.chance)).await;
             self.written.set(self.written.get() + 1);
             if let Err(error) = outcome {
                 let expected = error.code().is_none_or(|code| EXPECTED.contains(&code.code()));
@@ -163,15 +163,22 @@ impl World<'_> {
     }
 }
 
-/// One of the things that a writer may do.
-fn statement(chance: &Chance) -> String {
+async fn run(session: &Session, step: &[String]) -> std::result::Result<(), tokio_postgres::Error> {
+    for statement in step {
+        session.batch_execute(statement).await?;
+    }
+    Ok(())
+}
+
+/// One of the things that a writer may do, mostly a single statement.
+fn step(chance: &Chance) -> Vec<String> {
     let (id, other, body) = (chance.below(KEYS), chance.below(KEYS), body(chance));
     let insert = format!(
         "INSERT INTO t (id, body) VALUES ({id}, {body}) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
     );
     let update = format!("UPDATE t SET body = {body} WHERE id = {id}");
     let delete = format!("DELETE FROM t WHERE id = {id}");
-    match chance.below(100) {
+    let one = match chance.below(100) {
         0..35 => insert,
         35..55 => update,
         55..65 => format!("UPDATE t SET hits = hits + 1 WHERE id BETWEEN {id} AND {id} + 5"),
@@ -179,11 +186,17 @@ fn statement(chance: &Chance) -> String {
         75..85 => format!("UPDATE t SET id = {other} WHERE id = {id}"),
         85..88 => format!("UPDATE t SET kind = 'kind ' || {other} % 3 WHERE id = {id}"),
         88..90 => format!("UPDATE t SET body = {body} WHERE id % 3 = {other} % 3"),
-        90..93 => format!("UPDATE t SET id = id + {KEYS} WHERE id = {id}; {insert}; {delete}"),
-        93..96 => format!("BEGIN; {insert}; UPDATE t SET id = {other} WHERE id = {id}; COMMIT"),
-        96..99 => format!("BEGIN; {update}; DELETE FROM t WHERE id = {other}; ROLLBACK"),
-        _ => format!("BEGIN; TRUNCATE t; {insert}; COMMIT"),
-    }
+        90..92 => format!("UPDATE t SET id = id + {KEYS} WHERE id = {id}; {insert}; {delete}"),
+        92..94 => format!("BEGIN; {insert}; UPDATE t SET id = {other} WHERE id = {id}; COMMIT"),
+        94..96 => format!("BEGIN; {update}; DELETE FROM t WHERE id = {other}; ROLLBACK"),
+        96 => format!("BEGIN; TRUNCATE t; {insert}; COMMIT"),
+        // The worker comes to a row that seems to be going, and stays.
+        _ => {
+            let linger = format!("SELECT count(*) FROM generate_series(1, {})", chance.below(1_000_000));
+            return vec![insert, format!("BEGIN; {delete}"), linger, "ROLLBACK".into()];
+        }
+    };
+    vec![one]
 }
 
 /// Nothing, or one to four sentences of a few, so that rows share chunks.
