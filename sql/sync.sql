@@ -6,7 +6,8 @@ CREATE TABLE rag._queue (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   collection bigint NOT NULL,
   key text[],
-  queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+  queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  writer xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
 );
 
 CREATE TABLE rag._failure (
@@ -30,6 +31,7 @@ SELECT pg_catalog.pg_extension_config_dump('rag._failure', '');
 COMMENT ON TABLE rag._queue IS 'internal: keys of rows that have changed and are not indexed yet';
 COMMENT ON SEQUENCE rag._queue_id_seq IS 'internal: numbers of changes';
 COMMENT ON COLUMN rag._queue.key IS 'the key columns as text; NULL: compare all rows';
+COMMENT ON COLUMN rag._queue.writer IS 'transaction that noted it';
 COMMENT ON TABLE rag._failure IS 'internal: rows that could not be indexed; see rag.failed';
 COMMENT ON COLUMN rag._failure.retry_at IS 'when it is tried again; NULL: not any more';
 

@@ -14,6 +14,7 @@ pub mod spi;
 mod sql_type;
 pub mod switch_user;
 pub mod text;
+pub mod transactions;
 pub mod trigger;
 pub mod value;
 pub mod vector;

@@ -5,6 +5,7 @@ use crate::collection::{Collection, config_owner};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, run};
 use crate::pg::switch_user::as_owner;
+use crate::pg::transactions::wait_until_told;
 use crate::sync::keys::{Key, fits};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ impl Hands {
         let paused = Arg::int8s(self.paused.keys().copied());
         let rows = as_owner(config_owner()?, || {
             run(
-                "SELECT id, collection, key FROM rag._queue
+                "SELECT id, collection, key, writer FROM rag._queue
                  WHERE id >= $1 AND id <> ALL ($2) AND collection <> ALL ($3)
                  ORDER BY id LIMIT $4",
                 &[Arg::new(floor), busy, paused, Arg::new(WINDOW)],
@@ -69,6 +70,8 @@ impl Hands {
         if let Some(first) = rows.int8(0, 0) {
             self.floor = self.ids.iter().copied().fold(first, i64::min);
         }
+        let writers: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 3)).collect();
+        writers.into_iter().for_each(wait_until_told);
         self.take(&rows)
     }
 
