@@ -3,6 +3,7 @@
 use crate::embedding::model_or_default;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::Utf8;
+use crate::pg::version;
 use crate::worker::client;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
@@ -30,6 +31,7 @@ fn chunk(
         name!(heading, Option<Utf8>),
     ),
 > {
+    version::check();
     let options = or_raise(chunk_options(size, overlap, &splitter.0));
     let model = or_raise(model_or_default(model.map(|model| model.0)));
     let chunks = match content {

@@ -4,6 +4,7 @@ use crate::embedding::Embedder;
 use crate::pg::error::or_raise;
 use crate::pg::text::Utf8;
 use crate::pg::vector::{Vector, VectorArray};
+use crate::pg::version;
 use pgrx::{default, extension_sql, pg_extern};
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
@@ -12,6 +13,7 @@ fn embed(
     model: default!(Option<Utf8>, "NULL"),
     kind: default!(Utf8, "'document'"),
 ) -> Option<Vector> {
+    version::check();
     let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
     input.map(|input| Vector(or_raise(embedder.embed_one(input.0))))
 }
@@ -22,6 +24,7 @@ fn embed_array(
     model: default!(Option<Utf8>, "NULL"),
     kind: default!(Utf8, "'document'"),
 ) -> Option<VectorArray> {
+    version::check();
     let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
     let texts = input?.into_iter().map(|text| text.map(|text| text.0)).collect();
     Some(VectorArray(or_raise(embedder.embed_many(texts))))

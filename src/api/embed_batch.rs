@@ -3,6 +3,7 @@
 use crate::embedding::Embedder;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::vector::Vector;
+use crate::pg::version;
 use crate::pg::windowapi::{Argument, Partition};
 use pgrx::{PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ RETURNS vector WINDOW STABLE PARALLEL RESTRICTED COST 10000
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
 fn embed_batch(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vector> {
+    version::check();
     or_raise(next(fcinfo)).map(Vector)
 }
 

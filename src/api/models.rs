@@ -2,6 +2,7 @@
 
 use crate::pg::error::{Error, or_raise};
 use crate::pg::text::Utf8;
+use crate::pg::version;
 use crate::worker::client;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql, name, pg_extern};
@@ -26,6 +27,7 @@ fn models() -> TableIterator<
         name!(error, Option<Utf8>),
     ),
 > {
+    version::check();
     let models = match or_raise(client::call(Request::Models)) {
         Response::Models(models) => models,
         other => or_raise(Err(Error::internal(format!("unexpected answer to a models request: {other:?}")))),

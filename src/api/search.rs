@@ -3,6 +3,7 @@
 use crate::pg::bytes::{Bytes, Jsonb, TsVectorBytes};
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::Utf8;
+use crate::pg::version;
 use crate::search::{self, Mode, Request, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
@@ -40,6 +41,7 @@ fn search(
         name!(chunk_id, i64),
     ),
 > {
+    version::check();
     let request = Request {
         collection: or_raise(required(collection, "collection")),
         query: or_raise(required(query, "query")),

@@ -16,5 +16,6 @@ pub mod text;
 pub mod trigger;
 pub mod value;
 pub mod vector;
+pub mod version;
 pub mod wait;
 pub mod windowapi;

@@ -16,6 +16,7 @@ mod models;
 mod rights;
 mod sample;
 mod standby;
+mod version;
 mod worker;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         worker::tests(),
         rights::tests(),
         standby::tests(),
+        version::tests(),
         documentation::tests(),
         cancel::tests(),
         memory::tests(),
