@@ -22,6 +22,9 @@ CREATE TABLE rag.collection (
   chunks bigint NOT NULL DEFAULT 0,
   terms_folded bigint NOT NULL DEFAULT 0,
   terms_appended bigint NOT NULL DEFAULT 0,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  refreshed_at timestamptz,
+  -- Since 0.2.0. New columns come last, here and in views, where an upgrade can put them.
   sync text NOT NULL DEFAULT 'manual',
   filled boolean NOT NULL DEFAULT true,
   column_numbers smallint[] NOT NULL DEFAULT '{}',
@@ -29,9 +32,7 @@ CREATE TABLE rag.collection (
   error text,
   successor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
   predecessor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
-  overlap double precision,
-  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-  refreshed_at timestamptz
+  overlap double precision
 );
 
 -- Search reads it as whoever searches. It says how collections are made and holds nothing of what is in them.
@@ -79,17 +80,17 @@ SELECT coalesce(c.name, r.collection) AS name,
        c.chunk_table,
        c.created_at,
        c.refreshed_at,
-       c.sync,
        CASE WHEN c.error IS NOT NULL THEN 'failed'
             WHEN c.name IS NULL THEN 'creating'
             WHEN NOT c.filled THEN 'filling'
             WHEN r.collection IS NULL THEN 'ready'
             ELSE 'refreshing'
        END AS state,
-       c.error,
        r.rows_done,
        r.rows_total,
-       r.pid
+       r.pid,
+       c.sync,
+       c.error
 FROM (SELECT * FROM rag.collection WHERE successor_of IS NULL AND predecessor_of IS NULL) c
 FULL JOIN rag._reports() r ON r.collection = c.name
 WHERE c.name IS NULL

@@ -5,15 +5,16 @@ use crate::collection::{self, Settings, Sync};
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::identifier::{Name, RegClass, RegConfig};
 use crate::pg::text::Utf8;
+use crate::pg::version;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 
 /// Size for checking the other options where the user gives none.
 const ANY_SIZE: i32 = i32::MAX;
 
-#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[pg_extern(name = "create_collection", volatile, parallel_unsafe, cost = 1000000)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
-fn create_collection(
+fn create_collection_0_2(
     name: Name,
     source: RegClass,
     content: Name,
@@ -27,6 +28,7 @@ fn create_collection(
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
     sync: default!(Utf8, "'background'"),
 ) -> i64 {
+    version::check();
     let settings = Settings {
         name: name.0,
         source: source.0,
@@ -57,6 +59,7 @@ fn refresh_collection(
         name!(embedded, i64),
     ),
 > {
+    version::check();
     let changes = or_raise(collection::refresh(&name.0));
     TableIterator::once((
         changes.added,
@@ -69,6 +72,7 @@ fn refresh_collection(
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn drop_collection(name: Name) {
+    version::check();
     or_raise(collection::drop_collection(&name.0));
 }
 
@@ -84,5 +88,5 @@ fn names(names: Vec<Option<Name>>) -> Outcome<Vec<String>> {
 extension_sql_file!(
     "../../sql/collections.sql",
     name = "collections",
-    requires = [create_collection, refresh_collection, drop_collection, "status"]
+    requires = [create_collection_0_2, refresh_collection, drop_collection, "status"]
 );

@@ -5,6 +5,7 @@ use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::identifier::Name;
 use crate::pg::text::Utf8;
 use crate::pg::trigger::Firing;
+use crate::pg::version;
 use crate::sync::{self, migration};
 use pgrx::datum::Interval;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
@@ -34,12 +35,14 @@ fn _follow_ddl(_fcinfo: pg_sys::FunctionCallInfo) {
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn wait_until_current(collection: Name, timeout: default!(Option<Interval>, "NULL")) -> bool {
+    version::check();
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
     or_raise(sync::wait::wait(&collection.0, timeout))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn retry_failed(collection: Name) -> i64 {
+    version::check();
     or_raise(sync::retry(&collection.0))
 }
 
@@ -50,6 +53,7 @@ fn alter_collection(
     chunk_size: default!(Option<i32>, "NULL"),
     chunk_overlap: default!(Option<i32>, "NULL"),
 ) {
+    version::check();
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);
         let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);
@@ -64,11 +68,13 @@ fn alter_collection(
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn finish_migration(name: Name) {
+    version::check();
     or_raise(migration::finish(&name.0));
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn rollback_migration(name: Name) {
+    version::check();
     or_raise(migration::rollback(&name.0));
 }
 

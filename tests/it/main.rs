@@ -16,6 +16,7 @@ mod models;
 mod rights;
 mod sample;
 mod standby;
+mod upgrade;
 mod version;
 mod worker;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         rights::tests(),
         standby::tests(),
         version::tests(),
+        upgrade::tests(),
         documentation::tests(),
         cancel::tests(),
         memory::tests(),
