@@ -3,9 +3,8 @@
 //! `cargo bench -p ragstone-benches --bench quality -- [--full] [scifact] [cranfield] [anthropic-docs] [manual]`
 
 use anyhow::Result;
-use clap::Parser;
 use ragstone_benches::options::Options;
-use ragstone_benches::{report, world};
+use ragstone_benches::{program, report, world};
 use ragstone_tests::harness::NotRun;
 use ragstone_tests::judged::Collection;
 use ragstone_tests::searching::{Cut, Loaded, MODES};
@@ -17,17 +16,7 @@ const COLLECTIONS: &[(&str, &str)] =
     &[("anthropic-docs", "markdown"), ("cranfield", "text"), ("scifact", "text"), ("manual", "markdown")];
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options)));
-    ragstone_tests::server::clean_up();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(run)
 }
 
 async fn run(options: &Options) -> Result<()> {

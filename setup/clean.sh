@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Removes the demo's server and what was built; downloads stay in the cache.
+# Removes the demo's server and what was built in this checkout; downloads stay in the cache.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 "$here/stop.sh"
 if [[ -L $root/.ragstone/cluster ]]; then as_server rm -rf "$(readlink --canonicalize "$root/.ragstone/cluster")"; fi
-rm -rf "$root/.ragstone" "$cache/target" "$cache/stage"
+rm -rf "$root/.ragstone" "$CARGO_TARGET_DIR" "$cache/stage"

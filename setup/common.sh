@@ -15,6 +15,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/${checkout#-}}
 export PGRX_HOME=$cache/pgrx
 export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
 export PYTHONDONTWRITEBYTECODE=1
+# The engine's own tests run without an installation.
+export RAGSTONE_ONNXRUNTIME=${RAGSTONE_ONNXRUNTIME:-$cache/ort/onnxruntime/libonnxruntime.so}
 [[ -n ${PG_CONFIG:-} ]] || unset PG_CONFIG
 
 say() { printf '%s\n' "ragstone: $*" >&2; }
@@ -25,6 +27,8 @@ die() {
   printf '  %s\n' "$@" >&2
   exit 1
 }
+
+need_cargo() { command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."; }
 
 # The PostgreSQL to build for: PG_CONFIG, else Debian's 15, else the first in PATH.
 pg_config_path() {

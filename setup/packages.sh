@@ -27,4 +27,4 @@ if ((${#missing[@]})); then
     die "apt-get could not install the packages" "${advice[@]}"
 fi
 
-command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."
+need_cargo

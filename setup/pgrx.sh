@@ -3,6 +3,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+need_cargo
 version=0.18.1
 if [[ $(cargo pgrx --version 2>/dev/null) != "cargo-pgrx $version" ]]; then
   say "building cargo-pgrx $version (minutes, once)"

@@ -26,4 +26,5 @@ extension_sql_file!("../sql/privileges.sql", finalize);
 extern "C-unwind" fn _PG_init() {
     pg::guc::define();
     worker::supervisor::register_if_preloaded();
+    worker::launcher::register_if_preloaded();
 }

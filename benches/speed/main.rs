@@ -11,24 +11,13 @@ mod search;
 mod sessions;
 
 use anyhow::Result;
-use clap::Parser;
 use ragstone_benches::options::Options;
-use ragstone_benches::report;
+use ragstone_benches::{program, report};
 use ragstone_tests::harness::NotRun;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&options)));
-    ragstone_tests::server::clean_up();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run(run)
 }
 
 async fn run(options: &Options) -> Result<()> {

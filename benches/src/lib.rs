@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod dictionaries;
 pub mod options;
+pub mod program;
 pub mod reference;
 pub mod report;
 pub mod seeded;

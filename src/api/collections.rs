@@ -28,7 +28,6 @@ fn create_collection_0_2(
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
     sync: default!(Utf8, "'background'"),
 ) -> i64 {
-    version::check();
     let settings = Settings {
         name: name.0,
         source: source.0,
@@ -42,6 +41,7 @@ fn create_collection_0_2(
         key: key.map(|key| or_raise(names(key))),
         sync: or_raise(Sync::parse(&sync.0)),
     };
+    version::check();
     or_raise(collection::create(settings))
 }
 

@@ -3,7 +3,7 @@
 use crate::pg::error::{Error, or_raise};
 use crate::pg::installation;
 use crate::pg::text::Utf8;
-use crate::worker::client;
+use crate::worker::{client, slots};
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
 use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
@@ -30,6 +30,14 @@ fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Ut
     // SAFETY: a plain read of the server's state.
     let standby = unsafe { pg_sys::RecoveryInProgress() };
     rows.push(("standby", Some(standby.to_string())));
+    rows.push((
+        "synchronisation",
+        Some(if standby {
+            "collections are brought up to date on the primary server".to_owned()
+        } else {
+            format!("{} workers on this server", slots::running())
+        }),
+    ));
     TableIterator::new(rows.into_iter().map(|(name, value)| (Utf8::from(name), value.map(Utf8))))
 }
 

@@ -35,8 +35,8 @@ fn _follow_ddl(_fcinfo: pg_sys::FunctionCallInfo) {
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn wait_until_current(collection: Name, timeout: default!(Option<Interval>, "NULL")) -> bool {
-    version::check();
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
+    version::check();
     or_raise(sync::wait::wait(&collection.0, timeout))
 }
 

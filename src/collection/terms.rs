@@ -6,7 +6,7 @@
 
 use crate::collection::config::Collection;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, Rows, connect, run};
+use crate::pg::spi::{Arg, Rows, connect, run, select};
 use crate::pg::switch_user::as_owner;
 use ragstone_core::bm25::{LEVELS, is_levelled};
 use ragstone_core::tsvector::Lexemes;
@@ -125,12 +125,12 @@ impl Collection {
     pub fn count(&mut self) -> Outcome<()> {
         let terms = self.terms()?;
         let statement = format!(
-            "SELECT coalesce(sum(level_1), 0)::bigint, coalesce(sum(chunks), 0)::bigint FROM {} WHERE lexeme = ''",
+            "SELECT coalesce(sum(level_1), 0)::bigint, coalesce(sum(chunks), 0)::bigint FROM {} WHERE lexeme OPERATOR(pg_catalog.=) ''",
             terms.name
         );
         let rows = connect(|| {
             as_owner(terms.owner, || {
-                let rows = run(&statement, &[])?;
+                let rows = select(&statement, &[])?;
                 Ok::<_, Error>((rows.int8(0, 0).unwrap_or(0), rows.int8(0, 1).unwrap_or(0)))
             })
         })?;

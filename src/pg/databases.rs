@@ -2,6 +2,29 @@
 
 use pgrx::pg_sys;
 
+/// The databases that one can connect to. Needs a transaction, and no database.
+pub fn connectable() -> Vec<u32> {
+    let mut found = Vec::new();
+    // SAFETY: a scan of a shared catalogue, whose rows begin with the structure; all that is opened is closed.
+    unsafe {
+        let catalogue = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
+        let scan = pg_sys::table_beginscan_catalog(catalogue, 0, std::ptr::null_mut());
+        loop {
+            let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+            if tuple.is_null() {
+                break;
+            }
+            let row = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
+            if (*row).datallowconn {
+                found.push((*row).oid.to_u32());
+            }
+        }
+        pg_sys::table_endscan(scan);
+        pg_sys::table_close(catalogue, pg_sys::AccessShareLock as i32);
+    }
+    found
+}
+
 /// Sets the latch of a server process, if there still is one of this number.
 pub fn set_latch(pid: i32) {
     // SAFETY: a look-up in the server's own table; a latch that is set without need does no harm.

@@ -1,13 +1,9 @@
 //! SQL's identifiers: as arguments of type `name`, `regclass` and `regconfig`, and as they stand in a statement.
 
-use crate::pg::error::{Error, or_raise};
+use crate::pg::sql_type;
 use crate::pg::text::utf8_from_datum;
-use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::{Datum, FromDatum, UnboxDatum};
 use pgrx::pg_sys;
-use pgrx::pgrx_sql_entity_graph::metadata::{
-    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
-};
 
 /// A `name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,33 +57,9 @@ impl FromDatum for RegConfig {
     }
 }
 
-macro_rules! sql_type {
-    ($rust:ident, $sql:literal) => {
-        // SAFETY: an argument that is not null is a datum of the type that ARGUMENT_SQL names.
-        unsafe impl<'fcx> ArgAbi<'fcx> for $rust {
-            unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-                // SAFETY: as promised by the caller.
-                match unsafe { arg.unbox_arg_using_from_datum::<Self>() } {
-                    Some(value) => value,
-                    None => or_raise(Err(Error::internal("null given to an argument that is not nullable"))),
-                }
-            }
-        }
-
-        // SAFETY: the SQL type is the one that the conversion above reads.
-        unsafe impl SqlTranslatable for $rust {
-            const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!($rust);
-            const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-            const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal($sql));
-            const RETURN_SQL: Result<ReturnsRef, ReturnsError> =
-                Ok(ReturnsRef::One(SqlMappingRef::literal($sql)));
-        }
-    };
-}
-
-sql_type!(Name, "name");
-sql_type!(RegClass, "regclass");
-sql_type!(RegConfig, "regconfig");
+sql_type::argument!(Name, "name");
+sql_type::argument!(RegClass, "regclass");
+sql_type::argument!(RegConfig, "regconfig");
 
 /// An identifier as it stands in a statement.
 pub fn quoted(name: &str) -> String {

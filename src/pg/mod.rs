@@ -11,6 +11,7 @@ pub mod identifier;
 pub mod installation;
 pub mod relation;
 pub mod spi;
+mod sql_type;
 pub mod switch_user;
 pub mod text;
 pub mod trigger;

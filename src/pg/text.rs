@@ -1,11 +1,8 @@
 //! SQL text in the server's encoding as Rust's UTF-8, and back.
 
 use crate::pg::error::{Error, or_raise};
-use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
-use pgrx::datum::{Datum, FromDatum, IntoDatum, UnboxDatum};
-use pgrx::pgrx_sql_entity_graph::metadata::{
-    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
-};
+use crate::pg::sql_type;
+use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use std::ffi::c_char;
 
@@ -81,22 +78,7 @@ fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
     String::from_utf8(converted.to_bytes().to_vec()).map_err(Error::internal)
 }
 
-impl FromDatum for Utf8 {
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
-        // SAFETY: as promised by the caller.
-        (!is_null).then(|| Self(unsafe { utf8_from_datum(datum) }))
-    }
-}
-
-impl IntoDatum for Utf8 {
-    fn into_datum(self) -> Option<pg_sys::Datum> {
-        Some(utf8_datum(&self.0))
-    }
-
-    fn type_oid() -> pg_sys::Oid {
-        pg_sys::TEXTOID
-    }
-}
+sql_type::value!(Utf8, "text", pg_sys::TEXTOID, utf8_from_datum, utf8_datum);
 
 // SAFETY: the elements of a text array are text datums.
 unsafe impl UnboxDatum for Utf8 {
@@ -109,31 +91,4 @@ unsafe impl UnboxDatum for Utf8 {
         // SAFETY: as promised by the caller.
         Self(unsafe { utf8_from_datum(datum.sans_lifetime()) })
     }
-}
-
-// SAFETY: an argument that is not null is a text datum, as ARGUMENT_SQL says.
-unsafe impl<'fcx> ArgAbi<'fcx> for Utf8 {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: as promised by the caller.
-        match unsafe { arg.unbox_arg_using_from_datum::<Self>() } {
-            Some(text) => text,
-            None => or_raise(Err(Error::internal("null given to an argument that is not nullable"))),
-        }
-    }
-}
-
-// SAFETY: gives a text datum, as RETURN_SQL says.
-unsafe impl BoxRet for Utf8 {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
-        // SAFETY: the datum is freshly made in the caller's memory context.
-        unsafe { fcinfo.return_raw_datum(utf8_datum(&self.0)) }
-    }
-}
-
-// SAFETY: the SQL type is the one that the conversions above read and write.
-unsafe impl SqlTranslatable for Utf8 {
-    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Utf8);
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("text"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("text")));
 }

@@ -9,11 +9,13 @@ mod vector;
 
 pub use request::{Mode, Request, parse_fusion, parse_k};
 
-use crate::collection::{Collection, locked};
+use crate::collection::{Collection, Sync, locked};
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::Outcome;
+use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
+use crate::worker::slots;
 use candidates::Candidates;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use rows::Reader;
 use std::collections::HashSet;
 
@@ -49,10 +51,16 @@ pub fn search(request: &Request) -> Outcome<Vec<Hit>> {
         let collection = locked(|| Collection::find(&request.collection))?;
         let collection = collection.ok_or_else(|| Collection::unknown(&request.collection))?;
         request.check_against(&collection)?;
+        if collection.sync != Sync::Manual {
+            slots::ensure();
+        }
         let mut reader = Reader::new(&collection, request.filter.as_ref())?;
         reader.check_privileges()?;
         if request.query.trim().is_empty() {
             return Ok(Vec::new());
+        }
+        if !collection.filled {
+            say_filling(&collection)?;
         }
         let mut candidates = Candidates::start(&collection, request)?;
         loop {
@@ -62,6 +70,22 @@ pub fn search(request: &Request) -> Outcome<Vec<Hit>> {
             }
         }
     })
+}
+
+/// A collection that is filled for the first time has not all rows yet, and no indexes.
+fn say_filling(collection: &Collection) -> Outcome<()> {
+    let mut counted = collection.clone();
+    locked(|| counted.count())?;
+    Error::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        format!(
+            "collection \"{}\" is being filled: {} rows are indexed so far",
+            collection.name, counted.source_rows
+        ),
+    )
+    .hint("Wait for the others with rag.wait_until_current.")
+    .notice(PgLogLevel::NOTICE);
+    Ok(())
 }
 
 /// The best hits among the candidates that there are so far.

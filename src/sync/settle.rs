@@ -60,10 +60,13 @@ pub fn settle(id: i64) -> Outcome<Settled> {
     Ok(Settled::Done)
 }
 
-/// Whether the database has the extension: it may go at any moment.
+/// Whether the database has the extension, in the version of this library: it may go at any moment.
 pub fn is_installed() -> Outcome<bool> {
-    let rows = run("SELECT to_regclass('rag._queue') IS NOT NULL", &[])?;
-    Ok(rows.boolean(0, 0) == Some(true))
+    let rows = run(
+        "SELECT FROM pg_extension WHERE extname = 'ragstone' AND extversion = $1",
+        &[Arg::text(env!("CARGO_PKG_VERSION"))],
+    )?;
+    Ok(rows.count == 1)
 }
 
 /// The collections that follow their sources in the background or at once.

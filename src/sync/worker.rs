@@ -83,10 +83,7 @@ pub fn run(database: u32, place: i32) {
             return;
         }
         match worker.step() {
-            Ok(Step::Worked) => {
-                worker.idle_since = Instant::now();
-                worker.backoff = BACKOFF.0;
-            }
+            Ok(Step::Worked) => worker.idle_since = Instant::now(),
             Ok(Step::Idle) if worker.may_leave() => return,
             Ok(Step::Idle) => worker.nap(),
             Ok(Step::Leave) => return,
@@ -242,6 +239,7 @@ impl Worker {
             self.hands.alone.remove(&(id, batch.items[0].key.clone()));
         }
         self.pauses.remove(&id);
+        self.backoff = BACKOFF.0;
         let unread = batch.items.iter().filter(|item| item.found == Found::Same).count();
         let rate = self.rates.entry(id).or_insert_with(|| Rate::start(&batch.collection.name));
         rate.add(written.rows - unread.min(written.rows));

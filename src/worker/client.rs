@@ -47,8 +47,8 @@ pub fn send(request: Request) -> Outcome<Pending> {
 
 /// The answer of an engine that runs already, or nothing where none does.
 pub fn call_if_running(request: Request) -> Outcome<Option<Response>> {
-    let connected = SESSION.with_borrow(|session| session.connection.is_some());
-    if !connected && !matches!(Connection::open()?, Attempt::Connected(_)) {
+    // The session's own connection may be one to an engine that has gone.
+    if !matches!(Connection::open()?, Attempt::Connected(_)) {
         return Ok(None);
     }
     call(request).map(Some)

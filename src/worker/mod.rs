@@ -4,6 +4,7 @@ pub mod client;
 mod connection;
 mod database;
 mod launch;
+pub mod launcher;
 mod lock;
 pub mod slots;
 pub mod supervisor;

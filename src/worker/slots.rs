@@ -95,11 +95,17 @@ pub fn tend() {
 fn start_or_wait(database: u32) {
     let room = running() < guc::max_sync_workers() as usize;
     if !room || database::register(database, 0).is_err() {
-        let _ = fs::write(installation::worker_wanted(database), "");
+        want(database);
     }
 }
 
-fn running() -> usize {
+/// Asks the supervisor for a worker, as soon as there is room for one.
+pub fn want(database: u32) {
+    let _ = fs::write(installation::worker_wanted(database), "");
+}
+
+/// Workers of all databases that run.
+pub fn running() -> usize {
     files("worker-")
         .filter_map(|name| numbers(&name))
         .filter(|(database, place)| FileLock::holder(&installation::worker_lock(*database, *place)).is_some())

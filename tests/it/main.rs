@@ -10,10 +10,12 @@ mod encodings;
 mod engine;
 mod followed;
 mod kills;
+mod limits;
 mod memory;
 mod misfits;
 mod models;
 mod rights;
+mod runtimes;
 mod sample;
 mod standby;
 mod upgrade;
@@ -27,8 +29,10 @@ fn main() -> ExitCode {
         embed::tests(),
         encodings::tests(),
         models::tests(),
+        runtimes::tests(),
         engine::tests(),
         misfits::tests(),
+        limits::tests(),
         collections::tests(),
         capture::tests(),
         definitions::tests(),

@@ -2,13 +2,17 @@
 
 use anyhow::ensure;
 use libtest_mimic::Trial;
-use ragstone_core::protocol::socket_name;
+use ragstone_core::protocol::{PROTOCOL, Request, encode, socket_name};
 use ragstone_tests::Result;
+use ragstone_tests::install::stranger;
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::stub::{Manner, Stub};
+use ragstone_tests::wait;
 use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
 const STUB: &str = env!("CARGO_BIN_EXE_ragstone-stub");
 
@@ -20,6 +24,8 @@ pub fn tests() -> Vec<Trial> {
         another_socket_directory_works,
         no_free_worker_slot_is_said,
         an_engine_of_another_protocol_is_refused,
+        a_socket_of_another_user_is_refused,
+        a_client_of_another_user_is_refused,
         a_full_backlog_ends_with_the_timeout_and_can_be_cancelled,
         a_missing_engine_is_named,
         a_queue_that_is_too_small_is_said,
@@ -81,6 +87,37 @@ async fn an_engine_of_another_protocol_is_refused() -> Result<()> {
     let refusal = server.session().await?.refusal("SELECT rag.embed('a')").await?;
     refusal.expect("57P03", "does not match this version", "restart the server")?;
     ensure!(refusal.detail.contains("speaks protocol"), "{refusal:?}");
+    Ok(())
+}
+
+async fn a_socket_of_another_user_is_refused() -> Result<()> {
+    let stranger = stranger()?;
+    let server = Server::prepare(Options::default())?;
+    let folder = server.folder().join("sockets");
+    fs::create_dir(&folder)?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+    server.configure(&Options::default().set("rag.socket_directory", &folder.display().to_string()))?;
+    server.restart().await?;
+    let _stub = Stub::start_as(stranger, &server, STUB, &folder)?;
+    let refusal = server.session().await?.refusal("SELECT rag.embed('a secret')").await?;
+    let message = format!("the engine's socket belongs to user id {}, not to ", stranger.0);
+    refusal.expect("42501", &message, "rag.socket_directory")
+}
+
+/// Who gets past the socket's mode, as root does, is still sent away.
+async fn a_client_of_another_user_is_refused() -> Result<()> {
+    stranger()?;
+    let server = Server::start().await?;
+    server.engine(&server.session().await?).await?;
+    let mut client = UnixStream::connect(server.socket_directory().join(socket_name()))?;
+    client.set_read_timeout(Some(wait::SOON))?;
+    let mut answer = Vec::new();
+    // What the engine has not read when it closes makes an error of the end.
+    let _ = client.write_all(&encode(0, Request::Hello { protocol: PROTOCOL, version: String::new() })?);
+    let end = client.read_to_end(&mut answer);
+    ensure!(answer.is_empty(), "the engine answered {answer:?}");
+    ensure!(end.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true));
+    ensure!(server.log()?.contains("refused a connection of another user"));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Models and libraries that are not as they should be.
+//! Models that are not as they should be.
 
 use crate::sample::same;
 use anyhow::ensure;
@@ -8,10 +8,9 @@ use ragstone_tests::Result;
 use ragstone_tests::install::{DEFAULT_MODEL, Installation};
 use ragstone_tests::server::{Options, Server, copy_for_server, run};
 use ragstone_tests::session::Refusal;
-use ragstone_tests::wait;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 pub fn tests() -> Vec<Trial> {
@@ -21,14 +20,11 @@ pub fn tests() -> Vec<Trial> {
         a_manifest_that_is_no_json_is_refused,
         a_model_that_computes_something_else_is_refused,
         another_model_of_the_same_kind_loads_from_its_folder,
-        a_file_that_is_no_library_is_named_and_can_be_mended,
-        an_old_onnx_runtime_is_refused_with_both_versions,
-        openvino_by_name_without_its_library_is_refused,
     ]
 }
 
 /// A server with a copy of the default model in a models folder of its own, changed before its start.
-async fn server_with_model(name: &str, change: impl FnOnce(&Path) -> Result<()>) -> Result<Server> {
+pub async fn server_with_model(name: &str, change: impl FnOnce(&Path) -> Result<()>) -> Result<Server> {
     let server = Server::prepare(Options::default())?;
     let models = server.folder().join("models");
     run(Command::new("mkdir").arg(&models))?;
@@ -106,53 +102,4 @@ async fn another_model_of_the_same_kind_loads_from_its_folder() -> Result<()> {
     ensure!(row.get::<_, &str>(2) == "query: " && row.get::<_, bool>(3));
     ensure!(row.get::<_, Option<&str>>(4).is_none());
     Ok(())
-}
-
-async fn server_with_library(path: &Path) -> Result<Server> {
-    let options = Options::default()
-        .set("rag.engine_runtime", "onnxruntime")
-        .set("rag.onnxruntime_path", &path.display().to_string());
-    Server::start_with(options).await
-}
-
-async fn a_file_that_is_no_library_is_named_and_can_be_mended() -> Result<()> {
-    let server = server_with_library(Path::new("/etc/passwd")).await?;
-    let session = server.session().await?;
-    let refusal = session.refusal("SELECT rag.embed('a')").await?;
-    refusal.expect("57P03", "cannot use the ONNX Runtime library /etc/passwd", "rag.onnxruntime_path")?;
-    session.batch_execute("ALTER SYSTEM SET rag.onnxruntime_path = ''").await?;
-    session.batch_execute("SELECT pg_reload_conf()").await?;
-    wait::until("the engine has the right library", async || {
-        Ok(session.execute("SELECT rag.embed('a')", &[]).await.ok())
-    })
-    .await?;
-    Ok(())
-}
-
-async fn an_old_onnx_runtime_is_refused_with_both_versions() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let library = old_library(folder.path())?;
-    let server = Server::prepare(Options::default().set("rag.engine_runtime", "onnxruntime"))?;
-    let copy = server.folder().join("libonnxruntime.so");
-    fs::copy(library, &copy)?;
-    ragstone_tests::server::give_to_server(&copy)?;
-    server.configure(&Options::default().set("rag.onnxruntime_path", &copy.display().to_string()))?;
-    server.restart().await?;
-    let refusal = server.session().await?.refusal("SELECT rag.embed('a')").await?;
-    refusal.expect("57P03", "found version 1.16.3, expected 1.", "rag.onnxruntime_path")
-}
-
-fn old_library(folder: &Path) -> Result<PathBuf> {
-    let library = folder.join("libonnxruntime.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/old_onnxruntime.c");
-    run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source))?;
-    Ok(library)
-}
-
-async fn openvino_by_name_without_its_library_is_refused() -> Result<()> {
-    let options =
-        Options::default().set("rag.engine_runtime", "openvino").set("rag.openvino_path", "/nowhere");
-    let server = Server::start_with(options).await?;
-    let refusal = server.session().await?.refusal("SELECT rag.embed('a')").await?;
-    refusal.expect("57P03", "cannot use the runtime openvino", "rag.engine_runtime")
 }

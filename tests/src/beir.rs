@@ -28,7 +28,10 @@ pub fn folder() -> PathBuf {
 
 /// The collection of that name, or [`NotRun`] where there is no folder of it.
 pub fn load(name: &str) -> Result<Collection> {
-    let folder = folder().join(name);
+    load_from(&folder().join(name))
+}
+
+fn load_from(folder: &Path) -> Result<Collection> {
     if !folder.is_dir() {
         return Err(NotRun(format!("there is no folder {}", folder.display())).into());
     }
@@ -75,6 +78,13 @@ fn judgements(path: &Path) -> Result<HashMap<String, HashMap<String, u32>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_that_is_not_there_is_a_reason_not_to_run() {
+        let error = load_from(Path::new("/nonexistent/scifact")).unwrap_err();
+        assert_eq!(error.to_string(), "not run: there is no folder /nonexistent/scifact");
+        assert!(error.is::<NotRun>());
+    }
 
     #[test]
     fn judgements_keep_grades_and_drop_questions_without_a_relevant_document() {

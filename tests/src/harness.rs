@@ -90,3 +90,22 @@ macro_rules! tests {
         ]
     }};
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, bail};
+
+    #[test]
+    fn a_test_that_cannot_be_run_is_ignored_with_its_reason() {
+        let outcome = outcome(|| async { Err(NotRun("no data".to_owned())).context("loading") });
+        let Ok(Completion::Ignored { reason: Some(reason) }) = outcome else { panic!("not ignored") };
+        assert_eq!(reason, "no data");
+    }
+
+    #[test]
+    fn a_test_that_fails_is_not_ignored() {
+        let Err(failed) = outcome(|| async { bail!("wrong") }) else { panic!("not failed") };
+        assert!(failed.message().is_some_and(|message| message.starts_with("wrong")));
+    }
+}

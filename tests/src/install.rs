@@ -1,6 +1,7 @@
 //! The PostgreSQL installation under test.
 
 use crate::Result;
+use crate::harness::NotRun;
 use anyhow::{Context, ensure};
 use nix::unistd::{Gid, Uid, User};
 use std::os::unix::process::CommandExt;
@@ -86,6 +87,15 @@ pub fn server_user() -> Result<Option<(Uid, Gid)>> {
     let user =
         User::from_name(&name)?.with_context(|| format!("there is no user {name:?} to run servers as"))?;
     Ok(Some((user.uid, user.gid)))
+}
+
+/// A user who is neither root nor the one that servers run as, for tests of what others may not do. [`NotRun`] where
+/// the tests cannot become somebody else.
+pub fn stranger() -> Result<(Uid, Gid)> {
+    let server = server_user()?.ok_or_else(|| NotRun("only root can act as another user".to_owned()))?;
+    let user = User::from_name("nobody")?.filter(|user| user.uid != server.0);
+    let user = user.ok_or_else(|| NotRun("there is no user \"nobody\"".to_owned()))?;
+    Ok((user.uid, user.gid))
 }
 
 /// Makes `command` run as [`server_user`], in a folder that this user may enter.

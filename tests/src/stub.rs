@@ -1,16 +1,19 @@
 //! Something else that sits where the engine's socket should be.
 
 use crate::Result;
-use crate::install::run_as_server_user;
-use crate::server::{Server, give_to_server};
+use crate::install::server_user;
+use crate::server::Server;
 use anyhow::{Context, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::unistd::{Gid, Uid};
 use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -23,28 +26,54 @@ pub enum Manner {
     Deaf,
 }
 
-/// A stub that runs as the server's user, because the client checks who is at the other end.
+/// A running stub.
 #[derive(Debug)]
 pub struct Stub {
     process: Child,
 }
 
 impl Stub {
-    /// Starts `program` (the crate's own binary `ragstone-stub`) in place of `server`'s engine and waits until it
-    /// listens.
+    /// Starts `program` (the crate's own binary `ragstone-stub`) in place of `server`'s engine, as the server's user,
+    /// and waits until it listens.
     pub fn start(server: &Server, program: &str, manner: Manner) -> Result<Self> {
+        let mut command = Self::command(server, program)?;
+        if let Some(user) = server_user()? {
+            run_as(&mut command, user);
+        }
+        Self::spawn(command.arg(format!("{manner:?}")).arg(server.socket_directory()))
+    }
+
+    /// Starts `program` as another user than the server's, in a folder where both may write, on a socket to which
+    /// everybody may connect.
+    pub fn start_as(user: (Uid, Gid), server: &Server, program: &str, folder: &Path) -> Result<Self> {
+        let mut command = Self::command(server, program)?;
+        run_as(&mut command, user);
+        let stub = Self::spawn(command.arg(format!("{:?}", Manner::Deaf)).arg(folder))?;
+        fs::set_permissions(folder.join(protocol::socket_name()), fs::Permissions::from_mode(0o777))?;
+        Ok(stub)
+    }
+
+    /// A copy that every user can execute, wherever the build folder is.
+    fn command(server: &Server, program: &str) -> Result<Command> {
         let copy = server.folder().join("ragstone-stub");
         fs::copy(program, &copy)?;
-        give_to_server(&copy)?;
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
         let mut command = Command::new(&copy);
-        run_as_server_user(&mut command)?;
-        command.arg(format!("{manner:?}")).arg(server.socket_directory()).stdout(Stdio::piped());
-        let mut process = command.spawn()?;
+        command.current_dir("/");
+        Ok(command)
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
         ensure!(line == "listening\n", "the stub said {line:?}");
         Ok(Self { process })
     }
+}
+
+fn run_as(command: &mut Command, (uid, gid): (Uid, Gid)) {
+    command.uid(uid.as_raw()).gid(gid.as_raw());
 }
 
 impl Drop for Stub {

@@ -84,6 +84,14 @@ pub enum Error {
         /// What the library says.
         reason: String,
     },
+    /// A run needs more memory than the engine may have.
+    #[error("a run of model \"{model}\" does not fit into the engine's memory")]
+    RunMemory {
+        /// The model.
+        model: String,
+        /// What the library says.
+        reason: String,
+    },
     /// The model's queue has no room.
     #[error("queue of model \"{model}\" is full: {texts} texts asked for, {waiting} of {limit} places taken")]
     QueueFull {
@@ -148,7 +156,7 @@ impl Error {
             | Self::Golden { .. } => FailureKind::CorruptModel,
             Self::Library { .. } | Self::OpenVino(_) => FailureKind::Unavailable,
             Self::QueueFull { .. } => FailureKind::QueueFull,
-            Self::Memory { .. } | Self::Frame { .. } => FailureKind::OverLimit,
+            Self::RunMemory { .. } | Self::Memory { .. } | Self::Frame { .. } => FailureKind::OverLimit,
             Self::Argument(_) => FailureKind::BadArgument,
             Self::Version { .. } | Self::Protocol(_) => FailureKind::Protocol,
             Self::Run { .. } | Self::Internal(_) => FailureKind::Internal,
@@ -172,7 +180,7 @@ impl Error {
             Self::QueueFull { .. } => {
                 "Try again, send fewer texts in one call, or raise rag.engine_queue_limit.".into()
             }
-            Self::Memory { .. } => "Raise rag.engine_memory.".into(),
+            Self::RunMemory { .. } | Self::Memory { .. } => "Raise rag.engine_memory.".into(),
             Self::Frame { .. } => "Send fewer or shorter texts in one call.".into(),
             Self::Version { .. } => "Reconnect, so that the session loads the installed version of ragstone.".into(),
             _ => String::new(),
@@ -183,6 +191,7 @@ impl Error {
     pub fn detail(&self) -> String {
         match self {
             Self::UnknownModel { models, .. } => format!("Models are looked for in {}.", models.display()),
+            Self::RunMemory { reason, .. } => reason.clone(),
             _ => String::new(),
         }
     }

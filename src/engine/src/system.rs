@@ -70,6 +70,17 @@ pub fn limit_memory(bytes: u64) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Gives freed memory back to the system, which the C library would keep: two models of 90 MB took 322 MB without this
+/// and take 239 MB with it, and when one of them was unloaded, its memory stayed.
+#[allow(unsafe_code)]
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim has no preconditions, and any thread may call it.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Resident memory of this process in bytes, 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
     memory_pages(1) * rustix::param::page_size() as u64

@@ -239,7 +239,8 @@ fn documents_are_cut_in_the_models_tokens() {
 fn reports_of_progress_last_as_long_as_their_client() {
     let engine = Engine::start();
     let (mut worker, mut reader) = (engine.connect(), engine.connect());
-    let progress = |done, total| Progress { database: 5, pid: 42, subject: "manual".into(), done, total };
+    let progress =
+        |done, total| Progress { database: 5, pid: 42, subject: "manual".into(), done, total, elapsed_ms: 1 };
     let mut reports = || match reader.call(Request::Reports) {
         Response::Reports(reports) => reports,
         other => panic!("{other:?}"),

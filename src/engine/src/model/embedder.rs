@@ -37,7 +37,7 @@ impl Embedder {
     /// # Errors
     /// The library's message.
     pub fn embed(&mut self, texts: &[&Tokens]) -> Result<Vec<f32>, Error> {
-        let failed = |reason| Error::Run { model: self.model.clone(), reason };
+        let failed = |reason| run_error(&self.model, reason);
         let batch = Batch::new(texts);
         let manifest = &self.manifest;
         let mut pooled = Ok(Vec::new());
@@ -70,5 +70,15 @@ impl Embedder {
             }
         }
         Ok(())
+    }
+}
+
+fn run_error(model: &str, reason: String) -> Error {
+    let model = model.to_owned();
+    // What ONNX Runtime's arena and the C++ library say; neither has an error code for it.
+    if ["Failed to allocate memory", "bad_alloc"].iter().any(|text| reason.contains(text)) {
+        Error::RunMemory { model, reason: reason.trim_end().to_owned() }
+    } else {
+        Error::Run { model, reason }
     }
 }

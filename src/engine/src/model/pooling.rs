@@ -11,7 +11,7 @@ pub struct States<'a> {
     pub values: &'a [f32],
 }
 
-/// The embeddings `[texts, dimensions]` of a batch whose texts have `lengths` tokens, padding after them.
+/// The embeddings `[texts, dimensions]` of a batch whose texts have `lengths` tokens, padded to the longest.
 ///
 /// # Errors
 /// The output is not of the shape that the manifest promises.
@@ -26,7 +26,11 @@ pub fn pool(
         &[texts, dims] if texts as usize == lengths.len() && dims as usize == dimensions => {
             states.values.to_vec()
         }
-        &[texts, width, dims] if texts as usize == lengths.len() && dims as usize == dimensions => {
+        &[texts, width, dims]
+            if texts as usize == lengths.len()
+                && Some(&(width as usize)) == lengths.iter().max()
+                && dims as usize == dimensions =>
+        {
             let stride = width as usize * dimensions;
             let rows =
                 lengths.iter().enumerate().map(|(row, &length)| (&states.values[row * stride..], length));
@@ -34,8 +38,9 @@ pub fn pool(
         }
         shape => {
             return Err(format!(
-                "output of the graph: expected [{0}, tokens, {dimensions}] or [{0}, {dimensions}], actual {shape:?}",
-                lengths.len()
+                "output of the graph: expected [{0}, {1}, {dimensions}] or [{0}, {dimensions}], actual {shape:?}",
+                lengths.len(),
+                lengths.iter().max().copied().unwrap_or(0)
             ));
         }
     };
@@ -82,9 +87,9 @@ mod tests {
 
     #[test]
     fn the_mean_leaves_padding_out() {
-        let states = States { shape: &[1, 4, 2], values: &STATES };
-        assert_eq!(pool(states, &[2], 2, Pooling::Mean, false).unwrap(), [1.5, 2.0]);
-        assert_eq!(pool(states, &[2], 2, Pooling::Mean, true).unwrap(), [0.6, 0.8]);
+        let states = States { shape: &[2, 2, 2], values: &STATES };
+        assert_eq!(pool(states, &[2, 1], 2, Pooling::Mean, false).unwrap(), [1.5, 2.0, 9.0, 9.0]);
+        assert_eq!(pool(states, &[2, 1], 2, Pooling::Mean, true).unwrap()[..2], [0.6, 0.8]);
     }
 
     #[test]
@@ -103,6 +108,16 @@ mod tests {
     fn other_dimensions_than_promised_are_refused() {
         let states = States { shape: &[1, 2, 4], values: &STATES };
         assert!(pool(states, &[2], 2, Pooling::Mean, false).unwrap_err().contains("actual [1, 2, 4]"));
+    }
+
+    /// OpenVINO was seen to answer with the shape of an earlier batch when it had no memory left.
+    #[test]
+    fn another_width_than_the_batch_has_is_refused() {
+        for length in [3, 5] {
+            let states = States { shape: &[1, 4, 2], values: &STATES };
+            let error = pool(states, &[length], 2, Pooling::Mean, false).unwrap_err();
+            assert!(error.contains(&format!("expected [1, {length}, 2]")), "{error}");
+        }
     }
 
     #[test]

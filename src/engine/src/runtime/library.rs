@@ -59,6 +59,15 @@ struct Loaded {
     openvino: bool,
 }
 
+/// Makes a runtime of a graph and a number of threads.
+type Opener<'a> = &'a dyn Fn(&Path, usize) -> Result<Box<dyn Runtime>, String>;
+
+/// What the loaded library offers.
+struct Openers<'a> {
+    openvino: Option<Opener<'a>>,
+    onnxruntime: Opener<'a>,
+}
+
 impl Library {
     /// Nothing is loaded before the first model.
     pub fn new(settings: Settings) -> Self {
@@ -84,34 +93,37 @@ impl Library {
         encoder: &TextEncoder,
     ) -> Result<Embedder, Error> {
         let loaded = self.load()?;
-        if loaded.openvino {
-            let opened = self.try_open(folder, manifest, encoder, |graph, threads| {
-                openvino::open(&loaded.environment, graph, threads)
-            });
-            match opened {
-                Err(error) if self.settings.choice == Choice::Auto => {
-                    eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
-                }
-                opened => return opened,
-            }
-        }
-        self.try_open(folder, manifest, encoder, |graph, threads| {
-            onnxruntime::open(&loaded.environment, graph, threads)
-        })
+        let openvino = |graph: &Path, threads| openvino::open(&loaded.environment, graph, threads);
+        let onnxruntime = |graph: &Path, threads| onnxruntime::open(&loaded.environment, graph, threads);
+        let openers = Openers {
+            openvino: if loaded.openvino { Some(&openvino) } else { None },
+            onnxruntime: &onnxruntime,
+        };
+        self.open_by(openers, folder, manifest, encoder)
     }
 
-    fn try_open(
+    fn open_by(
         &self,
+        openers: Openers<'_>,
         folder: &Folder,
         manifest: &Manifest,
         encoder: &TextEncoder,
-        open: impl FnOnce(&Path, usize) -> Result<Box<dyn Runtime>, String>,
     ) -> Result<Embedder, Error> {
-        let runtime =
-            open(&folder.graph(), self.settings.threads).map_err(|reason| folder.broken(GRAPH, reason))?;
-        let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
-        embedder.check_golden(encoder)?;
-        Ok(embedder)
+        let open = |opener: Opener<'_>| {
+            let runtime = opener(&folder.graph(), self.settings.threads)
+                .map_err(|reason| folder.broken(GRAPH, reason))?;
+            let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
+            embedder.check_golden(encoder)?;
+            Ok(embedder)
+        };
+        match openers.openvino.map(open) {
+            Some(Err(error)) if self.settings.choice == Choice::Auto => {
+                eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
+                open(openers.onnxruntime)
+            }
+            Some(opened) => opened,
+            None => open(openers.onnxruntime),
+        }
     }
 
     fn load(&self) -> Result<Loaded, Error> {
@@ -172,6 +184,13 @@ fn is_new_enough(version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        model::{
+            manifest::{Golden, Pooling},
+            pooling::States,
+        },
+        runtime::{Batch, Budget},
+    };
 
     #[test]
     fn versions_are_compared_as_numbers() {
@@ -186,5 +205,78 @@ mod tests {
     fn a_file_that_is_no_library_is_named_in_the_error() {
         let error = load(Path::new("/dev/null"), false).err().unwrap();
         assert!(error.to_string().contains("/dev/null"), "{error}");
+    }
+
+    /// Gives every text the same embedding.
+    struct Fixed(&'static str, [f32; 2]);
+
+    impl Runtime for Fixed {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn budget(&self) -> Budget {
+            Budget { tokens: 1, texts: 1 }
+        }
+
+        fn run(&mut self, _: &Batch, read: &mut dyn FnMut(States<'_>)) -> Result<(), String> {
+            read(States { shape: &[1, 2], values: &self.1 });
+            Ok(())
+        }
+    }
+
+    /// A vector at this cosine to the golden one.
+    fn at(cosine: f32) -> [f32; 2] {
+        [cosine, (1.0 - cosine * cosine).sqrt()]
+    }
+
+    /// What is opened where the runtimes compute vectors at these cosines to the golden one.
+    fn opened(choice: Choice, openvino: f32, onnxruntime: f32) -> Result<&'static str, Error> {
+        let settings = Settings { choice, onnxruntime: PathBuf::new(), openvino: PathBuf::new(), threads: 1 };
+        let manifest = Manifest {
+            name: "m".into(),
+            dimensions: 2,
+            max_tokens: 16,
+            pooling: Pooling::Mean,
+            normalize: true,
+            query_prefix: String::new(),
+            document_prefix: String::new(),
+            licence: String::new(),
+            files: Default::default(),
+            golden: vec![Golden { text: "cat".into(), values: vec![1.0, 0.0] }],
+        };
+        let tokenizer = include_bytes!("../../tests/fixtures/tiny-model/tokenizer.json");
+        let openers = Openers {
+            openvino: Some(&|_, _| Ok(Box::new(Fixed("openvino", at(openvino))))),
+            onnxruntime: &|_, _| Ok(Box::new(Fixed("onnxruntime", at(onnxruntime)))),
+        };
+        let encoder = TextEncoder::new(tokenizer, manifest.max_tokens).unwrap();
+        let folder = Folder::staged("m", Path::new("/nowhere"));
+        let embedder = Library::new(settings).open_by(openers, &folder, &manifest, &encoder)?;
+        Ok(embedder.runtime().name())
+    }
+
+    #[test]
+    fn openvino_is_taken_where_it_agrees() {
+        assert_eq!(opened(Choice::Auto, 0.9992, 1.0).unwrap(), "openvino");
+        assert_eq!(opened(Choice::Openvino, 0.9992, 1.0).unwrap(), "openvino");
+    }
+
+    #[test]
+    fn auto_falls_back_where_openvino_disagrees() {
+        assert_eq!(opened(Choice::Auto, 0.9988, 1.0).unwrap(), "onnxruntime");
+    }
+
+    #[test]
+    fn openvino_by_name_is_refused_where_it_disagrees() {
+        let error = opened(Choice::Openvino, 0.9988, 1.0).unwrap_err();
+        assert!(matches!(&error, Error::Golden { runtime, .. } if runtime == "openvino"), "{error}");
+        assert!(error.hint().contains("rag.engine_runtime"), "{error}");
+    }
+
+    #[test]
+    fn a_model_on_which_both_disagree_is_refused() {
+        let error = opened(Choice::Auto, 0.5, 0.9988).unwrap_err();
+        assert!(matches!(&error, Error::Golden { runtime, .. } if runtime == "onnxruntime"), "{error}");
     }
 }

@@ -224,6 +224,7 @@ impl Station {
             self.run(batch, &description, &mut embedder);
         }
         drop(embedder);
+        system::give_memory_back();
         end.quietly();
     }
 
@@ -291,6 +292,7 @@ impl Station {
         self.registry.make_room(self.name(), self.folder.size(manifest))?;
         self.folder.verify(manifest)?;
         let embedder = self.registry.library().open(&self.folder, manifest, &description.encoder)?;
+        system::give_memory_back();
         lock(&self.state).error = None;
         Ok((description, embedder))
     }

@@ -1,0 +1,135 @@
+//! The engine at its memory limit.
+
+use crate::sample::same;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use pgvector::Vector;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server, give_to_server};
+use ragstone_tests::session::Session;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::SystemTime;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        idle_models_give_way_the_longest_unused_first,
+        a_run_at_the_limit_is_run_again_by_the_next_engine,
+        a_run_that_never_fits_is_one_clear_error,
+    ]
+}
+
+/// A server whose engine may have so many megabytes, with an empty folder of models, not started yet.
+fn server_with_memory(megabytes: u32) -> Result<Server> {
+    let server = Server::prepare(Options::default())?;
+    let models = server.folder().join("models");
+    fs::create_dir(&models)?;
+    give_to_server(&models)?;
+    // One thread, as the stacks of more would count on machines with many processors.
+    let options = Options::default()
+        .set("rag.models_path", &models.display().to_string())
+        .set("rag.engine_runtime", "onnxruntime")
+        .set("rag.engine_threads", "1")
+        .set("rag.engine_memory", &format!("{megabytes}MB"));
+    server.configure(&options)?;
+    Ok(server)
+}
+
+/// The default model takes 90 MB, and twice as much while it is loaded: two fit into the engine's 400 MB, a third only
+/// after one of them has gone.
+async fn idle_models_give_way_the_longest_unused_first() -> Result<()> {
+    let server = server_with_memory(400)?;
+    for name in ["first", "second", "third"] {
+        symlink(server.install.default_model(), server.folder().join("models").join(name))?;
+    }
+    server.restart().await?;
+    let session = server.session().await?;
+    embed_by(&session, "first").await?;
+    let engine = server.engines();
+    embed_by(&session, "second").await?;
+    ensure!(loaded(&session).await? == "first second", "loaded: {}", loaded(&session).await?);
+    embed_by(&session, "first").await?;
+    embed_by(&session, "third").await?;
+    ensure!(loaded(&session).await? == "first third", "loaded: {}", loaded(&session).await?);
+    embed_by(&session, "second").await?;
+    ensure!(loaded(&session).await? == "second third", "loaded: {}", loaded(&session).await?);
+    ensure!(server.engines() == engine, "the engine was started again");
+    Ok(())
+}
+
+async fn embed_by(session: &Session, model: &str) -> Result<Vector> {
+    session.value_of("SELECT rag.embed('a', model => $1)", &[&model]).await
+}
+
+async fn loaded(session: &Session) -> Result<String> {
+    session.value("SELECT string_agg(name, ' ' ORDER BY name) FROM rag.models() WHERE loaded").await
+}
+
+/// A model whose runs take 10 MB for each token, and one that computes the same without them.
+fn server_with_hungry_model() -> Result<Server> {
+    let server = server_with_memory(256)?;
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/engine/tests/fixtures");
+    for name in ["hungry-model", "tiny-model"] {
+        // The checkout may be where the server's user cannot go, so this is no link.
+        let model = server.folder().join("models").join(name);
+        fs::create_dir(&model)?;
+        for file in ["manifest.json", "model.onnx", "tokenizer.json"] {
+            fs::copy(fixtures.join(name).join(file), model.join(file))?;
+        }
+    }
+    Ok(server)
+}
+
+/// SQL for a text of so many tokens, two of which the tokenizer adds.
+fn text(tokens: u32) -> String {
+    format!("repeat('cat ', {})", tokens - 2)
+}
+
+async fn restarts(session: &Session) -> Result<i32> {
+    Ok(session
+        .value::<String>("SELECT value FROM rag.status() WHERE name = 'engine_restarts'")
+        .await?
+        .parse()?)
+}
+
+/// ONNX Runtime keeps what a run has taken, in pieces that double: runs of 3, 6 and 7 tokens leave 32, 64 and 128 MB, and
+/// no room for the 130 MB of 13 tokens, which an engine that has run nothing has.
+async fn a_run_at_the_limit_is_run_again_by_the_next_engine() -> Result<()> {
+    let server = server_with_hungry_model()?;
+    server.restart().await?;
+    let session = server.session().await?;
+    let started: SystemTime = session.value("SELECT pg_postmaster_start_time()").await?;
+    for (tokens, expected) in [(3, 0), (6, 0), (7, 0), (13, 1)] {
+        let embed = |model: &str| format!("SELECT rag.embed({}, model => '{model}')", text(tokens));
+        let hungry: Vector = session.value(&embed("hungry-model")).await?;
+        ensure!(restarts(&session).await? == expected, "at {tokens} tokens");
+        same(&[hungry], &[session.value(&embed("tiny-model")).await?])?;
+    }
+    let log = server.log()?;
+    ensure!(log.contains("ragstone-engine: ends since its memory limit is reached"));
+    ensure!(log.contains("ended: exit status: 71"));
+    ensure!(session.value::<SystemTime>("SELECT pg_postmaster_start_time()").await? == started);
+    Ok(())
+}
+
+async fn a_run_that_never_fits_is_one_clear_error() -> Result<()> {
+    let server = server_with_hungry_model()?;
+    server.restart().await?;
+    let session = server.session().await?;
+    let too_much = format!("SELECT rag.embed(ARRAY[{0}, {0}], model => 'hungry-model')", text(16));
+    let refused = async || {
+        let refusal = session.refusal(&too_much).await?;
+        let message = "a run of model \"hungry-model\" does not fit into the engine's memory";
+        refusal.expect("54000", message, "rag.engine_memory")
+    };
+    refused().await?;
+    ensure!(restarts(&session).await? == 0);
+    for tokens in [3, 6, 7] {
+        session.execute(&format!("SELECT rag.embed({}, model => 'hungry-model')", text(tokens)), &[]).await?;
+    }
+    // An engine that has used its memory up leaves it to the next one to say so.
+    refused().await?;
+    ensure!(restarts(&session).await? == 1);
+    Ok(())
+}
