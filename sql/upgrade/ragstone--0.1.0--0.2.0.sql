@@ -5,8 +5,6 @@
 ALTER TABLE rag.collection
   ADD COLUMN sync text NOT NULL DEFAULT 'manual',
   ADD COLUMN filled boolean NOT NULL DEFAULT true,
-  ADD COLUMN column_numbers smallint[] NOT NULL DEFAULT '{}',
-  ADD COLUMN numbered oid NOT NULL DEFAULT 0,
   ADD COLUMN error text,
   ADD COLUMN successor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
   ADD COLUMN predecessor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
@@ -14,23 +12,33 @@ ALTER TABLE rag.collection
 
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
 COMMENT ON COLUMN rag.collection.filled IS 'whether the first fill has ended and the indexes are there';
-COMMENT ON COLUMN rag.collection.column_numbers IS 'numbers of the key, content, title (0: none) and metadata columns, by which a renamed column is found';
-COMMENT ON COLUMN rag.collection.numbered IS 'OID of the table whose numbers these are: after a restore it is another, and the names count';
 COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';
 COMMENT ON COLUMN rag.collection.successor_of IS 'collection that this one is being built to replace';
 COMMENT ON COLUMN rag.collection.predecessor_of IS 'collection that has replaced this one, until rag.finish_migration';
 COMMENT ON COLUMN rag.collection.overlap IS 'mean share of common results in the first 10, of sampled queries, of this collection and the one it is to replace';
 
+-- A restored table numbers its columns anew, so this is left out of dumps: a collection without a row here was restored,
+-- and goes by names until all of it is there. pg_upgrade keeps numbers, and carries this.
+CREATE TABLE rag._columns (
+  collection bigint PRIMARY KEY REFERENCES rag.collection ON DELETE CASCADE,
+  numbers smallint[] NOT NULL
+);
+
+GRANT SELECT ON rag._columns TO PUBLIC;
+
+COMMENT ON TABLE rag._columns IS 'internal: numbers of collections'' columns in their sources, by which a renamed column is found';
+COMMENT ON COLUMN rag._columns.numbers IS 'of the key, content, title (0: none) and metadata columns';
+
 -- A column that is not there any more has no number: it is missed when the collection is refreshed.
-UPDATE rag.collection c
-SET numbered = c.source,
-    column_numbers = ARRAY(
-      SELECT coalesce(a.attnum, 0)
-      FROM unnest(c.key_columns || c.content_column || coalesce(c.title_column, '') || c.metadata_columns)
-             WITH ORDINALITY n (name, place)
-      LEFT JOIN pg_attribute a ON a.attrelid = c.source AND a.attname = n.name AND a.attnum > 0 AND NOT a.attisdropped
-      ORDER BY place)
-WHERE EXISTS (SELECT FROM pg_class WHERE oid = c.source);
+INSERT INTO rag._columns
+SELECT c.id,
+       ARRAY(
+         SELECT coalesce(a.attnum, 0)
+         FROM unnest(c.key_columns || c.content_column || coalesce(c.title_column, '') || c.metadata_columns)
+                WITH ORDINALITY n (name, place)
+         LEFT JOIN pg_attribute a ON a.attrelid = c.source AND a.attname = n.name AND a.attnum > 0 AND NOT a.attisdropped
+         ORDER BY place)
+FROM rag.collection c;
 
 CREATE FUNCTION rag._upgrade_collections() RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'upgrade_collections_0_2_wrapper';
 SELECT rag._upgrade_collections();
@@ -111,6 +119,7 @@ SELECT coalesce(c.name, r.collection) AS name,
        c.refreshed_at,
        CASE WHEN c.error IS NOT NULL THEN 'failed'
             WHEN c.name IS NULL THEN 'creating'
+            WHEN c.sync <> 'manual' AND NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
             WHEN NOT c.filled THEN 'filling'
             WHEN r.collection IS NULL THEN 'ready'
             ELSE 'refreshing'
@@ -215,8 +224,9 @@ GRANT SELECT ON rag.stat_collection TO PUBLIC;
 COMMENT ON VIEW rag.stat_collection IS 'how far each collection is behind its source; rows and chunks as of the last time that it was current';
 
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
+  -- A restore ends with triggers and indexes.
   WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'ALTER MATERIALIZED VIEW',
-               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW')
+               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX')
   EXECUTE FUNCTION rag._follow_ddl();
 
 COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';

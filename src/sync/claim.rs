@@ -18,6 +18,9 @@ const MOST_ROWS: usize = 128;
 /// After so long a row is looked at again that somebody was changing.
 const LATER: Duration = Duration::from_millis(100);
 
+/// After so long it is looked again whether a restore has brought all of a collection.
+const RESTORING: Duration = Duration::from_secs(1);
+
 /// Work that was taken.
 pub enum Claim {
     /// These rows have changed; the queue's rows that say so, the locks that were taken.
@@ -90,6 +93,10 @@ impl Hands {
             let ids = (0..rows.count).filter(of_it).filter_map(|row| rows.int8(row, 0)).collect();
             return Ok(Some(Claim::Orphans(ids)));
         };
+        if collection.is_restoring() {
+            self.paused.insert(id, Instant::now() + RESTORING);
+            return self.claim(false);
+        }
         let compare: Vec<i64> = (0..rows.count)
             .filter(of_it)
             .filter(|row| rows.datum(*row, 2).is_none())
@@ -137,9 +144,8 @@ impl Hands {
             if self.keys.contains(&(id, key.clone())) {
                 continue;
             }
-            let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
-                continue;
-            };
+            let there = |found: &Collection| found.source.is_some() && !found.is_restoring();
+            let Some(collection) = Collection::find_by_id(id)?.filter(there) else { continue };
             self.alone.insert((id, key.clone()));
             if let Some(claim) = self.lock(collection, vec![(key, Vec::new())])? {
                 return Ok(Some(claim));

@@ -152,7 +152,13 @@ impl Worker {
                         })
                     })
                 });
-                compared.or_else(|error| self.pause(collection.id, &error))
+                match compared {
+                    Ok(()) => {
+                        self.pauses.remove(&collection.id);
+                        Ok(())
+                    }
+                    Err(error) => self.pause(collection.id, &error),
+                }
             }
             Claim::Rows(collection, items, locks) => {
                 if self.place == 0 && items.len() >= MUCH {
@@ -272,11 +278,14 @@ impl Worker {
 
     /// Leaves a collection alone for a while, with the reason in its row.
     fn pause(&mut self, collection: i64, error: &Error) -> Outcome<()> {
+        let again = self.pauses.contains_key(&collection);
         let pause = self.pauses.entry(collection).or_insert(BACKOFF.0);
         *pause = (*pause * 2).min(BACKOFF.1);
         self.hands.paused.insert(collection, Instant::now() + *pause);
         match fault(error) {
             Fault::Passing => Ok(()),
+            // A column may have been renamed since the collection was read; what is really wrong is so the next time, too.
+            Fault::Collection if !again => Ok(()),
             Fault::System => Err(error.clone()),
             Fault::Row | Fault::Collection => {
                 in_transaction(|| locked(|| connect(|| failure::set_error(collection, Some(error)))))

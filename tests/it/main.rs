@@ -14,6 +14,7 @@ mod limits;
 mod memory;
 mod misfits;
 mod models;
+mod restore;
 mod rights;
 mod runtimes;
 mod sample;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         worker::tests(),
         rights::tests(),
         standby::tests(),
+        restore::tests(),
         version::tests(),
         upgrade::tests(),
         documentation::tests(),

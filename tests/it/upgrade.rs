@@ -134,8 +134,8 @@ async fn collections_of_0_1_0_go_on() -> Result<()> {
     let numbers: String = old
         .value(
             "SELECT string_agg(attname, ' ' ORDER BY place)
-             FROM rag.collection c, unnest(column_numbers) WITH ORDINALITY n (number, place)
-             JOIN pg_attribute ON attrelid = 't'::regclass AND attnum = number WHERE numbered = 't'::regclass",
+             FROM rag._columns, unnest(numbers) WITH ORDINALITY n (number, place)
+             JOIN pg_attribute ON attrelid = 't'::regclass AND attnum = number",
         )
         .await?;
     ensure!(numbers == "id body heading kind", "{numbers}");
