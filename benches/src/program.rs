@@ -1,13 +1,20 @@
-//! The main function of a bench program that runs its parts once, without criterion.
+//! What bench programs of several parts have in common.
 
 use crate::options::Options;
+use crate::report;
 use anyhow::Result;
 use clap::Parser;
+use ragstone_tests::harness::NotRun;
 use std::process::ExitCode;
 
-/// Runs `parts` with what the command line says, and removes what test servers were copied from.
+/// A program's main function: runs the parts that the command line names.
 pub fn run(parts: impl AsyncFnOnce(&Options) -> Result<()>) -> ExitCode {
     let options = Options::parse();
+    if !options.full {
+        report::note(
+            "Quick run over little data: the figures show that the benches work. Use --full for real ones.",
+        );
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(parts(&options)));
     ragstone_tests::server::clean_up();
@@ -17,5 +24,16 @@ pub fn run(parts: impl AsyncFnOnce(&Options) -> Result<()>) -> ExitCode {
             eprintln!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A part that cannot be run here says why, and the others go on.
+pub fn told(outcome: Result<()>) -> Result<()> {
+    match outcome.as_ref().err().and_then(|error| error.downcast_ref::<NotRun>()) {
+        Some(reason) => {
+            report::note(&reason.to_string());
+            Ok(())
+        }
+        None => outcome,
     }
 }

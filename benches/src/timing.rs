@@ -20,6 +20,11 @@ impl Times {
         sorted.get(rank.saturating_sub(1)).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }
 
+    /// Mean in milliseconds.
+    pub fn mean(&self) -> f64 {
+        self.0.iter().map(Duration::as_secs_f64).sum::<f64>() * 1e3 / self.0.len() as f64
+    }
+
     /// Median in milliseconds.
     pub fn p50(&self) -> f64 {
         self.quantile(0.5)
@@ -53,6 +58,7 @@ mod tests {
         assert!((times.p50() - 50.0).abs() < 1e-9);
         assert!((times.p95() - 95.0).abs() < 1e-9);
         assert!((times.quantile(1.0) - 100.0).abs() < 1e-9);
+        assert!((times.mean() - 50.5).abs() < 1e-9);
         assert!(Times::default().p50().is_nan());
     }
 

@@ -42,6 +42,7 @@ static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static MAX_SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(3);
 static SYNC_MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(5);
+static SYNC_COMPARE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(3600);
 static SYNC_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300);
 static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
 
@@ -137,6 +138,14 @@ fn integers() {
         plain,
     );
     int(
+        c"rag.sync_compare_interval",
+        c"Sets how often keys are compared with the source, for what no trigger has seen.",
+        &SYNC_COMPARE_INTERVAL,
+        (1, i32::MAX / 1000),
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    int(
         c"rag.sync_idle_timeout",
         c"Sets how long a worker without work stays.",
         &SYNC_IDLE_TIMEOUT,
@@ -227,6 +236,11 @@ pub fn max_sync_workers() -> i32 {
 /// `rag.sync_max_attempts` of a row.
 pub fn sync_max_attempts() -> i32 {
     SYNC_MAX_ATTEMPTS.get()
+}
+
+/// `rag.sync_compare_interval`.
+pub fn sync_compare_interval() -> Duration {
+    Duration::from_secs(SYNC_COMPARE_INTERVAL.get().max(1) as u64)
 }
 
 /// `rag.sync_idle_timeout`.

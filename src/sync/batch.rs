@@ -7,7 +7,7 @@ use crate::pg::cursor::Cursor;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run};
 use crate::pg::switch_user::as_owner;
-use crate::sync::keys::{Key, KeyColumns, fits};
+use crate::sync::keys::{Key, KeyColumns};
 use crate::sync::write;
 use crate::worker::client::Pending;
 use pgrx::PgSqlErrorCode;
@@ -78,7 +78,6 @@ impl Batch {
 
     /// Reads the rows; gives back those that are too much for one batch.
     pub fn read(&mut self) -> Outcome<Vec<Item>> {
-        self.items.retain(|item| fits(&self.collection, &item.key));
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
         let owner = self.collection.source()?.owner;

@@ -5,7 +5,7 @@ use crate::collection::{Collection, config_owner};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, run};
 use crate::pg::switch_user::as_owner;
-use crate::sync::keys::Key;
+use crate::sync::keys::{Key, fits};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -105,6 +105,15 @@ impl Hands {
         if !compare.is_empty() {
             return Ok(Some(Claim::All(collection, compare)));
         }
+        // A key may be older than a restore that changed what a key is; the collection is compared then.
+        let unfit: Vec<i64> = (0..rows.count)
+            .filter(of_it)
+            .filter(|row| rows.texts(*row, 2).is_none_or(|key| !fits(&collection, &key)))
+            .filter_map(|row| rows.int8(row, 0))
+            .collect();
+        if !unfit.is_empty() {
+            return Ok(Some(Claim::Orphans(unfit)));
+        }
         let mut wanted: Vec<(Key, Vec<i64>)> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
         for row in (0..rows.count).filter(of_it) {
@@ -144,8 +153,11 @@ impl Hands {
             if self.keys.contains(&(id, key.clone())) {
                 continue;
             }
-            let there = |found: &Collection| found.source.is_some() && !found.is_restoring();
-            let Some(collection) = Collection::find_by_id(id)?.filter(there) else { continue };
+            let usable =
+                |found: &Collection| found.source.is_some() && !found.is_restoring() && fits(found, &key);
+            let Some(collection) = Collection::find_by_id(id)?.filter(usable) else {
+                continue;
+            };
             self.alone.insert((id, key.clone()));
             if let Some(claim) = self.lock(collection, vec![(key, Vec::new())])? {
                 return Ok(Some(claim));

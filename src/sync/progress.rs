@@ -6,12 +6,20 @@ use crate::collection::Reporting;
 pub struct Rate {
     reporting: Reporting,
     done: u64,
+    expected: u64,
 }
 
 impl Rate {
     /// Begins to count.
     pub fn start(collection: &str) -> Self {
-        Self { reporting: Reporting::start(collection), done: 0 }
+        Self { reporting: Reporting::start(collection), done: 0, expected: 0 }
+    }
+
+    /// So many rows more are to be done.
+    pub fn expect(&mut self, rows: usize) {
+        self.expected += rows as u64;
+        self.reporting.expect(self.expected);
+        self.reporting.report(self.done);
     }
 
     /// So many rows more are done.

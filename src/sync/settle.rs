@@ -12,6 +12,9 @@ use crate::sync::{follow, migration};
 /// Channel on which a collection's name is sent when it is current.
 const CHANNEL: &str = "rag_current";
 
+/// After so many new rows of a terms table it is worth while to count them all.
+pub const MANY: i64 = 10_000;
+
 /// Whether a collection is done.
 pub enum Settled {
     /// It is current, or has gone.
@@ -20,8 +23,8 @@ pub enum Settled {
     Later,
 }
 
-/// Finishes a collection for which nothing is queued.
-pub fn settle(id: i64) -> Outcome<Settled> {
+/// Finishes a collection for which nothing is queued. About so many rows were added to its terms table.
+pub fn settle(id: i64, appended: i64) -> Outcome<Settled> {
     let Some(mut collection) = in_transaction(|| locked(|| connect(|| idle(id))))? else {
         return Ok(Settled::Later);
     };
@@ -44,8 +47,9 @@ pub fn settle(id: i64) -> Outcome<Settled> {
     }
     in_transaction(|| {
         locked(|| {
-            collection.terms_appended = connect(|| appended(&collection))?;
-            fold(&mut collection)?;
+            if appended >= MANY {
+                fold_words(&mut collection)?;
+            }
             collection.count()?;
             connect(|| {
                 collection.update()?;
@@ -67,6 +71,23 @@ pub fn is_installed() -> Outcome<bool> {
         &[Arg::text(env!("CARGO_PKG_VERSION"))],
     )?;
     Ok(rows.count == 1)
+}
+
+/// Folds the words of a collection for which something is queued all the time.
+pub fn fold_meanwhile(id: i64) -> Outcome<()> {
+    in_transaction(|| {
+        locked(|| {
+            let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
+            fold_words(&mut collection)?;
+            collection.count()?;
+            connect(|| collection.update())
+        })
+    })
+}
+
+fn fold_words(collection: &mut Collection) -> Outcome<()> {
+    collection.terms_appended = connect(|| count_appended(collection))?;
+    fold(collection)
 }
 
 /// The collections that follow their sources in the background or at once, without those that a restore still brings.
@@ -104,7 +125,7 @@ fn claim_index(id: i64) -> Outcome<bool> {
 }
 
 /// Rows that the terms table has more than when it was folded last.
-fn appended(collection: &Collection) -> Outcome<i64> {
+fn count_appended(collection: &Collection) -> Outcome<i64> {
     let terms = collection.terms()?;
     let statement = format!("SELECT count(*) FROM {}", terms.name);
     let rows = as_owner(terms.owner, || run(&statement, &[]))?;

@@ -1,7 +1,7 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
-use crate::collection::locked;
+use crate::collection::{Collection, locked};
 use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
@@ -15,6 +15,7 @@ use crate::sync::settle::{self, Settled};
 use crate::sync::write::{Written, write};
 use crate::sync::{progress::Rate, queue};
 use crate::worker::slots;
+use pgrx::bgworkers::BackgroundWorker;
 use pgrx::{log, pg_sys};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -25,14 +26,14 @@ const MOST_UNDER_WAY: usize = 3;
 /// The longest sleep. A worker that sleeps looks this often for somebody who wants the database for himself.
 const NAP: Duration = Duration::from_secs(1);
 
-/// All of the queue is looked at this often, for what a lost wake-up or a prepared transaction left there.
-const LOOK: Duration = Duration::from_secs(10);
-
-/// Keys are compared this often, for what no trigger saw.
-const COMPARE: Duration = Duration::from_secs(3600);
+/// All of the queue is looked at this often, also under load: for changes that were committed after later ones.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Pauses after a failure that is nobody's fault, or the system's, double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// After so many new rows of a terms table they are folded without waiting for the queue to be empty.
+const VERY_MANY: i64 = 1_000_000;
 
 /// As many rows in the queue's window make a worker call for others.
 const MUCH: usize = 128;
@@ -52,6 +53,8 @@ struct Worker {
     /// Collections that were worked on since they were seen current.
     touched: HashSet<i64>,
     rates: HashMap<i64, Rate>,
+    /// Rows added to terms tables since these were looked at.
+    appended: HashMap<i64, i64>,
     pauses: HashMap<i64, Duration>,
     backoff: Duration,
     looked: Instant,
@@ -70,6 +73,7 @@ pub fn run(database: u32, place: i32) {
         locks: Vec::new(),
         touched: HashSet::new(),
         rates: HashMap::new(),
+        appended: HashMap::new(),
         pauses: HashMap::new(),
         backoff: BACKOFF.0,
         looked: now.checked_sub(LOOK).unwrap_or(now),
@@ -79,6 +83,7 @@ pub fn run(database: u32, place: i32) {
     worker.touch_unfilled();
     loop {
         wait::serve_interrupts();
+        reload_if_told();
         if databases::is_wanted_exclusively(database) {
             return;
         }
@@ -101,16 +106,23 @@ enum Step {
 impl Worker {
     fn step(&mut self) -> Outcome<Step> {
         if self.under_way.len() < MOST_UNDER_WAY {
-            let all = self.under_way.is_empty() && self.looked.elapsed() >= LOOK;
+            let all = self.under_way.is_empty() || self.looked.elapsed() >= LOOK;
+            if all {
+                self.looked = Instant::now();
+            }
             match self.claim(all)? {
-                Claimed::Nothing if all => self.looked = Instant::now(),
                 Claimed::Nothing => {}
                 Claimed::Something => return Ok(Step::Worked),
                 Claimed::NoExtension => return Ok(Step::Leave),
             }
         }
         if let Some(under_way) = self.under_way.pop_front() {
+            let id = under_way.batch.collection.id;
             self.finish(under_way);
+            if self.appended.get(&id).is_some_and(|appended| *appended >= VERY_MANY) {
+                self.appended.insert(id, 0);
+                settle::fold_meanwhile(id)?;
+            }
             return Ok(Step::Worked);
         }
         if self.settle()? { Ok(Step::Worked) } else { Ok(Step::Idle) }
@@ -145,20 +157,22 @@ impl Worker {
                 self.touched.insert(collection.id);
                 let compared = in_transaction(|| {
                     locked(|| {
-                        reconcile::compare(&mut collection, Depth::Content)?;
+                        let noted = reconcile::compare(&mut collection, Depth::Content)?;
                         connect(|| {
                             failure::set_error(collection.id, None)?;
                             queue::delete(&ids)
-                        })
+                        })?;
+                        Ok(noted)
                     })
                 });
                 match compared {
-                    Ok(()) => {
+                    Ok(noted) => {
                         self.pauses.remove(&collection.id);
-                        Ok(())
+                        self.rate(&collection).expect(noted);
                     }
-                    Err(error) => self.pause(collection.id, &error),
+                    Err(error) => self.pause(collection.id, &error)?,
                 }
+                Ok(())
             }
             Claim::Rows(collection, items, locks) => {
                 if self.place == 0 && items.len() >= MUCH {
@@ -171,12 +185,7 @@ impl Worker {
         }
     }
 
-    fn begin(
-        &mut self,
-        collection: crate::collection::Collection,
-        items: Vec<(Key, Vec<i64>)>,
-        locks: Vec<i64>,
-    ) {
+    fn begin(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>, locks: Vec<i64>) {
         activity::report(&format!(
             "ragstone: embedding {} rows of collection {}",
             items.len(),
@@ -193,11 +202,7 @@ impl Worker {
     }
 
     /// Reads, cuts and sends. No transaction is open while the engine works.
-    fn prepare(
-        &mut self,
-        collection: crate::collection::Collection,
-        items: Vec<(Key, Vec<i64>)>,
-    ) -> Outcome<Batch> {
+    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Batch> {
         let (mut batch, later) = in_transaction(|| {
             locked(|| {
                 connect(|| {
@@ -247,8 +252,12 @@ impl Worker {
         self.pauses.remove(&id);
         self.backoff = BACKOFF.0;
         let unread = batch.items.iter().filter(|item| item.found == Found::Same).count();
-        let rate = self.rates.entry(id).or_insert_with(|| Rate::start(&batch.collection.name));
-        rate.add(written.rows - unread.min(written.rows));
+        self.rate(&batch.collection).add(written.rows - unread.min(written.rows));
+        *self.appended.entry(id).or_insert(0) += written.words as i64;
+    }
+
+    fn rate(&mut self, collection: &Collection) -> &mut Rate {
+        self.rates.entry(collection.id).or_insert_with(|| Rate::start(&collection.name))
     }
 
     /// Says what becomes of rows that could not be indexed.
@@ -278,14 +287,14 @@ impl Worker {
 
     /// Leaves a collection alone for a while, with the reason in its row.
     fn pause(&mut self, collection: i64, error: &Error) -> Outcome<()> {
-        let again = self.pauses.contains_key(&collection);
-        let pause = self.pauses.entry(collection).or_insert(BACKOFF.0);
-        *pause = (*pause * 2).min(BACKOFF.1);
-        self.hands.paused.insert(collection, Instant::now() + *pause);
+        let before = self.pauses.get(&collection).copied();
+        let pause = before.unwrap_or(BACKOFF.0);
+        self.pauses.insert(collection, (pause * 2).min(BACKOFF.1));
+        self.hands.paused.insert(collection, Instant::now() + pause);
         match fault(error) {
             Fault::Passing => Ok(()),
             // A column may have been renamed since the collection was read; what is really wrong is so the next time, too.
-            Fault::Collection if !again => Ok(()),
+            Fault::Collection if before.is_none() => Ok(()),
             Fault::System => Err(error.clone()),
             Fault::Row | Fault::Collection => {
                 in_transaction(|| locked(|| connect(|| failure::set_error(collection, Some(error)))))
@@ -304,11 +313,12 @@ impl Worker {
             }
             self.locks.extend(under_way.locks);
         }
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-        activity::report("ragstone: waiting after a failure");
+        activity::report(&format!("ragstone: waiting {:?} after a failure", self.backoff));
         let until = Instant::now() + self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if databases::is_wanted_exclusively(self.database) {
+            // What failed may have been a setting.
+            if databases::is_wanted_exclusively(self.database) || reload_if_told() {
                 return;
             }
             wait::for_latch(left.min(NAP));
@@ -317,18 +327,23 @@ impl Worker {
 
     /// Finishes what can be finished where nothing is left to do for a collection.
     fn settle(&mut self) -> Outcome<bool> {
-        if self.place == 0 && self.compared.elapsed() >= COMPARE {
+        if self.place == 0 && self.compared.elapsed() >= guc::sync_compare_interval() {
             self.compared = Instant::now();
             self.compare_keys()?;
         }
         let mut any = false;
         for id in self.touched.iter().copied().collect::<Vec<_>>() {
-            match settle::settle(id) {
+            // A worker before this one may have left many.
+            let appended = self.appended.get(&id).copied().unwrap_or(i64::MAX);
+            match settle::settle(id, appended) {
                 Ok(Settled::Later) => {}
                 Ok(Settled::Done) => {
                     any = true;
                     self.touched.remove(&id);
                     self.rates.remove(&id);
+                    if appended >= settle::MANY {
+                        self.appended.insert(id, 0);
+                    }
                 }
                 Err(error) => self.pause(id, &error)?,
             }
@@ -367,11 +382,17 @@ impl Worker {
         activity::report_idle();
         let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
         wait::for_latch(wake.clamp(Duration::from_millis(1), NAP));
-        // SAFETY: this is the main loop of a process, the place where the file may be read.
-        if pgrx::bgworkers::BackgroundWorker::sighup_received() {
-            unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
-        }
     }
+}
+
+/// Reads the settings again after SIGHUP; gives whether there was one. Only where no transaction is open.
+fn reload_if_told() -> bool {
+    let told = BackgroundWorker::sighup_received();
+    if told {
+        // SAFETY: this is the main loop of a process, the place where the file may be read.
+        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+    }
+    told
 }
 
 enum Claimed {

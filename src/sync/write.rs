@@ -14,6 +14,8 @@ use std::collections::HashSet;
 pub struct Written {
     /// Rows that are done.
     pub rows: usize,
+    /// Rows added to the terms table.
+    pub words: usize,
     /// Rows that somebody was changing; they stay in the queue.
     pub left: Vec<Item>,
 }
@@ -34,7 +36,9 @@ pub fn write(batch: &mut Batch) -> Outcome<Written> {
         batch.items.iter().filter(|item| item.found == Found::Nothing).map(|item| &item.key).collect();
     connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
     store_passages(batch, &unchanged, &mut terms)?;
+    let before = batch.collection.terms_appended;
     terms.write(&mut batch.collection)?;
+    let words = (batch.collection.terms_appended - before).max(0) as usize;
 
     let (mut done, mut left) = (Vec::new(), Vec::new());
     for (place, item) in batch.items.iter().enumerate() {
@@ -45,7 +49,7 @@ pub fn write(batch: &mut Batch) -> Outcome<Written> {
         failure::forgive(batch.collection.id, done.iter().map(|item| &item.key))?;
         queue::delete(&ids)
     })?;
-    Ok(Written { rows: done.len(), left })
+    Ok(Written { rows: done.len(), words, left })
 }
 
 /// Levels are relative to the first chunks that a collection ever has.

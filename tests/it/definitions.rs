@@ -20,6 +20,8 @@ pub fn tests() -> Vec<Trial> {
         a_migration_that_makes_no_sense_is_refused,
         a_replaced_model_is_noticed,
         dropping_the_source_stops_nothing,
+        a_materialised_view_is_followed_when_it_is_refreshed,
+        a_foreign_table_is_refused,
     ]
 }
 
@@ -256,4 +258,35 @@ async fn dropping_the_source_stops_nothing() -> Result<()> {
     session.batch_execute("SELECT rag.drop_collection('c')").await?;
     make(&session, 3, "").await?;
     same(&session).await
+}
+
+async fn a_materialised_view_is_followed_when_it_is_refreshed() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE base (id int, body text); INSERT INTO base VALUES (1, 'one'), (2, 'two');
+             CREATE MATERIALIZED VIEW t AS SELECT id, body, ''::text AS title FROM base;
+             CREATE UNIQUE INDEX ON t (id)",
+        )
+        .await?;
+    create(&session, "").await?;
+    same(&session).await?;
+    session
+        .batch_execute(
+            "DELETE FROM base WHERE id = 1; INSERT INTO base VALUES (3, 'three'); REFRESH MATERIALIZED VIEW t",
+        )
+        .await?;
+    converged(&session).await
+}
+
+async fn a_foreign_table_is_refused() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE FOREIGN DATA WRAPPER none; CREATE SERVER elsewhere FOREIGN DATA WRAPPER none;
+             CREATE FOREIGN TABLE f (id int, body text) SERVER elsewhere",
+        )
+        .await?;
+    let refusal = session.refusal("SELECT rag.create_collection('f', 'f', 'body', key => '{id}')").await?;
+    refusal.expect("0A000", "changes of foreign table \"f\" cannot be followed", "sync => 'manual'")
 }

@@ -86,11 +86,18 @@ async fn a_reload_with_other_settings_starts_another_engine() -> Result<()> {
     })
     .await?;
     ensure!(!first.runs());
-    let stat = fs::read_to_string(format!("/proc/{}/stat", second.0))?;
-    let nice =
-        stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)).context("no nice level")?;
-    ensure!(nice == "5", "nice level {nice}");
+    // Nobody but root may lower it, where the tests are nice themselves.
+    let expected = nice("self")?.max(5);
+    let actual = nice(&second.0.to_string())?;
+    ensure!(actual == expected, "nice level {actual}, not {expected}");
     Ok(())
+}
+
+/// A process's nice level.
+fn nice(process: &str) -> Result<i32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let level = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16));
+    Ok(level.context("no nice level")?.parse()?)
 }
 
 async fn a_reload_with_the_same_settings_keeps_the_engine() -> Result<()> {

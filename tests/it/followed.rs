@@ -50,6 +50,8 @@ pub async fn same(session: &Session) -> Result<()> {
 
 /// Waits until the collection is current, and fails unless it is as its source.
 pub async fn converged(session: &Session) -> Result<()> {
+    let notices = session.take_notices();
+    ensure!(!notices.iter().any(|notice| notice.message.contains("could not follow")), "{notices:?}");
     current(session).await?;
     same(session).await
 }

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod capture;
+mod chaos;
 mod collections;
 mod definitions;
 mod documentation;
@@ -14,11 +15,13 @@ mod limits;
 mod memory;
 mod misfits;
 mod models;
+mod queue;
 mod restore;
 mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod unseen;
 mod upgrade;
 mod version;
 mod worker;
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
         capture::tests(),
         definitions::tests(),
         worker::tests(),
+        queue::tests(),
+        unseen::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
         cancel::tests(),
         memory::tests(),
         kills::tests(),
+        chaos::tests(),
     ];
     ragstone_tests::harness::run(families.into_iter().flatten().collect())
 }

@@ -3,6 +3,7 @@
 
 pub mod beir;
 pub mod bookindex;
+pub mod chance;
 pub mod copy;
 pub mod harness;
 pub mod install;

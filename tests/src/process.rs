@@ -23,6 +23,11 @@ impl Process {
         Self::named(data_directory, |program| program.starts_with("postgres: ragstone supervisor"))
     }
 
+    /// All processes of the server with this data directory, its engine too.
+    pub fn all_of(data_directory: &Path) -> Vec<Self> {
+        Self::named(data_directory, |_| true)
+    }
+
     /// Processes that stand in the data directory and whose title fits.
     fn named(data_directory: &Path, fits: impl Fn(&str) -> bool) -> Vec<Self> {
         let Ok(data_directory) = data_directory.canonicalize() else { return Vec::new() };

@@ -140,6 +140,13 @@ impl Server {
         Ok(())
     }
 
+    /// Kills the postmaster and waits until all that it had started is gone: a new one refuses to start before.
+    pub async fn crash(&self) -> Result<()> {
+        self.stop(Signal::SIGKILL)?;
+        let left = async || Ok(Process::all_of(&self.data()).is_empty().then_some(()));
+        wait::until("the server's other processes end", left).await
+    }
+
     /// Starts it again after [`Server::stop`].
     pub async fn restart(&self) -> Result<()> {
         self.launch()?;

@@ -24,6 +24,8 @@ $$;
 CREATE DATABASE other_schema;
 \c other_schema
 SET client_min_messages = warning;
+-- Major versions tell the place in the script differently.
+\set SHOW_CONTEXT never
 CREATE ROLE "Somebody else";
 CREATE SCHEMA rag AUTHORIZATION "Somebody else";
 CREATE EXTENSION ragstone CASCADE;

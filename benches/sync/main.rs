@@ -1,0 +1,38 @@
+//! What it costs that collections follow their sources, beside what does without.
+//!
+//! `cargo bench -p ragstone-benches --bench sync -- [--full] [fill] [latency] [insert] [unwatched] [backlog]`
+
+mod backlog;
+mod fill;
+mod insert;
+mod latency;
+mod texts;
+mod unwatched;
+
+use anyhow::Result;
+use ragstone_benches::options::Options;
+use ragstone_benches::program::{self, told};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    program::run(run)
+}
+
+async fn run(options: &Options) -> Result<()> {
+    if options.wants("fill") {
+        told(fill::run(options).await)?;
+    }
+    if options.wants("latency") {
+        told(latency::run(options).await)?;
+    }
+    if options.wants("insert") {
+        told(insert::run(options).await)?;
+    }
+    if options.wants("unwatched") {
+        told(unwatched::run(options).await)?;
+    }
+    if options.wants("backlog") {
+        told(backlog::run(options).await)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What is done of the queue, and when.
+
+use crate::followed::{converged, make};
+use anyhow::ensure;
+use futures_util::future::join;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server, shared};
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_change_that_is_committed_after_later_ones_does_not_wait,
+        pauses_grow_while_the_engine_is_away,
+        a_change_during_the_write_of_an_older_one_is_not_lost,
+        a_delete_during_the_write_of_its_row_leaves_no_chunk,
+    ]
+}
+
+const CREATE: &str = "
+    CREATE TABLE t (id int PRIMARY KEY, body text);
+    SELECT rag.create_collection('c', 't', 'body')";
+
+async fn until_current(session: &Session) -> Result<()> {
+    let current: bool = session.value("SELECT rag.wait_until_current('c', '60s')").await?;
+    ensure!(current, "not current after 60 s");
+    Ok(())
+}
+
+/// A change has its number before it is committed, so that lower numbers may show up when higher ones are done.
+async fn a_change_that_is_committed_after_later_ones_does_not_wait() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    let slow = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    slow.batch_execute("BEGIN; INSERT INTO t VALUES (1, 'the slow one')").await?;
+    session.batch_execute("INSERT INTO t VALUES (2, 'the fast one')").await?;
+    let count = "SELECT count(*) FROM c_chunks";
+    wait::until("the later change is done", async || {
+        Ok((session.value::<i64>(count).await? == 1).then_some(()))
+    })
+    .await?;
+    slow.batch_execute("COMMIT").await?;
+    // Several times the worker's longest nap.
+    wait::until_within(Duration::from_secs(4), "the earlier change is done", async || {
+        Ok((session.value::<i64>(count).await? == 2).then_some(()))
+    })
+    .await
+}
+
+async fn pauses_grow_while_the_engine_is_away() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    server.configure(&Options::default().set("rag.engine_path", "/nowhere"))?;
+    session.batch_execute("SELECT pg_reload_conf(); INSERT INTO t VALUES (1, 'one')").await?;
+    wait::until("the sixth pause", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'ragstone: waiting 3.2s %'";
+        Ok((session.value::<i64>(sql).await? == 1).then_some(()))
+    })
+    .await?;
+    let said = server.log()?.matches("ragstone worker: 57P03").count();
+    ensure!(said == 1, "the failure was logged {said} times");
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag._failure").await? == 0, "a row was charged");
+    server.configure(&Options::default().set("rag.engine_path", ""))?;
+    session.batch_execute("SELECT pg_reload_conf()").await?;
+    until_current(&session).await
+}
+
+/// Stops the worker in the middle of the transaction that writes row 4, as long as the session holds a lock.
+async fn stopped_while_writing(session: &Session) -> Result<()> {
+    make(session, 3, "").await?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+             CREATE TRIGGER halt BEFORE INSERT ON c_chunks FOR EACH ROW WHEN (NEW.content = 'first') EXECUTE FUNCTION halt();
+             SELECT pg_advisory_lock(42);
+             INSERT INTO t VALUES (4, 'first')",
+        )
+        .await?;
+    wait::until("the worker has read the row and writes it", async || {
+        let waiting: i64 = session
+            .value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            .await?;
+        Ok((waiting == 1).then_some(()))
+    })
+    .await
+}
+
+async fn another(server: &Server, session: &Session) -> Result<Session> {
+    server.connect(&session.value::<String>("SELECT current_database()::text").await?).await
+}
+
+async fn a_change_during_the_write_of_an_older_one_is_not_lost() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    stopped_while_writing(&session).await?;
+    let writer = another(&server, &session).await?;
+    // The writer does not wait for the worker.
+    writer.batch_execute("SET lock_timeout = '2s'; UPDATE t SET body = 'second' WHERE id = 4").await?;
+    session.batch_execute("SELECT pg_advisory_unlock(42)").await?;
+    converged(&session).await
+}
+
+async fn a_delete_during_the_write_of_its_row_leaves_no_chunk() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    stopped_while_writing(&session).await?;
+    let writer = another(&server, &session).await?;
+    let delete = writer.batch_execute("DELETE FROM t WHERE id = 4");
+    let release = async {
+        wait::until("the delete waits for the worker", async || {
+            let waiting: i64 =
+                session.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DELETE%' AND wait_event_type = 'Lock'").await?;
+            Ok((waiting == 1).then_some(()))
+        })
+        .await?;
+        session.batch_execute("SELECT pg_advisory_unlock(42)").await?;
+        Ok(())
+    };
+    let (deleted, released): (_, Result<()>) = join(delete, release).await;
+    released?;
+    deleted?;
+    let left: i64 = session.value("SELECT count(*) FROM c_chunks WHERE key_1 = 4").await?;
+    ensure!(left == 0, "{left} chunks of a deleted row are left");
+    converged(&session).await
+}
