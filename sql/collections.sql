@@ -22,16 +22,15 @@ CREATE TABLE rag.collection (
   chunks bigint NOT NULL DEFAULT 0,
   terms_folded bigint NOT NULL DEFAULT 0,
   terms_appended bigint NOT NULL DEFAULT 0,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  refreshed_at timestamptz,
+  -- Since 0.2.0. New columns come last, here and in views, where an upgrade can put them.
   sync text NOT NULL DEFAULT 'manual',
   filled boolean NOT NULL DEFAULT true,
-  column_numbers smallint[] NOT NULL DEFAULT '{}',
-  numbered oid NOT NULL DEFAULT 0,
   error text,
   successor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
   predecessor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
-  overlap double precision,
-  created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-  refreshed_at timestamptz
+  overlap double precision
 );
 
 -- Search reads it as whoever searches. It says how collections are made and holds nothing of what is in them.
@@ -53,12 +52,22 @@ COMMENT ON COLUMN rag.collection.reference_words IS 'words per chunk for which t
 COMMENT ON COLUMN rag.collection.terms_appended IS 'rows in the terms table since it was folded';
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
 COMMENT ON COLUMN rag.collection.filled IS 'whether the first fill has ended and the indexes are there';
-COMMENT ON COLUMN rag.collection.column_numbers IS 'numbers of the key, content, title (0: none) and metadata columns, by which a renamed column is found';
-COMMENT ON COLUMN rag.collection.numbered IS 'OID of the table whose numbers these are: after a restore it is another, and the names count';
 COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';
 COMMENT ON COLUMN rag.collection.successor_of IS 'collection that this one is being built to replace';
 COMMENT ON COLUMN rag.collection.predecessor_of IS 'collection that has replaced this one, until rag.finish_migration';
 COMMENT ON COLUMN rag.collection.overlap IS 'mean share of common results in the first 10, of sampled queries, of this collection and the one it is to replace';
+
+-- A restored table numbers its columns anew, so this is left out of dumps: a collection without a row here was restored,
+-- and goes by names until all of it is there. pg_upgrade keeps numbers, and carries this.
+CREATE TABLE rag._columns (
+  collection bigint PRIMARY KEY REFERENCES rag.collection ON DELETE CASCADE,
+  numbers smallint[] NOT NULL
+);
+
+GRANT SELECT ON rag._columns TO PUBLIC;
+
+COMMENT ON TABLE rag._columns IS 'internal: numbers of collections'' columns in their sources, by which a renamed column is found';
+COMMENT ON COLUMN rag._columns.numbers IS 'of the key, content, title (0: none) and metadata columns';
 
 -- A collection that is being created is seen only through its report: its row is not committed yet.
 CREATE VIEW rag.collections AS
@@ -79,17 +88,18 @@ SELECT coalesce(c.name, r.collection) AS name,
        c.chunk_table,
        c.created_at,
        c.refreshed_at,
-       c.sync,
        CASE WHEN c.error IS NOT NULL THEN 'failed'
             WHEN c.name IS NULL THEN 'creating'
+            WHEN c.sync <> 'manual' AND NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
             WHEN NOT c.filled THEN 'filling'
             WHEN r.collection IS NULL THEN 'ready'
             ELSE 'refreshing'
        END AS state,
-       c.error,
        r.rows_done,
        r.rows_total,
-       r.pid
+       r.pid,
+       c.sync,
+       c.error
 FROM (SELECT * FROM rag.collection WHERE successor_of IS NULL AND predecessor_of IS NULL) c
 FULL JOIN rag._reports() r ON r.collection = c.name
 WHERE c.name IS NULL

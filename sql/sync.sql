@@ -73,8 +73,9 @@ GRANT SELECT ON rag.stat_collection TO PUBLIC;
 COMMENT ON VIEW rag.stat_collection IS 'how far each collection is behind its source; rows and chunks as of the last time that it was current';
 
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
+  -- A restore ends with triggers and indexes.
   WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'ALTER MATERIALIZED VIEW',
-               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW')
+               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX')
   EXECUTE FUNCTION rag._follow_ddl();
 
 COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';

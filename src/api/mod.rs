@@ -5,6 +5,7 @@ mod collections;
 mod embed;
 mod embed_batch;
 mod models;
+mod outdated;
 mod search;
 mod status;
 mod sync;

@@ -72,10 +72,8 @@ pub struct Collection {
     pub filled: bool,
     /// What the source is, as `pg_class.relkind` has it.
     pub source_kind: Option<String>,
-    /// Numbers of the key, content, title (0: none) and metadata columns, of the table `numbered`.
+    /// Numbers of the key, content, title (0: none) and metadata columns; none until a restore has ended.
     pub column_numbers: Vec<i16>,
-    /// The table whose numbers these are.
-    pub numbered: pg_sys::Oid,
     /// Why it cannot follow its source.
     pub error: Option<String>,
     /// The collection that this one is to replace.
@@ -158,6 +156,11 @@ impl Collection {
         self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
     }
 
+    /// Whether it came with a restore that has not ended: until then nobody but the restore touches its tables.
+    pub fn is_restoring(&self) -> bool {
+        self.sync != Sync::Manual && self.column_numbers.is_empty()
+    }
+
     fn gone(&self, table: &str) -> Error {
         Error::new(
             PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
@@ -201,10 +204,9 @@ impl Collection {
             filled: rows.boolean(0, 29).unwrap_or(false),
             source_kind: rows.text(0, 30),
             column_numbers: rows.int2s(0, 31).unwrap_or_default(),
-            numbered: rows.oid(0, 32).unwrap_or(pg_sys::InvalidOid),
-            error: rows.text(0, 33),
-            successor_of: rows.int8(0, 34),
-            predecessor_of: rows.int8(0, 35),
+            error: rows.text(0, 32),
+            successor_of: rows.int8(0, 33),
+            predecessor_of: rows.int8(0, 34),
         })
     }
 
@@ -232,17 +234,18 @@ impl Collection {
             Arg::text(&self.language),
             Arg::text(self.sync.name()),
             Arg::new(self.filled),
-            Arg::int2s(&self.column_numbers),
-            Arg::new(self.numbered),
             Arg::optional(self.successor_of),
+            Arg::int2s(&self.column_numbers),
         ];
         let rows = as_owner(config_owner()?, || {
             run(
-                "INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
+                "WITH made AS (
+                 INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
                    title_column, metadata_columns, model, fingerprint, dimensions, chunk_size, chunk_overlap, splitter,
-                   language, sync, filled, column_numbers, numbered, successor_of)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
-                 RETURNING id",
+                   language, sync, filled, successor_of)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                 RETURNING id)
+                 INSERT INTO rag._columns (collection, numbers) SELECT id, $19 FROM made RETURNING collection",
                 &arguments,
             )
         })?;

@@ -178,7 +178,6 @@ fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> O
         filled: settings.sync == Sync::Manual,
         source_kind: None,
         column_numbers: Vec::new(),
-        numbered: source.oid,
         error: None,
         successor_of: None,
         predecessor_of: None,

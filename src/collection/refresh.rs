@@ -13,6 +13,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::relation::equality_operator;
 use crate::pg::spi::{Arg, connect, run};
 use crate::pg::switch_user::as_owner;
+use crate::sync;
 use pgrx::PgSqlErrorCode;
 
 /// Chunks that are deleted at once.
@@ -92,6 +93,10 @@ fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
     let source = Source::open(collection.source()?.oid, "refresh its collection")?;
     source.check_content(&collection.content)?;
     follow_owner(&mut collection)?;
+    if collection.is_restoring() {
+        // Whoever refreshes it says that the restore has ended, whether or not it brought the triggers.
+        sync::align(&mut collection)?;
+    }
     let operators = operators(&collection)?;
     Ok((collection, operators))
 }

@@ -19,6 +19,9 @@ const MOST_ROWS: usize = 128;
 /// After so long a row is looked at again that somebody was changing.
 const LATER: Duration = Duration::from_millis(100);
 
+/// After so long it is looked again whether a restore has brought all of a collection.
+const RESTORING: Duration = Duration::from_secs(1);
+
 /// Work that was taken.
 pub enum Claim {
     /// These rows have changed; the queue's rows that say so, the locks that were taken.
@@ -93,6 +96,10 @@ impl Hands {
             let ids = (0..rows.count).filter(of_it).filter_map(|row| rows.int8(row, 0)).collect();
             return Ok(Some(Claim::Orphans(ids)));
         };
+        if collection.is_restoring() {
+            self.paused.insert(id, Instant::now() + RESTORING);
+            return self.claim(false);
+        }
         let compare: Vec<i64> = (0..rows.count)
             .filter(of_it)
             .filter(|row| rows.datum(*row, 2).is_none())
@@ -149,7 +156,8 @@ impl Hands {
             if self.keys.contains(&(id, key.clone())) {
                 continue;
             }
-            let usable = |found: &Collection| found.source.is_some() && fits(found, &key);
+            let usable =
+                |found: &Collection| found.source.is_some() && !found.is_restoring() && fits(found, &key);
             let Some(collection) = Collection::find_by_id(id)?.filter(usable) else {
                 continue;
             };

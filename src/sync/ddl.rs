@@ -4,8 +4,8 @@ use crate::collection::locked;
 use crate::pg::attempt::in_subtransaction;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{connect, run};
-use crate::sync::follow::{affected, follow};
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use crate::sync::follow::{follow, restored_by, sources};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::cell::Cell;
 
 thread_local! {
@@ -33,10 +33,15 @@ impl Drop for Following {
 }
 
 fn try_follow() -> Outcome<()> {
-    let rows =
-        run("SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass", &[])?;
-    let relations: Vec<pg_sys::Oid> = (0..rows.count).filter_map(|row| rows.oid(row, 0)).collect();
-    for mut collection in affected(&relations)? {
+    let rows = run(include_str!("../../sql/queries/commands.sql"), &[])?;
+    let (mut redefined, mut added_to) = (Vec::new(), Vec::new());
+    for row in 0..rows.count {
+        let tables = if rows.boolean(row, 1) == Some(true) { &mut added_to } else { &mut redefined };
+        tables.extend(rows.oid(row, 0));
+    }
+    let restored = restored_by(&[redefined.as_slice(), &added_to].concat())?;
+    let known = sources(&redefined)?.into_iter().filter(|collection| !collection.is_restoring());
+    for mut collection in known.chain(restored) {
         if let Err(error) = in_subtransaction(|| connect(|| follow(&mut collection))) {
             warn(&format!("collection \"{}\" could not follow this command", collection.name), &error);
         }

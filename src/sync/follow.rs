@@ -8,12 +8,23 @@ use crate::pg::switch_user::as_owner;
 use crate::sync::{failure, queue, triggers};
 use pgrx::{PgSqlErrorCode, pg_sys};
 
-/// Brings a collection into line with its source as it is now.
+/// Brings a collection into line with its source as it is now. While a restore brings its parts, it is left alone: a
+/// trigger made here would be in the way of the dump's own, and an empty chunk table may be about to be filled.
 pub fn follow(collection: &mut Collection) -> Outcome<()> {
-    let columns = run(include_str!("../../sql/queries/columns.sql"), &[Arg::new(collection.source()?.oid)])?;
+    if collection.is_restoring() && !is_whole(collection)? { Ok(()) } else { align(collection) }
+}
+
+/// The same where the caller knows that nothing is to come any more.
+pub fn align(collection: &mut Collection) -> Outcome<()> {
+    let columns = columns(collection)?;
     match resolve(collection, &columns) {
         Err(error) => {
             triggers::remove(collection)?;
+            if collection.is_restoring() {
+                // It came without triggers then, and is known by names alone until the column is there again.
+                collection.column_numbers = vec![0; collection.key.len() + 2 + collection.metadata.len()];
+                write_numbers(collection)?;
+            }
             return failure::set_error(collection.id, Some(&error));
         }
         Ok(resolved) => rename(collection, resolved)?,
@@ -24,15 +35,28 @@ pub fn follow(collection: &mut Collection) -> Outcome<()> {
     queue::append_all(collection.id)
 }
 
-/// Name and number of each of the collection's columns: by number while the numbers are those of this table, so that a
-/// renamed column is found, and by name else.
+/// Whether all of a restored collection is there. What is made last are the indexes of its tables, which wait for their
+/// rows, and the triggers of the source, which wait for its rows; a failed one has none.
+fn is_whole(collection: &Collection) -> Outcome<bool> {
+    let filled = run(include_str!("../../sql/queries/filled.sql"), &[Arg::new(collection.id)])?;
+    if filled.boolean(0, 0) != Some(true) {
+        return Ok(false);
+    }
+    Ok(triggers::are_complete(collection)? || resolve(collection, &columns(collection)?).is_err())
+}
+
+fn columns(collection: &Collection) -> Outcome<Rows> {
+    run(include_str!("../../sql/queries/columns.sql"), &[Arg::new(collection.source()?.oid)])
+}
+
+/// Name and number of each of the collection's columns: by number as far as there is one, so that a renamed column is
+/// found, and by name else.
 fn resolve(collection: &Collection, columns: &Rows) -> Outcome<Vec<(String, i16)>> {
-    let numbered = collection.numbered == collection.source()?.oid;
     let all = (0..columns.count)
         .filter_map(|row| Some((columns.text(row, 0)?, columns.int2(row, 4)?)))
         .collect::<Vec<_>>();
     let find = |name: &str, number: i16| {
-        let by_number = all.iter().find(|column| numbered && column.1 == number);
+        let by_number = all.iter().find(|column| column.1 == number);
         let found = by_number.or_else(|| all.iter().find(|column| column.0 == name));
         found.cloned().ok_or_else(|| {
             Error::new(
@@ -53,7 +77,6 @@ fn resolve(collection: &Collection, columns: &Rows) -> Outcome<Vec<(String, i16)
 
 fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Outcome<()> {
     let (names, numbers): (Vec<_>, Vec<_>) = resolved.into_iter().unzip();
-    let source = collection.source()?.oid;
     let keys = collection.key.len();
     let (key, rest) = names.split_at(keys);
     let [content, title, metadata @ ..] = rest else {
@@ -64,22 +87,30 @@ fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Outcome<
     collection.title = Some(title.clone()).filter(|title| !title.is_empty());
     collection.metadata = metadata.to_vec();
     collection.column_numbers = numbers;
-    collection.numbered = source;
     let arguments = [
         Arg::new(collection.id),
         Arg::texts(&collection.key),
         Arg::text(&collection.content),
         Arg::optional_text(collection.title.as_deref()),
         Arg::texts(&collection.metadata),
-        Arg::int2s(&collection.column_numbers),
-        Arg::new(source),
     ];
     as_owner(config_owner()?, || {
         run(
             "UPDATE rag.collection
-             SET key_columns = $2, content_column = $3, title_column = $4, metadata_columns = $5, column_numbers = $6,
-                 numbered = $7, error = NULL
+             SET key_columns = $2, content_column = $3, title_column = $4, metadata_columns = $5, error = NULL
              WHERE id = $1",
+            &arguments,
+        )
+    })?;
+    write_numbers(collection)
+}
+
+fn write_numbers(collection: &Collection) -> Outcome<()> {
+    let arguments = [Arg::new(collection.id), Arg::int2s(&collection.column_numbers)];
+    as_owner(config_owner()?, || {
+        run(
+            "INSERT INTO rag._columns (collection, numbers) VALUES ($1, $2)
+             ON CONFLICT (collection) DO UPDATE SET numbers = excluded.numbers",
             &arguments,
         )
     })?;
@@ -109,10 +140,39 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Outcome<()> {
     Ok(())
 }
 
-/// The collections of tables, or of what these are partitions or children of.
-pub fn affected(relations: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
-    let oids = Arg::int8s(relations.iter().map(|oid| i64::from(oid.to_u32())));
-    let rows = run(include_str!("../../sql/queries/affected.sql"), &[oids])?;
+/// The collections whose sources are these tables, or that these are partitions or children of.
+pub fn sources(tables: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
+    find(include_str!("../../sql/queries/affected.sql"), oids(tables))
+}
+
+/// The collections of which a restore brings something with these tables. Sessions that restore side by side wait for each
+/// other here, as else each might miss what the other brings last.
+pub fn restored_by(tables: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
+    let found = find(include_str!("../../sql/queries/restoring.sql"), oids(tables))?;
+    for collection in &found {
+        run(
+            "SELECT pg_advisory_xact_lock(hashtextextended('ragstone restore ' || $1, 0))",
+            &[Arg::new(collection.id)],
+        )?;
+    }
+    Ok(found)
+}
+
+/// Takes up the collections of which a restore has brought everything while nobody was looking.
+pub fn take_up_restored() -> Outcome<()> {
+    let all = Arg::optional::<Vec<i64>>(None);
+    for mut collection in find(include_str!("../../sql/queries/restoring.sql"), all)? {
+        follow(&mut collection)?;
+    }
+    Ok(())
+}
+
+fn oids(tables: &[pg_sys::Oid]) -> Arg {
+    Arg::int8s(tables.iter().map(|oid| i64::from(oid.to_u32())))
+}
+
+fn find(query: &str, argument: Arg) -> Outcome<Vec<Collection>> {
+    let rows = run(query, &[argument])?;
     let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
     Ok(ids
         .into_iter()

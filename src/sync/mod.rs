@@ -24,4 +24,5 @@ mod write;
 pub use capture::capture;
 pub use ddl::follow_ddl;
 pub use failure::retry;
+pub use follow::align;
 pub use keys::KeyColumns;

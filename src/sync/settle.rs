@@ -7,7 +7,7 @@ use crate::pg::attempt::in_transaction;
 use crate::pg::error::Outcome;
 use crate::pg::spi::{Arg, connect, run};
 use crate::pg::switch_user::as_owner;
-use crate::sync::migration;
+use crate::sync::{follow, migration};
 
 /// Channel on which a collection's name is sent when it is current.
 const CHANNEL: &str = "rag_current";
@@ -90,8 +90,9 @@ fn fold_words(collection: &mut Collection) -> Outcome<()> {
     fold(collection)
 }
 
-/// The collections that follow their sources in the background or at once.
+/// The collections that follow their sources in the background or at once, without those that a restore still brings.
 pub fn followed() -> Outcome<Vec<Collection>> {
+    follow::take_up_restored()?;
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
     let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
     Ok(ids
@@ -100,6 +101,7 @@ pub fn followed() -> Outcome<Vec<Collection>> {
         .collect::<Outcome<Vec<_>>>()?
         .into_iter()
         .flatten()
+        .filter(|collection| !collection.is_restoring())
         .collect())
 }
 

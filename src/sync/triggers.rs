@@ -39,32 +39,26 @@ struct Existing {
 /// Makes the triggers that are missing, and drops those that are not right any more. Gives whether any was.
 pub fn install(collection: &Collection) -> Outcome<bool> {
     let arguments = arguments(collection);
-    let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
     let tables = tables(collection)?;
-    let mut existing = existing(collection.id)?;
-    let wanted = |found: &Existing| {
-        found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
-    };
-    let mut any = false;
-    for stale in existing.extract_if(.., |found| !wanted(found)) {
-        drop_trigger(&stale)?;
-        any = true;
+    let (right, stale) = existing(collection, &tables, &arguments)?;
+    stale.iter().try_for_each(drop_trigger)?;
+    let missing = missing(collection, &tables, &right);
+    for (table, name, definition) in &missing {
+        make(table, name, definition, &arguments)?;
     }
-    for table in &tables {
-        for (event, definition) in STATEMENT.iter().chain(table.holds_rows.then_some(&REPLICA)) {
-            let name = trigger_name(collection.id, event);
-            if !existing.iter().any(|found| found.table.oid == table.oid && found.trigger == name) {
-                make(table, &name, definition, &arguments)?;
-                any = true;
-            }
-        }
-    }
-    Ok(any)
+    Ok(!stale.is_empty() || !missing.is_empty())
+}
+
+/// Whether all triggers are there and right.
+pub fn are_complete(collection: &Collection) -> Outcome<bool> {
+    let tables = tables(collection)?;
+    let (right, stale) = existing(collection, &tables, &arguments(collection))?;
+    Ok(stale.is_empty() && missing(collection, &tables, &right).is_empty())
 }
 
 /// Drops all triggers of a collection.
 pub fn remove(collection: &Collection) -> Outcome<()> {
-    existing(collection.id)?.iter().try_for_each(drop_trigger)
+    found(collection.id)?.iter().try_for_each(drop_trigger)
 }
 
 fn trigger_name(collection: i64, event: &str) -> String {
@@ -117,7 +111,38 @@ fn tables(collection: &Collection) -> Outcome<Vec<Table>> {
     Ok((0..rows.count).filter_map(table).collect())
 }
 
-fn existing(collection: i64) -> Outcome<Vec<Existing>> {
+/// The triggers that are there: those that are right, and the others.
+fn existing(
+    collection: &Collection,
+    tables: &[Table],
+    arguments: &[String],
+) -> Outcome<(Vec<Existing>, Vec<Existing>)> {
+    let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
+    let right = |found: &Existing| {
+        found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
+    };
+    Ok(found(collection.id)?.into_iter().partition(right))
+}
+
+/// Table, name and definition of the triggers that are not there.
+fn missing<'a>(
+    collection: &Collection,
+    tables: &'a [Table],
+    existing: &[Existing],
+) -> Vec<(&'a Table, String, &'static str)> {
+    let wanted = tables.iter().flat_map(|table| {
+        let replica = table.holds_rows.then_some(&REPLICA);
+        STATEMENT.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
+    });
+    wanted
+        .map(|(table, event, definition)| (table, trigger_name(collection.id, event), definition))
+        .filter(|(table, name, _)| {
+            !existing.iter().any(|found| found.table.oid == table.oid && found.trigger == *name)
+        })
+        .collect()
+}
+
+fn found(collection: i64) -> Outcome<Vec<Existing>> {
     let rows = run(
         include_str!("../../sql/queries/triggers.sql"),
         &[Arg::text(&format!("ragstone_{collection}_"))],

@@ -58,5 +58,5 @@ fn is_current(collection: &Collection) -> Outcome<bool> {
             &[Arg::new(collection.id)],
         )
     })?;
-    Ok(collection.filled && rows.boolean(0, 0) == Some(true))
+    Ok(collection.filled && !collection.is_restoring() && rows.boolean(0, 0) == Some(true))
 }

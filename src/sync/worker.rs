@@ -166,7 +166,10 @@ impl Worker {
                     })
                 });
                 match compared {
-                    Ok(noted) => self.rate(&collection).expect(noted),
+                    Ok(noted) => {
+                        self.pauses.remove(&collection.id);
+                        self.rate(&collection).expect(noted);
+                    }
                     Err(error) => self.pause(collection.id, &error)?,
                 }
                 Ok(())
@@ -284,11 +287,14 @@ impl Worker {
 
     /// Leaves a collection alone for a while, with the reason in its row.
     fn pause(&mut self, collection: i64, error: &Error) -> Outcome<()> {
-        let pause = self.pauses.get(&collection).copied().unwrap_or(BACKOFF.0);
+        let before = self.pauses.get(&collection).copied();
+        let pause = before.unwrap_or(BACKOFF.0);
         self.pauses.insert(collection, (pause * 2).min(BACKOFF.1));
         self.hands.paused.insert(collection, Instant::now() + pause);
         match fault(error) {
             Fault::Passing => Ok(()),
+            // A column may have been renamed since the collection was read; what is really wrong is so the next time, too.
+            Fault::Collection if before.is_none() => Ok(()),
             Fault::System => Err(error.clone()),
             Fault::Row | Fault::Collection => {
                 in_transaction(|| locked(|| connect(|| failure::set_error(collection, Some(error)))))

@@ -1,18 +1,18 @@
 //! Collections through the life of a database.
 
+use crate::restore::found;
 use crate::sample::texts;
 use anyhow::{Context, ensure};
 use futures_util::future::join;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use ragstone_tests::Result;
-use ragstone_tests::server::{Server, run, shared};
+use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
-        dump_and_restore_keeps_collections,
         drop_extension_leaves_the_chunk_tables,
         progress_is_seen_from_another_session,
         a_refresh_embeds_only_what_changed,
@@ -32,43 +32,6 @@ async fn table(session: &Session, rows: usize, words: usize) -> Result<()> {
 }
 
 const CREATE: &str = "SELECT rag.create_collection('c', 't', 'body', sync => 'manual')";
-
-/// Keys and scores found in each mode, as one text.
-async fn found(session: &Session) -> Result<String> {
-    session
-        .value(
-            "SELECT string_agg(mode || source_key::text || round(score::numeric, 3), ' ' ORDER BY mode, rank)
-             FROM unnest(ARRAY['hybrid', 'vector', 'text']) mode,
-                  rag.search('c', 'passage 17 vacuum removes dead tuples', k => 5, mode => mode)",
-        )
-        .await
-}
-
-async fn dump_and_restore_keeps_collections() -> Result<()> {
-    let server = shared().await?;
-    let session = server.session().await?;
-    table(&session, 60, 25).await?;
-    session.batch_execute(CREATE).await?;
-    let database: String = session.value("SELECT current_database()::text").await?;
-    let expected = found(&session).await?;
-    let dump = run(server.client("pg_dump")?.args(["--format=plain", "--dbname"]).arg(&database))?;
-    let copy = server.empty_database("").await?;
-    let path = server.folder().join(format!("{copy}.sql"));
-    std::fs::write(&path, dump)?;
-    run(server.client("psql")?.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &copy, "-f"]).arg(&path))?;
-    let restored = server.connect(&copy).await?;
-    ensure!(found(&restored).await? == expected, "a restored collection finds something else");
-    // It can still be written to: its configuration and its sequences have come along.
-    restored.batch_execute("INSERT INTO t VALUES (999, 'a capybara sleeps beside the river')").await?;
-    let row = restored.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
-    ensure!(row.get::<_, i64>("added") == 1 && row.get::<_, i64>("embedded") == 1, "{row:?}");
-    let first: String =
-        restored.value("SELECT source_key ->> 'id' FROM rag.search('c', 'capybara', k => 1)").await?;
-    ensure!(first == "999");
-    restored.batch_execute("CREATE TABLE u (LIKE t INCLUDING ALL); INSERT INTO u VALUES (1, 'one')").await?;
-    restored.batch_execute("SELECT rag.create_collection('d', 'u', 'body', sync => 'manual')").await?;
-    Ok(())
-}
 
 async fn drop_extension_leaves_the_chunk_tables() -> Result<()> {
     let session = shared().await?.session().await?;

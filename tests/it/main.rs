@@ -16,11 +16,13 @@ mod memory;
 mod misfits;
 mod models;
 mod queue;
+mod restore;
 mod rights;
 mod runtimes;
 mod sample;
 mod standby;
 mod unseen;
+mod upgrade;
 mod version;
 mod worker;
 
@@ -43,7 +45,9 @@ fn main() -> ExitCode {
         unseen::tests(),
         rights::tests(),
         standby::tests(),
+        restore::tests(),
         version::tests(),
+        upgrade::tests(),
         documentation::tests(),
         cancel::tests(),
         memory::tests(),
