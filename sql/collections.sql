@@ -28,8 +28,8 @@ CREATE TABLE rag.collection (
   sync text NOT NULL DEFAULT 'manual',
   filled boolean NOT NULL DEFAULT true,
   error text,
-  successor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
-  predecessor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
+  successor_of bigint,
+  predecessor_of bigint,
   overlap double precision
 );
 

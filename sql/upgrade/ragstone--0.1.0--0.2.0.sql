@@ -6,8 +6,8 @@ ALTER TABLE rag.collection
   ADD COLUMN sync text NOT NULL DEFAULT 'manual',
   ADD COLUMN filled boolean NOT NULL DEFAULT true,
   ADD COLUMN error text,
-  ADD COLUMN successor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
-  ADD COLUMN predecessor_of bigint REFERENCES rag.collection ON DELETE CASCADE,
+  ADD COLUMN successor_of bigint,
+  ADD COLUMN predecessor_of bigint,
   ADD COLUMN overlap double precision;
 
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
@@ -159,7 +159,8 @@ CREATE TABLE rag._queue (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   collection bigint NOT NULL,
   key text[],
-  queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+  queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  writer xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
 );
 
 CREATE TABLE rag._failure (
@@ -183,6 +184,7 @@ SELECT pg_catalog.pg_extension_config_dump('rag._failure', '');
 COMMENT ON TABLE rag._queue IS 'internal: keys of rows that have changed and are not indexed yet';
 COMMENT ON SEQUENCE rag._queue_id_seq IS 'internal: numbers of changes';
 COMMENT ON COLUMN rag._queue.key IS 'the key columns as text; NULL: compare all rows';
+COMMENT ON COLUMN rag._queue.writer IS 'transaction that noted it';
 COMMENT ON TABLE rag._failure IS 'internal: rows that could not be indexed; see rag.failed';
 COMMENT ON COLUMN rag._failure.retry_at IS 'when it is tried again; NULL: not any more';
 
