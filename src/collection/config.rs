@@ -270,7 +270,7 @@ impl Collection {
             run(
                 "UPDATE rag.collection
                  SET fingerprint = $2, dimensions = $3, reference_words = $4, source_rows = $5, chunks = $6,
-                     terms_folded = $7, terms_appended = $8, filled = $9, error = NULL, refreshed_at = now()
+                     terms_folded = $7, terms_appended = $8, filled = $9, refreshed_at = now()
                  WHERE id = $1",
                 &arguments,
             )

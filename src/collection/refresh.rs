@@ -60,7 +60,10 @@ pub fn refresh(name: &str) -> Outcome<Changes> {
         collection.fingerprint = model.fingerprint;
         collection.source_rows = filled.added + filled.changed + filled.unchanged;
         collection.chunk_count += filled.stored - filled.replaced - orphans;
-        connect(|| collection.update())?;
+        connect(|| {
+            collection.update()?;
+            sync::set_error(collection.id, None)
+        })?;
         Ok(Changes {
             added: filled.added,
             changed: filled.changed,

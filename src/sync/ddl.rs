@@ -9,26 +9,31 @@ use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::cell::Cell;
 
 thread_local! {
-    /// What is done here is a command, too.
-    static FOLLOWING: Cell<bool> = const { Cell::new(false) };
+    /// Whether commands are our own.
+    static OWN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Lets collections follow the command that has just ended.
 pub fn follow_ddl() {
-    if FOLLOWING.replace(true) {
+    if OWN.get() {
         return;
     }
-    let _following = Following;
-    if let Err(error) = in_subtransaction(|| locked(|| connect(try_follow))) {
+    if let Err(error) = own(|| in_subtransaction(|| locked(|| connect(try_follow)))) {
         warn("collections could not follow this command", &error);
     }
 }
 
-struct Following;
+/// Does `work`, of which no command is to be followed.
+pub fn own<T>(work: impl FnOnce() -> T) -> T {
+    let _before = Before(OWN.replace(true));
+    work()
+}
 
-impl Drop for Following {
+struct Before(bool);
+
+impl Drop for Before {
     fn drop(&mut self) {
-        FOLLOWING.set(false);
+        OWN.set(self.0);
     }
 }
 

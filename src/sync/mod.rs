@@ -23,6 +23,6 @@ mod write;
 
 pub use capture::capture;
 pub use ddl::follow_ddl;
-pub use failure::retry;
+pub use failure::{retry, set_error};
 pub use follow::align;
 pub use keys::KeyColumns;

@@ -31,6 +31,11 @@ pub fn settle(id: i64, appended: i64) -> Outcome<Settled> {
     if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
         return Ok(Settled::Done);
     }
+    if collection.error.is_some() {
+        // A worker that begins does not know whether it still is so; where it is not, all rows are compared.
+        in_transaction(|| locked(|| connect(|| follow::follow(&mut collection))))?;
+        return Ok(Settled::Done);
+    }
     if !collection.filled {
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
         // The transaction touches the chunk table only, so that nobody waits for the index who does not use it.

@@ -7,6 +7,7 @@ use crate::pg::error::Outcome;
 use crate::pg::identifier::{literal, quoted};
 use crate::pg::spi::{Arg, run, run_once};
 use crate::pg::switch_user::as_owner;
+use crate::sync::ddl::own;
 use pgrx::pg_sys;
 
 /// Name, and what follows it, of each statement trigger.
@@ -43,9 +44,9 @@ pub fn install(collection: &Collection) -> Outcome<bool> {
     let (right, stale) = existing(collection, &tables, &arguments)?;
     stale.iter().try_for_each(drop_trigger)?;
     let missing = missing(collection, &tables, &right);
-    for (table, name, definition) in &missing {
-        make(table, name, definition, &arguments)?;
-    }
+    let make = |(table, name, definition): &(&Table, String, &str)| make(table, name, definition, &arguments);
+    // A follower of the first of these commands would make the rest.
+    own(|| missing.iter().try_for_each(make))?;
     Ok(!stale.is_empty() || !missing.is_empty())
 }
 

@@ -186,11 +186,8 @@ impl Worker {
     }
 
     fn begin(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>, locks: Vec<i64>) {
-        activity::report(&format!(
-            "ragstone: embedding {} rows of collection {}",
-            items.len(),
-            collection.name
-        ));
+        let (rows, name) = (items.len(), &collection.name);
+        activity::report(&format!("ragstone: embedding {rows} rows of collection {name}"));
         let (id, taken) = (collection.id, items.clone());
         match self.prepare(collection, items) {
             Ok(batch) => self.under_way.push_back(UnderWay { batch, locks }),

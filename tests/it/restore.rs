@@ -20,6 +20,8 @@ pub fn tests() -> Vec<Trial> {
         what_was_queued_is_done_after_a_restore,
         a_column_renamed_after_a_restore_is_followed,
         a_restored_migration_can_be_finished,
+        every_kind_of_source_comes_through_a_restore,
+        a_restore_without_triggers_is_ended_by_a_refresh,
     ]
 }
 
@@ -90,14 +92,16 @@ async fn restore(server: &Server, dump: &Path, format: Format) -> Result<Session
     server.connect(&name).await
 }
 
-/// Everything that a restore is to carry, as text. Numbers of tables and columns are others in another database.
+/// Everything that a restore is to carry, as text, without what its worker may already have changed: the words are
+/// folded at its leisure.
 async fn carried(session: &Session) -> Result<Vec<String>> {
     let statements = [
-        "SELECT (to_jsonb(c) - 'refreshed_at')::text FROM rag.collection c ORDER BY id",
+        "SELECT (to_jsonb(c) - '{refreshed_at,terms_folded,terms_appended}'::text[])::text FROM rag.collection c ORDER BY id",
         "SELECT format('%s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger
          WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname",
         "SELECT md5(c::text) FROM c_chunks c ORDER BY chunk_id",
-        "SELECT md5(c::text) FROM c_terms c ORDER BY lexeme, chunks, words",
+        "SELECT format('%s %s %s %s', lexeme, sum(chunks), sum(words), sum(level_1)) FROM c_terms
+         GROUP BY lexeme ORDER BY lexeme",
         "SELECT format('%s %s', sequencename, last_value) FROM pg_sequences WHERE sequencename <> '_queue_id_seq'
          ORDER BY sequencename",
         "SELECT indexdef FROM pg_indexes WHERE tablename IN ('c_chunks', 'c_terms') ORDER BY indexdef",
@@ -296,4 +300,81 @@ async fn a_restored_migration_can_be_finished() -> Result<()> {
     ensure!(found(&restored).await? == results);
     ensure!(embedded(&restored).await? == 2, "more than the queries was embedded");
     Ok(())
+}
+
+/// Sources that a dump makes in other commands than an ordinary table with a primary key.
+const KINDS: &str = "
+    CREATE TABLE parted (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+    CREATE TABLE parted_low PARTITION OF parted FOR VALUES FROM (0) TO (10);
+    CREATE TABLE parted_high PARTITION OF parted FOR VALUES FROM (10) TO (100);
+    INSERT INTO parted SELECT i, 'row ' || i || ' of a partition' FROM generate_series(1, 20) i;
+    CREATE TABLE indexed (id int NOT NULL, body text);
+    CREATE UNIQUE INDEX ON indexed (id);
+    INSERT INTO indexed VALUES (1, 'a row with an index');
+    CREATE MATERIALIZED VIEW digest AS SELECT id, upper(body) AS body FROM parted;
+    CREATE UNIQUE INDEX ON digest (id);
+    CREATE TABLE broken (id int PRIMARY KEY, body text);
+    INSERT INTO broken VALUES (1, 'a row that loses its column');
+    SELECT rag.create_collection(name::name, name::regclass, 'body') FROM unnest('{parted,indexed,digest,broken}'::text[]) name;
+    SELECT rag.create_collection('at once', 'indexed', 'body', sync => 'immediate')";
+
+const STATES: &str =
+    "SELECT string_agg(format('%s: %s', name, state), ', ' ORDER BY name) FROM rag.collections";
+
+async fn every_kind_of_source_comes_through_a_restore() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    session.batch_execute(KINDS).await?;
+    let all =
+        "SELECT bool_and(rag.wait_until_current(name::name, '60s')) FROM rag.collections WHERE error IS NULL";
+    ensure!(session.value::<bool>(all).await?);
+    session.batch_execute("ALTER TABLE broken DROP COLUMN body").await?;
+    let states: String = session.value(STATES).await?;
+    ensure!(
+        states == "at once: ready, broken: failed, digest: ready, indexed: ready, parted: ready",
+        "{states}"
+    );
+    let path = dump(&server, &session, Format::Custom).await?;
+    let target = Server::start().await?;
+    let restored = restore(&target, &path, Format::Custom).await?;
+    ensure!(restored.value::<bool>(all).await?);
+    let after: String = restored.value(STATES).await?;
+    ensure!(after == states, "{after}");
+    ensure!(embedded(&restored).await? == 0, "something was embedded");
+    restored
+        .batch_execute(
+            "INSERT INTO parted_high VALUES (50, 'a capybara'); INSERT INTO indexed VALUES (2, 'a capybara');
+             REFRESH MATERIALIZED VIEW digest; ALTER TABLE broken ADD COLUMN body text DEFAULT 'a capybara'",
+        )
+        .await?;
+    ensure!(restored.value::<bool>(all).await?);
+    let found: i64 = restored
+        .value(
+            "SELECT count(*) FROM rag.collections c, rag.search(c.name, 'capybara', k => 1, mode => 'text') s
+             WHERE lower(s.content) = 'a capybara'",
+        )
+        .await?;
+    ensure!(found == 5, "found in {found} collections");
+    Ok(())
+}
+
+async fn a_restore_without_triggers_is_ended_by_a_refresh() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    make(&session, 20, 25, "background").await?;
+    let path = dump(&server, &session, Format::Custom).await?;
+    let target = Server::start().await?;
+    let name = target.empty_database("").await?;
+    let list = run(target.client("pg_restore")?.arg("--list").arg(&path))?;
+    let chosen = target.folder().join("chosen");
+    let lines: Vec<_> = list.lines().filter(|line| !line.contains(" TRIGGER ")).collect();
+    std::fs::write(&chosen, lines.join("\n"))?;
+    let mut command = target.client("pg_restore")?;
+    run(command.args(["--exit-on-error", "--dbname", &name, "--use-list"]).arg(&chosen).arg(&path))?;
+    let restored = target.connect(&name).await?;
+    ensure!(restored.value::<String>(STATES).await? == "c: restoring");
+    let row = restored.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
+    ensure!(row.get::<_, i64>("unchanged") == 20, "{row:?}");
+    ensure!(restored.value::<String>(STATES).await? == "c: ready");
+    follows(&restored).await
 }
