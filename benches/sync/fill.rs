@@ -77,10 +77,15 @@ async fn fill(session: &Session) -> Result<(f64, f64)> {
 /// What was embedded, in the order in which it was stored.
 async fn texts(session: &Session) -> Result<Vec<String>> {
     let sql = "SELECT text FROM (
-                 SELECT DISTINCT ON (content_hash) c.chunk_id, concat_ws(E'\\n', s.title, c.heading, c.content) AS text
+                 SELECT DISTINCT ON (content_hash) c.chunk_id, content_hash,
+                        concat_ws(E'\\n', s.title, c.heading, c.content) AS text
                  FROM pages_chunks c JOIN pages s ON s.id = c.key_1) t
+               WHERE sha256(convert_to(text, 'UTF8')) = content_hash
                ORDER BY chunk_id";
-    Ok(session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+    let texts: Vec<String> = session.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect();
+    let distinct: i64 = session.value("SELECT count(DISTINCT content_hash) FROM pages_chunks").await?;
+    anyhow::ensure!(texts.len() as i64 == distinct, "{} texts of {distinct} chunks are known", texts.len());
+    Ok(texts)
 }
 
 async fn embed(session: &Session, texts: &[String]) -> Result<f64> {

@@ -11,6 +11,16 @@ use ragstone_benches::timing::median;
 use ragstone_tests::server::{self, Server};
 use ragstone_tests::session::Session;
 use std::time::Instant;
+use tokio_postgres::types::ToSql;
+
+/// Where the rows come from.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// The client, as parameters of the statement.
+    Client(&'a [String]),
+    /// Another table, where Postgres has compressed them before: nothing is left to do but to copy.
+    Table,
+}
 
 pub async fn run(options: &Options) -> Result<()> {
     let (rows, rounds) = (options.size(10_000, 500), options.size(11, 3));
@@ -18,36 +28,51 @@ pub async fn run(options: &Options) -> Result<()> {
     let settings = server::Options::default().set("fsync", "on").set("max_wal_size", "8GB");
     let server = Server::start_with(settings.set("shared_buffers", "1GB")).await?;
     let session = server.session().await?;
-    table(&session, "origin", &pieces(rows, 2000)?).await?;
+    let texts = pieces(rows, 2048)?;
+    table(&session, "origin", &texts).await?;
     for name in ["plain", "followed"] {
         table(&session, name, &[]).await?;
     }
     session.batch_execute("SELECT rag.create_collection('followed', 'followed', 'body')").await?;
     until_current(&session, "followed").await?;
 
-    let (mut plain, mut followed) = (Vec::new(), Vec::new());
-    // A first round warms up; who begins alternates.
-    for round in 0..=rounds {
-        let mut seconds = [0.0; 2];
-        for turn in [round % 2, 1 - round % 2] {
-            seconds[turn] = insert(&session, ["plain", "followed"][turn]).await?;
-        }
-        if round > 0 {
-            plain.push(seconds[0]);
-            followed.push(seconds[1]);
-        }
-    }
-    report::figure("without triggers", median(&plain) * 1e3, "ms");
-    report::figure("followed by a collection", median(&followed) * 1e3, "ms");
-    report::at_most("followed to without triggers", median(&followed) / median(&plain), 1.3, "×");
+    let [plain, followed] = play(&session, Origin::Client(&texts), rounds).await?;
+    report::figure("from a client, without triggers", plain, "ms");
+    report::figure("from a client, followed by a collection", followed, "ms");
+    report::at_most("from a client, followed to without triggers", followed / plain, 1.3, "×");
+    let [plain, followed] = play(&session, Origin::Table, rounds).await?;
+    report::figure("copied from a table, without triggers", plain, "ms");
+    report::figure("copied from a table, followed by a collection", followed, "ms");
+    report::figure("copied from a table, followed to without triggers", followed / plain, "×");
     Ok(())
 }
 
-async fn insert(session: &Session, into: &str) -> Result<f64> {
+/// Medians in milliseconds, without triggers and with. A first round warms up; who begins alternates.
+async fn play(session: &Session, origin: Origin<'_>, rounds: usize) -> Result<[f64; 2]> {
+    let mut seconds = [Vec::new(), Vec::new()];
+    for round in 0..=rounds {
+        for turn in [round % 2, 1 - round % 2] {
+            let time = insert(session, ["plain", "followed"][turn], origin).await?;
+            if round > 0 {
+                seconds[turn].push(time);
+            }
+        }
+    }
+    Ok(seconds.map(|seconds| median(&seconds) * 1e3))
+}
+
+/// Seconds of the statement with its commit.
+async fn insert(session: &Session, into: &str, origin: Origin<'_>) -> Result<f64> {
     session.batch_execute("CHECKPOINT").await?;
-    let sql = format!("INSERT INTO {into} SELECT * FROM origin");
+    let (source, parameters): (_, Vec<&(dyn ToSql + Sync)>) = match &origin {
+        Origin::Client(texts) => {
+            ("SELECT n, text, 0 FROM unnest($1::text[]) WITH ORDINALITY t (text, n)", vec![texts])
+        }
+        Origin::Table => ("SELECT * FROM origin", Vec::new()),
+    };
+    let statement = session.prepare(&format!("INSERT INTO {into} {source}")).await?;
     let start = Instant::now();
-    session.batch_execute(&sql).await?;
+    session.execute(&statement, &parameters).await?;
     let seconds = start.elapsed().as_secs_f64();
     session.batch_execute(&format!("TRUNCATE {into}")).await?;
     until_current(session, "followed").await?;
