@@ -231,10 +231,23 @@ async fn a_worker_that_runs_waits_for_the_end_of_a_restore() -> Result<()> {
     follows(&restored).await
 }
 
+/// As many transactions as fill some pages of what the server remembers of them.
+const OLDER: &str = "CREATE TABLE numbers (number xid8);
+    DO $$ BEGIN
+      FOR i IN 1..10000 LOOP
+        BEGIN
+          INSERT INTO numbers VALUES (pg_current_xact_id());
+        EXCEPTION WHEN others THEN
+          RAISE;
+        END;
+      END LOOP;
+    END $$";
+
 async fn what_was_queued_is_done_after_a_restore() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
     make(&session, 20, 25, "background").await?;
+    session.batch_execute(OLDER).await?;
     away(&server, &session).await?;
     session
         .batch_execute(
