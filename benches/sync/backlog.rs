@@ -4,7 +4,7 @@
 //! by the triggers, and the worker does nothing but look now and then whether the engine is back.
 
 use crate::texts::{table, until_current};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ragstone_benches::options::Options;
 use ragstone_benches::timing::Times;
 use ragstone_benches::{report, world};
@@ -18,35 +18,45 @@ use std::time::{Duration, Instant};
 const BOUND: f64 = 64.0;
 
 pub async fn run(options: &Options) -> Result<()> {
-    let (keys, rounds) = (options.size(1_000_000, 20_000), options.size(10_000, 300));
+    let (keys, rounds) = (options.size(1_000_000, 20_000), options.size(20_000, 300));
     report::part(&format!("a queue of {keys} keys"));
     let server = world::server("auto", false).await?;
+    // Two databases, each with a queue of its own.
+    let (idle, busy) = (followed(&server).await?, followed(&server).await?);
+    for session in [&idle, &busy] {
+        engine(&server, session, "/nowhere").await?;
+    }
+    let fill = format!("INSERT INTO t SELECT -g, 'row ' || g FROM generate_series(1, {keys}) g");
+    busy.batch_execute(&fill).await?;
+    for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {
+        busy.batch_execute(settle).await?;
+    }
+    let queued: i64 = busy.value("SELECT count(*) FROM rag._queue").await?;
+    anyhow::ensure!(queued >= keys as i64, "{queued} keys are queued, expected {keys}");
+
+    let [none, all] = inserts([&idle, &busy], rounds).await?;
+    report::figure("INSERT of one row, nothing queued, p50", none.p50() * 1e3, "µs");
+    report::figure("INSERT of one row, all queued, p50", all.p50() * 1e3, "µs");
+    report::figure("INSERT of one row, nothing queued, p95", none.p95() * 1e3, "µs");
+    report::figure("INSERT of one row, all queued, p95", all.p95() * 1e3, "µs");
+    report::at_most("all queued to nothing queued, p95", all.p95() / none.p95(), 1.2, "×");
+
+    engine(&server, &busy, "").await?;
+    let time = options.size(Duration::from_secs(120), Duration::from_secs(5));
+    let (most, done) = memory(&busy, time).await?;
+    report::figure("rows done in the time that the worker was watched", done as f64, "");
+    report::at_most("the worker's private memory while it worked", most, BOUND, "MB");
+    Ok(())
+}
+
+/// A database with a collection that is current.
+async fn followed(server: &Server) -> Result<Session> {
     let session = server.session().await?;
     table(&session, "t", &[]).await?;
     session.batch_execute("SELECT rag.create_collection('t', 't', 'body')").await?;
     until_current(&session, "t").await?;
     session.batch_execute("SET synchronous_commit = off").await?;
-    engine(&server, &session, "/nowhere").await?;
-
-    let empty = inserts(&session, rounds).await?;
-    let fill = format!("INSERT INTO t SELECT -g, 'row ' || g FROM generate_series(1, {keys}) g");
-    session.batch_execute(&fill).await?;
-    session.batch_execute("VACUUM ANALYZE").await?;
-    let queued: i64 = session.value("SELECT count(*) FROM rag._queue").await?;
-    anyhow::ensure!(queued >= keys as i64, "{queued} keys are queued, expected {keys}");
-    let full = inserts(&session, rounds).await?;
-    report::figure("INSERT of one row, nothing queued, p50", empty.p50() * 1e3, "µs");
-    report::figure("INSERT of one row, nothing queued, p95", empty.p95() * 1e3, "µs");
-    report::figure("INSERT of one row, all queued, p50", full.p50() * 1e3, "µs");
-    report::figure("INSERT of one row, all queued, p95", full.p95() * 1e3, "µs");
-    report::at_most("all queued to nothing queued, p95", full.p95() / empty.p95(), 1.2, "×");
-
-    engine(&server, &session, "").await?;
-    let time = options.size(Duration::from_secs(120), Duration::from_secs(5));
-    let (most, done) = memory(&session, time).await?;
-    report::figure("rows done in the time that the worker was watched", done as f64, "");
-    report::at_most("the worker's private memory while it worked", most, BOUND, "MB");
-    Ok(())
+    Ok(session)
 }
 
 /// Sets the engine's program and waits until the worker has felt it.
@@ -61,15 +71,22 @@ async fn engine(server: &Server, session: &Session, program: &str) -> Result<()>
     .await
 }
 
-async fn inserts(session: &Session, rounds: usize) -> Result<Times> {
-    let next: i32 = session.value("SELECT coalesce(max(id), 0) + 1 FROM t").await?;
-    let statement = session.prepare("INSERT INTO t VALUES ($1, 'one row')").await?;
-    let mut times = Times::default();
-    for round in 0..rounds as i32 {
-        let id = next.max(1) + round;
-        let start = Instant::now();
-        session.execute(&statement, &[&id]).await?;
-        times.push(start.elapsed());
+/// Inserts by turns, so that whatever else the machine does at the time slows both.
+async fn inserts(sessions: [&Session; 2], rounds: usize) -> Result<[Times; 2]> {
+    let mut statements = Vec::new();
+    for session in sessions {
+        statements.push(session.prepare("INSERT INTO t VALUES ($1, 'one row')").await?);
+    }
+    let mut times = [Times::default(), Times::default()];
+    let warm_up = rounds / 10;
+    for round in 0..warm_up + rounds {
+        for turn in [round % 2, 1 - round % 2] {
+            let start = Instant::now();
+            sessions[turn].execute(&statements[turn], &[&(round as i32)]).await?;
+            if round >= warm_up {
+                times[turn].push(start.elapsed());
+            }
+        }
     }
     Ok(times)
 }
@@ -78,22 +95,16 @@ async fn inserts(session: &Session, rounds: usize) -> Result<Times> {
 async fn memory(session: &Session, time: Duration) -> Result<(f64, i64)> {
     let left = "SELECT count(*) FROM rag._queue";
     let before: i64 = session.value(left).await?;
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    let sql = "SELECT pid FROM pg_stat_activity
+               WHERE backend_type = 'ragstone worker' AND datname = current_database()";
     let worker = wait::until("a worker is there", async || {
         Ok(session.query_opt(sql, &[]).await?.map(|row| Process(row.get(0))))
     })
     .await?;
     let (start, mut most) = (Instant::now(), 0.0_f64);
     while start.elapsed() < time {
-        most = most.max(own_megabytes(worker)?);
+        most = most.max(worker.anonymous_bytes()? as f64 / 1e6);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok((most, before - session.value::<i64>(left).await?))
-}
-
-/// Memory without the server's shared buffers, which the kernel counts as private where only one process has touched them.
-fn own_megabytes(process: Process) -> Result<f64> {
-    let value = process.status("RssAnon").context("the worker has gone")?;
-    let kilobytes: f64 = value.split_whitespace().next().context("no number")?.parse()?;
-    Ok(kilobytes * 1024.0 / 1e6)
 }

@@ -14,6 +14,9 @@ use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 /// 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains nothing (0.698).
 const FIRST_DEPTH: usize = 100;
 
+/// The same where the vector ranking is not fused with another: as many as an HNSW index looks at by itself.
+const FIRST_DEPTH_ALONE: usize = 40;
+
 /// How much deeper each round goes.
 const DEEPER: usize = 4;
 
@@ -88,7 +91,7 @@ fn first_depth(request: &Request) -> usize {
     if request.mode == Mode::Text {
         return request.k + request.k / 4 + 4;
     }
-    let mut depth = FIRST_DEPTH;
+    let mut depth = if request.mode == Mode::Vector { FIRST_DEPTH_ALONE } else { FIRST_DEPTH };
     while depth < 2 * request.k {
         depth *= 2;
     }

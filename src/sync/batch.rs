@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 /// Bytes of content after which a batch takes no more rows: with it, memory is bounded by this and one row.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// Rows that are read at once.
+/// Rows that are read at once, after fewer at first: how long they are is known when they are there.
 const FETCH: i64 = 16;
 
 /// Texts in one request to the engine.
@@ -83,10 +83,11 @@ impl Batch {
         let owner = self.collection.source()?.owner;
         let cursor = as_owner(owner, || Cursor::open(&statement, &arguments))?;
         let (mut bytes, mut last) = (0, 0);
-        let mut done = false;
+        let (mut done, mut most) = (false, 1);
         while bytes < BATCH_BYTES && !done {
-            let rows = as_owner(owner, || cursor.fetch(FETCH))?;
-            done = rows.count < FETCH as usize;
+            let rows = as_owner(owner, || cursor.fetch(most))?;
+            done = rows.count < most as usize;
+            most = (most * 2).min(FETCH);
             for row in 0..rows.count {
                 let place = rows.int8(row, 8).unwrap_or(1).max(1) as usize - 1;
                 last = place;

@@ -1,10 +1,11 @@
 //! What is done of the queue, and when.
 
 use crate::followed::{converged, make};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use futures_util::future::join;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
+use ragstone_tests::process::Process;
 use ragstone_tests::server::{Options, Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
@@ -16,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         pauses_grow_while_the_engine_is_away,
         a_change_during_the_write_of_an_older_one_is_not_lost,
         a_delete_during_the_write_of_its_row_leaves_no_chunk,
+        long_rows_are_read_one_by_one,
     ]
 }
 
@@ -129,4 +131,31 @@ async fn a_delete_during_the_write_of_its_row_leaves_no_chunk() -> Result<()> {
     let left: i64 = session.value("SELECT count(*) FROM c_chunks WHERE key_1 = 4").await?;
     ensure!(left == 0, "{left} chunks of a deleted row are left");
     converged(&session).await
+}
+
+/// Sixteen rows of 6 MB, of which the worker should hold one at a time. They are mostly blanks, so that they are few chunks.
+async fn long_rows_are_read_one_by_one() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    let watcher = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let pid = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND datname = current_database()";
+    let worker = Process(watcher.value(pid).await?);
+    let writing = async {
+        let insert = "INSERT INTO t SELECT g, g || repeat(' ', 6000000) FROM generate_series(1, 16) g";
+        session.batch_execute(insert).await?;
+        until_current(&session).await
+    };
+    let mut most = 0;
+    let watching = wait::until("all rows are done", async || {
+        most = most.max(worker.anonymous_bytes().context("the worker has gone")?);
+        Ok((watcher.value::<i64>("SELECT count(*) FROM c_chunks").await? == 16).then_some(()))
+    });
+    let (written, watched) = join(writing, watching).await;
+    written?;
+    watched?;
+    eprintln!("the worker had {} MB at most", most >> 20);
+    ensure!(most < 75 << 20, "the worker had {} MB", most >> 20);
+    Ok(())
 }

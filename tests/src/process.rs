@@ -61,9 +61,19 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
+    /// Bytes of memory that belongs to no file and is not shared: without the server's buffers, which count as private
+    /// where only one process has touched them.
+    pub fn anonymous_bytes(self) -> Result<u64> {
+        self.bytes("RssAnon")
+    }
+
     /// Bytes of memory that the process has, shared or not.
     pub fn resident_bytes(self) -> Result<u64> {
-        let value = self.status("VmRSS").context("no VmRSS")?;
+        self.bytes("VmRSS")
+    }
+
+    fn bytes(self, field: &str) -> Result<u64> {
+        let value = self.status(field).with_context(|| format!("no {field}"))?;
         let kilobytes: u64 = value.split_whitespace().next().context("no number")?.parse()?;
         Ok(kilobytes * 1024)
     }
