@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod misfits;
 mod models;
+mod pg_upgrade;
 mod queue;
 mod restore;
 mod rights;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         rights::tests(),
         standby::tests(),
         restore::tests(),
+        pg_upgrade::tests(),
         version::tests(),
         upgrade::tests(),
         documentation::tests(),

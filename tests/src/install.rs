@@ -34,6 +34,15 @@ impl Installation {
         Ok(installation)
     }
 
+    /// An installation of a newer major version, with Ragstone in it, that the environment variable
+    /// `RAGSTONE_NEWER_PG_CONFIG` names; [`NotRun`] where it names none.
+    pub fn newer() -> Result<Self> {
+        let name = "RAGSTONE_NEWER_PG_CONFIG";
+        let pg_config =
+            std::env::var(name).map_err(|_| NotRun(format!("{name} names no newer PostgreSQL")))?;
+        Self::of(&pg_config)
+    }
+
     fn of(pg_config: &str) -> Result<Self> {
         let ask = |option: &str| -> Result<String> {
             let output = Command::new(pg_config)

@@ -83,6 +83,18 @@ impl Server {
         Ok(server)
     }
 
+    /// What `pg_upgrade` makes of a server that was stopped, with another installation. It is not started yet.
+    pub fn upgraded_from(old: &Self, install: Installation) -> Result<Self> {
+        let folder = template::make(&install)?;
+        let mut upgrade = install.command("pg_upgrade")?;
+        // It leaves scripts where it stands.
+        upgrade.current_dir(folder.path()).args(["--username", "postgres", "--old-bindir"]);
+        upgrade.arg(&old.install.bin).arg("--new-bindir").arg(&install.bin);
+        upgrade.arg("--old-datadir").arg(old.data()).arg("--new-datadir").arg(folder.path().join("data"));
+        run(upgrade.arg("--socketdir").arg(folder.path())).with_context(|| restored_with(folder.path()))?;
+        Ok(Self::in_folder(install, folder))
+    }
+
     fn in_folder(install: Installation, folder: TempDir) -> Self {
         Self { install, folder, process: Mutex::new(None), databases: AtomicU32::new(0) }
     }
@@ -320,9 +332,22 @@ pub fn copy_for_server(from: &Path, to: &Path) -> Result<()> {
 /// Runs a program to its end and returns what it printed; an error where it fails.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {:?}", command.get_program()))?;
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{:?} ended with {}: {errors}", command.get_program(), output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &errors)
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ensure!(output.status.success(), "{:?} ended with {}: {said}", command.get_program(), output.status);
+    Ok(said)
+}
+
+/// What `pg_upgrade` wrote down about restoring databases, the end of each.
+fn restored_with(folder: &Path) -> String {
+    let logs = fs::read_dir(folder.join("data/pg_upgrade_output.d")).into_iter().flatten().flatten();
+    let logs = logs.flat_map(|entry| fs::read_dir(entry.path().join("log")).into_iter().flatten().flatten());
+    let logs = logs.filter(|log| log.file_name().to_string_lossy().starts_with("pg_upgrade_dump"));
+    let ends = logs.filter_map(|log| {
+        let text = fs::read_to_string(log.path()).ok()?;
+        let lines: Vec<_> = text.lines().collect();
+        Some(lines[lines.len().saturating_sub(20)..].join("\n"))
+    });
+    ends.collect::<Vec<_>>().join("\n\n")
 }
 
 fn ended_within(child: &mut Child, limit: Duration) -> Result<bool> {

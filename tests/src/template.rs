@@ -36,7 +36,8 @@ pub fn remove() {
     TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
-fn make(install: &Installation) -> Result<TempDir> {
+/// Makes a new one, in the folder `data` of a folder.
+pub fn make(install: &Installation) -> Result<TempDir> {
     let folder = open_folder()?;
     let data = folder.path().join("data");
     let mut initdb = install.command("initdb")?;
