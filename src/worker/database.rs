@@ -7,6 +7,10 @@ use crate::worker::slots;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError, SignalWakeFlags,
 };
+#[cfg(not(feature = "pg18"))]
+use pgrx::pg_sys::pqsignal;
+#[cfg(feature = "pg18")]
+use pgrx::pg_sys::pqsignal_be as pqsignal;
 use pgrx::{log, pg_guard, pg_sys};
 
 unsafe extern "C-unwind" {
@@ -45,7 +49,7 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     slots::become_worker();
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     // SAFETY: Postgres's own handler, which ends the process at the next check for interrupts, inside SPI too.
-    unsafe { pg_sys::pqsignal(libc::SIGTERM, Some(die)) };
+    unsafe { pqsignal(libc::SIGTERM, Some(die)) };
     // SAFETY: done once, before anything else touches the database.
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0)
