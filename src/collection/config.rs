@@ -135,6 +135,12 @@ impl Collection {
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
+    /// The collections whose numbers are the first column of these rows, as they are now.
+    pub fn find_all(numbers: &Rows) -> Outcome<Vec<Self>> {
+        let ids = (0..numbers.count).filter_map(|row| numbers.int8(row, 0));
+        ids.filter_map(|id| Self::find_by_id(id).transpose()).collect()
+    }
+
     /// The error where there is none of this name.
     pub fn unknown(name: &str) -> Error {
         Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("collection \"{name}\" does not exist"))

@@ -38,14 +38,7 @@ fn related(collection: &Collection) -> Outcome<Vec<Collection>> {
         "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
         &[Arg::new(collection.id)],
     )?;
-    let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
-    Ok(ids
-        .into_iter()
-        .map(Collection::find_by_id)
-        .collect::<Outcome<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+    Collection::find_all(&rows)
 }
 
 /// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have

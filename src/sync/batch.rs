@@ -11,7 +11,7 @@ use crate::sync::keys::{Key, KeyColumns};
 use crate::sync::write;
 use crate::worker::client::Pending;
 use pgrx::PgSqlErrorCode;
-use ragstone_core::protocol::{Kind, Lane, Model};
+use ragstone_core::protocol::{Kind, Lane};
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes of content after which a batch takes no more rows: with it, memory is bounded by this and one row.
@@ -57,7 +57,6 @@ pub struct Batch {
     pub passages: Vec<(Passage, Option<Vec<f32>>)>,
     rows: Vec<Row>,
     under_way: VecDeque<(Vec<usize>, Pending)>,
-    model: Option<Model>,
 }
 
 impl Batch {
@@ -72,7 +71,6 @@ impl Batch {
             passages: Vec::new(),
             rows: Vec::new(),
             under_way: VecDeque::new(),
-            model: None,
         })
     }
 
@@ -117,7 +115,6 @@ impl Batch {
         check_fingerprint(&self.collection, &model.fingerprint)?;
         let passages = Chunker::new(&self.collection, &model).cut(std::mem::take(&mut self.rows))?;
         self.passages = passages.into_iter().map(|passage| (passage, None)).collect();
-        self.model = Some(model);
         Ok(())
     }
 

@@ -172,13 +172,5 @@ fn oids(tables: &[pg_sys::Oid]) -> Arg {
 }
 
 fn find(query: &str, argument: Arg) -> Outcome<Vec<Collection>> {
-    let rows = run(query, &[argument])?;
-    let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
-    Ok(ids
-        .into_iter()
-        .map(Collection::find_by_id)
-        .collect::<Outcome<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+    Collection::find_all(&run(query, &[argument])?)
 }

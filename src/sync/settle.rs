@@ -99,15 +99,9 @@ fn fold_words(collection: &mut Collection) -> Outcome<()> {
 pub fn followed() -> Outcome<Vec<Collection>> {
     follow::take_up_restored()?;
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
-    let ids: Vec<_> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
-    Ok(ids
-        .into_iter()
-        .map(Collection::find_by_id)
-        .collect::<Outcome<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .filter(|collection| !collection.is_restoring())
-        .collect())
+    let mut found = Collection::find_all(&rows)?;
+    found.retain(|collection| !collection.is_restoring());
+    Ok(found)
 }
 
 /// The collection, if nothing is queued for it; one without a number if it has gone.

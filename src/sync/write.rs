@@ -5,7 +5,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, connect, run};
 use crate::pg::switch_user::as_owner;
 use crate::sync::batch::{Batch, Found, Item};
-use crate::sync::keys::{Key, KeyColumns};
+use crate::sync::keys::Key;
 use crate::sync::{failure, queue};
 use std::collections::HashSet;
 
@@ -110,13 +110,9 @@ fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCount
         return Ok(());
     }
     let statement = batch.collection.delete_keyed(&batch.keys, gone)?;
-    let arguments = arguments(&batch.keys, keys);
+    let arguments = batch.keys.arguments(keys.iter().copied());
     let rows: Rows = as_owner(batch.collection.chunks()?.owner, || run(&statement, &arguments))?;
     terms.count_deleted(&rows)
-}
-
-fn arguments(columns: &KeyColumns, keys: &[&Key]) -> Vec<Arg> {
-    columns.arguments(keys.iter().copied())
 }
 
 fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Outcome<()> {
