@@ -149,6 +149,14 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
         FailureKind::Unavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
         FailureKind::Protocol => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
         FailureKind::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        FailureKind::ProviderUnreachable => {
+            PgSqlErrorCode::ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
+        }
+        FailureKind::ProviderLost => PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE,
+        FailureKind::ProviderRefused => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+        FailureKind::ProviderMalformed => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
+        FailureKind::BudgetSpent => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+        FailureKind::Forbidden => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
     }
 }
 

@@ -6,5 +6,6 @@ pub mod chunk;
 pub mod condition;
 pub mod fusion;
 pub mod protocol;
+pub mod provider;
 pub mod threshold;
 pub mod tsvector;

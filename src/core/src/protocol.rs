@@ -7,8 +7,10 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::provider::{Account, Call, Completion, Prompt, Target};
+
 /// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// Largest frame that either side accepts, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -100,6 +102,59 @@ pub enum Request {
         /// The documents.
         documents: Vec<String>,
     },
+    /// Answered by [`Response::Completed`], with a [`Response::Piece`] for each part of it before where it is streamed.
+    Complete {
+        /// The provider.
+        target: Box<Target>,
+        /// What is asked.
+        prompt: Box<Prompt>,
+        /// For whom.
+        account: Account,
+        /// Whether pieces are sent as they come.
+        stream: bool,
+    },
+    /// Answered by [`Response::Vectors`].
+    EmbedBy {
+        /// The provider.
+        target: Box<Target>,
+        /// The provider's name of the model.
+        model: String,
+        /// Length of the embeddings, where the provider can choose and is to.
+        dimensions: Option<u32>,
+        /// Whether these are questions.
+        kind: Kind,
+        /// The texts, UTF-8, none of them empty.
+        texts: Vec<String>,
+        /// For whom.
+        account: Account,
+    },
+    /// Answered by [`Response::Scores`].
+    RerankBy {
+        /// The provider.
+        target: Box<Target>,
+        /// The provider's name of the model.
+        model: String,
+        /// The question.
+        query: String,
+        /// What is compared with it.
+        documents: Vec<String>,
+        /// For whom.
+        account: Account,
+    },
+    /// Tokens of each text without special tokens; answered by [`Response::Counts`].
+    Count {
+        /// Name of the installed model whose tokenizer counts.
+        model: String,
+        /// The texts.
+        texts: Vec<String>,
+    },
+    /// The calls of a database that have ended; answered by [`Response::Calls`] as soon as there are some.
+    TakeCalls {
+        /// OID of the database.
+        database: u32,
+        /// Calls with numbers up to this one are written down and can be forgotten; 0 for none.
+        written: u64,
+    },
     /// Answered by [`Response::Models`].
     Models,
     /// What one model is, loading its tokenizer but not its weights; answered by [`Response::Models`] with one row, or [`Response::Failed`].
@@ -153,6 +208,21 @@ pub enum Response {
     Vectors(Vectors),
     /// For each document its chunks.
     Chunks(Vec<Vec<Chunk>>),
+    /// A part of an answer, in order. More of the same request follow, and at last its answer.
+    Piece(String),
+    /// What a language model answered.
+    Completed(Box<Completion>),
+    /// How well each document answers the question, in the order of the documents.
+    Scores(Vec<f64>),
+    /// Tokens, in the order of the texts.
+    Counts(Vec<u32>),
+    /// Calls that have ended, the oldest first, with how many were lost before them since there was no room.
+    Calls {
+        /// The calls.
+        calls: Vec<Call>,
+        /// Lost since the last answer.
+        lost: u64,
+    },
     /// The installed models by name.
     Models(Vec<Model>),
     /// Counters since the engine's start.
@@ -311,6 +381,25 @@ pub enum FailureKind {
     Protocol,
     /// A fault of the engine itself.
     Internal,
+    /// There is no connection to the provider: name, network, certificate.
+    ProviderUnreachable,
+    /// The connection was lost, or nothing came for too long.
+    ProviderLost,
+    /// The provider answered with an error.
+    ProviderRefused,
+    /// The provider's answer is not what its protocol says.
+    ProviderMalformed,
+    /// A budget has no room for the call.
+    BudgetSpent,
+    /// The caller's role, or whoever set up the server, may not do this.
+    Forbidden,
+}
+
+impl Request {
+    /// Whether it can be asked again where nobody knows whether it was answered.
+    pub fn is_repeatable(&self) -> bool {
+        !matches!(self, Self::Complete { .. })
+    }
 }
 
 /// A frame that cannot be written or read.

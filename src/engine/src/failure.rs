@@ -140,6 +140,18 @@ pub enum Error {
     /// A client that breaks the protocol.
     #[error("{0}")]
     Protocol(String),
+    /// A call to a provider came to nothing.
+    #[error("{message}")]
+    Provider {
+        /// Decides the SQLSTATE.
+        kind: FailureKind,
+        /// Which provider, and what happened; never what it was sent.
+        message: String,
+        /// A fact, or nothing.
+        detail: String,
+        /// What the user can do, or nothing.
+        hint: String,
+    },
     /// A fault of the engine.
     #[error("internal: {0}")]
     Internal(String),
@@ -160,6 +172,7 @@ impl Error {
             Self::Argument(_) => FailureKind::BadArgument,
             Self::Version { .. } | Self::Protocol(_) => FailureKind::Protocol,
             Self::Run { .. } | Self::Internal(_) => FailureKind::Internal,
+            Self::Provider { kind, .. } => *kind,
         }
     }
 
@@ -183,6 +196,7 @@ impl Error {
             Self::RunMemory { .. } | Self::Memory { .. } => "Raise rag.engine_memory.".into(),
             Self::Frame { .. } => "Send fewer or shorter texts in one call.".into(),
             Self::Version { .. } => "Reconnect, so that the session loads the installed version of ragstone.".into(),
+            Self::Provider { hint, .. } => hint.clone(),
             _ => String::new(),
         }
     }
@@ -192,6 +206,7 @@ impl Error {
         match self {
             Self::UnknownModel { models, .. } => format!("Models are looked for in {}.", models.display()),
             Self::RunMemory { reason, .. } => reason.clone(),
+            Self::Provider { detail, .. } => detail.clone(),
             _ => String::new(),
         }
     }

@@ -7,6 +7,10 @@ pub mod server;
 
 pub mod scheduler;
 
+pub mod providers;
+
+pub mod ledger;
+
 pub mod model;
 
 pub mod runtime;

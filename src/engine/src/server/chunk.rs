@@ -27,6 +27,16 @@ pub fn chunk(
     documents.iter().map(|document| cutter.cut(document, &counter)).collect()
 }
 
+/// Tokens of each text.
+///
+/// # Errors
+/// The model makes no sense, or nobody waits for the answer any more.
+pub fn count(engine: &Engine, model: &str, texts: &[String], gone: &Gone) -> Result<Vec<u32>, Error> {
+    let description = engine.registry().station(model)?.describe()?;
+    let counter = Counter { encoder: &description.encoder, gone };
+    texts.iter().map(|text| counter.count(text).map(|tokens| tokens as u32)).collect()
+}
+
 /// Counts until nobody waits for it.
 struct Counter<'a> {
     encoder: &'a TextEncoder,

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{chunk, embed, engine::Engine, outbox::Outbox, socket};
-use crate::failure::Error;
+use crate::{failure::Error, providers};
 
 /// Serves a client until it goes.
 pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
@@ -88,6 +88,31 @@ impl Client {
                 tokio::task::spawn_blocking(move || {
                     let answer = chunk::chunk(&engine, &model, options, &documents, &gone);
                     outbox.answer(id, answer.map(Response::Chunks));
+                });
+            }
+            Request::Complete { target, prompt, account, stream } => {
+                providers::complete(&self.engine, &self.outbox, id, providers::Asked { target, prompt, account, stream });
+            }
+            Request::EmbedBy { target, model, dimensions, kind, texts, account } => {
+                let texts = providers::Texts { model, dimensions, kind, texts };
+                providers::embed(&self.engine, &self.outbox, id, target, texts, account);
+            }
+            Request::RerankBy { target, model, query, documents, account } => {
+                let pairs = providers::Pairs { model, query, documents };
+                providers::rerank(&self.engine, &self.outbox, id, target, pairs, account);
+            }
+            Request::Count { model, texts } => {
+                let (engine, outbox, gone) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
+                tokio::task::spawn_blocking(move || {
+                    let answer = chunk::count(&engine, &model, &texts, &gone);
+                    outbox.answer(id, answer.map(Response::Counts));
+                });
+            }
+            Request::TakeCalls { database, written } => {
+                self.outbox.open(id);
+                let outbox = self.outbox.clone();
+                self.engine.ledger().take(database, written, move |calls, lost| {
+                    outbox.answer(id, Ok(Response::Calls { calls, lost }));
                 });
             }
             Request::Models => self.answer_later(id, |engine| Ok(Response::Models(engine.models()))),

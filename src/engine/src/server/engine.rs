@@ -13,6 +13,7 @@ use ragstone_core::protocol::{Model, Progress, Stats};
 
 use super::Options;
 use crate::{
+    ledger::Ledger,
     model::folder::Folder,
     runtime::library::Library,
     scheduler::registry::{Registry, lock},
@@ -22,6 +23,7 @@ use crate::{
 /// The engine's state.
 pub struct Engine {
     registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
     reports: Mutex<Reports>,
     clients: AtomicU32,
     restarts: u32,
@@ -37,6 +39,7 @@ impl Engine {
         let library = Library::new(options.library);
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
+            ledger: Arc::default(),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
@@ -47,6 +50,11 @@ impl Engine {
     /// The models.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// What calls of providers take, and have taken.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Connected clients.

@@ -11,7 +11,7 @@ mod embed;
 
 mod chunk;
 
-mod outbox;
+pub mod outbox;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

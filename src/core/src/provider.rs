@@ -1,0 +1,265 @@
+//! Calls to providers of language models, as backend and engine speak of them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A value that no message, log line or error ever shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("…")
+    }
+}
+
+/// Which wire protocol a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Wire {
+    /// Chat completions and embeddings as OpenAI has them, and many others after it.
+    OpenAi,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Google's generateContent.
+    Gemini,
+    /// Cohere's embed and rerank.
+    Cohere,
+    /// Text Embeddings Inference: embed and rerank.
+    Tei,
+}
+
+/// Where the key of a provider is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Key {
+    /// The provider wants none.
+    None,
+    /// Here.
+    Value(Secret),
+    /// In this variable of the engine's environment, which is the server's.
+    Environment(String),
+    /// In this file, which the server's user can read.
+    File(String),
+}
+
+/// Bounds of a provider's calls. Those without a unit in their name count calls.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Longest time to a connection, milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Longest time of a call, waiting for its turn and all tries included, milliseconds.
+    pub timeout_ms: u64,
+    /// Further tries after one that may succeed when it is repeated.
+    pub retries: u32,
+    /// Most calls at once, of all sessions.
+    pub concurrency: u32,
+    /// Most calls in a minute, of all sessions.
+    pub requests_per_minute: Option<u32>,
+    /// Most tokens in a minute, of all sessions.
+    pub tokens_per_minute: Option<u32>,
+    /// Longest reply, bytes.
+    pub max_reply_bytes: u64,
+}
+
+/// What a provider takes for a million tokens, in the currency of its administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Prices {
+    /// Tokens of prompts, or of texts to embed.
+    pub input: f64,
+    /// Tokens of answers.
+    pub output: f64,
+}
+
+impl Prices {
+    /// The cost of so many tokens.
+    pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> f64 {
+        (self.input * input_tokens as f64 + self.output * output_tokens as f64) / 1e6
+    }
+}
+
+/// A provider, with the key that this call may use. A backend makes it from a foreign server and its user mappings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// OID of the database that the server is defined in.
+    pub database: u32,
+    /// OID of the server; with the database it tells whose limits count.
+    pub server: u32,
+    /// Name of the server.
+    pub name: String,
+    /// How it is spoken to.
+    pub wire: Wire,
+    /// Without a slash at its end.
+    pub base_url: String,
+    /// The key.
+    pub key: Key,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Its prices.
+    pub prices: Prices,
+}
+
+/// Who speaks in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Whoever made the application.
+    System,
+    /// Whoever asks.
+    User,
+    /// The model.
+    Assistant,
+    /// The result of a tool.
+    Tool,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+    /// Of an assistant: the tools it calls, a JSON array as OpenAI writes it.
+    pub tool_calls: Option<String>,
+    /// Of a tool: the call that it answers.
+    pub tool_call_id: Option<String>,
+}
+
+impl Message {
+    /// A message that is nothing but text.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), tool_calls: None, tool_call_id: None }
+    }
+}
+
+/// What a language model is asked.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Prompt {
+    /// The provider's name of the model.
+    pub model: String,
+    /// The conversation, system messages first.
+    pub messages: Vec<Message>,
+    /// Randomness, from 0.
+    pub temperature: Option<f64>,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// Texts at which the answer ends.
+    pub stop: Vec<String>,
+    /// Same seed, same answer, as far as the provider can.
+    pub seed: Option<i64>,
+    /// JSON Schema that the answer must meet, as JSON text. It is checked, and mended once.
+    pub schema: Option<String>,
+    /// Tools that the model may call: a JSON array as OpenAI writes it.
+    pub tools: Option<String>,
+    /// Members that are added to the request as they are: a JSON object.
+    pub options: Option<String>,
+}
+
+/// What a language model answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Completion {
+    /// The text; with a schema, JSON that meets it.
+    pub content: String,
+    /// Tools that the model calls: a JSON array as OpenAI writes it.
+    pub tool_calls: Option<String>,
+    /// `stop`, `length`, `tool_calls`, `content_filter`, or what the provider calls it.
+    pub finish_reason: String,
+    /// What it took, all tries that were answered included.
+    pub usage: Usage,
+}
+
+/// What a call took.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt, as the provider counts them.
+    pub input_tokens: u64,
+    /// Tokens of the answer, as the provider counts them.
+    pub output_tokens: u64,
+    /// By the target's prices.
+    pub cost: f64,
+    /// Milliseconds from the request's arrival in the engine to its answer.
+    pub latency_ms: f64,
+}
+
+/// For whom a call is made, and what it may take.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Account {
+    /// OID of the role that calls.
+    pub role: u32,
+    /// Name of the SQL function.
+    pub function: String,
+    /// Whether prompt and answer are kept in the record.
+    pub keep_text: bool,
+    /// Budgets that must all have room.
+    pub budgets: Vec<Budget>,
+}
+
+/// A bound of what calls may take in a period.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Number of its row.
+    pub id: i64,
+    /// For messages: whose it is and of what.
+    pub label: String,
+    /// The period that is now: its start, seconds since 1970.
+    pub period_start: i64,
+    /// Its end, seconds since 1970.
+    pub period_end: i64,
+    /// What the calls on record have taken in this period.
+    pub recorded: Spent,
+    /// Most cost.
+    pub max_cost: Option<f64>,
+    /// Most tokens, in and out.
+    pub max_tokens: Option<u64>,
+    /// Most calls.
+    pub max_calls: Option<u64>,
+}
+
+/// What calls have taken.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// By the prices.
+    pub cost: f64,
+    /// In and out.
+    pub tokens: u64,
+    /// Calls.
+    pub calls: u64,
+}
+
+/// A call to a provider that has ended, for `rag.calls`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Counts up within one engine's life.
+    pub number: u64,
+    /// When it began, microseconds since 1970.
+    pub began_us: i64,
+    /// OID of the role that called.
+    pub role: u32,
+    /// Name of the SQL function.
+    pub function: String,
+    /// Name of the server.
+    pub server: String,
+    /// The provider's name of the model.
+    pub model: String,
+    /// What it took.
+    pub usage: Usage,
+    /// How it ended.
+    pub status: Status,
+    /// Tries beyond the first.
+    pub retries: u32,
+    /// The prompt's messages as JSON, where they are kept.
+    pub prompt: Option<String>,
+    /// The answer, where it is kept.
+    pub reply: Option<String>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// It was answered.
+    Answered,
+    /// Nobody waited for it any more.
+    Cancelled,
+    /// It failed; the kind decides the SQLSTATE. No message, since a provider may repeat the prompt in it.
+    Failed(crate::protocol::FailureKind),
+}
