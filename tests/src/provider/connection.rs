@@ -112,7 +112,7 @@ impl Connection<'_> {
     /// Does what the reply says. False if the connection is to be closed; an error means that the client has gone.
     fn reply(&mut self, reply: Reply, seen: &Seen) -> io::Result<bool> {
         match reply.kind {
-            Kind::Drop => Ok(false),
+            Kind::HangUp => Ok(false),
             Kind::By(decide) => self.reply(decide(seen), seen),
             Kind::Answer(answer) => self.answer(&answer),
         }

@@ -16,7 +16,7 @@ pub struct Reply {
 pub(super) enum Kind {
     Answer(Answer),
     /// The connection is closed without a word.
-    Drop,
+    HangUp,
     By(Arc<dyn Fn(&Seen) -> Reply + Send + Sync>),
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for Reply {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Answer(answer) => answer.fmt(formatter),
-            Kind::Drop => formatter.write_str("Drop"),
+            Kind::HangUp => formatter.write_str("HangUp"),
             Kind::By(_) => formatter.write_str("By"),
         }
     }
@@ -89,8 +89,8 @@ impl Reply {
     }
 
     /// The connection is closed before the first byte.
-    pub fn drop() -> Self {
-        Self { kind: Kind::Drop }
+    pub fn hang_up() -> Self {
+        Self { kind: Kind::HangUp }
     }
 
     /// Nothing, until the client goes.
