@@ -1,0 +1,18 @@
+//! Providers of models outside of this server: foreign servers of the wrapper `rag`, their keys, and calls to them.
+
+mod account;
+mod call;
+mod create;
+mod find;
+mod generator;
+mod options;
+mod template;
+mod tokens;
+mod url;
+
+pub use call::{CallOptions, Pieces, send_all};
+pub use create::{NewProvider, create, needs_key};
+pub use find::find;
+pub use generator::{Generator, Remote};
+pub use options::{Catalog, Options, validate};
+pub use tokens::count_tokens;
