@@ -78,7 +78,17 @@ fn generate(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Utf8> {
     version::check();
-    let knobs = Knobs { function: "generate", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "generate",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     let prompt = prompt?;
     Some(Utf8(or_raise(knobs.ask(&prompt.0).and_then(|prompt| knobs.complete(prompt))).content))
 }
@@ -118,7 +128,17 @@ fn generate_messages(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Utf8> {
     version::check();
-    let knobs = Knobs { function: "generate", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "generate",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     let said = or_raise(conversation(&messages?));
     let mut prompt = or_raise(knobs.prompt());
     prompt.messages.extend(said);
@@ -139,7 +159,17 @@ fn generate_many(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Vec<Option<Utf8>>> {
     version::check();
-    let knobs = Knobs { function: "generate", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "generate",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     Some(or_raise(many(&knobs, prompts?, |answer| answer.map(Some))))
 }
 
@@ -236,8 +266,10 @@ fn call(
     ),
 > {
     version::check();
-    let knobs = Knobs { function: "call", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    let completion = or_raise(whole_prompt(&knobs, prompt, messages, tools, schema).and_then(|it| knobs.complete(it)));
+    let knobs =
+        Knobs { function: "call", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let completion =
+        or_raise(whole_prompt(&knobs, prompt, messages, tools, schema).and_then(|it| knobs.complete(it)));
     let tool_calls = completion.tool_calls.as_deref().map(|calls| or_raise(Jsonb::from_json(calls)));
     TableIterator::once((
         Utf8(completion.content),
@@ -265,7 +297,8 @@ fn stream(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let knobs = Knobs { function: "stream", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs =
+        Knobs { function: "stream", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
     let prompt = or_raise(whole_prompt(&knobs, prompt, messages, None, None));
     let pieces = or_raise(knobs.remote().and_then(|remote| remote.stream(prompt, knobs.call())));
     SetOfIterator::new(pieces.map(|piece| Utf8(or_raise(piece))))

@@ -37,8 +37,11 @@ pub fn create(provider: &NewProvider) -> Outcome<()> {
     let base_url = match (&provider.base_url, template.base_url) {
         (Some(url), _) => url.as_str(),
         (None, "") => {
-            return Err(Error::bad_argument(format!("kind \"{}\" has no base_url of its own", template.kind))
-                .hint("Give it: base_url => 'https://…'."));
+            return Err(Error::bad_argument(format!(
+                "kind \"{}\" has no base_url of its own",
+                template.kind
+            ))
+            .hint("Give it: base_url => 'https://…'."));
         }
         (None, url) => url,
     };
