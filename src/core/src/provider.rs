@@ -98,6 +98,14 @@ pub struct Target {
     pub prices: Prices,
 }
 
+impl Target {
+    /// What makes embeddings of a model of this provider comparable: same fingerprint, same embeddings.
+    pub fn fingerprint(&self, model: &str, dimensions: Option<u32>) -> String {
+        let dimensions = dimensions.map_or_else(String::new, |dimensions| format!(" {dimensions}"));
+        format!("{:?} {} {model}{dimensions}", self.wire, self.base_url)
+    }
+}
+
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -34,7 +34,8 @@ impl Ledger {
     }
 
     /// Gives the calls of a database that have ended, as soon as there are some, and forgets those written down.
-    pub fn take(&self, _database: u32, _written: u64, _answer: impl FnOnce(Vec<Call>, u64) + Send + 'static) {}
+    pub fn take(&self, _database: u32, _written: u64, _answer: impl FnOnce(Vec<Call>, u64) + Send + 'static) {
+    }
 }
 
 impl Entry {

@@ -52,11 +52,25 @@ pub fn complete(_engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, _asked: As
 }
 
 /// Starts a call to an embedding model.
-pub fn embed(_engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, _target: Box<Target>, _texts: Texts, _account: Account) {
+pub fn embed(
+    _engine: &Arc<Engine>,
+    outbox: &Arc<Outbox>,
+    id: u64,
+    _target: Box<Target>,
+    _texts: Texts,
+    _account: Account,
+) {
     outbox.send(id, Err(Error::Internal("not made yet".into())));
 }
 
 /// Starts a call to a reranking model.
-pub fn rerank(_engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, _target: Box<Target>, _pairs: Pairs, _account: Account) {
+pub fn rerank(
+    _engine: &Arc<Engine>,
+    outbox: &Arc<Outbox>,
+    id: u64,
+    _target: Box<Target>,
+    _pairs: Pairs,
+    _account: Account,
+) {
     outbox.send(id, Err(Error::Internal("not made yet".into())));
 }
