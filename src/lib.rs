@@ -7,6 +7,7 @@ mod collection;
 mod search;
 mod sync;
 mod embedding;
+mod provider;
 mod worker;
 mod pg;
 

@@ -1,6 +1,9 @@
 //! Values that pass through Rust as bytes: `jsonb`, `bytea` and `tsvector`.
 
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::server_cstring;
 use crate::pg::sql_type;
+use crate::pg::text::utf8_from_datum;
 use crate::pg::value::{varlena, varlena_bytes};
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::pg_sys;
@@ -8,9 +11,44 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 
-/// A `jsonb` that is passed on and never looked into.
+/// A `jsonb`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jsonb(pub Vec<u8>);
+
+impl Jsonb {
+    /// As JSON text.
+    pub fn to_json(&self) -> Outcome<String> {
+        // SAFETY: jsonb_out takes a jsonb, and gives a terminated string in the server's encoding; the text made of it is
+        // valid.
+        let text = unsafe {
+            let json =
+                pg_sys::OidOutputFunctionCall(pg_sys::Oid::from(pg_sys::F_JSONB_OUT), varlena(&self.0));
+            utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(json)))
+        };
+        Ok(text)
+    }
+
+    /// From JSON text. Raises 22P02 where it is none.
+    pub fn from_json(json: &str) -> Outcome<Self> {
+        let text = server_cstring(json)?;
+        // SAFETY: jsonb_in takes a terminated string in the server's encoding, and gives a jsonb.
+        let bytes = unsafe {
+            let datum = pg_sys::OidInputFunctionCall(
+                pg_sys::Oid::from(pg_sys::F_JSONB_IN),
+                text.as_ptr().cast_mut(),
+                pg_sys::InvalidOid,
+                -1,
+            );
+            varlena_bytes(datum)
+        };
+        Ok(Self(bytes))
+    }
+
+    /// As a value of serde's.
+    pub fn to_value(&self) -> Outcome<serde_json::Value> {
+        serde_json::from_str(&self.to_json()?).map_err(Error::internal)
+    }
+}
 
 sql_type::value!(Jsonb, "jsonb", pg_sys::JSONBOID, varlena_bytes, varlena);
 

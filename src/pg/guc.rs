@@ -38,6 +38,8 @@ static OPENVINO_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>
 static SOCKET_DIRECTORY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"all-MiniLM-L6-v2"));
+static DEFAULT_LLM: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"local/extractive"));
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static MAX_SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(3);
@@ -71,6 +73,14 @@ pub fn define() {
         c"Sets the model of functions that are called without one.",
         c"",
         &DEFAULT_MODEL,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"rag.default_llm",
+        c"Sets the language model of functions that are called without one, as 'server/model'.",
+        c"local/extractive answers rag.ask out of passages and needs no provider.",
+        &DEFAULT_LLM,
         GucContext::Userset,
         GucFlags::default(),
     );
@@ -256,6 +266,11 @@ pub fn overlong_input() -> OverlongInput {
 /// `rag.default_model`.
 pub fn default_model() -> String {
     string(&DEFAULT_MODEL).unwrap_or_default()
+}
+
+/// `rag.default_llm`.
+pub fn default_llm() -> String {
+    string(&DEFAULT_LLM).unwrap_or_default()
 }
 
 /// `rag.engine_path`, if it is set.

@@ -319,7 +319,7 @@ impl Drop for Running {
 }
 
 /// The text in the server's encoding.
-pub(super) fn server_cstring(text: &str) -> Outcome<CString> {
+pub fn server_cstring(text: &str) -> Outcome<CString> {
     // SAFETY: the function reads exactly the length that it is given and answers its argument or a terminated copy.
     let converted = unsafe {
         let bytes = text.as_ptr().cast::<c_char>();

@@ -40,7 +40,12 @@ pub fn call(request: Request) -> Outcome<Response> {
 
 /// Puts a request on its way. Several may be under way at once.
 pub fn send(request: Request) -> Outcome<Pending> {
-    let deadline = Instant::now() + Duration::from_millis(guc::request_timeout());
+    send_for(request, Duration::from_millis(guc::request_timeout()))
+}
+
+/// The same, where the answer may take another time than `rag.request_timeout`.
+pub fn send_for(request: Request, patience: Duration) -> Outcome<Pending> {
+    let deadline = Instant::now() + patience;
     let (generation, id) = send_by(&request, deadline)?;
     Ok(Pending { request, id, generation, deadline, answered: false })
 }
@@ -67,10 +72,15 @@ pub fn report(progress: Progress) {
 impl Pending {
     /// Waits for the answer. A cancelled statement leaves from here, and the request with it.
     pub fn wait(mut self) -> Outcome<Response> {
+        self.next()
+    }
+
+    /// Waits for the answer, or the next piece of it.
+    pub fn next(&mut self) -> Outcome<Response> {
         for _ in 0..MOST_DEATHS {
             match receive(self.generation, self.id, self.deadline) {
                 Ok(Some(answer)) => {
-                    self.answered = true;
+                    self.answered = !matches!(answer, Response::Piece(_));
                     return match answer {
                         Response::Failed(failure) => Err(failure.into()),
                         answer => Ok(answer),
@@ -78,6 +88,10 @@ impl Pending {
                 }
                 Ok(None) => return Err(no_answer()),
                 Err(Lost::Refused(error)) => return Err(error),
+                Err(Lost::Gone) if !self.request.is_repeatable() => {
+                    self.answered = true;
+                    return Err(engine_ended());
+                }
                 Err(Lost::Gone) => (self.generation, self.id) = send_by(&self.request, self.deadline)?,
             }
         }
@@ -136,6 +150,10 @@ impl Drop for Lease {
 
 /// Sends over the session's connection, made first if need be.
 fn send_by(request: &Request, deadline: Instant) -> Outcome<(u64, u64)> {
+    if !request.is_repeatable() {
+        // An engine that ended while nobody asked it anything is no reason to fail.
+        SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
+    }
     if SESSION.with_borrow(|session| session.connection.is_none()) {
         let connection = connect_by(deadline)?;
         SESSION.with_borrow_mut(|session| {
@@ -171,6 +189,12 @@ fn backlog_full() -> Error {
     Error::unavailable(format!("the engine accepted no connection within {} ms", guc::request_timeout()))
         .detail("the backlog of its socket is full")
         .hint("Raise rag.request_timeout, or open fewer sessions at once.")
+}
+
+fn engine_ended() -> Error {
+    Error::unavailable("the engine ended while a provider was being asked")
+        .detail("The provider may have answered, and may charge for it.")
+        .hint("Ask again. The reason is in the server's log.")
 }
 
 fn no_answer() -> Error {

@@ -5,7 +5,7 @@ use crate::pg::installation;
 use crate::pg::wait::{self, Interest};
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -41,7 +41,8 @@ pub struct Connection {
     outgoing: Vec<u8>,
     written: usize,
     incoming: Vec<u8>,
-    answers: HashMap<u64, Response>,
+    /// Of each request what has come and was not taken yet.
+    answers: HashMap<u64, VecDeque<Response>>,
     unwanted: HashSet<u64>,
     last: u64,
 }
@@ -92,10 +93,15 @@ impl Connection {
         Ok(self.last)
     }
 
-    /// Waits for the answer to a request.
+    /// Whether the engine's end is still open, as far as this side can know.
+    pub fn is_open(&mut self) -> bool {
+        self.write().and_then(|()| self.read()).is_ok()
+    }
+
+    /// Waits for the answer to a request, or for the next piece of it.
     pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, Lost> {
         loop {
-            if let Some(answer) = self.answers.remove(&id) {
+            if let Some(answer) = self.take(id) {
                 return Ok(Some(answer));
             }
             self.write()?;
@@ -113,11 +119,21 @@ impl Connection {
 
     /// Tells the engine to drop a request whose answer nobody waits for any longer.
     pub fn cancel(&mut self, request: u64) {
-        if self.answers.remove(&request).is_some() {
+        let come = self.answers.remove(&request).unwrap_or_default();
+        if come.iter().any(|answer| !is_piece(answer)) {
             return;
         }
         self.unwanted.insert(request);
         let _ = self.send(&Request::Cancel { request });
+    }
+
+    fn take(&mut self, id: u64) -> Option<Response> {
+        let come = self.answers.get_mut(&id)?;
+        let answer = come.pop_front();
+        if come.is_empty() {
+            self.answers.remove(&id);
+        }
+        answer
     }
 
     fn write(&mut self) -> Result<(), Lost> {
@@ -184,13 +200,20 @@ impl Connection {
             }
             Frame { id: HELLO, body: Response::Failed(failure) } => Err(Lost::Refused(failure.into())),
             Frame { id, body } => {
-                if !self.unwanted.remove(&id) {
-                    self.answers.insert(id, body);
+                let unwanted =
+                    if is_piece(&body) { self.unwanted.contains(&id) } else { self.unwanted.remove(&id) };
+                if !unwanted {
+                    self.answers.entry(id).or_default().push_back(body);
                 }
                 Ok(())
             }
         }
     }
+}
+
+/// Whether more follows.
+fn is_piece(answer: &Response) -> bool {
+    matches!(answer, Response::Piece(_))
 }
 
 fn other_protocol(found: &str) -> Error {

@@ -1,0 +1,36 @@
+-- Providers of models are foreign servers of the wrapper rag, their keys are user mappings, the right to use one is USAGE.
+
+CREATE FOREIGN DATA WRAPPER rag NO HANDLER VALIDATOR rag._validate_options;
+
+COMMENT ON FOREIGN DATA WRAPPER rag IS
+'providers of models; whoever has USAGE on it may name the address that prompts are sent to';
+
+CREATE SERVER local FOREIGN DATA WRAPPER rag;
+GRANT USAGE ON FOREIGN SERVER local TO PUBLIC;
+
+COMMENT ON SERVER local IS 'the models installed on this host; takes no options';
+
+CREATE VIEW rag.providers AS
+SELECT s.srvname AS name,
+       pg_catalog.pg_get_userbyid(s.srvowner) AS owner,
+       (SELECT option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) WHERE option_name = 'protocol') AS protocol,
+       (SELECT option_value FROM pg_catalog.pg_options_to_table(s.srvoptions) WHERE option_name = 'base_url') AS base_url,
+       (SELECT option_value FROM pg_catalog.pg_options_to_table(s.srvoptions)
+        WHERE option_name = 'default_model') AS default_model,
+       pg_catalog.has_server_privilege(s.oid, 'USAGE') AS usable,
+       EXISTS (SELECT FROM pg_catalog.pg_user_mappings m WHERE m.srvid = s.oid AND m.usename = 'public') AS has_key,
+       EXISTS (SELECT FROM pg_catalog.pg_user_mappings m WHERE m.srvid = s.oid AND m.usename = current_user) AS has_own_key
+FROM pg_catalog.pg_foreign_server s
+JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+WHERE w.fdwname = 'rag';
+
+GRANT SELECT ON rag.providers TO PUBLIC;
+
+COMMENT ON VIEW rag.providers IS
+'foreign servers of the wrapper rag; usable: by the current role; has_key: one for all who may use it, has_own_key: one of the current role''s';
+COMMENT ON FUNCTION rag._validate_options(text[], oid) IS 'internal: checks the options of servers and user mappings of the wrapper rag';
+COMMENT ON FUNCTION rag.create_provider(text, text, text, text, text, jsonb) IS
+'makes a provider: a foreign server from the template kind (the name, if it is not given), and a user mapping for its key; options are the server''s';
+
+-- Postgres itself calls it, and asks nobody's rights for that.
+REVOKE EXECUTE ON FUNCTION rag._validate_options(text[], oid) FROM PUBLIC;

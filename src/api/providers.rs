@@ -1,0 +1,70 @@
+//! Providers: the wrapper's validator, and `rag.create_provider`.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::{Utf8, required};
+use crate::pg::version;
+use crate::provider::{self, Catalog, NewProvider, Options};
+use pgrx::{PgLogLevel, PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
+use serde_json::Value;
+
+// No check of the version: an older version's servers are restored and altered between `make install` and the update.
+#[pg_extern(volatile, strict, parallel_unsafe)]
+fn _validate_options(options: Vec<Option<Utf8>>, catalog: pg_sys::Oid) {
+    let options = Options::parse(options.into_iter().flatten().map(|option| option.0).collect());
+    // SAFETY: a plain look at the current role.
+    let superuser = unsafe { pg_sys::superuser() };
+    or_raise(provider::validate(Catalog::of(catalog), &options, superuser));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn create_provider(
+    name: Option<Utf8>,
+    kind: default!(Option<Utf8>, "NULL"),
+    api_key: default!(Option<Utf8>, "NULL"),
+    base_url: default!(Option<Utf8>, "NULL"),
+    model: default!(Option<Utf8>, "NULL"),
+    options: default!(Option<Jsonb>, "NULL"),
+) {
+    version::check();
+    let name = or_raise(required(name, "name"));
+    let mut all = or_raise(options.map_or_else(|| Ok(Vec::new()), |options| pairs(&options)));
+    if let Some(model) = model {
+        all.push(("default_model".to_owned(), model.0));
+    }
+    let provider = NewProvider {
+        kind: kind.map_or_else(|| name.clone(), |kind| kind.0),
+        name,
+        api_key: api_key.map(|key| key.0),
+        base_url: base_url.map(|url| url.0),
+        options: all,
+    };
+    or_raise(provider::create(&provider));
+    if provider.api_key.is_none() && provider::needs_key(&provider.kind) {
+        Error::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("provider \"{}\" has no key yet", provider.name),
+        )
+        .hint("CREATE USER MAPPING FOR PUBLIC SERVER … OPTIONS (api_key '…');")
+        .notice(PgLogLevel::NOTICE);
+    }
+}
+
+/// The members of an object whose values are texts, numbers or booleans.
+fn pairs(options: &Jsonb) -> Outcome<Vec<(String, String)>> {
+    let Value::Object(members) = options.to_value()? else {
+        return Err(Error::bad_argument("options must be a JSON object"));
+    };
+    let pair = |(name, value): (String, Value)| match value {
+        Value::String(text) => Ok((name, text)),
+        Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
+        _ => Err(Error::bad_argument(format!("option \"{name}\" must be a text, a number or a boolean"))),
+    };
+    members.into_iter().map(pair).collect()
+}
+
+extension_sql_file!(
+    "../../sql/providers.sql",
+    name = "providers",
+    requires = [_validate_options, create_provider]
+);

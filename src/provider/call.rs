@@ -1,0 +1,123 @@
+//! Calls to a provider's language model, through the engine.
+
+use crate::pg::error::{Error, Outcome};
+use crate::provider::account::account;
+use crate::provider::generator::Remote;
+use crate::worker::client::{self, Pending};
+use crate::worker::slots;
+use ragstone_core::protocol::{Request, Response};
+use ragstone_core::provider::{Completion, Prompt};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The engine ends a call in time by itself, and says more about it.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Most calls that one statement keeps under way. The provider's own concurrency holds as well.
+const MOST_UNDER_WAY: usize = 64;
+
+/// What concerns the call and not the prompt.
+#[derive(Debug, Clone, Copy)]
+pub struct CallOptions {
+    /// Name of the SQL function, for the record.
+    pub function: &'static str,
+    /// Longest time, milliseconds; the server's own if none.
+    pub timeout_ms: Option<i32>,
+}
+
+/// The pieces of an answer as they come.
+pub struct Pieces {
+    pending: Option<Pending>,
+    completion: Option<Completion>,
+}
+
+impl Remote {
+    /// Asks, and waits for the whole answer.
+    ///
+    /// # Errors
+    /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
+    pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+        completion(self.send(prompt, options, false)?.wait()?)
+    }
+
+    /// Asks, and gives the answer piece by piece.
+    pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Outcome<Pieces> {
+        Ok(Pieces { pending: Some(self.send(prompt, options, true)?), completion: None })
+    }
+
+    fn send(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Pending> {
+        let mut target = self.target.clone();
+        match options.timeout_ms.map(u64::try_from) {
+            None => {}
+            Some(Ok(timeout)) if timeout > 0 => target.limits.timeout_ms = timeout,
+            Some(_) => return Err(Error::bad_argument("timeout_ms must be more than 0")),
+        }
+        let patience = Duration::from_millis(target.limits.timeout_ms) + MARGIN;
+        let account = account(&target.name, options.function)?;
+        let prompt = Box::new(Prompt { model: self.model.clone(), ..prompt });
+        // Whoever writes down what was called.
+        slots::ensure();
+        client::send_for(Request::Complete { target: Box::new(target), prompt, account, stream }, patience)
+    }
+}
+
+/// Asks one question after the other, several of them at once, and hands on each answer in the order of the questions.
+pub fn send_all(
+    remote: &Remote,
+    prompts: impl Iterator<Item = Prompt>,
+    options: CallOptions,
+    mut answered: impl FnMut(Outcome<Completion>) -> Outcome<()>,
+) -> Outcome<()> {
+    let most = MOST_UNDER_WAY.min(remote.target.limits.concurrency as usize);
+    let mut under_way = VecDeque::new();
+    let mut prompts = prompts.fuse();
+    loop {
+        while under_way.len() < most
+            && let Some(prompt) = prompts.next()
+        {
+            under_way.push_back(remote.send(prompt, options, false)?);
+        }
+        match under_way.pop_front() {
+            Some(pending) => answered(pending.wait().and_then(completion))?,
+            None => return Ok(()),
+        }
+    }
+}
+
+impl Pieces {
+    /// The answer as a whole, once all pieces have come.
+    pub fn completion(&self) -> Option<&Completion> {
+        self.completion.as_ref()
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Outcome<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.pending.as_mut()?.next() {
+            Ok(Response::Piece(piece)) => Some(Ok(piece)),
+            Ok(last) => {
+                self.pending = None;
+                match completion(last) {
+                    Ok(completion) => {
+                        self.completion = Some(completion);
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                }
+            }
+            Err(error) => {
+                self.pending = None;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+fn completion(answer: Response) -> Outcome<Completion> {
+    match answer {
+        Response::Completed(completion) => Ok(*completion),
+        other => Err(Error::internal(format!("unexpected answer to a completion request: {other:?}"))),
+    }
+}

@@ -1,0 +1,73 @@
+//! From the name of a server to a target, with the rights and the key of the current role.
+
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, connect, select};
+use crate::pg::switch_user::as_owner;
+use crate::provider::options::Options;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::provider::{Key, Secret, Target};
+
+/// A server that the current role may use.
+#[derive(Debug)]
+pub struct Found {
+    /// Where calls go.
+    pub target: Target,
+    /// The server's options.
+    pub options: Options,
+}
+
+/// The server of a name, if the current role may use it.
+///
+/// # Errors
+/// 42704 where there is none, 42501 without USAGE, 22023 where its options are not complete.
+pub fn find(name: &str) -> Outcome<Found> {
+    // SAFETY: plain reads of the session's identity and database.
+    let (role, database) = unsafe { (pg_sys::GetUserId(), pg_sys::MyDatabaseId) };
+    let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+    let (server, options, mapping) = connect(|| as_owner(superuser, || read(name, role)))?;
+    let target = Target {
+        database: database.to_u32(),
+        server: server.to_u32(),
+        name: name.to_owned(),
+        wire: options.wire()?,
+        base_url: options.base_url()?,
+        key: key(&mapping),
+        limits: options.limits(),
+        prices: options.prices(),
+    };
+    Ok(Found { target, options })
+}
+
+fn read(name: &str, role: pg_sys::Oid) -> Outcome<(pg_sys::Oid, Options, Options)> {
+    let query = include_str!("../../sql/queries/provider.sql");
+    let rows = select(query, &[Arg::text(name), Arg::new(role)])?;
+    let Some(server) = rows.oid(0, 0) else {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("provider \"{name}\" does not exist"),
+        )
+        .hint("See rag.providers, or make it with rag.create_provider."));
+    };
+    if rows.boolean(0, 2) != Some(true) {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for foreign server {name}"),
+        )
+        .hint("Its owner can allow it: GRANT USAGE ON FOREIGN SERVER … TO …;"));
+    }
+    let options = |column| Options::parse(rows.texts(0, column).unwrap_or_default());
+    Ok((server, options(1), options(3)))
+}
+
+fn key(mapping: &Options) -> Key {
+    let owned = |name| mapping.get(name).map(str::to_owned);
+    if let Some(key) = owned("api_key") {
+        Key::Value(Secret(key))
+    } else if let Some(variable) = owned("api_key_env") {
+        Key::Environment(variable)
+    } else if let Some(path) = owned("api_key_file") {
+        Key::File(path)
+    } else {
+        Key::None
+    }
+}

@@ -1,0 +1,19 @@
+//! Providers of models outside of this server: foreign servers of the wrapper `rag`, their keys, and calls to them.
+
+mod account;
+mod call;
+mod create;
+mod embedding_model;
+mod find;
+mod generator;
+mod options;
+mod template;
+mod tokens;
+mod url;
+
+pub use call::{CallOptions, Pieces, send_all};
+pub use create::{NewProvider, create, needs_key};
+pub use embedding_model::{EmbeddingModel, installed};
+pub use generator::{Generator, Remote};
+pub use options::{Catalog, Options, validate};
+pub use tokens::count_tokens;

@@ -1,0 +1,269 @@
+//! The options of servers and user mappings, and what makes them valid.
+
+use crate::pg::error::{Error, Outcome};
+use crate::provider::url;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::provider::{Limits, Prices, Wire};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// Whose options are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalog {
+    /// The wrapper's.
+    Wrapper,
+    /// A server's.
+    Server,
+    /// A user mapping's.
+    Mapping,
+}
+
+/// Options by name.
+#[derive(Debug, Clone, Default)]
+pub struct Options(BTreeMap<String, String>);
+
+/// What an option's value must be.
+#[derive(Clone, Copy)]
+enum Domain {
+    Protocol,
+    Text,
+    Boolean,
+    /// From the first to the second.
+    Number(u64, u64),
+    Price,
+}
+
+const SERVER: [(&str, Domain); 17] = [
+    ("protocol", Domain::Protocol),
+    ("base_url", Domain::Text),
+    ("allow_http", Domain::Boolean),
+    ("default_model", Domain::Text),
+    ("default_embedding_model", Domain::Text),
+    ("embedding_dimensions", Domain::Number(1, 4000)),
+    ("embedding_max_tokens", Domain::Number(16, 1_000_000)),
+    ("context_window", Domain::Number(256, 100_000_000)),
+    ("connect_timeout_ms", Domain::Number(1, 3_600_000)),
+    ("timeout_ms", Domain::Number(1, 86_400_000)),
+    ("retries", Domain::Number(0, 20)),
+    ("concurrency", Domain::Number(1, 10_000)),
+    ("requests_per_minute", Domain::Number(1, 10_000_000)),
+    ("tokens_per_minute", Domain::Number(1, u32::MAX as u64)),
+    ("max_reply_bytes", Domain::Number(1024, 1 << 30)),
+    ("input_price", Domain::Price),
+    ("output_price", Domain::Price),
+];
+
+const KEYS: [&str; 3] = ["api_key", "api_key_env", "api_key_file"];
+
+/// Names at least so similar are taken for what was meant (Jaro-Winkler).
+const SIMILAR: f64 = 0.75;
+
+impl Catalog {
+    /// The catalogue that Postgres names to a validator, if such objects have options here.
+    pub fn of(catalog: pg_sys::Oid) -> Option<Self> {
+        match catalog {
+            pg_sys::ForeignDataWrapperRelationId => Some(Self::Wrapper),
+            pg_sys::ForeignServerRelationId => Some(Self::Server),
+            pg_sys::UserMappingRelationId => Some(Self::Mapping),
+            _ => None,
+        }
+    }
+
+    fn names(self) -> Vec<&'static str> {
+        match self {
+            Self::Wrapper => Vec::new(),
+            Self::Server => SERVER.iter().map(|(name, _)| *name).collect(),
+            Self::Mapping => KEYS.to_vec(),
+        }
+    }
+}
+
+/// Checks all options of an object, those that it had before and those that are new. `superuser`: whether a superuser
+/// gives them.
+pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) -> Outcome<()> {
+    let names = catalog.map(Catalog::names).unwrap_or_default();
+    for name in options.0.keys() {
+        if !names.contains(&name.as_str()) {
+            return Err(unknown(name, &names));
+        }
+    }
+    match catalog {
+        Some(Catalog::Server) => validate_server(options),
+        Some(Catalog::Mapping) => validate_mapping(options, superuser),
+        _ => Ok(()),
+    }
+}
+
+fn validate_server(options: &Options) -> Outcome<()> {
+    // The server `local` has none.
+    if options.0.is_empty() {
+        return Ok(());
+    }
+    for (name, domain) in SERVER {
+        if let Some(value) = options.get(name) {
+            check(name, value, domain)?;
+        }
+    }
+    for needed in ["protocol", "base_url"] {
+        if options.get(needed).is_none() {
+            return Err(missing(needed));
+        }
+    }
+    options.base_url().map(|_| ())
+}
+
+fn validate_mapping(options: &Options, superuser: bool) -> Outcome<()> {
+    for name in ["api_key_env", "api_key_file"] {
+        if options.get(name).is_some() && !superuser {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied to use option \"{name}\""),
+            )
+            .detail("It reads what the server's operating system user can read.")
+            .hint("Only superusers may use it; give the key itself in the option api_key."));
+        }
+    }
+    if options.0.len() > 1 {
+        return Err(Error::bad_argument("a user mapping has more than one key")
+            .hint("Give one of api_key, api_key_env and api_key_file."));
+    }
+    match options.0.iter().next() {
+        // Not shown, whichever it is.
+        Some((name, value)) if value.trim().is_empty() || value.contains(['\n', '\r', '\0']) => {
+            Err(Error::bad_argument(format!("option \"{name}\" is empty or has more than one line")))
+        }
+        Some((name, value)) if name == "api_key_file" && !value.starts_with('/') => {
+            Err(Error::bad_argument("option \"api_key_file\" is not an absolute path"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check(name: &str, value: &str, domain: Domain) -> Outcome<()> {
+    let wrong = |wanted: &str| {
+        Err(Error::bad_argument(format!("option \"{name}\" must be {wanted}, not \"{value}\"")))
+    };
+    match domain {
+        Domain::Protocol if wire(value).is_none() => wrong("openai, anthropic, gemini, cohere or tei"),
+        Domain::Boolean if boolean(value).is_none() => wrong("true or false"),
+        Domain::Text if value.trim().is_empty() => wrong("a text"),
+        Domain::Number(least, most) if !value.parse().is_ok_and(|it| (least..=most).contains(&it)) => {
+            wrong(&format!("a whole number from {least} to {most}"))
+        }
+        Domain::Price if !value.parse().is_ok_and(|price: f64| price.is_finite() && price >= 0.0) => {
+            wrong("a price for a million tokens, from 0")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> Error {
+    let error =
+        Error::new(PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME, format!("invalid option \"{name}\""));
+    match nearest(name, known) {
+        Some(near) => error.hint(format!("Perhaps you meant the option \"{near}\".")),
+        None if known.is_empty() => error.hint("There are no valid options in this context."),
+        None => error.hint(format!("Valid options in this context are: {}.", known.join(", "))),
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::new(
+        PgSqlErrorCode::ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
+        format!("option \"{name}\" of the server is missing"),
+    )
+    .hint("A server has at least the options protocol and base_url; rag.create_provider makes one from a template.")
+}
+
+/// The name that was most likely meant.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let similar = |candidate: &str| strsim::jaro_winkler(name, candidate);
+    let best = known.iter().copied().max_by(|a, b| similar(a).total_cmp(&similar(b)))?;
+    (similar(best) >= SIMILAR).then_some(best)
+}
+
+fn wire(name: &str) -> Option<Wire> {
+    Some(match name {
+        "openai" => Wire::OpenAi,
+        "anthropic" => Wire::Anthropic,
+        "gemini" => Wire::Gemini,
+        "cohere" => Wire::Cohere,
+        "tei" => Wire::Tei,
+        _ => return None,
+    })
+}
+
+fn boolean(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "1" => Some(true),
+        "false" | "off" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+impl Options {
+    /// From a catalogue's `name=value`.
+    pub fn parse(options: Vec<String>) -> Self {
+        let pairs = options.into_iter().filter_map(|option| {
+            let (name, value) = option.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        Self(pairs.collect())
+    }
+
+    /// An option's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// How the server is spoken to.
+    pub fn wire(&self) -> Outcome<Wire> {
+        self.get("protocol").and_then(wire).ok_or_else(|| missing("protocol"))
+    }
+
+    /// Where the server is, without a slash at the end.
+    pub fn base_url(&self) -> Outcome<String> {
+        let url = self.get("base_url").ok_or_else(|| missing("base_url"))?.trim_end_matches('/');
+        url::check(url, self.get("allow_http").and_then(boolean).unwrap_or(false))?;
+        Ok(url.to_owned())
+    }
+
+    /// The bounds of its calls.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            connect_timeout_ms: self.number("connect_timeout_ms").unwrap_or(10_000),
+            timeout_ms: self.number("timeout_ms").unwrap_or(120_000),
+            retries: self.number("retries").unwrap_or(3),
+            concurrency: self.number("concurrency").unwrap_or(32),
+            requests_per_minute: self.number("requests_per_minute"),
+            tokens_per_minute: self.number("tokens_per_minute"),
+            max_reply_bytes: self.number("max_reply_bytes").unwrap_or(32 << 20),
+        }
+    }
+
+    /// What a million tokens cost.
+    pub fn prices(&self) -> Prices {
+        Prices {
+            input: self.number("input_price").unwrap_or(0.0),
+            output: self.number("output_price").unwrap_or(0.0),
+        }
+    }
+
+    /// A number, if there is one.
+    pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_recognised() {
+        let known = Catalog::Server.names();
+        assert_eq!(nearest("baseurl", &known), Some("base_url"));
+        assert_eq!(nearest("time_out_ms", &known), Some("timeout_ms"));
+        assert_eq!(nearest("zzz", &known), None);
+    }
+}
