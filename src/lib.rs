@@ -8,6 +8,7 @@ mod search;
 mod sync;
 mod embedding;
 mod provider;
+mod accounting;
 mod worker;
 mod pg;
 

@@ -1,5 +1,6 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
+mod accounting;
 pub mod chunk;
 mod collections;
 mod embed;

@@ -1,6 +1,7 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
+use crate::accounting::Books;
 use crate::collection::{Collection, locked};
 use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
@@ -47,6 +48,8 @@ struct Worker {
     database: u32,
     place: i32,
     hands: Hands,
+    /// Of calls to providers; the first worker of a database keeps them.
+    books: Option<Books>,
     under_way: VecDeque<UnderWay>,
     /// Locks to give back in the next transaction.
     locks: Vec<i64>,
@@ -69,6 +72,7 @@ pub fn run(database: u32, place: i32) {
         database,
         place,
         hands: Hands::default(),
+        books: (place == 0).then(|| Books::open(database)),
         under_way: VecDeque::new(),
         locks: Vec::new(),
         touched: HashSet::new(),
@@ -86,6 +90,9 @@ pub fn run(database: u32, place: i32) {
         reload_if_told();
         if databases::is_wanted_exclusively(database) {
             return;
+        }
+        if worker.books.as_mut().is_some_and(Books::keep) {
+            worker.idle_since = Instant::now();
         }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
@@ -318,7 +325,7 @@ impl Worker {
             if databases::is_wanted_exclusively(self.database) || reload_if_told() {
                 return;
             }
-            wait::for_latch(left.min(NAP));
+            self.wait(left.min(NAP));
         }
     }
 
@@ -378,7 +385,17 @@ impl Worker {
     fn nap(&mut self) {
         activity::report_idle();
         let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
-        wait::for_latch(wake.clamp(Duration::from_millis(1), NAP));
+        self.wait(wake.clamp(Duration::from_millis(1), NAP));
+    }
+
+    /// Waits for the latch, and writes calls to providers that end meanwhile.
+    fn wait(&mut self, timeout: Duration) {
+        let Some(books) = &mut self.books else { return wait::for_latch(timeout) };
+        if books.keep() {
+            self.idle_since = Instant::now();
+        } else {
+            books.nap(timeout);
+        }
     }
 }
 
