@@ -78,7 +78,8 @@ fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
     or_raise(scored)
 }
 
-fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
+/// The value of an argument that must be given.
+pub fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
     value.map(|value| value.0).ok_or_else(|| {
         Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
     })

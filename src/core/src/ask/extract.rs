@@ -11,11 +11,13 @@ const MOST_UNITS: usize = 3;
 /// Most bytes that an answer quotes.
 const MOST_BYTES: usize = 1400;
 
-/// How much a passage's own similarity counts beside its unit's.
-const PASSAGE_WEIGHT: f64 = 0.5;
+/// How much a passage's score in the search, relative to the best one's, counts beside the similarity of its unit. From 0
+/// to 0.4 the share of answers that begin with the right page grows, by 7 points for the PostgreSQL manual's index and by
+/// none for Anthropic's documentation; beyond it nothing is gained.
+const PASSAGE_WEIGHT: f64 = 0.4;
 
 /// How far below the best unit another one may score.
-const MARGIN: f64 = 0.12;
+const MARGIN: f64 = 0.15;
 
 /// Two units that are as similar as this say the same.
 const SAME: f64 = 0.85;
@@ -32,9 +34,9 @@ pub struct Candidate<'a> {
 }
 
 /// The answer in the best candidates' own words, in reading order, each with its citation; nothing if there are none.
-/// `similarities` are those of the passages with the question, whose embedding is `question`.
-pub fn answer(question: &[f32], similarities: &[f64], candidates: &[Candidate]) -> Option<Answer> {
-    let mut chosen = choose(question, similarities, candidates);
+/// `scores` are those of the passages in the search, `question` is the question's embedding.
+pub fn answer(question: &[f32], scores: &[f64], candidates: &[Candidate]) -> Option<Answer> {
+    let mut chosen = choose(question, scores, candidates);
     chosen.sort_by_key(|candidate| (candidate.passage, candidate.unit.start));
     (!chosen.is_empty()).then(|| compose(&chosen))
 }
@@ -42,11 +44,12 @@ pub fn answer(question: &[f32], similarities: &[f64], candidates: &[Candidate]) 
 /// The best candidates that do not say the same.
 fn choose<'c, 'a>(
     question: &[f32],
-    similarities: &[f64],
+    scores: &[f64],
     candidates: &'c [Candidate<'a>],
 ) -> Vec<&'c Candidate<'a>> {
+    let highest = scores.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let score = |candidate: &Candidate| {
-        let passage = similarities.get(candidate.passage).copied().unwrap_or(0.0);
+        let passage = scores.get(candidate.passage).map_or(0.0, |score| score / highest);
         cosine(question, candidate.embedding) + PASSAGE_WEIGHT * passage
     };
     let mut ranked: Vec<_> = candidates.iter().map(|candidate| (score(candidate), candidate)).collect();
