@@ -1,10 +1,10 @@
 //! `local/extractive`: the passages' best sentences.
 
-use crate::ask::Made;
+use crate::ask::{Made, Question};
 use crate::embedding::{Embedder, plain_vectors};
 use crate::pg::error::Outcome;
 use crate::search::Passages;
-use ragstone_core::ask::extract::{self, Candidate};
+use ragstone_core::ask::extract::{self, Asked, Candidate};
 use ragstone_core::ask::units::units;
 use ragstone_core::protocol::{Kind, Lane};
 
@@ -13,7 +13,7 @@ const MOST_CANDIDATES: usize = 128;
 
 /// Answers with the sentences that are most similar to the question. They are embedded in one request, ahead of bulk work,
 /// since somebody waits.
-pub fn answer(passages: &Passages) -> Outcome<Made> {
+pub fn answer(question: &Question, passages: &Passages) -> Outcome<Made> {
     let hits = passages.hits.iter().enumerate();
     let found =
         hits.flat_map(|(passage, hit)| units(&hit.content).into_iter().map(move |unit| (passage, unit)));
@@ -28,7 +28,8 @@ pub fn answer(passages: &Passages) -> Outcome<Made> {
     let candidates: Vec<_> = (found.iter().zip(embeddings))
         .map(|(&(passage, unit), embedding)| Candidate { passage, unit, embedding })
         .collect();
+    let asked = Asked { text: &question.search.query, embedding: &passages.question };
     let scores: Vec<f64> = passages.hits.iter().map(|hit| hit.score).collect();
-    let answer = extract::answer(&passages.question, &scores, &candidates);
+    let answer = extract::answer(asked, &scores, &candidates);
     Ok(Made { answer, finish_reason: Some("stop".to_owned()) })
 }

@@ -66,7 +66,7 @@ pub fn ask(question: &Question) -> Outcome<Answered> {
 
 fn make(generator: &Generator, question: &Question, passages: &Passages) -> Outcome<Made> {
     match generator {
-        Generator::Extractive => extractive::answer(passages),
+        Generator::Extractive => extractive::answer(question, passages),
         Generator::Remote(remote) => remote::answer(remote, question, &passages.hits),
     }
 }

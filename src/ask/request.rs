@@ -1,7 +1,7 @@
 //! What a caller of `rag.ask` asks for.
 
 use crate::pg::error::{Error, Outcome};
-use crate::search::{Mode, Request, parse_k};
+use crate::search::{Mode, Request};
 use ragstone_core::fusion::Fusion;
 
 /// Most passages: what a model's window holds, and what a reader of citations can follow.
@@ -31,13 +31,13 @@ pub fn search(collection: String, question: String, k: i32) -> Outcome<Request> 
     if question.trim().is_empty() {
         return Err(Error::bad_argument("question is empty"));
     }
-    if k > MOST_PASSAGES {
+    if !(1..=MOST_PASSAGES).contains(&k) {
         return Err(Error::bad_argument(format!("k must be from 1 to {MOST_PASSAGES}, not {k}")));
     }
     Ok(Request {
         collection,
         query: question,
-        k: parse_k(k)?,
+        k: k as usize,
         mode: Mode::Hybrid,
         filter: None,
         fusion: Fusion::MinMax { vector_weight: 0.5 },
