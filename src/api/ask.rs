@@ -1,13 +1,12 @@
 //! `rag.ask`: an answer from a collection, with citations.
 
 use crate::api::generate::or_null;
-use crate::api::search::required;
 use crate::ask::{self, Answered, Question, search_for};
 use crate::pg::attempt::in_subtransaction;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::switch_user::with_settings;
-use crate::pg::text::Utf8;
+use crate::pg::text::{Utf8, required};
 use crate::pg::version;
 use crate::search::Mode;
 use pgrx::iter::TableIterator;

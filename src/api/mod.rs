@@ -9,6 +9,6 @@ pub mod generate;
 mod models;
 mod outdated;
 mod providers;
-pub mod search;
+mod search;
 mod status;
 mod sync;

@@ -51,13 +51,15 @@ pub fn create(provider: &NewProvider) -> Outcome<()> {
         options.push((name, value));
     }
     let server = quoted(&provider.name);
+    // Errors are caught and raised anew, since Postgres would add the statement, and the key in it, to their context.
     connect(|| {
-        run_once(&format!("CREATE SERVER {server} FOREIGN DATA WRAPPER rag {}", clause(&options)))?;
-        let Some(key) = &provider.api_key else { return Ok(()) };
-        let mapping = clause(&[("api_key", key)]);
-        // Caught and raised anew, since Postgres would add the statement, and the key in it, to the error's context.
         in_subtransaction(|| {
-            run_once(&format!("CREATE USER MAPPING FOR PUBLIC SERVER {server} {mapping}")).map(|_| ())
+            run_once(&format!("CREATE SERVER {server} FOREIGN DATA WRAPPER rag {}", clause(&options)))?;
+            if let Some(key) = &provider.api_key {
+                let mapping = clause(&[("api_key", key)]);
+                run_once(&format!("CREATE USER MAPPING FOR PUBLIC SERVER {server} {mapping}"))?;
+            }
+            Ok(())
         })
     })
 }

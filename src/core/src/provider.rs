@@ -234,6 +234,29 @@ pub struct Spent {
     pub calls: u64,
 }
 
+impl Spent {
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.calls += other.calls;
+    }
+
+    /// Takes away what was added before. Where no call is left nothing is, not even what rounding leaves.
+    pub fn subtract(&mut self, other: Self) {
+        self.calls = self.calls.saturating_sub(other.calls);
+        self.cost = if self.calls == 0 { 0.0 } else { self.cost - other.cost };
+        self.tokens = self.tokens.saturating_sub(other.tokens);
+    }
+}
+
 /// A call to a provider that has ended, for `rag.calls`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {

@@ -15,6 +15,7 @@ use super::Options;
 use crate::{
     ledger::Ledger,
     model::folder::Folder,
+    providers::call::Providers,
     runtime::library::Library,
     scheduler::registry::{Registry, lock},
     system,
@@ -24,6 +25,7 @@ use crate::{
 pub struct Engine {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
+    providers: Providers,
     reports: Mutex<Reports>,
     clients: AtomicU32,
     restarts: u32,
@@ -40,6 +42,7 @@ impl Engine {
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
             ledger: Arc::default(),
+            providers: Providers::default(),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
@@ -55,6 +58,11 @@ impl Engine {
     /// What calls of providers take, and have taken.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Connections to providers, and who waits for them.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     /// Connected clients.
