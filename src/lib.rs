@@ -3,6 +3,7 @@
 //! In reading order: what SQL sees, what it is made of, and what touches Postgres.
 
 mod api;
+mod ask;
 mod collection;
 mod search;
 mod sync;
