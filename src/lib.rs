@@ -6,6 +6,7 @@ mod api;
 mod collection;
 mod search;
 mod sync;
+mod jobs;
 mod embedding;
 mod provider;
 mod worker;

@@ -5,6 +5,7 @@ mod collections;
 mod embed;
 mod embed_batch;
 mod generate;
+mod jobs;
 mod models;
 mod outdated;
 mod providers;

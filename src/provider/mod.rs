@@ -14,5 +14,5 @@ pub use call::{CallOptions, Pieces, send_all};
 pub use create::{NewProvider, create, needs_key};
 pub use find::find;
 pub use generator::{Generator, Remote};
-pub use options::{Catalog, Options, validate};
+pub use options::{Catalog, Options, nearest, validate};
 pub use tokens::count_tokens;

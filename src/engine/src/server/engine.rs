@@ -14,6 +14,7 @@ use ragstone_core::protocol::{Model, Progress, Stats};
 use super::Options;
 use crate::{
     ledger::Ledger,
+    pieces::Mailboxes,
     model::folder::Folder,
     runtime::library::Library,
     scheduler::registry::{Registry, lock},
@@ -24,6 +25,7 @@ use crate::{
 pub struct Engine {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
+    mailboxes: Arc<Mailboxes>,
     reports: Mutex<Reports>,
     clients: AtomicU32,
     restarts: u32,
@@ -40,6 +42,7 @@ impl Engine {
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
             ledger: Arc::default(),
+            mailboxes: Arc::default(),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
@@ -55,6 +58,11 @@ impl Engine {
     /// What calls of providers take, and have taken.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Pieces of jobs' answers.
+    pub fn mailboxes(&self) -> &Arc<Mailboxes> {
+        &self.mailboxes
     }
 
     /// Connected clients.
