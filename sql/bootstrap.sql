@@ -17,5 +17,15 @@ BEGIN
       USING ERRCODE = 'duplicate_schema',
             HINT = 'Rename or drop it: ragstone needs a schema "rag" of its own.';
   END IF;
+  IF EXISTS (SELECT FROM pg_catalog.pg_foreign_data_wrapper WHERE fdwname = 'rag') THEN
+    RAISE EXCEPTION 'foreign-data wrapper "rag" exists already'
+      USING ERRCODE = 'duplicate_object',
+            HINT = 'Rename or drop it: ALTER FOREIGN DATA WRAPPER rag RENAME TO …;';
+  END IF;
+  IF EXISTS (SELECT FROM pg_catalog.pg_foreign_server WHERE srvname = 'local') THEN
+    RAISE EXCEPTION 'server "local" exists already'
+      USING ERRCODE = 'duplicate_object',
+            HINT = 'Rename or drop it: ALTER SERVER local RENAME TO …;';
+  END IF;
 END
 $$;

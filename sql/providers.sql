@@ -31,3 +31,6 @@ COMMENT ON VIEW rag.providers IS
 COMMENT ON FUNCTION rag._validate_options(text[], oid) IS 'internal: checks the options of servers and user mappings of the wrapper rag';
 COMMENT ON FUNCTION rag.create_provider(text, text, text, text, text, jsonb) IS
 'makes a provider: a foreign server from the template kind (the name, if it is not given), and a user mapping for its key; options are the server''s';
+
+-- Postgres itself calls it, and asks nobody's rights for that.
+REVOKE EXECUTE ON FUNCTION rag._validate_options(text[], oid) FROM PUBLIC;

@@ -2,9 +2,10 @@
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::guc::{self, OverlongInput};
+use crate::provider::{EmbeddingModel, installed};
 use crate::worker::client::{self, Pending};
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
-use ragstone_core::protocol::{Kind, Lane, Request, Response, Vectors};
+use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
 use std::cell::Cell;
 use std::collections::VecDeque;
 
@@ -22,19 +23,54 @@ thread_local! {
     static NOTICED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
 }
 
+/// The tokenizer that measures texts for models of providers, whose own are not here.
+pub const TOKENIZER: &str = "all-MiniLM-L6-v2";
+
 /// Which model with which of its prefixes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Embedder {
-    /// Name of an installed model.
-    pub model: String,
-    /// Which prefix.
-    pub kind: Kind,
+    place: Place,
+    kind: Kind,
+}
+
+/// Where a model is.
+#[derive(Debug, Clone)]
+enum Place {
+    /// On this host.
+    Installed(String),
+    /// At a provider.
+    Provided(Box<EmbeddingModel>),
 }
 
 impl Embedder {
     /// From SQL's arguments: no model is `rag.default_model`, kind is `document` or `query`.
     pub fn new(model: Option<String>, kind: &str) -> Outcome<Self> {
-        Ok(Self { model: model_or_default(model)?, kind: parse_kind(kind)? })
+        Self::find(&model_or_default(model)?, parse_kind(kind)?)
+    }
+
+    /// A model by its name. One of a provider is looked up with the rights of the current role, in a transaction.
+    pub fn find(model: &str, kind: Kind) -> Outcome<Self> {
+        let place = match installed(model) {
+            Some(name) => Place::Installed(name.to_owned()),
+            None => Place::Provided(Box::new(EmbeddingModel::find(model)?)),
+        };
+        Ok(Self { place, kind })
+    }
+
+    /// What the model is. The length of a provider's embeddings is not known before there is one, unless the caller knows.
+    pub fn describe(&self, dimensions: Option<u32>) -> Outcome<Model> {
+        match &self.place {
+            Place::Installed(name) => describe(name),
+            Place::Provided(model) => {
+                let dimensions = dimensions.map_or_else(|| self.dimensions(), Ok)?;
+                Ok(model.describe(dimensions))
+            }
+        }
+    }
+
+    fn dimensions(&self) -> Outcome<u32> {
+        let answer = self.send(Lane::Query, vec!["dimensions".to_owned()])?.wait()?;
+        Ok(plain_vectors(answer)?.dimensions)
     }
 
     /// The embedding of one text, ahead of all bulk work.
@@ -55,7 +91,10 @@ impl Embedder {
 
     /// Puts texts on their way to the engine.
     pub fn send(&self, lane: Lane, texts: Vec<String>) -> Outcome<Pending> {
-        client::send(Request::Embed { model: self.model.clone(), kind: self.kind, lane, texts })
+        client::send(match &self.place {
+            Place::Installed(model) => Request::Embed { model: model.clone(), kind: self.kind, lane, texts },
+            Place::Provided(model) => model.request(self.kind, texts),
+        })
     }
 
     fn embed_slices(&self, texts: Vec<String>) -> Outcome<Vec<Vec<f32>>> {
@@ -82,6 +121,19 @@ pub fn model_or_default(model: Option<String>) -> Outcome<String> {
             .hint("Name one of rag.models(), or set rag.default_model."));
     }
     Ok(model)
+}
+
+/// The installed model whose tokenizer measures texts for a model.
+pub fn tokenizer(model: &str) -> &str {
+    installed(model).unwrap_or(TOKENIZER)
+}
+
+fn describe(name: &str) -> Outcome<Model> {
+    let models = match client::call(Request::Describe { model: name.to_owned() })? {
+        Response::Models(models) => models,
+        other => return Err(Error::internal(format!("unexpected answer to a describe request: {other:?}"))),
+    };
+    models.into_iter().next().ok_or_else(|| Error::internal("a model was described by nothing"))
 }
 
 /// The embeddings in an answer to an Embed request. Tells the user about texts that were cut.

@@ -1,6 +1,6 @@
 //! `rag.chunk`: a document to pieces that a model can read.
 
-use crate::embedding::model_or_default;
+use crate::embedding::{model_or_default, tokenizer};
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::Utf8;
 use crate::pg::version;
@@ -74,6 +74,7 @@ pub fn heading(chunk: &Chunk) -> Option<String> {
 }
 
 fn chunks_of(model: String, options: ChunkOptions, document: String) -> Outcome<Vec<Chunk>> {
+    let model = tokenizer(&model).to_owned();
     match client::call(Request::Chunk { model, options, documents: vec![document] })? {
         Response::Chunks(documents) => Ok(documents.into_iter().flatten().collect()),
         other => Err(Error::internal(format!("unexpected answer to a chunk request: {other:?}"))),

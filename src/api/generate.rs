@@ -1,5 +1,6 @@
 //! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
 
+use crate::jobs;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::Utf8;
@@ -60,7 +61,16 @@ impl Knobs {
     }
 
     fn complete(&self, prompt: Prompt) -> Outcome<Completion> {
-        self.remote()?.complete(prompt, self.call())
+        let remote = self.remote()?;
+        if self.function == "generate" && jobs::is_read_along() {
+            let mut pieces = remote.stream(prompt, self.call())?;
+            for piece in pieces.by_ref() {
+                jobs::piece(&piece?);
+            }
+            let whole = pieces.completion().cloned();
+            return whole.ok_or_else(|| Error::internal("a stream has ended without its completion"));
+        }
+        remote.complete(prompt, self.call())
     }
 }
 
@@ -78,7 +88,17 @@ fn generate(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Utf8> {
     version::check();
-    let knobs = Knobs { function: "generate", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "generate",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     let prompt = prompt?;
     Some(Utf8(or_raise(knobs.ask(&prompt.0).and_then(|prompt| knobs.complete(prompt))).content))
 }
@@ -118,7 +138,17 @@ fn generate_messages(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Utf8> {
     version::check();
-    let knobs = Knobs { function: "generate", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "generate",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     let said = or_raise(conversation(&messages?));
     let mut prompt = or_raise(knobs.prompt());
     prompt.messages.extend(said);
@@ -139,7 +169,17 @@ fn generate_many(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Vec<Option<Utf8>>> {
     version::check();
-    let knobs = Knobs { function: "generate", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "generate",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     Some(or_raise(many(&knobs, prompts?, |answer| answer.map(Some))))
 }
 
@@ -236,8 +276,10 @@ fn call(
     ),
 > {
     version::check();
-    let knobs = Knobs { function: "call", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    let completion = or_raise(whole_prompt(&knobs, prompt, messages, tools, schema).and_then(|it| knobs.complete(it)));
+    let knobs =
+        Knobs { function: "call", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let completion =
+        or_raise(whole_prompt(&knobs, prompt, messages, tools, schema).and_then(|it| knobs.complete(it)));
     let tool_calls = completion.tool_calls.as_deref().map(|calls| or_raise(Jsonb::from_json(calls)));
     TableIterator::once((
         Utf8(completion.content),
@@ -265,7 +307,8 @@ fn stream(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let knobs = Knobs { function: "stream", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs =
+        Knobs { function: "stream", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
     let prompt = or_raise(whole_prompt(&knobs, prompt, messages, None, None));
     let pieces = or_raise(knobs.remote().and_then(|remote| remote.stream(prompt, knobs.call())));
     SetOfIterator::new(pieces.map(|piece| Utf8(or_raise(piece))))

@@ -2,7 +2,7 @@
 
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::text::Utf8;
+use crate::pg::text::{Utf8, required};
 use crate::pg::version;
 use crate::provider::{self, Catalog, NewProvider, Options};
 use pgrx::{PgLogLevel, PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
@@ -19,7 +19,7 @@ fn _validate_options(options: Vec<Option<Utf8>>, catalog: pg_sys::Oid) {
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn create_provider(
-    name: Utf8,
+    name: Option<Utf8>,
     kind: default!(Option<Utf8>, "NULL"),
     api_key: default!(Option<Utf8>, "NULL"),
     base_url: default!(Option<Utf8>, "NULL"),
@@ -27,13 +27,14 @@ fn create_provider(
     options: default!(Option<Jsonb>, "NULL"),
 ) {
     version::check();
+    let name = or_raise(required(name, "name"));
     let mut all = or_raise(options.map_or_else(|| Ok(Vec::new()), |options| pairs(&options)));
     if let Some(model) = model {
         all.push(("default_model".to_owned(), model.0));
     }
     let provider = NewProvider {
-        kind: kind.map_or_else(|| name.0.clone(), |kind| kind.0),
-        name: name.0,
+        kind: kind.map_or_else(|| name.clone(), |kind| kind.0),
+        name,
         api_key: api_key.map(|key| key.0),
         base_url: base_url.map(|url| url.0),
         options: all,

@@ -1,12 +1,12 @@
 //! `rag.search`, and the function that scores a chunk.
 
 use crate::pg::bytes::{Bytes, Jsonb, TsVectorBytes};
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::text::Utf8;
+use crate::pg::error::{Error, or_raise};
+use crate::pg::text::{Utf8, required};
 use crate::pg::version;
 use crate::search::{self, Mode, Request, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::bm25;
 use ragstone_core::tsvector::Lexemes;
 
@@ -76,12 +76,6 @@ fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
             .ok_or_else(|| Error::internal("malformed text query"))
     });
     or_raise(scored)
-}
-
-fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
-    value.map(|value| value.0).ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
 }
 
 extension_sql_file!("../../sql/search.sql", name = "search_comments", requires = [search, _bm25]);

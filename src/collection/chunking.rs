@@ -3,6 +3,7 @@
 use crate::api::chunk::heading;
 use crate::collection::config::Collection;
 use crate::collection::passage::{Passage, Row};
+use crate::embedding::tokenizer;
 use crate::pg::error::{Error, Outcome};
 use crate::worker::client;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Model, Request, Response, Splitter};
@@ -38,7 +39,7 @@ impl Chunker {
         let capacity = capacity(model);
         let size = collection.chunk_size.map_or(capacity, |size| size.max(1) as u32);
         Self {
-            model: collection.model.clone(),
+            model: tokenizer(&collection.model).to_owned(),
             splitter: collection.splitter,
             overlap: collection.chunk_overlap.max(0) as u32,
             size,

@@ -7,14 +7,13 @@ use crate::collection::progress::Reporting;
 use crate::collection::source::Source;
 use crate::collection::terms::{TermCounts, fold};
 use crate::collection::{lock_name, locked, refresh, tables};
-use crate::embedding::model_or_default;
+use crate::embedding::{Embedder, model_or_default};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::quoted;
 use crate::pg::spi::{Arg, connect, run};
 use crate::sync::{queue, triggers};
-use crate::worker::client;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
-use ragstone_core::protocol::{ChunkOptions, Model, Request, Response};
+use ragstone_core::protocol::{ChunkOptions, Kind, Model};
 
 /// Most dimensions that an HNSW index of halfvec takes.
 const MOST_DIMENSIONS: u32 = 4000;
@@ -95,14 +94,9 @@ fn follow(collection: &Collection) -> Outcome<()> {
     })
 }
 
-/// What an installed model is.
-pub fn describe(name: &str) -> Outcome<Model> {
-    let models = match client::call(Request::Describe { model: name.to_owned() })? {
-        Response::Models(models) => models,
-        other => return Err(Error::internal(format!("unexpected answer to a describe request: {other:?}"))),
-    };
-    let model =
-        models.into_iter().next().ok_or_else(|| Error::internal("a model was described by nothing"))?;
+/// What the model is that a new collection is to have.
+fn describe(name: &str) -> Outcome<Model> {
+    let model = Embedder::find(name, Kind::Document)?.describe(None)?;
     if model.dimensions > MOST_DIMENSIONS {
         return Err(Error::new(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -111,7 +105,7 @@ pub fn describe(name: &str) -> Outcome<Model> {
                 model.dimensions
             ),
         )
-        .hint("Choose a smaller model of rag.models()."));
+        .hint("Choose a smaller model of rag.models(), or a provider's option embedding_dimensions."));
     }
     Ok(model)
 }

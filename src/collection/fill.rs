@@ -76,7 +76,7 @@ impl<'a> Fill<'a> {
     ) -> Outcome<Self> {
         Ok(Self {
             chunker: Chunker::new(collection, model),
-            embedder: Embedder { model: collection.model.clone(), kind: Kind::Document },
+            embedder: Embedder::find(&collection.model, Kind::Document)?,
             fingerprint: model.fingerprint.clone(),
             insert: collection.insert_chunk()?,
             delete_row: collection.delete_row(operators)?,

@@ -19,7 +19,7 @@ pub use self::refresh::{delete_orphans, refresh};
 pub use attachment::follow_owner;
 pub use chunking::Chunker;
 pub use config::{Collection, Sync, config_owner};
-pub use create::{Settings, create, create_beside, describe};
+pub use create::{Settings, create, create_beside};
 pub use drop::{drop_collection, drop_tables};
 pub use fill::read_row;
 pub use passage::{Passage, Row, analyse, analyse_query, store};

@@ -2,12 +2,12 @@
 
 use crate::collection::attachment::follow_owner;
 use crate::collection::config::Collection;
-use crate::collection::create::describe;
 use crate::collection::fill::Fill;
 use crate::collection::progress::Reporting;
 use crate::collection::source::Source;
 use crate::collection::terms::{TermCounts, fold};
 use crate::collection::{lock_name, locked};
+use crate::embedding::Embedder;
 use crate::pg::cursor::Cursor;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::relation::equality_operator;
@@ -15,6 +15,7 @@ use crate::pg::spi::{Arg, connect, run};
 use crate::pg::switch_user::as_owner;
 use crate::sync;
 use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::Kind;
 
 /// Chunks that are deleted at once.
 const DELETE_BATCH: i64 = 10_000;
@@ -38,7 +39,7 @@ pub struct Changes {
 pub fn refresh(name: &str) -> Outcome<Changes> {
     locked(|| {
         let (mut collection, operators) = connect(|| open(name))?;
-        let model = describe(&collection.model)?;
+        let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
         if model.dimensions as i32 != collection.dimensions {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -17,7 +17,7 @@ mod wait;
 pub use cancel::cancel;
 pub use dispatch::{Dispatch, send_away};
 pub use mailbox::{is_read_along, piece};
-pub use read::{Piece, next, result};
+pub use read::{next, result};
 pub use run::run;
 pub use submit::submit;
 pub use wait::wait;

@@ -21,10 +21,8 @@ impl Jsonb {
         // SAFETY: jsonb_out takes a jsonb, and gives a terminated string in the server's encoding; the text made of it is
         // valid.
         let text = unsafe {
-            let json = pg_sys::OidOutputFunctionCall(
-                pg_sys::Oid::from(pg_sys::F_JSONB_OUT),
-                varlena(&self.0),
-            );
+            let json =
+                pg_sys::OidOutputFunctionCall(pg_sys::Oid::from(pg_sys::F_JSONB_OUT), varlena(&self.0));
             utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(json)))
         };
         Ok(text)

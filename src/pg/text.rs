@@ -10,6 +10,13 @@ use std::ffi::c_char;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Utf8(pub String);
 
+/// The value of an argument that must be given; `name` is the argument's.
+pub fn required(value: Option<Utf8>, name: &str) -> Result<String, Error> {
+    value.map(|value| value.0).ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
 impl From<String> for Utf8 {
     fn from(text: String) -> Self {
         Self(text)

@@ -37,8 +37,11 @@ pub fn create(provider: &NewProvider) -> Outcome<()> {
     let base_url = match (&provider.base_url, template.base_url) {
         (Some(url), _) => url.as_str(),
         (None, "") => {
-            return Err(Error::bad_argument(format!("kind \"{}\" has no base_url of its own", template.kind))
-                .hint("Give it: base_url => 'https://…'."));
+            return Err(Error::bad_argument(format!(
+                "kind \"{}\" has no base_url of its own",
+                template.kind
+            ))
+            .hint("Give it: base_url => 'https://…'."));
         }
         (None, url) => url,
     };
@@ -48,13 +51,15 @@ pub fn create(provider: &NewProvider) -> Outcome<()> {
         options.push((name, value));
     }
     let server = quoted(&provider.name);
+    // Errors are caught and raised anew, since Postgres would add the statement, and the key in it, to their context.
     connect(|| {
-        run_once(&format!("CREATE SERVER {server} FOREIGN DATA WRAPPER rag {}", clause(&options)))?;
-        let Some(key) = &provider.api_key else { return Ok(()) };
-        let mapping = clause(&[("api_key", key)]);
-        // Caught and raised anew, since Postgres would add the statement, and the key in it, to the error's context.
         in_subtransaction(|| {
-            run_once(&format!("CREATE USER MAPPING FOR PUBLIC SERVER {server} {mapping}")).map(|_| ())
+            run_once(&format!("CREATE SERVER {server} FOREIGN DATA WRAPPER rag {}", clause(&options)))?;
+            if let Some(key) = &provider.api_key {
+                let mapping = clause(&[("api_key", key)]);
+                run_once(&format!("CREATE USER MAPPING FOR PUBLIC SERVER {server} {mapping}"))?;
+            }
+            Ok(())
         })
     })
 }

@@ -81,11 +81,10 @@ impl Generator {
 }
 
 fn no_language_model(name: &str) -> Error {
-    Error::new(
-        PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        format!("language model \"{name}\" does not exist"),
-    )
-    .hint(format!("Name a provider's model as 'server/model', or {EXTRACTIVE} for answers from passages."))
+    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("language model \"{name}\" does not exist"))
+        .hint(format!(
+            "Name a provider's model as 'server/model', or {EXTRACTIVE} for answers from passages."
+        ))
 }
 
 fn no_default(server: &str) -> Error {

@@ -3,6 +3,7 @@
 mod account;
 mod call;
 mod create;
+mod embedding_model;
 mod find;
 mod generator;
 mod options;
@@ -12,7 +13,7 @@ mod url;
 
 pub use call::{CallOptions, Pieces, send_all};
 pub use create::{NewProvider, create, needs_key};
-pub use find::find;
+pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
 pub use options::{Catalog, Options, nearest, validate};
 pub use tokens::count_tokens;

@@ -158,10 +158,8 @@ fn check(name: &str, value: &str, domain: Domain) -> Outcome<()> {
 }
 
 fn unknown(name: &str, known: &[&str]) -> Error {
-    let error = Error::new(
-        PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME,
-        format!("invalid option \"{name}\""),
-    );
+    let error =
+        Error::new(PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME, format!("invalid option \"{name}\""));
     match nearest(name, known) {
         Some(near) => error.hint(format!("Perhaps you meant the option \"{near}\".")),
         None if known.is_empty() => error.hint("There are no valid options in this context."),

@@ -45,7 +45,9 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine() {
-        for url in ["http://localhost:11434/v1", "http://127.0.0.9", "http://[::1]:80/v1", "https://example.com/v1"] {
+        for url in
+            ["http://localhost:11434/v1", "http://127.0.0.9", "http://[::1]:80/v1", "https://example.com/v1"]
+        {
             assert!(check(url, false).is_ok(), "{url}");
         }
         for url in ["http://example.com/v1", "http://localhost.example.com", "http://10.0.0.1"] {

@@ -31,7 +31,7 @@ pub struct VectorSearch<'a> {
 impl<'a> VectorSearch<'a> {
     /// Sends the query to the engine.
     pub fn start(collection: &'a Collection, query: &str) -> Outcome<Self> {
-        let embedder = Embedder { model: collection.model.clone(), kind: Kind::Query };
+        let embedder = Embedder::find(&collection.model, Kind::Query)?;
         let pending = Some(embedder.send(Lane::Query, vec![query.to_owned()])?);
         Ok(Self { collection, pending, embedding: Vec::new() })
     }

@@ -1,7 +1,7 @@
 //! Some changed rows on their way: read, cut, embedded. A worker does each step in a transaction of its own or in none;
 //! an immediate collection's writer does them all in his.
 
-use crate::collection::{Chunker, Collection, Passage, Row, analyse, describe, read_row};
+use crate::collection::{Chunker, Collection, Passage, Row, analyse, read_row};
 use crate::embedding::{Embedder, plain_vectors};
 use crate::pg::cursor::Cursor;
 use crate::pg::error::{Error, Outcome};
@@ -55,6 +55,7 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// Their passages with the embeddings, once they are there.
     pub passages: Vec<(Passage, Option<Vec<f32>>)>,
+    embedder: Embedder,
     rows: Vec<Row>,
     under_way: VecDeque<(Vec<usize>, Pending)>,
 }
@@ -63,12 +64,16 @@ impl Batch {
     /// Of rows that were noted.
     pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Self> {
         let keys = KeyColumns::of(&collection)?;
+        // With the owner's rights and key, whoever wrote the rows.
+        let embedder =
+            as_owner(collection.chunks()?.owner, || Embedder::find(&collection.model, Kind::Document))?;
         let items = items.into_iter().map(|(key, ids)| Item { key, ids, found: Found::Nothing }).collect();
         Ok(Self {
             collection,
             keys,
             items,
             passages: Vec::new(),
+            embedder,
             rows: Vec::new(),
             under_way: VecDeque::new(),
         })
@@ -111,7 +116,7 @@ impl Batch {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let model = describe(&self.collection.model)?;
+        let model = self.embedder.describe(Some(self.collection.dimensions as u32))?;
         check_fingerprint(&self.collection, &model.fingerprint)?;
         let passages = Chunker::new(&self.collection, &model).cut(std::mem::take(&mut self.rows))?;
         self.passages = passages.into_iter().map(|passage| (passage, None)).collect();
@@ -160,10 +165,9 @@ impl Batch {
         }
         let mut places: Vec<usize> = first.into_values().collect();
         places.sort_unstable();
-        let embedder = Embedder { model: self.collection.model.clone(), kind: Kind::Document };
         for slice in places.chunks(SLICE) {
             let texts = slice.iter().map(|place| self.passages[*place].0.text.clone()).collect();
-            self.under_way.push_back((slice.to_vec(), embedder.send(Lane::Bulk, texts)?));
+            self.under_way.push_back((slice.to_vec(), self.embedder.send(Lane::Bulk, texts)?));
         }
         Ok(())
     }

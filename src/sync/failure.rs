@@ -26,7 +26,7 @@ pub fn fault(error: &Error) -> Fault {
     let code = error.code();
     match (&code[..2], code.as_str()) {
         (_, "40001" | "40P01" | "55P03" | "23505") => Fault::Passing,
-        ("08" | "53" | "57" | "58", _) => Fault::System,
+        ("08" | "38" | "53" | "57" | "58", _) => Fault::System,
         ("0A" | "42" | "55" | "3F" | "F0", _) => Fault::Collection,
         _ => Fault::Row,
     }

@@ -98,6 +98,14 @@ pub struct Target {
     pub prices: Prices,
 }
 
+impl Target {
+    /// What makes embeddings of a model of this provider comparable: same fingerprint, same embeddings.
+    pub fn fingerprint(&self, model: &str, dimensions: Option<u32>) -> String {
+        let dimensions = dimensions.map_or_else(String::new, |dimensions| format!(" {dimensions}"));
+        format!("{:?} {} {model}{dimensions}", self.wire, self.base_url)
+    }
+}
+
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -224,6 +232,29 @@ pub struct Spent {
     pub tokens: u64,
     /// Calls.
     pub calls: u64,
+}
+
+impl Spent {
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.cost += other.cost;
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.calls += other.calls;
+    }
+
+    /// Takes away what was added before. Where no call is left nothing is, not even what rounding leaves.
+    pub fn subtract(&mut self, other: Self) {
+        self.calls = self.calls.saturating_sub(other.calls);
+        self.cost = if self.calls == 0 { 0.0 } else { self.cost - other.cost };
+        self.tokens = self.tokens.saturating_sub(other.tokens);
+    }
 }
 
 /// A call to a provider that has ended, for `rag.calls`.

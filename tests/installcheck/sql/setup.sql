@@ -31,5 +31,11 @@ CREATE SCHEMA rag AUTHORIZATION "Somebody else";
 CREATE EXTENSION ragstone CASCADE;
 DROP SCHEMA rag;
 DROP ROLE "Somebody else";
+-- Nor is a wrapper or a server of ours.
+CREATE FOREIGN DATA WRAPPER rag;
+CREATE EXTENSION ragstone CASCADE;
+ALTER FOREIGN DATA WRAPPER rag RENAME TO other;
+CREATE SERVER local FOREIGN DATA WRAPPER other;
+CREATE EXTENSION ragstone CASCADE;
 \c regression
 DROP DATABASE other_schema;

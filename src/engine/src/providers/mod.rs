@@ -1,9 +1,29 @@
-//! Calls to providers over HTTP, of all sessions.
+//! Calls to providers over HTTP, of all sessions: one client, one line for each provider, a file for each protocol.
+
+mod complete;
+
+mod embed;
+
+mod rerank;
+
+pub mod call;
+
+mod line;
+
+mod client;
+
+mod key;
+
+mod refusal;
+
+mod schema;
+
+mod wire;
 
 use std::sync::Arc;
 
 use ragstone_core::{
-    protocol::Kind,
+    protocol::{Kind, Response},
     provider::{Account, Prompt, Target},
 };
 
@@ -47,16 +67,60 @@ pub struct Pairs {
 }
 
 /// Starts a call to a language model.
-pub fn complete(_engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, _asked: Asked) {
-    outbox.send(id, Err(Error::Internal("not made yet".into())));
+pub fn complete(engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, asked: Asked) {
+    let (engine, pieces) = (engine.clone(), outbox.clone());
+    start(outbox, id, async move { complete::complete(&engine, &pieces, id, asked).await });
 }
 
 /// Starts a call to an embedding model.
-pub fn embed(_engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, _target: Box<Target>, _texts: Texts, _account: Account) {
-    outbox.send(id, Err(Error::Internal("not made yet".into())));
+pub fn embed(
+    engine: &Arc<Engine>,
+    outbox: &Arc<Outbox>,
+    id: u64,
+    target: Box<Target>,
+    texts: Texts,
+    account: Account,
+) {
+    let engine = engine.clone();
+    start(outbox, id, async move { embed::embed(&engine, target, texts, account).await });
 }
 
 /// Starts a call to a reranking model.
-pub fn rerank(_engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, _target: Box<Target>, _pairs: Pairs, _account: Account) {
-    outbox.send(id, Err(Error::Internal("not made yet".into())));
+pub fn rerank(
+    engine: &Arc<Engine>,
+    outbox: &Arc<Outbox>,
+    id: u64,
+    target: Box<Target>,
+    pairs: Pairs,
+    account: Account,
+) {
+    let engine = engine.clone();
+    start(outbox, id, async move { rerank::rerank(&engine, target, pairs, account).await });
+}
+
+/// Works until there is an answer or nobody waits for it. The work is dropped then, which closes its connection.
+fn start(
+    outbox: &Arc<Outbox>,
+    id: u64,
+    work: impl Future<Output = Result<Response, Error>> + Send + 'static,
+) {
+    let gone = outbox.open(id);
+    let answering = Answering { outbox: outbox.clone(), id };
+    tokio::spawn(async move {
+        if let Some(answer) = gone.run_until_cancelled(work).await {
+            answering.outbox.answer(id, answer);
+        }
+    });
+}
+
+/// Answers in any case, after a panic say. What was answered or cancelled is not open any more.
+struct Answering {
+    outbox: Arc<Outbox>,
+    id: u64,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.outbox.answer(self.id, Err(Error::Internal("a call was lost".into())));
+    }
 }

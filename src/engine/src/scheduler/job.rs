@@ -3,12 +3,13 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use ragstone_core::protocol::Vectors;
+use tokio_util::sync::CancellationToken;
 
 use super::lanes::Waiting;
 use crate::{failure::Error, model::text::Tokens};
@@ -16,8 +17,8 @@ use crate::{failure::Error, model::text::Tokens};
 /// Sends the answer; called at most once.
 pub type Reply = Box<dyn FnOnce(Result<Vectors, Error>) + Send>;
 
-/// Set when nobody waits for a request any more.
-pub type Gone = Arc<AtomicBool>;
+/// Cancelled when nobody waits for a request any more.
+pub type Gone = CancellationToken;
 
 /// A request whose texts are on their way through the queue.
 pub struct Job {
@@ -47,7 +48,7 @@ impl Job {
 
     /// Whether nobody waits for it any more.
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.gone.is_cancelled()
     }
 
     /// The model that its tokens are for.
@@ -75,7 +76,7 @@ impl Job {
 
     /// Answers with an error; its texts that still wait will be dropped.
     pub fn fail(&self, error: &Error) {
-        self.gone.store(true, Ordering::Relaxed);
+        self.gone.cancel();
         let reply = self.progress().reply.take();
         if let Some(reply) = reply {
             reply(Err(error.clone()));

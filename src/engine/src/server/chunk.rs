@@ -1,7 +1,5 @@
 //! Cutting documents, in the model's own tokens.
 
-use std::sync::atomic::Ordering;
-
 use ragstone_core::{
     chunk::{Cutter, Tokenize},
     protocol::{Chunk, ChunkOptions},
@@ -46,7 +44,7 @@ struct Counter<'a> {
 impl Counter<'_> {
     fn check(&self) -> Result<(), Error> {
         // The answer is never sent: the request is no longer open.
-        if self.gone.load(Ordering::Relaxed) { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
+        if self.gone.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
     }
 }
 

@@ -91,7 +91,12 @@ impl Client {
                 });
             }
             Request::Complete { target, prompt, account, stream } => {
-                providers::complete(&self.engine, &self.outbox, id, providers::Asked { target, prompt, account, stream });
+                providers::complete(
+                    &self.engine,
+                    &self.outbox,
+                    id,
+                    providers::Asked { target, prompt, account, stream },
+                );
             }
             Request::EmbedBy { target, model, dimensions, kind, texts, account } => {
                 let texts = providers::Texts { model, dimensions, kind, texts };

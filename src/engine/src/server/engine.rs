@@ -14,8 +14,9 @@ use ragstone_core::protocol::{Model, Progress, Stats};
 use super::Options;
 use crate::{
     ledger::Ledger,
-    pieces::Mailboxes,
     model::folder::Folder,
+    pieces::Mailboxes,
+    providers::call::Providers,
     runtime::library::Library,
     scheduler::registry::{Registry, lock},
     system,
@@ -26,6 +27,7 @@ pub struct Engine {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
     mailboxes: Arc<Mailboxes>,
+    providers: Providers,
     reports: Mutex<Reports>,
     clients: AtomicU32,
     restarts: u32,
@@ -43,6 +45,7 @@ impl Engine {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
             ledger: Arc::default(),
             mailboxes: Arc::default(),
+            providers: Providers::default(),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
@@ -63,6 +66,11 @@ impl Engine {
     /// Pieces of jobs' answers.
     pub fn mailboxes(&self) -> &Arc<Mailboxes> {
         &self.mailboxes
+    }
+
+    /// Connections to providers, and who waits for them.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     /// Connected clients.

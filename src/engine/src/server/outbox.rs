@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, atomic::Ordering},
+    sync::Mutex,
 };
 
 use ragstone_core::protocol::{FrameError, MAX_FRAME, Response, encode};
@@ -39,7 +39,7 @@ impl Outbox {
     pub fn open(&self, id: u64) -> Gone {
         let gone = Gone::default();
         if let Some(twin) = lock(&self.requests).insert(id, gone.clone()) {
-            twin.store(true, Ordering::Relaxed);
+            twin.cancel();
         }
         gone
     }
@@ -47,14 +47,18 @@ impl Outbox {
     /// Marks a request as not waited for. False if it was answered already.
     pub fn cancel(&self, id: u64) -> bool {
         let request = lock(&self.requests).remove(&id);
-        request.is_some_and(|gone| !gone.swap(true, Ordering::Relaxed))
+        request.is_some_and(|gone| {
+            let was_waited_for = !gone.is_cancelled();
+            gone.cancel();
+            was_waited_for
+        })
     }
 
     /// Marks all requests as not waited for. False if there are none.
     pub fn cancel_all(&self) -> bool {
         let mut requests = lock(&self.requests);
         let any = !requests.is_empty();
-        requests.drain().for_each(|(_, gone)| gone.store(true, Ordering::Relaxed));
+        requests.drain().for_each(|(_, gone)| gone.cancel());
         any
     }
 
@@ -62,6 +66,15 @@ impl Outbox {
     pub fn answer(&self, id: u64, answer: Result<Response, Error>) {
         if lock(&self.requests).remove(&id).is_some() {
             self.send(id, answer);
+        }
+    }
+
+    /// Sends a part of an answer, unless the request was answered or cancelled.
+    pub fn piece(&self, id: u64, part: Response) {
+        let requests = lock(&self.requests);
+        // Sent under the lock, so that nothing follows what says that the request is over.
+        if requests.contains_key(&id) {
+            self.send(id, Ok(part));
         }
     }
 

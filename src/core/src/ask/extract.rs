@@ -1,0 +1,193 @@
+//! An answer made of what the passages say themselves, word for word: it invents nothing.
+
+use crate::ask::citations::without_markers;
+use crate::ask::relevance::cosine;
+use crate::ask::units::Unit;
+use crate::ask::{Answer, Citation, ELLIPSIS};
+
+/// Most units in an answer.
+const MOST_UNITS: usize = 3;
+
+/// Most bytes that an answer quotes.
+const MOST_BYTES: usize = 1400;
+
+/// How much a passage's own similarity counts beside its unit's.
+const PASSAGE_WEIGHT: f64 = 0.5;
+
+/// How far below the best unit another one may score.
+const MARGIN: f64 = 0.12;
+
+/// Two units that are as similar as this say the same.
+const SAME: f64 = 0.85;
+
+/// A part of a passage with its embedding.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Place of the passage, from 0.
+    pub passage: usize,
+    /// What can be quoted.
+    pub unit: Unit<'a>,
+    /// Of the unit.
+    pub embedding: &'a [f32],
+}
+
+/// The answer in the best candidates' own words, in reading order, each with its citation; nothing if there are none.
+/// `similarities` are those of the passages with the question, whose embedding is `question`.
+pub fn answer(question: &[f32], similarities: &[f64], candidates: &[Candidate]) -> Option<Answer> {
+    let mut chosen = choose(question, similarities, candidates);
+    chosen.sort_by_key(|candidate| (candidate.passage, candidate.unit.start));
+    (!chosen.is_empty()).then(|| compose(&chosen))
+}
+
+/// The best candidates that do not say the same.
+fn choose<'c, 'a>(
+    question: &[f32],
+    similarities: &[f64],
+    candidates: &'c [Candidate<'a>],
+) -> Vec<&'c Candidate<'a>> {
+    let score = |candidate: &Candidate| {
+        let passage = similarities.get(candidate.passage).copied().unwrap_or(0.0);
+        cosine(question, candidate.embedding) + PASSAGE_WEIGHT * passage
+    };
+    let mut ranked: Vec<_> = candidates.iter().map(|candidate| (score(candidate), candidate)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let least = ranked.first().map_or(0.0, |best| best.0) - MARGIN;
+    let mut chosen: Vec<&Candidate> = Vec::new();
+    let mut bytes = 0;
+    for (score, candidate) in ranked {
+        if chosen.len() == MOST_UNITS || score < least {
+            break;
+        }
+        let is_new = chosen.iter().all(|other| cosine(other.embedding, candidate.embedding) < SAME);
+        let length = candidate.unit.text.len();
+        if is_new && (chosen.is_empty() || bytes + length <= MOST_BYTES) {
+            bytes += length;
+            chosen.push(candidate);
+        }
+    }
+    chosen
+}
+
+/// The text of chosen candidates in reading order, and what each number stands for. Numbers count the passages in the
+/// order of the text.
+fn compose(chosen: &[&Candidate]) -> Answer {
+    let mut answer = Answer::default();
+    let mut last: Option<&Candidate> = None;
+    for candidate in chosen {
+        let before = last.filter(|last| last.passage == candidate.passage);
+        match before.and(answer.citations.last_mut()) {
+            Some(citation) => {
+                let between =
+                    if before.is_some_and(|before| adjoins(before, candidate)) { " " } else { ELLIPSIS };
+                citation.quote.push_str(between);
+                citation.quote.push_str(candidate.unit.text);
+            }
+            None => answer.citations.push(Citation {
+                number: answer.citations.len() + 1,
+                passage: candidate.passage,
+                quote: candidate.unit.text.to_owned(),
+            }),
+        }
+        let in_lines = candidate.unit.is_block || last.is_some_and(|last| last.unit.is_block);
+        if last.is_some() {
+            answer.text.push_str(if in_lines { "\n\n" } else { " " });
+        }
+        answer.text.push_str(&without_markers(candidate.unit.text));
+        answer.text.push_str(if candidate.unit.is_block { "\n\n" } else { " " });
+        answer.text.push_str(&format!("[{}]", answer.citations.len()));
+        last = Some(candidate);
+    }
+    answer
+}
+
+/// Whether nothing but a space was between them.
+fn adjoins(before: &Candidate, after: &Candidate) -> bool {
+    before.unit.end() + 1 == after.unit.start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::units::units;
+
+    /// Each passage's units with embeddings of two dimensions, whose cosine with (1, 0) is the given number; those of
+    /// negative numbers lie on the other side.
+    fn check(passages: &[(&str, &[f32])], expected: &str, quotes: &[&str]) {
+        let vectors: Vec<Vec<[f32; 2]>> = passages
+            .iter()
+            .map(|(_, cosines)| {
+                cosines.iter().map(|c| [c.abs(), (1.0 - c * c).sqrt() * c.signum()]).collect()
+            })
+            .collect();
+        let mut candidates = Vec::new();
+        for (passage, (text, _)) in passages.iter().enumerate() {
+            for (unit, embedding) in units(text).into_iter().zip(&vectors[passage]) {
+                candidates.push(Candidate { passage, unit, embedding });
+            }
+        }
+        let answer = answer(&[1.0, 0.0], &vec![0.0; passages.len()], &candidates).unwrap_or_default();
+        assert_eq!(answer.text, expected);
+        let actual: Vec<_> = answer.citations.iter().map(|citation| citation.quote.as_str()).collect();
+        assert_eq!(actual, quotes);
+    }
+
+    #[test]
+    fn the_best_sentences_stand_in_reading_order() {
+        check(
+            &[("This is first. Not this one.", &[0.70, 0.1]), ("The best is here.", &[-0.85])],
+            "The best is here. [1]",
+            &["The best is here."],
+        );
+        check(
+            &[("This is first. Not this one.", &[0.80, 0.1]), ("The best is here.", &[-0.85])],
+            "This is first. [1] The best is here. [2]",
+            &["This is first.", "The best is here."],
+        );
+    }
+
+    #[test]
+    fn two_places_of_a_passage_are_one_citation() {
+        check(
+            &[("This is first. Not this one. This is third.", &[0.80, 0.1, -0.85])],
+            "This is first. [1] This is third. [1]",
+            &["This is first. … This is third."],
+        );
+        check(
+            &[("This is first. This is second.", &[0.80, -0.85])],
+            "This is first. [1] This is second. [1]",
+            &["This is first. This is second."],
+        );
+    }
+
+    #[test]
+    fn what_says_the_same_is_said_once() {
+        check(
+            &[("This is first. This is second.", &[0.99, 0.985])],
+            "This is first. [1]",
+            &["This is first."],
+        );
+    }
+
+    #[test]
+    fn a_planted_marker_is_no_citation_and_the_quote_is_verbatim() {
+        check(
+            &[("As they say [9] it works.", &[0.9])],
+            "As they say (9) it works. [1]",
+            &["As they say [9] it works."],
+        );
+    }
+
+    #[test]
+    fn blocks_stand_in_lines_of_their_own() {
+        check(
+            &[("Run the following:\n\n```\npg_dump\n```", &[0.9])],
+            "Run the following:\n\n```\npg_dump\n```\n\n[1]",
+            &["Run the following:\n\n```\npg_dump\n```"],
+        );
+    }
+
+    #[test]
+    fn nothing_gives_no_answer() {
+        assert_eq!(answer(&[1.0], &[], &[]), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! Answering a question from passages: what can be quoted of them, what a language model is told, and which of the
+//! numbers in its answer are citations.
+
+pub mod citations;
+pub mod extract;
+pub mod prompt;
+pub mod relevance;
+pub mod units;
+pub mod words;
+
+/// The answer where the passages have none.
+pub const UNKNOWN: &str = "The collection does not answer this question.";
+
+/// What supports an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// The number in the answer's brackets.
+    pub number: usize,
+    /// Place of the passage, from 0.
+    pub passage: usize,
+    /// What the passage says, word for word; where that are several places, with [`ELLIPSIS`] between them.
+    pub quote: String,
+}
+
+/// An answer with its citations, in ascending numbers. Whatever stands in brackets as a number outside code is cited.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Markdown.
+    pub text: String,
+    /// Each number once.
+    pub citations: Vec<Citation>,
+}
+
+/// Between two places of a passage in one quote.
+pub const ELLIPSIS: &str = " … ";

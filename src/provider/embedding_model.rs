@@ -1,0 +1,95 @@
+//! A provider's embedding model.
+
+use crate::pg::error::{Error, Outcome};
+use crate::provider::account::account;
+use crate::provider::find::find;
+use crate::provider::generator::LOCAL;
+use crate::worker::slots;
+use ragstone_core::protocol::{Kind, Model, Request};
+use ragstone_core::provider::{Account, Target};
+
+/// Tokens of a chunk where the server does not say what its model reads. Providers read more; finding gets worse with it.
+const MAX_TOKENS: u32 = 512;
+
+/// A provider's embedding model.
+#[derive(Debug, Clone)]
+pub struct EmbeddingModel {
+    target: Target,
+    model: String,
+    /// Length of the embeddings, where it is chosen.
+    dimensions: Option<u32>,
+    max_tokens: u32,
+    account: Account,
+}
+
+/// The part of a model's name that says which installed model it is, if it is one.
+pub fn installed(name: &str) -> Option<&str> {
+    match name.split_once('/') {
+        None => Some(name),
+        Some((server, model)) => (server == LOCAL).then_some(model),
+    }
+}
+
+impl EmbeddingModel {
+    /// By its name, `server/model`, with the rights and the key of the current role.
+    pub fn find(name: &str) -> Outcome<Self> {
+        let (server, model) = name.split_once('/').unwrap_or((name, ""));
+        let found = find(server)?;
+        let model = match (model, found.options.get("default_embedding_model")) {
+            ("", Some(default)) => default.to_owned(),
+            ("", None) => return Err(no_default(server)),
+            (model, _) => model.to_owned(),
+        };
+        Ok(Self {
+            model,
+            dimensions: found.options.number("embedding_dimensions"),
+            max_tokens: found.options.number("embedding_max_tokens").unwrap_or(MAX_TOKENS),
+            account: account(server, "embed")?,
+            target: found.target,
+        })
+    }
+
+    /// As SQL names it.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.target.name, self.model)
+    }
+
+    /// The request that embeds texts.
+    pub fn request(&self, kind: Kind, texts: Vec<String>) -> Request {
+        // Whoever writes down what was called.
+        slots::ensure();
+        Request::EmbedBy {
+            target: Box::new(self.target.clone()),
+            model: self.model.clone(),
+            dimensions: self.dimensions,
+            kind,
+            texts,
+            account: self.account.clone(),
+        }
+    }
+
+    /// What is known of it, as of an installed model.
+    pub fn describe(&self, dimensions: u32) -> Model {
+        Model {
+            name: self.name(),
+            dimensions,
+            max_tokens: self.max_tokens,
+            special_tokens: 0,
+            pooling: String::new(),
+            normalized: false,
+            query_prefix: String::new(),
+            document_prefix: String::new(),
+            licence: String::new(),
+            fingerprint: self.target.fingerprint(&self.model, self.dimensions),
+            loaded: false,
+            runtime: None,
+            error: None,
+        }
+    }
+}
+
+fn no_default(server: &str) -> Error {
+    Error::bad_argument(format!("provider \"{server}\" has no default embedding model")).hint(format!(
+        "Name the model as '{server}/model', or set the server's option default_embedding_model."
+    ))
+}

@@ -1,0 +1,107 @@
+-- Providers: servers, keys, rights
+
+-- A template and a key make a provider.
+SELECT rag.create_provider('openai', api_key => 'sk-secret', model => 'gpt-4o-mini');
+SELECT name, protocol, base_url, default_model, usable, has_key, has_own_key FROM rag.providers ORDER BY name;
+SELECT rag.create_provider('house', kind => 'vllm', base_url => 'https://models.example.com/v1/',
+                           options => '{"timeout_ms": 5000, "input_price": 0.15, "retries": 0}');
+SELECT unnest(srvoptions) FROM pg_foreign_server WHERE srvname = 'house' ORDER BY 1;
+SELECT rag.create_provider('mistral');
+
+-- What cannot be a provider
+SELECT rag.create_provider('openai', api_key => 'sk-other');
+SELECT rag.create_provider('opnai');
+SELECT rag.create_provider('zzz');
+SELECT rag.create_provider(NULL);
+SELECT rag.create_provider('my/house', kind => 'vllm');
+SELECT rag.create_provider('local', kind => 'ollama');
+SELECT rag.create_provider('nowhere', kind => 'azure');
+SELECT rag.create_provider('odd', kind => 'ollama', options => '{"timeout": 1}');
+SELECT rag.create_provider('odd', kind => 'ollama', options => '{"retries": -1}');
+SELECT rag.create_provider('odd', kind => 'ollama', options => '{"retries": [1]}');
+SELECT rag.create_provider('odd', kind => 'ollama', options => '[]');
+SELECT rag.create_provider('odd', kind => 'ollama', base_url => 'http://models.example.com/v1');
+SELECT rag.create_provider('odd', kind => 'ollama', base_url => 'https://me:hunter2@models.example.com');
+SELECT rag.create_provider('odd', kind => 'ollama', base_url => 'models.example.com');
+SELECT rag.create_provider('odd', kind => 'ollama', api_key => E'two\nlines');
+SELECT count(*) FROM pg_foreign_server WHERE srvname = 'odd';
+
+-- Postgres's own statements do the same
+CREATE SERVER plain FOREIGN DATA WRAPPER rag OPTIONS (protocol 'openai');
+CREATE SERVER plain FOREIGN DATA WRAPPER rag OPTIONS (protocol 'opanai', base_url 'https://a.example.com');
+CREATE SERVER plain FOREIGN DATA WRAPPER rag
+  OPTIONS (protocol 'openai', base_url 'http://a.example.com', allow_http 'true', concurrency '2');
+ALTER SERVER plain OPTIONS (SET allow_http 'false');
+ALTER SERVER plain OPTIONS (ADD contxt_window '8000');
+ALTER SERVER plain OPTIONS (ADD input_price 'much');
+CREATE USER MAPPING FOR PUBLIC SERVER plain OPTIONS (apikey 'a');
+CREATE USER MAPPING FOR PUBLIC SERVER plain OPTIONS (api_key 'a', api_key_env 'B');
+CREATE USER MAPPING FOR PUBLIC SERVER plain OPTIONS (api_key_file 'relative');
+ALTER FOREIGN DATA WRAPPER rag OPTIONS (ADD anything 'a');
+DROP SERVER plain;
+
+-- Names of models
+SELECT rag.generate('hello', model => 'nobody/gpt');
+SELECT rag.generate('hello', model => 'local/all-MiniLM-L6-v2');
+SELECT rag.generate('hello', model => 'local/extractive');
+SELECT rag.generate('hello');
+SELECT rag.generate('hello', model => 'house');
+SELECT * FROM refusal($$SELECT rag.embed('hello', model => 'house')$$);
+SELECT rag.embed('hello', model => 'house/');
+SELECT rag.generate(NULL::text, model => 'nobody/gpt');
+SELECT rag.try_generate('hello', model => 'nobody/gpt') IS NULL AS nothing;
+SELECT rag.try_generate(ARRAY['one', 'two'], model => 'nobody/gpt');
+
+-- Arguments
+SELECT rag.generate('', model => 'openai');
+SELECT rag.generate('hello', model => 'openai', temperature => -1);
+SELECT rag.generate('hello', model => 'openai', max_tokens => 0);
+SELECT rag.generate('hello', model => 'openai', timeout_ms => 0);
+SELECT rag.generate('hello', model => 'openai', options => '[1]');
+SELECT rag.generate('[]'::jsonb, model => 'openai');
+SELECT rag.generate('[{"role": "boss", "content": "now"}]'::jsonb, model => 'openai');
+SELECT rag.generate('[{"role": "user", "content": 1}]'::jsonb, model => 'openai');
+SELECT * FROM rag.call(model => 'openai');
+SELECT * FROM rag.call('hello', model => 'openai', tools => '{}');
+SELECT rag.generate_json('hello', '[]', model => 'openai');
+
+-- Tokens are counted by an installed model's tokenizer.
+SELECT rag.count_tokens('hello world'), rag.count_tokens('hello world', 'openai/gpt-4o-mini'), rag.count_tokens(NULL);
+
+-- Rights: nobody may use or make a provider before he is allowed to, and nobody reads the key of all.
+CREATE ROLE regress_web;
+CREATE ROLE regress_maker;
+SET ROLE regress_web;
+SELECT rag.generate('hello', model => 'openai');
+SELECT rag.create_provider('ollama');
+SELECT name, usable, has_key FROM rag.providers ORDER BY name;
+RESET ROLE;
+GRANT USAGE ON FOREIGN SERVER openai TO regress_web;
+SET ROLE regress_web;
+SELECT usename, umoptions FROM pg_user_mappings WHERE srvname = 'openai';
+SELECT * FROM pg_user_mapping;
+CREATE USER MAPPING FOR regress_web SERVER openai OPTIONS (api_key_env 'HOME');
+CREATE USER MAPPING FOR regress_web SERVER openai OPTIONS (api_key_file '/etc/passwd');
+CREATE USER MAPPING FOR regress_web SERVER openai OPTIONS (api_key 'sk-own');
+SELECT usename, umoptions FROM pg_user_mappings WHERE srvname = 'openai' ORDER BY usename;
+ALTER SERVER openai OPTIONS (SET base_url 'https://evil.example.com');
+DROP USER MAPPING FOR regress_web SERVER openai;
+RESET ROLE;
+
+-- A file's name that a superuser gave stays where it is: whoever is none can neither change the mapping nor redirect the server.
+CREATE USER MAPPING FOR regress_web SERVER openai OPTIONS (api_key_file '/run/secrets/openai');
+SET ROLE regress_web;
+ALTER USER MAPPING FOR regress_web SERVER openai OPTIONS (ADD api_key 'sk-own');
+RESET ROLE;
+DROP USER MAPPING FOR regress_web SERVER openai;
+
+-- Whoever may use the wrapper makes providers of his own.
+GRANT USAGE ON FOREIGN DATA WRAPPER rag TO regress_maker;
+SET ROLE regress_maker;
+SELECT rag.create_provider('theirs', kind => 'ollama', api_key => 'sk-theirs');
+SELECT owner, usable, has_key FROM rag.providers WHERE name = 'theirs';
+RESET ROLE;
+
+DROP SERVER theirs, openai, house, mistral CASCADE;
+REVOKE USAGE ON FOREIGN DATA WRAPPER rag FROM regress_maker;
+DROP ROLE regress_web, regress_maker;
