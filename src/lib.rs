@@ -7,6 +7,7 @@ mod ask;
 mod collection;
 mod search;
 mod sync;
+mod jobs;
 mod embedding;
 mod provider;
 mod accounting;

@@ -7,6 +7,7 @@ mod collections;
 mod embed;
 mod embed_batch;
 pub mod generate;
+mod jobs;
 mod models;
 mod outdated;
 mod providers;
