@@ -26,6 +26,7 @@ mod unseen;
 mod upgrade;
 mod version;
 mod worker;
+mod writers;
 
 use std::process::ExitCode;
 
