@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use ragstone_core::{
     protocol::{Failure, FailureKind, Kind, Request, Response, Vectors},
-    provider::{
-        Account, Completion, Key, Limits, Message, Prices, Prompt, Role, Secret, Target, Wire,
-    },
+    provider::{Account, Completion, Key, Limits, Message, Prices, Prompt, Role, Secret, Target, Wire},
 };
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use serde_json::json;
@@ -39,12 +37,18 @@ fn target(url: &str) -> Target {
 }
 
 fn prompt() -> Prompt {
-    let messages = vec![Message::new(Role::System, "be brief"), Message::new(Role::User, "my secret question")];
+    let messages =
+        vec![Message::new(Role::System, "be brief"), Message::new(Role::User, "my secret question")];
     Prompt { model: "m".into(), messages, ..Prompt::default() }
 }
 
 fn ask(target: Target, prompt: Prompt, stream: bool) -> Request {
-    Request::Complete { target: Box::new(target), prompt: Box::new(prompt), account: Account::default(), stream }
+    Request::Complete {
+        target: Box::new(target),
+        prompt: Box::new(prompt),
+        account: Account::default(),
+        stream,
+    }
 }
 
 fn completed(response: Response) -> Completion {
@@ -92,7 +96,8 @@ fn a_prompt_is_answered_and_paid_for() {
 #[test]
 fn pieces_come_as_they_are_sent_and_then_the_answer() {
     let gate = Gate::new();
-    let stream = Reply::stream([Part::piece("hel"), Part::Gate(gate.clone()), Part::piece("lo"), Part::end()]);
+    let stream =
+        Reply::stream([Part::piece("hel"), Part::Gate(gate.clone()), Part::piece("lo"), Part::end()]);
     let provider = Provider::start([stream]).unwrap();
     let engine = Engine::start();
     let mut client = engine.connect();
@@ -164,9 +169,14 @@ fn errors_of_the_provider_are_told_after_the_last_try() {
 
 #[test]
 fn a_refused_key_and_an_unknown_model_are_not_tried_again() {
-    let body = format!(r#"{{"error":{{"message":"Incorrect API key: {KEY}","type":"{KEY}","code":"invalid_api_key"}}}}"#);
+    let body = format!(
+        r#"{{"error":{{"message":"Incorrect API key: {KEY}","type":"{KEY}","code":"invalid_api_key"}}}}"#
+    );
     let (failure, provider) = failure([Reply::status(401).body(body)], |_| {});
-    assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::ProviderRefused, "error invalid_api_key"));
+    assert_eq!(
+        (failure.kind, failure.detail.as_str()),
+        (FailureKind::ProviderRefused, "error invalid_api_key")
+    );
     assert!(failure.hint.contains("api_key") && provider.requests().len() == 1, "{failure:?}");
     let (failure, provider) = self::failure([Reply::status(404)], |_| {});
     assert!(failure.hint.contains("model") && provider.requests().len() == 1, "{failure:?}");
@@ -212,15 +222,15 @@ fn an_answer_cut_in_the_middle_is_lost_and_not_asked_for_again() {
     let cut = Reply::announced(1000, [Part::Bytes(b"{\"choices\":".to_vec()), Part::Break]);
     let (failure, provider) = failure([cut], |_| {});
     assert_eq!(failure.kind, FailureKind::ProviderLost);
-    assert_eq!((failure.message.as_str(), provider.requests().len()), ("answer of provider \"openai\" broke off", 1));
+    assert_eq!(
+        (failure.message.as_str(), provider.requests().len()),
+        ("answer of provider \"openai\" broke off", 1)
+    );
 }
 
 #[test]
 fn a_stream_cut_in_the_middle_is_lost_after_its_pieces() {
-    for cut in [
-        Reply::stream([Part::piece("hel"), Part::Break]),
-        Reply::stream([Part::piece("hel")]),
-    ] {
+    for cut in [Reply::stream([Part::piece("hel"), Part::Break]), Reply::stream([Part::piece("hel")])] {
         let provider = Provider::start([cut]).unwrap();
         let engine = Engine::start();
         let mut client = engine.connect();
@@ -317,15 +327,16 @@ fn an_unreachable_provider_is_told_from_an_unknown_name() {
     let failure = client.failure(ask(target("http://nowhere.invalid/v1"), prompt(), false));
     assert_eq!(failure.kind, FailureKind::ProviderUnreachable);
     assert!(
-        failure.message.starts_with("cannot reach provider \"openai\": the name of its host cannot be resolved"),
+        failure
+            .message
+            .starts_with("cannot reach provider \"openai\": the name of its host cannot be resolved"),
         "{failure:?}"
     );
 }
 
 #[test]
 fn a_cancelled_call_closes_its_connection() {
-    for (stream, reply) in
-        [(false, Reply::stall()), (true, Reply::stream([Part::piece("hel"), Part::Stall]))]
+    for (stream, reply) in [(false, Reply::stall()), (true, Reply::stream([Part::piece("hel"), Part::Stall]))]
     {
         let provider = Provider::start([reply]).unwrap();
         let engine = Engine::start();
@@ -416,7 +427,10 @@ fn keys_are_read_where_they_are_kept() {
     completed(client.call(ask(with(Key::Environment("STUB_KEY".into())), prompt(), false)));
     let failure = client.failure(ask(with(Key::Environment("NO_KEY".into())), prompt(), false));
     assert_eq!(failure.kind, FailureKind::Forbidden);
-    assert_eq!(failure.message, "provider \"openai\": variable \"NO_KEY\" is not set in the server's environment");
+    assert_eq!(
+        failure.message,
+        "provider \"openai\": variable \"NO_KEY\" is not set in the server's environment"
+    );
     let failure = client.failure(ask(with(Key::File(file.clone())), prompt(), false));
     assert!(failure.message.contains(&file), "{failure:?}");
     std::fs::write(&file, "from-file\n").unwrap();

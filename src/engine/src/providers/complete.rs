@@ -45,7 +45,8 @@ pub async fn complete(
     let pieces = stream.then(|| Pieces { outbox: outbox.clone(), id });
     let talk = Talk { call: &call, schema, pieces };
     let (reply, usage) = call.run(talk.ask(&prompt), |reply: &Reply| &reply.content).await?;
-    let tool_calls = (!reply.tool_calls.is_empty()).then(|| serde_json::Value::from(reply.tool_calls).to_string());
+    let tool_calls =
+        (!reply.tool_calls.is_empty()).then(|| serde_json::Value::from(reply.tool_calls).to_string());
     let completion =
         Completion { content: reply.content, tool_calls, finish_reason: reply.finish_reason, usage };
     Ok(Response::Completed(Box::new(completion)))
@@ -133,7 +134,8 @@ impl Talk<'_> {
     }
 
     fn took(&self, bytes: usize, reply: &Reply, correct: impl FnOnce(u64)) {
-        let (input, output) = reply.tokens.unwrap_or_else(|| (tokens_of(bytes), tokens_of(reply.content.len())));
+        let (input, output) =
+            reply.tokens.unwrap_or_else(|| (tokens_of(bytes), tokens_of(reply.content.len())));
         self.call.took(input, output);
         correct(input + output);
     }
@@ -160,7 +162,9 @@ impl Talk<'_> {
             }
             if gathered.done {
                 // The connection can be used again when the last few bytes are read, which nobody has to wait for.
-                tokio::spawn(tokio::time::timeout(LAST_BYTES, async move { while events.next().await.is_some() {} }));
+                tokio::spawn(tokio::time::timeout(LAST_BYTES, async move {
+                    while events.next().await.is_some() {}
+                }));
                 return Ok((gathered.finish(), turn));
             }
         }
@@ -205,7 +209,10 @@ fn mended(prompt: &Prompt, reply: Reply, problems: &Problems) -> Prompt {
 }
 
 fn bytes_of(prompt: &Prompt) -> usize {
-    let messages = prompt.messages.iter().map(|message| message.content.len() + message.tool_calls.as_ref().map_or(0, String::len));
+    let messages = prompt
+        .messages
+        .iter()
+        .map(|message| message.content.len() + message.tool_calls.as_ref().map_or(0, String::len));
     let rest = [&prompt.tools, &prompt.schema, &prompt.options];
     messages.sum::<usize>() + rest.into_iter().flatten().map(String::len).sum::<usize>()
 }

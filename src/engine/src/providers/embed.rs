@@ -81,7 +81,11 @@ async fn answer(call: &Call, texts: &Texts, batch: Range<usize>) -> Result<Vec<V
     call.took(tokens, 0);
     answer.turn.took(tokens);
     if vectors.len() != batch.len() {
-        return Err(call.malformed(format!("embeddings: expected {}, actual {}", batch.len(), vectors.len())));
+        return Err(call.malformed(format!(
+            "embeddings: expected {}, actual {}",
+            batch.len(),
+            vectors.len()
+        )));
     }
     if vectors.iter().flatten().any(|value| !value.is_finite()) {
         return Err(call.malformed("embeddings with numbers out of range".into()));
@@ -112,7 +116,8 @@ mod tests {
     #[test]
     fn batches_are_bounded_by_texts_and_by_tokens() {
         let short: Vec<String> = (0..200).map(|n| n.to_string()).collect();
-        let sizes = |texts: &[String]| batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>();
+        let sizes =
+            |texts: &[String]| batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>();
         assert_eq!(sizes(&short), [96, 96, 8]);
         let long = vec!["x".repeat(160_000); 5];
         assert_eq!(sizes(&long), [2, 2, 1]);

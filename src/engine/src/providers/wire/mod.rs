@@ -261,7 +261,11 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
 ///
 /// # Errors
 /// It is none.
-pub fn argument<T: DeserializeOwned>(name: &str, expected: impl fmt::Display, json: &str) -> Result<T, Error> {
+pub fn argument<T: DeserializeOwned>(
+    name: &str,
+    expected: impl fmt::Display,
+    json: &str,
+) -> Result<T, Error> {
     serde_json::from_str(json).map_err(|_| Error::Argument(format!("{name}: expected {expected}")))
 }
 

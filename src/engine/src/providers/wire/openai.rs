@@ -21,11 +21,7 @@ impl Protocol for OpenAi {
     }
 
     fn key(&self, base: &Url, key: &str) -> (&'static str, String) {
-        if is_azure(base) {
-            ("api-key", key.into())
-        } else {
-            ("authorization", format!("Bearer {key}"))
-        }
+        if is_azure(base) { ("api-key", key.into()) } else { ("authorization", format!("Bearer {key}")) }
     }
 
     fn complete(&self, ask: &Ask<'_>) -> Result<Post, Error> {
@@ -42,7 +38,8 @@ impl Protocol for OpenAi {
         }
         if let Some(schema) = &prompt.schema {
             let schema: Value = argument("schema", "JSON", schema)?;
-            let format = json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
+            let format =
+                json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
             body.insert("response_format".into(), format);
         }
         if ask.stream {
@@ -54,14 +51,17 @@ impl Protocol for OpenAi {
 
     fn completed(&self, body: &[u8]) -> Result<Reply, Fault> {
         let whole: Whole = read(body)?;
-        let choice = whole.choices.into_iter().next().ok_or(Fault::Malformed("an answer without choices".into()))?;
+        let choice =
+            whole.choices.into_iter().next().ok_or(Fault::Malformed("an answer without choices".into()))?;
         let refused = choice.message.refusal.filter(|_| choice.message.content.is_none());
         let tool_calls: Vec<Value> = choice
             .message
             .tool_calls
             .unwrap_or_default()
             .into_iter()
-            .map(|call| tool_call(&call.id.unwrap_or_default(), &call.function.name(), &call.function.arguments()))
+            .map(|call| {
+                tool_call(&call.id.unwrap_or_default(), &call.function.name(), &call.function.arguments())
+            })
             .collect();
         let finish_reason = match refused {
             Some(_) => "content_filter".into(),
@@ -85,7 +85,9 @@ impl Protocol for OpenAi {
             gathered.input_tokens = Some(usage.prompt_tokens);
             gathered.output_tokens = Some(usage.completion_tokens);
         }
-        let Some(choice) = part.choices.unwrap_or_default().into_iter().next() else { return Ok(String::new()) };
+        let Some(choice) = part.choices.unwrap_or_default().into_iter().next() else {
+            return Ok(String::new());
+        };
         let delta = choice.delta.unwrap_or_default();
         for (position, call) in delta.tool_calls.unwrap_or_default().into_iter().enumerate() {
             let partial = gathered.call(call.index.unwrap_or(position as u64));
