@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, argument, arguments, calls, put, read,
-    tool_call, tools, with_options,
+    tools, with_options,
 };
 use crate::{failure::Error, providers::refusal::Refusal};
 

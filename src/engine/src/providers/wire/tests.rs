@@ -7,7 +7,7 @@ use ragstone_core::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, of, tool_call};
+use super::{Ask, Embedded, Fault, Gathered, Post, Reply, Texts, of, tool_call};
 
 const WEATHER: &str = r#"[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"}}}]"#;
 const CALL: &str = r#"[{"id":"c1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]"#;
