@@ -32,6 +32,9 @@ fn a_provider_that_wants_more_time_than_there_is_fails_at_once() {
     assert_eq!(failure.detail, "error stub_error; retry after 120 s");
     assert!(failure.hint.contains("requests_per_minute"), "{failure:?}");
     assert!(begin.elapsed() < Duration::from_secs(10) && provider.requests().len() == 1);
+    let (failure, _) =
+        calls::failure([Reply::status(503).header("retry-after", "10000000000000000000")], |_| {});
+    assert_eq!(failure.message, "provider \"openai\" refused the request: status 503");
 }
 
 #[test]
@@ -112,8 +115,8 @@ fn what_is_no_json_is_malformed() {
     for (body, detail) in [
         ("my secret", "no JSON, line 1 column 1"),
         ("{\"choices\":[", "JSON that ends too early, line 1 column 12"),
-        ("{\"secret\":1}", "JSON of another shape than expected, line 1 column 12"),
-        ("{\"choices\":[]}", "an answer without choices"),
+        ("{\"choices\":\"secret\"}", "JSON of another shape than expected, line 1 column 19"),
+        ("{\"secret\":1}", "an answer without choices"),
     ] {
         let (failure, _) = failure([Reply::text(body)], |_| {});
         assert_eq!(failure.kind, FailureKind::ProviderMalformed);

@@ -10,13 +10,13 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ragstone_core::provider::{Account, Secret, Spent, Target, Usage};
 use reqwest::{
-    Client, Request, Response, StatusCode, Url,
+    Client, Request, Response, Url,
     header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION},
 };
 use tokio::time::Instant;
 
 use super::{
-    client::{self, Clients},
+    client::{self, Clients, Unanswered},
     key,
     line::{Line, Lines, Turn},
     refusal::{Refusal, retry_after},
@@ -53,7 +53,7 @@ pub struct Call {
 #[derive(Default)]
 struct Course {
     at: At,
-    tries: u32,
+    retries: u32,
     /// What the answered tries took.
     taken: Tokens,
     /// What the try under way takes, about.
@@ -70,11 +70,19 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// What a provider tells, bounded: it may tell anything.
+    pub fn told(input: u64, output: u64) -> Self {
+        Self { input: input.min(MOST_TOLD), output: output.min(MOST_TOLD) }
+    }
+
     /// Both.
     pub fn sum(self) -> u64 {
         self.input + self.output
     }
 }
+
+/// More tokens than any call can take.
+const MOST_TOLD: u64 = 1_000_000_000;
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -185,12 +193,13 @@ impl Call {
 
     /// Notes that the provider is asked once more.
     pub fn again(&self) {
+        lock(&self.course).retries += 1;
         if let Some(entry) = lock(&self.entry).as_mut() {
             entry.retry();
         }
     }
 
-    /// Sends a request until it is answered, and gives the answer of status 200. `estimate` is about what it takes.
+    /// Sends a request until it is answered, and gives the head of the answer. `estimate` is about what it takes.
     ///
     /// # Errors
     /// The provider cannot be reached, refuses, or would have to be waited for too long.
@@ -204,15 +213,23 @@ impl Call {
             .with_max_delay(LONGEST_PAUSE)
             .with_max_times(self.target.limits.retries as usize)
             .build();
+        let mut tries = 0;
         loop {
+            tries += 1;
             let failed = match self.attempt(&request, estimate).await? {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let Some(pause) = pauses.next().filter(|_| failed.may_pass) else { return Err(failed.error) };
-            let pause = failed.retry_after.map_or(pause, |after| after + pause.min(FIRST_PAUSE) / 4);
-            if Instant::now() + pause >= self.deadline {
-                return Err(failed.error);
+            let (error, may_pass, retry_after) = match failed {
+                Failed::Refused(refusal) => {
+                    (self.refusal(&refusal, tries), refusal.may_pass(), refusal.retry_after)
+                }
+                Failed::Unanswered(Unanswered { error, may_pass }) => (error, may_pass, None),
+            };
+            let Some(pause) = pauses.next().filter(|_| may_pass) else { return Err(error) };
+            let pause = retry_after.map_or(pause, |after| after.saturating_add(pause.min(FIRST_PAUSE) / 4));
+            if pause >= self.deadline.saturating_duration_since(Instant::now()) {
+                return Err(error);
             }
             self.again();
             tokio::time::sleep(pause).await;
@@ -238,29 +255,27 @@ impl Call {
         let turn = self.line.turn(&self.target.limits, estimate.sum(), self.deadline).await;
         let turn = turn.map_err(|late| self.too_late(&late))?;
         self.is_at(At::Answer);
-        lock(&self.course).tries += 1;
         let request =
             request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
         self.takes(Tokens { output: 0, ..estimate });
         match self.client.execute(request).await {
-            Ok(response) if response.status() == StatusCode::OK => {
+            Ok(response) if response.status().is_success() => {
                 self.is_at(At::Rest);
                 Ok(Ok(Answer { response, turn }))
             }
             Ok(response) => {
                 turn.took(0);
                 self.takes(Tokens::default());
-                Ok(Err(self.refused(response).await))
+                Ok(Err(Failed::Refused(self.refused(response).await)))
             }
             Err(error) => {
                 self.takes(Tokens::default());
-                let failed = client::unanswered(&self.target, &error);
-                Ok(Err(Failed { error: failed.error, may_pass: failed.may_pass, retry_after: None }))
+                Ok(Err(Failed::Unanswered(client::unanswered(&self.target, &error))))
             }
         }
     }
 
-    async fn refused(&self, mut response: Response) -> Failed {
+    async fn refused(&self, mut response: Response) -> Refusal {
         let mut body = Vec::new();
         while let Ok(Some(bytes)) = response.chunk().await {
             body.extend_from_slice(&bytes);
@@ -272,16 +287,11 @@ impl Call {
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
         let host =
             location.and_then(|url| self.base.join(url.to_str().ok()?).ok()?.host_str().map(str::to_owned));
-        let refusal = Refusal {
+        Refusal {
             status: status.as_u16(),
             retry_after: retry_after(response.headers(), SystemTime::now()),
             redirect: host,
             ..Refusal::of_body(&body)
-        };
-        Failed {
-            error: self.refusal(&refusal),
-            may_pass: refusal.may_pass(),
-            retry_after: refusal.retry_after,
         }
     }
 
@@ -321,10 +331,9 @@ impl Call {
 }
 
 /// A try that came to nothing.
-struct Failed {
-    error: Error,
-    may_pass: bool,
-    retry_after: Option<Duration>,
+enum Failed {
+    Refused(Refusal),
+    Unanswered(Unanswered),
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

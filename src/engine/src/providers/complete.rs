@@ -132,7 +132,7 @@ impl Talk<'_> {
 
     fn took(&self, reply: &Reply, input: u64, turn: &Turn) {
         let estimate = Tokens { input, output: tokens_of(reply.content.len()) };
-        let tokens = reply.tokens.map_or(estimate, |(input, output)| Tokens { input, output });
+        let tokens = reply.tokens.map_or(estimate, |(input, output)| Tokens::told(input, output));
         self.call.took(tokens);
         turn.took(tokens.sum());
     }

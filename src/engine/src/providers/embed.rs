@@ -78,7 +78,7 @@ async fn answer(call: &Call, texts: &Texts, batch: Range<usize>) -> Result<Vec<V
     let wire = call.wire;
     let embedded = heavy(body.len() as u64, move || wire.embedded(&body)).await?;
     let Embedded { vectors, tokens } = embedded.map_err(|fault| call.fault(fault))?;
-    let tokens = tokens.map_or(estimate, input);
+    let tokens = tokens.map_or(estimate, |tokens| Tokens::told(tokens, 0));
     call.took(tokens);
     answer.turn.took(tokens.sum());
     if vectors.len() != batch.len() {

@@ -30,7 +30,7 @@ impl Call {
     /// An answer that is none.
     pub fn fault(&self, fault: Fault) -> Error {
         match fault {
-            Fault::Refused(refusal) => self.refusal(&refusal),
+            Fault::Refused(refusal) => self.refusal(&refusal, 1),
             Fault::Malformed(reason) => self.malformed(reason),
         }
     }
@@ -47,8 +47,8 @@ impl Call {
     }
 
     /// The provider says no.
-    pub(super) fn refusal(&self, refusal: &Refusal) -> Error {
-        refusal.error(&self.target, self.key.as_ref().map(|key| key.0.as_str()), lock(&self.course).tries)
+    pub(super) fn refusal(&self, refusal: &Refusal, tries: u32) -> Error {
+        refusal.error(&self.target, self.key.as_ref().map(|key| key.0.as_str()), tries)
     }
 
     /// The deadline is there.
@@ -69,8 +69,11 @@ impl Call {
                 "Raise the time that the call may take, or ask for a shorter answer.",
             ),
         };
-        let tries = if course.tries > 1 { format!("{} tries", course.tries) } else { String::new() };
-        failure(FailureKind::ProviderLost, message, tries, hint)
+        let detail = match course.retries {
+            0 => String::new(),
+            retries => format!("{} tries", retries + 1),
+        };
+        failure(FailureKind::ProviderLost, message, detail, hint)
     }
 
     /// The turn would come after the deadline.

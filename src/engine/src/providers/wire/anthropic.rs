@@ -248,6 +248,6 @@ struct Usage {
 impl Usage {
     fn input(&self) -> u64 {
         let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
-        self.input_tokens + cached.into_iter().flatten().sum::<u64>()
+        cached.into_iter().flatten().fold(self.input_tokens, u64::saturating_add)
     }
 }

@@ -56,6 +56,10 @@ impl Protocol for OpenAi {
 
     fn completed(&self, body: &[u8]) -> Result<Reply, Fault> {
         let whole: Whole = read(body)?;
+        // Some brokers say no with status 200.
+        if whole.error.is_some() {
+            return Err(Fault::Refused(Refusal::of_body(body)));
+        }
         let choice =
             whole.choices.into_iter().next().ok_or(Fault::Malformed("an answer without choices".into()))?;
         let refused = choice.message.refusal.filter(|_| choice.message.content.is_none());
@@ -202,7 +206,9 @@ fn finish_reason(reason: String, calls_tools: bool) -> String {
 
 #[derive(Deserialize)]
 struct Whole {
+    #[serde(default)]
     choices: Vec<Choice>,
+    error: Option<Value>,
     usage: Option<Usage>,
 }
 

@@ -117,6 +117,9 @@ fn openai_answers() {
         completed(Wire::OpenAi, refused),
         Reply { tokens: None, ..reply("No.", "content_filter", (0, 0)) }
     );
+    let error = of(Wire::OpenAi)
+        .completed(br#"{"error":{"message":"Provider returned error","code":"rate_limited"}}"#);
+    assert!(matches!(error, Err(Fault::Refused(refusal)) if refusal.codes == ["rate_limited"]));
     let parts = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"Hi"}]},"finish_reason":"model_length"}]}"#;
     assert_eq!(completed(Wire::OpenAi, parts), Reply { tokens: None, ..reply("Hi", "length", (0, 0)) });
 }
