@@ -164,8 +164,9 @@ pub fn unanswered(target: &Target, error: &reqwest::Error) -> Unanswered {
             }
             _ => cause.to_string(),
         };
+        let may_pass = !error.is_timeout() && matches!(cause, Cause::Refused | Cause::Lost(_));
         let error = failure(unreachable, format!("cannot reach provider \"{name}\": {reason}"), cause.hint());
-        return Unanswered { error, may_pass: matches!(cause, Cause::Refused | Cause::Lost(_)) };
+        return Unanswered { error, may_pass };
     }
     let message = format!("provider \"{name}\" closed the connection before it answered");
     Unanswered { error: failure(FailureKind::ProviderLost, message, "Try again."), may_pass: true }

@@ -136,6 +136,8 @@ pub struct Ask<'a> {
 
 /// Texts to embed.
 pub struct Texts<'a> {
+    /// Where they will be sent.
+    pub base: &'a Url,
     /// The provider's name of the model.
     pub model: &'a str,
     /// Length of the embeddings, where it is chosen.

@@ -7,7 +7,7 @@ use ragstone_core::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, of, tool_call};
+use super::{Ask, Embedded, Fault, Gathered, Post, Reply, Texts, of, tool_call};
 
 const WEATHER: &str =
     r#"[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"}}}]"#;
@@ -61,7 +61,8 @@ fn reply(content: &str, finish_reason: &str, tokens: (u64, u64)) -> Reply {
 
 fn embed(wire: Wire, kind: Kind) -> Post {
     let texts = ["a".to_owned(), "b".to_owned()];
-    of(wire).embed(&Texts { model: "e", dimensions: Some(2), kind, texts: &texts }).unwrap()
+    let base = Url::parse("http://localhost/v1").unwrap();
+    of(wire).embed(&Texts { base: &base, model: "e", dimensions: Some(2), kind, texts: &texts }).unwrap()
 }
 
 fn embedded(wire: Wire, body: &str) -> Embedded {
@@ -91,6 +92,8 @@ fn openai_is_asked() {
         (&body["max_completion_tokens"], body.get("max_tokens"), body.get("stream")),
         (&json!(9), None, None)
     );
+    let body = post(Wire::OpenAi, "https://api.mistral.ai/v1", &conversation(), true).body;
+    assert_eq!((&body["random_seed"], body.get("seed"), body.get("stream_options")), (&json!(1), None, None));
     let azure = Url::parse("https://me.openai.azure.com/openai/v1").unwrap();
     assert_eq!(of(Wire::OpenAi).key(&azure, "k"), ("api-key", "k".into()));
 }
@@ -114,6 +117,9 @@ fn openai_answers() {
         completed(Wire::OpenAi, refused),
         Reply { tokens: None, ..reply("No.", "content_filter", (0, 0)) }
     );
+    let error = of(Wire::OpenAi)
+        .completed(br#"{"error":{"message":"Provider returned error","code":"rate_limited"}}"#);
+    assert!(matches!(error, Err(Fault::Refused(refusal)) if refusal.codes == ["rate_limited"]));
     let parts = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"Hi"}]},"finish_reason":"model_length"}]}"#;
     assert_eq!(completed(Wire::OpenAi, parts), Reply { tokens: None, ..reply("Hi", "length", (0, 0)) });
 }
