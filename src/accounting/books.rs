@@ -74,6 +74,12 @@ impl Books {
         }
     }
 
+    /// Whether a call has not ended. Who leaves before it does leaves it unwritten until somebody calls again.
+    pub fn has_calls_under_way(&self) -> bool {
+        let answer = client::call_if_running(Request::CallsUnderWay { database: self.database });
+        matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
+    }
+
     fn take(&mut self) -> Outcome<Option<(Vec<Call>, u64)>> {
         let Some((pending, _)) = &mut self.asked else { return Ok(None) };
         match pending.look()? {

@@ -379,7 +379,8 @@ impl Worker {
         let idle = self.idle_since.elapsed();
         let more = self.place > 0 || slots::is_somebody_waiting();
         let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
-        nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP))
+        let may = nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP));
+        may && !self.books.as_ref().is_some_and(Books::has_calls_under_way)
     }
 
     fn nap(&mut self) {

@@ -1,5 +1,6 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
+mod accounting;
 mod cancel;
 mod capture;
 mod chaos;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let families = [
+        accounting::tests(),
         embed::tests(),
         encodings::tests(),
         models::tests(),

@@ -76,7 +76,10 @@ fn statuses(calls: &[Call]) -> Vec<Status> {
 fn calls_are_given_again_until_they_are_written() {
     let ledger = Arc::new(Ledger::default());
     open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "hello");
-    drop(open(&ledger, &[], 0.0).unwrap());
+    let cancelled = open(&ledger, &[], 0.0).unwrap();
+    assert_eq!((ledger.under_way(DATABASE), ledger.under_way(DATABASE + 1)), (1, 0));
+    drop(cancelled);
+    assert_eq!(ledger.under_way(DATABASE), 0);
     let (first, _) = take(&ledger, 0).try_recv().unwrap();
     assert_eq!(statuses(&first), [Status::Answered, Status::Cancelled]);
     assert_eq!((first[0].prompt.as_deref(), first[0].reply.as_deref()), (Some("[]"), Some("hello")));

@@ -45,6 +45,7 @@ pub struct Call {
     line: Arc<Line>,
     begin: Clock,
     deadline: Instant,
+    input_tokens: u64,
     entry: Mutex<Option<Entry>>,
     course: Mutex<Course>,
 }
@@ -56,6 +57,10 @@ struct Course {
     tries: u32,
     input_tokens: u64,
     output_tokens: u64,
+    /// About as many tokens in have tries that are neither answered nor refused yet.
+    asked: u64,
+    /// About as many tokens out have come of an answer that is not all there yet.
+    streamed: u64,
 }
 
 /// What a call waits for.
@@ -118,6 +123,7 @@ impl Call {
             client,
             begin,
             deadline,
+            input_tokens: opening.input_tokens,
             entry: Mutex::new(Some(entry)),
             course: Mutex::default(),
             target,
@@ -137,7 +143,7 @@ impl Call {
             Ok(outcome) => outcome,
             Err(_) => Err(self.out_of_time()),
         };
-        let usage = self.usage();
+        let usage = if outcome.is_ok() { self.usage() } else { self.usage_so_far() };
         let entry = lock(&self.entry).take();
         match (&outcome, entry) {
             (Ok(answer), Some(entry)) => entry.answered(usage, reply(answer)),
@@ -152,6 +158,13 @@ impl Call {
         let mut course = lock(&self.course);
         course.input_tokens += input_tokens;
         course.output_tokens += output_tokens;
+        course.asked = course.asked.saturating_sub(input_tokens);
+        course.streamed = 0;
+    }
+
+    /// Notes a piece of an answer, about so many tokens: nobody may be there when the provider says how many.
+    pub fn streams(&self, tokens: u64) {
+        lock(&self.course).streamed += tokens;
     }
 
     /// Notes that the provider is asked once more.
@@ -208,7 +221,12 @@ impl Call {
         let turn = self.line.turn(&self.target.limits, tokens, self.deadline).await;
         let turn = turn.map_err(|late| self.too_late(&late))?;
         self.is_at(At::Answer);
-        lock(&self.course).tries += 1;
+        let input = tokens.min(self.input_tokens);
+        {
+            let mut course = lock(&self.course);
+            course.tries += 1;
+            course.asked += input;
+        }
         let request = request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
         match self.client.execute(request).await {
             Ok(response) if response.status() == StatusCode::OK => {
@@ -216,10 +234,12 @@ impl Call {
                 Ok(Ok(Answer { response, turn }))
             }
             Ok(response) => {
+                self.is_refused(input);
                 turn.took(0);
                 Ok(Err(self.refused(response).await))
             }
             Err(error) => {
+                self.is_refused(input);
                 let failed = client::unanswered(&self.target, &error);
                 Ok(Err(Failed { error: failed.error, may_pass: failed.may_pass, retry_after: None }))
             }
@@ -348,14 +368,39 @@ impl Call {
         lock(&self.course).at = at;
     }
 
+    fn is_refused(&self, input_tokens: u64) {
+        let mut course = lock(&self.course);
+        course.asked = course.asked.saturating_sub(input_tokens);
+    }
+
+    /// As the provider says.
     fn usage(&self) -> Usage {
         let course = lock(&self.course);
-        let (input_tokens, output_tokens) = (course.input_tokens, course.output_tokens);
+        self.usage_of(course.input_tokens, course.output_tokens)
+    }
+
+    /// With what the provider has not said, and will ask for all the same.
+    fn usage_so_far(&self) -> Usage {
+        let course = lock(&self.course);
+        self.usage_of(course.input_tokens + course.asked, course.output_tokens + course.streamed)
+    }
+
+    fn usage_of(&self, input_tokens: u64, output_tokens: u64) -> Usage {
         Usage {
             input_tokens,
             output_tokens,
             cost: self.target.prices.cost(input_tokens, output_tokens),
             latency_ms: self.begin.elapsed().as_secs_f64() * 1e3,
+        }
+    }
+}
+
+/// Nobody waits any longer for a call that was not run to its end.
+impl Drop for Call {
+    fn drop(&mut self) {
+        let usage = self.usage_so_far();
+        if let Some(entry) = lock(&self.entry).as_mut() {
+            entry.so_far(usage);
         }
     }
 }
