@@ -48,6 +48,8 @@ static MAX_SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(3);
 static SYNC_MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(5);
 static SYNC_COMPARE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(3600);
 static SYNC_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300);
+static MAX_JOB_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(4);
+static JOBS_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7);
 static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
 
 /// Makes the settings known to Postgres.
@@ -182,6 +184,22 @@ fn integers() {
         plain,
     );
     int(
+        c"rag.max_job_workers",
+        c"Sets the most jobs that run at once, in all databases together.",
+        &MAX_JOB_WORKERS,
+        (1, 1024),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.jobs_retention",
+        c"Sets how many days a job is kept after its end, 0 to keep all.",
+        &JOBS_RETENTION,
+        (0, 36_500),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
         c"rag.request_timeout",
         c"Sets how long a call waits for the engine's answer, its restarts included.",
         &REQUEST_TIMEOUT,
@@ -284,6 +302,16 @@ pub fn calls_retention() -> i32 {
 /// `rag.log_prompts`.
 pub fn log_prompts() -> bool {
     LOG_PROMPTS.get()
+}
+
+/// `rag.max_job_workers` of all databases.
+pub fn max_job_workers() -> usize {
+    MAX_JOB_WORKERS.get().max(1) as usize
+}
+
+/// `rag.jobs_retention` in days; none for ever.
+pub fn jobs_retention() -> Option<i32> {
+    Some(JOBS_RETENTION.get()).filter(|days| *days > 0)
 }
 
 /// `rag.overlong_input`.

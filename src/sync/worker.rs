@@ -3,6 +3,7 @@
 
 use crate::accounting::Books;
 use crate::collection::{Collection, locked};
+use crate::jobs::{self, Dispatch};
 use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
@@ -63,6 +64,7 @@ struct Worker {
     looked: Instant,
     compared: Instant,
     idle_since: Instant,
+    jobs: Dispatch,
 }
 
 /// Works until there is nothing left to do for long, or nobody to do it for.
@@ -83,16 +85,21 @@ pub fn run(database: u32, place: i32) {
         looked: now.checked_sub(LOOK).unwrap_or(now),
         compared: now,
         idle_since: now,
+        jobs: Dispatch::new(database),
     };
     worker.touch_unfilled();
     loop {
         wait::serve_interrupts();
         reload_if_told();
         if databases::is_wanted_exclusively(database) {
+            jobs::send_away(database);
             return;
         }
         if worker.books.as_mut().is_some_and(Books::keep) {
             worker.idle_since = Instant::now();
+        }
+        if place == 0 {
+            worker.jobs.tend();
         }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
@@ -379,8 +386,19 @@ impl Worker {
         let idle = self.idle_since.elapsed();
         let more = self.place > 0 || slots::is_somebody_waiting();
         let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
+        if nothing && self.jobs.has_jobs() {
+            // Jobs go on by themselves. Another worker looks after them when it is this database's turn again.
+            return more && idle > NAP && self.jobs.hand_over();
+        }
         let may = nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP));
-        may && !self.books.as_ref().is_some_and(Books::has_calls_under_way)
+        if may && self.books.as_ref().is_some_and(Books::has_calls_under_way) {
+            // As for jobs: the calls are written when it is this database's turn again.
+            if more {
+                slots::want(self.database);
+            }
+            return more;
+        }
+        may
     }
 
     fn nap(&mut self) {

@@ -64,19 +64,29 @@ pub fn send_if_running(request: Request) -> Outcome<Option<Pending>> {
 
 /// The answer of an engine that runs already, or nothing where none does.
 pub fn call_if_running(request: Request) -> Outcome<Option<Response>> {
+    call_if_running_for(request, Duration::from_millis(guc::request_timeout()))
+}
+
+/// The same, where the answer may take another time than `rag.request_timeout`.
+pub fn call_if_running_for(request: Request, patience: Duration) -> Outcome<Option<Response>> {
     // The session's own connection may be one to an engine that has gone.
     if !matches!(Connection::open()?, Attempt::Connected(_)) {
         return Ok(None);
     }
-    call(request).map(Some)
+    send_for(request, patience)?.wait().map(Some)
 }
 
 /// Tells other sessions how far a work has come. Only where the engine is connected, and never an error: progress is
 /// no reason to fail.
 pub fn report(progress: Progress) {
+    post(&Request::Report(progress));
+}
+
+/// Sends what is not answered. Only where the engine is connected, and never an error.
+pub fn post(request: &Request) {
     SESSION.with_borrow_mut(|session| {
         if let Some(connection) = &mut session.connection {
-            let _ = connection.send(&Request::Report(progress));
+            let _ = connection.send(request);
         }
     });
 }

@@ -1,6 +1,7 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod ask;
 mod cancel;
 mod capture;
 mod chaos;
@@ -27,6 +28,7 @@ mod unseen;
 mod upgrade;
 mod version;
 mod worker;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         misfits::tests(),
         limits::tests(),
         collections::tests(),
+        ask::tests(),
         capture::tests(),
         definitions::tests(),
         worker::tests(),
