@@ -22,6 +22,13 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Old calls are looked for so often.
 const PRUNE: Duration = Duration::from_secs(3600);
 
+/// Whether calls of a database have not ended or are not written down. A worker that leaves before leaves them to the
+/// next one, which comes when somebody calls again.
+pub fn has_calls_left(database: u32) -> bool {
+    let answer = client::call_if_running(Request::CallsLeft { database });
+    matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
+}
+
 /// The books of a database.
 pub struct Books {
     database: u32,
@@ -72,12 +79,6 @@ impl Books {
             Some((pending, _)) => pending.nap(timeout),
             None => wait::for_latch(timeout),
         }
-    }
-
-    /// Whether a call has not ended. Who leaves before it does leaves it unwritten until somebody calls again.
-    pub fn has_calls_under_way(&self) -> bool {
-        let answer = client::call_if_running(Request::CallsUnderWay { database: self.database });
-        matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
     }
 
     fn take(&mut self) -> Outcome<Option<(Vec<Call>, u64)>> {

@@ -155,8 +155,8 @@ pub enum Request {
         /// Calls with numbers up to this one are written down and can be forgotten; 0 for none.
         written: u64,
     },
-    /// How many calls of a database have not ended; answered by [`Response::Counts`] of one number.
-    CallsUnderWay {
+    /// How many calls of a database have not ended or are not written down; answered by [`Response::Counts`] of one number.
+    CallsLeft {
         /// OID of the database.
         database: u32,
     },

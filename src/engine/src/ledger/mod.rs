@@ -109,9 +109,11 @@ impl Ledger {
         }
     }
 
-    /// Calls of a database that have not ended.
-    pub fn under_way(&self, database: u32) -> u32 {
-        lock(&self.state).under_way.get(&database).copied().unwrap_or(0)
+    /// Calls of a database that have not ended or are not written down.
+    pub fn left(&self, database: u32) -> u32 {
+        let state = lock(&self.state);
+        let under_way = state.under_way.get(&database).copied().unwrap_or(0);
+        under_way + state.mailboxes.get(&database).map_or(0, Mailbox::len)
     }
 
     /// Numbers are given where calls end, so that all calls up to one that was given were given. They begin with the time

@@ -120,9 +120,9 @@ impl Client {
                     outbox.answer(id, Ok(Response::Calls { calls, lost }));
                 });
             }
-            Request::CallsUnderWay { database } => {
-                let under_way = self.engine.ledger().under_way(database);
-                self.outbox.send(id, Ok(Response::Counts(vec![under_way])));
+            Request::CallsLeft { database } => {
+                let left = self.engine.ledger().left(database);
+                self.outbox.send(id, Ok(Response::Counts(vec![left])));
             }
             Request::Models => self.answer_later(id, |engine| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.answer_later(id, move |engine| {
