@@ -7,8 +7,10 @@ mod ask;
 mod collection;
 mod search;
 mod sync;
+mod jobs;
 mod embedding;
 mod provider;
+mod accounting;
 mod worker;
 mod pg;
 

@@ -27,6 +27,7 @@ mod unseen;
 mod upgrade;
 mod version;
 mod worker;
+mod writers;
 
 use std::process::ExitCode;
 
