@@ -6,7 +6,7 @@ use crate::provider::{CallOptions, Remote, count_tokens};
 use crate::search::Hit;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;
-use ragstone_core::ask::prompt::{Source, beginning, fitting, is_no_answer, messages};
+use ragstone_core::ask::prompt::{Source, beginning, fitting, is_no_answer, messages, without_thoughts};
 use ragstone_core::provider::{Completion, Message, Prompt};
 
 /// Tokens that are kept free for an answer whose length is not bounded, if that is not more than a quarter of the window.
@@ -51,10 +51,11 @@ pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Pr
 
 /// What the model said, with its citations checked.
 pub fn check(completion: &Completion, hits: &[Hit], shown: usize) -> Made {
-    let is_answer = !completion.content.trim().is_empty() && !is_no_answer(&completion.content);
+    let said = without_thoughts(&completion.content);
+    let is_answer = !said.is_empty() && !is_no_answer(said);
     let contents: Vec<&str> = hits.iter().take(shown).map(|hit| hit.content.as_str()).collect();
     Made {
-        answer: is_answer.then(|| citations::check(&completion.content, &contents)),
+        answer: is_answer.then(|| citations::check(said, &contents)),
         finish_reason: Some(completion.finish_reason.clone()),
     }
 }

@@ -60,6 +60,13 @@ pub fn messages(question: &str, passages: &[String], style: Option<&str>) -> Vec
     vec![Message::new(Role::System, system), Message::new(Role::User, user)]
 }
 
+/// A model's answer without the thoughts that some models put before it.
+pub fn without_thoughts(answer: &str) -> &str {
+    let answer = answer.trim();
+    let thoughts = answer.strip_prefix("<think>").and_then(|rest| rest.split_once("</think>"));
+    thoughts.map_or(answer, |(_, rest)| rest.trim_start())
+}
+
 /// Whether an answer says that the passages have none.
 pub fn is_no_answer(answer: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric();
@@ -196,6 +203,12 @@ mod tests {
             assert!(is_no_answer(answer), "{answer}");
         }
         assert!(!is_no_answer("The answer is no."));
+    }
+
+    #[test]
+    fn thoughts_are_no_answer() {
+        assert_eq!(without_thoughts("<think>\nNO_ANSWER? [3]\n</think>\n\nIt is so [1]."), "It is so [1].");
+        assert_eq!(without_thoughts(" <think> is a tag "), "<think> is a tag");
     }
 
     #[test]

@@ -155,7 +155,6 @@ impl Talk<'_> {
             let Some(data) = event.data.filter(|data| !data.is_empty()) else { continue };
             let piece = call.wire.event(&mut gathered, &data).map_err(|fault| call.fault(fault))?;
             if !piece.is_empty() {
-                call.streams(tokens_of(piece.len()));
                 pieces.outbox.piece(pieces.id, Response::Piece(piece));
                 call.takes(Tokens { input, output: tokens_of(gathered.content.len()) });
             }
