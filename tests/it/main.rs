@@ -10,6 +10,7 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod jobs;
 mod kills;
 mod limits;
 mod memory;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         worker::tests(),
         queue::tests(),
         unseen::tests(),
+        jobs::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),
