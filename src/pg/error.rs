@@ -146,7 +146,7 @@ impl From<pgrx::spi::Error> for Error {
 }
 
 /// The SQLSTATE of each kind of failure of the engine.
-fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
+pub fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
     match kind {
         FailureKind::BadArgument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         FailureKind::MalformedDocument => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,

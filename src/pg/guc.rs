@@ -40,6 +40,8 @@ static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"all-MiniLM-L6-v2"));
 static DEFAULT_LLM: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"local/extractive"));
+static CALLS_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90);
+static LOG_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static MAX_SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(3);
@@ -68,6 +70,14 @@ pub fn define() {
         c"",
         &OVERLONG_INPUT,
         GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"rag.log_prompts",
+        c"Sets whether rag.calls keeps the prompts and replies of calls to providers.",
+        c"",
+        &LOG_PROMPTS,
+        GucContext::Suset,
         GucFlags::default(),
     );
     GucRegistry::define_string_guc(
@@ -164,6 +174,14 @@ fn integers() {
         (1, i32::MAX / 1000),
         GucContext::Sighup,
         GucFlags::UNIT_S,
+    );
+    int(
+        c"rag.calls_retention",
+        c"Sets for how many days calls to providers stay in rag.calls, 0 for ever.",
+        &CALLS_RETENTION,
+        (0, 36_500),
+        GucContext::Sighup,
+        plain,
     );
     int(
         c"rag.max_job_workers",
@@ -274,6 +292,16 @@ pub fn sync_compare_interval() -> Duration {
 /// `rag.sync_idle_timeout`.
 pub fn sync_idle_timeout() -> Duration {
     Duration::from_secs(SYNC_IDLE_TIMEOUT.get().max(1) as u64)
+}
+
+/// `rag.calls_retention` in days; 0 for ever.
+pub fn calls_retention() -> i32 {
+    CALLS_RETENTION.get()
+}
+
+/// `rag.log_prompts`.
+pub fn log_prompts() -> bool {
+    LOG_PROMPTS.get()
 }
 
 /// `rag.max_job_workers` of all databases.

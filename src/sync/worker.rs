@@ -1,6 +1,7 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
+use crate::accounting::Books;
 use crate::collection::{Collection, locked};
 use crate::jobs::{self, Dispatch};
 use crate::pg::attempt::{in_transaction, outside_transaction};
@@ -48,6 +49,8 @@ struct Worker {
     database: u32,
     place: i32,
     hands: Hands,
+    /// Of calls to providers; the first worker of a database keeps them.
+    books: Option<Books>,
     under_way: VecDeque<UnderWay>,
     /// Locks to give back in the next transaction.
     locks: Vec<i64>,
@@ -71,6 +74,7 @@ pub fn run(database: u32, place: i32) {
         database,
         place,
         hands: Hands::default(),
+        books: (place == 0).then(|| Books::open(database)),
         under_way: VecDeque::new(),
         locks: Vec::new(),
         touched: HashSet::new(),
@@ -90,6 +94,9 @@ pub fn run(database: u32, place: i32) {
         if databases::is_wanted_exclusively(database) {
             jobs::send_away(database);
             return;
+        }
+        if worker.books.as_mut().is_some_and(Books::keep) {
+            worker.idle_since = Instant::now();
         }
         if place == 0 {
             worker.jobs.tend();
@@ -325,7 +332,7 @@ impl Worker {
             if databases::is_wanted_exclusively(self.database) || reload_if_told() {
                 return;
             }
-            wait::for_latch(left.min(NAP));
+            self.wait(left.min(NAP));
         }
     }
 
@@ -389,7 +396,17 @@ impl Worker {
     fn nap(&mut self) {
         activity::report_idle();
         let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
-        wait::for_latch(wake.clamp(Duration::from_millis(1), NAP));
+        self.wait(wake.clamp(Duration::from_millis(1), NAP));
+    }
+
+    /// Waits for the latch, and writes calls to providers that end meanwhile.
+    fn wait(&mut self, timeout: Duration) {
+        let Some(books) = &mut self.books else { return wait::for_latch(timeout) };
+        if books.keep() {
+            self.idle_since = Instant::now();
+        } else {
+            books.nap(timeout);
+        }
     }
 }
 

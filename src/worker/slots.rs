@@ -30,8 +30,9 @@ pub fn become_worker() {
 /// Sees to it that this database has a worker, as far as there is room for one.
 pub fn ensure() {
     // SAFETY: plain reads of the server's state.
-    let (standby, upgrading, database) =
-        unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade, pg_sys::MyDatabaseId.to_u32()) };
+    let (standby, upgrading) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade) };
+    // SAFETY: a plain read of this session's state.
+    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
     let recently = REGISTERED.get().is_some_and(|at| at.elapsed() < PATIENCE);
     if standby || upgrading || IS_WORKER.get() || recently {
         return;

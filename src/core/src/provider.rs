@@ -99,7 +99,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// What makes embeddings of a model of this provider comparable: same fingerprint, same embeddings.
+    /// Same fingerprint, same embeddings, as far as that can be known: nobody can ask a provider whether the model of a name
+    /// is still the one that it was.
     pub fn fingerprint(&self, model: &str, dimensions: Option<u32>) -> String {
         let dimensions = dimensions.map_or_else(String::new, |dimensions| format!(" {dimensions}"));
         format!("{:?} {} {model}{dimensions}", self.wire, self.base_url)

@@ -7,7 +7,6 @@ use ragstone_core::{
     protocol::{Response, Vectors},
     provider::{Account, Target},
 };
-use sha2::{Digest, Sha256};
 
 use super::{
     Texts,
@@ -29,7 +28,7 @@ pub async fn embed(
     let mut vectors = Vectors {
         dimensions: texts.dimensions.unwrap_or(0),
         max_tokens: u32::MAX,
-        fingerprint: fingerprint(&target, &texts),
+        fingerprint: target.fingerprint(&texts.model, texts.dimensions),
         ..Vectors::default()
     };
     if texts.texts.is_empty() {
@@ -104,13 +103,6 @@ fn batches(texts: &[String], most_texts: usize) -> Vec<Range<usize>> {
     }
     batches.push(begin..texts.len());
     batches
-}
-
-/// Nobody can ask a provider whether its model is still the same one; its name and address are what there is.
-fn fingerprint(target: &Target, texts: &Texts) -> String {
-    let parts = format!("{:?}\n{}\n{}\n{:?}", target.wire, target.base_url, texts.model, texts.dimensions);
-    let digest = Sha256::digest(parts.as_bytes());
-    digest.iter().fold(String::from("remote:"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[cfg(test)]
