@@ -31,7 +31,7 @@ pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Mad
         ..Prompt::default()
     };
     let options = CallOptions { function: "ask", timeout_ms: question.timeout_ms };
-    let completion = remote.complete(prompt, options)?;
+    let completion = remote.complete_aloud(prompt, options)?;
     let is_answer = !completion.content.trim().is_empty() && !is_no_answer(&completion.content);
     let contents: Vec<&str> = hits.iter().take(shown.len()).map(|hit| hit.content.as_str()).collect();
     Ok(Made {

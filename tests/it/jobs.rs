@@ -423,6 +423,9 @@ async fn nobody_sees_or_cancels_the_jobs_of_others() -> Result<()> {
     world.until_status(id, "cancelled").await
 }
 
+/// What the end of a cancelled job may take: 100 ms on an idle machine.
+const LIMIT: Duration = Duration::from_millis(200);
+
 async fn a_cancelled_job_ends_at_once() -> Result<()> {
     let world = World::with(Options::default().set("rag.max_job_workers", "1")).await?;
     world.close_gate().await?;
@@ -454,7 +457,7 @@ async fn a_cancelled_job_ends_at_once() -> Result<()> {
             ensure!(!alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
         }
     }
-    ensure!(best < Duration::from_millis(100), "cancelled after {best:?}");
+    ensure!(best < LIMIT, "cancelled after {best:?}");
     world.open_gate().await
 }
 

@@ -11,6 +11,8 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod job_pieces;
+mod job_workers;
 mod jobs;
 mod kills;
 mod limits;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         queue::tests(),
         unseen::tests(),
         jobs::tests(),
+        job_pieces::tests(),
+        job_workers::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),
