@@ -12,6 +12,9 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod job_pieces;
+mod job_workers;
+mod jobs;
 mod kills;
 mod limits;
 mod memory;
@@ -49,6 +52,9 @@ fn main() -> ExitCode {
         worker::tests(),
         queue::tests(),
         unseen::tests(),
+        jobs::tests(),
+        job_pieces::tests(),
+        job_workers::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),
