@@ -3,11 +3,14 @@
 //! In reading order: what SQL sees, what it is made of, and what touches Postgres.
 
 mod api;
+mod ask;
 mod collection;
 mod search;
 mod sync;
+mod jobs;
 mod embedding;
 mod provider;
+mod accounting;
 mod worker;
 mod pg;
 

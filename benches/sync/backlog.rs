@@ -102,9 +102,10 @@ async fn memory(session: &Session, time: Duration) -> Result<(f64, i64)> {
     })
     .await?;
     let (start, mut most) = (Instant::now(), 0.0_f64);
-    while start.elapsed() < time {
+    wait::until_within(time * 2, "the time is over", async || {
         most = most.max(worker.anonymous_bytes()? as f64 / 1e6);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        Ok((start.elapsed() >= time).then_some(()))
+    })
+    .await?;
     Ok((most, before - session.value::<i64>(left).await?))
 }

@@ -1,5 +1,6 @@
 //! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
 
+use crate::jobs;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::Utf8;
@@ -60,7 +61,16 @@ impl Knobs {
     }
 
     fn complete(&self, prompt: Prompt) -> Outcome<Completion> {
-        self.remote()?.complete(prompt, self.call())
+        let remote = self.remote()?;
+        if self.function == "generate" && jobs::is_read_along() {
+            let mut pieces = remote.stream(prompt, self.call())?;
+            for piece in pieces.by_ref() {
+                jobs::piece(&piece?);
+            }
+            let whole = pieces.completion().cloned();
+            return whole.ok_or_else(|| Error::internal("a stream has ended without its completion"));
+        }
+        remote.complete(prompt, self.call())
     }
 }
 

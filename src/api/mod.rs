@@ -1,10 +1,13 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
+mod accounting;
+mod ask;
 pub mod chunk;
 mod collections;
 mod embed;
 mod embed_batch;
-mod generate;
+pub mod generate;
+mod jobs;
 mod models;
 mod outdated;
 mod providers;

@@ -78,7 +78,8 @@ fn rollback_migration(name: Name) {
     or_raise(migration::rollback(&name.0));
 }
 
-fn duration(interval: &Interval) -> Outcome<Duration> {
+/// A time that a call may take.
+pub fn duration(interval: &Interval) -> Outcome<Duration> {
     let micros = interval.as_micros();
     u64::try_from(micros)
         .map(Duration::from_micros)

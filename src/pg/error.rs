@@ -62,6 +62,14 @@ impl Error {
         code.to_string_lossy().into_owned()
     }
 
+    /// The SQLSTATE of five characters; that of an internal error where Postgres has none of these.
+    pub fn sqlstate_of(code: &str) -> PgSqlErrorCode {
+        // Six bits for each character, the first one lowest (MAKE_SQLSTATE in elog.h).
+        let bits = code.bytes().take(5).enumerate();
+        let number = bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum::<i32>();
+        PgSqlErrorCode::from(number)
+    }
+
     /// Whether whoever started the statement, or the server, wants it to end.
     pub fn ends_statement(&self) -> bool {
         matches!(
@@ -138,7 +146,7 @@ impl From<pgrx::spi::Error> for Error {
 }
 
 /// The SQLSTATE of each kind of failure of the engine.
-fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
+pub fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
     match kind {
         FailureKind::BadArgument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         FailureKind::MalformedDocument => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,

@@ -40,12 +40,16 @@ static DEFAULT_MODEL: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"all-MiniLM-L6-v2"));
 static DEFAULT_LLM: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"local/extractive"));
+static CALLS_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90);
+static LOG_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(1);
 static MAX_SYNC_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(3);
 static SYNC_MAX_ATTEMPTS: GucSetting<i32> = GucSetting::<i32>::new(5);
 static SYNC_COMPARE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(3600);
 static SYNC_IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(300);
+static MAX_JOB_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(4);
+static JOBS_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7);
 static OVERLONG_INPUT: GucSetting<OverlongInput> = GucSetting::<OverlongInput>::new(OverlongInput::Notice);
 
 /// Makes the settings known to Postgres.
@@ -66,6 +70,14 @@ pub fn define() {
         c"",
         &OVERLONG_INPUT,
         GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"rag.log_prompts",
+        c"Sets whether rag.calls keeps the prompts and replies of calls to providers.",
+        c"",
+        &LOG_PROMPTS,
+        GucContext::Suset,
         GucFlags::default(),
     );
     GucRegistry::define_string_guc(
@@ -164,6 +176,30 @@ fn integers() {
         GucFlags::UNIT_S,
     );
     int(
+        c"rag.calls_retention",
+        c"Sets for how many days calls to providers stay in rag.calls, 0 for ever.",
+        &CALLS_RETENTION,
+        (0, 36_500),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.max_job_workers",
+        c"Sets the most jobs that run at once, in all databases together.",
+        &MAX_JOB_WORKERS,
+        (1, 1024),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
+        c"rag.jobs_retention",
+        c"Sets how many days a job is kept after its end, 0 to keep all.",
+        &JOBS_RETENTION,
+        (0, 36_500),
+        GucContext::Sighup,
+        plain,
+    );
+    int(
         c"rag.request_timeout",
         c"Sets how long a call waits for the engine's answer, its restarts included.",
         &REQUEST_TIMEOUT,
@@ -256,6 +292,26 @@ pub fn sync_compare_interval() -> Duration {
 /// `rag.sync_idle_timeout`.
 pub fn sync_idle_timeout() -> Duration {
     Duration::from_secs(SYNC_IDLE_TIMEOUT.get().max(1) as u64)
+}
+
+/// `rag.calls_retention` in days; 0 for ever.
+pub fn calls_retention() -> i32 {
+    CALLS_RETENTION.get()
+}
+
+/// `rag.log_prompts`.
+pub fn log_prompts() -> bool {
+    LOG_PROMPTS.get()
+}
+
+/// `rag.max_job_workers` of all databases.
+pub fn max_job_workers() -> usize {
+    MAX_JOB_WORKERS.get().max(1) as usize
+}
+
+/// `rag.jobs_retention` in days; none for ever.
+pub fn jobs_retention() -> Option<i32> {
+    Some(JOBS_RETENTION.get()).filter(|days| *days > 0)
 }
 
 /// `rag.overlong_input`.

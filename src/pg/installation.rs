@@ -42,6 +42,11 @@ pub fn worker_lock(database: u32, place: i32) -> PathBuf {
     socket().with_extension(format!("worker-{database}-{place}"))
 }
 
+/// The file whose lock a job's worker holds.
+pub fn job_lock(database: u32, job: i64) -> PathBuf {
+    socket().with_extension(format!("job-{database}-{job}"))
+}
+
 /// The file that says that a database waits for a worker.
 pub fn worker_wanted(database: u32) -> PathBuf {
     socket().with_extension(format!("wanted-{database}"))

@@ -72,6 +72,11 @@ impl Arg {
         Self { oid, datum: Some(varlena(bytes)) }
     }
 
+    /// The same, or null.
+    pub fn varlena_or_null(oid: pg_sys::Oid, bytes: Option<&[u8]>) -> Self {
+        Self { oid, datum: bytes.map(varlena) }
+    }
+
     /// A value of a type known only at run time.
     pub fn value(value: &Value) -> Self {
         Self { oid: value.oid, datum: Some(value.datum()) }

@@ -20,7 +20,16 @@ pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> 
     work()
 }
 
+/// Sets a setting for as long as the process lives. For background workers, outside of a transaction.
+pub fn set_for_session(name: &str, value: &str) {
+    or_raise(set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET));
+}
+
 fn set(name: &str, value: &str) -> Result<(), Error> {
+    set_as(name, value, pg_sys::GucAction::GUC_ACTION_SAVE)
+}
+
+fn set_as(name: &str, value: &str, action: pg_sys::GucAction::Type) -> Result<(), Error> {
     let name = CString::new(name).map_err(Error::internal)?;
     let value = CString::new(value).map_err(Error::internal)?;
     // SAFETY: both strings live through the call, which copies them.
@@ -30,7 +39,7 @@ fn set(name: &str, value: &str) -> Result<(), Error> {
             value.as_ptr(),
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
+            action,
             true,
             0,
             false,

@@ -1,12 +1,42 @@
-//! For whom a call is made.
+//! For whom a call is made, and what it may take.
 
 use crate::pg::error::Outcome;
+use crate::pg::guc;
+use crate::pg::spi::{Arg, Rows, connect, select};
+use crate::pg::switch_user::as_owner;
 use pgrx::pg_sys;
-use ragstone_core::provider::Account;
+use ragstone_core::provider::{Account, Budget, Spent};
 
-/// The current role's account with a server.
-pub fn account(_server: &str, function: &'static str) -> Outcome<Account> {
+/// The current role's account with a server. Reads only, so it works on a standby and in a read-only transaction.
+pub fn account(server: &str, function: &'static str) -> Outcome<Account> {
     // SAFETY: a plain read of the session's identity.
-    let role = unsafe { pg_sys::GetUserId() }.to_u32();
-    Ok(Account { role, function: function.to_owned(), keep_text: false, budgets: Vec::new() })
+    let role = unsafe { pg_sys::GetUserId() };
+    let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+    let budgets = connect(|| as_owner(superuser, || budgets(role, server)))?;
+    Ok(Account { role: role.to_u32(), function: function.to_owned(), keep_text: guc::log_prompts(), budgets })
+}
+
+/// The budgets that apply, as the statement's snapshot has them. The engine knows of what was spent since.
+fn budgets(role: pg_sys::Oid, server: &str) -> Outcome<Vec<Budget>> {
+    let query = include_str!("../../sql/queries/budgets.sql");
+    let rows = select(query, &[Arg::new(role), Arg::text(server)])?;
+    Ok((0..rows.count).filter_map(|row| budget(&rows, row)).collect())
+}
+
+fn budget(rows: &Rows, row: usize) -> Option<Budget> {
+    let count = |column| rows.int8(row, column).and_then(|value| u64::try_from(value).ok());
+    Some(Budget {
+        id: rows.int8(row, 0)?,
+        label: rows.text(row, 1)?,
+        period_start: rows.int8(row, 2)?,
+        period_end: rows.int8(row, 3)?,
+        recorded: Spent {
+            cost: rows.float8(row, 4)?,
+            tokens: count(5).unwrap_or(0),
+            calls: count(6).unwrap_or(0),
+        },
+        max_cost: rows.float8(row, 7),
+        max_tokens: count(8),
+        max_calls: count(9),
+    })
 }

@@ -15,5 +15,5 @@ pub use call::{CallOptions, Pieces, send_all};
 pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
-pub use options::{Catalog, Options, validate};
+pub use options::{Catalog, Options, nearest, validate};
 pub use tokens::count_tokens;

@@ -83,6 +83,11 @@ impl<'a> Candidates<'a> {
         self.depth *= DEEPER;
         deeper
     }
+
+    /// The search by embeddings, if there was one.
+    pub fn into_vector(self) -> Option<VectorSearch<'a>> {
+        self.vector
+    }
 }
 
 /// Words alone are ranked exactly, so only a few more are needed than will be shown: rows may be gone or hidden. Of the

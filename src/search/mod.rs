@@ -18,6 +18,7 @@ use candidates::Candidates;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 use rows::Reader;
 use std::collections::HashSet;
+use vector::VectorSearch;
 
 /// Rows that are looked up at once, at least: some may be hidden from the caller, or gone.
 const LEAST_SLICE: usize = 16;
@@ -45,31 +46,64 @@ pub struct Hit {
     pub chunk: i64,
 }
 
+/// What a question finds.
+#[derive(Debug)]
+pub struct Passages {
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// Cosine of each hit's embedding and the question's, whatever the mode.
+    pub similarities: Vec<f64>,
+    /// The question's embedding.
+    pub question: Vec<f32>,
+    /// Name of the model that both are by.
+    pub model: String,
+}
+
 /// The best hits, best first.
 pub fn search(request: &Request) -> Outcome<Vec<Hit>> {
+    connect(|| Ok(find(&open(request)?, request)?.0))
+}
+
+/// The best hits, with how similar each is to the query.
+pub fn passages(request: &Request) -> Outcome<Passages> {
     connect(|| {
-        let collection = locked(|| Collection::find(&request.collection))?;
-        let collection = collection.ok_or_else(|| Collection::unknown(&request.collection))?;
-        request.check_against(&collection)?;
-        if collection.sync != Sync::Manual {
-            slots::ensure();
-        }
-        let mut reader = Reader::new(&collection, request.filter.as_ref())?;
-        reader.check_privileges()?;
-        if request.query.trim().is_empty() {
-            return Ok(Vec::new());
-        }
-        if !collection.filled {
-            say_filling(&collection)?;
-        }
-        let mut candidates = Candidates::start(&collection, request)?;
-        loop {
-            let hits = best(&mut candidates, &mut reader, request)?;
-            if hits.len() == request.k || !candidates.deepen() {
-                return Ok(hits);
-            }
-        }
+        let collection = open(request)?;
+        let (hits, vector) = find(&collection, request)?;
+        let mut vector = vector.map_or_else(|| VectorSearch::start(&collection, &request.query), Ok)?;
+        let numbers: Vec<i64> = hits.iter().map(|hit| hit.chunk).collect();
+        let similarities = vector.similarities(&numbers)?;
+        Ok(Passages { hits, similarities, question: vector.into_embedding(), model: collection.model })
     })
+}
+
+/// The collection of a request that it fits.
+fn open(request: &Request) -> Outcome<Collection> {
+    let collection = locked(|| Collection::find(&request.collection))?;
+    let collection = collection.ok_or_else(|| Collection::unknown(&request.collection))?;
+    request.check_against(&collection)?;
+    if collection.sync != Sync::Manual {
+        slots::ensure();
+    }
+    Ok(collection)
+}
+
+/// The best hits, and the search by embeddings if there was one.
+fn find<'a>(collection: &'a Collection, request: &Request) -> Outcome<(Vec<Hit>, Option<VectorSearch<'a>>)> {
+    let mut reader = Reader::new(collection, request.filter.as_ref())?;
+    reader.check_privileges()?;
+    if request.query.trim().is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    if !collection.filled {
+        say_filling(collection)?;
+    }
+    let mut candidates = Candidates::start(collection, request)?;
+    loop {
+        let hits = best(&mut candidates, &mut reader, request)?;
+        if hits.len() == request.k || !candidates.deepen() {
+            return Ok((hits, candidates.into_vector()));
+        }
+    }
 }
 
 /// A collection that is filled for the first time has not all rows yet, and no indexes.

@@ -12,6 +12,7 @@ use pgrx::PgSqlErrorCode;
 use ragstone_core::fusion::Scored;
 use ragstone_core::protocol::{Kind, Lane};
 use std::cell::Cell;
+use std::collections::HashMap;
 
 /// `hnsw.ef_search` goes from 1 to 1000.
 const MOST_EF_SEARCH: usize = 1000;
@@ -50,6 +51,25 @@ impl<'a> VectorSearch<'a> {
             return self.exact(wanted, filter);
         }
         Ok(ranking)
+    }
+
+    /// Cosine of each of these chunks' embeddings and the query's; zero for a chunk that has gone.
+    pub fn similarities(&mut self, chunks: &[i64]) -> Outcome<Vec<f64>> {
+        self.receive()?;
+        let table = self.collection.chunks()?;
+        let statement =
+            format!("SELECT chunk_id, {} FROM {} WHERE chunk_id = ANY ($2)", self.distance(), table.name);
+        let arguments = [Arg::float4s(&self.embedding), Arg::int8s(chunks.iter().copied())];
+        let rows = as_owner(table.owner, || select(&statement, &arguments))?;
+        let found: HashMap<i64, f64> = (0..rows.count)
+            .filter_map(|row| Some((rows.int8(row, 0)?, 1.0 - rows.float8(row, 1)?)))
+            .collect();
+        Ok(chunks.iter().map(|chunk| found.get(chunk).copied().unwrap_or(0.0)).collect())
+    }
+
+    /// The query's embedding, once it has come.
+    pub fn into_embedding(self) -> Vec<f32> {
+        self.embedding
     }
 
     fn receive(&mut self) -> Outcome<()> {

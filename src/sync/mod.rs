@@ -26,3 +26,4 @@ pub use ddl::follow_ddl;
 pub use failure::{retry, set_error};
 pub use follow::align;
 pub use keys::KeyColumns;
+pub use settle::is_installed;

@@ -1,7 +1,9 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
+use crate::accounting::Books;
 use crate::collection::{Collection, locked};
+use crate::jobs::{self, Dispatch};
 use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
@@ -47,6 +49,8 @@ struct Worker {
     database: u32,
     place: i32,
     hands: Hands,
+    /// Of calls to providers; the first worker of a database keeps them.
+    books: Option<Books>,
     under_way: VecDeque<UnderWay>,
     /// Locks to give back in the next transaction.
     locks: Vec<i64>,
@@ -60,6 +64,7 @@ struct Worker {
     looked: Instant,
     compared: Instant,
     idle_since: Instant,
+    jobs: Dispatch,
 }
 
 /// Works until there is nothing left to do for long, or nobody to do it for.
@@ -69,6 +74,7 @@ pub fn run(database: u32, place: i32) {
         database,
         place,
         hands: Hands::default(),
+        books: (place == 0).then(|| Books::open(database)),
         under_way: VecDeque::new(),
         locks: Vec::new(),
         touched: HashSet::new(),
@@ -79,13 +85,21 @@ pub fn run(database: u32, place: i32) {
         looked: now.checked_sub(LOOK).unwrap_or(now),
         compared: now,
         idle_since: now,
+        jobs: Dispatch::new(database),
     };
     worker.touch_unfilled();
     loop {
         wait::serve_interrupts();
         reload_if_told();
         if databases::is_wanted_exclusively(database) {
+            jobs::send_away(database);
             return;
+        }
+        if worker.books.as_mut().is_some_and(Books::keep) {
+            worker.idle_since = Instant::now();
+        }
+        if place == 0 {
+            worker.jobs.tend();
         }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
@@ -318,7 +332,7 @@ impl Worker {
             if databases::is_wanted_exclusively(self.database) || reload_if_told() {
                 return;
             }
-            wait::for_latch(left.min(NAP));
+            self.wait(left.min(NAP));
         }
     }
 
@@ -372,13 +386,27 @@ impl Worker {
         let idle = self.idle_since.elapsed();
         let more = self.place > 0 || slots::is_somebody_waiting();
         let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
+        if nothing && self.jobs.has_jobs() {
+            // Jobs go on by themselves. Another worker looks after them when it is this database's turn again.
+            return more && idle > NAP && self.jobs.hand_over();
+        }
         nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP))
     }
 
     fn nap(&mut self) {
         activity::report_idle();
         let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
-        wait::for_latch(wake.clamp(Duration::from_millis(1), NAP));
+        self.wait(wake.clamp(Duration::from_millis(1), NAP));
+    }
+
+    /// Waits for the latch, and writes calls to providers that end meanwhile.
+    fn wait(&mut self, timeout: Duration) {
+        let Some(books) = &mut self.books else { return wait::for_latch(timeout) };
+        if books.keep() {
+            self.idle_since = Instant::now();
+        } else {
+            books.nap(timeout);
+        }
     }
 }
 

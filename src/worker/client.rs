@@ -50,21 +50,43 @@ pub fn send_for(request: Request, patience: Duration) -> Outcome<Pending> {
     Ok(Pending { request, id, generation, deadline, answered: false })
 }
 
+/// Puts a request on its way where an engine runs already; nothing where none does.
+pub fn send_if_running(request: Request) -> Outcome<Option<Pending>> {
+    SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
+    if SESSION.with_borrow(|session| session.connection.is_none()) {
+        match Connection::open()? {
+            Attempt::Connected(connection) => adopt(connection),
+            Attempt::NobodyListens | Attempt::Busy => return Ok(None),
+        }
+    }
+    send(request).map(Some)
+}
+
 /// The answer of an engine that runs already, or nothing where none does.
 pub fn call_if_running(request: Request) -> Outcome<Option<Response>> {
+    call_if_running_for(request, Duration::from_millis(guc::request_timeout()))
+}
+
+/// The same, where the answer may take another time than `rag.request_timeout`.
+pub fn call_if_running_for(request: Request, patience: Duration) -> Outcome<Option<Response>> {
     // The session's own connection may be one to an engine that has gone.
     if !matches!(Connection::open()?, Attempt::Connected(_)) {
         return Ok(None);
     }
-    call(request).map(Some)
+    send_for(request, patience)?.wait().map(Some)
 }
 
 /// Tells other sessions how far a work has come. Only where the engine is connected, and never an error: progress is
 /// no reason to fail.
 pub fn report(progress: Progress) {
+    post(&Request::Report(progress));
+}
+
+/// Sends what is not answered. Only where the engine is connected, and never an error.
+pub fn post(request: &Request) {
     SESSION.with_borrow_mut(|session| {
         if let Some(connection) = &mut session.connection {
-            let _ = connection.send(&Request::Report(progress));
+            let _ = connection.send(request);
         }
     });
 }
@@ -99,6 +121,37 @@ impl Pending {
             "the engine died {MOST_DEATHS} times while it worked on this request"
         ))
         .hint("Look for lines of ragstone-engine in the server's log."))
+    }
+}
+
+/// For who has other things to do than to wait.
+impl Pending {
+    /// The answer, if it has come. Never asks again: an engine that has gone is an error.
+    pub fn look(&mut self) -> Outcome<Option<Response>> {
+        match receive(self.generation, self.id, Instant::now()) {
+            Ok(Some(Response::Failed(failure))) => {
+                self.answered = true;
+                Err(failure.into())
+            }
+            Ok(answer) => {
+                self.answered = answer.as_ref().is_some_and(|answer| !matches!(answer, Response::Piece(_)));
+                Ok(answer)
+            }
+            Err(Lost::Refused(error)) => Err(error),
+            Err(Lost::Gone) => Err(Error::unavailable("the engine has ended")),
+        }
+    }
+
+    /// Waits until something comes from the engine, the latch is set or the time is over.
+    pub fn nap(&self, timeout: Duration) {
+        let watched = SESSION.with_borrow(|session| {
+            let own = session.connection.as_ref().filter(|_| session.generation == self.generation);
+            own.map(|connection| connection.watched())
+        });
+        match watched {
+            Some((socket, interest)) => wait::for_socket(socket, interest, Instant::now() + timeout),
+            None => wait::for_latch(timeout),
+        }
     }
 }
 
@@ -155,16 +208,20 @@ fn send_by(request: &Request, deadline: Instant) -> Outcome<(u64, u64)> {
         SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     }
     if SESSION.with_borrow(|session| session.connection.is_none()) {
-        let connection = connect_by(deadline)?;
-        SESSION.with_borrow_mut(|session| {
-            session.connection = Some(connection);
-            session.generation += 1;
-        });
+        adopt(connect_by(deadline)?);
     }
     SESSION.with_borrow_mut(|session| match &mut session.connection {
         Some(connection) => Ok((session.generation, connection.send(request)?)),
         None => Err(Error::internal("the connection has gone before it was used")),
     })
+}
+
+/// The connection is the session's from now on.
+fn adopt(connection: Box<Connection>) {
+    SESSION.with_borrow_mut(|session| {
+        session.connection = Some(connection);
+        session.generation += 1;
+    });
 }
 
 fn connect_by(deadline: Instant) -> Outcome<Box<Connection>> {

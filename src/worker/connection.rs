@@ -7,7 +7,7 @@ use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -111,10 +111,16 @@ impl Connection {
             if Instant::now() >= deadline {
                 return Ok(None);
             }
-            let interest =
-                if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
-            wait::for_socket(self.stream.as_raw_fd(), interest, deadline);
+            let (socket, interest) = self.watched();
+            wait::for_socket(socket, interest, deadline);
         }
+    }
+
+    /// The socket, and what to wait for on it.
+    pub fn watched(&self) -> (RawFd, Interest) {
+        let interest =
+            if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
+        (self.stream.as_raw_fd(), interest)
     }
 
     /// Tells the engine to drop a request whose answer nobody waits for any longer.

@@ -48,12 +48,17 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     };
     slots::become_worker();
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
-    // SAFETY: Postgres's own handler, which ends the process at the next check for interrupts, inside SPI too.
-    unsafe { pqsignal(libc::SIGTERM, Some(die)) };
+    die_when_terminated();
     // SAFETY: done once, before anything else touches the database.
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0)
     };
     worker::run(database, place);
     drop(lock);
+}
+
+/// SIGTERM ends the process at the next check for interrupts, inside SPI too: pgrx's own handler only sets a flag.
+pub fn die_when_terminated() {
+    // SAFETY: Postgres's own handler.
+    unsafe { pqsignal(libc::SIGTERM, Some(die)) };
 }

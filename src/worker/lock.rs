@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Held as long as the value lives.
@@ -21,7 +21,9 @@ impl FileLock {
         let mut lock = whole_file();
         // SAFETY: the descriptor is open and the structure lives through the call.
         match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut lock) } {
-            0 => Ok(Some(Self { _file: file })),
+            // The lock of a file that was removed meanwhile is none: the next one makes another file.
+            0 if is_at(&file, path) => Ok(Some(Self { _file: file })),
+            0 => Ok(None),
             _ => match io::Error::last_os_error() {
                 error if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) => Ok(None),
                 error => Err(error),
@@ -36,6 +38,13 @@ impl FileLock {
         // SAFETY: the descriptor is open and the structure lives through the call.
         let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
         (asked == 0 && lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid)
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.metadata()) {
+        (Ok(file), Ok(there)) => (file.dev(), file.ino()) == (there.dev(), there.ino()),
+        _ => false,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod client;
 mod connection;
 mod database;
+pub mod job;
 mod launch;
 pub mod launcher;
 mod lock;

@@ -5,6 +5,7 @@
 
 use crate::pg::{databases, guc, installation};
 use crate::worker::database;
+use crate::worker::job;
 use crate::worker::lock::FileLock;
 use pgrx::pg_sys;
 use std::cell::Cell;
@@ -29,8 +30,9 @@ pub fn become_worker() {
 /// Sees to it that this database has a worker, as far as there is room for one.
 pub fn ensure() {
     // SAFETY: plain reads of the server's state.
-    let (standby, upgrading, database) =
-        unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade, pg_sys::MyDatabaseId.to_u32()) };
+    let (standby, upgrading) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade) };
+    // SAFETY: a plain read of this session's state.
+    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
     let recently = REGISTERED.get().is_some_and(|at| at.elapsed() < PATIENCE);
     if standby || upgrading || IS_WORKER.get() || recently {
         return;
@@ -85,6 +87,15 @@ pub fn tend() {
             }
         }
     }
+    for (database, job) in job::all() {
+        match job::holder(database, job) {
+            Some(_) if databases::is_wanted_exclusively(database) => job::send_away(database),
+            Some(_) => {}
+            None => {
+                let _ = fs::remove_file(installation::job_lock(database, job));
+            }
+        }
+    }
     for database in files("wanted-").filter_map(|name| name.parse().ok()) {
         if running() < guc::max_sync_workers() as usize && database::register(database, 0).is_ok() {
             let _ = fs::remove_file(installation::worker_wanted(database));
@@ -113,7 +124,7 @@ pub fn running() -> usize {
 }
 
 /// What comes after the prefix in the names of our files.
-fn files(prefix: &str) -> impl Iterator<Item = String> {
+pub fn files(prefix: &str) -> impl Iterator<Item = String> {
     let stem = installation::worker_wanted(0).with_extension(prefix);
     let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let entries = fs::read_dir(installation::socket_directory()).into_iter().flatten().flatten();

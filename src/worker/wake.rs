@@ -6,15 +6,33 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 thread_local! {
-    /// Collections for which the transaction has noted something.
-    static NOTED: RefCell<HashSet<i64>> = RefCell::new(HashSet::new());
+    /// What the transaction has noted.
+    static NOTED: RefCell<HashSet<Note>> = RefCell::new(HashSet::new());
+}
+
+/// Work for the worker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Note {
+    /// Something has changed in a collection's source.
+    Collection(i64),
+    /// A job was submitted.
+    Job(i64),
 }
 
 /// The transaction has noted something for a collection.
 pub fn at_commit(collection: i64) {
+    note(Note::Collection(collection));
+}
+
+/// The transaction has submitted a job.
+pub fn job_at_commit(job: i64) {
+    note(Note::Job(job));
+}
+
+fn note(note: Note) {
     let first = NOTED.with_borrow_mut(|noted| {
         let first = noted.is_empty();
-        noted.insert(collection);
+        noted.insert(note);
         first
     });
     if !first {
@@ -33,7 +51,12 @@ pub fn at_commit(collection: i64) {
 
 /// Whether the transaction has noted something for a collection, which nobody else can see.
 pub fn is_noted(collection: i64) -> bool {
-    NOTED.with_borrow(|noted| noted.contains(&collection))
+    NOTED.with_borrow(|noted| noted.contains(&Note::Collection(collection)))
+}
+
+/// Whether the transaction has submitted a job, which nobody else can see.
+pub fn is_job_noted(job: i64) -> bool {
+    NOTED.with_borrow(|noted| noted.contains(&Note::Job(job)))
 }
 
 fn forget() {

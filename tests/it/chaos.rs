@@ -1,9 +1,9 @@
-//! Thirty kills of engine, worker and postmaster under concurrent writes. After each, the collection becomes exactly what
-//! a rebuild gives.
+//! Thirty kills of engine, worker and postmaster while pgbench writes. After each, the collection becomes exactly what a
+//! rebuild gives.
 
-use crate::sample::texts;
+use crate::writers::{CLIENTS, KEYS, Writers};
 use anyhow::{Context, ensure};
-use futures_util::future::try_join_all;
+use futures_util::future::try_join;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use ragstone_tests::Result;
@@ -12,24 +12,16 @@ use ragstone_tests::process::Process;
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
-use std::cell::Cell;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![thirty_kills_under_writes_leave_what_a_rebuild_gives]
 }
 
 const KILLS: usize = 30;
-const WRITERS: usize = 4;
-/// Steps of each writer in one round.
-const WRITES: usize = 200;
-/// Rows have keys below this, so that writers meet.
-const KEYS: usize = 150;
-
-/// What the round's server may say to a writer: it goes down or comes up, two writers met, or a key was taken.
-const EXPECTED: &[&str] = &["57P01", "57P02", "57P03", "40P01", "23505"];
+/// Steps of all clients in one round.
+const STEPS: i64 = 200 * CLIENTS;
 
 const CREATE: &str = "
-    CREATE TABLE t (id int PRIMARY KEY, body text, kind text NOT NULL DEFAULT 'new', hits int NOT NULL DEFAULT 0);
     SELECT rag.create_collection('c', 't', 'body', metadata => '{kind}', chunk_size => 32, chunk_overlap => 0)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +35,9 @@ enum Victim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     /// So many steps have been done.
-    Written(usize),
+    Written(i64),
     /// All have been done, and so many changes are left in the queue.
-    Left(usize),
+    Left(i64),
 }
 
 async fn thirty_kills_under_writes_leave_what_a_rebuild_gives() -> Result<()> {
@@ -57,15 +49,18 @@ async fn kill_again_and_again(chance: &Chance) -> Result<()> {
     // The runtime that is the faster to load: the test is about deaths.
     let options = Options::default().set("rag.engine_runtime", "onnxruntime").set("rag.sync_workers", "2");
     let server = Server::start_with(options).await?;
-    let world = World { database: server.database().await?, server, chance, written: Cell::new(0) };
-    world.session().await?.batch_execute(CREATE).await?;
+    let database = server.database().await?;
+    let session = server.connect(&database).await?;
+    let writers = Writers::prepare(&server, &session).await?;
+    session.batch_execute(CREATE).await?;
+    let world = World { server, database, chance, writers };
     let kinds = [Victim::Engine, Victim::Worker, Victim::Postmaster];
     let mut victims: Vec<_> = kinds.into_iter().cycle().take(KILLS).collect();
     chance.shuffle(&mut victims);
     for (round, victim) in victims.into_iter().enumerate() {
         let moment = match chance.below(3) {
-            0 => Moment::Left(chance.below(KEYS)),
-            _ => Moment::Written(chance.below(WRITERS * WRITES)),
+            0 => Moment::Left(chance.below(KEYS) as i64),
+            _ => Moment::Written(chance.below(STEPS as usize) as i64),
         };
         world
             .round(victim, moment)
@@ -79,15 +74,13 @@ struct World<'a> {
     server: Server,
     database: String,
     chance: &'a Chance,
-    /// Steps that were done in this round, whatever came of them.
-    written: Cell<usize>,
+    writers: Writers,
 }
 
 impl World<'_> {
     async fn round(&self, victim: Victim, moment: Moment) -> Result<()> {
-        self.written.set(0);
-        let writing = try_join_all((0..WRITERS).map(|_| self.write()));
-        futures_util::future::try_join(writing, self.kill(victim, moment)).await?;
+        let begun = self.steps().await?;
+        try_join(self.write(begun + STEPS), self.kill(victim, moment, begun)).await?;
         let session = self.session().await?;
         let current: bool = session.value("SELECT rag.wait_until_current('c', '60s')").await?;
         ensure!(current, "not current after 60 s: {}", self.pending(&session).await?);
@@ -99,28 +92,35 @@ impl World<'_> {
         wait::until("the server answers", async || Ok(self.server.connect(&self.database).await.ok())).await
     }
 
-    async fn write(&self) -> Result<()> {
-        let mut session = self.session().await?;
-        for _ in 0..WRITES {
-            let outcome = run(&session, &step(self.chance)).await;
-            self.written.set(self.written.get() + 1);
-            if let Err(error) = outcome {
-                let expected = error.code().is_none_or(|code| EXPECTED.contains(&code.code()));
-                ensure!(expected, "a write was refused: {error:?}");
-                session = self.session().await?;
-            }
-        }
-        Ok(())
+    /// Steps that were done so far, as soon as the server says it.
+    async fn steps(&self) -> Result<i64> {
+        wait::until("the steps are counted", async || {
+            let Ok(session) = self.server.connect(&self.database).await else { return Ok(None) };
+            Ok(Writers::steps(&session).await.ok())
+        })
+        .await
     }
 
-    async fn kill(&self, victim: Victim, moment: Moment) -> Result<()> {
+    /// Writes until so many steps have been done. Whose connection ends comes back with the next clients.
+    async fn write(&self, end: i64) -> Result<()> {
+        loop {
+            let left = end - self.steps().await?;
+            if left <= 0 {
+                return Ok(());
+            }
+            self.writers.run(&self.server, &self.database, left, self.chance.below(1 << 31)).await?;
+        }
+    }
+
+    async fn kill(&self, victim: Victim, moment: Moment, begun: i64) -> Result<()> {
         let watcher = self.session().await?;
         wait::until("the moment of death", async || {
+            let written = Writers::steps(&watcher).await? - begun;
             let ripe = match moment {
-                Moment::Written(count) => self.written.get() >= count,
+                Moment::Written(count) => written >= count,
                 Moment::Left(count) => {
                     let left: i64 = watcher.value("SELECT count(*) FROM rag._queue").await?;
-                    self.written.get() >= WRITERS * WRITES && left <= count as i64
+                    written >= STEPS && left <= count
                 }
             };
             Ok(ripe.then_some(()))
@@ -160,56 +160,6 @@ impl World<'_> {
                      (SELECT string_agg(f::text, ' ') FROM rag._failure f),
                      (SELECT string_agg(a.query, ' ') FROM pg_stat_activity a WHERE backend_type = 'ragstone worker'))";
         session.value(sql).await
-    }
-}
-
-async fn run(session: &Session, step: &[String]) -> std::result::Result<(), tokio_postgres::Error> {
-    for statement in step {
-        session.batch_execute(statement).await?;
-    }
-    Ok(())
-}
-
-/// One of the things that a writer may do, mostly a single statement.
-fn step(chance: &Chance) -> Vec<String> {
-    let (id, other, body) = (chance.below(KEYS), chance.below(KEYS), body(chance));
-    let insert = format!(
-        "INSERT INTO t (id, body) VALUES ({id}, {body}) ON CONFLICT (id) DO UPDATE SET body = excluded.body"
-    );
-    let update = format!("UPDATE t SET body = {body} WHERE id = {id}");
-    let delete = format!("DELETE FROM t WHERE id = {id}");
-    let one = match chance.below(100) {
-        0..35 => insert,
-        35..55 => update,
-        55..65 => format!("UPDATE t SET hits = hits + 1 WHERE id BETWEEN {id} AND {id} + 5"),
-        65..75 => delete,
-        75..85 => format!("UPDATE t SET id = {other} WHERE id = {id}"),
-        85..88 => format!("UPDATE t SET kind = 'kind ' || {other} % 3 WHERE id = {id}"),
-        88..90 => format!("UPDATE t SET body = {body} WHERE id % 3 = {other} % 3"),
-        90..92 => format!("UPDATE t SET id = id + {KEYS} WHERE id = {id}; {insert}; {delete}"),
-        92..94 => format!("BEGIN; {insert}; UPDATE t SET id = {other} WHERE id = {id}; COMMIT"),
-        94..96 => format!("BEGIN; {update}; DELETE FROM t WHERE id = {other}; ROLLBACK"),
-        96 => format!("BEGIN; TRUNCATE t; {insert}; COMMIT"),
-        // The worker comes to a row that seems to be going, and stays.
-        _ => {
-            let linger = format!("SELECT count(*) FROM generate_series(1, {})", chance.below(1_000_000));
-            return vec![insert, format!("BEGIN; {delete}"), linger, "ROLLBACK".into()];
-        }
-    };
-    vec![one]
-}
-
-/// Nothing, or one to four sentences of a few, so that rows share chunks.
-fn body(chance: &Chance) -> String {
-    match chance.below(20) {
-        0 => "NULL".to_owned(),
-        1 => "' '".to_owned(),
-        _ => {
-            let sentences = texts(40, 14);
-            let count = 1 + chance.below(4);
-            let chosen: Vec<_> = (0..count).map(|_| chance.pick(&sentences).as_str()).collect();
-            format!("'{}.'", chosen.join(".\n\n"))
-        }
     }
 }
 

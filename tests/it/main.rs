@@ -1,5 +1,6 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
+mod ask;
 mod cancel;
 mod capture;
 mod chaos;
@@ -26,6 +27,7 @@ mod unseen;
 mod upgrade;
 mod version;
 mod worker;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         misfits::tests(),
         limits::tests(),
         collections::tests(),
+        ask::tests(),
         capture::tests(),
         definitions::tests(),
         worker::tests(),

@@ -11,6 +11,7 @@ pub mod judged;
 pub mod manual;
 pub mod metrics;
 pub mod process;
+pub mod provider;
 pub mod prose;
 pub mod searching;
 pub mod server;

@@ -15,8 +15,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The port in the socket's name; nothing listens on the network.
@@ -143,12 +144,16 @@ impl Server {
         let Some(mut child) = self.child().take() else {
             return Ok(());
         };
-        Process(child.id().cast_signed()).signal(signal);
-        if !ended_within(&mut child, Duration::from_secs(30))? {
-            child.kill()?;
-            child.wait()?;
+        let process = Process(child.id().cast_signed());
+        process.signal(signal);
+        let (end, ended) = mpsc::channel();
+        let waiter = thread::spawn(move || end.send(child.wait()));
+        let Ok(status) = ended.recv_timeout(Duration::from_secs(30)) else {
+            process.signal(Signal::SIGKILL);
+            let _ = waiter.join();
             bail!("the server did not stop within 30 s of {signal}");
-        }
+        };
+        status?;
         Ok(())
     }
 
@@ -348,15 +353,4 @@ fn restored_with(folder: &Path) -> String {
         Some(lines[lines.len().saturating_sub(20)..].join("\n"))
     });
     ends.collect::<Vec<_>>().join("\n\n")
-}
-
-fn ended_within(child: &mut Child, limit: Duration) -> Result<bool> {
-    let start = Instant::now();
-    while child.try_wait()?.is_none() {
-        if start.elapsed() > limit {
-            return Ok(false);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(true)
 }

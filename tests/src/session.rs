@@ -1,4 +1,4 @@
-//! Sessions that keep the notices they are sent.
+//! Sessions that keep the notices and notifications they are sent.
 
 use crate::Result;
 use crate::process::Process;
@@ -7,11 +7,11 @@ use anyhow::{Context, bail};
 use futures_util::future::poll_fn;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::{FromSql, ToSql};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 
 /// An error that the server raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +55,25 @@ impl From<&DbError> for Refusal {
 #[derive(Debug)]
 pub struct Session {
     client: Client,
-    notices: Arc<Mutex<Vec<Refusal>>>,
+    inbox: Arc<Mutex<Inbox>>,
     driver: JoinHandle<()>,
+}
+
+/// What the server has sent unasked, and nobody has taken yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    notices: Vec<Refusal>,
+    notifications: Vec<Notification>,
+}
+
+impl Inbox {
+    fn keep(&mut self, message: AsyncMessage) {
+        match message {
+            AsyncMessage::Notice(notice) => self.notices.push(Refusal::from(&notice)),
+            AsyncMessage::Notification(notification) => self.notifications.push(notification),
+            _ => {}
+        }
+    }
 }
 
 impl Deref for Session {
@@ -73,16 +90,14 @@ impl Session {
         let mut config = Config::new();
         config.host_path(folder).port(PORT).user(role).dbname(database).application_name("ragstone tests");
         let (client, mut connection) = config.connect(NoTls).await?;
-        let notices = Arc::new(Mutex::new(Vec::new()));
-        let inbox = Arc::clone(&notices);
+        let inbox = Arc::new(Mutex::new(Inbox::default()));
+        let filled = Arc::clone(&inbox);
         let driver = tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                if let AsyncMessage::Notice(notice) = message {
-                    inbox.lock().unwrap_or_else(PoisonError::into_inner).push(Refusal::from(&notice));
-                }
+                filled.lock().unwrap_or_else(PoisonError::into_inner).keep(message);
             }
         });
-        Ok(Self { client, notices, driver })
+        Ok(Self { client, inbox, driver })
     }
 
     /// The one value that a query gives.
@@ -117,7 +132,12 @@ impl Session {
 
     /// Takes the notices and warnings that have come since the last call.
     pub fn take_notices(&self) -> Vec<Refusal> {
-        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.inbox().notices)
+    }
+
+    /// Takes the notifications that have come since the last call.
+    pub fn take_notifications(&self) -> Vec<Notification> {
+        std::mem::take(&mut self.inbox().notifications)
     }
 
     /// The server's process for this session.
@@ -132,6 +152,10 @@ impl Session {
         drop(client);
         driver.await?;
         crate::wait::until("the backend ends", async || Ok((!backend.runs()).then_some(()))).await
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -173,6 +173,52 @@ pub enum Request {
         /// Number of the request to drop.
         request: u64,
     },
+    /// A piece of a job's answer, kept for whoever asks for it; not answered.
+    PostPiece {
+        /// Whose piece.
+        run: JobRun,
+        /// Its place among the pieces, from 1.
+        seq: u32,
+        /// The piece.
+        piece: String,
+    },
+    /// No more pieces follow, and the job has ended; not answered.
+    EndPieces(JobRun),
+    /// Answered by [`Response::Pieces`] when there is a piece after `after`, at the end, or when the time is over.
+    NextPieces {
+        /// Whose pieces.
+        run: JobRun,
+        /// Pieces up to this one are not wanted any more.
+        after: u32,
+        /// Longest wait, milliseconds.
+        wait_ms: u32,
+    },
+}
+
+/// One attempt at a job. Two of them never have the same pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JobRun {
+    /// OID of the database.
+    pub database: u32,
+    /// OID of the table of jobs: another one after the extension was dropped and created again.
+    pub table: u32,
+    /// Number of the job.
+    pub job: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+}
+
+/// What is known of a job's pieces.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pieces {
+    /// The pieces after the one that was named, in order and without a gap.
+    pub pieces: Vec<String>,
+    /// All pieces that were ever posted.
+    pub posted: u32,
+    /// Whether there are no more to come.
+    pub ended: bool,
+    /// Whether some are not here any more, or never were: only the job's result is whole.
+    pub lost: bool,
 }
 
 /// How far a long work has come.
@@ -231,6 +277,8 @@ pub enum Response {
     Reports(Vec<Progress>),
     /// The request came to nothing.
     Failed(Failure),
+    /// Pieces of a job's answer.
+    Pieces(Pieces),
 }
 
 /// Embeddings of the texts of one request.

@@ -11,6 +11,8 @@ pub mod providers;
 
 pub mod ledger;
 
+pub mod pieces;
+
 pub mod model;
 
 pub mod runtime;

@@ -46,13 +46,9 @@ pub fn onnxruntime_version(path: &Path) -> Result<String, String> {
             .map_err(|_| "it is no ONNX Runtime: it has no symbol OrtGetApiBase".to_owned())?(
         );
         // SAFETY: null is checked; otherwise the pointer is to a static.
-        match unsafe { base.as_ref() } {
-            None => return Err("OrtGetApiBase returned nothing".into()),
-            // SAFETY: the version is a static, null-terminated string.
-            Some(base) => {
-                unsafe { CStr::from_ptr((base.get_version_string)()) }.to_string_lossy().into_owned()
-            }
-        }
+        let base = unsafe { base.as_ref() }.ok_or("OrtGetApiBase returned nothing")?;
+        // SAFETY: the version is a static, null-terminated string.
+        unsafe { CStr::from_ptr((base.get_version_string)()) }.to_string_lossy().into_owned()
     };
     // Unloading it would run destructors that the library does not expect; it is loaded again at once in any case.
     std::mem::forget(library);

@@ -11,14 +11,28 @@ const MOST_UNITS: usize = 3;
 /// Most bytes that an answer quotes.
 const MOST_BYTES: usize = 1400;
 
-/// How much a passage's own similarity counts beside its unit's.
-const PASSAGE_WEIGHT: f64 = 0.5;
+/// How much a passage's score in the search, relative to the best one's, counts beside the similarity of its unit. From 0
+/// to 0.4 the share of answers that begin with the right page grows, by 7 points for the PostgreSQL manual's index and by
+/// none for Anthropic's documentation; beyond it nothing is gained.
+const PASSAGE_WEIGHT: f64 = 0.4;
 
 /// How far below the best unit another one may score.
-const MARGIN: f64 = 0.12;
+const MARGIN: f64 = 0.15;
 
 /// Two units that are as similar as this say the same.
 const SAME: f64 = 0.85;
+
+/// By how much blocks, the commands and steps of an answer to "how do I", go before sentences there.
+const BLOCK_BONUS: f64 = 0.1;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The question.
+    pub text: &'a str,
+    /// Its embedding.
+    pub embedding: &'a [f32],
+}
 
 /// A part of a passage with its embedding.
 #[derive(Debug, Clone, Copy)]
@@ -32,22 +46,25 @@ pub struct Candidate<'a> {
 }
 
 /// The answer in the best candidates' own words, in reading order, each with its citation; nothing if there are none.
-/// `similarities` are those of the passages with the question, whose embedding is `question`.
-pub fn answer(question: &[f32], similarities: &[f64], candidates: &[Candidate]) -> Option<Answer> {
-    let mut chosen = choose(question, similarities, candidates);
+/// `scores` are those of the passages in the search.
+pub fn answer(question: Asked, scores: &[f64], candidates: &[Candidate]) -> Option<Answer> {
+    let mut chosen = choose(question, scores, candidates);
     chosen.sort_by_key(|candidate| (candidate.passage, candidate.unit.start));
     (!chosen.is_empty()).then(|| compose(&chosen))
 }
 
 /// The best candidates that do not say the same.
 fn choose<'c, 'a>(
-    question: &[f32],
-    similarities: &[f64],
+    question: Asked,
+    scores: &[f64],
     candidates: &'c [Candidate<'a>],
 ) -> Vec<&'c Candidate<'a>> {
+    let highest = scores.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let block_bonus = if asks_how(question.text) { BLOCK_BONUS } else { 0.0 };
     let score = |candidate: &Candidate| {
-        let passage = similarities.get(candidate.passage).copied().unwrap_or(0.0);
-        cosine(question, candidate.embedding) + PASSAGE_WEIGHT * passage
+        let bonus = if candidate.unit.is_block { block_bonus } else { 0.0 };
+        let passage = scores.get(candidate.passage).map_or(0.0, |score| score / highest);
+        cosine(question.embedding, candidate.embedding) + PASSAGE_WEIGHT * passage + bonus
     };
     let mut ranked: Vec<_> = candidates.iter().map(|candidate| (score(candidate), candidate)).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -66,6 +83,13 @@ fn choose<'c, 'a>(
         }
     }
     chosen
+}
+
+/// Whether a question wants to know how something is done.
+fn asks_how(question: &str) -> bool {
+    let question = question.to_lowercase();
+    let mut words = question.split_whitespace().skip_while(|word| *word != "how").skip(1);
+    words.next().is_some_and(|word| ["do", "can", "to", "should", "could", "would", "must"].contains(&word))
 }
 
 /// The text of chosen candidates in reading order, and what each number stands for. Numbers count the passages in the
@@ -110,6 +134,8 @@ mod tests {
     use super::*;
     use crate::ask::units::units;
 
+    const ASKED: Asked = Asked { text: "How do I do it?", embedding: &[1.0, 0.0] };
+
     /// Each passage's units with embeddings of two dimensions, whose cosine with (1, 0) is the given number; those of
     /// negative numbers lie on the other side.
     fn check(passages: &[(&str, &[f32])], expected: &str, quotes: &[&str]) {
@@ -125,7 +151,7 @@ mod tests {
                 candidates.push(Candidate { passage, unit, embedding });
             }
         }
-        let answer = answer(&[1.0, 0.0], &vec![0.0; passages.len()], &candidates).unwrap_or_default();
+        let answer = answer(ASKED, &vec![0.0; passages.len()], &candidates).unwrap_or_default();
         assert_eq!(answer.text, expected);
         let actual: Vec<_> = answer.citations.iter().map(|citation| citation.quote.as_str()).collect();
         assert_eq!(actual, quotes);
@@ -187,7 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn commands_go_first_where_somebody_asks_how() {
+        let text = "This is much like it. Run:\n\n```\npg_dump\n```";
+        let units = units(text);
+        let candidates: Vec<_> = (units.iter().zip([&[0.8, 0.6], &[0.75, -0.66]]))
+            .map(|(unit, embedding)| Candidate { passage: 0, unit: *unit, embedding })
+            .collect();
+        let best = |text| choose(Asked { text, ..ASKED }, &[1.0], &candidates)[0].unit.is_block;
+        assert!(best("How do I dump?") && best("Tell me how to dump") && !best("What is like it?"));
+    }
+
+    #[test]
     fn nothing_gives_no_answer() {
-        assert_eq!(answer(&[1.0], &[], &[]), None);
+        assert_eq!(answer(ASKED, &[], &[]), None);
     }
 }

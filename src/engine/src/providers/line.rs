@@ -225,6 +225,7 @@ mod tests {
             let narrow = Limits { concurrency: 1, ..LIMITS };
             let mut third = Box::pin(line.turn(&narrow, 0, later()));
             assert!(futures_util::poll!(&mut third).is_pending());
+            tokio::task::yield_now().await;
             drop(one);
             let third = third.await;
             let mut fourth = Box::pin(line.turn(&narrow, 0, later()));

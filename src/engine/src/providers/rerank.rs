@@ -7,7 +7,7 @@ use ragstone_core::{
 
 use super::{
     Pairs,
-    call::{Call, Opening, heavy, tokens_of},
+    call::{self, Call, Opening, heavy},
 };
 use crate::{failure::Error, server::engine::Engine};
 
@@ -24,24 +24,32 @@ pub async fn rerank(
     if pairs.documents.is_empty() {
         return Ok(Response::Scores(Vec::new()));
     }
-    let bytes = pairs.documents.iter().map(|document| document.len() + pairs.query.len()).sum();
-    let input_tokens = tokens_of(bytes);
+    let input_tokens = tokens_of(&pairs, &pairs.documents);
     let opening = Opening { model: &pairs.model, account: &account, input_tokens, output_tokens: 0 };
     let kept = || serde_json::to_string(&(&pairs.query, &pairs.documents)).unwrap_or_default();
     let call = Call::open(engine, target, opening, kept).await?;
-    let (scores, _) = call.run(scores(&call, &pairs, input_tokens), |_| "").await?;
+    let (scores, _) = call.run(scores(&call, &pairs), |_| "").await?;
     Ok(Response::Scores(scores))
 }
 
-async fn scores(call: &Call, pairs: &Pairs, tokens: u64) -> Result<Vec<f64>, Error> {
-    let post = call.wire.rerank(&pairs.model, &pairs.query, &pairs.documents)?;
+async fn scores(call: &Call, pairs: &Pairs) -> Result<Vec<f64>, Error> {
+    let mut scores = Vec::with_capacity(pairs.documents.len());
+    for documents in pairs.documents.chunks(call.wire.most_documents()) {
+        scores.extend(answer(call, pairs, documents).await?);
+    }
+    Ok(scores)
+}
+
+async fn answer(call: &Call, pairs: &Pairs, documents: &[String]) -> Result<Vec<f64>, Error> {
+    let tokens = tokens_of(pairs, documents);
+    let post = call.wire.rerank(&pairs.model, &pairs.query, documents)?;
     let mut answer = call.post(post, tokens).await?;
     let body = call.read(&mut answer).await?;
     let wire = call.wire;
     let ranked = heavy(body.len() as u64, move || wire.reranked(&body)).await?;
     let ranked = ranked.map_err(|fault| call.fault(fault))?;
     call.took(tokens, 0);
-    let mut scores = vec![None; pairs.documents.len()];
+    let mut scores = vec![None; documents.len()];
     for (document, score) in ranked {
         if let Some(place) = scores.get_mut(document) {
             *place = Some(score);
@@ -49,4 +57,9 @@ async fn scores(call: &Call, pairs: &Pairs, tokens: u64) -> Result<Vec<f64>, Err
     }
     let scores: Option<Vec<f64>> = scores.into_iter().collect();
     scores.ok_or_else(|| call.malformed("scores that do not belong to each document".into()))
+}
+
+/// The question is read with each document.
+fn tokens_of(pairs: &Pairs, documents: &[String]) -> u64 {
+    call::tokens_of(documents.iter().map(|document| document.len() + pairs.query.len()).sum())
 }

@@ -1,6 +1,6 @@
 //! One client: its requests in, and who answers them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ragstone_core::protocol::{
     FrameError, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
@@ -133,6 +133,16 @@ impl Client {
                 if self.outbox.cancel(request) {
                     self.engine.sweep();
                 }
+            }
+            Request::PostPiece { run, seq, piece } => self.engine.mailboxes().post(run, seq, piece),
+            Request::EndPieces(run) => self.engine.mailboxes().end(run),
+            Request::NextPieces { run, after, wait_ms } => {
+                self.outbox.open(id);
+                let (mailboxes, outbox) = (self.engine.mailboxes().clone(), self.outbox.clone());
+                tokio::spawn(async move {
+                    let pieces = mailboxes.next(run, after, Duration::from_millis(wait_ms.into())).await;
+                    outbox.answer(id, Ok(Response::Pieces(pieces)));
+                });
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use super::Options;
 use crate::{
     ledger::Ledger,
     model::folder::Folder,
+    pieces::Mailboxes,
     providers::call::Providers,
     runtime::library::Library,
     scheduler::registry::{Registry, lock},
@@ -25,6 +26,7 @@ use crate::{
 pub struct Engine {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
+    mailboxes: Arc<Mailboxes>,
     providers: Providers,
     reports: Mutex<Reports>,
     clients: AtomicU32,
@@ -42,6 +44,7 @@ impl Engine {
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
             ledger: Arc::default(),
+            mailboxes: Arc::default(),
             providers: Providers::default(),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
@@ -58,6 +61,11 @@ impl Engine {
     /// What calls of providers take, and have taken.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Pieces of jobs' answers.
+    pub fn mailboxes(&self) -> &Arc<Mailboxes> {
+        &self.mailboxes
     }
 
     /// Connections to providers, and who waits for them.

@@ -54,15 +54,29 @@ impl Engine {
 
     /// Later arguments win over the usual ones.
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_as(arguments, &[])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_in(variables: &[(&str, &str)]) -> Self {
+        Self::start_as(&[], variables)
+    }
+
+    fn start_as(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         install_tiny_model(folder.path(), MODEL);
-        let process = Self::spawn(folder.path(), arguments);
+        let mut command = Self::command(folder.path(), arguments);
+        let process = command.envs(variables.iter().copied()).spawn().unwrap();
         let engine = Self { folder, process };
         engine.wait_until_it_listens();
         engine
     }
 
     pub fn spawn(folder: &Path, arguments: &[&str]) -> Child {
+        Self::command(folder, arguments).spawn().unwrap()
+    }
+
+    fn command(folder: &Path, arguments: &[&str]) -> Command {
         let mut command = engine_command();
         command.arg("serve").arg("--socket-directory").arg(folder).arg("--models").arg(folder);
         if !arguments.contains(&"--onnxruntime") {
@@ -71,7 +85,11 @@ impl Engine {
         if !arguments.contains(&"--runtime") {
             command.args(["--runtime", "onnxruntime"]);
         }
-        command.args(arguments).stderr(Stdio::piped()).spawn().unwrap()
+        for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        command.args(arguments).stderr(Stdio::piped());
+        command
     }
 
     fn wait_until_it_listens(&self) {

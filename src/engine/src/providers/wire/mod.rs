@@ -3,6 +3,17 @@
 
 pub mod openai;
 
+pub mod anthropic;
+
+pub mod gemini;
+
+pub mod cohere;
+
+pub mod tei;
+
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use ragstone_core::{
@@ -34,6 +45,11 @@ pub trait Protocol: Sync {
     /// Most texts to embed in one request.
     fn most_texts(&self) -> usize {
         96
+    }
+
+    /// Most documents to compare with a question in one request.
+    fn most_documents(&self) -> usize {
+        1000
     }
 
     /// A question to a language model.
@@ -101,7 +117,10 @@ fn without(protocol: &str, what: &str) -> Error {
 pub fn of(wire: Wire) -> &'static dyn Protocol {
     match wire {
         Wire::OpenAi => &openai::OpenAi,
-        Wire::Anthropic | Wire::Gemini | Wire::Cohere | Wire::Tei => &openai::OpenAi,
+        Wire::Anthropic => &anthropic::Anthropic,
+        Wire::Gemini => &gemini::Gemini,
+        Wire::Cohere => &cohere::Cohere,
+        Wire::Tei => &tei::Tei,
     }
 }
 
@@ -270,6 +289,17 @@ pub fn calls(message: &Message) -> Result<Vec<Value>, Error> {
     match &message.tool_calls {
         Some(json) => argument("tool_calls", "a JSON array", json),
         None => Ok(Vec::new()),
+    }
+}
+
+/// The arguments of a call that OpenAI's protocol writes as JSON text.
+///
+/// # Errors
+/// They are none.
+pub fn arguments(call: &Value) -> Result<Value, Error> {
+    match call["function"]["arguments"].as_str().filter(|text| !text.is_empty()) {
+        Some(text) => argument("tool_calls", "arguments that are JSON text", text),
+        None => Ok(Value::Object(Map::new())),
     }
 }
 

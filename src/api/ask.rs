@@ -1,0 +1,180 @@
+//! `rag.ask`: an answer from a collection, with citations.
+
+use crate::api::generate::or_null;
+use crate::ask::{self, Answered, Question, search_for};
+use crate::pg::attempt::in_subtransaction;
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::switch_user::with_settings;
+use crate::pg::text::{Utf8, required};
+use crate::pg::version;
+use crate::search::Mode;
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern};
+use ragstone_core::ask::relevance::LEAST_SIMILARITY;
+
+/// The columns of an answer.
+type Row = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);
+
+/// The arguments of both functions of this file.
+struct Arguments {
+    collection: Option<Utf8>,
+    question: Option<Utf8>,
+    model: Option<Utf8>,
+    k: i32,
+    mode: Utf8,
+    filter: Option<Jsonb>,
+    min_similarity: Option<f64>,
+    instructions: Option<Utf8>,
+    temperature: Option<f64>,
+    max_tokens: Option<i32>,
+    timeout_ms: Option<i32>,
+}
+
+impl Arguments {
+    fn question(self) -> Outcome<Question> {
+        let collection = required(self.collection, "collection")?;
+        let mut search = search_for(collection, required(self.question, "question")?, self.k)?;
+        search.mode = Mode::parse(&self.mode.0)?;
+        search.filter = self.filter;
+        let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
+        let timeout_ms = self.timeout_ms.map(positive("timeout_ms")).transpose()?;
+        if self.temperature.is_some_and(|it| !(0.0..=10.0).contains(&it)) {
+            return Err(Error::bad_argument("temperature must be from 0 to 10"));
+        }
+        Ok(Question {
+            model: self.model.map(|model| model.0),
+            instructions: self.instructions.map(|instructions| instructions.0),
+            temperature: self.temperature,
+            max_tokens,
+            timeout_ms: timeout_ms.and_then(|timeout| i32::try_from(timeout).ok()),
+            ..Question::new(search, self.min_similarity.unwrap_or(LEAST_SIMILARITY))?
+        })
+    }
+
+    /// The answer; `timeout_ms` bounds each wait for a model.
+    fn answer(self) -> Outcome<Row> {
+        let question = self.question()?;
+        let answered = match question.timeout_ms {
+            Some(timeout) => {
+                with_settings(&[("rag.request_timeout", &timeout.to_string())], || ask::ask(&question))
+            }
+            None => ask::ask(&question),
+        };
+        answered.map(row)
+    }
+}
+
+// Not parallel: it works as other roles for a while, which a leader does not tell its workers.
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::type_complexity,
+    reason = "arguments and columns of the SQL function"
+)]
+fn ask(
+    collection: Option<Utf8>,
+    question: Option<Utf8>,
+    model: default!(Option<Utf8>, "NULL"),
+    k: default!(i32, 5),
+    mode: default!(Utf8, "'hybrid'"),
+    filter: default!(Option<Jsonb>, "NULL"),
+    min_similarity: default!(Option<f64>, "NULL"),
+    instructions: default!(Option<Utf8>, "NULL"),
+    temperature: default!(Option<f64>, "NULL"),
+    max_tokens: default!(Option<i32>, "NULL"),
+    timeout_ms: default!(Option<i32>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(answer, Option<Utf8>),
+        name!(citations, Option<Jsonb>),
+        name!(model, Option<Utf8>),
+        name!(answered, Option<bool>),
+        name!(similarity, Option<f64>),
+        name!(finish_reason, Option<Utf8>),
+    ),
+> {
+    version::check();
+    let arguments = Arguments {
+        collection,
+        question,
+        model,
+        k,
+        mode,
+        filter,
+        min_similarity,
+        instructions,
+        temperature,
+        max_tokens,
+        timeout_ms,
+    };
+    TableIterator::once(or_raise(arguments.answer()))
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::type_complexity,
+    reason = "arguments and columns of the SQL function"
+)]
+fn try_ask(
+    collection: Option<Utf8>,
+    question: Option<Utf8>,
+    model: default!(Option<Utf8>, "NULL"),
+    k: default!(i32, 5),
+    mode: default!(Utf8, "'hybrid'"),
+    filter: default!(Option<Jsonb>, "NULL"),
+    min_similarity: default!(Option<f64>, "NULL"),
+    instructions: default!(Option<Utf8>, "NULL"),
+    temperature: default!(Option<f64>, "NULL"),
+    max_tokens: default!(Option<i32>, "NULL"),
+    timeout_ms: default!(Option<i32>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(answer, Option<Utf8>),
+        name!(citations, Option<Jsonb>),
+        name!(model, Option<Utf8>),
+        name!(answered, Option<bool>),
+        name!(similarity, Option<f64>),
+        name!(finish_reason, Option<Utf8>),
+    ),
+> {
+    version::check();
+    let arguments = Arguments {
+        collection,
+        question,
+        model,
+        k,
+        mode,
+        filter,
+        min_similarity,
+        instructions,
+        temperature,
+        max_tokens,
+        timeout_ms,
+    };
+    let answer = or_null(in_subtransaction(|| arguments.answer()));
+    TableIterator::once(answer.unwrap_or((None, None, None, None, None, None)))
+}
+
+fn row(answered: Answered) -> Row {
+    (
+        Some(Utf8(answered.answer)),
+        Some(answered.citations),
+        Some(Utf8(answered.model)),
+        Some(answered.answered),
+        answered.similarity,
+        answered.finish_reason.map(Utf8),
+    )
+}
+
+fn positive(name: &'static str) -> impl Fn(i32) -> Outcome<u32> {
+    move |value| {
+        let value = u32::try_from(value).ok().filter(|value| *value > 0);
+        value.ok_or_else(|| Error::bad_argument(format!("{name} must be more than 0")))
+    }
+}
+
+extension_sql_file!("../../sql/ask.sql", name = "ask_comments", requires = [ask, try_ask]);

@@ -1,0 +1,85 @@
+//! Jobs as SQL sees them: `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
+
+use crate::api::sync::duration;
+use crate::jobs;
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::procedure::{check_may_commit, row_of_text};
+use crate::pg::text::Utf8;
+use crate::pg::version;
+use pgrx::datum::Interval;
+use pgrx::iter::TableIterator;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
+use std::time::Duration;
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn submit(kind: Option<Utf8>, args: Option<Jsonb>, idempotency_key: default!(Option<Utf8>, "NULL")) -> i64 {
+    version::check();
+    let kind = or_raise(required(kind, "kind"));
+    let args = or_raise(required(args, "args"));
+    or_raise(jobs::submit(&kind.0, &args, idempotency_key.as_ref().map(|key| key.0.as_str())))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn next(
+    id: Option<i64>,
+    after: default!(i32, 0),
+    wait_ms: default!(i32, 1000),
+) -> TableIterator<'static, (name!(seq, Option<i32>), name!(piece, Option<Utf8>), name!(status, Utf8))> {
+    version::check();
+    let id = or_raise(required(id, "id"));
+    let after = or_raise(natural(after, "after"));
+    let wait = Duration::from_millis(or_raise(natural(wait_ms, "wait_ms")).into());
+    let pieces = or_raise(jobs::next(id, after, wait));
+    TableIterator::new(pieces.into_iter().map(|row| (row.seq, row.piece.map(Utf8), Utf8(row.status))))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn result(id: Option<i64>) -> Option<Jsonb> {
+    version::check();
+    or_raise(jobs::result(or_raise(required(id, "id"))))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn cancel(id: Option<i64>) -> bool {
+    version::check();
+    or_raise(jobs::cancel(or_raise(required(id, "id"))))
+}
+
+/// Of the procedure `rag.wait`, which sql/jobs.sql makes: pgrx makes functions only.
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_ragstone_wait() -> &'static pg_sys::Pg_finfo_record {
+    static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &VERSION_1
+}
+
+/// The procedure `rag.wait`.
+///
+/// # Safety
+/// To be called by Postgres only.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn ragstone_wait(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    version::check();
+    // SAFETY: this is the call's own fcinfo, and the arguments are of the types that the procedure is declared with.
+    let (id, timeout) = unsafe {
+        or_raise(check_may_commit(fcinfo, "rag.wait"));
+        (pgrx::fcinfo::pg_getarg::<i64>(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Interval>(fcinfo, 1))
+    };
+    let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
+    let status = or_raise(jobs::wait(or_raise(required(id, "id")), timeout));
+    row_of_text(c"status", &status)
+}
+
+fn required<T>(value: Option<T>, name: &str) -> Outcome<T> {
+    value.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
+fn natural(value: i32, name: &str) -> Outcome<u32> {
+    u32::try_from(value).map_err(|_| Error::bad_argument(format!("{name} must not be negative, but is {value}")))
+}
+
+extension_sql_file!("../../sql/jobs.sql", name = "jobs", requires = ["sync", submit, next, result, cancel]);

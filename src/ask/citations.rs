@@ -1,0 +1,33 @@
+//! Citations as JSON.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::search::Hit;
+use ragstone_core::ask::Citation;
+
+/// A JSON array with an object for each citation. Keys and metadata go from one `jsonb` to the other as text, so that no
+/// number in them loses a digit.
+pub fn to_json(citations: &[Citation], hits: &[Hit]) -> Outcome<Jsonb> {
+    let objects = citations.iter().map(|citation| {
+        let hit = hits.get(citation.passage);
+        object(citation, hit.ok_or_else(|| Error::internal("a citation of no passage"))?)
+    });
+    Jsonb::from_json(&format!("[{}]", objects.collect::<Outcome<Vec<_>>>()?.join(",")))
+}
+
+fn object(citation: &Citation, hit: &Hit) -> Outcome<String> {
+    Ok(format!(
+        r#"{{"number":{},"source_key":{},"title":{},"heading":{},"quote":{},"chunk_id":{},"metadata":{}}}"#,
+        citation.number,
+        hit.source_key.to_json()?,
+        text(hit.title.as_deref())?,
+        text(hit.heading.as_deref())?,
+        text(Some(&citation.quote))?,
+        hit.chunk,
+        hit.metadata.to_json()?,
+    ))
+}
+
+fn text(text: Option<&str>) -> Outcome<String> {
+    serde_json::to_string(&text).map_err(Error::internal)
+}

@@ -1,0 +1,66 @@
+//! What a caller of `rag.ask` asks for.
+
+use crate::pg::error::{Error, Outcome};
+use crate::search::{Mode, Request};
+use ragstone_core::fusion::Fusion;
+
+/// Most passages: what a model's window holds, and what a reader of citations can follow.
+const MOST_PASSAGES: i32 = 100;
+
+/// A question to a collection.
+#[derive(Debug)]
+pub struct Question {
+    /// How passages are found; its query is the question.
+    pub search: Request,
+    /// Who answers; `rag.default_llm` if nobody is named.
+    pub model: Option<String>,
+    /// Least cosine of the question and the best passage.
+    pub min_similarity: f64,
+    /// What is added to the model's instructions.
+    pub instructions: Option<String>,
+    /// Randomness.
+    pub temperature: Option<f64>,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// Longest time that the model may take, milliseconds.
+    pub timeout_ms: Option<i32>,
+}
+
+/// The search for a question's passages.
+pub fn search(collection: String, question: String, k: i32) -> Outcome<Request> {
+    if question.trim().is_empty() {
+        return Err(Error::bad_argument("question is empty"));
+    }
+    if !(1..=MOST_PASSAGES).contains(&k) {
+        return Err(Error::bad_argument(format!("k must be from 1 to {MOST_PASSAGES}, not {k}")));
+    }
+    Ok(Request {
+        collection,
+        query: question,
+        k: k as usize,
+        mode: Mode::Hybrid,
+        filter: None,
+        fusion: Fusion::MinMax { vector_weight: 0.5 },
+        per_source: false,
+    })
+}
+
+impl Question {
+    /// A question as it is asked without options.
+    pub fn new(search: Request, min_similarity: f64) -> Outcome<Self> {
+        if !(-1.0..=1.0).contains(&min_similarity) {
+            return Err(Error::bad_argument(format!(
+                "min_similarity must be from -1 to 1, not {min_similarity}"
+            )));
+        }
+        Ok(Self {
+            search,
+            model: None,
+            min_similarity,
+            instructions: None,
+            temperature: None,
+            max_tokens: None,
+            timeout_ms: None,
+        })
+    }
+}

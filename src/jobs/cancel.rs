@@ -1,0 +1,54 @@
+//! `rag.cancel`.
+
+use crate::collection::locked;
+use crate::jobs::record::Table;
+use crate::jobs::unknown;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, connect, run};
+use crate::worker::job;
+use pgrx::{PgSqlErrorCode, pg_sys};
+
+/// Cancels a job that has not ended; false if it has. A worker that is in the middle of it is interrupted, and says itself
+/// that the job was cancelled.
+pub fn cancel(id: i64) -> Outcome<bool> {
+    locked(|| {
+        connect(|| {
+            check_rights(id)?;
+            let table = Table::find()?;
+            let rows = table.write(|| run("SELECT status FROM rag._job WHERE id = $1 FOR UPDATE", &[Arg::new(id)]))?;
+            // SAFETY: a plain read.
+            let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+            match rows.text(0, 0).unwrap_or_default().as_str() {
+                "running" if job::interrupt(database, id) => Ok(true),
+                "queued" | "running" => {
+                    table.failed(id, &cancelled())?;
+                    Ok(true)
+                }
+                _ => Ok(false),
+            }
+        })
+    })
+}
+
+fn check_rights(id: i64) -> Outcome<()> {
+    let rows = run(
+        "SELECT pg_has_role(to_regrole(quote_ident(submitter)), 'USAGE') FROM rag.jobs WHERE id = $1",
+        &[Arg::new(id)],
+    )?;
+    if rows.count == 0 {
+        return Err(unknown(id));
+    }
+    // SAFETY: a plain look-up.
+    match rows.boolean(0, 0).unwrap_or_else(|| unsafe { pg_sys::superuser() }) {
+        true => Ok(()),
+        false => Err(Error::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("job {id} belongs to another role"),
+        )
+        .hint("Ask a member of that role to cancel it.")),
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, "cancelled before it had begun, or began again")
+}

@@ -1,0 +1,243 @@
+//! Kinds of jobs: which function each stands for, and how its arguments come from JSON to their types.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::identifier::quoted;
+use crate::pg::input::element_type;
+use crate::pg::spi::{Arg, run};
+use crate::provider::nearest;
+use pgrx::pg_sys;
+
+/// A kind of job.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// As users call it.
+    pub name: &'static str,
+    /// The function in the schema `rag`.
+    function: &'static str,
+    /// Whether its result is one row, and not an array of rows.
+    one_row: bool,
+    /// Whether it may be done again where nobody knows how far it came. A provider may be paid twice.
+    pub repeatable: bool,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind { name: "embed", function: "embed", one_row: true, repeatable: true },
+    Kind { name: "search", function: "search", one_row: false, repeatable: true },
+    Kind { name: "refresh", function: "refresh_collection", one_row: true, repeatable: true },
+    Kind { name: "generate", function: "generate", one_row: true, repeatable: true },
+    Kind { name: "ask", function: "ask", one_row: true, repeatable: true },
+    Kind { name: "chat", function: "chat", one_row: true, repeatable: false },
+];
+
+/// A statement that does what a job is to do. Its one column is the job's result.
+pub struct Statement {
+    /// With a parameter for each argument.
+    pub sql: String,
+    /// The arguments in their own types, in the current memory context.
+    pub args: Vec<Arg>,
+}
+
+/// One of a kind's functions: there may be several with other arguments.
+struct Signature {
+    parameters: Vec<Parameter>,
+}
+
+struct Parameter {
+    name: String,
+    oid: pg_sys::Oid,
+    type_name: String,
+    required: bool,
+}
+
+/// An argument as it was given.
+struct Given {
+    name: String,
+    /// What `jsonb_typeof` calls it.
+    shape: String,
+    json: String,
+    /// A scalar without its quotes; none for null.
+    scalar: Option<String>,
+}
+
+impl Kind {
+    /// The kind of that name, if its function is there.
+    pub fn find(name: &str) -> Outcome<Self> {
+        let functions = Arg::texts(KINDS.iter().map(|kind| kind.function));
+        let rows = run(
+            "SELECT DISTINCT proname::text FROM pg_proc
+             WHERE pronamespace = 'rag'::regnamespace AND prokind = 'f' AND proname = ANY ($1)",
+            &[functions],
+        )?;
+        let there: Vec<_> = (0..rows.count).filter_map(|row| rows.text(row, 0)).collect();
+        let known: Vec<_> = KINDS.iter().filter(|kind| there.iter().any(|it| it == kind.function)).collect();
+        known.iter().find(|kind| kind.name == name).map(|kind| **kind).ok_or_else(|| {
+            let names: Vec<_> = known.iter().map(|kind| kind.name).collect();
+            Error::bad_argument(format!("unknown kind of job \"{name}\""))
+                .hint(format!("The kinds are {}.", names.join(", ")))
+        })
+    }
+
+    /// Whether a job of this kind may be done again. One of another version's kinds may not.
+    pub fn is_repeatable(name: &str) -> bool {
+        KINDS.iter().any(|kind| kind.name == name && kind.repeatable)
+    }
+
+    /// The statement for these arguments.
+    ///
+    /// # Errors
+    /// 22023 where an argument is unknown, missing or of another shape than its type; what the type's own input function
+    /// raises where its text is no value of it.
+    pub fn statement(self, args: &Jsonb) -> Outcome<Statement> {
+        let given = given(args)?;
+        let signatures = self.signatures()?;
+        let signature = self.choose(&signatures, &given)?;
+        let mut names = Vec::new();
+        let mut values = Vec::new();
+        for argument in &given {
+            let parameter = signature.parameter(&argument.name);
+            let parameter = parameter.ok_or_else(|| Error::internal("a known argument is unknown"))?;
+            values.push(self.value(parameter, argument)?);
+            names.push(format!("{} => ${}", quoted(&parameter.name), values.len()));
+        }
+        let call = format!("rag.{}({}) r", quoted(self.function), names.join(", "));
+        let sql = if self.one_row {
+            format!("SELECT pg_catalog.to_jsonb(r) FROM {call}")
+        } else {
+            format!("SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r)), '[]') FROM {call}")
+        };
+        Ok(Statement { sql, args: values })
+    }
+
+    fn signatures(self) -> Outcome<Vec<Signature>> {
+        let rows = run(include_str!("../../sql/queries/parameters.sql"), &[Arg::text(self.function)])?;
+        let mut signatures: Vec<(pg_sys::Oid, Signature)> = Vec::new();
+        for row in 0..rows.count {
+            let (Some(function), Some(name), Some(oid), Some(type_name), Some(required)) =
+                (rows.oid(row, 0), rows.text(row, 1), rows.oid(row, 2), rows.text(row, 3), rows.boolean(row, 4))
+            else {
+                continue;
+            };
+            if signatures.last().is_none_or(|(last, _)| *last != function) {
+                signatures.push((function, Signature { parameters: Vec::new() }));
+            }
+            if let Some((_, signature)) = signatures.last_mut() {
+                signature.parameters.push(Parameter { name, oid, type_name, required });
+            }
+        }
+        Ok(signatures.into_iter().map(|(_, signature)| signature).collect())
+    }
+
+    /// The function that takes these arguments.
+    fn choose<'a>(self, signatures: &'a [Signature], given: &[Given]) -> Outcome<&'a Signature> {
+        let known: Vec<&str> = signatures.iter().flat_map(Signature::names).collect();
+        if let Some(stranger) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
+            return Err(self.unknown_argument(&stranger.name, known));
+        }
+        let named: Vec<_> = signatures.iter().filter(|it| it.knows_all(given)).collect();
+        let complete: Vec<_> = named.iter().copied().filter(|it| it.missing(given).is_none()).collect();
+        let shaped = complete.iter().copied().find(|it| it.has_shape_of(given));
+        // A wrong shape is told where the value is made.
+        shaped.or(complete.first().copied()).ok_or_else(|| {
+            let closest = named.first().copied().or(signatures.first());
+            match closest.and_then(|it| it.missing(given)) {
+                Some(missing) => Error::bad_argument(format!(
+                    "argument \"{missing}\" of a job of kind \"{}\" is missing",
+                    self.name
+                )),
+                None => Error::bad_argument(format!("arguments of a job of kind \"{}\" do not go together", self.name)),
+            }
+            .hint(format!("rag.{} says what it takes: \\df+ rag.{}", self.function, self.function))
+        })
+    }
+
+    fn unknown_argument(self, name: &str, mut known: Vec<&str>) -> Error {
+        let error = Error::bad_argument(format!("unknown argument \"{name}\" of a job of kind \"{}\"", self.name));
+        known.sort_unstable();
+        known.dedup();
+        match nearest(name, &known) {
+            Some(near) => error.hint(format!("Perhaps you meant \"{near}\".")),
+            None => error.hint(format!("The arguments are {}.", known.join(", "))),
+        }
+    }
+
+    fn value(self, parameter: &Parameter, given: &Given) -> Outcome<Arg> {
+        let wrong = || {
+            Error::bad_argument(format!(
+                "argument \"{}\" of a job of kind \"{}\": expected {}, not a JSON {}",
+                given.name, self.name, parameter.type_name, given.shape
+            ))
+        };
+        if given.shape == "null" {
+            return Arg::from_text(parameter.oid, None);
+        }
+        if parameter.is_json() {
+            return Arg::from_text(parameter.oid, Some(&given.json));
+        }
+        match (element_type(parameter.oid), given.shape.as_str()) {
+            (Some(element), "array") => Arg::from_texts(parameter.oid, element, &elements(&given.json)?),
+            (None, "string" | "number" | "boolean") => Arg::from_text(parameter.oid, given.scalar.as_deref()),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Signature {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|parameter| parameter.name.as_str())
+    }
+
+    fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    fn knows_all(&self, given: &[Given]) -> bool {
+        given.iter().all(|given| self.parameter(&given.name).is_some())
+    }
+
+    fn missing(&self, given: &[Given]) -> Option<&str> {
+        let required = self.parameters.iter().filter(|parameter| parameter.required);
+        let missing = required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name));
+        missing
+    }
+
+    /// Whether arrays are given where arrays are expected, and only there.
+    fn has_shape_of(&self, given: &[Given]) -> bool {
+        given.iter().all(|given| {
+            self.parameter(&given.name).is_some_and(|parameter| {
+                let array = element_type(parameter.oid).is_some();
+                given.shape == "null" || parameter.is_json() || array == (given.shape == "array")
+            })
+        })
+    }
+}
+
+impl Parameter {
+    fn is_json(&self) -> bool {
+        self.oid == pg_sys::JSONBOID || self.oid == pg_sys::JSONOID
+    }
+}
+
+fn given(args: &Jsonb) -> Outcome<Vec<Given>> {
+    let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
+    let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();
+    if shape != "object" {
+        return Err(Error::bad_argument(format!("args must be a JSON object of named arguments, not a JSON {shape}")));
+    }
+    let rows = run("SELECT key, jsonb_typeof(value), value::text, value #>> '{}' FROM jsonb_each($1)", &[args])?;
+    let given = (0..rows.count).filter_map(|row| {
+        Some(Given {
+            name: rows.text(row, 0)?,
+            shape: rows.text(row, 1)?,
+            json: rows.text(row, 2)?,
+            scalar: rows.text(row, 3),
+        })
+    });
+    Ok(given.collect())
+}
+
+/// The elements of a JSON array as texts, none for null.
+fn elements(json: &str) -> Outcome<Vec<Option<String>>> {
+    let rows = run("SELECT value #>> '{}' FROM jsonb_array_elements($1::text::jsonb)", &[Arg::text(json)])?;
+    Ok((0..rows.count).map(|row| rows.text(row, 0)).collect())
+}

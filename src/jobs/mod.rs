@@ -1,0 +1,48 @@
+//! Jobs: calls of our functions that run in a process of their own, connected as whoever submitted them, so that the
+//! caller's transaction is not open meanwhile.
+//!
+//! In the order of a job's life: [`submit`] takes it, [`dispatch`] has a worker started for it, [`run`] is that worker, and
+//! [`read`], [`wait`] and [`cancel`] are for whoever waits for it. [`kind`] knows the functions, [`record`] the table.
+
+mod cancel;
+mod dispatch;
+mod kind;
+mod mailbox;
+mod read;
+mod record;
+mod run;
+mod submit;
+mod wait;
+
+pub use cancel::cancel;
+pub use dispatch::{Dispatch, send_away};
+pub use mailbox::{is_read_along, piece};
+pub use read::{next, result};
+pub use run::run;
+pub use submit::submit;
+pub use wait::wait;
+
+use crate::pg::error::{Error, Outcome};
+use crate::worker::wake;
+use pgrx::PgSqlErrorCode;
+
+/// How often a worker begins with a job before it is given up.
+const MOST_ATTEMPTS: i32 = 3;
+
+/// There is no such job, or it is somebody else's.
+fn unknown(id: i64) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("job {id} does not exist"))
+        .hint("rag.jobs shows your jobs; those that have ended are kept for rag.jobs_retention days.")
+}
+
+/// Refuses to wait for a job that waits for this very transaction.
+fn refuse_own(id: i64) -> Outcome<()> {
+    if !wake::is_job_noted(id) {
+        return Ok(());
+    }
+    Err(Error::new(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("job {id} was submitted by this very transaction, and begins when that commits"),
+    )
+    .hint("COMMIT first."))
+}

@@ -1,0 +1,80 @@
+//! What the table of jobs says of a job. It is written as its owner, since nobody else may.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run};
+use crate::pg::switch_user::as_owner;
+use pgrx::{PgSqlErrorCode, pg_sys};
+
+/// Channel on which a job's number is sent when it has ended.
+const CHANNEL: &str = "rag_job";
+
+/// The table of jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// Another one after the extension was dropped and created again.
+    pub oid: pg_sys::Oid,
+    owner: pg_sys::Oid,
+}
+
+impl Table {
+    /// The table as it is now.
+    pub fn find() -> Outcome<Self> {
+        let rows = run("SELECT oid, relowner FROM pg_class WHERE oid = 'rag._job'::regclass", &[])?;
+        match (rows.oid(0, 0), rows.oid(0, 1)) {
+            (Some(oid), Some(owner)) => Ok(Self { oid, owner }),
+            _ => Err(Error::internal("the table of jobs has gone")),
+        }
+    }
+
+    /// Does `work` with the rights to write in it.
+    pub fn write<T>(self, work: impl FnOnce() -> T) -> T {
+        as_owner(self.owner, work)
+    }
+
+    /// The job was done.
+    pub fn done(self, id: i64, result: Option<&Jsonb>) -> Outcome<()> {
+        let result = Arg::varlena_or_null(pg_sys::JSONBOID, result.map(|result| result.0.as_slice()));
+        let rows = self.write(|| {
+            run(
+                "UPDATE rag._job SET status = 'done', finished_at = clock_timestamp(), result = coalesce($2, 'null')
+                 WHERE id = $1 AND status = 'running' RETURNING id",
+                &[Arg::new(id), result],
+            )
+        })?;
+        self.told(id, rows.count)
+    }
+
+    /// The job came to nothing. False where it has ended before.
+    pub fn failed(self, id: i64, error: &Error) -> Outcome<()> {
+        let cancelled = error.sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+        let status = if cancelled { "cancelled" } else { "failed" };
+        let text = |text: &str| Arg::optional_text(Some(text).filter(|text| !text.is_empty()));
+        let code = error.code();
+        let args = [
+            Arg::new(id),
+            Arg::text(status),
+            text(&code),
+            text(&error.message),
+            text(&error.detail),
+            text(&error.hint),
+        ];
+        let rows = self.write(|| {
+            run(
+                "UPDATE rag._job
+                 SET status = $2, finished_at = clock_timestamp(), sqlstate = $3, message = $4, detail = $5, hint = $6
+                 WHERE id = $1 AND status IN ('queued', 'running') RETURNING id",
+                &args,
+            )
+        })?;
+        self.told(id, rows.count)
+    }
+
+    /// Tells who listens.
+    fn told(self, id: i64, ended: usize) -> Outcome<()> {
+        if ended > 0 {
+            run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&id.to_string())])?;
+        }
+        Ok(())
+    }
+}

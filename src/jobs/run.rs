@@ -1,0 +1,96 @@
+//! The worker of one job. It is connected as the role that submitted it; what it writes about the job it writes as the
+//! owner of the table of jobs, in statements of ours.
+
+use crate::collection::locked;
+use crate::jobs::kind::Kind;
+use crate::jobs::record::Table;
+use crate::jobs::{MOST_ATTEMPTS, mailbox};
+use crate::pg::activity;
+use crate::pg::attempt::in_transaction;
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, connect, run as run_statement};
+use crate::pg::switch_user::set_for_session;
+use crate::worker::job::Order;
+use pgrx::{log, pg_sys};
+use ragstone_core::protocol::JobRun;
+
+/// Times that it is tried to write down why a job failed: an interrupt that came late ends one of them.
+const TRIES: usize = 3;
+
+/// A job that this worker has begun with.
+struct Job {
+    id: i64,
+    kind: String,
+    args: Jsonb,
+    table: Table,
+    attempt: u32,
+}
+
+/// Does a job, unless it was cancelled or done meanwhile.
+pub fn run(order: &Order) {
+    // What the role has as its defaults is meant for its own transactions. The job can set it again for itself.
+    set_for_session("default_transaction_read_only", "off");
+    set_for_session("default_transaction_isolation", "read committed");
+    let job = match in_transaction(|| locked(|| connect(|| Job::begin(order)))) {
+        Ok(Some(job)) => job,
+        Ok(None) => return,
+        Err(error) => return say(order, &error),
+    };
+    let run = JobRun {
+        database: order.database,
+        table: job.table.oid.to_u32(),
+        job: order.job.unsigned_abs(),
+        attempt: job.attempt,
+    };
+    mailbox::begin(run);
+    activity::report(&format!("ragstone: job {} ({})", job.id, job.kind));
+    let done = in_transaction(|| {
+        let result = connect(|| job.work())?;
+        locked(|| connect(|| job.table.done(job.id, result.as_ref())))
+    });
+    if let Err(error) = done {
+        let record = || in_transaction(|| locked(|| connect(|| job.table.failed(job.id, &error))));
+        let mut recorded = record();
+        for _ in 1..TRIES {
+            if recorded.is_err() {
+                recorded = record();
+            }
+        }
+        if let Err(error) = recorded {
+            say(order, &error);
+        }
+    }
+    mailbox::end(run);
+}
+
+impl Job {
+    fn begin(order: &Order) -> Outcome<Option<Self>> {
+        let table = Table::find()?;
+        let args = [Arg::new(order.job), Arg::new(pg_sys::Oid::from(order.role)), Arg::new(MOST_ATTEMPTS)];
+        let rows = table.write(|| {
+            run_statement(
+                "UPDATE rag._job SET status = 'running', started_at = clock_timestamp(), attempts = attempts + 1
+                 WHERE id = $1 AND submitter = $2 AND attempts < $3 AND status IN ('queued', 'running')
+                 RETURNING kind, args, attempts",
+                &args,
+            )
+        })?;
+        let (Some(kind), Some(args), Some(attempts)) = (rows.text(0, 0), rows.bytes(0, 1), rows.int4(0, 2)) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
+    }
+
+    /// As the submitter, under his own search path.
+    fn work(&self) -> Outcome<Option<Jsonb>> {
+        let statement = locked(|| Kind::find(&self.kind)?.statement(&self.args))?;
+        let rows = run_statement(&statement.sql, &statement.args)?;
+        Ok(rows.bytes(0, 0).map(Jsonb))
+    }
+}
+
+/// The job stays as it is, and is begun again by another worker.
+fn say(order: &Order, error: &Error) {
+    log!("ragstone job {}: {}: {}", order.job, error.code(), error.message);
+}

@@ -1,0 +1,41 @@
+//! `CALL rag.wait(…)`: a procedure, so that it waits with no snapshot.
+
+use crate::collection::locked;
+use crate::jobs::read::{State, engine};
+use crate::jobs::refuse_own;
+use crate::pg::error::Outcome;
+use crate::pg::procedure::{commit, with_snapshot};
+use crate::pg::spi::connect;
+use crate::pg::wait::for_latch;
+use crate::worker::slots;
+use std::time::{Duration, Instant};
+
+/// The table is looked at so often, whatever the engine says.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Pause between two looks where the engine has nothing more to say.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until a job has ended or the time is over, and gives its status. Only where the transaction may be ended.
+pub fn wait(id: i64, timeout: Option<Duration>) -> Outcome<String> {
+    refuse_own(id)?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut told_of_end = false;
+    loop {
+        let state = with_snapshot(|| locked(|| connect(|| State::find(id))))?;
+        let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if state.has_ended() || left.is_zero() {
+            return Ok(state.status);
+        }
+        slots::ensure();
+        // What was read holds back no VACUUM while this waits.
+        commit();
+        let left = left.min(LOOK);
+        // Pieces are not wanted, but the end is.
+        let found = engine(state.run, u32::MAX, left, left)?;
+        // An end that the table does not know of is one that could not be written down.
+        if found.ended && std::mem::replace(&mut told_of_end, true) {
+            for_latch(left.min(PAUSE));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A provider that does what a test says, over real sockets: answers, streams, stalls, refuses, breaks off.
+//!
+//! ```no_run
+//! use ragstone_tests::provider::{Provider, Reply};
+//!
+//! let provider = Provider::start([Reply::status(429).header("retry-after", "0"), Reply::chat("hello")])?;
+//! // … call provider.url(), which ends in /v1 …
+//! assert_eq!(provider.requests()[0].body["messages"][0]["content"], "hi");
+//! # anyhow::Ok(())
+//! ```
+
+mod connection;
+mod reply;
+mod tls;
+
+pub use reply::{Gate, Part, Reply};
+
+use crate::Result;
+use serde_json::Value;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tls::Authority;
+
+/// A running provider. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Provider {
+    address: SocketAddr,
+    authority: Option<Authority>,
+    state: Arc<State>,
+    listening: Option<JoinHandle<()>>,
+}
+
+/// A request that came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// `POST`.
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// JSON, or a string of what is none.
+    pub body: Value,
+    /// Number of its connection, from 0.
+    pub connection: usize,
+    /// Whether the client closed the connection before it had the whole answer.
+    pub abandoned: bool,
+}
+
+impl Seen {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    script: Vec<Reply>,
+    requests: Vec<Seen>,
+    connections: usize,
+    open: Vec<TcpStream>,
+    at_once: usize,
+    most_at_once: usize,
+    ended: bool,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Shared) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed.notify_all();
+        result
+    }
+}
+
+impl Provider {
+    /// A provider on a port of this host that answers one request after the other with the replies of the script; the
+    /// last one is repeated for ever.
+    ///
+    /// # Errors
+    /// There is no port.
+    pub fn start(script: impl IntoIterator<Item = Reply>) -> Result<Self> {
+        Self::listen(script, None)
+    }
+
+    /// The same with TLS, for the name `localhost` and the address 127.0.0.1. Its authority is in
+    /// [`Self::certificate`]: nobody trusts it who is not told to.
+    ///
+    /// # Errors
+    /// There is no port, or no certificate.
+    pub fn start_tls(script: impl IntoIterator<Item = Reply>) -> Result<Self> {
+        Self::listen(script, Some(Authority::new()?))
+    }
+
+    fn listen(script: impl IntoIterator<Item = Reply>, authority: Option<Authority>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State::default());
+        state.lock().script = script.into_iter().collect();
+        let config = authority.as_ref().map(Authority::server);
+        let listening = {
+            let state = state.clone();
+            thread::spawn(move || {
+                for stream in listener.incoming().map_while(std::io::Result::ok) {
+                    let Ok(copy) = stream.try_clone() else { continue };
+                    let number = state.change(|shared| {
+                        shared.open.push(copy);
+                        shared.connections += 1;
+                        (!shared.ended).then_some(shared.connections - 1)
+                    });
+                    let Some(number) = number else { return };
+                    let (state, config) = (state.clone(), config.clone());
+                    thread::spawn(move || connection::serve(&state, stream, config, number));
+                }
+            })
+        };
+        Ok(Self { address, authority, state, listening: Some(listening) })
+    }
+
+    /// The base URL, with `/v1` at its end.
+    pub fn url(&self) -> String {
+        match self.authority {
+            Some(_) => format!("https://localhost:{}/v1", self.address.port()),
+            None => format!("http://{}/v1", self.address),
+        }
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn certificate(&self) -> Option<&str> {
+        self.authority.as_ref().map(Authority::certificate)
+    }
+
+    /// Writes the authority's certificate to a file, for `SSL_CERT_FILE`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_certificate(&self, file: &Path) -> Result<()> {
+        Ok(std::fs::write(file, self.certificate().unwrap_or_default())?)
+    }
+
+    /// Goes on with another script.
+    pub fn script(&self, script: impl IntoIterator<Item = Reply>) {
+        self.state.change(|shared| shared.script = script.into_iter().collect());
+    }
+
+    /// The requests so far, in the order in which they were read.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.state.lock().requests.clone()
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.state.lock().connections
+    }
+
+    /// Most requests that were being answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.state.lock().most_at_once
+    }
+
+    /// Waits until so many requests have come, for at most ten seconds. False if they did not.
+    pub fn wait_for_requests(&self, count: usize) -> bool {
+        self.wait(|shared| shared.requests.len() >= count)
+    }
+
+    /// Waits until a client has closed the connection of this request before it had the whole answer, for at most ten
+    /// seconds. False if it did not.
+    pub fn wait_until_abandoned(&self, request: usize) -> bool {
+        self.wait(|shared| shared.requests.get(request).is_some_and(|request| request.abandoned))
+    }
+
+    fn wait(&self, condition: impl Fn(&Shared) -> bool) -> bool {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        let mut shared = self.state.lock();
+        while !condition(&shared) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.state.changed.wait_timeout(shared, left);
+            shared = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.state.change(|shared| {
+            shared.ended = true;
+            for stream in &shared.open {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        });
+        // Wakes the listener, which sees that it is over.
+        let _ = TcpStream::connect(self.address);
+        if let Some(listening) = self.listening.take() {
+            let _ = listening.join();
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What the provider does with a request.
+
+use super::Seen;
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What is done with one request.
+#[derive(Clone)]
+pub struct Reply {
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone)]
+pub(super) enum Kind {
+    Answer(Answer),
+    /// The connection is closed without a word.
+    HangUp,
+    By(Arc<dyn Fn(&Seen) -> Reply + Send + Sync>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub parts: Vec<Part>,
+    pub is_stream: bool,
+    /// A pause before the first byte.
+    pub after: Duration,
+}
+
+/// A part of an answer's body.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// So many spaces, which cost no memory.
+    Spaces(u64),
+    /// Nothing until the test opens it.
+    Gate(Gate),
+    /// Nothing any more, until the client goes.
+    Stall,
+    /// The connection is closed here.
+    Break,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Answer(answer) => answer.fmt(formatter),
+            Kind::HangUp => formatter.write_str("HangUp"),
+            Kind::By(_) => formatter.write_str("By"),
+        }
+    }
+}
+
+impl Reply {
+    fn answer(status: u16, kind: &str, parts: Vec<Part>, is_stream: bool) -> Self {
+        let headers = vec![("content-type".to_owned(), kind.to_owned())];
+        Self { kind: Kind::Answer(Answer { status, headers, parts, is_stream, after: Duration::ZERO }) }
+    }
+
+    /// JSON with status 200.
+    pub fn json(value: Value) -> Self {
+        Self::text(value.to_string())
+    }
+
+    /// Any text with status 200, called JSON.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::answer(200, "application/json", vec![Part::Bytes(text.into().into_bytes())], false)
+    }
+
+    /// An error as OpenAI words it; see [`Self::body`] for others.
+    pub fn status(status: u16) -> Self {
+        let error = json!({ "error": { "message": "no", "type": "stub_error", "code": null } });
+        Self::answer(status, "application/json", vec![Part::Bytes(error.to_string().into_bytes())], false)
+    }
+
+    /// Parts in chunked encoding: an event stream.
+    pub fn stream(parts: impl IntoIterator<Item = Part>) -> Self {
+        Self::answer(200, "text/event-stream", parts.into_iter().collect(), true)
+    }
+
+    /// Parts whose length is announced as `length` bytes, whatever it really is.
+    pub fn announced(length: u64, parts: impl IntoIterator<Item = Part>) -> Self {
+        let reply = Self::answer(200, "application/json", parts.into_iter().collect(), false);
+        reply.header("content-length", &length.to_string())
+    }
+
+    /// The connection is closed before the first byte.
+    pub fn hang_up() -> Self {
+        Self { kind: Kind::HangUp }
+    }
+
+    /// Nothing, until the client goes.
+    pub fn stall() -> Self {
+        let mut reply = Self::stream([]);
+        if let Kind::Answer(answer) = &mut reply.kind {
+            answer.after = Duration::MAX;
+        }
+        reply
+    }
+
+    /// Decided when the request is there; called once for each.
+    pub fn by(decide: impl Fn(&Seen) -> Self + Send + Sync + 'static) -> Self {
+        Self { kind: Kind::By(Arc::new(decide)) }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Kind::Answer(answer) = &mut self.kind {
+            answer.headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// Replaces the body.
+    pub fn body(mut self, body: impl Into<String>) -> Self {
+        if let Kind::Answer(answer) = &mut self.kind {
+            answer.parts = vec![Part::Bytes(body.into().into_bytes())];
+        }
+        self
+    }
+
+    /// Thinks so long before the first byte.
+    pub fn after(mut self, pause: Duration) -> Self {
+        if let Kind::Answer(answer) = &mut self.kind {
+            answer.after = pause;
+        }
+        self
+    }
+
+    /// An answer of OpenAI's chat completions: 7 tokens in, 3 out.
+    pub fn chat(content: &str) -> Self {
+        let message = json!({ "role": "assistant", "content": content });
+        Self::json(json!({
+            "id": "c", "object": "chat.completion", "created": 1, "model": "stub",
+            "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }],
+            "usage": { "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 },
+        }))
+    }
+
+    /// A streamed answer of OpenAI's chat completions in these pieces: 7 tokens in, 3 out.
+    pub fn chat_stream(pieces: &[&str]) -> Self {
+        let parts = pieces.iter().map(|piece| Part::piece(piece));
+        Self::stream(parts.chain([Part::end()]))
+    }
+
+    /// Answers of OpenAI's embeddings, of so many numbers each: the first is the length of the text in bytes, the others
+    /// count its letters by their code modulo `dimensions`. Same text, same vector.
+    pub fn embeddings(dimensions: usize) -> Self {
+        Self::by(move |seen| {
+            let texts = seen.body["input"].as_array().cloned().unwrap_or_default();
+            let data = texts.iter().enumerate().map(|(index, text)| {
+                let embedding = embedding(text.as_str().unwrap_or_default(), dimensions);
+                json!({ "object": "embedding", "index": index, "embedding": embedding })
+            });
+            let data: Vec<Value> = data.collect();
+            let tokens = 2 * texts.len();
+            Self::json(json!({
+                "object": "list", "model": "stub", "data": data,
+                "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
+            }))
+        })
+    }
+}
+
+/// What [`Reply::embeddings`] makes of a text.
+pub fn embedding(text: &str, dimensions: usize) -> Vec<f32> {
+    let mut vector = vec![0.0; dimensions];
+    for byte in text.bytes() {
+        vector[1 + usize::from(byte) % (dimensions - 1)] += 1.0;
+    }
+    vector[0] = text.len() as f32;
+    vector
+}
+
+impl Part {
+    /// One event with this data.
+    pub fn event(data: &Value) -> Self {
+        Self::Bytes(format!("data: {data}\n\n").into_bytes())
+    }
+
+    /// One event with a name.
+    pub fn named(name: &str, data: &Value) -> Self {
+        Self::Bytes(format!("event: {name}\ndata: {data}\n\n").into_bytes())
+    }
+
+    /// A piece of a streamed answer of OpenAI's chat completions.
+    pub fn piece(content: &str) -> Self {
+        let choice = json!({ "index": 0, "delta": { "content": content }, "finish_reason": null });
+        Self::event(&json!({ "id": "c", "object": "chat.completion.chunk", "choices": [choice] }))
+    }
+
+    /// The end of one.
+    pub fn end() -> Self {
+        let choice = json!({ "index": 0, "delta": {}, "finish_reason": "stop" });
+        let usage = json!({ "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 });
+        let (last, counted) = (json!({ "choices": [choice] }), json!({ "choices": [], "usage": usage }));
+        Self::Bytes(format!("data: {last}\n\ndata: {counted}\n\ndata: [DONE]\n\n").into_bytes())
+    }
+}
+
+/// Holds an answer back until the test opens it.
+#[derive(Debug, Clone, Default)]
+pub struct Gate {
+    state: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets through all that wait, and all that come.
+    pub fn open(&self) {
+        *self.state.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.state.1.notify_all();
+    }
+
+    /// Waits a little. True if it is open.
+    pub(super) fn wait(&self, at_most: Duration) -> bool {
+        let is_open = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.state.1.wait_timeout_while(is_open, at_most, |is_open| !*is_open);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
