@@ -144,13 +144,13 @@ cancellations() {
   check "a timeout ends a call" timed_out
   check "it does so in time ($(delay) ms)" test "$(delay)" -lt 1000
   check "the provider stops as well" logged_more_often_than "$cancelled" 'cancel task'
-  check "the next call is answered" run --command="SELECT rag.generate('Say hello.', model => 'example', max_tokens => 4) AS answer"
+  check "the next call is answered" run --command="SELECT rag.generate('Say hello.', model => 'example', temperature => 0, max_tokens => 4) AS answer"
   check "with text" shows '\w.*\n\(1 row'
 }
 
 timed_out() {
   ! run --command="SET statement_timeout = '300ms'" --command='\timing on' \
-    --command="SELECT rag.generate('Write a long novel.', model => 'example', max_tokens => 1500)" && shows 'ERROR:  57014: '
+    --command="SELECT rag.generate('Write a long novel.', model => 'example', temperature => 0, max_tokens => 1500)" && shows 'ERROR:  57014: '
 }
 
 account() {

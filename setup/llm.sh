@@ -76,15 +76,17 @@ stop() {
   rm -f "$folder/env" "$folder/pid"
 }
 
-verb=${1:-fetch}
-python=$("$here/python.sh")
-if (($# > 1)); then
+(($# == 0)) || { (($# == 2)) && [[ $1 == start || $1 == stop ]]; } || die "usage: llm.sh [start|stop folder]"
+if (($#)); then
   mkdir -p "$2"
   folder=$(cd "$2" && pwd)
 fi
-case $verb$# in
-  fetch0) fetch_model && fetch_server ;;
-  start2) fetch_model && fetch_server && start ;;
-  stop2) stop ;;
-  *) die "usage: llm.sh [start|stop folder]" ;;
+python=$("$here/python.sh")
+case ${1:-} in
+  stop) stop ;;
+  *)
+    fetch_model
+    fetch_server
+    (($# == 0)) || start
+    ;;
 esac

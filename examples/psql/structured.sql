@@ -2,10 +2,14 @@
 --   psql -v url=http://127.0.0.1:8080/v1 -v key=… -f examples/psql/structured.sql
 \ir providers.sql
 
-\set schema '{"type": "object", "additionalProperties": false, "required": ["name", "age", "city"], "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "minimum": 0, "maximum": 120}, "city": {"type": "string", "maxLength": 20}}}'
+SELECT '{"type": "object", "additionalProperties": false, "required": ["name", "age", "city"],
+         "properties": {"name": {"type": "string", "maxLength": 20},
+                        "age": {"type": "integer", "minimum": 0, "maximum": 120},
+                        "city": {"type": "string", "maxLength": 20}}}' AS schema \gset
 
 -- The reply is checked against the schema, and where it does not meet it the model is asked once to mend it.
-SELECT rag.generate_json('Ann is 31 years old and lives in Oslo.', :'schema', model => :'model', temperature => 0, max_tokens => 60) AS person;
+SELECT rag.generate_json('Ann is 31 years old and lives in Oslo.', :'schema', model => :'model', temperature => 0, max_tokens => 60)
+       AS person;
 
 -- A row of text gives a row of columns.
 CREATE TEMP TABLE letters (id int PRIMARY KEY, body text NOT NULL);
