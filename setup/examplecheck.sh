@@ -153,6 +153,21 @@ timed_out() {
     --command="SELECT rag.generate('Write a long novel.', model => 'example', temperature => 0, max_tokens => 1500)" && shows 'ERROR:  57014: '
 }
 
+# The provider ends in the middle of an answer, and is not there afterwards.
+losses() {
+  local reader
+  printf '\n--- losses\n'
+  "${psql[@]}" --set=FETCH_COUNT=1 --command="SELECT rag.stream('Write a long novel.', model => 'example', temperature => 0, max_tokens => 1500)" \
+    >"$out" 2>&1 &
+  reader=$!
+  until (($(wc --lines <"$out") > 4)) || ! kill -0 "$reader" 2>/dev/null; do sleep 0.1; done
+  "$here/llm.sh" stop "$folder/llm"
+  check "an answer that breaks off is an error" broke_off "$reader"
+  check "so is a provider that is gone" refused 08001 '(?s)connection refused.*HINT:.*base_url' "SELECT rag.generate('hello', model => 'example')"
+}
+
+broke_off() { ! wait "$1" && tail --lines 5 "$out" && shows '(?s)\w.*ERROR:  08006: .*broke off'; }
+
 account() {
   local answered
   printf '\n--- account\n'
@@ -166,6 +181,7 @@ without_a_provider
 with_a_provider
 refusals
 cancellations
+losses
 account
 verdict=ok
 ((failed == 0)) || verdict=FAILED

@@ -50,6 +50,8 @@ def main():
         env.write(f"export RAGSTONE_LLM_KEY='{key}'\n")
     part.rename(part.with_name("env"))
     signal.sigwait(ends)
+    # At once: llama.cpp would first wait half a minute for answers that have begun.
+    os._exit(0)
 
 
 if __name__ == "__main__":
