@@ -1,5 +1,6 @@
 //! Calls to a provider's language model, through the engine.
 
+use crate::jobs;
 use crate::pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::generator::Remote;
@@ -37,6 +38,18 @@ impl Remote {
     /// # Errors
     /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
     pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+        if !jobs::is_read_along() {
+            return self.think(prompt, options);
+        }
+        let mut pieces = self.stream(prompt, options)?;
+        for piece in pieces.by_ref() {
+            jobs::piece(&piece?);
+        }
+        pieces.completion.ok_or_else(|| Error::internal("a stream ended without its answer"))
+    }
+
+    /// The same for an answer that nobody reads along, as it is not the caller's own.
+    pub fn think(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
         completion(self.send(prompt, options, false)?.wait()?)
     }
 
