@@ -114,7 +114,9 @@ impl Books {
 
     fn write(&mut self, calls: &[Call], lost: u64) -> bool {
         if lost > 0 {
-            log!("ragstone worker: {lost} calls to providers are not in rag.calls, since too many were waiting to be written");
+            log!(
+                "ragstone worker: {lost} calls to providers are not in rag.calls, since too many were waiting to be written"
+            );
         }
         activity::report("ragstone: writing calls to providers");
         match write::write(calls) {

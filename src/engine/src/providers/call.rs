@@ -204,7 +204,8 @@ impl Call {
     }
 
     fn request(&self, path: &str, body: Vec<u8>) -> Result<Request, Error> {
-        let mut request = self.client.post(address(&self.base, path)).header(CONTENT_TYPE, "application/json");
+        let mut request =
+            self.client.post(address(&self.base, path)).header(CONTENT_TYPE, "application/json");
         for (name, value) in self.wire.headers() {
             request = request.header(*name, *value);
         }
@@ -227,7 +228,8 @@ impl Call {
             course.tries += 1;
             course.asked += input;
         }
-        let request = request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
+        let request =
+            request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
         match self.client.execute(request).await {
             Ok(response) if response.status() == StatusCode::OK => {
                 self.is_at(At::Rest);
@@ -256,7 +258,8 @@ impl Call {
         }
         let status = response.status();
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
-        let host = location.and_then(|url| self.base.join(url.to_str().ok()?).ok()?.host_str().map(str::to_owned));
+        let host =
+            location.and_then(|url| self.base.join(url.to_str().ok()?).ok()?.host_str().map(str::to_owned));
         let refusal = Refusal {
             status: status.as_u16(),
             retry_after: retry_after(response.headers(), SystemTime::now()),
@@ -354,8 +357,14 @@ impl Call {
         let TooLate { what, per_minute, wait } = late;
         self.failure(
             FailureKind::QueueFull,
-            format!("no turn to call provider \"{}\": {per_minute} {what} a minute are used up", self.target.name),
-            format!("The next turn is in {} s, later than the call may take.", wait.as_millis().div_ceil(1000)),
+            format!(
+                "no turn to call provider \"{}\": {per_minute} {what} a minute are used up",
+                self.target.name
+            ),
+            format!(
+                "The next turn is in {} s, later than the call may take.",
+                wait.as_millis().div_ceil(1000)
+            ),
             "Try again later, or raise the server's limit.",
         )
     }
@@ -425,7 +434,10 @@ const LIGHT: u64 = 1 << 20;
 ///
 /// # Errors
 /// The work panicked.
-pub async fn heavy<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub async fn heavy<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     if bytes <= LIGHT {
         return Ok(work());
     }
@@ -440,7 +452,10 @@ pub fn tokens_of(bytes: usize) -> u64 {
 fn base(target: &Target) -> Result<Url, Error> {
     let url = Url::parse(&target.base_url).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
-        Error::Argument(format!("base_url of provider \"{}\": expected an address with http or https", target.name))
+        Error::Argument(format!(
+            "base_url of provider \"{}\": expected an address with http or https",
+            target.name
+        ))
     })
 }
 
@@ -456,7 +471,8 @@ fn address(base: &Url, path: &str) -> Url {
 }
 
 fn secret(value: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| Error::Internal("a key that no header can hold".into()))?;
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| Error::Internal("a key that no header can hold".into()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -470,7 +486,13 @@ mod tests {
         let of = |base: &str, path: &str| address(&Url::parse(base).unwrap(), path).to_string();
         assert_eq!(of("https://a/v1", "embeddings"), "https://a/v1/embeddings");
         assert_eq!(of("http://a:1", "embed"), "http://a:1/embed");
-        assert_eq!(of("https://a/d?api-version=1", "chat/completions"), "https://a/d/chat/completions?api-version=1");
-        assert_eq!(of("https://a/v1beta/", "models/m:streamGenerateContent?alt=sse"), "https://a/v1beta/models/m:streamGenerateContent?alt=sse");
+        assert_eq!(
+            of("https://a/d?api-version=1", "chat/completions"),
+            "https://a/d/chat/completions?api-version=1"
+        );
+        assert_eq!(
+            of("https://a/v1beta/", "models/m:streamGenerateContent?alt=sse"),
+            "https://a/v1beta/models/m:streamGenerateContent?alt=sse"
+        );
     }
 }
