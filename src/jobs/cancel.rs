@@ -15,7 +15,8 @@ pub fn cancel(id: i64) -> Outcome<bool> {
         connect(|| {
             check_rights(id)?;
             let table = Table::find()?;
-            let rows = table.write(|| run("SELECT status FROM rag._job WHERE id = $1 FOR UPDATE", &[Arg::new(id)]))?;
+            let rows = table
+                .write(|| run("SELECT status FROM rag._job WHERE id = $1 FOR UPDATE", &[Arg::new(id)]))?;
             // SAFETY: a plain read.
             let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
             match rows.text(0, 0).unwrap_or_default().as_str() {

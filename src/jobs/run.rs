@@ -76,7 +76,8 @@ impl Job {
                 &args,
             )
         })?;
-        let (Some(kind), Some(args), Some(attempts)) = (rows.text(0, 0), rows.bytes(0, 1), rows.int4(0, 2)) else {
+        let (Some(kind), Some(args), Some(attempts)) = (rows.text(0, 0), rows.bytes(0, 1), rows.int4(0, 2))
+        else {
             return Ok(None);
         };
         Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))

@@ -8,7 +8,10 @@ use crate::pg::installation;
 use crate::worker::database::die_when_terminated;
 use crate::worker::lock::FileLock;
 use crate::worker::slots;
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker, SignalWakeFlags};
+use pgrx::bgworkers::{
+    BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
+    SignalWakeFlags,
+};
 use pgrx::{log, pg_guard, pg_sys};
 use std::cell::Cell;
 use std::fs;

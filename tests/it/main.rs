@@ -1,5 +1,6 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
+mod accounting;
 mod ask;
 mod cancel;
 mod capture;
@@ -11,6 +12,9 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod job_pieces;
+mod job_workers;
+mod jobs;
 mod kills;
 mod limits;
 mod memory;
@@ -33,6 +37,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let families = [
+        accounting::tests(),
         embed::tests(),
         encodings::tests(),
         models::tests(),
@@ -47,6 +52,9 @@ fn main() -> ExitCode {
         worker::tests(),
         queue::tests(),
         unseen::tests(),
+        jobs::tests(),
+        job_pieces::tests(),
+        job_workers::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),

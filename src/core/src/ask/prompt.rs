@@ -9,7 +9,7 @@ pub const NO_ANSWER: &str = "NO_ANSWER";
 const INSTRUCTIONS: &str = include_str!("instructions.txt");
 
 /// Names of the elements that the model is shown. A passage cannot contain their tags.
-const ELEMENTS: [&str; 3] = ["passages", "passage", "question"];
+const ELEMENTS: [&str; 6] = ["passages", "passage", "question", "conversation", "last_message", "summary"];
 
 /// Tags by which chats are put together for some models.
 const CHAT: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];
@@ -101,7 +101,7 @@ fn as_data(text: &str) -> String {
 }
 
 /// Text in which nothing is a tag of ours or a token by which a chat is put together (`<|im_start|>`, `<<SYS>>`).
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut from = 0;
     for (at, _) in text.match_indices('<').filter(|(at, _)| is_special(&text[at + 1..])) {
