@@ -79,7 +79,8 @@ fn required<T>(value: Option<T>, name: &str) -> Outcome<T> {
 }
 
 fn natural(value: i32, name: &str) -> Outcome<u32> {
-    u32::try_from(value).map_err(|_| Error::bad_argument(format!("{name} must not be negative, but is {value}")))
+    u32::try_from(value)
+        .map_err(|_| Error::bad_argument(format!("{name} must not be negative, but is {value}")))
 }
 
 extension_sql_file!("../../sql/jobs.sql", name = "jobs", requires = ["sync", submit, next, result, cancel]);

@@ -116,8 +116,12 @@ impl Dispatch {
 
     /// Workers that have gone. A job that its worker did not even begin with rests for a while.
     fn note_ended(&mut self, open: &[Open]) {
-        let gone: Vec<_> =
-            self.started.iter().filter(|(_, it)| it.worker.has_ended()).map(|(id, it)| (*id, it.attempts)).collect();
+        let gone: Vec<_> = self
+            .started
+            .iter()
+            .filter(|(_, it)| it.worker.has_ended())
+            .map(|(id, it)| (*id, it.attempts))
+            .collect();
         for (id, attempts) in gone {
             self.started.remove(&id);
             let untouched = open.iter().any(|job| job.id == id && !job.running && job.attempts == attempts);
@@ -165,7 +169,9 @@ impl Open {
     /// Why it makes no sense to begin with it.
     fn hopeless(&self) -> Option<Error> {
         let denied = |message| Error::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message);
-        let lost = |message| Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."));
+        let lost = |message| {
+            Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."))
+        };
         let Some(name) = &self.name else {
             return Some(Error::new(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,

@@ -113,9 +113,13 @@ impl Kind {
         let rows = run(include_str!("../../sql/queries/parameters.sql"), &[Arg::text(self.function)])?;
         let mut signatures: Vec<(pg_sys::Oid, Signature)> = Vec::new();
         for row in 0..rows.count {
-            let (Some(function), Some(name), Some(oid), Some(type_name), Some(required)) =
-                (rows.oid(row, 0), rows.text(row, 1), rows.oid(row, 2), rows.text(row, 3), rows.boolean(row, 4))
-            else {
+            let (Some(function), Some(name), Some(oid), Some(type_name), Some(required)) = (
+                rows.oid(row, 0),
+                rows.text(row, 1),
+                rows.oid(row, 2),
+                rows.text(row, 3),
+                rows.boolean(row, 4),
+            ) else {
                 continue;
             };
             if signatures.last().is_none_or(|(last, _)| *last != function) {
@@ -145,14 +149,18 @@ impl Kind {
                     "argument \"{missing}\" of a job of kind \"{}\" is missing",
                     self.name
                 )),
-                None => Error::bad_argument(format!("arguments of a job of kind \"{}\" do not go together", self.name)),
+                None => Error::bad_argument(format!(
+                    "arguments of a job of kind \"{}\" do not go together",
+                    self.name
+                )),
             }
             .hint(format!("rag.{} says what it takes: \\df+ rag.{}", self.function, self.function))
         })
     }
 
     fn unknown_argument(self, name: &str, mut known: Vec<&str>) -> Error {
-        let error = Error::bad_argument(format!("unknown argument \"{name}\" of a job of kind \"{}\"", self.name));
+        let error =
+            Error::bad_argument(format!("unknown argument \"{name}\" of a job of kind \"{}\"", self.name));
         known.sort_unstable();
         known.dedup();
         match nearest(name, &known) {
@@ -197,7 +205,8 @@ impl Signature {
 
     fn missing(&self, given: &[Given]) -> Option<&str> {
         let required = self.parameters.iter().filter(|parameter| parameter.required);
-        let missing = required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name));
+        let missing =
+            required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name));
         missing
     }
 
@@ -222,9 +231,12 @@ fn given(args: &Jsonb) -> Outcome<Vec<Given>> {
     let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
     let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();
     if shape != "object" {
-        return Err(Error::bad_argument(format!("args must be a JSON object of named arguments, not a JSON {shape}")));
+        return Err(Error::bad_argument(format!(
+            "args must be a JSON object of named arguments, not a JSON {shape}"
+        )));
     }
-    let rows = run("SELECT key, jsonb_typeof(value), value::text, value #>> '{}' FROM jsonb_each($1)", &[args])?;
+    let rows =
+        run("SELECT key, jsonb_typeof(value), value::text, value #>> '{}' FROM jsonb_each($1)", &[args])?;
     let given = (0..rows.count).filter_map(|row| {
         Some(Given {
             name: rows.text(row, 0)?,

@@ -50,7 +50,8 @@ impl State {
              FROM rag.jobs WHERE id = $1",
             &[Arg::new(id)],
         )?;
-        let (Some(status), Some(attempts), Some(table)) = (rows.text(0, 0), rows.int4(0, 1), rows.oid(0, 3)) else {
+        let (Some(status), Some(attempts), Some(table)) = (rows.text(0, 0), rows.int4(0, 1), rows.oid(0, 3))
+        else {
             return Err(unknown(id));
         };
         // SAFETY: a plain read.
@@ -165,7 +166,9 @@ pub fn result(id: i64) -> Outcome<Option<Jsonb>> {
             let text = |column| rows.text(0, column).unwrap_or_default();
             match rows.text(0, 0).ok_or_else(|| unknown(id))?.as_str() {
                 "done" => Ok(rows.bytes(0, 1).map(Jsonb)),
-                "failed" => Err(Error::new(Error::sqlstate_of(&text(2)), text(3)).detail(text(4)).hint(text(5))),
+                "failed" => {
+                    Err(Error::new(Error::sqlstate_of(&text(2)), text(3)).detail(text(4)).hint(text(5)))
+                }
                 "cancelled" => {
                     Err(Error::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, format!("job {id} was cancelled")))
                 }

@@ -52,8 +52,12 @@ pub fn cannot_log_in(role: &str) -> Error {
 
 fn insert(kind: Kind, args: &Jsonb, role: pg_sys::Oid, key: Option<&str>) -> Outcome<i64> {
     let table = Table::find()?;
-    let values =
-        [Arg::text(kind.name), Arg::varlena(pg_sys::JSONBOID, &args.0), Arg::new(role), Arg::optional_text(key)];
+    let values = [
+        Arg::text(kind.name),
+        Arg::varlena(pg_sys::JSONBOID, &args.0),
+        Arg::new(role),
+        Arg::optional_text(key),
+    ];
     for _ in 0..TRIES {
         let made = table.write(|| {
             run(

@@ -66,7 +66,8 @@ impl Error {
     pub fn sqlstate_of(code: &str) -> PgSqlErrorCode {
         // Six bits for each character, the first one lowest (MAKE_SQLSTATE in elog.h).
         let bits = code.bytes().take(5).enumerate();
-        let number = bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum::<i32>();
+        let number =
+            bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum::<i32>();
         PgSqlErrorCode::from(number)
     }
 

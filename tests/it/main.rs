@@ -11,7 +11,9 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod job_limits;
 mod job_pieces;
+mod job_rights;
 mod job_workers;
 mod jobs;
 mod kills;
@@ -51,7 +53,9 @@ fn main() -> ExitCode {
         queue::tests(),
         unseen::tests(),
         jobs::tests(),
+        job_limits::tests(),
         job_pieces::tests(),
+        job_rights::tests(),
         job_workers::tests(),
         rights::tests(),
         standby::tests(),

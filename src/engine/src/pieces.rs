@@ -208,7 +208,11 @@ mod tests {
                     async move { boxes.next(run(u64::from(ends)), 0, LONG).await }
                 });
                 tokio::task::yield_now().await;
-                if ends { boxes.end(run(1)) } else { boxes.post(run(0), 1, "piece".into()) }
+                if ends {
+                    boxes.end(run(1))
+                } else {
+                    boxes.post(run(0), 1, "piece".into())
+                }
                 let found = reader.await.unwrap();
                 assert_eq!((found.ended, found.pieces.len()), (ends, usize::from(!ends)));
             }
