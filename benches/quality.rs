@@ -1,12 +1,14 @@
-//! nDCG@10, recall@100 and MRR@10 of all modes on judged collections, whole and with default chunking.
+//! nDCG@10, recall@100 and MRR@10 of all modes on judged collections, whole and with default chunking, and how well
+//! questions are told apart that a collection answers from those that it does not.
 //!
 //! `cargo bench -p ragstone-benches --bench quality -- [--full] [scifact] [cranfield] [anthropic-docs] [manual]`
 
 use anyhow::Result;
 use ragstone_benches::options::Options;
 use ragstone_benches::{program, report, world};
+use ragstone_tests::asking::{self, ELSEWHERE};
 use ragstone_tests::harness::NotRun;
-use ragstone_tests::judged::Collection;
+use ragstone_tests::judged::{Collection, Question};
 use ragstone_tests::searching::{Cut, Loaded, MODES};
 use ragstone_tests::{beir, bookindex, metrics};
 use std::process::ExitCode;
@@ -38,9 +40,51 @@ async fn run(options: &Options) -> Result<()> {
             let session = server.session().await?;
             let loaded = Loaded::new(session, &name.replace('-', "_"), judged.clone(), cut).await?;
             tell(&loaded, label, &judged).await?;
+            if label == "chunked" {
+                asks(&loaded, name, &judged).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// Most questions of a collection that are asked.
+const MOST_QUESTIONS: usize = 300;
+
+/// What passes which threshold, of a collection's own questions and of those of others, and what is answered.
+async fn asks(loaded: &Loaded, name: &str, judged: &Collection) -> Result<()> {
+    let own: Vec<Question> = sample(&judged.questions);
+    let similar = asking::similarities(loaded, &texts(&own)).await?;
+    let shares = |similar: &[f64]| {
+        let shares = asking::THRESHOLDS.map(|least| format!("{:.3}", asking::passing(similar, least)));
+        shares.join("  ")
+    };
+    report::note(&format!("asked    least similarity       {:?}", asking::THRESHOLDS));
+    report::note(&format!("asked    its own questions      {}", shares(&similar)));
+    let others = COLLECTIONS.iter().map(|(other, _)| *other).filter(|other| *other != name);
+    let mut elsewhere = vec![("general knowledge", ELSEWHERE.iter().map(|it| (*it).to_owned()).collect())];
+    for other in others {
+        if let Ok(judged) = load(other) {
+            elsewhere.push((other, texts(&sample(&judged.questions))));
+        }
+    }
+    for (other, questions) in elsewhere {
+        let foreign = asking::similarities(loaded, &questions).await?;
+        let area = asking::area(&similar, &foreign);
+        report::note(&format!("asked    {other:<22} {}  area {area:.4}", shares(&foreign)));
+    }
+    let extracted = asking::extract(loaded, &own).await?;
+    report::note(&format!("asked    {extracted:?}"));
+    Ok(())
+}
+
+/// Questions from all of a list.
+fn sample(questions: &[Question]) -> Vec<Question> {
+    questions.iter().step_by(questions.len().div_ceil(MOST_QUESTIONS).max(1)).cloned().collect()
+}
+
+fn texts(questions: &[Question]) -> Vec<String> {
+    questions.iter().map(|question| question.text.clone()).collect()
 }
 
 fn load(name: &str) -> Result<Collection> {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh machine to answers: installs everything, starts a private server under .ragstone/, and makes the
-# PostgreSQL manual searchable. A second run only shows the searches.
+# PostgreSQL manual searchable. A second run only shows the searches and answers.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -40,6 +40,7 @@ if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_datab
 fi
 
 "${psql[@]}" --file="$root/examples/search.sql"
+"${psql[@]}" --file="$root/examples/ask.sql"
 cat <<END
 
 The server is running; make stop ends it. To ask it more:
@@ -48,4 +49,5 @@ The server is running; make stop ends it. To ask it more:
   $(pg bindir)/psql
 
   SELECT rank, title, content FROM rag.search('manual', 'how do I take a base backup?', k => 5);
+  SELECT answer, citations FROM rag.ask('manual', 'how do I take a base backup?');
 END

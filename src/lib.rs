@@ -4,6 +4,7 @@
 
 mod api;
 mod ask;
+mod chat;
 mod collection;
 mod search;
 mod sync;

@@ -1,19 +1,31 @@
--- Jobs over the collection manual: a call is submitted, the transaction ends, and a process of its own does the work.
+-- Calls as jobs: no transaction is open while a model thinks.
+--   psql -f examples/psql/jobs.sql                     a question to a collection; needs no provider
+--   psql -v url=… -v key=… -f examples/psql/jobs.sql   and a long answer of a provider's model
+\ir providers.sql
+\ir library.sql
 
-\echo A search as a job; the key makes it the same job, however often it is submitted
-SELECT rag.submit('search', '{"collection": "manual", "query": "how do I take a base backup?", "k": 3}',
-                  idempotency_key => 'base backup') AS job \gset
-CALL rag.wait(:job, '60s');
-SELECT hit->>'rank' AS rank, hit->>'title' AS title FROM jsonb_array_elements(rag.result(:job)) hit;
+-- The job begins when this commits, and its end is notified on the channel rag_job. What a role submits twice under one
+-- key is one job.
+SELECT rag.submit('ask', '{"collection": "library", "question": "When is the library open?", "model": "local/extractive"}',
+                  idempotency_key => 'opening hours of ' || current_date) AS job \gset
+CALL rag.wait(:job, timeout => '1 min');
+SELECT rag.result(:job)->>'answer' AS answer;
 
-\echo An answer, read piece by piece: ask again with the last number until the status is not running any more
-SELECT rag.submit('ask', '{"collection": "manual", "question": "How do I take a base backup?"}') AS job \gset
-SELECT seq, left(piece, 70) AS piece, status FROM rag.next(:job, after => 0, wait_ms => 10000);
+\if :{?url}
+  -- The pieces of an answer, in short statements: all after the last that was read, as soon as there are some.
+  SELECT rag.submit('generate',
+                    jsonb_build_object('prompt', 'Tell me about the sea.', 'model', :'model', 'temperature', 0, 'max_tokens', 20)) AS job \gset
+  SELECT seq, piece, status FROM rag.next(:job, after => 0, wait_ms => 10000);
+  CALL rag.wait(:job, timeout => '1 min');
+  SELECT string_agg(piece, '' ORDER BY seq) = rag.result(:job)#>>'{}' AS pieces_are_the_result FROM rag.next(:job);
 
-\echo What became of them
-CALL rag.wait(:job, '60s');
-SELECT kind, status, attempts, sqlstate FROM rag.jobs WHERE submitter = current_user ORDER BY id DESC LIMIT 2;
+  -- One that is not wanted any more
+  SELECT rag.submit('generate',
+                    jsonb_build_object('prompt', 'Write a long novel.', 'model', :'model', 'temperature', 0, 'max_tokens', 1500)) AS job \gset
+  SELECT piece AS beginning FROM rag.next(:job, wait_ms => 10000) LIMIT 1;
+  SELECT rag.cancel(:job) AS cancelled;
+  CALL rag.wait(:job, timeout => '1 min');
+\endif
 
-\echo One that is not wanted any more
-SELECT rag.submit('embed', '{"input": "nobody waits for this"}') AS job \gset
-SELECT rag.cancel(:job) IN (true, false) AS asked;
+-- One's own jobs, the last ones first
+SELECT kind, status, attempts, sqlstate FROM rag.jobs ORDER BY id DESC LIMIT 3;

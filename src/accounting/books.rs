@@ -22,6 +22,13 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Old calls are looked for so often.
 const PRUNE: Duration = Duration::from_secs(3600);
 
+/// Whether calls of a database have not ended or are not written down. A worker that leaves before leaves them to the
+/// next one, which comes when somebody calls again.
+pub fn has_calls_left(database: u32) -> bool {
+    let answer = client::call_if_running(Request::CallsLeft { database });
+    matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
+}
+
 /// The books of a database.
 pub struct Books {
     database: u32,
@@ -107,7 +114,9 @@ impl Books {
 
     fn write(&mut self, calls: &[Call], lost: u64) -> bool {
         if lost > 0 {
-            log!("ragstone worker: {lost} calls to providers are not in rag.calls, since too many were waiting to be written");
+            log!(
+                "ragstone worker: {lost} calls to providers are not in rag.calls, since too many were waiting to be written"
+            );
         }
         activity::report("ragstone: writing calls to providers");
         match write::write(calls) {

@@ -4,4 +4,4 @@
 mod books;
 mod write;
 
-pub use books::Books;
+pub use books::{Books, has_calls_left};

@@ -40,7 +40,8 @@ pub fn prune() -> Outcome<bool> {
         return Ok(false);
     }
     let query = include_str!("../../sql/queries/prune_calls.sql");
-    let deleted = as_books_owner(|| run(query, &[Arg::new(days), Arg::new(PRUNED_AT_ONCE)]).map(|rows| rows.count))?;
+    let deleted =
+        as_books_owner(|| run(query, &[Arg::new(days), Arg::new(PRUNED_AT_ONCE)]).map(|rows| rows.count))?;
     Ok(deleted as i64 == PRUNED_AT_ONCE)
 }
 
@@ -60,7 +61,8 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
     let int8s = |value: fn(&Call) -> u64| Arg::int8s(calls.iter().map(|call| value(call).cast_signed()));
     let float8s = |value: fn(&Call) -> f64| array(pg_sys::FLOAT8OID, calls, |call| value(call).into_datum());
     let texts = |value: fn(&Call) -> &str| Arg::texts(calls.iter().map(|call| value(call)));
-    let optional = |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(utf8_datum));
+    let optional =
+        |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(utf8_datum));
     [
         int8s(|call| call.number),
         Arg::int8s(calls.iter().map(|call| call.began_us)),

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod ask;
+mod chat;
 pub mod chunk;
 mod collections;
 mod embed;

@@ -8,8 +8,8 @@ mod request;
 pub use request::{Question, search as search_for};
 
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::Outcome;
-use crate::provider::Generator;
+use crate::pg::error::{Error, Outcome};
+use crate::provider::{CallOptions, Generator, Pieces};
 use crate::search::{self, Passages};
 use ragstone_core::ask::{self, UNKNOWN};
 
@@ -44,22 +44,73 @@ pub fn ask(question: &Question) -> Outcome<Answered> {
     // Whoever may not use the model is told so before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages(&question.search)?;
-    let similarity = passages.similarities.iter().copied().max_by(f64::total_cmp);
-    let is_relevant = similarity.is_some_and(|similarity| similarity >= question.min_similarity);
-    let made = if is_relevant {
-        make(&generator, question, &passages)?
+    at_once(&generator, question, &passages)
+}
+
+/// A question that a provider's model is answering, piece by piece.
+pub struct Streamed {
+    /// The pieces.
+    pub pieces: Pieces,
+    passages: Passages,
+    shown: usize,
+    model: String,
+}
+
+/// The same with the answer's pieces as they come, or the whole answer where no provider has to be asked.
+///
+/// # Errors
+/// As above.
+pub fn stream(question: &Question) -> Outcome<Result<Streamed, Answered>> {
+    let generator = Generator::find(question.model.as_deref())?;
+    let passages = search::passages(&question.search)?;
+    match &generator {
+        Generator::Remote(remote) if is_relevant(question, &passages) => {
+            let prepared = remote::prepare(remote, question, &passages.hits)?;
+            let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
+            let (pieces, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
+            Ok(Ok(Streamed { pieces, passages, shown, model: generator.name() }))
+        }
+        _ => at_once(&generator, question, &passages).map(Err),
+    }
+}
+
+impl Streamed {
+    /// The answer as a whole, once all of its pieces have come.
+    pub fn answered(&self) -> Outcome<Answered> {
+        let completion = self.pieces.completion();
+        let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
+        let made = remote::check(completion, &self.passages.hits, self.shown);
+        answered(made, &self.passages, self.model.clone())
+    }
+}
+
+fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Outcome<Answered> {
+    let made = if is_relevant(question, passages) {
+        make(generator, question, passages)?
     } else {
         Made { answer: None, finish_reason: None }
     };
+    answered(made, passages, generator.name())
+}
+
+fn is_relevant(question: &Question, passages: &Passages) -> bool {
+    best(passages).is_some_and(|similarity| similarity >= question.min_similarity)
+}
+
+fn best(passages: &Passages) -> Option<f64> {
+    passages.similarities.iter().copied().max_by(f64::total_cmp)
+}
+
+fn answered(made: Made, passages: &Passages, model: String) -> Outcome<Answered> {
     let answered = made.answer.is_some();
     let answer =
         made.answer.unwrap_or_else(|| ask::Answer { text: UNKNOWN.to_owned(), citations: Vec::new() });
     Ok(Answered {
         citations: citations::to_json(&answer.citations, &passages.hits)?,
         answer: answer.text,
-        model: generator.name(),
+        model,
         answered,
-        similarity,
+        similarity: best(passages),
         finish_reason: made.finish_reason,
     })
 }

@@ -6,8 +6,8 @@ use crate::provider::{CallOptions, Remote, count_tokens};
 use crate::search::Hit;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;
-use ragstone_core::ask::prompt::{Source, beginning, fitting, is_no_answer, messages};
-use ragstone_core::provider::Prompt;
+use ragstone_core::ask::prompt::{Source, beginning, fitting, is_no_answer, messages, without_thoughts};
+use ragstone_core::provider::{Completion, Message, Prompt};
 
 /// Tokens that are kept free for an answer whose length is not bounded, if that is not more than a quarter of the window.
 const ANSWER_TOKENS: u32 = 1024;
@@ -21,30 +21,57 @@ const LEAST_ROOM: u32 = 64;
 /// Tokens of what stands around a passage.
 const FRAME: u32 = 48;
 
+/// A question as the model is asked it, with the number of passages that it is shown.
+pub struct Prepared {
+    /// The prompt.
+    pub prompt: Prompt,
+    /// Passages.
+    pub shown: usize,
+}
+
 /// Has the model answer, and checks what it cites.
 pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Made> {
+    let prepared = prepare(remote, question, hits)?;
+    let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
+    let completion = remote.complete_aloud(prepared.prompt, options)?;
+    Ok(check(&completion, hits, prepared.shown))
+}
+
+/// Puts the question and as many passages as there is room for into a prompt.
+pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Prepared> {
     let shown = fit(remote, question, hits)?;
     let prompt = Prompt {
-        messages: messages(&question.search.query, &shown, question.instructions.as_deref()),
+        messages: conversation(question, &shown),
         temperature: question.temperature,
         max_tokens: question.max_tokens,
         ..Prompt::default()
     };
-    let options = CallOptions { function: "ask", timeout_ms: question.timeout_ms };
-    let completion = remote.complete_aloud(prompt, options)?;
-    let is_answer = !completion.content.trim().is_empty() && !is_no_answer(&completion.content);
-    let contents: Vec<&str> = hits.iter().take(shown.len()).map(|hit| hit.content.as_str()).collect();
-    Ok(Made {
-        answer: is_answer.then(|| citations::check(&completion.content, &contents)),
-        finish_reason: Some(completion.finish_reason),
-    })
+    Ok(Prepared { prompt, shown: shown.len() })
+}
+
+/// What the model said, with its citations checked.
+pub fn check(completion: &Completion, hits: &[Hit], shown: usize) -> Made {
+    let said = without_thoughts(&completion.content);
+    let is_answer = !said.is_empty() && !is_no_answer(said);
+    let contents: Vec<&str> = hits.iter().take(shown).map(|hit| hit.content.as_str()).collect();
+    Made {
+        answer: is_answer.then(|| citations::check(said, &contents)),
+        finish_reason: Some(completion.finish_reason.clone()),
+    }
+}
+
+/// Instructions, what was said before, and the question with its passages.
+fn conversation(question: &Question, passages: &[String]) -> Vec<Message> {
+    let mut conversation = messages(&question.search.query, passages, question.instructions.as_deref());
+    conversation.splice(1..1, question.history.iter().cloned());
+    conversation
 }
 
 /// As many passages as the model's window has room for, as it is shown them: the first ones, or the beginning of the first.
 fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Vec<String>> {
     let mut shown: Vec<String> = (1..).zip(hits).map(|(number, hit)| source(hit).render(number)).collect();
-    let around = messages(&question.search.query, &[], question.instructions.as_deref());
-    let mut texts: Vec<String> = around.into_iter().map(|message| message.content).collect();
+    let mut texts: Vec<String> =
+        conversation(question, &[]).into_iter().map(|message| message.content).collect();
     let frame = texts.len();
     texts.extend(shown.iter().cloned());
     let counts = count_tokens(texts, None)?;

@@ -3,6 +3,7 @@
 use crate::pg::error::{Error, Outcome};
 use crate::search::{Mode, Request};
 use ragstone_core::fusion::Fusion;
+use ragstone_core::provider::Message;
 
 /// Most passages: what a model's window holds, and what a reader of citations can follow.
 const MOST_PASSAGES: i32 = 100;
@@ -16,6 +17,8 @@ pub struct Question {
     pub model: Option<String>,
     /// Least cosine of the question and the best passage.
     pub min_similarity: f64,
+    /// What was said before the question.
+    pub history: Vec<Message>,
     /// What is added to the model's instructions.
     pub instructions: Option<String>,
     /// Randomness.
@@ -24,6 +27,8 @@ pub struct Question {
     pub max_tokens: Option<u32>,
     /// Longest time that the model may take, milliseconds.
     pub timeout_ms: Option<i32>,
+    /// Name of the SQL function, for the record.
+    pub function: &'static str,
 }
 
 /// The search for a question's passages.
@@ -57,10 +62,12 @@ impl Question {
             search,
             model: None,
             min_similarity,
+            history: Vec::new(),
             instructions: None,
             temperature: None,
             max_tokens: None,
             timeout_ms: None,
+            function: "ask",
         })
     }
 }

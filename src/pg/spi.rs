@@ -3,6 +3,7 @@
 //! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
 //! each result until the end. A search runs eight small statements, so planning would cost more than the search.
 
+use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum};
 use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
@@ -49,6 +50,11 @@ impl Arg {
     /// A `text`, or null.
     pub fn optional_text(value: Option<&str>) -> Self {
         Self { oid: pg_sys::TEXTOID, datum: value.map(utf8_datum) }
+    }
+
+    /// A `jsonb`, or null.
+    pub fn optional_jsonb(value: Option<&Jsonb>) -> Self {
+        Self { oid: pg_sys::JSONBOID, datum: value.map(|value| varlena(&value.0)) }
     }
 
     /// A `text` whose bytes are in the server's encoding already.

@@ -1,7 +1,7 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
-use crate::accounting::Books;
+use crate::accounting::{Books, has_calls_left};
 use crate::collection::{Collection, locked};
 use crate::jobs::{self, Dispatch};
 use crate::pg::attempt::{in_transaction, outside_transaction};
@@ -67,8 +67,8 @@ struct Worker {
     jobs: Dispatch,
 }
 
-/// Works until there is nothing left to do for long, or nobody to do it for.
-pub fn run(database: u32, place: i32) {
+/// Works until there is nothing left to do for long, or nobody to do it for. Gives whether it might stay as well.
+pub fn run(database: u32, place: i32) -> bool {
     let now = Instant::now();
     let mut worker = Worker {
         database,
@@ -93,7 +93,7 @@ pub fn run(database: u32, place: i32) {
         reload_if_told();
         if databases::is_wanted_exclusively(database) {
             jobs::send_away(database);
-            return;
+            return false;
         }
         if worker.books.as_mut().is_some_and(Books::keep) {
             worker.idle_since = Instant::now();
@@ -103,9 +103,9 @@ pub fn run(database: u32, place: i32) {
         }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
-            Ok(Step::Idle) if worker.may_leave() => return,
+            Ok(Step::Idle) if worker.may_leave() => return !slots::is_somebody_waiting(),
             Ok(Step::Idle) => worker.nap(),
-            Ok(Step::Leave) => return,
+            Ok(Step::Leave) => return false,
             Err(error) => worker.back_off(&error),
         }
     }
@@ -390,7 +390,15 @@ impl Worker {
             // Jobs go on by themselves. Another worker looks after them when it is this database's turn again.
             return more && idle > NAP && self.jobs.hand_over();
         }
-        nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP))
+        let may = nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP));
+        if may && self.books.is_some() && has_calls_left(self.database) {
+            // As for jobs: the calls are written when it is this database's turn again.
+            if more {
+                slots::want(self.database);
+            }
+            return more;
+        }
+        may
     }
 
     fn nap(&mut self) {

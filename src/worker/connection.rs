@@ -118,8 +118,7 @@ impl Connection {
 
     /// The socket, and what to wait for on it.
     pub fn watched(&self) -> (RawFd, Interest) {
-        let interest =
-            if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
+        let interest = if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
         (self.stream.as_raw_fd(), interest)
     }
 

@@ -1,5 +1,6 @@
 //! A database's worker as a process: how it is registered, and its entry point.
 
+use crate::accounting::has_calls_left;
 use crate::pg::installation;
 use crate::sync::worker;
 use crate::worker::lock::FileLock;
@@ -38,7 +39,7 @@ pub fn register(database: u32, place: i32) -> Result<(), DynamicBackgroundWorker
 pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     let (database, place) = ((argument.value() >> 8) as u32, (argument.value() & 0xff) as i32);
     let path = installation::worker_lock(database, place);
-    let lock = match FileLock::take(&path) {
+    let mut lock = match FileLock::take(&path) {
         Ok(Some(lock)) => lock,
         Ok(None) => return,
         Err(error) => {
@@ -53,8 +54,17 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0)
     };
-    worker::run(database, place);
-    drop(lock);
+    while worker::run(database, place) {
+        drop(lock);
+        // Who saw the lock held until now has started nobody else for his call.
+        if place > 0 || !has_calls_left(database) {
+            return;
+        }
+        lock = match FileLock::take(&path) {
+            Ok(Some(lock)) => lock,
+            _ => return,
+        };
+    }
 }
 
 /// SIGTERM ends the process at the next check for interrupts, inside SPI too: pgrx's own handler only sets a flag.

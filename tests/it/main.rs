@@ -1,5 +1,6 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
+mod accounting;
 mod ask;
 mod cancel;
 mod capture;
@@ -38,6 +39,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let families = [
+        accounting::tests(),
         embed::tests(),
         encodings::tests(),
         models::tests(),

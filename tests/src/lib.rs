@@ -1,6 +1,7 @@
 //! What the integration tests and the benches of Ragstone share: temporary PostgreSQL servers, sessions that keep
 //! their notices, waits on conditions, retrieval collections with their measures.
 
+pub mod asking;
 pub mod beir;
 pub mod bookindex;
 pub mod chance;

@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod bm25;
+pub mod chat;
 pub mod chunk;
 pub mod condition;
 pub mod fusion;

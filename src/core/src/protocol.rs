@@ -155,6 +155,11 @@ pub enum Request {
         /// Calls with numbers up to this one are written down and can be forgotten; 0 for none.
         written: u64,
     },
+    /// How many calls of a database have not ended or are not written down; answered by [`Response::Counts`] of one number.
+    CallsLeft {
+        /// OID of the database.
+        database: u32,
+    },
     /// Answered by [`Response::Models`].
     Models,
     /// What one model is, loading its tokenizer but not its weights; answered by [`Response::Models`] with one row, or [`Response::Failed`].

@@ -25,6 +25,9 @@ const SAME: f64 = 0.85;
 /// By how much blocks, the commands and steps of an answer to "how do I", go before sentences there.
 const BLOCK_BONUS: f64 = 0.1;
 
+/// By how much captions and what a cut has left of sentences go after whole ones.
+const FRAGMENT_PENALTY: f64 = 0.1;
+
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -60,11 +63,11 @@ fn choose<'c, 'a>(
     candidates: &'c [Candidate<'a>],
 ) -> Vec<&'c Candidate<'a>> {
     let highest = scores.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let block_bonus = if asks_how(question.text) { BLOCK_BONUS } else { 0.0 };
+    let asks_how = asks_how(question.text);
     let score = |candidate: &Candidate| {
-        let bonus = if candidate.unit.is_block { block_bonus } else { 0.0 };
         let passage = scores.get(candidate.passage).map_or(0.0, |score| score / highest);
-        cosine(question.embedding, candidate.embedding) + PASSAGE_WEIGHT * passage + bonus
+        let similarity = cosine(question.embedding, candidate.embedding);
+        similarity + PASSAGE_WEIGHT * passage + preference(&candidate.unit, asks_how)
     };
     let mut ranked: Vec<_> = candidates.iter().map(|candidate| (score(candidate), candidate)).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -85,11 +88,27 @@ fn choose<'c, 'a>(
     chosen
 }
 
+/// What a unit's form adds to its score.
+fn preference(unit: &Unit, asks_how: bool) -> f64 {
+    match unit.is_block {
+        true if asks_how => BLOCK_BONUS,
+        false if is_fragment(unit.text) => -FRAGMENT_PENALTY,
+        _ => 0.0,
+    }
+}
+
 /// Whether a question wants to know how something is done.
 fn asks_how(question: &str) -> bool {
     let question = question.to_lowercase();
     let mut words = question.split_whitespace().skip_while(|word| *word != "how").skip(1);
     words.next().is_some_and(|word| ["do", "can", "to", "should", "could", "would", "must"].contains(&word))
+}
+
+/// Whether a text ends without the end of a sentence.
+fn is_fragment(text: &str) -> bool {
+    let closing = |c: char| "\"'”’)]*_`»".contains(c);
+    let has_end = |text: &str| text.ends_with(['.', '!', '?', '。', '！', '？', '…']);
+    !has_end(text) && !has_end(text.trim_end_matches(closing))
 }
 
 /// The text of chosen candidates in reading order, and what each number stands for. Numbers count the passages in the
@@ -210,6 +229,15 @@ mod tests {
             "Run the following:\n\n```\npg_dump\n```\n\n[1]",
             &["Run the following:\n\n```\npg_dump\n```"],
         );
+    }
+
+    #[test]
+    fn sentences_go_before_captions() {
+        for (text, expected) in
+            [("It is.", false), ("(It is.)", false), ("*Is it?*", false), ("A caption", true)]
+        {
+            assert_eq!(is_fragment(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub const NO_ANSWER: &str = "NO_ANSWER";
 const INSTRUCTIONS: &str = include_str!("instructions.txt");
 
 /// Names of the elements that the model is shown. A passage cannot contain their tags.
-const ELEMENTS: [&str; 3] = ["passages", "passage", "question"];
+const ELEMENTS: [&str; 6] = ["passages", "passage", "question", "conversation", "last_message", "summary"];
 
 /// Tags by which chats are put together for some models.
 const CHAT: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];
@@ -60,6 +60,13 @@ pub fn messages(question: &str, passages: &[String], style: Option<&str>) -> Vec
     vec![Message::new(Role::System, system), Message::new(Role::User, user)]
 }
 
+/// A model's answer without the thoughts that some models put before it.
+pub fn without_thoughts(answer: &str) -> &str {
+    let answer = answer.trim();
+    let thoughts = answer.strip_prefix("<think>").and_then(|rest| rest.split_once("</think>"));
+    thoughts.map_or(answer, |(_, rest)| rest.trim_start())
+}
+
 /// Whether an answer says that the passages have none.
 pub fn is_no_answer(answer: &str) -> bool {
     let is_mark = |c: char| !c.is_alphanumeric();
@@ -94,7 +101,7 @@ fn as_data(text: &str) -> String {
 }
 
 /// Text in which nothing is a tag of ours or a token by which a chat is put together (`<|im_start|>`, `<<SYS>>`).
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut from = 0;
     for (at, _) in text.match_indices('<').filter(|(at, _)| is_special(&text[at + 1..])) {
@@ -196,6 +203,12 @@ mod tests {
             assert!(is_no_answer(answer), "{answer}");
         }
         assert!(!is_no_answer("The answer is no."));
+    }
+
+    #[test]
+    fn thoughts_are_no_answer() {
+        assert_eq!(without_thoughts("<think>\nNO_ANSWER? [3]\n</think>\n\nIt is so [1]."), "It is so [1].");
+        assert_eq!(without_thoughts(" <think> is a tag "), "<think> is a tag");
     }
 
     #[test]

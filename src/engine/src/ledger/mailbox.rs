@@ -81,6 +81,11 @@ impl Mailbox {
         Some(self.ready(waiter))
     }
 
+    /// Calls that are not written down.
+    pub fn len(&self) -> u32 {
+        self.calls.len() as u32
+    }
+
     fn ready(&mut self, waiter: Waiter) -> Ready {
         let mut bytes = 0;
         let calls = self.calls.iter().take(BATCH_CALLS).take_while(|call| {

@@ -30,6 +30,8 @@ pub struct Ledger {
 #[derive(Default)]
 struct State {
     mailboxes: HashMap<u32, Mailbox>,
+    /// Calls that have not ended.
+    under_way: HashMap<u32, u32>,
     budgets: Budgets,
     last: u64,
 }
@@ -80,8 +82,9 @@ impl Ledger {
             since: Instant::now(),
         };
         let reserved = {
-            let now = entry.began_s();
-            lock(&self.state).budgets.reserve(target.database, &account.budgets, estimate, now)
+            let (now, mut state) = (entry.began_s(), lock(&self.state));
+            *state.under_way.entry(target.database).or_default() += 1;
+            state.budgets.reserve(target.database, &account.budgets, estimate, now)
         };
         match reserved {
             Ok(reservation) => {
@@ -106,6 +109,13 @@ impl Ledger {
         }
     }
 
+    /// Calls of a database that have not ended or are not written down.
+    pub fn left(&self, database: u32) -> u32 {
+        let state = lock(&self.state);
+        let under_way = state.under_way.get(&database).copied().unwrap_or(0);
+        under_way + state.mailboxes.get(&database).map_or(0, Mailbox::len)
+    }
+
     /// Numbers are given where calls end, so that all calls up to one that was given were given. They begin with the time
     /// of the first, in microseconds since 1970: no other life of the engine has the same.
     fn record(&self, database: u32, reservation: Option<Reservation>, mut call: Call) {
@@ -113,6 +123,9 @@ impl Ledger {
             let mut state = lock(&self.state);
             if let Some(reservation) = reservation {
                 state.budgets.settle(reservation, &call.usage);
+            }
+            if let Some(under_way) = state.under_way.get_mut(&database) {
+                *under_way -= 1;
             }
             if state.last == 0 {
                 state.last = u64::try_from(now_us()).unwrap_or_default();

@@ -76,7 +76,9 @@ fn statuses(calls: &[Call]) -> Vec<Status> {
 fn calls_are_given_again_until_they_are_written() {
     let ledger = Arc::new(Ledger::default());
     open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "hello");
-    drop(open(&ledger, &[], 0.0).unwrap());
+    let cancelled = open(&ledger, &[], 0.0).unwrap();
+    drop(cancelled);
+    assert_eq!((ledger.left(DATABASE), ledger.left(DATABASE + 1)), (2, 0));
     let (first, _) = take(&ledger, 0).try_recv().unwrap();
     assert_eq!(statuses(&first), [Status::Answered, Status::Cancelled]);
     assert_eq!((first[0].prompt.as_deref(), first[0].reply.as_deref()), (Some("[]"), Some("hello")));
@@ -85,9 +87,11 @@ fn calls_are_given_again_until_they_are_written() {
     assert_eq!(take(&ledger, 0).try_recv().unwrap().0, first);
     let (rest, _) = take(&ledger, first[0].number).try_recv().unwrap();
     assert_eq!(rest, first[1..]);
+    let under_way = open(&ledger, &[], 0.0).unwrap();
+    assert_eq!(ledger.left(DATABASE), 2);
     let waiting = take(&ledger, first[1].number);
     assert!(waiting.try_recv().is_err());
-    open(&ledger, &[], 0.0).unwrap().failed(FailureKind::ProviderLost, Usage::default());
+    under_way.failed(FailureKind::ProviderLost, Usage::default());
     let (later, lost) = waiting.try_recv().unwrap();
     assert_eq!(statuses(&later), [Status::Failed(FailureKind::ProviderLost)]);
     assert!(later[0].number > first[1].number && lost == 0);

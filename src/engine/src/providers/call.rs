@@ -1,27 +1,27 @@
 //! One call of a provider: its turn, its tries, its deadline, its record.
 
+mod trouble;
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant as Clock, SystemTime},
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use ragstone_core::{
-    protocol::FailureKind,
-    provider::{Account, Secret, Spent, Target, Usage},
-};
+use ragstone_core::provider::{Account, Secret, Spent, Target, Usage};
 use reqwest::{
-    Client, Request, Response, StatusCode, Url,
+    Client, Request, Response, Url,
     header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION},
 };
 use tokio::time::Instant;
 
 use super::{
-    client::{self, Clients},
+    client::{self, Clients, Unanswered},
     key,
-    line::{Line, Lines, TooLate, Turn},
+    line::{Line, Lines, Turn},
     refusal::{Refusal, retry_after},
-    wire::{self, Fault, Post, Protocol},
+    url,
+    wire::{self, Post, Protocol},
 };
 use crate::{failure::Error, ledger::Entry, scheduler::registry::lock, server::engine::Engine};
 
@@ -53,10 +53,36 @@ pub struct Call {
 #[derive(Default)]
 struct Course {
     at: At,
-    tries: u32,
-    input_tokens: u64,
-    output_tokens: u64,
+    retries: u32,
+    /// What the answered tries took.
+    taken: Tokens,
+    /// What the try under way takes, about.
+    pending: Tokens,
 }
+
+/// Tokens of a request and its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Tokens {
+    /// In the prompt, or in the texts to embed.
+    pub input: u64,
+    /// In the answer.
+    pub output: u64,
+}
+
+impl Tokens {
+    /// What a provider tells, bounded: it may tell anything.
+    pub fn told(input: u64, output: u64) -> Self {
+        Self { input: input.min(MOST_TOLD), output: output.min(MOST_TOLD) }
+    }
+
+    /// Both.
+    pub fn sum(self) -> u64 {
+        self.input + self.output
+    }
+}
+
+/// More tokens than any call can take.
+const MOST_TOLD: u64 = 1_000_000_000;
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -73,10 +99,8 @@ pub struct Opening<'a> {
     pub model: &'a str,
     /// For whom.
     pub account: &'a Account,
-    /// Tokens in, about.
-    pub input_tokens: u64,
-    /// Tokens out, about.
-    pub output_tokens: u64,
+    /// What it will take, about.
+    pub estimate: Tokens,
 }
 
 /// An answer that has begun, with the turn that it takes until it is read.
@@ -100,15 +124,13 @@ impl Call {
     ) -> Result<Self, Error> {
         let begin = Clock::now();
         let deadline = Instant::now() + Duration::from_millis(target.limits.timeout_ms.min(LONGEST_MS));
-        let base = base(&target)?;
+        let base = url::base(&target)?;
         let key = key::read(&target).await?;
         let shared = engine.providers();
         let client = shared.clients.get(&target, &base).await?;
-        let estimate = Spent {
-            cost: target.prices.cost(opening.input_tokens, opening.output_tokens),
-            tokens: opening.input_tokens + opening.output_tokens,
-            calls: 1,
-        };
+        let Tokens { input, output } = opening.estimate;
+        let estimate =
+            Spent { cost: target.prices.cost(input, output), tokens: opening.estimate.sum(), calls: 1 };
         let entry = engine.ledger().open(&target, opening.model, opening.account, estimate, text)?;
         Ok(Self {
             wire: wire::of(target.wire),
@@ -147,27 +169,43 @@ impl Call {
         outcome.map(|answer| (answer, usage))
     }
 
-    /// Adds what a try took.
-    pub fn took(&self, input_tokens: u64, output_tokens: u64) {
-        let mut course = lock(&self.course);
-        course.input_tokens += input_tokens;
-        course.output_tokens += output_tokens;
+    /// Notes what the try that ends now took.
+    pub fn took(&self, tokens: Tokens) {
+        self.change(|course| {
+            course.taken.input += tokens.input;
+            course.taken.output += tokens.output;
+            course.pending = Tokens::default();
+        });
+    }
+
+    /// Notes what the try under way takes up to now: what is recorded if nobody waits for its end.
+    pub fn takes(&self, tokens: Tokens) {
+        self.change(|course| course.pending = tokens);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Course)) {
+        change(&mut lock(&self.course));
+        let usage = self.usage();
+        if let Some(entry) = lock(&self.entry).as_mut() {
+            entry.so_far(usage);
+        }
     }
 
     /// Notes that the provider is asked once more.
     pub fn again(&self) {
+        lock(&self.course).retries += 1;
         if let Some(entry) = lock(&self.entry).as_mut() {
             entry.retry();
         }
     }
 
-    /// Sends a request until it is answered, and gives the answer of status 200. `tokens` is about what it takes.
+    /// Sends a request until it is answered, and gives the head of the answer. `estimate` is about what it takes.
     ///
     /// # Errors
     /// The provider cannot be reached, refuses, or would have to be waited for too long.
-    pub async fn post(&self, post: Post, tokens: u64) -> Result<Answer, Error> {
+    pub async fn post(&self, post: Post, estimate: Tokens) -> Result<Answer, Error> {
         let json = post.body;
-        let body = heavy(tokens * 4, move || serde_json::to_vec(&json)).await?;
+        let body = heavy(estimate.input * 4, move || serde_json::to_vec(&json)).await?;
         let request = self.request(&post.path, body.map_err(|error| Error::Internal(error.to_string()))?)?;
         let mut pauses = ExponentialBuilder::default()
             .with_jitter()
@@ -175,15 +213,23 @@ impl Call {
             .with_max_delay(LONGEST_PAUSE)
             .with_max_times(self.target.limits.retries as usize)
             .build();
+        let mut tries = 0;
         loop {
-            let failed = match self.attempt(&request, tokens).await? {
+            tries += 1;
+            let failed = match self.attempt(&request, estimate).await? {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let Some(pause) = pauses.next().filter(|_| failed.may_pass) else { return Err(failed.error) };
-            let pause = failed.retry_after.map_or(pause, |after| after + pause.min(FIRST_PAUSE) / 4);
-            if Instant::now() + pause >= self.deadline {
-                return Err(failed.error);
+            let (error, may_pass, retry_after) = match failed {
+                Failed::Refused(refusal) => {
+                    (self.refusal(&refusal, tries), refusal.may_pass(), refusal.retry_after)
+                }
+                Failed::Unanswered(Unanswered { error, may_pass }) => (error, may_pass, None),
+            };
+            let Some(pause) = pauses.next().filter(|_| may_pass) else { return Err(error) };
+            let pause = retry_after.map_or(pause, |after| after.saturating_add(pause.min(FIRST_PAUSE) / 4));
+            if pause >= self.deadline.saturating_duration_since(Instant::now()) {
+                return Err(error);
             }
             self.again();
             tokio::time::sleep(pause).await;
@@ -191,7 +237,8 @@ impl Call {
     }
 
     fn request(&self, path: &str, body: Vec<u8>) -> Result<Request, Error> {
-        let mut request = self.client.post(address(&self.base, path)).header(CONTENT_TYPE, "application/json");
+        let mut request =
+            self.client.post(url::address(&self.base, path)).header(CONTENT_TYPE, "application/json");
         for (name, value) in self.wire.headers() {
             request = request.header(*name, *value);
         }
@@ -203,30 +250,32 @@ impl Call {
     }
 
     /// One try. The outer error ends the call.
-    async fn attempt(&self, request: &Request, tokens: u64) -> Result<Result<Answer, Failed>, Error> {
+    async fn attempt(&self, request: &Request, estimate: Tokens) -> Result<Result<Answer, Failed>, Error> {
         self.is_at(At::Turn);
-        let turn = self.line.turn(&self.target.limits, tokens, self.deadline).await;
+        let turn = self.line.turn(&self.target.limits, estimate.sum(), self.deadline).await;
         let turn = turn.map_err(|late| self.too_late(&late))?;
         self.is_at(At::Answer);
-        lock(&self.course).tries += 1;
-        let request = request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
+        let request =
+            request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
+        self.takes(Tokens { output: 0, ..estimate });
         match self.client.execute(request).await {
-            Ok(response) if response.status() == StatusCode::OK => {
+            Ok(response) if response.status().is_success() => {
                 self.is_at(At::Rest);
                 Ok(Ok(Answer { response, turn }))
             }
             Ok(response) => {
                 turn.took(0);
-                Ok(Err(self.refused(response).await))
+                self.takes(Tokens::default());
+                Ok(Err(Failed::Refused(self.refused(response).await)))
             }
             Err(error) => {
-                let failed = client::unanswered(&self.target, &error);
-                Ok(Err(Failed { error: failed.error, may_pass: failed.may_pass, retry_after: None }))
+                self.takes(Tokens::default());
+                Ok(Err(Failed::Unanswered(client::unanswered(&self.target, &error))))
             }
         }
     }
 
-    async fn refused(&self, mut response: Response) -> Failed {
+    async fn refused(&self, mut response: Response) -> Refusal {
         let mut body = Vec::new();
         while let Ok(Some(bytes)) = response.chunk().await {
             body.extend_from_slice(&bytes);
@@ -236,17 +285,13 @@ impl Call {
         }
         let status = response.status();
         let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
-        let host = location.and_then(|url| self.base.join(url.to_str().ok()?).ok()?.host_str().map(str::to_owned));
-        let refusal = Refusal {
+        let host =
+            location.and_then(|url| self.base.join(url.to_str().ok()?).ok()?.host_str().map(str::to_owned));
+        Refusal {
             status: status.as_u16(),
             retry_after: retry_after(response.headers(), SystemTime::now()),
             redirect: host,
             ..Refusal::of_body(&body)
-        };
-        Failed {
-            error: self.refusal(&refusal),
-            may_pass: refusal.may_pass(),
-            retry_after: refusal.retry_after,
         }
     }
 
@@ -269,88 +314,13 @@ impl Call {
         if bytes <= self.target.limits.max_reply_bytes { Ok(()) } else { Err(self.too_long()) }
     }
 
-    /// An answer of more bytes than allowed.
-    pub fn too_long(&self) -> Error {
-        let (name, limit) = (&self.target.name, self.target.limits.max_reply_bytes);
-        self.failure(
-            FailureKind::OverLimit,
-            format!("answer of provider \"{name}\" is over the limit of {limit} bytes"),
-            String::new(),
-            "Ask for less, or raise the server's option max_reply_bytes.",
-        )
-    }
-
-    /// The connection was lost in the middle of an answer.
-    pub fn broken_off(&self) -> Error {
-        let message = format!("answer of provider \"{}\" broke off", self.target.name);
-        self.failure(FailureKind::ProviderLost, message, String::new(), "Try again.")
-    }
-
-    /// An answer that is none.
-    pub fn fault(&self, fault: Fault) -> Error {
-        match fault {
-            Fault::Refused(refusal) => self.refusal(&refusal),
-            Fault::Malformed(reason) => self.malformed(reason),
-        }
-    }
-
-    /// An answer that is not what the protocol says.
-    pub fn malformed(&self, detail: String) -> Error {
-        let (name, protocol) = (&self.target.name, self.wire.name());
-        self.failure(
-            FailureKind::ProviderMalformed,
-            format!("answer of provider \"{name}\" is not what the protocol {protocol} says"),
-            detail,
-            "Check the server's options protocol and base_url.",
-        )
-    }
-
-    fn refusal(&self, refusal: &Refusal) -> Error {
-        refusal.error(&self.target, self.key.as_ref().map(|key| key.0.as_str()), lock(&self.course).tries)
-    }
-
-    fn out_of_time(&self) -> Error {
-        let (name, limit) = (&self.target.name, self.target.limits.timeout_ms);
-        let course = lock(&self.course);
-        let (message, hint) = match course.at {
-            At::Turn => (
-                format!("no turn to call provider \"{name}\" within {limit} ms"),
-                "Raise the server's option concurrency, or the time that the call may take.",
-            ),
-            At::Answer => (
-                format!("provider \"{name}\" did not answer within {limit} ms"),
-                "Raise the time that the call may take.",
-            ),
-            At::Rest => (
-                format!("provider \"{name}\" did not end its answer within {limit} ms"),
-                "Raise the time that the call may take, or ask for a shorter answer.",
-            ),
-        };
-        let tries = if course.tries > 1 { format!("{} tries", course.tries) } else { String::new() };
-        self.failure(FailureKind::ProviderLost, message, tries, hint)
-    }
-
-    fn too_late(&self, late: &TooLate) -> Error {
-        let TooLate { what, per_minute, wait } = late;
-        self.failure(
-            FailureKind::QueueFull,
-            format!("no turn to call provider \"{}\": {per_minute} {what} a minute are used up", self.target.name),
-            format!("The next turn is in {} s, later than the call may take.", wait.as_millis().div_ceil(1000)),
-            "Try again later, or raise the server's limit.",
-        )
-    }
-
-    fn failure(&self, kind: FailureKind, message: String, detail: String, hint: &str) -> Error {
-        Error::Provider { kind, message, detail, hint: hint.into() }
-    }
-
     fn is_at(&self, at: At) {
         lock(&self.course).at = at;
     }
 
     fn usage(&self) -> Usage {
-        let course = lock(&self.course);
-        let (input_tokens, output_tokens) = (course.input_tokens, course.output_tokens);
+        let Course { taken, pending, .. } = *lock(&self.course);
+        let (input_tokens, output_tokens) = (taken.input + pending.input, taken.output + pending.output);
         Usage {
             input_tokens,
             output_tokens,
@@ -361,10 +331,9 @@ impl Call {
 }
 
 /// A try that came to nothing.
-struct Failed {
-    error: Error,
-    may_pass: bool,
-    retry_after: Option<Duration>,
+enum Failed {
+    Refused(Refusal),
+    Unanswered(Unanswered),
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -380,7 +349,10 @@ const LIGHT: u64 = 1 << 20;
 ///
 /// # Errors
 /// The work panicked.
-pub async fn heavy<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub async fn heavy<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     if bytes <= LIGHT {
         return Ok(work());
     }
@@ -392,40 +364,9 @@ pub fn tokens_of(bytes: usize) -> u64 {
     bytes.div_ceil(4) as u64
 }
 
-fn base(target: &Target) -> Result<Url, Error> {
-    let url = Url::parse(&target.base_url).ok();
-    url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
-        Error::Argument(format!("base_url of provider \"{}\": expected an address with http or https", target.name))
-    })
-}
-
-/// The path below the base, whose query stays: Azure's deployments have one.
-fn address(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-    if let Some(query) = query {
-        url.query_pairs_mut().extend_pairs(query.split('&').filter_map(|pair| pair.split_once('=')));
-    }
-    url
-}
-
 fn secret(value: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| Error::Internal("a key that no header can hold".into()))?;
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| Error::Internal("a key that no header can hold".into()))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_path_is_put_below_the_base_and_before_its_query() {
-        let of = |base: &str, path: &str| address(&Url::parse(base).unwrap(), path).to_string();
-        assert_eq!(of("https://a/v1", "embeddings"), "https://a/v1/embeddings");
-        assert_eq!(of("http://a:1", "embed"), "http://a:1/embed");
-        assert_eq!(of("https://a/d?api-version=1", "chat/completions"), "https://a/d/chat/completions?api-version=1");
-        assert_eq!(of("https://a/v1beta/", "models/m:streamGenerateContent?alt=sse"), "https://a/v1beta/models/m:streamGenerateContent?alt=sse");
-    }
 }

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ragstone_core::{
-    protocol::FailureKind,
-    provider::Target,
-};
+use ragstone_core::{protocol::FailureKind, provider::Target};
 use reqwest::{
     Client, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -55,7 +52,8 @@ impl Clients {
         if key.1 {
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|error| Error::Internal(format!("HTTP client: {}", cause(&error))))?;
+        let client =
+            builder.build().map_err(|error| Error::Internal(format!("HTTP client: {}", cause(&error))))?;
         Ok(lock(&self.clients).entry(key).or_insert(client).clone())
     }
 }
@@ -79,13 +77,13 @@ fn is_loopback(base: &Url) -> bool {
 async fn tls() -> Result<ClientConfig, Error> {
     let reading = tokio::task::spawn_blocking(|| {
         let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let builder =
+            ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| Error::Internal(error.to_string()))?;
         let mut config = match Verifier::new(provider) {
-            Ok(verifier) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth(),
+            Ok(verifier) => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+            }
             // A system without certificates can still call a provider without TLS.
             Err(error) => {
                 eprintln!("ragstone-engine: no certificate is trusted: {error}");
@@ -161,11 +159,14 @@ pub fn unanswered(target: &Target, error: &reqwest::Error) -> Unanswered {
     if error.is_connect() || matches!(cause, Cause::Name(_) | Cause::Tls(_) | Cause::Certificate(_)) {
         let unreachable = FailureKind::ProviderUnreachable;
         let reason = match cause {
-            _ if error.is_timeout() => format!("no connection within {} ms", target.limits.connect_timeout_ms),
+            _ if error.is_timeout() => {
+                format!("no connection within {} ms", target.limits.connect_timeout_ms)
+            }
             _ => cause.to_string(),
         };
+        let may_pass = !error.is_timeout() && matches!(cause, Cause::Refused | Cause::Lost(_));
         let error = failure(unreachable, format!("cannot reach provider \"{name}\": {reason}"), cause.hint());
-        return Unanswered { error, may_pass: matches!(cause, Cause::Refused | Cause::Lost(_)) };
+        return Unanswered { error, may_pass };
     }
     let message = format!("provider \"{name}\" closed the connection before it answered");
     Unanswered { error: failure(FailureKind::ProviderLost, message, "Try again."), may_pass: true }
@@ -198,13 +199,19 @@ impl fmt::Display for Cause {
 impl Cause {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Name(_) => "Check the host in the server's option base_url, and the name service of the database's host.",
-            Self::Refused => "Check that the provider runs, and host and port in the server's option base_url.",
+            Self::Name(_) => {
+                "Check the host in the server's option base_url, and the name service of the database's host."
+            }
+            Self::Refused => {
+                "Check that the provider runs, and host and port in the server's option base_url."
+            }
             Self::Certificate(_) => {
                 "Install the certificate of its authority on the database's host, or name its file in the variable SSL_CERT_FILE of the server's environment."
             }
             Self::Tls(_) => "Check scheme and port in the server's option base_url.",
-            Self::Lost(_) | Self::Other(_) => "Check the network between the database's host and the provider.",
+            Self::Lost(_) | Self::Other(_) => {
+                "Check the network between the database's host and the provider."
+            }
         }
     }
 }

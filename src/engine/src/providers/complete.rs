@@ -12,7 +12,7 @@ use sse_stream::SseByteStream;
 
 use super::{
     Asked,
-    call::{Answer, Call, Opening, heavy, tokens_of},
+    call::{Answer, Call, Opening, Tokens, heavy, tokens_of},
     line::Turn,
     schema::{Problems, Schema},
     wire::{Ask, Gathered, Reply},
@@ -37,15 +37,14 @@ pub async fn complete(
         Some(schema) => Some(Schema::read(schema.clone()).await?),
         None => None,
     };
-    let input_tokens = tokens_of(bytes_of(&prompt));
-    let output_tokens = u64::from(prompt.max_tokens.unwrap_or(USUAL_TOKENS));
-    let opening = Opening { model: &prompt.model, account: &account, input_tokens, output_tokens };
+    let opening = Opening { model: &prompt.model, account: &account, estimate: estimate(&prompt) };
     let text = || serde_json::to_string(&prompt.messages).unwrap_or_default();
     let call = Call::open(engine, target, opening, text).await?;
     let pieces = stream.then(|| Pieces { outbox: outbox.clone(), id });
     let talk = Talk { call: &call, schema, pieces };
     let (reply, usage) = call.run(talk.ask(&prompt), |reply: &Reply| &reply.content).await?;
-    let tool_calls = (!reply.tool_calls.is_empty()).then(|| serde_json::Value::from(reply.tool_calls).to_string());
+    let tool_calls =
+        (!reply.tool_calls.is_empty()).then(|| serde_json::Value::from(reply.tool_calls).to_string());
     let completion =
         Completion { content: reply.content, tool_calls, finish_reason: reply.finish_reason, usage };
     Ok(Response::Completed(Box::new(completion)))
@@ -108,13 +107,12 @@ impl Talk<'_> {
         let call = self.call;
         let ask = Ask { base: &call.base, prompt, stream: self.pieces.is_some() };
         let post = call.wire.complete(&ask)?;
-        let bytes = bytes_of(prompt);
-        let estimate = tokens_of(bytes) + u64::from(prompt.max_tokens.unwrap_or(USUAL_TOKENS));
+        let estimate = estimate(prompt);
         let mut answer = call.post(post, estimate).await?;
         let reply = match &self.pieces {
             Some(pieces) if is_stream(&answer) => {
-                let (reply, turn) = self.gather(answer, pieces).await?;
-                self.took(bytes, &reply, |tokens| turn.took(tokens));
+                let (reply, turn) = self.gather(answer, pieces, estimate.input).await?;
+                self.took(&reply, estimate.input, &turn);
                 reply
             }
             pieces => {
@@ -122,7 +120,7 @@ impl Talk<'_> {
                 let wire = call.wire;
                 let reply = heavy(body.len() as u64, move || wire.completed(&body)).await?;
                 let reply = reply.map_err(|fault| call.fault(fault))?;
-                self.took(bytes, &reply, |tokens| answer.turn.took(tokens));
+                self.took(&reply, estimate.input, &answer.turn);
                 if let Some(pieces) = pieces.as_ref().filter(|_| !reply.content.is_empty()) {
                     pieces.outbox.piece(pieces.id, Response::Piece(reply.content.clone()));
                 }
@@ -132,14 +130,15 @@ impl Talk<'_> {
         Ok(reply)
     }
 
-    fn took(&self, bytes: usize, reply: &Reply, correct: impl FnOnce(u64)) {
-        let (input, output) = reply.tokens.unwrap_or_else(|| (tokens_of(bytes), tokens_of(reply.content.len())));
-        self.call.took(input, output);
-        correct(input + output);
+    fn took(&self, reply: &Reply, input: u64, turn: &Turn) {
+        let estimate = Tokens { input, output: tokens_of(reply.content.len()) };
+        let tokens = reply.tokens.map_or(estimate, |(input, output)| Tokens::told(input, output));
+        self.call.took(tokens);
+        turn.took(tokens.sum());
     }
 
     /// Reads a streamed answer to its end, and sends each piece on as it comes.
-    async fn gather(&self, answer: Answer, pieces: &Pieces) -> Result<(Reply, Turn), Error> {
+    async fn gather(&self, answer: Answer, pieces: &Pieces, input: u64) -> Result<(Reply, Turn), Error> {
         let call = self.call;
         let Answer { response, turn } = answer;
         let limit = call.target.limits.max_reply_bytes;
@@ -157,10 +156,13 @@ impl Talk<'_> {
             let piece = call.wire.event(&mut gathered, &data).map_err(|fault| call.fault(fault))?;
             if !piece.is_empty() {
                 pieces.outbox.piece(pieces.id, Response::Piece(piece));
+                call.takes(Tokens { input, output: tokens_of(gathered.content.len()) });
             }
             if gathered.done {
                 // The connection can be used again when the last few bytes are read, which nobody has to wait for.
-                tokio::spawn(tokio::time::timeout(LAST_BYTES, async move { while events.next().await.is_some() {} }));
+                tokio::spawn(tokio::time::timeout(LAST_BYTES, async move {
+                    while events.next().await.is_some() {}
+                }));
                 return Ok((gathered.finish(), turn));
             }
         }
@@ -204,8 +206,16 @@ fn mended(prompt: &Prompt, reply: Reply, problems: &Problems) -> Prompt {
     mended
 }
 
+fn estimate(prompt: &Prompt) -> Tokens {
+    let output = u64::from(prompt.max_tokens.unwrap_or(USUAL_TOKENS));
+    Tokens { input: tokens_of(bytes_of(prompt)), output }
+}
+
 fn bytes_of(prompt: &Prompt) -> usize {
-    let messages = prompt.messages.iter().map(|message| message.content.len() + message.tool_calls.as_ref().map_or(0, String::len));
+    let messages = prompt
+        .messages
+        .iter()
+        .map(|message| message.content.len() + message.tool_calls.as_ref().map_or(0, String::len));
     let rest = [&prompt.tools, &prompt.schema, &prompt.options];
     messages.sum::<usize>() + rest.into_iter().flatten().map(String::len).sum::<usize>()
 }

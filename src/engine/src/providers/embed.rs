@@ -10,7 +10,7 @@ use ragstone_core::{
 
 use super::{
     Texts,
-    call::{Call, Opening, heavy, tokens_of},
+    call::{Call, Opening, Tokens, heavy, tokens_of},
     wire::{self, Embedded},
 };
 use crate::{failure::Error, server::engine::Engine};
@@ -35,8 +35,8 @@ pub async fn embed(
         return Ok(Response::Vectors(vectors));
     }
     vectors.tokens = texts.texts.iter().map(|text| tokens_of(text.len()) as u32).collect();
-    let input_tokens = vectors.tokens.iter().map(|tokens| u64::from(*tokens)).sum();
-    let opening = Opening { model: &texts.model, account: &account, input_tokens, output_tokens: 0 };
+    let estimate = input(vectors.tokens.iter().map(|tokens| u64::from(*tokens)).sum());
+    let opening = Opening { model: &texts.model, account: &account, estimate };
     let kept = || serde_json::to_string(&texts.texts).unwrap_or_default();
     let call = Call::open(engine, target, opening, kept).await?;
     let work = async {
@@ -70,23 +70,32 @@ async fn rows(call: &Call, texts: &Texts) -> Result<Vec<Vec<f32>>, Error> {
 async fn answer(call: &Call, texts: &Texts, batch: Range<usize>) -> Result<Vec<Vec<f32>>, Error> {
     let batch = &texts.texts[batch];
     let Texts { model, dimensions, kind, .. } = texts;
-    let post = call.wire.embed(&wire::Texts { model, dimensions: *dimensions, kind: *kind, texts: batch })?;
-    let estimate = batch.iter().map(|text| tokens_of(text.len())).sum();
+    let (base, dimensions, kind) = (&call.base, *dimensions, *kind);
+    let post = call.wire.embed(&wire::Texts { base, model, dimensions, kind, texts: batch })?;
+    let estimate = input(batch.iter().map(|text| tokens_of(text.len())).sum());
     let mut answer = call.post(post, estimate).await?;
     let body = call.read(&mut answer).await?;
     let wire = call.wire;
     let embedded = heavy(body.len() as u64, move || wire.embedded(&body)).await?;
     let Embedded { vectors, tokens } = embedded.map_err(|fault| call.fault(fault))?;
-    let tokens = tokens.unwrap_or(estimate);
-    call.took(tokens, 0);
-    answer.turn.took(tokens);
+    let tokens = tokens.map_or(estimate, |tokens| Tokens::told(tokens, 0));
+    call.took(tokens);
+    answer.turn.took(tokens.sum());
     if vectors.len() != batch.len() {
-        return Err(call.malformed(format!("embeddings: expected {}, actual {}", batch.len(), vectors.len())));
+        return Err(call.malformed(format!(
+            "embeddings: expected {}, actual {}",
+            batch.len(),
+            vectors.len()
+        )));
     }
     if vectors.iter().flatten().any(|value| !value.is_finite()) {
         return Err(call.malformed("embeddings with numbers out of range".into()));
     }
     Ok(vectors)
+}
+
+fn input(input: u64) -> Tokens {
+    Tokens { input, output: 0 }
 }
 
 /// The texts in their order, so many in a batch as it may have texts and tokens.
@@ -112,7 +121,8 @@ mod tests {
     #[test]
     fn batches_are_bounded_by_texts_and_by_tokens() {
         let short: Vec<String> = (0..200).map(|n| n.to_string()).collect();
-        let sizes = |texts: &[String]| batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>();
+        let sizes =
+            |texts: &[String]| batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>();
         assert_eq!(sizes(&short), [96, 96, 8]);
         let long = vec!["x".repeat(160_000); 5];
         assert_eq!(sizes(&long), [2, 2, 1]);

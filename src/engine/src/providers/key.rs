@@ -20,7 +20,9 @@ pub async fn read(target: &Target) -> Result<Option<Secret>, Error> {
     let (key, place) = match &target.key {
         Key::None => return Ok(None),
         Key::Value(secret) => (secret.clone(), "the user mapping".to_owned()),
-        Key::Environment(variable) => (from_environment(target, variable)?, format!("variable \"{variable}\"")),
+        Key::Environment(variable) => {
+            (from_environment(target, variable)?, format!("variable \"{variable}\""))
+        }
         Key::File(path) => {
             let (file, owner) = (path.clone(), target.name.clone());
             let reading = tokio::task::spawn_blocking(move || from_file(&owner, &file));
@@ -31,7 +33,11 @@ pub async fn read(target: &Target) -> Result<Option<Secret>, Error> {
     if is_sendable {
         return Ok(Some(key));
     }
-    Err(missing(&target.name, format!("the key in {place} is empty or not one line of ASCII"), "Write the key there as the provider gave it."))
+    Err(missing(
+        &target.name,
+        format!("the key in {place} is empty or not one line of ASCII"),
+        "Write the key there as the provider gave it.",
+    ))
 }
 
 fn from_environment(target: &Target, variable: &str) -> Result<Secret, Error> {
@@ -43,7 +49,9 @@ fn from_environment(target: &Target, variable: &str) -> Result<Secret, Error> {
 
 fn from_file(provider: &str, path: &str) -> Result<Secret, Error> {
     let hint = "Write the key into a file that the user of the PostgreSQL server can read.";
-    let failed = |reason: String| missing(provider, format!("cannot read the key from file \"{path}\": {reason}"), hint);
+    let failed = |reason: String| {
+        missing(provider, format!("cannot read the key from file \"{path}\": {reason}"), hint)
+    };
     // Looked at before it is opened: a pipe would be waited for.
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() => {}

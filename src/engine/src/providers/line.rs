@@ -155,7 +155,8 @@ impl Bucket {
         let capacity = per_minute.max(1.0);
         let amount = amount.min(capacity);
         let gained = now.duration_since(self.at).as_secs_f64() / 60.0 * capacity;
-        let level = self.level.map_or(capacity, |level| (level + gained).min(capacity));
+        // Nobody waits for more than two minutes, whatever a provider says that a call took.
+        let level = self.level.map_or(capacity, |level| (level + gained).clamp(-capacity, capacity));
         self.at = now;
         // Sums of rounded numbers: a millionth less is enough.
         if level + 1e-6 >= amount {
@@ -214,6 +215,8 @@ mod tests {
         bucket.correct(-50.0);
         let wait = bucket.take(begin, 100.0, 50.0).unwrap_err();
         assert_eq!(wait.as_secs(), 60);
+        bucket.correct(-1e30);
+        assert_eq!(bucket.take(begin, 100.0, 50.0).unwrap_err().as_secs(), 90);
     }
 
     #[test]

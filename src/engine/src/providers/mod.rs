@@ -14,6 +14,8 @@ mod client;
 
 mod key;
 
+mod url;
+
 mod refusal;
 
 mod schema;

@@ -91,12 +91,18 @@ impl Refusal {
             _ if self.is_too_long() => {
                 "Send a shorter prompt or shorter texts, ask for a shorter answer, or use a model with a larger context."
             }
-            300..=399 => "Set the server's option base_url to the address that the provider answers at: redirects are not followed.",
+            300..=399 => {
+                "Set the server's option base_url to the address that the provider answers at: redirects are not followed."
+            }
             401 | 403 => "Check the api_key of the user mapping, and what the provider allows it.",
             402 => "Check the account at the provider.",
             404 => "Check the name of the model, and the server's option base_url.",
-            429 if self.codes.iter().any(|code| code == "insufficient_quota") => "Check the account at the provider.",
-            429 => "Try again later, or lower the server's options requests_per_minute, tokens_per_minute or concurrency.",
+            429 if self.codes.iter().any(|code| code == "insufficient_quota") => {
+                "Check the account at the provider."
+            }
+            429 => {
+                "Try again later, or lower the server's options requests_per_minute, tokens_per_minute or concurrency."
+            }
             400 | 422 => "Check the arguments against what the provider and the model allow.",
             0 | 408 | 409 | 500..=599 => "Try again later.",
             _ => "",
@@ -129,7 +135,8 @@ fn is_identifier(code: &str) -> bool {
 /// seconds or a date).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let seconds = |text: &str| text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds =
+        |text: &str| text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     if let Some(after) = text("retry-after-ms").and_then(seconds) {
         return Some(after / 1000);
     }
@@ -152,13 +159,17 @@ mod tests {
         assert_eq!(Refusal::of_body(body).codes, ["invalid_api_key", "invalid_request_error"]);
         let body = br#"{"error":{"code":"your prompt was: secret","type":12}}"#;
         assert_eq!(Refusal::of_body(body), Refusal::default());
-        assert_eq!(Refusal::of_body(br#"[{"error":{"code":400,"status":"INVALID_ARGUMENT"}}]"#).codes, ["INVALID_ARGUMENT"]);
+        assert_eq!(
+            Refusal::of_body(br#"[{"error":{"code":400,"status":"INVALID_ARGUMENT"}}]"#).codes,
+            ["INVALID_ARGUMENT"]
+        );
         assert_eq!(Refusal::of_body(b"<html>"), Refusal::default());
     }
 
     #[test]
     fn a_code_that_repeats_the_key_is_left_out() {
-        let refusal = Refusal { status: 401, codes: vec!["sk-abc".into(), "bad".into()], ..Refusal::default() };
+        let refusal =
+            Refusal { status: 401, codes: vec!["sk-abc".into(), "bad".into()], ..Refusal::default() };
         assert_eq!(refusal.detail(Some("sk-abcdef"), 1), "error bad");
         assert_eq!(refusal.detail(Some("sk"), 2), "error bad; 2 tries");
     }

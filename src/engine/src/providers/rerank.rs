@@ -7,7 +7,7 @@ use ragstone_core::{
 
 use super::{
     Pairs,
-    call::{self, Call, Opening, heavy},
+    call::{self, Call, Opening, Tokens, heavy},
 };
 use crate::{failure::Error, server::engine::Engine};
 
@@ -24,8 +24,8 @@ pub async fn rerank(
     if pairs.documents.is_empty() {
         return Ok(Response::Scores(Vec::new()));
     }
-    let input_tokens = tokens_of(&pairs, &pairs.documents);
-    let opening = Opening { model: &pairs.model, account: &account, input_tokens, output_tokens: 0 };
+    let estimate = estimate(&pairs, &pairs.documents);
+    let opening = Opening { model: &pairs.model, account: &account, estimate };
     let kept = || serde_json::to_string(&(&pairs.query, &pairs.documents)).unwrap_or_default();
     let call = Call::open(engine, target, opening, kept).await?;
     let (scores, _) = call.run(scores(&call, &pairs), |_| "").await?;
@@ -41,14 +41,14 @@ async fn scores(call: &Call, pairs: &Pairs) -> Result<Vec<f64>, Error> {
 }
 
 async fn answer(call: &Call, pairs: &Pairs, documents: &[String]) -> Result<Vec<f64>, Error> {
-    let tokens = tokens_of(pairs, documents);
+    let tokens = estimate(pairs, documents);
     let post = call.wire.rerank(&pairs.model, &pairs.query, documents)?;
     let mut answer = call.post(post, tokens).await?;
     let body = call.read(&mut answer).await?;
     let wire = call.wire;
     let ranked = heavy(body.len() as u64, move || wire.reranked(&body)).await?;
     let ranked = ranked.map_err(|fault| call.fault(fault))?;
-    call.took(tokens, 0);
+    call.took(tokens);
     let mut scores = vec![None; documents.len()];
     for (document, score) in ranked {
         if let Some(place) = scores.get_mut(document) {
@@ -60,6 +60,7 @@ async fn answer(call: &Call, pairs: &Pairs, documents: &[String]) -> Result<Vec<
 }
 
 /// The question is read with each document.
-fn tokens_of(pairs: &Pairs, documents: &[String]) -> u64 {
-    call::tokens_of(documents.iter().map(|document| document.len() + pairs.query.len()).sum())
+fn estimate(pairs: &Pairs, documents: &[String]) -> Tokens {
+    let bytes = documents.iter().map(|document| document.len() + pairs.query.len()).sum();
+    Tokens { input: call::tokens_of(bytes), output: 0 }
 }

@@ -44,7 +44,11 @@ impl Schema {
             let json = unfenced(&reply.content);
             let problems = match serde_json::from_str::<Value>(json) {
                 Ok(value) => Problems::of(&validator, &value),
-                Err(_) => Problems(vec![Problem { place: String::new(), keyword: "no JSON".into(), text: "It is not JSON.".into() }]),
+                Err(_) => Problems(vec![Problem {
+                    place: String::new(),
+                    keyword: "no JSON".into(),
+                    text: "It is not JSON.".into(),
+                }]),
             };
             if problems.0.is_empty() {
                 reply.content = json.to_owned();
@@ -148,7 +152,12 @@ mod tests {
 
     #[test]
     fn a_schema_that_is_none_or_leads_elsewhere_is_refused() {
-        for schema in ["", r#"{"type":"nonsense"}"#, r#"{"$ref":"http://127.0.0.1:1/x"}"#, r#"{"$ref":"file:///etc/passwd"}"#] {
+        for schema in [
+            "",
+            r#"{"type":"nonsense"}"#,
+            r#"{"$ref":"http://127.0.0.1:1/x"}"#,
+            r#"{"$ref":"file:///etc/passwd"}"#,
+        ] {
             assert!(matches!(run(Schema::read(schema.into())), Err(Error::Argument(_))), "{schema}");
         }
     }

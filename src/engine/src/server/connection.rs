@@ -120,6 +120,10 @@ impl Client {
                     outbox.answer(id, Ok(Response::Calls { calls, lost }));
                 });
             }
+            Request::CallsLeft { database } => {
+                let left = self.engine.ledger().left(database);
+                self.outbox.send(id, Ok(Response::Counts(vec![left])));
+            }
             Request::Models => self.answer_later(id, |engine| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.answer_later(id, move |engine| {
                 let station = engine.registry().station(&model)?;

@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod calls;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},

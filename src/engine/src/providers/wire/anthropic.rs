@@ -76,11 +76,11 @@ impl Protocol for Anthropic {
                 (call.id, call.name) = (id, name);
             }
             Event::ContentBlockStart { content_block: Block::Text { text }, .. }
-            | Event::ContentBlockDelta { delta: Delta::TextDelta { text }, .. } => {
+            | Event::ContentBlockDelta { delta: Delta::Text { text }, .. } => {
                 gathered.content.push_str(&text);
                 return Ok(text);
             }
-            Event::ContentBlockDelta { index, delta: Delta::InputJsonDelta { partial_json } } => {
+            Event::ContentBlockDelta { index, delta: Delta::Arguments { partial_json } } => {
                 gathered.call(index).arguments.push_str(&partial_json);
             }
             Event::MessageDelta { delta, usage } => {
@@ -226,12 +226,10 @@ struct Ended {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    Arguments { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -250,6 +248,6 @@ struct Usage {
 impl Usage {
     fn input(&self) -> u64 {
         let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
-        self.input_tokens + cached.into_iter().flatten().sum::<u64>()
+        cached.into_iter().flatten().fold(self.input_tokens, u64::saturating_add)
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, argument, arguments, calls, put, read,
-    tool_call, tools, with_options,
+    tools, with_options,
 };
 use crate::{failure::Error, providers::refusal::Refusal};
 
@@ -161,7 +161,8 @@ impl Part {
         let mut piece = String::new();
         if let Some(usage) = self.usage_metadata {
             gathered.input_tokens = Some(usage.prompt_token_count);
-            gathered.output_tokens = Some(usage.candidates_token_count + usage.thoughts_token_count);
+            gathered.output_tokens =
+                Some(usage.candidates_token_count.saturating_add(usage.thoughts_token_count));
         }
         if self.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
             gathered.finish_reason = Some("content_filter".into());

@@ -136,6 +136,8 @@ pub struct Ask<'a> {
 
 /// Texts to embed.
 pub struct Texts<'a> {
+    /// Where they will be sent.
+    pub base: &'a Url,
     /// The provider's name of the model.
     pub model: &'a str,
     /// Length of the embeddings, where it is chosen.
@@ -261,7 +263,11 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
 ///
 /// # Errors
 /// It is none.
-pub fn argument<T: DeserializeOwned>(name: &str, expected: impl fmt::Display, json: &str) -> Result<T, Error> {
+pub fn argument<T: DeserializeOwned>(
+    name: &str,
+    expected: impl fmt::Display,
+    json: &str,
+) -> Result<T, Error> {
     serde_json::from_str(json).map_err(|_| Error::Argument(format!("{name}: expected {expected}")))
 }
 

@@ -21,47 +21,56 @@ impl Protocol for OpenAi {
     }
 
     fn key(&self, base: &Url, key: &str) -> (&'static str, String) {
-        if is_azure(base) {
-            ("api-key", key.into())
-        } else {
-            ("authorization", format!("Bearer {key}"))
+        match Dialect::of(base) {
+            Dialect::Azure => ("api-key", key.into()),
+            _ => ("authorization", format!("Bearer {key}")),
         }
     }
 
     fn complete(&self, ask: &Ask<'_>) -> Result<Post, Error> {
-        let prompt = ask.prompt;
+        let (prompt, dialect) = (ask.prompt, Dialect::of(ask.base));
         let mut body = Map::new();
         put(&mut body, "model", Some(prompt.model.as_str()));
         body.insert("messages".into(), prompt.messages.iter().map(message).collect::<Result<_, _>>()?);
         put(&mut body, "temperature", prompt.temperature);
-        put(&mut body, most_tokens(ask.base), prompt.max_tokens);
-        put(&mut body, "seed", prompt.seed);
+        put(&mut body, dialect.most_tokens(), prompt.max_tokens);
+        put(&mut body, dialect.seed(), prompt.seed);
         put(&mut body, "stop", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
         if let Some(tools) = &prompt.tools {
             body.insert("tools".into(), argument::<Vec<Value>>("tools", "a JSON array", tools)?.into());
         }
         if let Some(schema) = &prompt.schema {
             let schema: Value = argument("schema", "JSON", schema)?;
-            let format = json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
+            let format =
+                json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
             body.insert("response_format".into(), format);
         }
         if ask.stream {
             body.insert("stream".into(), true.into());
-            body.insert("stream_options".into(), json!({ "include_usage": true }));
+            if dialect != Dialect::Mistral {
+                body.insert("stream_options".into(), json!({ "include_usage": true }));
+            }
         }
         Ok(Post { path: "chat/completions".into(), body: with_options(body, prompt)? })
     }
 
     fn completed(&self, body: &[u8]) -> Result<Reply, Fault> {
         let whole: Whole = read(body)?;
-        let choice = whole.choices.into_iter().next().ok_or(Fault::Malformed("an answer without choices".into()))?;
+        // Some brokers say no with status 200.
+        if whole.error.is_some() {
+            return Err(Fault::Refused(Refusal::of_body(body)));
+        }
+        let choice =
+            whole.choices.into_iter().next().ok_or(Fault::Malformed("an answer without choices".into()))?;
         let refused = choice.message.refusal.filter(|_| choice.message.content.is_none());
         let tool_calls: Vec<Value> = choice
             .message
             .tool_calls
             .unwrap_or_default()
             .into_iter()
-            .map(|call| tool_call(&call.id.unwrap_or_default(), &call.function.name(), &call.function.arguments()))
+            .map(|call| {
+                tool_call(&call.id.unwrap_or_default(), &call.function.name(), &call.function.arguments())
+            })
             .collect();
         let finish_reason = match refused {
             Some(_) => "content_filter".into(),
@@ -85,7 +94,9 @@ impl Protocol for OpenAi {
             gathered.input_tokens = Some(usage.prompt_tokens);
             gathered.output_tokens = Some(usage.completion_tokens);
         }
-        let Some(choice) = part.choices.unwrap_or_default().into_iter().next() else { return Ok(String::new()) };
+        let Some(choice) = part.choices.unwrap_or_default().into_iter().next() else {
+            return Ok(String::new());
+        };
         let delta = choice.delta.unwrap_or_default();
         for (position, call) in delta.tool_calls.unwrap_or_default().into_iter().enumerate() {
             let partial = gathered.call(call.index.unwrap_or(position as u64));
@@ -108,7 +119,7 @@ impl Protocol for OpenAi {
         put(&mut body, "model", Some(ask.model));
         put(&mut body, "input", Some(ask.texts.to_vec()));
         put(&mut body, "encoding_format", Some("float"));
-        put(&mut body, "dimensions", ask.dimensions);
+        put(&mut body, Dialect::of(ask.base).dimensions(), ask.dimensions);
         Ok(Post { path: "embeddings".into(), body: body.into() })
     }
 
@@ -126,14 +137,37 @@ impl Protocol for OpenAi {
     }
 }
 
-fn is_azure(base: &Url) -> bool {
-    base.host_str().is_some_and(|host| host.ends_with(".azure.com"))
+/// Hosts that refuse what others want. The rest takes OpenAI's first words for everything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Dialect {
+    OpenAi,
+    Azure,
+    Mistral,
+    Other,
 }
 
-/// OpenAI's newer models refuse `max_tokens`; everybody else may not know its successor.
-fn most_tokens(base: &Url) -> &'static str {
-    let is_new = is_azure(base) || base.host_str() == Some("api.openai.com");
-    if is_new { "max_completion_tokens" } else { "max_tokens" }
+impl Dialect {
+    fn of(base: &Url) -> Self {
+        match base.host_str().unwrap_or_default() {
+            "api.openai.com" => Self::OpenAi,
+            "api.mistral.ai" => Self::Mistral,
+            host if host.ends_with(".azure.com") => Self::Azure,
+            _ => Self::Other,
+        }
+    }
+
+    /// OpenAI's newer models refuse `max_tokens`; everybody else may not know its successor.
+    fn most_tokens(self) -> &'static str {
+        if matches!(self, Self::OpenAi | Self::Azure) { "max_completion_tokens" } else { "max_tokens" }
+    }
+
+    fn seed(self) -> &'static str {
+        if self == Self::Mistral { "random_seed" } else { "seed" }
+    }
+
+    fn dimensions(self) -> &'static str {
+        if self == Self::Mistral { "output_dimension" } else { "dimensions" }
+    }
 }
 
 fn message(message: &Message) -> Result<Value, Error> {
@@ -172,7 +206,9 @@ fn finish_reason(reason: String, calls_tools: bool) -> String {
 
 #[derive(Deserialize)]
 struct Whole {
+    #[serde(default)]
     choices: Vec<Choice>,
+    error: Option<Value>,
     usage: Option<Usage>,
 }
 

@@ -38,7 +38,10 @@ impl Protocol for Tei {
     }
 
     fn rerank(&self, _model: &str, query: &str, documents: &[String]) -> Result<Post, Error> {
-        Ok(Post { path: "rerank".into(), body: json!({ "query": query, "texts": documents, "truncate": true }) })
+        Ok(Post {
+            path: "rerank".into(),
+            body: json!({ "query": query, "texts": documents, "truncate": true }),
+        })
     }
 
     fn reranked(&self, body: &[u8]) -> Result<Vec<(usize, f64)>, Fault> {

@@ -7,10 +7,12 @@ use ragstone_core::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, of, tool_call};
+use super::{Ask, Embedded, Fault, Gathered, Post, Reply, Texts, of, tool_call};
 
-const WEATHER: &str = r#"[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"}}}]"#;
-const CALL: &str = r#"[{"id":"c1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]"#;
+const WEATHER: &str =
+    r#"[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"}}}]"#;
+const CALL: &str =
+    r#"[{"id":"c1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]"#;
 
 /// A conversation with everything that a prompt can have.
 fn conversation() -> Prompt {
@@ -59,7 +61,8 @@ fn reply(content: &str, finish_reason: &str, tokens: (u64, u64)) -> Reply {
 
 fn embed(wire: Wire, kind: Kind) -> Post {
     let texts = ["a".to_owned(), "b".to_owned()];
-    of(wire).embed(&Texts { model: "e", dimensions: Some(2), kind, texts: &texts }).unwrap()
+    let base = Url::parse("http://localhost/v1").unwrap();
+    of(wire).embed(&Texts { base: &base, model: "e", dimensions: Some(2), kind, texts: &texts }).unwrap()
 }
 
 fn embedded(wire: Wire, body: &str) -> Embedded {
@@ -85,7 +88,12 @@ fn openai_is_asked() {
     });
     assert_eq!(body, expected);
     let body = post(Wire::OpenAi, "https://api.openai.com/v1", &conversation(), false).body;
-    assert_eq!((&body["max_completion_tokens"], body.get("max_tokens"), body.get("stream")), (&json!(9), None, None));
+    assert_eq!(
+        (&body["max_completion_tokens"], body.get("max_tokens"), body.get("stream")),
+        (&json!(9), None, None)
+    );
+    let body = post(Wire::OpenAi, "https://api.mistral.ai/v1", &conversation(), true).body;
+    assert_eq!((&body["random_seed"], body.get("seed"), body.get("stream_options")), (&json!(1), None, None));
     let azure = Url::parse("https://me.openai.azure.com/openai/v1").unwrap();
     assert_eq!(of(Wire::OpenAi).key(&azure, "k"), ("api-key", "k".into()));
 }
@@ -100,9 +108,18 @@ fn openai_answers() {
         "function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]},"finish_reason":"tool_calls"}],
         "usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
     let called = vec![tool_call("c1", "weather", r#"{"city":"Oslo"}"#)];
-    assert_eq!(completed(Wire::OpenAi, body), Reply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) });
+    assert_eq!(
+        completed(Wire::OpenAi, body),
+        Reply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
+    );
     let refused = r#"{"choices":[{"message":{"content":null,"refusal":"No."},"finish_reason":"stop"}]}"#;
-    assert_eq!(completed(Wire::OpenAi, refused), Reply { tokens: None, ..reply("No.", "content_filter", (0, 0)) });
+    assert_eq!(
+        completed(Wire::OpenAi, refused),
+        Reply { tokens: None, ..reply("No.", "content_filter", (0, 0)) }
+    );
+    let error = of(Wire::OpenAi)
+        .completed(br#"{"error":{"message":"Provider returned error","code":"rate_limited"}}"#);
+    assert!(matches!(error, Err(Fault::Refused(refusal)) if refusal.codes == ["rate_limited"]));
     let parts = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"Hi"}]},"finish_reason":"model_length"}]}"#;
     assert_eq!(completed(Wire::OpenAi, parts), Reply { tokens: None, ..reply("Hi", "length", (0, 0)) });
 }
@@ -140,7 +157,10 @@ fn openai_streams() {
 fn openai_embeds() {
     let Post { path, body } = embed(Wire::OpenAi, Kind::Query);
     assert_eq!(path, "embeddings");
-    assert_eq!(body, json!({ "model": "e", "input": ["a", "b"], "encoding_format": "float", "dimensions": 2 }));
+    assert_eq!(
+        body,
+        json!({ "model": "e", "input": ["a", "b"], "encoding_format": "float", "dimensions": 2 })
+    );
     let body = r#"{"object":"list","data":[{"object":"embedding","index":1,"embedding":[3,4]},
         {"object":"embedding","index":0,"embedding":[0.1,-2e-3]}],"model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
     let expected = Embedded { vectors: vec![vec![0.1, -2e-3], vec![3.0, 4.0]], tokens: Some(8) };
@@ -177,7 +197,10 @@ fn anthropic_answers() {
     let body = r#"{"content":[{"type":"thinking","thinking":"…","signature":"s"},{"type":"tool_use","id":"toolu_1","name":"weather",
         "input":{"city":"Oslo"}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":2}}"#;
     let called = vec![tool_call("toolu_1", "weather", r#"{"city":"Oslo"}"#)];
-    assert_eq!(completed(Wire::Anthropic, body), Reply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) });
+    assert_eq!(
+        completed(Wire::Anthropic, body),
+        Reply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
+    );
 }
 
 #[test]
@@ -208,7 +231,10 @@ fn anthropic_streams() {
 
 #[test]
 fn gemini_is_asked() {
-    let prompt = Prompt { options: Some(r#"{"generationConfig":{"topK":4},"safetySettings":[]}"#.into()), ..conversation() };
+    let prompt = Prompt {
+        options: Some(r#"{"generationConfig":{"topK":4},"safetySettings":[]}"#.into()),
+        ..conversation()
+    };
     let Post { path, body } = post(Wire::Gemini, "http://g/v1beta", &prompt, true);
     assert_eq!(path, "models/m:streamGenerateContent?alt=sse");
     let expected = json!({
@@ -276,8 +302,12 @@ fn cohere_embeds_and_ranks() {
     assert_eq!(embedded(Wire::Cohere, body), expected);
     let documents = ["x".to_owned(), "y".to_owned()];
     let Post { path, body } = of(Wire::Cohere).rerank("r", "q", &documents).unwrap();
-    assert_eq!((path.as_str(), body), ("v2/rerank", json!({ "model": "r", "query": "q", "documents": ["x", "y"] })));
-    let body = br#"{"results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}],"id":"1"}"#;
+    assert_eq!(
+        (path.as_str(), body),
+        ("v2/rerank", json!({ "model": "r", "query": "q", "documents": ["x", "y"] }))
+    );
+    let body =
+        br#"{"results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}],"id":"1"}"#;
     assert_eq!(of(Wire::Cohere).reranked(body).unwrap(), [(1, 0.9), (0, 0.1)]);
 }
 
@@ -297,7 +327,8 @@ fn tei_embeds_and_ranks() {
 fn what_a_protocol_lacks_is_a_bad_argument() {
     let base = Url::parse("http://a").unwrap();
     for wire in [Wire::Cohere, Wire::Tei] {
-        let error = of(wire).complete(&Ask { base: &base, prompt: &conversation(), stream: false }).unwrap_err();
+        let error =
+            of(wire).complete(&Ask { base: &base, prompt: &conversation(), stream: false }).unwrap_err();
         assert_eq!(error.to_string(), format!("protocol {} has no language models", of(wire).name()));
     }
     let error = of(Wire::OpenAi).rerank("m", "q", &[]).unwrap_err();

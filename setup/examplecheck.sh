@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# Runs examples/psql in a server made for it, without a provider and with a real one (llm.sh), and checks what they show;
+# then what a real provider refuses, and that it hears of cancellations. Ragstone must be installed.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+folder=$(mktemp --directory)
+chmod 755 "$folder"
+clean_up() {
+  "$here/llm.sh" stop "$folder/llm"
+  "$here/cluster.sh" stop "$folder" && rm -rf "$(readlink --canonicalize "$folder/cluster")" "$folder"
+}
+trap clean_up EXIT
+# A backtrace of each error would take longer than the error.
+unset RUST_BACKTRACE
+exports=$("$here/llm.sh" start "$folder/llm")
+eval "$exports"
+exports=$("$here/cluster.sh" start "$folder" fsync=off)
+eval "$exports"
+
+log=$folder/llm/log
+out=$folder/out
+psql=("$(pg bindir)/psql" --no-psqlrc --quiet --no-align --pset=pager=off --set=ON_ERROR_STOP=1 --set=VERBOSITY=verbose)
+provider=(--set=url="$RAGSTONE_LLM_URL" --set=key="$RAGSTONE_LLM_KEY")
+passed=0 failed=0
+
+# usage: check description command...
+check() {
+  local description=$1
+  shift
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "ok: $description"
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $description"
+  fi
+}
+
+# Output is kept for the checks that follow. usage: example name [psql's arguments...]
+example() {
+  local name=$1
+  shift
+  printf '\n--- examples/psql/%s.sql\n' "$name"
+  check "$name runs" run "$@" --file="$root/examples/psql/$name.sql"
+}
+
+run() {
+  local status=0
+  "${psql[@]}" "$@" >"$out" 2>&1 || status=$?
+  cat "$out"
+  return "$status"
+}
+
+# Whether the last output has this in it, over lines. usage: shows perl-expression
+shows() { grep --quiet --null-data --perl-regexp "$1" "$out"; }
+
+# usage: refused sqlstate perl-expression statement
+refused() {
+  ! run --command="$3" && shows "ERROR:  $1: " && shows "$2" && ! grep --quiet --fixed-strings "$RAGSTONE_LLM_KEY" "$out"
+}
+
+# How often the provider's log has this. usage: logged words
+logged() { grep --count --fixed-strings "$1" "$log" || true; }
+
+# Waits until the provider's log has it more often: it looks once a second whether somebody still listens.
+# usage: logged_more_often_than number words
+logged_more_often_than() {
+  local deadline=$((SECONDS + 10))
+  until (($(logged "$2") > $1)); do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.1
+  done
+}
+
+# Pieces that came at different times.
+moments() { sed -n 's/.*|\([0-9][0-9]\.[0-9]*\)$/\1/p' "$out" | sort --unique | wc --lines; }
+
+# What the statement took after its timeout of 300 ms, in ms.
+delay() { sed -n 's/^Time: \([0-9]*\).*/\1/p' "$out"; }
+
+value() { "${psql[@]}" --tuples-only --command="$1"; }
+
+without_a_provider() {
+  example ask
+  check "the answer is quoted and cited" shows '\nA reader may borrow ten books for four weeks\. \[1\]\|local/extractive\n'
+  check "a citation has its row" shows '\n1\|Fees\|\{"id": 3\}\|A book that comes late'
+  check "nothing is made up" shows '\nf\|The collection does not answer this question\.\n'
+  example jobs
+  check "a job answers" shows '(?s)status\ndone\n.*\nanswer\nThe library is open'
+  check "no provider was called" test "$(value 'SELECT count(*) FROM rag.calls')" = 0
+}
+
+with_a_provider() {
+  local cancelled
+  example generate "${provider[@]}"
+  check "the model answers" shows '\nanswer\n(?!\(0 rows)[^\n]*\w'
+  check "it answers a conversation" shows '\nconversation\n(?!\(0 rows)[^\n]*\w'
+  check "tokens are counted" shows '\|(stop|length)\|[1-9]\d*\|[1-9]\d*\|\d+\n\(1 row'
+  check "every prompt has its answer" shows '(?s)\n1\|.+\n2\|.+\n3\|.+\n\(3 rows\)'
+  check "a call that takes too long gives NULL" shows '\nnothing\nt\n'
+
+  cancelled=$(logged 'cancel task')
+  example stream "${provider[@]}"
+  check "pieces are fetched as they are asked for" shows '(?s)\(1 row\).*\(5 rows\).*\(\d+ rows\).*\(3 rows\)'
+  check "pieces come one after the other" test "$(moments)" -ge 5
+  check "a closed cursor ends the call" logged_more_often_than "$cancelled" 'cancel task'
+
+  example structured "${provider[@]}"
+  check "the answer meets the schema" shows '\n\{"age": \d{1,3}, "city": "[^"]{0,20}", "name": "[^"]{0,20}"\}\n'
+  check "rows of text become rows of columns" shows '\n1\|[^|\n]*\|\d+\|[^|\n]*\n2\|[^|\n]*\|\d+\|[^|\n]*\n\(2 rows'
+
+  example ask "${provider[@]}"
+  check "the model answers from the collection" shows '(?s)\nanswer\|model\n.*\w.*\|example/smollm2\n\(1 row'
+  check "nobody is asked what the collection does not say" shows '\nf\|The collection does not answer this question\.\n'
+
+  cancelled=$(logged 'cancel task')
+  example jobs "${provider[@]}"
+  check "a job's pieces are its result" shows '\npieces_are_the_result\nt\n'
+  check "a job is cancelled" shows '(?s)\ncancelled\nt\n.*\nstatus\ncancelled\n'
+  check "its call is cancelled" logged_more_often_than "$cancelled" 'cancel task'
+}
+
+# What a provider has to say itself, and not a stub of ours.
+refusals() {
+  local unauthorized
+  printf '\n--- refusals\n'
+  value "SELECT rag.create_provider('wrong_key', kind => 'compatible', base_url => '$RAGSTONE_LLM_URL', api_key => 'wrong', model => 'smollm2')" >/dev/null
+  value "SELECT rag.create_provider('wrong_path', kind => 'compatible', base_url => '${RAGSTONE_LLM_URL%/v1}/v2', model => 'smollm2',
+                                    api_key => '$RAGSTONE_LLM_KEY')" >/dev/null
+  unauthorized=$(logged 'Invalid API Key')
+  check "a wrong key is refused" refused 38000 '(?s)status 401.*HINT:.*api_key' "SELECT rag.generate('hello', model => 'wrong_key')"
+  check "the provider has seen the wrong key" logged_more_often_than "$unauthorized" 'Invalid API Key'
+  check "a stream with a wrong key is refused" refused 38000 'status 401' "SELECT rag.stream('hello', model => 'wrong_key')"
+  check "an unknown path is refused" refused 38000 '(?s)status 404.*HINT:.*base_url' "SELECT rag.generate('hello', model => 'wrong_path')"
+  check "too long a prompt is refused" refused 54000 'shorter prompt' "SELECT rag.generate(repeat('words ', 3000), model => 'example')"
+  check "what the server does not do is refused" refused 38000 'status 501' "SELECT rag.embed('hello', model => 'example/smollm2')"
+}
+
+cancellations() {
+  local cancelled
+  printf '\n--- cancellations\n'
+  cancelled=$(logged 'cancel task')
+  check "a timeout ends a call" timed_out
+  check "it does so in time ($(delay) ms)" test "$(delay)" -lt 1000
+  check "the provider stops as well" logged_more_often_than "$cancelled" 'cancel task'
+  check "the next call is answered" run --command="SELECT rag.generate('Say hello.', model => 'example', temperature => 0, max_tokens => 4) AS answer"
+  check "with text" shows '\w.*\n\(1 row'
+}
+
+timed_out() {
+  ! run --command="SET statement_timeout = '300ms'" --command='\timing on' \
+    --command="SELECT rag.generate('Write a long novel.', model => 'example', temperature => 0, max_tokens => 1500)" && shows 'ERROR:  57014: '
+}
+
+# The provider ends in the middle of an answer, and is not there afterwards.
+losses() {
+  local reader
+  printf '\n--- losses\n'
+  "${psql[@]}" --set=FETCH_COUNT=1 --command="SELECT rag.stream('Write a long novel.', model => 'example', temperature => 0, max_tokens => 1500)" \
+    >"$out" 2>&1 &
+  reader=$!
+  until (($(wc --lines <"$out") > 4)) || ! kill -0 "$reader" 2>/dev/null; do sleep 0.1; done
+  "$here/llm.sh" stop "$folder/llm"
+  check "an answer that breaks off is an error" broke_off "$reader"
+  check "so is a provider that is gone" refused 08001 '(?s)connection refused.*HINT:.*base_url' "SELECT rag.generate('hello', model => 'example')"
+}
+
+broke_off() { ! wait "$1" && tail --lines 5 "$out" && shows '(?s)\w.*ERROR:  08006: .*broke off'; }
+
+account() {
+  local answered
+  printf '\n--- account\n'
+  answered=$(value "SELECT count(*) FROM rag.calls WHERE server = 'example' AND status = 'answered'")
+  check "calls are accounted for ($answered)" test "$answered" -ge 12
+  check "the provider has served them all ($(logged 'processing task'))" test "$(logged 'processing task')" -ge "$answered"
+  check "no key is in a log" test -z "$(grep --fixed-strings "$RAGSTONE_LLM_KEY" "$folder/cluster/log" "$log")"
+}
+
+without_a_provider
+with_a_provider
+refusals
+cancellations
+losses
+account
+verdict=ok
+((failed == 0)) || verdict=FAILED
+printf '\nexample result: %s. %d passed; %d failed\n' "$verdict" "$passed" "$failed"
+((failed == 0))

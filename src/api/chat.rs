@@ -1,0 +1,162 @@
+//! `rag.chat` and what belongs to conversations.
+
+use crate::chat::{self, ChatPieces, NewPersona, NewSession, Turn};
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::{Utf8, required};
+use crate::pg::version;
+use pgrx::iter::{SetOfIterator, TableIterator};
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn create_session(
+    title: default!(Option<Utf8>, "NULL"),
+    collection: default!(Option<Utf8>, "NULL"),
+    persona: default!(Option<Utf8>, "NULL"),
+    model: default!(Option<Utf8>, "NULL"),
+) -> i64 {
+    version::check();
+    let text = |value: Option<Utf8>| value.map(|value| value.0);
+    let session = NewSession {
+        title: text(title),
+        collection: text(collection),
+        persona: text(persona),
+        model: text(model),
+    };
+    or_raise(chat::create_session(&session))
+}
+
+#[pg_extern(volatile, strict, parallel_unsafe)]
+fn delete_session(session: i64) {
+    version::check();
+    or_raise(chat::delete_session(session));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn set_persona(
+    name: Option<Utf8>,
+    instructions: Option<Utf8>,
+    style: default!(Option<Utf8>, "NULL"),
+    temperature: default!(Option<f64>, "NULL"),
+    model: default!(Option<Utf8>, "NULL"),
+) -> i32 {
+    version::check();
+    let persona = NewPersona {
+        name: or_raise(required(name, "name")),
+        instructions: or_raise(required(instructions, "instructions")),
+        style: style.map(|style| style.0),
+        temperature,
+        model: model.map(|model| model.0),
+    };
+    or_raise(chat::set_persona(&persona))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn feedback(message: Option<i64>, score: Option<i32>, comment: default!(Option<Utf8>, "NULL")) {
+    version::check();
+    let (message, score) = (or_raise(number(message, "message")), or_raise(number(score, "score")));
+    or_raise(chat::give_feedback(message, score, comment.as_ref().map(|comment| comment.0.as_str())));
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::type_complexity,
+    reason = "arguments and columns of the SQL function"
+)]
+fn chat(
+    session: Option<i64>,
+    message: Option<Utf8>,
+    collection: default!(Option<Utf8>, "NULL"),
+    persona: default!(Option<Utf8>, "NULL"),
+    model: default!(Option<Utf8>, "NULL"),
+    k: default!(i32, 5),
+    max_tokens: default!(Option<i32>, "NULL"),
+    timeout_ms: default!(Option<i32>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(message_id, i64),
+        name!(answer, Utf8),
+        name!(citations, Option<Jsonb>),
+        name!(question, Option<Utf8>),
+        name!(model, Utf8),
+        name!(persona, Option<Utf8>),
+        name!(answered, bool),
+    ),
+> {
+    version::check();
+    let turn = Arguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
+    let said = or_raise(turn.turn("chat").and_then(|turn| chat::chat(&turn)));
+    TableIterator::once((
+        said.message,
+        Utf8(said.answer),
+        said.citations,
+        said.question.map(Utf8),
+        Utf8(said.model),
+        said.persona.map(|(name, version)| Utf8(format!("{name} {version}"))),
+        said.answered,
+    ))
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
+fn chat_stream(
+    session: Option<i64>,
+    message: Option<Utf8>,
+    collection: default!(Option<Utf8>, "NULL"),
+    persona: default!(Option<Utf8>, "NULL"),
+    model: default!(Option<Utf8>, "NULL"),
+    k: default!(i32, 5),
+    max_tokens: default!(Option<i32>, "NULL"),
+    timeout_ms: default!(Option<i32>, "NULL"),
+) -> SetOfIterator<'static, Utf8> {
+    version::check();
+    let turn = Arguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
+    let pieces: ChatPieces = or_raise(turn.turn("chat_stream").and_then(|turn| chat::chat_stream(&turn)));
+    SetOfIterator::new(pieces.map(|piece| Utf8(or_raise(piece))))
+}
+
+/// The arguments of both functions.
+struct Arguments {
+    session: Option<i64>,
+    message: Option<Utf8>,
+    collection: Option<Utf8>,
+    persona: Option<Utf8>,
+    model: Option<Utf8>,
+    k: i32,
+    max_tokens: Option<i32>,
+    timeout_ms: Option<i32>,
+}
+
+impl Arguments {
+    fn turn(self, function: &'static str) -> Outcome<Turn> {
+        let max_tokens = self.max_tokens.map(|most| {
+            let most = u32::try_from(most).ok().filter(|most| *most > 0);
+            most.ok_or_else(|| Error::bad_argument("max_tokens must be more than 0"))
+        });
+        Ok(Turn {
+            session: number(self.session, "session")?,
+            message: required(self.message, "message")?,
+            collection: self.collection.map(|collection| collection.0),
+            persona: self.persona.map(|persona| persona.0),
+            model: self.model.map(|model| model.0),
+            k: self.k,
+            max_tokens: max_tokens.transpose()?,
+            timeout_ms: self.timeout_ms,
+            function,
+        })
+    }
+}
+
+fn number<T>(value: Option<T>, name: &str) -> Outcome<T> {
+    value.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
+extension_sql_file!(
+    "../../sql/chat.sql",
+    name = "chat",
+    requires = [create_session, delete_session, set_persona, feedback, chat, chat_stream, "accounting"]
+);

@@ -1,0 +1,85 @@
+//! What was said before, in as many tokens as a model has for it.
+
+use crate::chat::on_tables;
+use crate::chat::session::Session;
+use crate::pg::error::Outcome;
+use crate::pg::spi::{Arg, select};
+use crate::provider::{CallOptions, Generator, Remote, count_tokens};
+use ragstone_core::chat;
+use ragstone_core::provider::{Message, Prompt, Role};
+
+/// Share of a model's window that may be filled with what was said before, one in so many.
+const SHARE: u32 = 4;
+
+/// Messages that are read at most: who says more between two summaries is not waited for.
+const MOST_MESSAGES: i64 = 200;
+
+/// Tokens of a summary: the model is asked for 150 words.
+const SUMMARY_TOKENS: u32 = 400;
+
+/// The messages of a session that are not summed up yet.
+pub struct History {
+    numbers: Vec<i64>,
+    messages: Vec<Message>,
+    /// The last question that was searched for.
+    pub last_question: Option<String>,
+}
+
+impl History {
+    /// Reads them, the oldest first.
+    pub fn read(session: &Session) -> Outcome<Self> {
+        let rows = on_tables(|| {
+            let rows = select(
+                "SELECT id, role, content, question FROM (
+                   SELECT id, role, content, question FROM rag._messages
+                   WHERE session = $1 AND id > $2 ORDER BY id DESC LIMIT $3) newest
+                 ORDER BY id",
+                &[Arg::new(session.id), Arg::new(session.summarised), Arg::new(MOST_MESSAGES)],
+            )?;
+            let row = |row| {
+                let role = if rows.text(row, 1)? == "user" { Role::User } else { Role::Assistant };
+                Some((rows.int8(row, 0)?, Message::new(role, rows.text(row, 2)?), rows.text(row, 3)))
+            };
+            Ok((0..rows.count).filter_map(row).collect::<Vec<_>>())
+        })?;
+        let last_question = rows.iter().rev().find_map(|(_, _, question)| question.clone());
+        let (numbers, messages) = rows.into_iter().map(|(number, message, _)| (number, message)).unzip();
+        Ok(Self { numbers, messages, last_question })
+    }
+
+    /// The messages that a model is shown. Older ones are summed up first, and the session's summary is shown instead.
+    pub fn fit(
+        mut self,
+        session: &mut Session,
+        generator: &Generator,
+        options: CallOptions,
+    ) -> Outcome<Vec<Message>> {
+        let Generator::Remote(remote) = generator else { return Ok(Vec::new()) };
+        if !self.messages.is_empty() {
+            let texts = self.messages.iter().map(|message| message.content.clone()).collect();
+            let roles: Vec<Role> = self.messages.iter().map(|message| message.role).collect();
+            let kept = chat::fitting(&count_tokens(texts, None)?, &roles, remote.context_tokens / SHARE);
+            let older = self.messages.len() - kept;
+            if older > 0 {
+                let shown = self.messages.split_off(older);
+                self.sum_up(session, remote, options)?;
+                self.messages = shown;
+            }
+        }
+        let summary = session.summary.iter().map(|summary| chat::summary(summary));
+        Ok(summary.chain(self.messages).collect())
+    }
+
+    fn sum_up(&self, session: &mut Session, remote: &Remote, options: CallOptions) -> Outcome<()> {
+        let prompt = Prompt {
+            messages: chat::summarising(session.summary.as_deref(), &self.messages),
+            temperature: Some(0.0),
+            max_tokens: Some(SUMMARY_TOKENS),
+            ..Prompt::default()
+        };
+        session.summary = Some(remote.complete(prompt, options)?.content.trim().to_owned());
+        session.summarised =
+            self.numbers[..self.messages.len()].last().copied().unwrap_or(session.summarised);
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Personas: how a model is to behave, in versions. A new version takes effect with the next message.
+
+use crate::chat::{on_tables, role};
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run, select};
+use pgrx::PgSqlErrorCode;
+
+/// A persona as its maker gives it.
+#[derive(Debug)]
+pub struct NewPersona {
+    /// Its name.
+    pub name: String,
+    /// What the model is told to be and do.
+    pub instructions: String,
+    /// How it is to write.
+    pub style: Option<String>,
+    /// Randomness.
+    pub temperature: Option<f64>,
+    /// `server/model`.
+    pub model: Option<String>,
+}
+
+/// A version of a persona.
+#[derive(Debug, Clone, Default)]
+pub struct Persona {
+    /// Its name and version.
+    pub version: Option<(String, i32)>,
+    /// What the model is told, style included.
+    pub instructions: Option<String>,
+    /// Randomness.
+    pub temperature: Option<f64>,
+    /// `server/model`.
+    pub model: Option<String>,
+}
+
+/// Makes a persona, or the next version of one of the current role's; gives the version.
+pub fn set_persona(persona: &NewPersona) -> Outcome<i32> {
+    if persona.name.trim().is_empty() || persona.instructions.trim().is_empty() {
+        return Err(Error::bad_argument("a persona needs a name and instructions"));
+    }
+    if persona.temperature.is_some_and(|it| !(0.0..=10.0).contains(&it)) {
+        return Err(Error::bad_argument("temperature must be from 0 to 10"));
+    }
+    let role = role()?;
+    let name = Arg::text(&persona.name);
+    on_tables(|| {
+        // Two that make the same version meet here, and not at the unique key.
+        run("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 1918))", &[name])?;
+        let others = run(
+            "SELECT owner::text FROM rag.personas WHERE name = $1 AND owner <> $2 LIMIT 1",
+            &[name, Arg::text(&role)],
+        )?;
+        if let Some(owner) = others.text(0, 0) {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("persona \"{}\" belongs to {owner}", persona.name),
+            )
+            .hint("Choose another name."));
+        }
+        let rows = run(
+            "INSERT INTO rag.personas (name, version, owner, instructions, style, temperature, model)
+             SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6 FROM rag.personas WHERE name = $1
+             RETURNING version",
+            &[
+                name,
+                Arg::text(&role),
+                Arg::text(&persona.instructions),
+                Arg::optional_text(persona.style.as_deref()),
+                Arg::optional(persona.temperature),
+                Arg::optional_text(persona.model.as_deref()),
+            ],
+        )?;
+        rows.int4(0, 0).ok_or_else(|| Error::internal("a persona without a version"))
+    })
+}
+
+/// The newest version of a persona.
+pub fn find(name: &str) -> Outcome<Persona> {
+    on_tables(|| {
+        let rows = select(
+            "SELECT version, instructions, style, temperature, model FROM rag.personas
+             WHERE name = $1 ORDER BY version DESC LIMIT 1",
+            &[Arg::text(name)],
+        )?;
+        let (Some(version), Some(instructions)) = (rows.int4(0, 0), rows.text(0, 1)) else {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+                format!("persona \"{name}\" does not exist"),
+            )
+            .hint("See rag.personas, or make it with rag.set_persona."));
+        };
+        let instructions = match rows.text(0, 2) {
+            Some(style) => format!("{instructions}\n\n{style}"),
+            None => instructions,
+        };
+        Ok(Persona {
+            version: Some((name.to_owned(), version)),
+            instructions: Some(instructions),
+            temperature: rows.float8(0, 3),
+            model: rows.text(0, 4),
+        })
+    })
+}

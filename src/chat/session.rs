@@ -1,0 +1,185 @@
+//! Sessions and what is written into them.
+
+use crate::chat::{on_tables, role};
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run};
+use pgrx::PgSqlErrorCode;
+
+/// A session as it is asked for.
+#[derive(Debug, Default)]
+pub struct NewSession {
+    /// What its owner calls it; the beginning of its first message if nothing.
+    pub title: Option<String>,
+    /// Collection that it is answered from.
+    pub collection: Option<String>,
+    /// How it is answered.
+    pub persona: Option<String>,
+    /// Who answers.
+    pub model: Option<String>,
+}
+
+/// A session of the current role, locked until the transaction ends: one turn follows the other.
+#[derive(Debug)]
+pub struct Session {
+    /// Its number.
+    pub id: i64,
+    /// What it was set to when it was made, or last changed.
+    pub settings: NewSession,
+    /// What was said up to and with the message `summarised`.
+    pub summary: Option<String>,
+    /// Number of the last message that the summary has.
+    pub summarised: i64,
+}
+
+/// A message to be written.
+#[derive(Debug, Default)]
+pub struct NewMessage<'a> {
+    /// `user` or `assistant`.
+    pub role: &'a str,
+    /// What is said.
+    pub content: &'a str,
+    /// Of an answer: the question that it answers, as it was searched for.
+    pub question: Option<&'a str>,
+    /// Of an answer: what supports it.
+    pub citations: Option<&'a Jsonb>,
+    /// Of an answer: whether it is one.
+    pub answered: Option<bool>,
+    /// Of an answer: name and version of the persona.
+    pub persona: Option<&'a (String, i32)>,
+    /// Of an answer: who answered.
+    pub model: Option<&'a str>,
+}
+
+/// Makes a session of the current role.
+pub fn create_session(session: &NewSession) -> Outcome<i64> {
+    let role = role()?;
+    on_tables(|| {
+        let rows = run(
+            "INSERT INTO rag._sessions (owner, title, collection, persona, model) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+            &[
+                Arg::text(&role),
+                Arg::optional_text(session.title.as_deref()),
+                Arg::optional_text(session.collection.as_deref()),
+                Arg::optional_text(session.persona.as_deref()),
+                Arg::optional_text(session.model.as_deref()),
+            ],
+        )?;
+        rows.int8(0, 0).ok_or_else(|| Error::internal("a session without a number"))
+    })
+}
+
+/// Forgets a session of the current role, with its messages and what was said of them.
+pub fn delete_session(id: i64) -> Outcome<()> {
+    let role = role()?;
+    let deleted = on_tables(|| {
+        let arguments = [Arg::new(id), Arg::text(&role)];
+        Ok(run("DELETE FROM rag._sessions WHERE id = $1 AND owner = $2", &arguments)?.count)
+    })?;
+    if deleted == 0 { Err(unknown(id)) } else { Ok(()) }
+}
+
+/// Keeps what a reader thinks of an answer in a session of his.
+pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome<()> {
+    if !(-1..=1).contains(&score) {
+        return Err(Error::bad_argument(format!("score must be -1, 0 or 1, not {score}")));
+    }
+    let role = role()?;
+    let given = on_tables(|| {
+        run(
+            "INSERT INTO rag._feedback (message, score, comment)
+             SELECT m.id, $2, $3 FROM rag._messages m JOIN rag._sessions s ON s.id = m.session
+             WHERE m.id = $1 AND m.role = 'assistant' AND s.owner = $4
+             ON CONFLICT (message) DO UPDATE SET score = excluded.score, comment = excluded.comment, given_at = now()",
+            &[Arg::new(message), Arg::new(score), Arg::optional_text(comment), Arg::text(&role)],
+        )
+        .map(|rows| rows.count)
+    })?;
+    if given > 0 {
+        return Ok(());
+    }
+    Err(Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("answer {message} does not exist"))
+        .hint("See rag.messages for the answers in your sessions."))
+}
+
+impl Session {
+    /// Opens a session of the current role for its next turn.
+    pub fn open(id: i64) -> Outcome<Self> {
+        let role = role()?;
+        on_tables(|| {
+            let rows = run(
+                "SELECT title, collection, persona, model, summary, summarised FROM rag._sessions
+                 WHERE id = $1 AND owner = $2 FOR NO KEY UPDATE",
+                &[Arg::new(id), Arg::text(&role)],
+            )?;
+            if rows.count == 0 {
+                return Err(unknown(id));
+            }
+            let text = |column| rows.text(0, column);
+            Ok(Self {
+                id,
+                settings: NewSession {
+                    title: text(0),
+                    collection: text(1),
+                    persona: text(2),
+                    model: text(3),
+                },
+                summary: text(4),
+                summarised: rows.int8(0, 5).unwrap_or(0),
+            })
+        })
+    }
+
+    /// Keeps what has changed of it.
+    pub fn save(&self) -> Outcome<()> {
+        let settings = &self.settings;
+        let arguments = [
+            Arg::new(self.id),
+            Arg::optional_text(settings.title.as_deref()),
+            Arg::optional_text(settings.collection.as_deref()),
+            Arg::optional_text(settings.persona.as_deref()),
+            Arg::optional_text(settings.model.as_deref()),
+            Arg::optional_text(self.summary.as_deref()),
+            Arg::new(self.summarised),
+        ];
+        on_tables(|| {
+            run(
+                "UPDATE rag._sessions SET title = $2, collection = $3, persona = $4, model = $5, summary = $6, summarised = $7,
+                   updated_at = clock_timestamp()
+                 WHERE id = $1",
+                &arguments,
+            )
+            .map(|_| ())
+        })
+    }
+
+    /// Writes a message; gives its number.
+    pub fn write(&self, message: &NewMessage) -> Outcome<i64> {
+        let arguments = [
+            Arg::new(self.id),
+            Arg::text(message.role),
+            Arg::text(message.content),
+            Arg::optional_text(message.question),
+            Arg::optional_jsonb(message.citations),
+            Arg::optional(message.answered),
+            Arg::optional_text(message.persona.map(|persona| persona.0.as_str())),
+            Arg::optional(message.persona.map(|persona| persona.1)),
+            Arg::optional_text(message.model),
+        ];
+        on_tables(|| {
+            let rows = run(
+                "INSERT INTO rag._messages
+                   (session, role, content, question, citations, answered, persona, persona_version, model)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+                &arguments,
+            )?;
+            rows.int8(0, 0).ok_or_else(|| Error::internal("a message without a number"))
+        })
+    }
+}
+
+/// There is none, or it is somebody else's.
+fn unknown(id: i64) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("session {id} does not exist"))
+        .hint("See rag.sessions for yours, or make one with rag.create_session.")
+}
