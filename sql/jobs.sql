@@ -70,7 +70,7 @@ COMMENT ON COLUMN rag.jobs.sqlstate IS 'of the error that ended it, with message
 
 ALTER FUNCTION rag.next(bigint, integer, integer) ROWS 10;
 
-CREATE PROCEDURE rag.wait(id bigint, timeout interval DEFAULT NULL, INOUT status text DEFAULT NULL)
+CREATE PROCEDURE rag.wait(id bigint, timeout interval DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'ragstone_wait';
 
 COMMENT ON FUNCTION rag.submit(text, jsonb, text) IS
@@ -81,5 +81,5 @@ COMMENT ON FUNCTION rag.result(bigint) IS
 'what a job gave; raises the error with which it failed, and 57014 where it was cancelled; NULL while it has not ended';
 COMMENT ON FUNCTION rag.cancel(bigint) IS
 'cancel a job that has not ended; false if it has. One that runs is interrupted, and is cancelled as soon as it has noticed';
-COMMENT ON PROCEDURE rag.wait(bigint, interval, text) IS
-'wait until a job has ended, without a snapshot, and give its status; the status of that time where the timeout is over before';
+COMMENT ON PROCEDURE rag.wait(bigint, interval) IS
+'wait until a job has ended, without a snapshot; an error (57014) when the timeout is over before. Not in a transaction block';

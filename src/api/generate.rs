@@ -1,6 +1,5 @@
 //! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
 
-use crate::jobs;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::Utf8;
@@ -62,13 +61,8 @@ impl Knobs {
 
     fn complete(&self, prompt: Prompt) -> Outcome<Completion> {
         let remote = self.remote()?;
-        if self.function == "generate" && jobs::is_read_along() {
-            let mut pieces = remote.stream(prompt, self.call())?;
-            for piece in pieces.by_ref() {
-                jobs::piece(&piece?);
-            }
-            let whole = pieces.completion().cloned();
-            return whole.ok_or_else(|| Error::internal("a stream has ended without its completion"));
+        if self.function == "generate" {
+            return remote.complete_aloud(prompt, self.call());
         }
         remote.complete(prompt, self.call())
     }

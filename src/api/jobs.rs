@@ -4,7 +4,7 @@ use crate::api::sync::duration;
 use crate::jobs;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::procedure::{check_may_commit, row_of_text};
+use crate::pg::procedure::check_may_commit;
 use crate::pg::text::Utf8;
 use crate::pg::version;
 use pgrx::datum::Interval;
@@ -68,8 +68,8 @@ pub unsafe extern "C-unwind" fn ragstone_wait(fcinfo: pg_sys::FunctionCallInfo) 
         (pgrx::fcinfo::pg_getarg::<i64>(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Interval>(fcinfo, 1))
     };
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
-    let status = or_raise(jobs::wait(or_raise(required(id, "id")), timeout));
-    row_of_text(c"status", &status)
+    or_raise(jobs::wait(or_raise(required(id, "id")), timeout));
+    pg_sys::Datum::null()
 }
 
 fn required<T>(value: Option<T>, name: &str) -> Outcome<T> {

@@ -33,7 +33,7 @@ pub struct Prepared {
 pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Made> {
     let prepared = prepare(remote, question, hits)?;
     let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
-    let completion = remote.complete(prepared.prompt, options)?;
+    let completion = remote.complete_aloud(prepared.prompt, options)?;
     Ok(check(&completion, hits, prepared.shown))
 }
 

@@ -83,7 +83,7 @@ pub fn chat(turn: &Turn) -> Outcome<Said> {
             ready.answered(answered)
         }
         Source::Model(remote, prompt) => {
-            let content = remote.complete(prompt.clone(), turn.options())?.content;
+            let content = remote.complete_aloud(prompt.clone(), turn.options())?.content;
             ready.said(&content, &format!("{}/{}", remote.target.name, remote.model))
         }
     }
@@ -164,7 +164,7 @@ impl Turn {
             max_tokens: Some(QUESTION_TOKENS),
             ..Prompt::default()
         };
-        let rewritten = remote.think(prompt, self.options())?.content;
+        let rewritten = remote.complete(prompt, self.options())?.content;
         let rewritten = rewritten.trim();
         Ok(if rewritten.is_empty() { self.message.trim() } else { rewritten }.to_owned())
     }

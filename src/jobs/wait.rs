@@ -3,11 +3,12 @@
 use crate::collection::locked;
 use crate::jobs::read::{State, engine};
 use crate::jobs::refuse_own;
-use crate::pg::error::Outcome;
+use crate::pg::error::{Error, Outcome};
 use crate::pg::procedure::{commit, with_snapshot};
 use crate::pg::spi::connect;
 use crate::pg::wait::for_latch;
 use crate::worker::slots;
+use pgrx::PgSqlErrorCode;
 use std::time::{Duration, Instant};
 
 /// The table is looked at so often, whatever the engine says.
@@ -16,16 +17,22 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Pause between two looks where the engine has nothing more to say.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until a job has ended or the time is over, and gives its status. Only where the transaction may be ended.
-pub fn wait(id: i64, timeout: Option<Duration>) -> Outcome<String> {
+/// Waits until a job has ended. Only where the transaction may be ended.
+///
+/// # Errors
+/// 57014 when the time is over.
+pub fn wait(id: i64, timeout: Option<Duration>) -> Outcome<()> {
     refuse_own(id)?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut told_of_end = false;
     loop {
         let state = with_snapshot(|| locked(|| connect(|| State::find(id))))?;
         let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(Instant::now()));
-        if state.has_ended() || left.is_zero() {
-            return Ok(state.status);
+        if state.has_ended() {
+            return Ok(());
+        }
+        if left.is_zero() {
+            return Err(too_slow(id, &state.status));
         }
         slots::ensure();
         // What was read holds back no VACUUM while this waits.
@@ -38,4 +45,12 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Outcome<String> {
             for_latch(left.min(PAUSE));
         }
     }
+}
+
+fn too_slow(id: i64, status: &str) -> Error {
+    Error::new(
+        PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
+        format!("job {id} has not ended in time, but is {status}"),
+    )
+    .hint("Wait again, or cancel it with rag.cancel.")
 }

@@ -1,7 +1,6 @@
 //! What a procedure needs that ends its transaction and begins another one, and that pgrx does not have.
 
 use crate::pg::error::{Error, Outcome};
-use crate::pg::text::utf8_datum;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Refuses a call that may not end its transaction: in a transaction block, or in a function.
@@ -52,18 +51,5 @@ pub fn with_snapshot<T>(work: impl FnOnce() -> T) -> T {
         let done = work();
         pg_sys::PopActiveSnapshot();
         done
-    }
-}
-
-/// A row of one text: what a procedure with one INOUT argument gives.
-pub fn row_of_text(name: &std::ffi::CStr, text: &str) -> pg_sys::Datum {
-    let (mut values, mut nulls) = ([utf8_datum(text)], [false]);
-    // SAFETY: the description has one column, as have both arrays; the name is copied.
-    unsafe {
-        let columns = pg_sys::CreateTemplateTupleDesc(1);
-        pg_sys::TupleDescInitEntry(columns, 1, name.as_ptr(), pg_sys::TEXTOID, -1, 0);
-        let columns = pg_sys::BlessTupleDesc(columns);
-        let row = pg_sys::heap_form_tuple(columns, values.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::HeapTupleHeaderGetDatum((*row).t_data)
     }
 }

@@ -38,19 +38,20 @@ impl Remote {
     /// # Errors
     /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
     pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+        completion(self.send(prompt, options, false)?.wait()?)
+    }
+
+    /// The same for an answer that somebody may read along: the worker of a job hands on its pieces as they come.
+    pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
         if !jobs::is_read_along() {
-            return self.think(prompt, options);
+            return self.complete(prompt, options);
         }
         let mut pieces = self.stream(prompt, options)?;
         for piece in pieces.by_ref() {
             jobs::piece(&piece?);
         }
-        pieces.completion.ok_or_else(|| Error::internal("a stream ended without its answer"))
-    }
-
-    /// The same for an answer that nobody reads along, as it is not the caller's own.
-    pub fn think(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        completion(self.send(prompt, options, false)?.wait()?)
+        let whole = pieces.completion().cloned();
+        whole.ok_or_else(|| Error::internal("a stream has ended without its completion"))
     }
 
     /// Asks, and gives the answer piece by piece.

@@ -5,6 +5,7 @@ mod ask;
 mod cancel;
 mod capture;
 mod chaos;
+mod chat;
 mod collections;
 mod definitions;
 mod documentation;
@@ -12,6 +13,10 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod generate;
+mod job_pieces;
+mod job_workers;
+mod jobs;
 mod kills;
 mod limits;
 mod memory;
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
     let families = [
         accounting::tests(),
         embed::tests(),
+        generate::tests(),
+        chat::tests(),
         encodings::tests(),
         models::tests(),
         runtimes::tests(),
@@ -49,6 +56,9 @@ fn main() -> ExitCode {
         worker::tests(),
         queue::tests(),
         unseen::tests(),
+        jobs::tests(),
+        job_pieces::tests(),
+        job_workers::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),

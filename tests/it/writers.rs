@@ -24,6 +24,7 @@ const EXPECTED: &[&str] = &[
     "server closed the connection",
     "connection to server",
     "perhaps the backend died",
+    "command send failed",
     "could not create connection",
     "deadlock detected",
     "duplicate key value",

@@ -77,6 +77,8 @@ impl Installation {
         let mut command = Command::new(self.bin.join(program));
         run_as_server_user(&mut command)?;
         command.env("LC_ALL", "C").env_remove("PGDATABASE").env_remove("PGOPTIONS");
+        // With it a backend would look up the names for a backtrace at each error, in the time that a test measures.
+        command.env_remove("RUST_BACKTRACE");
         Ok(command)
     }
 }

@@ -1,0 +1,123 @@
+//! Answers that are read while a job makes them.
+
+use crate::jobs::{World, ended, submit};
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use ragstone_tests::Result;
+use ragstone_tests::provider::{Gate, Part, Provider, Reply};
+use ragstone_tests::session::Session;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        pieces_are_read_in_short_statements_while_the_job_runs,
+        after_the_end_of_an_engine_the_answer_begins_anew,
+        a_cancelled_job_abandons_its_provider,
+        an_answer_from_a_collection_is_read_along,
+    ]
+}
+
+/// A world in which alice may use the provider `stub`.
+async fn world(provider: &Provider) -> Result<World> {
+    let world = World::new().await?;
+    world
+        .admin
+        .batch_execute(&format!(
+            "SELECT rag.create_provider('stub', kind => 'compatible', base_url => '{}', api_key => 'k', model => 'm');
+             GRANT USAGE ON FOREIGN SERVER stub TO alice",
+            provider.url()
+        ))
+        .await?;
+    Ok(world)
+}
+
+/// What a reader sees who begins with `after`: the numbers, the text, the status at last. Each statement is of a session of
+/// its own, as behind a pooler.
+async fn read(world: &World, id: i64, after: i32) -> Result<(Vec<i32>, String, String)> {
+    let session = world.session("alice").await?;
+    let rows = session.query(&format!("SELECT seq, piece, status FROM rag.next({id}, {after}, 20000)"), &[]).await?;
+    let status = rows.last().map(|row| row.get("status")).unwrap_or_default();
+    let pieces: String = rows.iter().filter_map(|row| row.get::<_, Option<String>>("piece")).collect();
+    Ok((rows.iter().filter_map(|row| row.get("seq")).collect(), pieces, status))
+}
+
+const GENERATE: &str = r#"{"prompt": "Say it", "model": "stub/m"}"#;
+
+async fn pieces_are_read_in_short_statements_while_the_job_runs() -> Result<()> {
+    let (first, second) = (Gate::new(), Gate::new());
+    let parts = [
+        Part::Gate(first.clone()),
+        Part::piece("one "),
+        Part::Gate(second.clone()),
+        Part::piece("two "),
+        Part::piece("three"),
+        Part::end(),
+    ];
+    let provider = Provider::start([Reply::stream(parts)])?;
+    let world = world(&provider).await?;
+    let id = world.submit("alice", "generate", GENERATE).await?;
+    // A reader may be there before the first piece.
+    let (reading, ()) = tokio::join!(read(&world, id, 0), async { first.open() });
+    ensure!(reading? == (vec![1], "one ".to_owned(), "running".to_owned()));
+    second.open();
+    let (mut after, mut text, mut status) = (1, "one ".to_owned(), String::from("running"));
+    while status == "running" {
+        let (numbers, pieces, now) = read(&world, id, after).await?;
+        after = numbers.last().copied().unwrap_or(after);
+        text.push_str(&pieces);
+        status = now;
+    }
+    ensure!(after == 3 && text == "one two three" && status == "done", "{after} {text} {status}");
+    // What was read can be read again, and bob reads nothing.
+    ensure!(read(&world, id, 0).await?.1 == "one two three");
+    let bob = world.session("bob").await?;
+    bob.refusal(&format!("SELECT rag.next({id})")).await?.expect("42704", "does not exist", "")?;
+    let alice = world.session("alice").await?;
+    ensure!(alice.value::<String>(&format!("SELECT rag.result({id}) #>> '{{}}'")).await? == "one two three");
+    Ok(())
+}
+
+async fn after_the_end_of_an_engine_the_answer_begins_anew() -> Result<()> {
+    let provider = Provider::start([Reply::chat_stream(&["one ", "two"])])?;
+    let world = world(&provider).await?;
+    let id = world.submit("alice", "generate", GENERATE).await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    ensure!(read(&world, id, 1).await? == (vec![2], "two".to_owned(), "done".to_owned()));
+    world.server.engine(&world.admin).await?.signal(Signal::SIGKILL);
+    world.server.engine(&world.admin).await?;
+    let (numbers, text, status) = read(&world, id, 1).await?;
+    ensure!(numbers == [1_000_001] && text == "one two" && status == "done", "{numbers:?} {text} {status}");
+    ensure!(read(&world, id, 1_000_001).await?.0.is_empty());
+    Ok(())
+}
+
+async fn a_cancelled_job_abandons_its_provider() -> Result<()> {
+    let provider = Provider::start([Reply::stream([Part::piece("one "), Part::Gate(Gate::new()), Part::end()])])?;
+    let world = world(&provider).await?;
+    let alice = world.session("alice").await?;
+    let id = submit(&alice, "generate", GENERATE).await?;
+    ensure!(read(&world, id, 0).await?.1 == "one ");
+    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    ensure!(ended(&alice, id).await? == "cancelled");
+    ensure!(read(&world, id, 1).await? == (vec![], String::new(), "cancelled".to_owned()));
+    ensure!(provider.wait_until_abandoned(0), "the provider was not told");
+    Ok(())
+}
+
+async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
+    let provider = Provider::start([Reply::chat_stream(&["It is ", "town 1 [1]."])])?;
+    let world = world(&provider).await?;
+    let args = r#"{"collection": "notes", "question": "Which town has a harbour?", "model": "stub/m", "min_similarity": 0}"#;
+    let id = world.submit("alice", "ask", args).await?;
+    let alice: Session = world.session("alice").await?;
+    ensure!(ended(&alice, id).await? == "done", "{:?}", alice.refusal(&format!("SELECT rag.result({id})")).await);
+    ensure!(read(&world, id, 0).await?.1 == "It is town 1 [1].");
+    ensure!(alice.value::<String>(&format!("SELECT rag.result({id}) ->> 'answer'")).await? == "It is town 1 [1].");
+    ensure!(alice.value::<i32>(&format!("SELECT jsonb_array_length(rag.result({id}) -> 'citations')")).await? == 1);
+    // Nothing streams what is quoted: the answer is the one piece.
+    let id = world.submit("alice", "ask", r#"{"collection": "notes", "question": "harbour of town 3", "model": "local/extractive"}"#).await?;
+    ensure!(ended(&alice, id).await? == "done");
+    let (numbers, text, _) = read(&world, id, 0).await?;
+    ensure!(numbers == [1_000_001] && text.contains("harbour"), "{numbers:?} {text}");
+    Ok(())
+}

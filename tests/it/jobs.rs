@@ -1,0 +1,584 @@
+//! Jobs: what a submitter is promised, and what nobody gains by them.
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server};
+use ragstone_tests::session::{Refusal, Session};
+use ragstone_tests::wait;
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_job_gives_what_its_function_gives,
+        a_job_begins_when_its_transaction_commits,
+        its_own_uncommitted_job_is_not_waited_for,
+        waiting_holds_no_snapshot,
+        a_wait_ends_with_its_timeout_and_when_it_is_cancelled,
+        the_same_key_is_the_same_job,
+        the_second_of_two_with_one_key_waits_for_the_first,
+        a_failed_job_raises_its_own_error,
+        a_worker_is_its_submitter_and_gains_nothing,
+        nobody_sees_or_cancels_the_jobs_of_others,
+        the_end_of_a_job_is_notified,
+        jobs_over_the_cap_wait_and_the_oldest_is_first,
+        without_a_free_slot_a_job_stays_queued,
+        a_role_that_only_reads_by_default_has_jobs_done,
+        a_job_of_a_role_that_has_gone_fails,
+        old_jobs_are_forgotten;
+        alone: a_cancelled_job_ends_at_once
+    ]
+}
+
+/// A server (roles are cluster-wide) with the roles alice and bob, and the collection `notes`, whose rows alice and bob see
+/// when the gate is open: a search of theirs waits for it.
+pub struct World {
+    pub server: Server,
+    pub database: String,
+    pub admin: Session,
+}
+
+/// What a job of alice's looks for.
+pub const SEARCH: &str = r#"{"collection": "notes", "query": "harbour of a town", "k": 2}"#;
+
+impl World {
+    pub async fn new() -> Result<Self> {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Result<Self> {
+        let server = Server::start_with(options).await?;
+        let admin = server.session().await?;
+        let database: String = admin.value("SELECT current_database()::text").await?;
+        admin
+            .batch_execute(
+                "CREATE ROLE alice LOGIN; CREATE ROLE bob LOGIN;
+                 CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO PUBLIC;
+                 CREATE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$
+                   BEGIN
+                     PERFORM pg_advisory_lock_shared(42); PERFORM pg_advisory_unlock_shared(42); RETURN true;
+                   END $$;
+                 CREATE TABLE app.notes (id int PRIMARY KEY, body text);
+                 GRANT SELECT ON app.notes TO alice, bob;
+                 INSERT INTO app.notes SELECT g, 'the harbour of town ' || g FROM generate_series(1, 5) g;
+                 SELECT rag.create_collection('notes', 'app.notes', 'body', sync => 'manual');
+                 ALTER TABLE app.notes ENABLE ROW LEVEL SECURITY;
+                 CREATE POLICY gated ON app.notes USING (app.gate());",
+            )
+            .await?;
+        Ok(Self { server, database, admin })
+    }
+
+    pub async fn session(&self, role: &str) -> Result<Session> {
+        self.server.connect_as(role, &self.database).await
+    }
+
+    pub async fn close_gate(&self) -> Result<()> {
+        self.admin.batch_execute("SELECT pg_advisory_lock(42)").await?;
+        Ok(())
+    }
+
+    pub async fn open_gate(&self) -> Result<()> {
+        self.admin.batch_execute("SELECT pg_advisory_unlock(42)").await?;
+        Ok(())
+    }
+
+    /// Submits a job in a session of its own, as a pooler may do.
+    pub async fn submit(&self, role: &str, kind: &str, args: &str) -> Result<i64> {
+        submit(&self.session(role).await?, kind, args).await
+    }
+
+    /// Waits in a session of its own.
+    pub async fn ended(&self, role: &str, id: i64) -> Result<String> {
+        ended(&self.session(role).await?, id).await
+    }
+
+    pub async fn status(&self, id: i64) -> Result<String> {
+        self.admin.value_of("SELECT status FROM rag.jobs WHERE id = $1", &[&id]).await
+    }
+
+    pub async fn until_status(&self, id: i64, status: &str) -> Result<()> {
+        wait::until(&format!("job {id} is {status}"), async || {
+            Ok((self.status(id).await? == status).then_some(()))
+        })
+        .await
+    }
+}
+
+pub async fn submit(session: &Session, kind: &str, args: &str) -> Result<i64> {
+    session.value_of("SELECT rag.submit($1, $2::text::jsonb)", &[&kind, &args]).await
+}
+
+pub async fn ended(session: &Session, id: i64) -> Result<String> {
+    session.batch_execute(&format!("CALL rag.wait({id}, '60s')")).await?;
+    session.value_of("SELECT status FROM rag.jobs WHERE id = $1", &[&id]).await
+}
+
+async fn a_job_gives_what_its_function_gives() -> Result<()> {
+    let world = World::new().await?;
+    let same = [
+        (
+            "alice",
+            "search",
+            SEARCH,
+            "SELECT jsonb_agg(to_jsonb(r)) FROM rag.search('notes', 'harbour of a town', k => 2) r",
+        ),
+        ("bob", "embed", r#"{"input": "a text"}"#, "SELECT to_jsonb(rag.embed('a text'))"),
+        (
+            "bob",
+            "embed",
+            r#"{"input": ["one", null, "two"], "kind": "query"}"#,
+            "SELECT to_jsonb(rag.embed(ARRAY['one', NULL, 'two'], kind => 'query'))",
+        ),
+        ("bob", "embed", r#"{"input": null}"#, "SELECT 'null'::jsonb"),
+        (
+            "postgres",
+            "refresh",
+            r#"{"name": "notes"}"#,
+            "SELECT to_jsonb(r) FROM rag.refresh_collection('notes') r",
+        ),
+    ];
+    for (role, kind, args, sql) in same {
+        let id = world.submit(role, kind, args).await?;
+        let status = world.ended(role, id).await?;
+        ensure!(status == "done", "{kind}: {status}");
+        let session = world.session(role).await?;
+        let equal: bool = session.value(&format!("SELECT rag.result({id}) = ({sql})")).await?;
+        let result: Option<String> = session.value(&format!("SELECT rag.result({id})::text")).await?;
+        ensure!(equal, "{kind} {args}: {result:?}");
+        let row = session
+            .query_one("SELECT submitter::text, kind, attempts, started_at < finished_at FROM rag.jobs WHERE id = $1", &[&id])
+            .await?;
+        ensure!(row.get::<_, String>(0) == role && row.get::<_, String>(1) == kind && row.get::<_, i32>(2) == 1);
+        ensure!(row.get::<_, bool>(3));
+        // Nothing was streamed, so the result is the one piece.
+        let last = session.query_one(&format!("SELECT * FROM rag.next({id})"), &[]).await?;
+        ensure!(last.get::<_, i32>("seq") == 1_000_001 && last.get::<_, String>("status") == "done", "{last:?}");
+        let none = session.query_one(&format!("SELECT * FROM rag.next({id}, 1000001)"), &[]).await?;
+        ensure!(none.get::<_, Option<i32>>("seq").is_none() && none.get::<_, String>("status") == "done");
+    }
+    Ok(())
+}
+
+async fn a_job_begins_when_its_transaction_commits() -> Result<()> {
+    let world = World::new().await?;
+    let alice = world.session("alice").await?;
+    alice.batch_execute("BEGIN").await?;
+    let lost = submit(&alice, "search", SEARCH).await?;
+    alice.batch_execute("ROLLBACK").await?;
+    alice.refusal(&format!("SELECT rag.result({lost})")).await?.expect("42704", "does not exist", "rag.jobs")?;
+    alice.batch_execute("BEGIN").await?;
+    let id = submit(&alice, "search", SEARCH).await?;
+    // Nobody else knows of it.
+    let stranger = world.session("alice").await?;
+    stranger.refusal(&format!("SELECT * FROM rag.next({id})")).await?.expect("42704", "does not exist", "")?;
+    ensure!(alice.value::<String>("SELECT status FROM rag.jobs").await? == "queued");
+    alice.batch_execute("COMMIT").await?;
+    ensure!(ended(&stranger, id).await? == "done");
+    Ok(())
+}
+
+async fn its_own_uncommitted_job_is_not_waited_for() -> Result<()> {
+    let world = World::new().await?;
+    let alice = world.session("alice").await?;
+    for call in ["SELECT * FROM rag.next({id}, 0, 60000)", "SELECT rag.result({id})"] {
+        alice.batch_execute("BEGIN; SAVEPOINT s").await?;
+        let id = submit(&alice, "search", SEARCH).await?;
+        let refusal = alice.refusal(&call.replace("{id}", &id.to_string())).await?;
+        refusal.expect("55000", "by this very transaction", "COMMIT first")?;
+        alice.batch_execute("ROLLBACK").await?;
+    }
+    alice
+        .refusal(&format!(
+            "DO $$ DECLARE job bigint := rag.submit('search', '{SEARCH}'); BEGIN CALL rag.wait(job); END $$"
+        ))
+        .await?
+        .expect("55000", "would commit what the transaction has written", "COMMIT first")?;
+    alice.batch_execute("BEGIN").await?;
+    alice.refusal("CALL rag.wait(1)").await?.expect("25001", "cannot run inside a transaction block", "rag.next")?;
+    alice.batch_execute("ROLLBACK").await?;
+    // A procedure that commits in between may.
+    alice
+        .batch_execute(&format!(
+            "DO $$ DECLARE job bigint := rag.submit('search', '{SEARCH}'); BEGIN
+               COMMIT;
+               CALL rag.wait(job, '60s');
+               ASSERT rag.result(job) IS NOT NULL;
+             END $$"
+        ))
+        .await?;
+    Ok(())
+}
+
+async fn waiting_holds_no_snapshot() -> Result<()> {
+    let world = World::new().await?;
+    world.close_gate().await?;
+    let id = world.submit("alice", "search", SEARCH).await?;
+    for isolation in ["read committed", "repeatable read"] {
+        let alice = world.session("alice").await?;
+        alice.batch_execute(&format!("SET default_transaction_isolation = '{isolation}'")).await?;
+        let backend = alice.backend().await?;
+        let (mut looks, mut seen) = (0, Vec::new());
+        let call = format!("CALL rag.wait({id}, '2s')");
+        let waiting = alice.refusal(&call);
+        let looking = async {
+            let watching = format!(
+                "SELECT backend_xmin::text || ' ' || coalesce(backend_xid::text, '') FROM pg_stat_activity
+                 WHERE pid = {} AND state = 'active' AND query LIKE 'CALL%' AND clock_timestamp() - query_start > '50ms'",
+                backend.0
+            );
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(1500) {
+                for row in world.admin.query(&watching, &[]).await? {
+                    looks += 1;
+                    seen.extend(row.get::<_, Option<String>>(0));
+                }
+                tokio::task::yield_now().await;
+            }
+            anyhow::Ok(())
+        };
+        let (refusal, looked) = tokio::join!(waiting, looking);
+        looked?;
+        refusal?.expect("57014", "has not ended in time, but is running", "rag.cancel")?;
+        // It looks at the table once a second, under a snapshot of a moment.
+        ensure!(looks > 20 && seen.len() * 10 < looks, "{} of {looks} looks saw a snapshot", seen.len());
+    }
+    world.open_gate().await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    Ok(())
+}
+
+async fn a_wait_ends_with_its_timeout_and_when_it_is_cancelled() -> Result<()> {
+    let world = World::new().await?;
+    world.close_gate().await?;
+    let id = world.submit("alice", "search", SEARCH).await?;
+    let alice = world.session("alice").await?;
+    let start = Instant::now();
+    alice.refusal(&format!("CALL rag.wait({id}, '300ms')")).await?.expect("57014", "not ended in time", "")?;
+    let row = alice.query_one(&format!("SELECT * FROM rag.next({id}, 0, 300)"), &[]).await?;
+    ensure!(row.get::<_, Option<String>>("piece").is_none() && row.get::<_, String>("status") != "done");
+    ensure!(start.elapsed() > Duration::from_millis(600) && start.elapsed() < Duration::from_secs(5));
+    ensure!(alice.value::<Option<String>>(&format!("SELECT rag.result({id})::text")).await?.is_none());
+    alice.batch_execute("SET statement_timeout = '200ms'").await?;
+    alice.refusal(&format!("CALL rag.wait({id})")).await?.expect("57014", "statement timeout", "")?;
+    alice.refusal(&format!("SELECT rag.next({id}, 0, 60000)")).await?.expect("57014", "statement timeout", "")?;
+    world.open_gate().await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    Ok(())
+}
+
+const KEYED: &str = "SELECT rag.submit('embed', '{\"input\": \"a text\"}', 'key')";
+
+async fn the_same_key_is_the_same_job() -> Result<()> {
+    let world = World::new().await?;
+    let (alice, bob) = (world.session("alice").await?, world.session("bob").await?);
+    let first: i64 = alice.value(KEYED).await?;
+    ensure!(alice.value::<i64>(KEYED).await? == first);
+    ensure!(bob.value::<i64>(KEYED).await? != first, "a key is its submitter's own");
+    ensure!(ended(&alice, first).await? == "done");
+    ensure!(alice.value::<i64>(KEYED).await? == first, "a job that was done is not done again");
+    for other in ["SELECT rag.submit('embed', '{\"input\": \"another\"}', 'key')", "SELECT rag.submit('search', '{\"collection\": \"notes\", \"query\": \"x\"}', 'key')"] {
+        alice.refusal(other).await?.expect("22023", "idempotency key \"key\" belongs to job", "another key")?;
+    }
+    ensure!(alice.value::<i64>("SELECT count(*) FROM rag.jobs").await? == 1);
+    Ok(())
+}
+
+async fn the_second_of_two_with_one_key_waits_for_the_first() -> Result<()> {
+    let world = World::new().await?;
+    for end in ["COMMIT", "ROLLBACK"] {
+        let (one, two) = (world.session("alice").await?, world.session("alice").await?);
+        let sql = KEYED.replace("'key'", &format!("'{end}'"));
+        one.batch_execute("BEGIN").await?;
+        let first: i64 = one.value(&sql).await?;
+        let second = two.value::<i64>(&sql);
+        let commits = async {
+            wait::until("the second waits", async || {
+                let waiting: i64 = world
+                    .admin
+                    .value("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+                    .await?;
+                Ok((waiting == 1).then_some(()))
+            })
+            .await?;
+            one.batch_execute(end).await?;
+            anyhow::Ok(())
+        };
+        let (second, committed) = tokio::join!(second, commits);
+        committed?;
+        ensure!((second? == first) == (end == "COMMIT"), "{end}");
+    }
+    Ok(())
+}
+
+async fn a_failed_job_raises_its_own_error() -> Result<()> {
+    let world = World::new().await?;
+    let alice = world.session("alice").await?;
+    let direct = alice.refusal("SELECT * FROM rag.search('nowhere', 'x')").await?;
+    let id = submit(&alice, "search", r#"{"collection": "nowhere", "query": "x"}"#).await?;
+    ensure!(ended(&alice, id).await? == "failed");
+    let of_job = alice.refusal(&format!("SELECT rag.result({id})")).await?;
+    ensure!(of_job == direct, "{of_job:?} is not {direct:?}");
+    let last = alice.query_one(&format!("SELECT * FROM rag.next({id})"), &[]).await?;
+    ensure!(last.get::<_, String>("status") == "failed" && last.get::<_, Option<i32>>("seq").is_none());
+    let row = alice.query_one("SELECT sqlstate, message FROM rag.jobs WHERE id = $1", &[&id]).await?;
+    ensure!((row.get(0), row.get(1)) == (direct.code, direct.message));
+    Ok(())
+}
+
+/// A policy's function runs as whoever searches: this is how somebody's own code gets into a job's worker.
+async fn policy(world: &World, body: &str) -> Result<()> {
+    world
+        .admin
+        .batch_execute(&format!(
+            "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
+        ))
+        .await?;
+    Ok(())
+}
+
+async fn error_of_job(world: &World, role: &str) -> Result<Refusal> {
+    let id = world.submit(role, "search", SEARCH).await?;
+    let status = world.ended(role, id).await?;
+    ensure!(status == "failed", "the job is {status}");
+    world.session(role).await?.refusal(&format!("SELECT rag.result({id})")).await
+}
+
+async fn a_worker_is_its_submitter_and_gains_nothing() -> Result<()> {
+    let world = World::new().await?;
+    policy(&world, "RAISE 'session %, current %, superuser %', session_user, current_user, current_setting('is_superuser');").await?;
+    error_of_job(&world, "alice").await?.expect("P0001", "session alice, current alice, superuser off", "")?;
+    for (attack, code) in [
+        ("RESET ROLE; ALTER ROLE alice SUPERUSER; RETURN true;", "42501"),
+        ("RESET SESSION AUTHORIZATION; ALTER ROLE alice SUPERUSER; RETURN true;", "42501"),
+        ("SET ROLE postgres; RETURN true;", "42501"),
+        ("SET SESSION AUTHORIZATION postgres; RETURN true;", "42501"),
+        ("UPDATE rag._job SET submitter = 'postgres'; RETURN true;", "42501"),
+        ("INSERT INTO rag._job (kind, args, submitter) VALUES ('embed', '{}', 'postgres'); RETURN true;", "42501"),
+        ("COMMIT; RETURN true;", "2D000"),
+    ] {
+        policy(&world, attack).await?;
+        let refusal = error_of_job(&world, "alice").await.with_context(|| attack.to_owned())?;
+        ensure!(refusal.code == code, "{attack}: {refusal:?}");
+    }
+    // What is left in the session by the job is not there when its end is written down.
+    policy(
+        &world,
+        "PERFORM set_config('search_path', 'app, pg_temp', false), set_config('role', 'none', false),
+                 set_config('default_transaction_read_only', 'on', false), pg_advisory_unlock_all();
+         CREATE TEMP TABLE IF NOT EXISTS _job (id bigint); RETURN true;",
+    )
+    .await?;
+    let id = world.submit("alice", "search", SEARCH).await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    let superusers: i64 = world.admin.value("SELECT count(*) FROM pg_roles WHERE rolsuper").await?;
+    ensure!(superusers == 1);
+    // In a function of somebody else's the job is that one's.
+    world
+        .admin
+        .batch_execute(
+            "CREATE FUNCTION app.for_bob() RETURNS bigint LANGUAGE sql SECURITY DEFINER
+               AS $$ SELECT rag.submit('embed', '{\"input\": \"x\"}') $$;
+             ALTER FUNCTION app.for_bob() OWNER TO bob",
+        )
+        .await?;
+    let id: i64 = world.session("alice").await?.value("SELECT app.for_bob()").await?;
+    ensure!(world.ended("bob", id).await? == "done");
+    // Roles that cannot log in have workers since PostgreSQL 17.
+    world.admin.batch_execute("CREATE ROLE team; GRANT team TO alice").await?;
+    let alice = world.session("alice").await?;
+    alice.batch_execute("SET ROLE team").await?;
+    let submission = "SELECT rag.submit('embed', '{\"input\": \"x\"}')";
+    if world.admin.value::<i32>("SELECT current_setting('server_version_num')::int / 10000").await? < 17 {
+        alice.refusal(submission).await?.expect("42501", "role \"team\" cannot log in", "LOGIN")?;
+    } else {
+        let id: i64 = alice.value(submission).await?;
+        ensure!(ended(&alice, id).await? == "done");
+    }
+    Ok(())
+}
+
+async fn nobody_sees_or_cancels_the_jobs_of_others() -> Result<()> {
+    let world = World::new().await?;
+    world.close_gate().await?;
+    let id = world.submit("alice", "search", SEARCH).await?;
+    world.until_status(id, "running").await?;
+    let bob = world.session("bob").await?;
+    ensure!(bob.value::<i64>("SELECT count(*) FROM rag.jobs").await? == 0);
+    let calls = ["SELECT rag.cancel({id})", "SELECT rag.result({id})", "SELECT rag.next({id})", "CALL rag.wait({id})"];
+    for call in calls {
+        let refusal = bob.refusal(&call.replace("{id}", &id.to_string())).await?;
+        refusal.expect("42704", "does not exist", "rag.jobs")?;
+    }
+    bob.refusal("SELECT * FROM rag._job").await?.expect("42501", "permission denied", "")?;
+    bob.refusal("DELETE FROM rag.jobs").await?;
+    let auditor = "DO $$ BEGIN CREATE ROLE rag_auditor; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+                   GRANT rag_auditor TO bob";
+    world.admin.batch_execute(auditor).await?;
+    ensure!(bob.value::<String>("SELECT submitter::text FROM rag.jobs").await? == "alice");
+    bob.refusal(&format!("SELECT rag.cancel({id})")).await?.expect("42501", "belongs to another role", "")?;
+    // A member of the submitter may do what the submitter may.
+    world.admin.batch_execute("GRANT alice TO bob").await?;
+    ensure!(bob.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    world.until_status(id, "cancelled").await
+}
+
+/// What the end of a cancelled job may take: 100 ms on an idle machine.
+const LIMIT: Duration = Duration::from_millis(200);
+
+async fn a_cancelled_job_ends_at_once() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "1")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let running = submit(&alice, "search", SEARCH).await?;
+        world.until_status(running, "running").await?;
+        wait::until("the job waits at the gate", async || {
+            let waiting: i64 = world
+                .admin
+                .value("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+                .await?;
+            Ok((waiting == 1).then_some(()))
+        })
+        .await?;
+        let queued = submit(&alice, "search", SEARCH).await?;
+        ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({queued})")).await?);
+        ensure!(world.status(queued).await? == "cancelled");
+        let cancel = format!("SELECT extract(epoch FROM clock_timestamp())::float8 FROM rag.cancel({running}) it WHERE it");
+        let asked: f64 = alice.value(&cancel).await?;
+        ensure!(ended(&alice, running).await? == "cancelled");
+        let done: f64 = alice
+            .value_of("SELECT extract(epoch FROM finished_at)::float8 FROM rag.jobs WHERE id = $1", &[&running])
+            .await?;
+        best = best.min(Duration::from_secs_f64((done - asked).max(0.0)));
+        for id in [queued, running] {
+            alice.refusal(&format!("SELECT rag.result({id})")).await?.expect("57014", "was cancelled", "")?;
+            ensure!(!alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+        }
+    }
+    ensure!(best < LIMIT, "cancelled after {best:?}");
+    world.open_gate().await
+}
+
+async fn the_end_of_a_job_is_notified() -> Result<()> {
+    let world = World::new().await?;
+    let script = world.server.folder().join("notified.sql");
+    std::fs::write(
+        &script,
+        format!("LISTEN rag_job;\nSELECT rag.submit('search', '{SEARCH}') AS id \\gset\nCALL rag.wait(:id);\nSELECT 1;\n"),
+    )?;
+    let output =
+        world.server.client("psql")?.args(["-Xqt", "-U", "alice", "-d", &world.database, "-f"]).arg(&script).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(said.contains("Asynchronous notification \"rag_job\" with payload"), "{said}");
+    Ok(())
+}
+
+async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "2")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(submit(&alice, "search", SEARCH).await?);
+    }
+    for id in &ids[..2] {
+        world.until_status(*id, "running").await?;
+    }
+    let queued: i64 = alice.value("SELECT count(*) FROM rag.jobs WHERE status = 'queued'").await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone job'";
+    ensure!(queued == 4 && world.admin.value::<i64>(workers).await? == 2);
+    world.open_gate().await?;
+    for id in &ids {
+        ensure!(ended(&alice, *id).await? == "done");
+    }
+    let started: Vec<i64> = alice.value("SELECT array_agg(id ORDER BY started_at) FROM rag.jobs").await?;
+    // Two begin at once, in any order.
+    ensure!(started.chunks(2).flatten().zip(&ids).all(|(started, id)| (started - id).abs() <= 1), "{started:?}");
+    Ok(())
+}
+
+async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
+    // One for logical replication, one for the supervisor, one for the database's worker.
+    let options = Options::default().set("max_worker_processes", "3");
+    let world = World::with(options).await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    let id = world.submit("alice", "embed", r#"{"input": "x"}"#).await?;
+    wait::until("the worker has the last slot", async || {
+        Ok((world.admin.value::<i64>(workers).await? == 1).then_some(()))
+    })
+    .await?;
+    let alice = world.session("alice").await?;
+    let refusal = alice.refusal(&format!("CALL rag.wait({id}, '1500ms')")).await?;
+    refusal.expect("57014", "but is queued", "")?;
+    drop(alice);
+    // What is queued outlives the server.
+    world.server.stop(nix::sys::signal::Signal::SIGINT)?;
+    world.server.configure(&Options::default().set("max_worker_processes", "8"))?;
+    world.server.restart().await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    Ok(())
+}
+
+async fn a_role_that_only_reads_by_default_has_jobs_done() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .admin
+        .batch_execute(
+            "ALTER ROLE alice SET default_transaction_read_only = on;
+             ALTER ROLE alice SET default_transaction_isolation = serializable",
+        )
+        .await?;
+    let alice = world.session("alice").await?;
+    alice.batch_execute("BEGIN READ WRITE").await?;
+    let id = submit(&alice, "search", SEARCH).await?;
+    alice.batch_execute("COMMIT").await?;
+    ensure!(ended(&alice, id).await? == "done");
+    Ok(())
+}
+
+async fn a_job_of_a_role_that_has_gone_fails() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "1")).await?;
+    world.close_gate().await?;
+    world.submit("alice", "search", SEARCH).await?;
+    let nologin = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    world.admin.batch_execute("CREATE ROLE carol LOGIN; CREATE ROLE dave LOGIN").await?;
+    let gone = world.submit("carol", "embed", r#"{"input": "x"}"#).await?;
+    let locked_out = world.submit("dave", "embed", r#"{"input": "x"}"#).await?;
+    let database = &world.database;
+    world
+        .admin
+        .batch_execute(&format!(
+            "DROP ROLE carol; REVOKE CONNECT ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO bob"
+        ))
+        .await?;
+    world.open_gate().await?;
+    world.until_status(gone, "failed").await?;
+    world.until_status(locked_out, "failed").await?;
+    world.until_status(nologin, "done").await?;
+    let refusal = world.admin.refusal(&format!("SELECT rag.result({gone})")).await?;
+    refusal.expect("42704", "does not exist any more", "")?;
+    let refusal = world.admin.refusal(&format!("SELECT rag.result({locked_out})")).await?;
+    refusal.expect("42501", "may not connect", "")
+}
+
+async fn old_jobs_are_forgotten() -> Result<()> {
+    let world = World::with(Options::default().set("rag.sync_idle_timeout", "1s")).await?;
+    let alice = world.session("alice").await?;
+    let (old, recent) = (alice.value::<i64>(KEYED).await?, submit(&alice, "search", SEARCH).await?);
+    ensure!(ended(&alice, old).await? == "done" && ended(&alice, recent).await? == "done");
+    let age = "UPDATE rag._job SET finished_at = finished_at - interval '8 days' WHERE id = $1";
+    world.admin.execute(age, &[&old]).await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    wait::until("the worker has left", async || {
+        Ok((world.admin.value::<i64>(workers).await? == 0).then_some(()))
+    })
+    .await?;
+    let new = submit(&alice, "search", SEARCH).await?;
+    ensure!(ended(&alice, new).await? == "done");
+    let kept: Vec<i64> = alice.value("SELECT array_agg(id ORDER BY id) FROM rag.jobs").await?;
+    ensure!(kept == [recent, new], "{kept:?}");
+    ensure!(alice.value::<i64>(KEYED).await? > new);
+    Ok(())
+}
