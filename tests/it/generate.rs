@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         an_answer_comes_with_all_that_is_known_of_it,
         a_conversation_is_sent_as_it_is_given,
+        an_answer_that_no_text_can_hold_is_mended,
         many_prompts_are_asked_at_once_and_answered_in_order,
         a_twin_that_never_fails_gives_null,
         json_meets_its_schema_or_is_refused,
@@ -76,6 +77,16 @@ async fn a_conversation_is_sent_as_it_is_given() -> Result<()> {
     ensure!(answer == "42");
     let body = &provider.requests()[0].body;
     ensure!(body["messages"] == serde_json::from_str::<Value>(said)? && body["top_p"] == 0.9 && body["model"] == "small");
+    Ok(())
+}
+
+async fn an_answer_that_no_text_can_hold_is_mended() -> Result<()> {
+    let (session, provider) = with([Reply::chat("a\0b")]).await?;
+    ensure!(session.value::<String>("SELECT rag.generate('hi', model => 'stub')").await? == "a\u{fffd}b");
+    provider.script([Reply::chat_stream(&["a\0", "b"])]);
+    let pieces: String =
+        session.value("SELECT string_agg(p, '|') FROM (SELECT rag.stream('hi', model => 'stub') AS p OFFSET 0) s").await?;
+    ensure!(pieces == "a\u{fffd}|b", "{pieces:?}");
     Ok(())
 }
 
