@@ -5,6 +5,7 @@ mod ask;
 mod cancel;
 mod capture;
 mod chaos;
+mod chat;
 mod collections;
 mod definitions;
 mod documentation;
@@ -12,7 +13,10 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod generate;
+mod job_limits;
 mod job_pieces;
+mod job_rights;
 mod job_workers;
 mod jobs;
 mod kills;
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
     let families = [
         accounting::tests(),
         embed::tests(),
+        generate::tests(),
+        chat::tests(),
         encodings::tests(),
         models::tests(),
         runtimes::tests(),
@@ -53,7 +59,9 @@ fn main() -> ExitCode {
         queue::tests(),
         unseen::tests(),
         jobs::tests(),
+        job_limits::tests(),
         job_pieces::tests(),
+        job_rights::tests(),
         job_workers::tests(),
         rights::tests(),
         standby::tests(),
