@@ -10,6 +10,7 @@ CREATE TABLE rag._job (
   started_at timestamptz,
   finished_at timestamptz,
   attempts integer NOT NULL DEFAULT 0,
+  pid integer,
   result jsonb,
   sqlstate text,
   message text,
@@ -33,6 +34,7 @@ COMMENT ON INDEX rag._job_finished IS 'internal: what can be forgotten';
 COMMENT ON COLUMN rag._job.args IS 'named arguments of the function that the kind stands for';
 COMMENT ON COLUMN rag._job.submitter IS 'role that the job runs as';
 COMMENT ON COLUMN rag._job.attempts IS 'how often a worker has begun with it';
+COMMENT ON COLUMN rag._job.pid IS 'process that began with it last';
 COMMENT ON COLUMN rag._job.result IS 'what the function gave; JSON null for NULL';
 COMMENT ON COLUMN rag._job.sqlstate IS 'of the error that ended it';
 COMMENT ON COLUMN rag._job.idempotency_key IS 'what the submitter calls the same job, so that it is submitted once';
@@ -48,6 +50,7 @@ SELECT id,
        started_at,
        finished_at,
        attempts,
+       CASE status WHEN 'running' THEN pid END AS pid,
        result,
        sqlstate,
        message,
@@ -65,6 +68,7 @@ COMMENT ON VIEW rag.jobs IS
 COMMENT ON COLUMN rag.jobs.submitter IS 'role that the job runs as';
 COMMENT ON COLUMN rag.jobs.status IS 'queued, running, done, failed or cancelled';
 COMMENT ON COLUMN rag.jobs.attempts IS 'how often a worker has begun with it; more than 1 where a worker or the server ended in the middle of it';
+COMMENT ON COLUMN rag.jobs.pid IS 'process that works on it';
 COMMENT ON COLUMN rag.jobs.result IS 'what the function gave; JSON null for NULL';
 COMMENT ON COLUMN rag.jobs.sqlstate IS 'of the error that ended it, with message, detail and hint';
 

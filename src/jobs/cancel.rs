@@ -15,12 +15,13 @@ pub fn cancel(id: i64) -> Outcome<bool> {
         connect(|| {
             check_rights(id)?;
             let table = Table::find()?;
-            let rows = table
-                .write(|| run("SELECT status FROM rag._job WHERE id = $1 FOR UPDATE", &[Arg::new(id)]))?;
+            let lock = "SELECT status, pid FROM rag._job WHERE id = $1 FOR UPDATE";
+            let rows = table.write(|| run(lock, &[Arg::new(id)]))?;
             // SAFETY: a plain read.
             let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
             match rows.text(0, 0).unwrap_or_default().as_str() {
-                "running" if job::interrupt(database, id) => Ok(true),
+                "running" if job::interrupt(database, id, rows.int4(0, 1)) => Ok(true),
+                // Nobody has begun with it, or nobody again: who is about to will find it cancelled.
                 "queued" | "running" => {
                     table.failed(id, &cancelled())?;
                     Ok(true)

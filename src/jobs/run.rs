@@ -67,10 +67,14 @@ pub fn run(order: &Order) {
 impl Job {
     fn begin(order: &Order) -> Outcome<Option<Self>> {
         let table = Table::find()?;
-        let args = [Arg::new(order.job), Arg::new(pg_sys::Oid::from(order.role)), Arg::new(MOST_ATTEMPTS)];
+        let role = pg_sys::Oid::from(order.role);
+        // SAFETY: a plain read.
+        let pid = unsafe { pg_sys::MyProcPid };
+        let args = [Arg::new(order.job), Arg::new(role), Arg::new(MOST_ATTEMPTS), Arg::new(pid)];
         let rows = table.write(|| {
             run_statement(
-                "UPDATE rag._job SET status = 'running', started_at = clock_timestamp(), attempts = attempts + 1
+                "UPDATE rag._job
+                 SET status = 'running', started_at = clock_timestamp(), attempts = attempts + 1, pid = $4
                  WHERE id = $1 AND submitter = $2 AND attempts < $3 AND status IN ('queued', 'running')
                  RETURNING kind, args, attempts",
                 &args,

@@ -92,10 +92,11 @@ pub fn holder(database: u32, job: i64) -> Option<i32> {
     FileLock::holder(&installation::job_lock(database, job))
 }
 
-/// Cancels the statement of the process that works on a job. False where there is none.
-pub fn interrupt(database: u32, job: i64) -> bool {
+/// Cancels the statement of a process, if that is the one that works on the job.
+pub fn interrupt(database: u32, job: i64, pid: Option<i32>) -> bool {
+    let holder = holder(database, job).filter(|holder| Some(*holder) == pid);
     // SAFETY: a signal to the process that holds the lock at this moment.
-    holder(database, job).is_some_and(|pid| unsafe { libc::kill(pid, libc::SIGINT) } == 0)
+    holder.is_some_and(|pid| unsafe { libc::kill(pid, libc::SIGINT) } == 0)
 }
 
 /// Workers of jobs of all databases that run.

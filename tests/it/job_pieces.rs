@@ -35,7 +35,8 @@ async fn world(provider: &Provider) -> Result<World> {
 /// its own, as behind a pooler.
 async fn read(world: &World, id: i64, after: i32) -> Result<(Vec<i32>, String, String)> {
     let session = world.session("alice").await?;
-    let rows = session.query(&format!("SELECT seq, piece, status FROM rag.next({id}, {after}, 20000)"), &[]).await?;
+    let rows =
+        session.query(&format!("SELECT seq, piece, status FROM rag.next({id}, {after}, 20000)"), &[]).await?;
     let status = rows.last().map(|row| row.get("status")).unwrap_or_default();
     let pieces: String = rows.iter().filter_map(|row| row.get::<_, Option<String>>("piece")).collect();
     Ok((rows.iter().filter_map(|row| row.get("seq")).collect(), pieces, status))
@@ -92,7 +93,8 @@ async fn after_the_end_of_an_engine_the_answer_begins_anew() -> Result<()> {
 }
 
 async fn a_cancelled_job_abandons_its_provider() -> Result<()> {
-    let provider = Provider::start([Reply::stream([Part::piece("one "), Part::Gate(Gate::new()), Part::end()])])?;
+    let provider =
+        Provider::start([Reply::stream([Part::piece("one "), Part::Gate(Gate::new()), Part::end()])])?;
     let world = world(&provider).await?;
     let alice = world.session("alice").await?;
     let id = submit(&alice, "generate", GENERATE).await?;
@@ -110,12 +112,27 @@ async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
     let args = r#"{"collection": "notes", "question": "Which town has a harbour?", "model": "stub/m", "min_similarity": 0}"#;
     let id = world.submit("alice", "ask", args).await?;
     let alice: Session = world.session("alice").await?;
-    ensure!(ended(&alice, id).await? == "done", "{:?}", alice.refusal(&format!("SELECT rag.result({id})")).await);
+    ensure!(
+        ended(&alice, id).await? == "done",
+        "{:?}",
+        alice.refusal(&format!("SELECT rag.result({id})")).await
+    );
     ensure!(read(&world, id, 0).await?.1 == "It is town 1 [1].");
-    ensure!(alice.value::<String>(&format!("SELECT rag.result({id}) ->> 'answer'")).await? == "It is town 1 [1].");
-    ensure!(alice.value::<i32>(&format!("SELECT jsonb_array_length(rag.result({id}) -> 'citations')")).await? == 1);
+    ensure!(
+        alice.value::<String>(&format!("SELECT rag.result({id}) ->> 'answer'")).await? == "It is town 1 [1]."
+    );
+    ensure!(
+        alice.value::<i32>(&format!("SELECT jsonb_array_length(rag.result({id}) -> 'citations')")).await?
+            == 1
+    );
     // Nothing streams what is quoted: the answer is the one piece.
-    let id = world.submit("alice", "ask", r#"{"collection": "notes", "question": "harbour of town 3", "model": "local/extractive"}"#).await?;
+    let id = world
+        .submit(
+            "alice",
+            "ask",
+            r#"{"collection": "notes", "question": "harbour of town 3", "model": "local/extractive"}"#,
+        )
+        .await?;
     ensure!(ended(&alice, id).await? == "done");
     let (numbers, text, _) = read(&world, id, 0).await?;
     ensure!(numbers == [1_000_001] && text.contains("harbour"), "{numbers:?} {text}");

@@ -14,7 +14,9 @@ mod encodings;
 mod engine;
 mod followed;
 mod generate;
+mod job_limits;
 mod job_pieces;
+mod job_rights;
 mod job_workers;
 mod jobs;
 mod kills;
@@ -57,7 +59,9 @@ fn main() -> ExitCode {
         queue::tests(),
         unseen::tests(),
         jobs::tests(),
+        job_limits::tests(),
         job_pieces::tests(),
+        job_rights::tests(),
         job_workers::tests(),
         rights::tests(),
         standby::tests(),

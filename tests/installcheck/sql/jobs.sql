@@ -1,0 +1,60 @@
+-- What rag.submit and its kin refuse, and what they take.
+
+-- Kinds that this version has.
+SELECT rag.submit('serch', '{}');
+SELECT rag.submit(NULL, '{}');
+SELECT rag.submit('search', NULL);
+
+-- Arguments are those of the function.
+SELECT rag.submit('search', '["a"]');
+SELECT rag.submit('search', '{"query": "x"}');
+SELECT rag.submit('search', '{"collection": "c", "query": "x", "filtr": {}}');
+SELECT rag.submit('search', '{"collection": "c", "query": "x", "zzz": 1}');
+SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": "many"}');
+SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": [1]}');
+SELECT rag.submit('search', '{"collection": "c", "query": {"text": "x"}}');
+SELECT rag.submit('embed', '{"input": {"text": "x"}}');
+SELECT rag.submit('refresh', '{}');
+
+-- There is no such job, or not for this role.
+SELECT rag.result(0);
+SELECT * FROM rag.next(0);
+SELECT rag.cancel(0);
+CALL rag.wait(0);
+SELECT rag.result(NULL);
+SELECT * FROM rag.next(1, -1);
+SELECT * FROM rag.next(1, 0, -1);
+CALL rag.wait(1, '-1s');
+
+-- Nobody waits for what he has not committed.
+BEGIN;
+SELECT rag.submit('embed', '{"input": "a text"}') AS job \gset
+SAVEPOINT s;
+\set VERBOSITY sqlstate
+SELECT rag.result(:job);
+ROLLBACK TO s;
+SELECT * FROM rag.next(:job);
+ROLLBACK TO s;
+CALL rag.wait(:job);
+\set VERBOSITY default
+ROLLBACK TO s;
+SELECT kind, args, status, attempts FROM rag.jobs WHERE id = :job;
+SELECT rag.cancel(:job);
+SELECT status, sqlstate FROM rag.jobs WHERE id = :job;
+SELECT rag.cancel(:job);
+ROLLBACK;
+
+-- Nobody writes the table.
+CREATE ROLE regress_submitter LOGIN;
+SET ROLE regress_submitter;
+INSERT INTO rag._job (kind, args, submitter) VALUES ('embed', '{}', 'regress_submitter');
+UPDATE rag.jobs SET status = 'done';
+SELECT count(*) FROM rag.jobs;
+RESET ROLE;
+DROP ROLE regress_submitter;
+
+-- A job is done.
+SELECT rag.submit('embed', '{"input": "a text"}') AS job \gset
+CALL rag.wait(:job, '60s');
+SELECT rag.result(:job) #>> '{}' = rag.embed('a text')::text AS same;
+SELECT status, attempts, sqlstate FROM rag.jobs WHERE id = :job;

@@ -1,0 +1,174 @@
+//! Jobs: how many run, what keeps them from running, and how they are cancelled and forgotten.
+
+use crate::jobs::{KEYED, SEARCH, World, ended, submit};
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::Options;
+use ragstone_tests::wait;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        jobs_over_the_cap_wait_and_the_oldest_is_first,
+        without_a_free_slot_a_job_stays_queued,
+        a_role_that_only_reads_by_default_has_jobs_done,
+        a_job_of_a_role_that_has_gone_fails,
+        old_jobs_are_forgotten;
+        alone: a_cancelled_job_ends_at_once
+    ]
+}
+
+/// What the end of a cancelled job may take: 100 ms on an idle machine.
+const LIMIT: Duration = Duration::from_millis(200);
+
+async fn a_cancelled_job_ends_at_once() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "1")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let running = submit(&alice, "search", SEARCH).await?;
+        world.until_status(running, "running").await?;
+        wait::until("the job waits at the gate", async || {
+            let waiting: i64 = world
+                .admin
+                .value("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+                .await?;
+            Ok((waiting == 1).then_some(()))
+        })
+        .await?;
+        let queued = submit(&alice, "search", SEARCH).await?;
+        ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({queued})")).await?);
+        ensure!(world.status(queued).await? == "cancelled");
+        let cancel = format!(
+            "SELECT extract(epoch FROM clock_timestamp())::float8 FROM rag.cancel({running}) it WHERE it"
+        );
+        let asked: f64 = alice.value(&cancel).await?;
+        ensure!(ended(&alice, running).await? == "cancelled");
+        let done: f64 = alice
+            .value_of(
+                "SELECT extract(epoch FROM finished_at)::float8 FROM rag.jobs WHERE id = $1",
+                &[&running],
+            )
+            .await?;
+        best = best.min(Duration::from_secs_f64((done - asked).max(0.0)));
+        for id in [queued, running] {
+            alice.refusal(&format!("SELECT rag.result({id})")).await?.expect("57014", "was cancelled", "")?;
+            ensure!(!alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+        }
+    }
+    ensure!(best < LIMIT, "cancelled after {best:?}");
+    world.open_gate().await
+}
+
+async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "2")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(submit(&alice, "search", SEARCH).await?);
+    }
+    for id in &ids[..2] {
+        world.until_status(*id, "running").await?;
+    }
+    let queued: i64 = alice.value("SELECT count(*) FROM rag.jobs WHERE status = 'queued'").await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone job'";
+    ensure!(queued == 4 && world.admin.value::<i64>(workers).await? == 2);
+    world.open_gate().await?;
+    for id in &ids {
+        ensure!(ended(&alice, *id).await? == "done");
+    }
+    let started: Vec<i64> = alice.value("SELECT array_agg(id ORDER BY started_at) FROM rag.jobs").await?;
+    // Two begin at once, in any order.
+    ensure!(
+        started.chunks(2).flatten().zip(&ids).all(|(started, id)| (started - id).abs() <= 1),
+        "{started:?}"
+    );
+    Ok(())
+}
+
+async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
+    // One for logical replication, one for the supervisor, one for the database's worker.
+    let options = Options::default().set("max_worker_processes", "3");
+    let world = World::with(options).await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    let id = world.submit("alice", "embed", r#"{"input": "x"}"#).await?;
+    wait::until("the worker has the last slot", async || {
+        Ok((world.admin.value::<i64>(workers).await? == 1).then_some(()))
+    })
+    .await?;
+    let alice = world.session("alice").await?;
+    let refusal = alice.refusal(&format!("CALL rag.wait({id}, '1500ms')")).await?;
+    refusal.expect("57014", "but is queued", "")?;
+    drop(alice);
+    // What is queued outlives the server.
+    world.server.stop(nix::sys::signal::Signal::SIGINT)?;
+    world.server.configure(&Options::default().set("max_worker_processes", "8"))?;
+    world.server.restart().await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    Ok(())
+}
+
+async fn a_role_that_only_reads_by_default_has_jobs_done() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .admin
+        .batch_execute(
+            "ALTER ROLE alice SET default_transaction_read_only = on;
+             ALTER ROLE alice SET default_transaction_isolation = serializable",
+        )
+        .await?;
+    let alice = world.session("alice").await?;
+    alice.batch_execute("BEGIN READ WRITE").await?;
+    let id = submit(&alice, "search", SEARCH).await?;
+    alice.batch_execute("COMMIT").await?;
+    ensure!(ended(&alice, id).await? == "done");
+    Ok(())
+}
+
+async fn a_job_of_a_role_that_has_gone_fails() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "1")).await?;
+    world.close_gate().await?;
+    world.submit("alice", "search", SEARCH).await?;
+    let nologin = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    world.admin.batch_execute("CREATE ROLE carol LOGIN; CREATE ROLE dave LOGIN").await?;
+    let gone = world.submit("carol", "embed", r#"{"input": "x"}"#).await?;
+    let locked_out = world.submit("dave", "embed", r#"{"input": "x"}"#).await?;
+    let database = &world.database;
+    world
+        .admin
+        .batch_execute(&format!(
+            "DROP ROLE carol; REVOKE CONNECT ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO bob"
+        ))
+        .await?;
+    world.open_gate().await?;
+    world.until_status(gone, "failed").await?;
+    world.until_status(locked_out, "failed").await?;
+    world.until_status(nologin, "done").await?;
+    let refusal = world.admin.refusal(&format!("SELECT rag.result({gone})")).await?;
+    refusal.expect("42704", "does not exist any more", "")?;
+    let refusal = world.admin.refusal(&format!("SELECT rag.result({locked_out})")).await?;
+    refusal.expect("42501", "may not connect", "")
+}
+
+async fn old_jobs_are_forgotten() -> Result<()> {
+    let world = World::with(Options::default().set("rag.sync_idle_timeout", "1s")).await?;
+    let alice = world.session("alice").await?;
+    let (old, recent) = (alice.value::<i64>(KEYED).await?, submit(&alice, "search", SEARCH).await?);
+    ensure!(ended(&alice, old).await? == "done" && ended(&alice, recent).await? == "done");
+    let age = "UPDATE rag._job SET finished_at = finished_at - interval '8 days' WHERE id = $1";
+    world.admin.execute(age, &[&old]).await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    wait::until("the worker has left", async || {
+        Ok((world.admin.value::<i64>(workers).await? == 0).then_some(()))
+    })
+    .await?;
+    let new = submit(&alice, "search", SEARCH).await?;
+    ensure!(ended(&alice, new).await? == "done");
+    let kept: Vec<i64> = alice.value("SELECT array_agg(id ORDER BY id) FROM rag.jobs").await?;
+    ensure!(kept == [recent, new], "{kept:?}");
+    ensure!(alice.value::<i64>(KEYED).await? > new);
+    Ok(())
+}
