@@ -1,5 +1,4 @@
 -- Answers from the collection manual, in its own words, with the passages that they are from.
-\pset title
 \echo
 \echo Asked: how do I take a base backup?
 \echo

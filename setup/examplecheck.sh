@@ -87,7 +87,11 @@ without_a_provider() {
   check "a citation has its row" shows '\n1\|Fees\|\{"id": 3\}\|A book that comes late'
   check "nothing is made up" shows '\nf\|The collection does not answer this question\.\n'
   example jobs
-  check "a job answers" shows '(?s)status\ndone\n.*\nanswer\nThe library is open'
+  check "a job answers" shows '^answer\nThe library is open'
+  example chat
+  check "a conversation quotes the collection" shows 'answer\nA reader may borrow ten books for four weeks\. \[1\]\n'
+  check "it is kept" shows '\nAt the desk\|user\|How many.*\nAt the desk\|assistant\|A reader'
+  check "so is what is thought of it" shows '\n1\|short and right\|A reader'
   check "no provider was called" test "$(value 'SELECT count(*) FROM rag.calls')" = 0
 }
 
@@ -114,10 +118,16 @@ with_a_provider() {
   check "the model answers from the collection" shows '(?s)\nanswer\|model\n.*\w.*\|example/smollm2\n\(1 row'
   check "nobody is asked what the collection does not say" shows '\nf\|The collection does not answer this question\.\n'
 
+  example chat "${provider[@]}"
+  check "a question is searched for as one that stands alone" shows '\nsearched_for\n(?!\(0 rows)[^\n]*\w'
+  check "a persona talks" shows '(?s)\nreply\|persona\n.*\w.*\|librarian 1\n'
+  check "in pieces" shows '(?s)\npiece\n.*\n\([1-9]\d* rows\)'
+  check "and everything is kept" shows '(?s)\nSmall talk\|user\|What do I like\?\nSmall talk\|assistant\|.*\w'
+
   cancelled=$(logged 'cancel task')
   example jobs "${provider[@]}"
   check "a job's pieces are its result" shows '\npieces_are_the_result\nt\n'
-  check "a job is cancelled" shows '(?s)\ncancelled\nt\n.*\nstatus\ncancelled\n'
+  check "a job is cancelled" shows '(?s)\ncancelled\nt\n.*\ngenerate\|cancelled\|1\|57014\n'
   check "its call is cancelled" logged_more_often_than "$cancelled" 'cancel task'
 }
 

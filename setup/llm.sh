@@ -68,11 +68,10 @@ start() {
 }
 
 stop() {
-  local pid
   running || return 0
-  pid=$(cat "$folder/pid")
-  kill "$pid"
-  while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  kill "$(cat "$folder/pid")"
+  # Not asked of kill: a process that nobody waits for keeps its number for ever.
+  while running; do sleep 0.1; done
   rm -f "$folder/env" "$folder/pid"
 }
 

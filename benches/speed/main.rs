@@ -1,11 +1,12 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [embed] [query] [sessions] [search] [million] [memory]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [embed] [query] [sessions] [search] [million] [memory] [providers]`
 
 mod embed;
 mod handwritten;
 mod memory;
 mod million;
+mod providers;
 mod query;
 mod search;
 mod sessions;
@@ -37,6 +38,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("memory") {
         told(memory::run().await)?;
+    }
+    if options.wants("providers") {
+        told(providers::run(options).await)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
--- Something to ask about: the rules of a library, as a table and a collection of it. Included by ask.sql and jobs.sql.
+-- Something to ask about: the rules of a library, as a table and a collection of it. Included by ask.sql, chat.sql and jobs.sql.
 SELECT to_regclass('library_rules') IS NULL AS missing \gset
 \if :missing
   CREATE TABLE library_rules (id int PRIMARY KEY, title text NOT NULL, body text NOT NULL);

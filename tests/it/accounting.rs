@@ -54,7 +54,9 @@ pub async fn recorded(session: &Session, count: i64) -> Result<()> {
 }
 
 async fn statuses(session: &Session) -> Result<String> {
-    session.value("SELECT string_agg(concat_ws(' ', status, sqlstate), ', ' ORDER BY id) FROM rag.calls").await
+    session
+        .value("SELECT string_agg(concat_ws(' ', status, sqlstate), ', ' ORDER BY id) FROM rag.calls")
+        .await
 }
 
 fn spent(refusal: &Refusal, message: &str) -> Result<()> {
@@ -70,7 +72,8 @@ async fn a_call_is_on_record_after_a_rollback() -> Result<()> {
     session.batch_execute(&format!("BEGIN; {GENERATE}; ROLLBACK")).await?;
     recorded(&session, 1).await?;
     let begin = Instant::now();
-    let refusal = session.refusal(&format!("{GENERATE}, 1 / (length(rag.generate('hi', 'stub/small')) - 5)")).await?;
+    let refusal =
+        session.refusal(&format!("{GENERATE}, 1 / (length(rag.generate('hi', 'stub/small')) - 5)")).await?;
     ensure!(refusal.code == "22012", "{refusal:?}");
     recorded(&session, 3).await?;
     eprintln!("on record {:?} after the call", begin.elapsed());
@@ -100,7 +103,8 @@ async fn a_cancelled_call_is_on_record() -> Result<()> {
     with_provider(&session, &provider).await?;
     let token = session.cancel_token();
     let cancel = async {
-        wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(()))).await?;
+        wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(())))
+            .await?;
         anyhow::Ok(token.cancel_query(NoTls).await?)
     };
     let (refusal, cancelled) = join!(session.refusal(GENERATE), cancel);
@@ -109,6 +113,19 @@ async fn a_cancelled_call_is_on_record() -> Result<()> {
     recorded(&session, 1).await?;
     ensure!(statuses(&session).await? == "cancelled");
     ensure!(session.value::<bool>("SELECT latency_ms > 0 FROM rag.calls").await?);
+
+    // Whoever has read an answer nearly to its end is charged for what he has read.
+    provider.script([Reply::stream([Part::piece("twelve chars"), Part::Stall])]);
+    session
+        .batch_execute(
+            "BEGIN; DECLARE c CURSOR FOR SELECT rag.stream('four', 'stub/small'); FETCH 1 FROM c; CLOSE c; ROLLBACK",
+        )
+        .await?;
+    recorded(&session, 2).await?;
+    ensure!(statuses(&session).await? == "cancelled, cancelled");
+    let row =
+        session.query_one("SELECT input_tokens, output_tokens FROM rag.calls ORDER BY id DESC", &[]).await?;
+    ensure!((row.get::<_, i64>(0), row.get::<_, i64>(1)) == (1, 3), "{row:?}");
     Ok(())
 }
 
@@ -141,7 +158,9 @@ async fn a_spent_budget_refuses_in_repeatable_read_too() -> Result<()> {
     let session = shared().await?.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;
-    session.batch_execute("INSERT INTO rag.budgets (server, period, max_cost) VALUES ('stub', 'month', 2.2)").await?;
+    session
+        .batch_execute("INSERT INTO rag.budgets (server, period, max_cost) VALUES ('stub', 'month', 2.2)")
+        .await?;
     session.batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {GENERATE}; {GENERATE}")).await?;
     let refusal = session.refusal(GENERATE).await?;
     spent(&refusal, "budget 1 of all roles for provider stub per month is spent: 2.00 of 2.20")?;
@@ -173,7 +192,8 @@ async fn two_sessions_cannot_overspend_together() -> Result<()> {
     first.batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 1)").await?;
     let stream = "SELECT rag.stream('hi', 'stub/small')";
     let other = async {
-        wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(()))).await?;
+        wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(())))
+            .await?;
         let refusal = second.refusal(stream).await;
         gate.open();
         refusal
@@ -233,11 +253,15 @@ async fn everybody_sees_his_own_calls_and_auditors_see_all() -> Result<()> {
              SET rag.log_prompts = on",
         )
         .await?;
-    session.batch_execute(&format!("SET ROLE alice; {GENERATE}; SET ROLE bob; {GENERATE}; RESET ROLE")).await?;
+    session
+        .batch_execute(&format!("SET ROLE alice; {GENERATE}; SET ROLE bob; {GENERATE}; RESET ROLE"))
+        .await?;
     recorded(&session, 2).await?;
     let seen = "SELECT coalesce(string_agg(role, ' ' ORDER BY role), '') FROM rag.calls";
     let used = "SELECT coalesce(string_agg(role, ' ' ORDER BY role), '') FROM rag.usage";
-    for (role, expected) in [("alice", "alice"), ("bob", "bob"), ("auditor", "alice bob"), ("postgres", "alice bob")] {
+    for (role, expected) in
+        [("alice", "alice"), ("bob", "bob"), ("auditor", "alice bob"), ("postgres", "alice bob")]
+    {
         session.batch_execute(&format!("SET ROLE {role}")).await?;
         for view in [seen, used] {
             let found: String = session.value(view).await?;
@@ -374,7 +398,9 @@ async fn a_restore_carries_calls_and_budgets() -> Result<()> {
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;
-    session.batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('month', 2), ('hour', 9)").await?;
+    session
+        .batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('month', 2), ('hour', 9)")
+        .await?;
     session.batch_execute(GENERATE).await?;
     recorded(&session, 1).await?;
     let (from, to): (String, _) =
@@ -385,10 +411,12 @@ async fn a_restore_carries_calls_and_budgets() -> Result<()> {
     let restored = server.connect(&to).await?;
     ensure!(statuses(&restored).await? == "answered");
     restored.batch_execute(GENERATE).await?;
-    spent(&restored.refusal(GENERATE).await?, "budget 1 of all roles for all providers per month is spent: 2 of 2")?;
-    let next: i64 = restored
-        .value("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 1) RETURNING id")
-        .await?;
+    spent(
+        &restored.refusal(GENERATE).await?,
+        "budget 1 of all roles for all providers per month is spent: 2 of 2",
+    )?;
+    let next: i64 =
+        restored.value("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 1) RETURNING id").await?;
     ensure!(next == 3);
     recorded(&restored, 3).await
 }

@@ -180,13 +180,8 @@ async fn a_hot_standby_answers() -> Result<()> {
     let reader = standby.connect(&database).await?;
     let question = "What makes the space of dead rows usable?";
     ensure!(ask(&reader, question).await?.text == ask(&writer, question).await?.text);
-    ensure!(
-        reader
-            .query_one("SELECT answer FROM rag.try_ask('none', 'x')", &[])
-            .await?
-            .get::<_, Option<String>>(0)
-            == None
-    );
+    let row = reader.query_one("SELECT answer FROM rag.try_ask('none', 'x')", &[]).await?;
+    ensure!(row.get::<_, Option<String>>(0).is_none());
     Ok(())
 }
 

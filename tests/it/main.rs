@@ -5,6 +5,7 @@ mod ask;
 mod cancel;
 mod capture;
 mod chaos;
+mod chat;
 mod collections;
 mod definitions;
 mod documentation;
@@ -12,6 +13,7 @@ mod embed;
 mod encodings;
 mod engine;
 mod followed;
+mod generate;
 mod job_limits;
 mod job_pieces;
 mod job_rights;
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
     let families = [
         accounting::tests(),
         embed::tests(),
+        generate::tests(),
+        chat::tests(),
         encodings::tests(),
         models::tests(),
         runtimes::tests(),

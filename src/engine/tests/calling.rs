@@ -254,3 +254,20 @@ fn a_call_is_recorded_with_its_tries_and_what_it_took() {
     // What was asked and not answered is an estimate: 26 bytes of prompt.
     assert_eq!(taken.collect::<Vec<_>>(), [(1, 7, 3), (0, 0, 0), (0, 7, 0)]);
 }
+
+#[test]
+fn the_environments_proxy_is_used_for_other_hosts() {
+    let provider = Provider::start([Reply::chat("hello")]).unwrap();
+    let proxy = provider.url().replace("/v1", "");
+    let engine = Engine::start_in(&[
+        ("HTTP_PROXY", &proxy),
+        ("http_proxy", &proxy),
+        ("NO_PROXY", ""),
+        ("no_proxy", ""),
+    ]);
+    let mut client = engine.connect();
+    completed(client.call(ask(target("http://provider.example/v1"), prompt(), false)));
+    completed(client.call(ask(target(&provider.url()), prompt(), false)));
+    let paths: Vec<String> = provider.requests().into_iter().map(|seen| seen.path).collect();
+    assert_eq!(paths, ["http://provider.example/v1/chat/completions", "/v1/chat/completions"]);
+}

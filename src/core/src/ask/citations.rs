@@ -10,6 +10,9 @@ use std::ops::Range;
 /// Most digits of a number that is looked at.
 const MOST_DIGITS: usize = 4;
 
+/// Most bytes between brackets that are looked at.
+const LONGEST_MARKER: usize = 64;
+
 /// Most numbers of a range such as `[1-3]`.
 const LONGEST_RANGE: usize = 20;
 
@@ -82,7 +85,8 @@ fn markers(text: &str) -> Vec<Marker> {
     let mut from = 0;
     while let Some(open) = text[from..].find('[').map(|offset| from + offset) {
         from = open + 1;
-        let Some(close) = text[from..].find(']').map(|offset| from + offset) else { break };
+        let near = text.floor_char_boundary(from + LONGEST_MARKER);
+        let Some(close) = text[from..near].find(']').map(|offset| from + offset) else { continue };
         let is_code = code.iter().any(|code| code.contains(&open));
         if let (false, Some(numbers)) = (is_code, numbers(&text[from..close])) {
             markers.push(Marker { range: open..close + 1, numbers });

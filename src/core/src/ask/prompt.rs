@@ -14,6 +14,9 @@ const ELEMENTS: [&str; 6] = ["passages", "passage", "question", "conversation", 
 /// Tags by which chats are put together for some models.
 const CHAT: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];
 
+/// Characters after a `<` that are looked at.
+const LONGEST_TAG: usize = 64;
+
 /// Letters of a tag's name that are looked at.
 const LONGEST_NAME: usize = 16;
 
@@ -119,7 +122,7 @@ fn is_special(rest: &str) -> bool {
         return true;
     }
     // What cannot be seen is left out, as a model may overlook it too.
-    let name: String = (rest.chars())
+    let name: String = (rest.chars().take(LONGEST_TAG))
         .filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c))
         .skip_while(|c| ['/', '<'].contains(c))
         .take_while(|c| c.is_alphanumeric() || *c == '_')

@@ -54,9 +54,16 @@ impl Clients {
         }
         let client =
             builder.build().map_err(|error| Error::Internal(format!("HTTP client: {}", cause(&error))))?;
-        Ok(lock(&self.clients).entry(key).or_insert(client).clone())
+        let mut clients = lock(&self.clients);
+        if clients.len() >= MOST_CLIENTS {
+            clients.clear();
+        }
+        Ok(clients.entry(key).or_insert(client).clone())
     }
 }
+
+/// Whoever changes a server's timeout again and again fills no memory.
+const MOST_CLIENTS: usize = 64;
 
 /// How long a connection that nobody uses is kept. Many providers close it after a minute or two.
 const KEPT_ALIVE: Duration = Duration::from_secs(50);

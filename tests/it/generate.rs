@@ -1,0 +1,502 @@
+//! Providers' language and embedding models, asked from SQL.
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use ragstone_tests::Result;
+use ragstone_tests::provider::{Gate, Part, Provider, Reply};
+use ragstone_tests::server::{Server, run, shared};
+use ragstone_tests::session::Session;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::{Duration, Instant};
+use tokio_postgres::NoTls;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        an_answer_comes_with_all_that_is_known_of_it,
+        a_conversation_is_sent_as_it_is_given,
+        an_answer_that_no_text_can_hold_is_mended,
+        many_prompts_are_asked_at_once_and_answered_in_order,
+        a_twin_that_never_fails_gives_null,
+        json_meets_its_schema_or_is_refused,
+        pieces_come_through_a_cursor_before_the_answer_ends,
+        a_closed_cursor_ends_the_call,
+        an_engine_that_ends_in_the_middle_of_a_stream_is_an_error_and_the_next_call_works,
+        an_engine_that_ended_unnoticed_is_no_error,
+        every_failure_has_its_sqlstate_and_a_hint,
+        a_provider_that_cannot_be_reached_is_named,
+        an_unknown_certificate_is_refused,
+        a_call_takes_the_callers_own_key_or_the_servers,
+        keys_from_files_are_read_at_each_call,
+        nobody_finds_a_key,
+        a_collection_of_a_providers_model_follows_with_its_owners_key,
+        an_immediate_collection_takes_its_owners_key_too,
+        vectors_of_two_models_never_mix;
+        alone: a_cancelled_call_frees_the_backend_and_closes_the_connection,
+    ]
+}
+
+const NO_RETRIES: &str = r#"{"retries": 0, "default_embedding_model": "small"}"#;
+
+async fn provide(session: &Session, provider: &Provider) -> Result<()> {
+    let create = "SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-server', base_url => $1, model => 'big',
+                                             options => $2::text::jsonb)";
+    session.execute(create, &[&provider.url(), &NO_RETRIES]).await?;
+    Ok(())
+}
+
+async fn with(script: impl IntoIterator<Item = Reply>) -> Result<(Session, Provider)> {
+    let session = shared().await?.session().await?;
+    let provider = Provider::start(script)?;
+    provide(&session, &provider).await?;
+    Ok((session, provider))
+}
+
+async fn an_answer_comes_with_all_that_is_known_of_it() -> Result<()> {
+    let (session, provider) = with([Reply::chat("hello")]).await?;
+    let row = session
+        .query_one("SELECT c.* FROM rag.call('hi', model => 'stub', system => 'be brief', temperature => 0.5, seed => 7) c", &[])
+        .await?;
+    ensure!(row.get::<_, String>("content") == "hello" && row.get::<_, String>("finish_reason") == "stop");
+    ensure!((row.get::<_, i64>("input_tokens"), row.get::<_, i64>("output_tokens")) == (7, 3));
+    ensure!(row.get::<_, Option<Value>>("tool_calls").is_none() && row.get::<_, f64>("latency_ms") > 0.0);
+    let request = &provider.requests()[0];
+    ensure!(
+        request.path == "/v1/chat/completions" && request.header("authorization") == Some("Bearer sk-server")
+    );
+    ensure!(
+        request.body["model"] == "big" && request.body["temperature"] == 0.5 && request.body["seed"] == 7
+    );
+    let said = json!([{ "role": "system", "content": "be brief" }, { "role": "user", "content": "hi" }]);
+    ensure!(request.body["messages"] == said, "{}", request.body);
+    Ok(())
+}
+
+async fn a_conversation_is_sent_as_it_is_given() -> Result<()> {
+    let (session, provider) = with([Reply::chat("42")]).await?;
+    let said = r#"[{"role": "user", "content": "6 × 7?"}, {"role": "assistant", "content": "41"}, {"role": "user", "content": "no"}]"#;
+    let answer: String = session
+        .value_of(
+            "SELECT rag.generate($1::text::jsonb, model => 'stub/small', options => '{\"top_p\": 0.9}')",
+            &[&said],
+        )
+        .await?;
+    ensure!(answer == "42");
+    let body = &provider.requests()[0].body;
+    ensure!(
+        body["messages"] == serde_json::from_str::<Value>(said)?
+            && body["top_p"] == 0.9
+            && body["model"] == "small"
+    );
+    Ok(())
+}
+
+async fn an_answer_that_no_text_can_hold_is_mended() -> Result<()> {
+    let (session, provider) = with([Reply::chat("a\0b")]).await?;
+    ensure!(session.value::<String>("SELECT rag.generate('hi', model => 'stub')").await? == "a\u{fffd}b");
+    provider.script([Reply::chat_stream(&["a\0", "b"])]);
+    let pieces: String = session
+        .value("SELECT string_agg(p, '|') FROM (SELECT rag.stream('hi', model => 'stub') AS p OFFSET 0) s")
+        .await?;
+    ensure!(pieces == "a\u{fffd}|b", "{pieces:?}");
+    Ok(())
+}
+
+async fn many_prompts_are_asked_at_once_and_answered_in_order() -> Result<()> {
+    let echo = Reply::by(|seen| {
+        let asked = seen.body["messages"][0]["content"].as_str().unwrap_or_default();
+        Reply::chat(&format!("<{asked}>")).after(Duration::from_millis(if asked == "p1" { 200 } else { 50 }))
+    });
+    let (session, provider) = with([echo]).await?;
+    let answers: Vec<Option<String>> = session
+        .value("SELECT rag.generate(array_agg('p' || i) || ARRAY[NULL], model => 'stub') FROM generate_series(1, 12) i")
+        .await?;
+    let expected = (1..=12).map(|number| Some(format!("<p{number}>"))).chain([None]).collect::<Vec<_>>();
+    ensure!(answers == expected, "{answers:?}");
+    ensure!(provider.most_at_once() >= 6, "{} at once", provider.most_at_once());
+    Ok(())
+}
+
+async fn a_twin_that_never_fails_gives_null() -> Result<()> {
+    let refuse_two = Reply::by(|seen| match seen.body["messages"][0]["content"].as_str() {
+        Some("two") => Reply::status(400),
+        _ => Reply::chat("yes"),
+    });
+    let (session, _provider) = with([refuse_two]).await?;
+    ensure!(
+        session.value::<Option<String>>("SELECT rag.try_generate('two', model => 'stub')").await?.is_none()
+    );
+    let answers: Vec<Option<String>> =
+        session.value("SELECT rag.try_generate(ARRAY['one', 'two', 'three'], model => 'stub')").await?;
+    ensure!(answers == [Some("yes".to_owned()), None, Some("yes".to_owned())]);
+    let refusal = session.refusal("SELECT rag.generate(ARRAY['one', 'two'], model => 'stub')").await?;
+    refusal.expect("38000", "provider \"stub\" refused", "")
+}
+
+async fn json_meets_its_schema_or_is_refused() -> Result<()> {
+    let script =
+        [Reply::chat(r#"{"age": "old"}"#), Reply::chat(r#"{"age": 7}"#), Reply::chat("certainly not")];
+    let (session, provider) = with(script).await?;
+    let ask = "SELECT rag.generate_json('how old?', '{\"type\": \"object\", \"properties\": {\"age\": {\"type\": \"integer\"}},
+               \"required\": [\"age\"]}', model => 'stub')";
+    let answer: Value = session.value(ask).await?;
+    ensure!(
+        answer == json!({ "age": 7 }) && provider.requests().len() == 2,
+        "it was not mended once: {answer}"
+    );
+    let refusal = session.refusal(ask).await?;
+    refusal.expect("08P01", "does not meet the schema", "schema")?;
+    ensure!(!format!("{refusal:?}").contains("certainly"), "the answer is in the error: {refusal:?}");
+    ensure!(
+        session
+            .value::<Option<Value>>(&ask.replace("rag.generate_json", "rag.try_generate_json"))
+            .await?
+            .is_none()
+    );
+    Ok(())
+}
+
+async fn pieces_come_through_a_cursor_before_the_answer_ends() -> Result<()> {
+    let gate = Gate::new();
+    let parts = [Part::piece("one "), Part::Gate(gate.clone()), Part::piece("two"), Part::end()];
+    let (session, _provider) = with([Reply::stream(parts)]).await?;
+    session
+        .batch_execute("BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub')")
+        .await?;
+    ensure!(session.value::<String>("FETCH 1 FROM c").await? == "one ");
+    // Other work in between uses the same connection to the engine.
+    session.batch_execute("SELECT rag.embed('in between')").await?;
+    gate.open();
+    ensure!(session.value::<String>("FETCH 1 FROM c").await? == "two");
+    ensure!(session.query("FETCH 1 FROM c", &[]).await?.is_empty());
+    session.batch_execute("COMMIT").await?;
+    Ok(())
+}
+
+async fn a_closed_cursor_ends_the_call() -> Result<()> {
+    let (session, provider) = with([Reply::stream([Part::piece("one"), Part::Stall])]).await?;
+    session.batch_execute("BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub'); FETCH 1 FROM c; CLOSE c")
+        .await?;
+    ensure!(provider.wait_until_abandoned(0), "the call goes on");
+    session.batch_execute("COMMIT; SELECT rag.embed('goes on')").await?;
+    Ok(())
+}
+
+async fn an_engine_that_ends_in_the_middle_of_a_stream_is_an_error_and_the_next_call_works() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::stream([Part::piece("one"), Part::Stall]), Reply::chat("again")])?;
+    provide(&session, &provider).await?;
+    session
+        .batch_execute(
+            "BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub'); FETCH 1 FROM c",
+        )
+        .await?;
+    for engine in server.engines() {
+        engine.signal(Signal::SIGKILL);
+    }
+    let refusal = session.refusal("FETCH 1 FROM c").await?;
+    refusal.expect("57P03", "the engine ended", "Ask again")?;
+    session.batch_execute("ROLLBACK").await?;
+    ensure!(session.value::<String>("SELECT rag.generate('hi', model => 'stub')").await? == "again");
+    Ok(())
+}
+
+async fn an_engine_that_ended_unnoticed_is_no_error() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::chat("yes")])?;
+    provide(&session, &provider).await?;
+    for _ in 0..3 {
+        ensure!(session.value::<String>("SELECT rag.generate('hi', model => 'stub')").await? == "yes");
+        let engine = *server.engines().first().context("no engine runs")?;
+        engine.signal(Signal::SIGKILL);
+        ragstone_tests::wait::until("the engine ends", async || Ok((!engine.runs()).then_some(()))).await?;
+    }
+    Ok(())
+}
+
+async fn every_failure_has_its_sqlstate_and_a_hint() -> Result<()> {
+    let (session, provider) = with([Reply::chat("yes")]).await?;
+    session
+        .batch_execute("ALTER SERVER stub OPTIONS (ADD timeout_ms '700', ADD max_reply_bytes '100000')")
+        .await?;
+    let context =
+        json!({ "error": { "message": "too long: SECRET PROMPT", "code": "context_length_exceeded" } });
+    let echo =
+        json!({ "error": { "message": "you said SECRET PROMPT with sk-server", "code": "sk-server" } });
+    let failures = [
+        (Reply::status(429).header("retry-after", "20"), "38000", "status 429"),
+        (Reply::status(500), "38000", "status 500"),
+        (Reply::status(503), "38000", "status 503"),
+        (Reply::status(401).body(echo.to_string()), "38000", "status 401"),
+        (Reply::status(404), "38000", "status 404"),
+        (Reply::status(400).body(context.to_string()), "54000", ""),
+        (Reply::status(302).header("location", "https://evil.example.com/"), "38000", "status 302"),
+        (Reply::text("{\"choices\": [{\"mess"), "08P01", ""),
+        (Reply::announced(1000, [Part::Bytes(b"{\"choices\"".to_vec()), Part::Break]), "08006", ""),
+        (Reply::announced(1 << 30, [Part::Spaces(1 << 30)]), "54000", "100000"),
+        (Reply::stall(), "08006", "700 ms"),
+        (Reply::hang_up(), "08006", ""),
+    ];
+    for (reply, code, message) in failures {
+        let name = format!("{reply:?}");
+        provider.script([reply]);
+        let refusal = session.refusal("SELECT rag.generate('SECRET PROMPT', model => 'stub')").await?;
+        refusal.expect(code, message, "").with_context(|| name.clone())?;
+        ensure!(!refusal.hint.is_empty(), "no hint for {name}: {refusal:?}");
+        let all = format!("{refusal:?}");
+        ensure!(!all.contains("SECRET") && !all.contains("sk-server"), "{all}");
+    }
+    provider.script([Reply::stream([Part::piece("one"), Part::Stall])]);
+    session.refusal("SELECT rag.stream('hi', model => 'stub')").await?.expect("08006", "", "")?;
+    provider.script([Reply::stream([Part::piece("one"), Part::Break])]);
+    session.refusal("SELECT rag.stream('hi', model => 'stub')").await?.expect("08006", "", "")?;
+    provider.script([Reply::chat("well again")]);
+    ensure!(session.value::<String>("SELECT rag.generate('hi', model => 'stub')").await? == "well again");
+    Ok(())
+}
+
+async fn a_provider_that_cannot_be_reached_is_named() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_provider('closed', kind => 'compatible', base_url => 'http://127.0.0.1:1/v1', model => 'm', options => '{\"retries\": 0}');
+             SELECT rag.create_provider('nowhere', kind => 'compatible', base_url => 'https://nowhere.invalid/v1', model => 'm', options => '{\"retries\": 0}')",
+        )
+        .await?;
+    session.refusal("SELECT rag.generate('hi', model => 'closed')").await?.expect(
+        "08001",
+        "provider \"closed\"",
+        "",
+    )?;
+    session.refusal("SELECT rag.generate('hi', model => 'nowhere')").await?.expect(
+        "08001",
+        "provider \"nowhere\"",
+        "",
+    )
+}
+
+async fn an_unknown_certificate_is_refused() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let provider = Provider::start_tls([Reply::chat("yes")])?;
+    provide(&session, &provider).await?;
+    let refusal = session.refusal("SELECT rag.generate('hi', model => 'stub')").await?;
+    refusal.expect("08001", "certificate", "")
+}
+
+async fn a_call_takes_the_callers_own_key_or_the_servers() -> Result<()> {
+    let (session, provider) = with([Reply::chat("yes")]).await?;
+    let call = "SELECT rag.generate('hi', model => 'stub')";
+    session
+        .batch_execute(
+            "DROP ROLE IF EXISTS key_own; DROP ROLE IF EXISTS key_none; CREATE ROLE key_own; CREATE ROLE key_none;
+             GRANT USAGE ON FOREIGN SERVER stub TO key_own;
+             CREATE USER MAPPING FOR key_own SERVER stub OPTIONS (api_key 'sk-own')",
+        )
+        .await?;
+    session.execute(call, &[]).await?;
+    session.batch_execute("SET ROLE key_own").await?;
+    session.execute(call, &[]).await?;
+    session.batch_execute("SET ROLE key_none").await?;
+    session.refusal(call).await?.expect(
+        "42501",
+        "permission denied for foreign server stub",
+        "GRANT USAGE",
+    )?;
+    // A function that runs as its owner calls with its owner's rights.
+    session.batch_execute("RESET ROLE; CREATE FUNCTION ask() RETURNS text LANGUAGE sql SECURITY DEFINER RETURN rag.generate('hi', model => 'stub'); SET ROLE key_none").await?;
+    session.execute("SELECT ask()", &[]).await?;
+    // The right is asked for at each call, not once for a session.
+    session
+        .batch_execute("RESET ROLE; GRANT USAGE ON FOREIGN SERVER stub TO key_none; SET ROLE key_none")
+        .await?;
+    session.execute(call, &[]).await?;
+    session
+        .batch_execute("RESET ROLE; REVOKE USAGE ON FOREIGN SERVER stub FROM key_none; SET ROLE key_none")
+        .await?;
+    session.refusal(call).await?.expect("42501", "permission denied", "")?;
+    session.batch_execute("RESET ROLE; DROP OWNED BY key_own, key_none; DROP ROLE key_own, key_none").await?;
+    let keys: Vec<_> =
+        provider.requests().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
+    let keys: Vec<_> = keys.iter().flatten().map(String::as_str).collect();
+    ensure!(
+        keys == ["Bearer sk-server", "Bearer sk-own", "Bearer sk-server", "Bearer sk-server"],
+        "{keys:?}"
+    );
+    Ok(())
+}
+
+async fn keys_from_files_are_read_at_each_call() -> Result<()> {
+    let server = shared().await?;
+    let (session, provider) = with([Reply::chat("yes")]).await?;
+    let file = server.folder().join("key");
+    let set = format!(
+        "DROP USER MAPPING FOR PUBLIC SERVER stub; CREATE USER MAPPING FOR PUBLIC SERVER stub OPTIONS (api_key_file '{}')",
+        file.display()
+    );
+    session.batch_execute(&set).await?;
+    let call = "SELECT rag.generate('hi', model => 'stub')";
+    let refusal = session.refusal(call).await?;
+    ensure!(refusal.message.contains("key") && !refusal.hint.is_empty(), "{refusal:?}");
+    fs::write(&file, "sk-file\n")?;
+    ragstone_tests::server::give_to_server(&file)?;
+    session.execute(call, &[]).await?;
+    ensure!(provider.requests()[0].header("authorization") == Some("Bearer sk-file"));
+    session.batch_execute("ALTER USER MAPPING FOR PUBLIC SERVER stub OPTIONS (DROP api_key_file, ADD api_key_env 'NO_SUCH_VARIABLE')").await?;
+    let refusal = session.refusal(call).await?;
+    ensure!(refusal.message.contains("NO_SUCH_VARIABLE"), "{refusal:?}");
+    Ok(())
+}
+
+async fn nobody_finds_a_key() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let provider =
+        Provider::start([Reply::status(401).body(r#"{"error": {"message": "bad key sk-hidden-key"}}"#)])?;
+    session
+        .batch_execute(&format!(
+            "SET client_min_messages = warning; SET log_min_messages = warning; SET log_statement = 'none'; SET log_min_error_statement = 'panic';
+             SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key', base_url => '{}', model => 'big', options => '{NO_RETRIES}');
+             SET log_min_messages = debug5;
+             CREATE ROLE snoop LOGIN IN ROLE pg_read_all_data; GRANT USAGE ON FOREIGN SERVER stub TO snoop",
+            provider.url()
+        ))
+        .await?;
+    // One that cannot be made leaves no trace of its key either.
+    session.batch_execute("SET log_min_messages = warning").await?;
+    let refusal = session
+        .refusal("SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key')")
+        .await?;
+    session.batch_execute("SET log_min_messages = debug5").await?;
+    ensure!(!format!("{refusal:?}").contains("sk-hidden"), "{refusal:?}");
+    let database: String = session.value("SELECT current_database()::text").await?;
+    let snoop = server.connect_as("snoop", &database).await?;
+    snoop.batch_execute("SET client_min_messages = debug5").await?;
+    let mut told = format!("{:?}", snoop.refusal("SELECT rag.generate('hi', model => 'stub')").await?);
+    for row in
+        snoop.query("EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')", &[]).await?
+    {
+        told.push_str(row.get(0));
+    }
+    for look in [
+        "SELECT u::text FROM pg_user_mappings u",
+        "SELECT p::text FROM rag.providers p",
+        "SELECT c::text FROM rag.calls c",
+    ] {
+        for row in snoop.query(look, &[]).await? {
+            told.push_str(row.get(0));
+        }
+    }
+    told.push_str(&format!("{:?}", snoop.take_notices()));
+    let dump = run(server.client("pg_dump")?.args(["-d", &database, "-s"]))?;
+    ensure!(dump.contains("sk-hidden-key"), "a superuser's dump has lost the key");
+    let by_snoop = server.client("pg_dump")?.args(["-U", "snoop", "-d", &database, "-s"]).output()?;
+    ensure!(by_snoop.status.success(), "{}", String::from_utf8_lossy(&by_snoop.stderr));
+    told.push_str(&String::from_utf8_lossy(&by_snoop.stdout));
+    told.push_str(&String::from_utf8_lossy(&by_snoop.stderr));
+    told.push_str(&server.log()?);
+    ensure!(!told.contains("sk-hidden"), "the key is in what somebody else can see");
+    Ok(())
+}
+
+const NOTES: &str = "CREATE TABLE notes (id int PRIMARY KEY, body text);
+                     INSERT INTO notes SELECT i, 'note number ' || i FROM generate_series(1, 20) i";
+
+/// A role with a table of notes, who may use the provider with a key of his own.
+async fn owner(session: &Session, role: &str) -> Result<()> {
+    session
+        .batch_execute(&format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role};
+             GRANT USAGE ON FOREIGN SERVER stub TO {role};
+             CREATE USER MAPPING FOR {role} SERVER stub OPTIONS (api_key 'sk-{role}'); SET ROLE {role}; {NOTES}"
+        ))
+        .await?;
+    Ok(())
+}
+
+fn keys_of(provider: &Provider) -> Vec<String> {
+    provider.requests().iter().filter_map(|seen| seen.header("authorization").map(str::to_owned)).collect()
+}
+
+async fn a_collection_of_a_providers_model_follows_with_its_owners_key() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    owner(&session, "note_owner").await?;
+    session
+        .batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')")
+        .await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'the hundredth')").await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    let keys = keys_of(&provider);
+    ensure!(keys.iter().all(|key| key == "Bearer sk-note_owner"), "{keys:?}");
+    let key: Value = session
+        .value("SELECT source_key FROM rag.search('notes', 'the hundredth', k => 1, mode => 'vector')")
+        .await?;
+    ensure!(key == json!({ "id": 100 }));
+    ensure!(
+        keys_of(&provider).last().is_some_and(|key| key == "Bearer sk-server"),
+        "the searcher's key was not taken"
+    );
+    // An outage charges no row, and what was written meanwhile is there afterwards.
+    provider.script([Reply::status(503)]);
+    session.batch_execute("INSERT INTO notes VALUES (101, 'during the outage')").await?;
+    let asked = provider.requests().len();
+    ensure!(provider.wait_for_requests(asked + 2), "the worker does not try again");
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    provider.script([Reply::embeddings(8)]);
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE key_1 = 101").await? == 1);
+    session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY note_owner; DROP ROLE note_owner").await?;
+    Ok(())
+}
+
+async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    owner(&session, "prompt_owner").await?;
+    session.batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'immediate')").await?;
+    session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'at once')").await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE key_1 = 100").await? == 1);
+    let keys = keys_of(&provider);
+    ensure!(keys.iter().all(|key| key == "Bearer sk-prompt_owner"), "{keys:?}");
+    session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY prompt_owner; DROP ROLE prompt_owner").await?;
+    Ok(())
+}
+
+async fn vectors_of_two_models_never_mix() -> Result<()> {
+    let (session, _provider) = with([Reply::embeddings(8)]).await?;
+    session.batch_execute(NOTES).await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')",
+        )
+        .await?;
+    let other = Provider::start([Reply::embeddings(8)])?;
+    session.batch_execute(&format!("ALTER SERVER stub OPTIONS (SET base_url '{}')", other.url())).await?;
+    let refusal = session.refusal("SELECT * FROM rag.search('notes', 'number 3')").await?;
+    refusal.expect("55000", "another version of its model", "rag.refresh_collection")
+}
+
+async fn a_cancelled_call_frees_the_backend_and_closes_the_connection() -> Result<()> {
+    let (session, provider) = with([Reply::stall()]).await?;
+    for call in ["SELECT rag.generate('hi', model => 'stub')", "SELECT rag.stream('hi', model => 'stub')"] {
+        let asked = provider.requests().len();
+        let token = session.cancel_token();
+        let cancel = async {
+            ragstone_tests::wait::until("the provider is asked", async || {
+                Ok((provider.requests().len() > asked).then_some(()))
+            })
+            .await?;
+            let begin = Instant::now();
+            token.cancel_query(NoTls).await?;
+            anyhow::Ok(begin)
+        };
+        let (refusal, begin) = tokio::join!(session.refusal(call), cancel);
+        let elapsed = begin?.elapsed();
+        refusal?.expect("57014", "", "")?;
+        ensure!(elapsed < Duration::from_millis(100), "the backend was free after {elapsed:?}");
+        ensure!(provider.wait_until_abandoned(asked), "the connection was not closed");
+    }
+    Ok(())
+}
