@@ -331,9 +331,9 @@ async fn calls_outlive_the_worker_and_are_written_once() -> Result<()> {
     let caller = server.connect(&name).await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;
-    let many = format!("SELECT count(rag.generate('hi', 'stub/small')) FROM generate_series(1, 400)");
+    let many = "SELECT count(rag.generate('hi', 'stub/small')) FROM generate_series(1, 400)";
     let mut ended = 0;
-    let working = async { caller.value::<i64>(&many).await };
+    let working = async { caller.value::<i64>(many).await };
     tokio::pin!(working);
     let called = loop {
         tokio::select! {
