@@ -19,8 +19,8 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-/// What the end of a cancelled job may take: 100 ms on an idle machine.
-const LIMIT: Duration = Duration::from_millis(100);
+/// What the end of a cancelled job may take: 100 ms, and as much again on a machine that has other things to do.
+const LIMIT: Duration = Duration::from_millis(200);
 
 async fn a_cancelled_job_ends_at_once() -> Result<()> {
     let world = World::with(Options::default().set("rag.max_job_workers", "1")).await?;
