@@ -10,11 +10,13 @@ SELECT rag.submit('search', '["a"]');
 SELECT rag.submit('search', '{"query": "x"}');
 SELECT rag.submit('search', '{"collection": "c", "query": "x", "filtr": {}}');
 SELECT rag.submit('search', '{"collection": "c", "query": "x", "zzz": 1}');
-SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": "many"}');
 SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": [1]}');
 SELECT rag.submit('search', '{"collection": "c", "query": {"text": "x"}}');
 SELECT rag.submit('embed', '{"input": {"text": "x"}}');
 SELECT rag.submit('refresh', '{}');
+\set VERBOSITY sqlstate
+SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": "many"}');
+\set VERBOSITY default
 
 -- There is no such job, or not for this role.
 SELECT rag.result(0);
