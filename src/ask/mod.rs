@@ -102,7 +102,8 @@ fn best(passages: &Passages) -> Option<f64> {
 }
 
 fn answered(made: Made, passages: &Passages, model: String) -> Outcome<Answered> {
-    let answered = made.answer.is_some();
+    // What cites nothing is not from the collection, whatever the model says.
+    let answered = made.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
     let answer =
         made.answer.unwrap_or_else(|| ask::Answer { text: UNKNOWN.to_owned(), citations: Vec::new() });
     Ok(Answered {

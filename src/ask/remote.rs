@@ -2,7 +2,7 @@
 
 use crate::ask::{Made, Question};
 use crate::pg::error::{Error, Outcome};
-use crate::provider::{CallOptions, Remote, count_tokens};
+use crate::provider::{CallOptions, Remote, count_generously};
 use crate::search::Hit;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;
@@ -31,10 +31,21 @@ pub struct Prepared {
 
 /// Has the model answer, and checks what it cites.
 pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Made> {
-    let prepared = prepare(remote, question, hits)?;
     let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
-    let completion = remote.complete_aloud(prepared.prompt, options)?;
-    Ok(check(&completion, hits, prepared.shown))
+    let mut hits = hits;
+    loop {
+        let prepared = prepare(remote, question, hits)?;
+        match remote.complete_aloud(prepared.prompt, options) {
+            Ok(completion) => return Ok(check(&completion, hits, prepared.shown)),
+            // Tokens of one model are an estimate of another's: fewer passages may fit.
+            Err(error) if is_too_long(&error) && prepared.shown > 1 => hits = &hits[..prepared.shown / 2],
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_too_long(error: &Error) -> bool {
+    error.sqlstate == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
 }
 
 /// Puts the question and as many passages as there is room for into a prompt.
@@ -74,7 +85,7 @@ fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Vec<String
         conversation(question, &[]).into_iter().map(|message| message.content).collect();
     let frame = texts.len();
     texts.extend(shown.iter().cloned());
-    let counts = count_tokens(texts, None)?;
+    let counts = count_generously(texts)?;
     let (around, passages) = counts.split_at(frame.min(counts.len()));
     let room = room(remote, question, around.iter().sum())?;
     let fits = fitting(passages, room);

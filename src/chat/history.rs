@@ -4,7 +4,7 @@ use crate::chat::on_tables;
 use crate::chat::session::Session;
 use crate::pg::error::Outcome;
 use crate::pg::spi::{Arg, select};
-use crate::provider::{CallOptions, Generator, Remote, count_tokens};
+use crate::provider::{CallOptions, Generator, Remote, count_generously};
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
 
@@ -58,7 +58,7 @@ impl History {
         if !self.messages.is_empty() {
             let texts = self.messages.iter().map(|message| message.content.clone()).collect();
             let roles: Vec<Role> = self.messages.iter().map(|message| message.role).collect();
-            let kept = chat::fitting(&count_tokens(texts, None)?, &roles, remote.context_tokens / SHARE);
+            let kept = chat::fitting(&count_generously(texts)?, &roles, remote.context_tokens / SHARE);
             let older = self.messages.len() - kept;
             if older > 0 {
                 let shown = self.messages.split_off(older);

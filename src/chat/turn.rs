@@ -164,9 +164,7 @@ impl Turn {
             max_tokens: Some(QUESTION_TOKENS),
             ..Prompt::default()
         };
-        let rewritten = remote.complete(prompt, self.options())?.content;
-        let rewritten = rewritten.trim();
-        Ok(if rewritten.is_empty() { self.message.trim() } else { rewritten }.to_owned())
+        Ok(core_chat::rewritten(&remote.complete(prompt, self.options())?.content, &self.message))
     }
 
     fn prompt(&self, persona: &Persona, history: Vec<Message>) -> Prompt {

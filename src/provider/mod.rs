@@ -16,4 +16,4 @@ pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
 pub use options::{Catalog, Options, nearest, validate};
-pub use tokens::count_tokens;
+pub use tokens::{count_generously, count_tokens};

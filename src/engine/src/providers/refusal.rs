@@ -104,6 +104,7 @@ impl Refusal {
                 "Try again later, or lower the server's options requests_per_minute, tokens_per_minute or concurrency."
             }
             400 | 422 => "Check the arguments against what the provider and the model allow.",
+            501 => "The provider does not offer this; use another model or provider.",
             0 | 408 | 409 | 500..=599 => "Try again later.",
             _ => "",
         };
