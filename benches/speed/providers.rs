@@ -63,9 +63,7 @@ async fn first_piece(session: &Session, provider: &Provider, options: &Options) 
         let asked = provider.requests().len();
         provider.script([Reply::stream([Part::Gate(gate.clone()), Part::piece("one"), Part::end()])]);
         session
-            .batch_execute(
-                "BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub')",
-            )
+            .batch_execute("BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub')")
             .await?;
         let fetch = session.query("FETCH 1 FROM c", &[]);
         let open = async {
@@ -89,7 +87,12 @@ async fn first_piece(session: &Session, provider: &Provider, options: &Options) 
 }
 
 /// Sessions that all ask a provider which takes its time: at best each has an answer each time.
-async fn many_sessions(server: &Server, database: &str, provider: &Provider, options: &Options) -> Result<()> {
+async fn many_sessions(
+    server: &Server,
+    database: &str,
+    provider: &Provider,
+    options: &Options,
+) -> Result<()> {
     provider.script([Reply::chat("hello").after(THINKING)]);
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {

@@ -60,7 +60,7 @@ fn as_books_owner(work: impl FnOnce() -> Outcome<usize>) -> Outcome<usize> {
 fn arguments(calls: &[Call]) -> [Arg; 16] {
     let int8s = |value: fn(&Call) -> u64| Arg::int8s(calls.iter().map(|call| value(call).cast_signed()));
     let float8s = |value: fn(&Call) -> f64| array(pg_sys::FLOAT8OID, calls, |call| value(call).into_datum());
-    let texts = |value: fn(&Call) -> &str| Arg::texts(calls.iter().map(|call| value(call)));
+    let texts = |value: fn(&Call) -> &str| Arg::texts(calls.iter().map(value));
     let optional =
         |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(utf8_datum));
     [

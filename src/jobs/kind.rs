@@ -205,9 +205,7 @@ impl Signature {
 
     fn missing(&self, given: &[Given]) -> Option<&str> {
         let required = self.parameters.iter().filter(|parameter| parameter.required);
-        let missing =
-            required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name));
-        missing
+        required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name))
     }
 
     /// Whether arrays are given where arrays are expected, and only there.

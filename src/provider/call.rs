@@ -110,7 +110,7 @@ impl Iterator for Pieces {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.pending.as_mut()?.next() {
-            Ok(Response::Piece(piece)) => Some(Ok(piece)),
+            Ok(Response::Piece(piece)) => Some(Ok(sayable(piece))),
             Ok(last) => {
                 self.pending = None;
                 match completion(last) {
@@ -131,7 +131,15 @@ impl Iterator for Pieces {
 
 fn completion(answer: Response) -> Outcome<Completion> {
     match answer {
-        Response::Completed(completion) => Ok(*completion),
+        Response::Completed(mut completion) => {
+            completion.content = sayable(std::mem::take(&mut completion.content));
+            Ok(*completion)
+        }
         other => Err(Error::internal(format!("unexpected answer to a completion request: {other:?}"))),
     }
+}
+
+/// The text as SQL can have it: JSON may hold the character of code 0, a `text` may not.
+fn sayable(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

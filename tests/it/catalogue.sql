@@ -14,7 +14,7 @@ lines AS (
   SELECT format('member %s', pg_describe_object(classid, objid, 0)) AS line FROM members
   UNION ALL
   SELECT format('extension %s %s %s config %s', extversion, extrelocatable, extnamespace::regnamespace,
-                (SELECT string_agg(format('%s (%s)', relation, condition), ', ' ORDER BY relation)
+                (SELECT string_agg(format('%s (%s)', relation, condition), ', ' ORDER BY relation::text)
                  FROM unnest(extconfig::regclass[], extcondition) c (relation, condition)))
   FROM pg_extension WHERE extname = 'ragstone'
   UNION ALL

@@ -58,11 +58,18 @@ async fn a_conversation_goes_on_from_what_was_said() -> Result<()> {
     ensure!(messages(&provider, 1) == shown, "{}", messages(&provider, 1));
     let kept: Vec<String> =
         session.value("SELECT array_agg(role || ': ' || content ORDER BY id) FROM rag.messages").await?;
-    ensure!(kept == ["user: I am Ada.", "assistant: Hello Ada.", "user: Who am I?", "assistant: Ada."], "{kept:?}");
+    ensure!(
+        kept == ["user: I am Ada.", "assistant: Hello Ada.", "user: Who am I?", "assistant: Ada."],
+        "{kept:?}"
+    );
     ensure!(session.value::<String>("SELECT title FROM rag.sessions").await? == "I am Ada.");
     // What fails leaves nothing behind.
     provider.script([Reply::status(500)]);
-    session.refusal(&format!("SELECT * FROM rag.chat({id}, 'lost')")).await?.expect("38000", "status 500", "")?;
+    session.refusal(&format!("SELECT * FROM rag.chat({id}, 'lost')")).await?.expect(
+        "38000",
+        "status 500",
+        "",
+    )?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.messages").await? == 4);
     Ok(())
 }
@@ -77,9 +84,13 @@ async fn follow_ups_become_questions_before_they_are_searched_for() -> Result<()
     session.batch_execute(PAGES).await?;
     let first = "SELECT answer, citations, question, answered FROM rag.chat($1, 'How is a base backup taken?', collection => 'pages')";
     let row = session.query_one(first, &[&id]).await?;
-    ensure!(row.get::<_, bool>("answered") && row.get::<_, String>("question") == "How is a base backup taken?");
+    ensure!(
+        row.get::<_, bool>("answered") && row.get::<_, String>("question") == "How is a base backup taken?"
+    );
     ensure!(row.get::<_, Value>("citations")[0]["title"] == "Backup", "{row:?}");
-    let row = session.query_one("SELECT answer, citations, question FROM rag.chat($1, 'What does it copy?')", &[&id]).await?;
+    let row = session
+        .query_one("SELECT answer, citations, question FROM rag.chat($1, 'What does it copy?')", &[&id])
+        .await?;
     ensure!(row.get::<_, String>("question") == "What does pg_basebackup copy?");
     ensure!(row.get::<_, String>("answer").starts_with("The files"));
     ensure!(provider.requests().len() == 3, "{} requests", provider.requests().len());
@@ -87,7 +98,11 @@ async fn follow_ups_become_questions_before_they_are_searched_for() -> Result<()
     ensure!(rewriting.contains("How is a base backup taken?") && rewriting.contains("What does it copy?"));
     let answering = messages(&provider, 2);
     ensure!(answering[1]["content"] == "How is a base backup taken?" && answering[2]["role"] == "assistant");
-    ensure!(answering[3]["content"].as_str().is_some_and(|asked| asked.contains("<question>\nWhat does pg_basebackup copy?")));
+    ensure!(
+        answering[3]["content"]
+            .as_str()
+            .is_some_and(|asked| asked.contains("<question>\nWhat does pg_basebackup copy?"))
+    );
     Ok(())
 }
 
@@ -95,12 +110,21 @@ async fn without_a_provider_a_collection_is_talked_with() -> Result<()> {
     let session = shared().await?.session().await?;
     session.batch_execute(PAGES).await?;
     let id: i64 = session.value("SELECT rag.create_session(collection => 'pages')").await?;
-    let row = session.query_one("SELECT answer, citations FROM rag.chat($1, 'How do I take a base backup?')", &[&id]).await?;
+    let row = session
+        .query_one("SELECT answer, citations FROM rag.chat($1, 'How do I take a base backup?')", &[&id])
+        .await?;
     ensure!(row.get::<_, String>("answer").contains("pg_basebackup"), "{row:?}");
-    let row = session.query_one("SELECT question, citations FROM rag.chat($1, 'What does it copy?')", &[&id]).await?;
+    let row = session
+        .query_one("SELECT question, citations FROM rag.chat($1, 'What does it copy?')", &[&id])
+        .await?;
     ensure!(row.get::<_, String>("question") == "How do I take a base backup? What does it copy?");
     ensure!(row.get::<_, Value>("citations")[0]["source_key"] == json!({ "id": 2 }), "{row:?}");
-    let lost = session.query_one("SELECT answered, answer FROM rag.chat($1, 'Which wine goes with grilled salmon tonight?')", &[&id]).await?;
+    let lost = session
+        .query_one(
+            "SELECT answered, answer FROM rag.chat($1, 'Which wine goes with grilled salmon tonight?')",
+            &[&id],
+        )
+        .await?;
     ensure!(!lost.get::<_, bool>("answered"), "{lost:?}");
     Ok(())
 }
@@ -120,11 +144,18 @@ async fn a_persona_changes_in_the_middle_of_a_session() -> Result<()> {
     let pirate = json!({ "role": "system", "content": "You are a pirate.\n\nShort sentences." });
     ensure!(system(1) == pirate && system(2) == pirate && provider.requests()[1].body["temperature"] == 0.7);
     ensure!(system(3) == json!({ "role": "system", "content": "You are an admiral." }));
-    let versions: Vec<Option<i32>> =
-        session.value("SELECT array_agg(persona_version ORDER BY id) FROM rag.messages WHERE role = 'assistant'").await?;
+    let versions: Vec<Option<i32>> = session
+        .value("SELECT array_agg(persona_version ORDER BY id) FROM rag.messages WHERE role = 'assistant'")
+        .await?;
     ensure!(versions == [None, Some(1), Some(1), Some(2)]);
-    session.batch_execute("DROP ROLE IF EXISTS persona_thief; CREATE ROLE persona_thief; SET ROLE persona_thief").await?;
-    session.refusal("SELECT rag.set_persona('pirate', 'You are mine.')").await?.expect("42501", "belongs to postgres", "")?;
+    session
+        .batch_execute("DROP ROLE IF EXISTS persona_thief; CREATE ROLE persona_thief; SET ROLE persona_thief")
+        .await?;
+    session.refusal("SELECT rag.set_persona('pirate', 'You are mine.')").await?.expect(
+        "42501",
+        "belongs to postgres",
+        "",
+    )?;
     session.batch_execute("RESET ROLE; DROP ROLE persona_thief").await?;
     Ok(())
 }
@@ -148,18 +179,25 @@ async fn long_histories_are_summed_up() -> Result<()> {
 
 async fn a_streamed_answer_is_written_down_at_its_end() -> Result<()> {
     let (session, provider, id) = with([Reply::chat_stream(&["One ", "two."])]).await?;
-    let stream = "SELECT array_agg(piece) FROM (SELECT rag.chat_stream($1, 'count') AS piece OFFSET 0) pieces";
+    let stream =
+        "SELECT array_agg(piece) FROM (SELECT rag.chat_stream($1, 'count') AS piece OFFSET 0) pieces";
     ensure!(session.value_of::<Vec<String>>(stream, &[&id]).await? == ["One ", "two."]);
-    ensure!(session.value::<String>("SELECT content FROM rag.messages WHERE role = 'assistant'").await? == "One two.");
+    ensure!(
+        session.value::<String>("SELECT content FROM rag.messages WHERE role = 'assistant'").await?
+            == "One two."
+    );
     session.batch_execute(PAGES).await?;
     provider.script([Reply::chat("What is VACUUM?"), Reply::chat_stream(&["NO_", "ANSWER"])]);
     let stream = "SELECT array_agg(piece) FROM (SELECT rag.chat_stream($1, 'what is it?', collection => 'pages') AS piece OFFSET 0) pieces";
     let pieces: Vec<String> = session.value_of(stream, &[&id]).await?;
     ensure!(pieces == ["The collection does not answer this question."], "{pieces:?}");
-    provider.script([Reply::chat("What is VACUUM?"), Reply::chat_stream(&["It reclaims ", "storage [1][7]."])]);
+    provider
+        .script([Reply::chat("What is VACUUM?"), Reply::chat_stream(&["It reclaims ", "storage [1][7]."])]);
     let pieces: Vec<String> = session.value_of(stream, &[&id]).await?;
     ensure!(pieces == ["It reclaims ", "storage [1][7]."], "{pieces:?}");
-    let row = session.query_one("SELECT content, citations FROM rag.messages ORDER BY id DESC LIMIT 1", &[]).await?;
+    let row = session
+        .query_one("SELECT content, citations FROM rag.messages ORDER BY id DESC LIMIT 1", &[])
+        .await?;
     ensure!(row.get::<_, String>("content") == "It reclaims storage [1].", "{row:?}");
     ensure!(row.get::<_, Value>("citations").as_array().is_some_and(|cited| cited.len() == 1));
     Ok(())
@@ -181,7 +219,10 @@ async fn sessions_are_their_owners() -> Result<()> {
     ] {
         session.refusal(&statement).await?.expect("42704", &format!("{what} "), "See rag.")?;
     }
-    session.refusal("INSERT INTO rag._messages (session, role, content) VALUES (1, 'user', 'x')").await?.expect("42501", "", "")?;
+    session
+        .refusal("INSERT INTO rag._messages (session, role, content) VALUES (1, 'user', 'x')")
+        .await?
+        .expect("42501", "", "")?;
     let own: i64 = session.value("SELECT rag.create_session(model => 'stub')").await?;
     say(&session, own, "hi").await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.messages").await? == 2);
@@ -199,7 +240,10 @@ async fn feedback_is_kept_with_its_answer() -> Result<()> {
     session.execute("SELECT rag.feedback($1, -1, 'wrong')", &[&message]).await?;
     session.execute("SELECT rag.feedback($1, 1, 'right after all')", &[&message]).await?;
     let row = session.query_one("SELECT score, comment, answer FROM rag.message_feedback", &[]).await?;
-    ensure!((row.get::<_, i32>(0), row.get::<_, String>(1), row.get::<_, String>(2)) == (1, "right after all".into(), "42".into()));
+    ensure!(
+        (row.get::<_, i32>(0), row.get::<_, String>(1), row.get::<_, String>(2))
+            == (1, "right after all".into(), "42".into())
+    );
     session.refusal(&format!("SELECT rag.feedback({message}, 5)")).await?.expect("22023", "score must be", "")
 }
 
@@ -211,8 +255,16 @@ async fn what_makes_no_sense_is_refused() -> Result<()> {
         ("SELECT * FROM rag.chat(NULL, 'hi')".to_owned(), "22004", "session must not be null"),
         ("SELECT * FROM rag.chat(-1, 'hi')".to_owned(), "42704", "session -1 does not exist"),
         (format!("SELECT * FROM rag.chat({id}, 'hi', persona => 'nobody')"), "42704", "persona \"nobody\""),
-        (format!("SELECT * FROM rag.chat({id}, 'hi', collection => 'nothing')"), "42704", "collection \"nothing\""),
-        (format!("SELECT * FROM rag.chat({id}, 'hi', model => 'local/extractive')"), "42704", "passages only"),
+        (
+            format!("SELECT * FROM rag.chat({id}, 'hi', collection => 'nothing')"),
+            "42704",
+            "collection \"nothing\"",
+        ),
+        (
+            format!("SELECT * FROM rag.chat({id}, 'hi', model => 'local/extractive')"),
+            "42704",
+            "passages only",
+        ),
         ("SELECT rag.set_persona('', 'x')".to_owned(), "22023", "needs a name"),
     ] {
         session.refusal(&statement).await?.expect(code, message, "")?;

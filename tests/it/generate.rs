@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         an_answer_comes_with_all_that_is_known_of_it,
         a_conversation_is_sent_as_it_is_given,
+        an_answer_that_no_text_can_hold_is_mended,
         many_prompts_are_asked_at_once_and_answered_in_order,
         a_twin_that_never_fails_gives_null,
         json_meets_its_schema_or_is_refused,
@@ -61,8 +62,12 @@ async fn an_answer_comes_with_all_that_is_known_of_it() -> Result<()> {
     ensure!((row.get::<_, i64>("input_tokens"), row.get::<_, i64>("output_tokens")) == (7, 3));
     ensure!(row.get::<_, Option<Value>>("tool_calls").is_none() && row.get::<_, f64>("latency_ms") > 0.0);
     let request = &provider.requests()[0];
-    ensure!(request.path == "/v1/chat/completions" && request.header("authorization") == Some("Bearer sk-server"));
-    ensure!(request.body["model"] == "big" && request.body["temperature"] == 0.5 && request.body["seed"] == 7);
+    ensure!(
+        request.path == "/v1/chat/completions" && request.header("authorization") == Some("Bearer sk-server")
+    );
+    ensure!(
+        request.body["model"] == "big" && request.body["temperature"] == 0.5 && request.body["seed"] == 7
+    );
     let said = json!([{ "role": "system", "content": "be brief" }, { "role": "user", "content": "hi" }]);
     ensure!(request.body["messages"] == said, "{}", request.body);
     Ok(())
@@ -71,11 +76,30 @@ async fn an_answer_comes_with_all_that_is_known_of_it() -> Result<()> {
 async fn a_conversation_is_sent_as_it_is_given() -> Result<()> {
     let (session, provider) = with([Reply::chat("42")]).await?;
     let said = r#"[{"role": "user", "content": "6 × 7?"}, {"role": "assistant", "content": "41"}, {"role": "user", "content": "no"}]"#;
-    let answer: String =
-        session.value_of("SELECT rag.generate($1::text::jsonb, model => 'stub/small', options => '{\"top_p\": 0.9}')", &[&said]).await?;
+    let answer: String = session
+        .value_of(
+            "SELECT rag.generate($1::text::jsonb, model => 'stub/small', options => '{\"top_p\": 0.9}')",
+            &[&said],
+        )
+        .await?;
     ensure!(answer == "42");
     let body = &provider.requests()[0].body;
-    ensure!(body["messages"] == serde_json::from_str::<Value>(said)? && body["top_p"] == 0.9 && body["model"] == "small");
+    ensure!(
+        body["messages"] == serde_json::from_str::<Value>(said)?
+            && body["top_p"] == 0.9
+            && body["model"] == "small"
+    );
+    Ok(())
+}
+
+async fn an_answer_that_no_text_can_hold_is_mended() -> Result<()> {
+    let (session, provider) = with([Reply::chat("a\0b")]).await?;
+    ensure!(session.value::<String>("SELECT rag.generate('hi', model => 'stub')").await? == "a\u{fffd}b");
+    provider.script([Reply::chat_stream(&["a\0", "b"])]);
+    let pieces: String = session
+        .value("SELECT string_agg(p, '|') FROM (SELECT rag.stream('hi', model => 'stub') AS p OFFSET 0) s")
+        .await?;
+    ensure!(pieces == "a\u{fffd}|b", "{pieces:?}");
     Ok(())
 }
 
@@ -100,7 +124,9 @@ async fn a_twin_that_never_fails_gives_null() -> Result<()> {
         _ => Reply::chat("yes"),
     });
     let (session, _provider) = with([refuse_two]).await?;
-    ensure!(session.value::<Option<String>>("SELECT rag.try_generate('two', model => 'stub')").await?.is_none());
+    ensure!(
+        session.value::<Option<String>>("SELECT rag.try_generate('two', model => 'stub')").await?.is_none()
+    );
     let answers: Vec<Option<String>> =
         session.value("SELECT rag.try_generate(ARRAY['one', 'two', 'three'], model => 'stub')").await?;
     ensure!(answers == [Some("yes".to_owned()), None, Some("yes".to_owned())]);
@@ -109,16 +135,25 @@ async fn a_twin_that_never_fails_gives_null() -> Result<()> {
 }
 
 async fn json_meets_its_schema_or_is_refused() -> Result<()> {
-    let script = [Reply::chat(r#"{"age": "old"}"#), Reply::chat(r#"{"age": 7}"#), Reply::chat("certainly not")];
+    let script =
+        [Reply::chat(r#"{"age": "old"}"#), Reply::chat(r#"{"age": 7}"#), Reply::chat("certainly not")];
     let (session, provider) = with(script).await?;
     let ask = "SELECT rag.generate_json('how old?', '{\"type\": \"object\", \"properties\": {\"age\": {\"type\": \"integer\"}},
                \"required\": [\"age\"]}', model => 'stub')";
     let answer: Value = session.value(ask).await?;
-    ensure!(answer == json!({ "age": 7 }) && provider.requests().len() == 2, "it was not mended once: {answer}");
+    ensure!(
+        answer == json!({ "age": 7 }) && provider.requests().len() == 2,
+        "it was not mended once: {answer}"
+    );
     let refusal = session.refusal(ask).await?;
     refusal.expect("08P01", "does not meet the schema", "schema")?;
     ensure!(!format!("{refusal:?}").contains("certainly"), "the answer is in the error: {refusal:?}");
-    ensure!(session.value::<Option<Value>>(&ask.replace("rag.generate_json", "rag.try_generate_json")).await?.is_none());
+    ensure!(
+        session
+            .value::<Option<Value>>(&ask.replace("rag.generate_json", "rag.try_generate_json"))
+            .await?
+            .is_none()
+    );
     Ok(())
 }
 
@@ -126,7 +161,9 @@ async fn pieces_come_through_a_cursor_before_the_answer_ends() -> Result<()> {
     let gate = Gate::new();
     let parts = [Part::piece("one "), Part::Gate(gate.clone()), Part::piece("two"), Part::end()];
     let (session, _provider) = with([Reply::stream(parts)]).await?;
-    session.batch_execute("BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub')").await?;
+    session
+        .batch_execute("BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub')")
+        .await?;
     ensure!(session.value::<String>("FETCH 1 FROM c").await? == "one ");
     // Other work in between uses the same connection to the engine.
     session.batch_execute("SELECT rag.embed('in between')").await?;
@@ -151,7 +188,11 @@ async fn an_engine_that_ends_in_the_middle_of_a_stream_is_an_error_and_the_next_
     let session = server.session().await?;
     let provider = Provider::start([Reply::stream([Part::piece("one"), Part::Stall]), Reply::chat("again")])?;
     provide(&session, &provider).await?;
-    session.batch_execute("BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub'); FETCH 1 FROM c").await?;
+    session
+        .batch_execute(
+            "BEGIN; DECLARE c NO SCROLL CURSOR FOR SELECT rag.stream('hi', model => 'stub'); FETCH 1 FROM c",
+        )
+        .await?;
     for engine in server.engines() {
         engine.signal(Signal::SIGKILL);
     }
@@ -178,9 +219,13 @@ async fn an_engine_that_ended_unnoticed_is_no_error() -> Result<()> {
 
 async fn every_failure_has_its_sqlstate_and_a_hint() -> Result<()> {
     let (session, provider) = with([Reply::chat("yes")]).await?;
-    session.batch_execute("ALTER SERVER stub OPTIONS (ADD timeout_ms '700', ADD max_reply_bytes '100000')").await?;
-    let context = json!({ "error": { "message": "too long: SECRET PROMPT", "code": "context_length_exceeded" } });
-    let echo = json!({ "error": { "message": "you said SECRET PROMPT with sk-server", "code": "sk-server" } });
+    session
+        .batch_execute("ALTER SERVER stub OPTIONS (ADD timeout_ms '700', ADD max_reply_bytes '100000')")
+        .await?;
+    let context =
+        json!({ "error": { "message": "too long: SECRET PROMPT", "code": "context_length_exceeded" } });
+    let echo =
+        json!({ "error": { "message": "you said SECRET PROMPT with sk-server", "code": "sk-server" } });
     let failures = [
         (Reply::status(429).header("retry-after", "20"), "38000", "status 429"),
         (Reply::status(500), "38000", "status 500"),
@@ -221,8 +266,16 @@ async fn a_provider_that_cannot_be_reached_is_named() -> Result<()> {
              SELECT rag.create_provider('nowhere', kind => 'compatible', base_url => 'https://nowhere.invalid/v1', model => 'm', options => '{\"retries\": 0}')",
         )
         .await?;
-    session.refusal("SELECT rag.generate('hi', model => 'closed')").await?.expect("08001", "provider \"closed\"", "")?;
-    session.refusal("SELECT rag.generate('hi', model => 'nowhere')").await?.expect("08001", "provider \"nowhere\"", "")
+    session.refusal("SELECT rag.generate('hi', model => 'closed')").await?.expect(
+        "08001",
+        "provider \"closed\"",
+        "",
+    )?;
+    session.refusal("SELECT rag.generate('hi', model => 'nowhere')").await?.expect(
+        "08001",
+        "provider \"nowhere\"",
+        "",
+    )
 }
 
 async fn an_unknown_certificate_is_refused() -> Result<()> {
@@ -247,19 +300,31 @@ async fn a_call_takes_the_callers_own_key_or_the_servers() -> Result<()> {
     session.batch_execute("SET ROLE key_own").await?;
     session.execute(call, &[]).await?;
     session.batch_execute("SET ROLE key_none").await?;
-    session.refusal(call).await?.expect("42501", "permission denied for foreign server stub", "GRANT USAGE")?;
+    session.refusal(call).await?.expect(
+        "42501",
+        "permission denied for foreign server stub",
+        "GRANT USAGE",
+    )?;
     // A function that runs as its owner calls with its owner's rights.
     session.batch_execute("RESET ROLE; CREATE FUNCTION ask() RETURNS text LANGUAGE sql SECURITY DEFINER RETURN rag.generate('hi', model => 'stub'); SET ROLE key_none").await?;
     session.execute("SELECT ask()", &[]).await?;
     // The right is asked for at each call, not once for a session.
-    session.batch_execute("RESET ROLE; GRANT USAGE ON FOREIGN SERVER stub TO key_none; SET ROLE key_none").await?;
+    session
+        .batch_execute("RESET ROLE; GRANT USAGE ON FOREIGN SERVER stub TO key_none; SET ROLE key_none")
+        .await?;
     session.execute(call, &[]).await?;
-    session.batch_execute("RESET ROLE; REVOKE USAGE ON FOREIGN SERVER stub FROM key_none; SET ROLE key_none").await?;
+    session
+        .batch_execute("RESET ROLE; REVOKE USAGE ON FOREIGN SERVER stub FROM key_none; SET ROLE key_none")
+        .await?;
     session.refusal(call).await?.expect("42501", "permission denied", "")?;
     session.batch_execute("RESET ROLE; DROP OWNED BY key_own, key_none; DROP ROLE key_own, key_none").await?;
-    let keys: Vec<_> = provider.requests().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
+    let keys: Vec<_> =
+        provider.requests().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
     let keys: Vec<_> = keys.iter().flatten().map(String::as_str).collect();
-    ensure!(keys == ["Bearer sk-server", "Bearer sk-own", "Bearer sk-server", "Bearer sk-server"], "{keys:?}");
+    ensure!(
+        keys == ["Bearer sk-server", "Bearer sk-own", "Bearer sk-server", "Bearer sk-server"],
+        "{keys:?}"
+    );
     Ok(())
 }
 
@@ -288,7 +353,8 @@ async fn keys_from_files_are_read_at_each_call() -> Result<()> {
 async fn nobody_finds_a_key() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
-    let provider = Provider::start([Reply::status(401).body(r#"{"error": {"message": "bad key sk-hidden-key"}}"#)])?;
+    let provider =
+        Provider::start([Reply::status(401).body(r#"{"error": {"message": "bad key sk-hidden-key"}}"#)])?;
     session
         .batch_execute(&format!(
             "SET client_min_messages = warning; SET log_min_messages = warning; SET log_statement = 'none'; SET log_min_error_statement = 'panic';
@@ -300,17 +366,25 @@ async fn nobody_finds_a_key() -> Result<()> {
         .await?;
     // One that cannot be made leaves no trace of its key either.
     session.batch_execute("SET log_min_messages = warning").await?;
-    let refusal = session.refusal("SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key')").await?;
+    let refusal = session
+        .refusal("SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key')")
+        .await?;
     session.batch_execute("SET log_min_messages = debug5").await?;
     ensure!(!format!("{refusal:?}").contains("sk-hidden"), "{refusal:?}");
     let database: String = session.value("SELECT current_database()::text").await?;
     let snoop = server.connect_as("snoop", &database).await?;
     snoop.batch_execute("SET client_min_messages = debug5").await?;
     let mut told = format!("{:?}", snoop.refusal("SELECT rag.generate('hi', model => 'stub')").await?);
-    for row in snoop.query("EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')", &[]).await? {
+    for row in
+        snoop.query("EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')", &[]).await?
+    {
         told.push_str(row.get(0));
     }
-    for look in ["SELECT u::text FROM pg_user_mappings u", "SELECT p::text FROM rag.providers p", "SELECT c::text FROM rag.calls c"] {
+    for look in [
+        "SELECT u::text FROM pg_user_mappings u",
+        "SELECT p::text FROM rag.providers p",
+        "SELECT c::text FROM rag.calls c",
+    ] {
         for row in snoop.query(look, &[]).await? {
             told.push_str(row.get(0));
         }
@@ -349,16 +423,22 @@ fn keys_of(provider: &Provider) -> Vec<String> {
 async fn a_collection_of_a_providers_model_follows_with_its_owners_key() -> Result<()> {
     let (session, provider) = with([Reply::embeddings(8)]).await?;
     owner(&session, "note_owner").await?;
-    session.batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')").await?;
+    session
+        .batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')")
+        .await?;
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
     session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'the hundredth')").await?;
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
     let keys = keys_of(&provider);
     ensure!(keys.iter().all(|key| key == "Bearer sk-note_owner"), "{keys:?}");
-    let key: Value =
-        session.value("SELECT source_key FROM rag.search('notes', 'the hundredth', k => 1, mode => 'vector')").await?;
+    let key: Value = session
+        .value("SELECT source_key FROM rag.search('notes', 'the hundredth', k => 1, mode => 'vector')")
+        .await?;
     ensure!(key == json!({ "id": 100 }));
-    ensure!(keys_of(&provider).last().is_some_and(|key| key == "Bearer sk-server"), "the searcher's key was not taken");
+    ensure!(
+        keys_of(&provider).last().is_some_and(|key| key == "Bearer sk-server"),
+        "the searcher's key was not taken"
+    );
     // An outage charges no row, and what was written meanwhile is there afterwards.
     provider.script([Reply::status(503)]);
     session.batch_execute("INSERT INTO notes VALUES (101, 'during the outage')").await?;
@@ -387,7 +467,11 @@ async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
 async fn vectors_of_two_models_never_mix() -> Result<()> {
     let (session, _provider) = with([Reply::embeddings(8)]).await?;
     session.batch_execute(NOTES).await?;
-    session.batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')").await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')",
+        )
+        .await?;
     let other = Provider::start([Reply::embeddings(8)])?;
     session.batch_execute(&format!("ALTER SERVER stub OPTIONS (SET base_url '{}')", other.url())).await?;
     let refusal = session.refusal("SELECT * FROM rag.search('notes', 'number 3')").await?;
@@ -400,7 +484,10 @@ async fn a_cancelled_call_frees_the_backend_and_closes_the_connection() -> Resul
         let asked = provider.requests().len();
         let token = session.cancel_token();
         let cancel = async {
-            ragstone_tests::wait::until("the provider is asked", async || Ok((provider.requests().len() > asked).then_some(()))).await?;
+            ragstone_tests::wait::until("the provider is asked", async || {
+                Ok((provider.requests().len() > asked).then_some(()))
+            })
+            .await?;
             let begin = Instant::now();
             token.cancel_query(NoTls).await?;
             anyhow::Ok(begin)
