@@ -123,8 +123,9 @@ async fn a_cancelled_call_is_on_record() -> Result<()> {
         .await?;
     recorded(&session, 2).await?;
     ensure!(statuses(&session).await? == "cancelled, cancelled");
-    let row =
-        session.query_one("SELECT input_tokens, output_tokens FROM rag.calls ORDER BY id DESC", &[]).await?;
+    let row = session
+        .query_one("SELECT input_tokens, output_tokens FROM rag.calls ORDER BY id DESC LIMIT 1", &[])
+        .await?;
     ensure!((row.get::<_, i64>(0), row.get::<_, i64>(1)) == (1, 3), "{row:?}");
     Ok(())
 }
