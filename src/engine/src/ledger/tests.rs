@@ -1,9 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    slice::from_ref,
-    sync::mpsc::{Receiver, channel},
-};
+use std::sync::mpsc::{Receiver, channel};
 
 use ragstone_core::provider::{Budget, Key, Limits, Prices, Wire};
 
@@ -202,7 +199,7 @@ fn all_budgets_must_have_room_and_none_is_charged_by_a_refusal() {
     let first = open(&ledger, &[wide.clone(), narrow.clone()], 4.0).unwrap();
     let error = open(&ledger, &[wide.clone(), narrow], 4.0).err().unwrap();
     assert!(error.to_string().ends_with("is spent: 0 of 1 calls"), "{error}");
-    let second = open(&ledger, from_ref(&wide), 6.0).unwrap();
+    let second = open(&ledger, std::slice::from_ref(&wide), 6.0).unwrap();
     drop((first, second));
     open(&ledger, &[wide], 10.0).unwrap();
 }
@@ -211,7 +208,7 @@ fn all_budgets_must_have_room_and_none_is_charged_by_a_refusal() {
 fn tokens_in_and_out_are_counted_together() {
     let ledger = Arc::new(Ledger::default());
     let budget = Budget { max_cost: None, max_tokens: Some(10), ..budget(1.0, 0.0) };
-    open(&ledger, from_ref(&budget), 0.0).unwrap().answered(used(100.0), "");
+    open(&ledger, std::slice::from_ref(&budget), 0.0).unwrap().answered(used(100.0), "");
     let estimate = Spent { tokens: 2, ..Spent::default() };
     let error = ledger.open(&target(), "small", &account(vec![budget]), estimate, String::new).err().unwrap();
     assert!(error.to_string().ends_with("is spent: 9 of 10 tokens"), "{error}");
@@ -235,8 +232,8 @@ fn a_cancelled_call_has_taken_what_is_known_of_it() {
 fn a_new_period_and_another_meaning_begin_anew() {
     let ledger = Arc::new(Ledger::default());
     let now = budget(10.0, 0.0);
-    open(&ledger, from_ref(&now), 10.0).unwrap().answered(used(10.0), "");
-    assert!(open(&ledger, from_ref(&now), 1.0).is_err());
+    open(&ledger, std::slice::from_ref(&now), 10.0).unwrap().answered(used(10.0), "");
+    assert!(open(&ledger, std::slice::from_ref(&now), 1.0).is_err());
     let next = Budget { period_start: now.period_end, period_end: now.period_end + 3600, ..now.clone() };
     drop(open(&ledger, &[next], 10.0).unwrap());
     let other = Budget { label: "3 of role \"job\"".into(), ..now };
@@ -247,9 +244,9 @@ fn a_new_period_and_another_meaning_begin_anew() {
 fn periods_that_are_over_are_forgotten() {
     let mut budgets = Budgets::default();
     let old = Budget { period_start: 0, period_end: 3600, ..budget(1.0, 0.0) };
-    let under_way = budgets.reserve(DATABASE, from_ref(&old), cost(1.0), 100).unwrap();
+    let under_way = budgets.reserve(DATABASE, std::slice::from_ref(&old), cost(1.0), 100).unwrap();
     let new = Budget { period_start: 3600, period_end: 7200, ..old.clone() };
-    drop(budgets.reserve(DATABASE, from_ref(&new), cost(0.1), 3700).unwrap());
+    drop(budgets.reserve(DATABASE, std::slice::from_ref(&new), cost(0.1), 3700).unwrap());
     assert_eq!(budgets.periods(), 2, "a call of the old one is under way");
     budgets.settle(under_way, &used(1.0));
     let newer = Budget { period_start: 7200, period_end: 9000, ..old };
