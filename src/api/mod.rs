@@ -12,6 +12,7 @@ mod jobs;
 mod models;
 mod outdated;
 mod providers;
+mod rerank;
 mod search;
 mod status;
 mod sync;

@@ -2,7 +2,8 @@
 //! caller's transaction is not open meanwhile.
 //!
 //! In the order of a job's life: [`submit`] takes it, [`dispatch`] has a worker started for it, [`run`] is that worker, and
-//! [`read`], [`wait`] and [`cancel`] are for whoever waits for it. [`kind`] knows the functions, [`record`] the table.
+//! [`read`], [`wait`] and [`cancel`] are for whoever waits for it. [`kind`] knows the functions, [`record`] the table, [`replay`] how providers are asked with no transaction
+//! open.
 
 mod cancel;
 mod dispatch;
@@ -10,14 +11,16 @@ mod kind;
 mod mailbox;
 mod read;
 mod record;
+mod replay;
 mod run;
 mod submit;
 mod wait;
 
 pub use cancel::cancel;
 pub use dispatch::{Dispatch, send_away};
-pub use mailbox::{is_read_along, piece};
+pub use mailbox::is_read_along;
 pub use read::{next, result};
+pub use replay::answers;
 pub use run::run;
 pub use submit::submit;
 pub use wait::wait;

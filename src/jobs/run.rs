@@ -4,19 +4,25 @@
 use crate::collection::locked;
 use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
-use crate::jobs::{MOST_ATTEMPTS, mailbox};
+use crate::jobs::{MOST_ATTEMPTS, mailbox, replay};
 use crate::pg::activity;
-use crate::pg::attempt::in_transaction;
+use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run as run_statement};
 use crate::pg::switch_user::set_for_session;
 use crate::worker::job::Order;
-use pgrx::{log, pg_sys};
+use pgrx::{PgSqlErrorCode, log, pg_sys};
 use ragstone_core::protocol::JobRun;
 
 /// Times that it is tried to write down why a job failed: an interrupt that came late ends one of them.
 const TRIES: usize = 3;
+
+/// Times that a job's function is called: once more for each call of a provider that it makes after another.
+const MOST_ROUNDS: usize = 50;
+
+/// Most calls of providers that a job has under way. The engine holds each provider's own bound.
+const CALLS_AT_ONCE: usize = 64;
 
 /// A job that this worker has begun with.
 struct Job {
@@ -45,10 +51,7 @@ pub fn run(order: &Order) {
     };
     mailbox::begin(run);
     activity::report(&format!("ragstone: job {} ({})", job.id, job.kind));
-    let done = in_transaction(|| {
-        let result = connect(|| job.work())?;
-        locked(|| connect(|| job.table.done(job.id, result.as_ref())))
-    });
+    let done = job.work_until_done();
     if let Err(error) = done {
         let record = || in_transaction(|| locked(|| connect(|| job.table.failed(job.id, &error))));
         let mut recorded = record();
@@ -85,6 +88,32 @@ impl Job {
             return Ok(None);
         };
         Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
+    }
+
+    /// Does the work in a transaction; again in another one each time a provider had to be asked, which is done in between.
+    fn work_until_done(&self) -> Outcome<()> {
+        for _ in 0..MOST_ROUNDS {
+            let done = in_transaction(|| {
+                let result = connect(|| self.work())?;
+                // Somebody's own function may have caught the error that was to end the transaction.
+                if replay::is_waiting() {
+                    return Err(replay::waiting());
+                }
+                locked(|| connect(|| self.table.done(self.id, result.as_ref())))
+            });
+            if !replay::is_waiting() {
+                return done;
+            }
+            outside_transaction(|| {
+                replay::ask(CALLS_AT_ONCE, mailbox::piece);
+                Ok(())
+            })?;
+        }
+        Err(Error::new(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("job {} asked its provider something else each of {MOST_ROUNDS} times", self.id),
+        )
+        .hint("What the job reads changes faster than it is answered."))
     }
 
     /// As the submitter, under his own search path.

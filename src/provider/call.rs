@@ -32,34 +32,61 @@ pub struct Pieces {
     completion: Option<Completion>,
 }
 
+/// A call with all that it needs: what is left needs no transaction.
+#[derive(Debug, Clone)]
+pub struct Call {
+    request: Request,
+    patience: Duration,
+}
+
+impl Call {
+    /// Whether both ask the same of the same. For whom, and what his budgets have left, may have changed in between.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.request, &other.request) {
+            (
+                Request::Complete { target: a, prompt: p, .. },
+                Request::Complete { target: b, prompt: q, .. },
+            ) => a == b && p == q,
+            _ => false,
+        }
+    }
+
+    /// Puts it on its way.
+    pub fn start(&self) -> Outcome<Pieces> {
+        let pending = Some(client::send_for(self.request.clone(), self.patience)?);
+        Ok(Pieces { pending, completion: None })
+    }
+}
+
 impl Remote {
     /// Asks, and waits for the whole answer.
     ///
     /// # Errors
     /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
     pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        completion(self.send(prompt, options, false)?.wait()?)
+        self.answer(self.prepare(prompt, options, false)?)
     }
 
     /// The same for an answer that somebody may read along: the worker of a job hands on its pieces as they come.
     pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        if !jobs::is_read_along() {
-            return self.complete(prompt, options);
-        }
-        let mut pieces = self.stream(prompt, options)?;
-        for piece in pieces.by_ref() {
-            jobs::piece(&piece?);
-        }
-        let whole = pieces.completion().cloned();
-        whole.ok_or_else(|| Error::internal("a stream has ended without its completion"))
+        self.answer(self.prepare(prompt, options, jobs::is_read_along())?)
     }
 
     /// Asks, and gives the answer piece by piece.
     pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Outcome<Pieces> {
-        Ok(Pieces { pending: Some(self.send(prompt, options, true)?), completion: None })
+        self.prepare(prompt, options, true)?.start()
     }
 
-    fn send(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Pending> {
+    fn answer(&self, call: Call) -> Outcome<Completion> {
+        if jobs::is_read_along() {
+            return jobs::answers(vec![call])?
+                .pop()
+                .unwrap_or_else(|| Err(Error::internal("no answer to a call")));
+        }
+        call.start()?.finish(|_| {})
+    }
+
+    fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
         let mut target = self.target.clone();
         match options.timeout_ms.map(u64::try_from) {
             None => {}
@@ -71,7 +98,10 @@ impl Remote {
         let prompt = Box::new(Prompt { model: self.model.clone(), ..prompt });
         // Whoever writes down what was called.
         slots::ensure();
-        client::send_for(Request::Complete { target: Box::new(target), prompt, account, stream }, patience)
+        Ok(Call {
+            request: Request::Complete { target: Box::new(target), prompt, account, stream },
+            patience,
+        })
     }
 }
 
@@ -82,17 +112,20 @@ pub fn send_all(
     options: CallOptions,
     mut answered: impl FnMut(Outcome<Completion>) -> Outcome<()>,
 ) -> Outcome<()> {
+    let mut calls = prompts.map(|prompt| remote.prepare(prompt, options, false)).fuse();
+    if jobs::is_read_along() {
+        return jobs::answers(calls.collect::<Outcome<_>>()?)?.into_iter().try_for_each(answered);
+    }
     let most = MOST_UNDER_WAY.min(remote.target.limits.concurrency as usize);
     let mut under_way = VecDeque::new();
-    let mut prompts = prompts.fuse();
     loop {
         while under_way.len() < most
-            && let Some(prompt) = prompts.next()
+            && let Some(call) = calls.next()
         {
-            under_way.push_back(remote.send(prompt, options, false)?);
+            under_way.push_back(call?.start()?);
         }
         match under_way.pop_front() {
-            Some(pending) => answered(pending.wait().and_then(completion))?,
+            Some(pieces) => answered(pieces.finish(|_| {}))?,
             None => return Ok(()),
         }
     }
@@ -102,6 +135,14 @@ impl Pieces {
     /// The answer as a whole, once all pieces have come.
     pub fn completion(&self) -> Option<&Completion> {
         self.completion.as_ref()
+    }
+
+    /// Waits for the whole answer; `said` gets its pieces as they come.
+    pub fn finish(mut self, mut said: impl FnMut(&str)) -> Outcome<Completion> {
+        for piece in self.by_ref() {
+            said(&piece?);
+        }
+        self.completion.ok_or_else(|| Error::internal("an answer has ended without its completion"))
     }
 }
 

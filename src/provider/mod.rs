@@ -7,13 +7,15 @@ mod embedding_model;
 mod find;
 mod generator;
 mod options;
+mod rerank;
 mod template;
 mod tokens;
 mod url;
 
-pub use call::{CallOptions, Pieces, send_all};
+pub use call::{Call, CallOptions, Pieces, send_all};
 pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
 pub use options::{Catalog, Options, nearest, validate};
+pub use rerank::rerank;
 pub use tokens::{count_generously, count_tokens};

@@ -32,7 +32,8 @@ pub fn tests() -> Vec<Trial> {
         nobody_finds_a_key,
         a_collection_of_a_providers_model_follows_with_its_owners_key,
         an_immediate_collection_takes_its_owners_key_too,
-        vectors_of_two_models_never_mix;
+        vectors_of_two_models_never_mix,
+        documents_are_reranked;
         alone: a_cancelled_call_frees_the_backend_and_closes_the_connection,
     ]
 }
@@ -499,4 +500,27 @@ async fn a_cancelled_call_frees_the_backend_and_closes_the_connection() -> Resul
         ensure!(provider.wait_until_abandoned(asked), "the connection was not closed");
     }
     Ok(())
+}
+
+async fn documents_are_reranked() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let scores =
+        json!([{ "index": 1, "score": 0.9 }, { "index": 0, "score": 0.2 }, { "index": 2, "score": 0.5 }]);
+    let provider = Provider::start([Reply::json(scores)])?;
+    let create = "SELECT rag.create_provider('judge', kind => 'tei', base_url => $1)";
+    session.execute(create, &[&provider.url()]).await?;
+    let rerank = "SELECT array_agg(ordinal ORDER BY rank) FROM rag.rerank('why?', ARRAY['a', NULL, 'b', 'c'], 'judge/any')";
+    ensure!(session.value::<Vec<i32>>(rerank).await? == [3, 4, 1]);
+    ensure!(
+        provider.requests()[0].body["texts"] == json!(["a", "b", "c"]),
+        "{}",
+        provider.requests()[0].body
+    );
+    session.refusal("SELECT rag.rerank('why?', ARRAY['a'], 'all-MiniLM-L6-v2')").await?.expect(
+        "42704",
+        "reranking model",
+        "'server/model'",
+    )?;
+    provider.script([Reply::json(json!([{ "index": 7, "score": 0.9 }]))]);
+    session.refusal("SELECT rag.rerank('why?', ARRAY['a'], 'judge/any')").await?.expect("08P01", "", "")
 }

@@ -14,6 +14,10 @@ pub fn tests() -> Vec<Trial> {
         after_the_end_of_an_engine_the_answer_begins_anew,
         a_cancelled_job_abandons_its_provider,
         an_answer_from_a_collection_is_read_along,
+        no_transaction_is_open_while_a_model_thinks,
+        many_prompts_of_a_job_are_asked_at_once,
+        a_turn_of_a_conversation_is_a_job_too,
+        what_a_provider_refuses_a_job_is_the_jobs_error,
     ]
 }
 
@@ -137,4 +141,82 @@ async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
     let (numbers, text, _) = read(&world, id, 0).await?;
     ensure!(numbers == [1_000_001] && text.contains("harbour"), "{numbers:?} {text}");
     Ok(())
+}
+
+async fn no_transaction_is_open_while_a_model_thinks() -> Result<()> {
+    let gate = Gate::new();
+    let parts = [Part::piece("It is "), Part::Gate(gate.clone()), Part::piece("town 1 [1]."), Part::end()];
+    let provider = Provider::start([Reply::stream(parts)])?;
+    let world = world(&provider).await?;
+    let ask = r#"{"collection": "notes", "question": "harbour of which town?", "model": "stub/m", "min_similarity": -1}"#;
+    let id = world.submit("alice", "ask", ask).await?;
+    ensure!(read(&world, id, 0).await?.1 == "It is ");
+    let open = "SELECT count(*) FROM pg_stat_activity
+                WHERE backend_type LIKE 'ragstone job%' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)";
+    let all = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ragstone job%'";
+    ensure!(world.admin.value::<i64>(all).await? == 1, "the job's worker is not to be seen");
+    ensure!(world.admin.value::<i64>(open).await? == 0, "a transaction is open");
+    gate.open();
+    ensure!(world.ended("alice", id).await? == "done");
+    let alice = world.session("alice").await?;
+    let answer: String = alice.value(&format!("SELECT rag.result({id}) ->> 'answer'")).await?;
+    ensure!(
+        answer == "It is town 1 [1]." && provider.requests().len() == 1,
+        "{answer}, {} requests",
+        provider.requests().len()
+    );
+    Ok(())
+}
+
+async fn many_prompts_of_a_job_are_asked_at_once() -> Result<()> {
+    let echo = Reply::by(|seen| {
+        let asked = seen.body["messages"][0]["content"].as_str().unwrap_or_default();
+        Reply::chat(&format!("<{asked}>")).after(std::time::Duration::from_millis(100))
+    });
+    let provider = Provider::start([echo])?;
+    let world = world(&provider).await?;
+    let id =
+        world.submit("alice", "generate", r#"{"prompts": ["a", "b", "a", "c"], "model": "stub/m"}"#).await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    let alice = world.session("alice").await?;
+    let answers: serde_json::Value = alice.value(&format!("SELECT rag.result({id})")).await?;
+    ensure!(answers == serde_json::json!(["<a>", "<b>", "<a>", "<c>"]), "{answers}");
+    ensure!(
+        provider.most_at_once() == 3 && provider.requests().len() == 3,
+        "{} at once",
+        provider.most_at_once()
+    );
+    Ok(())
+}
+
+async fn a_turn_of_a_conversation_is_a_job_too() -> Result<()> {
+    let provider = Provider::start([
+        Reply::chat_stream(&["Hello ", "Ada."]),
+        Reply::chat("Which town has a harbour?"),
+        Reply::chat_stream(&["Town 1 ", "[1]."]),
+    ])?;
+    let world = world(&provider).await?;
+    let alice = world.session("alice").await?;
+    let session: i64 = alice.value("SELECT rag.create_session(model => 'stub')").await?;
+    let turn = format!(r#"{{"session": {session}, "message": "I am Ada."}}"#);
+    let id = submit(&alice, "chat", &turn).await?;
+    ensure!(ended(&alice, id).await? == "done");
+    let turn = format!(r#"{{"session": {session}, "message": "which has one?", "collection": "notes"}}"#);
+    let id = submit(&alice, "chat", &turn).await?;
+    ensure!(ended(&alice, id).await? == "done");
+    // The question that was made of the message is nobody's to read along.
+    ensure!(read(&world, id, 0).await?.1 == "Town 1 [1].");
+    let kept: Vec<String> = alice.value("SELECT array_agg(content ORDER BY id) FROM rag.messages").await?;
+    ensure!(kept == ["I am Ada.", "Hello Ada.", "which has one?", "Town 1 [1]."], "{kept:?}");
+    ensure!(provider.requests().len() == 3, "{} requests", provider.requests().len());
+    Ok(())
+}
+
+async fn what_a_provider_refuses_a_job_is_the_jobs_error() -> Result<()> {
+    let provider = Provider::start([Reply::status(400)])?;
+    let world = world(&provider).await?;
+    let id = world.submit("alice", "generate", GENERATE).await?;
+    ensure!(world.ended("alice", id).await? == "failed");
+    let alice = world.session("alice").await?;
+    alice.refusal(&format!("SELECT rag.result({id})")).await?.expect("38000", "status 400", "")
 }

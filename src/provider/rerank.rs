@@ -1,0 +1,39 @@
+//! A provider's reranking model: how well documents answer a question.
+
+use crate::pg::error::{Error, Outcome};
+use crate::provider::account::account;
+use crate::provider::find::find;
+use crate::provider::generator::LOCAL;
+use crate::worker::{client, slots};
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::{Request, Response};
+
+/// The score of each document, in their order.
+///
+/// # Errors
+/// 42704 and 42501 for the provider, and what the engine says of it.
+pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Outcome<Vec<f64>> {
+    let (server, name) = model.split_once('/').unwrap_or((LOCAL, model));
+    if server == LOCAL || name.is_empty() {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("reranking model \"{model}\" does not exist"),
+        )
+        .hint("Name a provider's model as 'server/model'; kinds tei and cohere have some."));
+    }
+    let found = find(server)?;
+    let account = account(server, "rerank")?;
+    let expected = documents.len();
+    slots::ensure();
+    let request = Request::RerankBy {
+        target: Box::new(found.target),
+        model: name.to_owned(),
+        query,
+        documents,
+        account,
+    };
+    match client::call(request)? {
+        Response::Scores(scores) if scores.len() == expected => Ok(scores),
+        other => Err(Error::internal(format!("unexpected answer to a rerank request: {other:?}"))),
+    }
+}
