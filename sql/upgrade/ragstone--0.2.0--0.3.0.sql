@@ -434,6 +434,21 @@ CREATE FUNCTION rag.next(
 VOLATILE PARALLEL UNSAFE
 LANGUAGE c AS 'MODULE_PATHNAME', 'next_wrapper';
 
+CREATE FUNCTION rag.rerank(
+  query text,
+  documents text[],
+  model text
+) RETURNS TABLE (
+  rank INT,
+  ordinal INT,
+  score double precision
+)
+VOLATILE PARALLEL RESTRICTED COST 1000000
+LANGUAGE c AS 'MODULE_PATHNAME', 'rerank_wrapper';
+
+COMMENT ON FUNCTION rag.rerank(text, text[], text) IS
+'documents in the order in which a provider''s reranking model finds that they answer a question; ordinal is the place in the array, NULLs are left out';
+
 CREATE FUNCTION rag.result(
   id bigint
 ) RETURNS jsonb
