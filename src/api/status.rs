@@ -35,7 +35,7 @@ fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Ut
         Some(if standby {
             "collections are brought up to date on the primary server".to_owned()
         } else {
-            format!("{} workers on this server", slots::running())
+            format!("workers on this server: {}", slots::running())
         }),
     ));
     TableIterator::new(rows.into_iter().map(|(name, value)| (Utf8::from(name), value.map(Utf8))))

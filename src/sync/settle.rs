@@ -25,9 +25,12 @@ pub enum Settled {
 
 /// Finishes a collection for which nothing is queued. About so many rows were added to its terms table.
 pub fn settle(id: i64, appended: i64) -> Outcome<Settled> {
-    let Some(mut collection) = in_transaction(|| locked(|| connect(|| idle(id))))? else {
+    let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
+    let (queued, collection) = in_transaction(|| locked(|| connect(look)))?;
+    if queued {
         return Ok(Settled::Later);
-    };
+    }
+    let Some(mut collection) = collection else { return Ok(Settled::Done) };
     if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
         return Ok(Settled::Done);
     }
@@ -104,15 +107,11 @@ pub fn followed() -> Outcome<Vec<Collection>> {
     Ok(found)
 }
 
-/// The collection, if nothing is queued for it; one without a number if it has gone.
-fn idle(id: i64) -> Outcome<Option<Collection>> {
+fn is_queued(id: i64) -> Outcome<bool> {
     let rows = as_owner(config_owner()?, || {
         run("SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)", &[Arg::new(id)])
     })?;
-    if rows.boolean(0, 0) == Some(true) {
-        return Ok(None);
-    }
-    Collection::find_by_id(id)
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 fn claim_index(id: i64) -> Outcome<bool> {

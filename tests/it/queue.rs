@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
         a_change_during_the_write_of_an_older_one_is_not_lost,
         a_delete_during_the_write_of_its_row_leaves_no_chunk,
         long_rows_are_read_one_by_one,
+        a_collection_that_is_dropped_meanwhile_is_forgotten,
     ]
 }
 
@@ -157,5 +158,28 @@ async fn long_rows_are_read_one_by_one() -> Result<()> {
     watched?;
     eprintln!("the worker had {} MB at most", most >> 20);
     ensure!(most < 75 << 20, "the worker had {} MB", most >> 20);
+    Ok(())
+}
+
+/// The worker neither says that it still works for it, nor stays for it.
+async fn a_collection_that_is_dropped_meanwhile_is_forgotten() -> Result<()> {
+    let server = Server::start_with(Options::default().set("rag.sync_idle_timeout", "1s")).await?;
+    let session = server.session().await?;
+    session.batch_execute(CREATE).await?;
+    until_current(&session).await?;
+    session.batch_execute("INSERT INTO t SELECT g, 'row ' || g FROM generate_series(1, 3000) g").await?;
+    wait::until("the worker is at it", async || {
+        Ok((session.value::<i64>("SELECT count(*) FROM c_chunks").await? > 0).then_some(()))
+    })
+    .await?;
+    session.batch_execute("SELECT rag.drop_collection('c')").await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    wait::until(
+        "the worker has left",
+        async || Ok((session.value::<i64>(workers).await? == 0).then_some(())),
+    )
+    .await?;
+    let left: i64 = session.value("SELECT count(*) FROM rag.collections").await?;
+    ensure!(left == 0, "{left} collections are left");
     Ok(())
 }
