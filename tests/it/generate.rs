@@ -5,10 +5,9 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use ragstone_tests::Result;
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
-use ragstone_tests::server::{Server, run, shared};
+use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use serde_json::{Value, json};
-use std::fs;
 use std::time::{Duration, Instant};
 use tokio_postgres::NoTls;
 
@@ -26,28 +25,24 @@ pub fn tests() -> Vec<Trial> {
         an_engine_that_ended_unnoticed_is_no_error,
         every_failure_has_its_sqlstate_and_a_hint,
         a_provider_that_cannot_be_reached_is_named,
-        an_unknown_certificate_is_refused,
-        a_call_takes_the_callers_own_key_or_the_servers,
-        keys_from_files_are_read_at_each_call,
-        nobody_finds_a_key,
-        a_collection_of_a_providers_model_follows_with_its_owners_key,
-        an_immediate_collection_takes_its_owners_key_too,
-        vectors_of_two_models_never_mix,
-        documents_are_reranked;
+        an_unknown_certificate_is_refused;
         alone: a_cancelled_call_frees_the_backend_and_closes_the_connection,
     ]
 }
 
-const NO_RETRIES: &str = r#"{"retries": 0, "default_embedding_model": "small"}"#;
+/// Options of the provider `stub`.
+pub const NO_RETRIES: &str = r#"{"retries": 0, "default_embedding_model": "small"}"#;
 
-async fn provide(session: &Session, provider: &Provider) -> Result<()> {
+/// Makes the provider `stub`.
+pub async fn provide(session: &Session, provider: &Provider) -> Result<()> {
     let create = "SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-server', base_url => $1, model => 'big',
                                              options => $2::text::jsonb)";
     session.execute(create, &[&provider.url(), &NO_RETRIES]).await?;
     Ok(())
 }
 
-async fn with(script: impl IntoIterator<Item = Reply>) -> Result<(Session, Provider)> {
+/// A session, and a provider `stub` in its database that follows a script.
+pub async fn with(script: impl IntoIterator<Item = Reply>) -> Result<(Session, Provider)> {
     let session = shared().await?.session().await?;
     let provider = Provider::start(script)?;
     provide(&session, &provider).await?;
@@ -287,198 +282,6 @@ async fn an_unknown_certificate_is_refused() -> Result<()> {
     refusal.expect("08001", "certificate", "")
 }
 
-async fn a_call_takes_the_callers_own_key_or_the_servers() -> Result<()> {
-    let (session, provider) = with([Reply::chat("yes")]).await?;
-    let call = "SELECT rag.generate('hi', model => 'stub')";
-    session
-        .batch_execute(
-            "DROP ROLE IF EXISTS key_own; DROP ROLE IF EXISTS key_none; CREATE ROLE key_own; CREATE ROLE key_none;
-             GRANT USAGE ON FOREIGN SERVER stub TO key_own;
-             CREATE USER MAPPING FOR key_own SERVER stub OPTIONS (api_key 'sk-own')",
-        )
-        .await?;
-    session.execute(call, &[]).await?;
-    session.batch_execute("SET ROLE key_own").await?;
-    session.execute(call, &[]).await?;
-    session.batch_execute("SET ROLE key_none").await?;
-    session.refusal(call).await?.expect(
-        "42501",
-        "permission denied for foreign server stub",
-        "GRANT USAGE",
-    )?;
-    // A function that runs as its owner calls with its owner's rights.
-    session.batch_execute("RESET ROLE; CREATE FUNCTION ask() RETURNS text LANGUAGE sql SECURITY DEFINER RETURN rag.generate('hi', model => 'stub'); SET ROLE key_none").await?;
-    session.execute("SELECT ask()", &[]).await?;
-    // The right is asked for at each call, not once for a session.
-    session
-        .batch_execute("RESET ROLE; GRANT USAGE ON FOREIGN SERVER stub TO key_none; SET ROLE key_none")
-        .await?;
-    session.execute(call, &[]).await?;
-    session
-        .batch_execute("RESET ROLE; REVOKE USAGE ON FOREIGN SERVER stub FROM key_none; SET ROLE key_none")
-        .await?;
-    session.refusal(call).await?.expect("42501", "permission denied", "")?;
-    session.batch_execute("RESET ROLE; DROP OWNED BY key_own, key_none; DROP ROLE key_own, key_none").await?;
-    let keys: Vec<_> =
-        provider.requests().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
-    let keys: Vec<_> = keys.iter().flatten().map(String::as_str).collect();
-    ensure!(
-        keys == ["Bearer sk-server", "Bearer sk-own", "Bearer sk-server", "Bearer sk-server"],
-        "{keys:?}"
-    );
-    Ok(())
-}
-
-async fn keys_from_files_are_read_at_each_call() -> Result<()> {
-    let server = shared().await?;
-    let (session, provider) = with([Reply::chat("yes")]).await?;
-    let file = server.folder().join("key");
-    let set = format!(
-        "DROP USER MAPPING FOR PUBLIC SERVER stub; CREATE USER MAPPING FOR PUBLIC SERVER stub OPTIONS (api_key_file '{}')",
-        file.display()
-    );
-    session.batch_execute(&set).await?;
-    let call = "SELECT rag.generate('hi', model => 'stub')";
-    let refusal = session.refusal(call).await?;
-    ensure!(refusal.message.contains("key") && !refusal.hint.is_empty(), "{refusal:?}");
-    fs::write(&file, "sk-file\n")?;
-    ragstone_tests::server::give_to_server(&file)?;
-    session.execute(call, &[]).await?;
-    ensure!(provider.requests()[0].header("authorization") == Some("Bearer sk-file"));
-    session.batch_execute("ALTER USER MAPPING FOR PUBLIC SERVER stub OPTIONS (DROP api_key_file, ADD api_key_env 'NO_SUCH_VARIABLE')").await?;
-    let refusal = session.refusal(call).await?;
-    ensure!(refusal.message.contains("NO_SUCH_VARIABLE"), "{refusal:?}");
-    Ok(())
-}
-
-async fn nobody_finds_a_key() -> Result<()> {
-    let server = Server::start().await?;
-    let session = server.session().await?;
-    let provider =
-        Provider::start([Reply::status(401).body(r#"{"error": {"message": "bad key sk-hidden-key"}}"#)])?;
-    session
-        .batch_execute(&format!(
-            "SET client_min_messages = warning; SET log_min_messages = warning; SET log_statement = 'none'; SET log_min_error_statement = 'panic';
-             SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key', base_url => '{}', model => 'big', options => '{NO_RETRIES}');
-             SET log_min_messages = debug5;
-             CREATE ROLE snoop LOGIN IN ROLE pg_read_all_data; GRANT USAGE ON FOREIGN SERVER stub TO snoop",
-            provider.url()
-        ))
-        .await?;
-    // One that cannot be made leaves no trace of its key either.
-    session.batch_execute("SET log_min_messages = warning").await?;
-    let refusal = session
-        .refusal("SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk-hidden-key')")
-        .await?;
-    session.batch_execute("SET log_min_messages = debug5").await?;
-    ensure!(!format!("{refusal:?}").contains("sk-hidden"), "{refusal:?}");
-    let database: String = session.value("SELECT current_database()::text").await?;
-    let snoop = server.connect_as("snoop", &database).await?;
-    snoop.batch_execute("SET client_min_messages = debug5").await?;
-    let mut told = format!("{:?}", snoop.refusal("SELECT rag.generate('hi', model => 'stub')").await?);
-    for row in
-        snoop.query("EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')", &[]).await?
-    {
-        told.push_str(row.get(0));
-    }
-    for look in [
-        "SELECT u::text FROM pg_user_mappings u",
-        "SELECT p::text FROM rag.providers p",
-        "SELECT c::text FROM rag.calls c",
-    ] {
-        for row in snoop.query(look, &[]).await? {
-            told.push_str(row.get(0));
-        }
-    }
-    told.push_str(&format!("{:?}", snoop.take_notices()));
-    let dump = run(server.client("pg_dump")?.args(["-d", &database, "-s"]))?;
-    ensure!(dump.contains("sk-hidden-key"), "a superuser's dump has lost the key");
-    let by_snoop = server.client("pg_dump")?.args(["-U", "snoop", "-d", &database, "-s"]).output()?;
-    ensure!(by_snoop.status.success(), "{}", String::from_utf8_lossy(&by_snoop.stderr));
-    told.push_str(&String::from_utf8_lossy(&by_snoop.stdout));
-    told.push_str(&String::from_utf8_lossy(&by_snoop.stderr));
-    told.push_str(&server.log()?);
-    ensure!(!told.contains("sk-hidden"), "the key is in what somebody else can see");
-    Ok(())
-}
-
-const NOTES: &str = "CREATE TABLE notes (id int PRIMARY KEY, body text);
-                     INSERT INTO notes SELECT i, 'note number ' || i FROM generate_series(1, 20) i";
-
-/// A role with a table of notes, who may use the provider with a key of his own.
-async fn owner(session: &Session, role: &str) -> Result<()> {
-    session
-        .batch_execute(&format!(
-            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role};
-             GRANT USAGE ON FOREIGN SERVER stub TO {role};
-             CREATE USER MAPPING FOR {role} SERVER stub OPTIONS (api_key 'sk-{role}'); SET ROLE {role}; {NOTES}"
-        ))
-        .await?;
-    Ok(())
-}
-
-fn keys_of(provider: &Provider) -> Vec<String> {
-    provider.requests().iter().filter_map(|seen| seen.header("authorization").map(str::to_owned)).collect()
-}
-
-async fn a_collection_of_a_providers_model_follows_with_its_owners_key() -> Result<()> {
-    let (session, provider) = with([Reply::embeddings(8)]).await?;
-    owner(&session, "note_owner").await?;
-    session
-        .batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')")
-        .await?;
-    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
-    session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'the hundredth')").await?;
-    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
-    let keys = keys_of(&provider);
-    ensure!(keys.iter().all(|key| key == "Bearer sk-note_owner"), "{keys:?}");
-    let key: Value = session
-        .value("SELECT source_key FROM rag.search('notes', 'the hundredth', k => 1, mode => 'vector')")
-        .await?;
-    ensure!(key == json!({ "id": 100 }));
-    ensure!(
-        keys_of(&provider).last().is_some_and(|key| key == "Bearer sk-server"),
-        "the searcher's key was not taken"
-    );
-    // An outage charges no row, and what was written meanwhile is there afterwards.
-    provider.script([Reply::status(503)]);
-    session.batch_execute("INSERT INTO notes VALUES (101, 'during the outage')").await?;
-    let asked = provider.requests().len();
-    ensure!(provider.wait_for_requests(asked + 2), "the worker does not try again");
-    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
-    provider.script([Reply::embeddings(8)]);
-    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
-    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE key_1 = 101").await? == 1);
-    session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY note_owner; DROP ROLE note_owner").await?;
-    Ok(())
-}
-
-async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
-    let (session, provider) = with([Reply::embeddings(8)]).await?;
-    owner(&session, "prompt_owner").await?;
-    session.batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'immediate')").await?;
-    session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'at once')").await?;
-    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE key_1 = 100").await? == 1);
-    let keys = keys_of(&provider);
-    ensure!(keys.iter().all(|key| key == "Bearer sk-prompt_owner"), "{keys:?}");
-    session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY prompt_owner; DROP ROLE prompt_owner").await?;
-    Ok(())
-}
-
-async fn vectors_of_two_models_never_mix() -> Result<()> {
-    let (session, _provider) = with([Reply::embeddings(8)]).await?;
-    session.batch_execute(NOTES).await?;
-    session
-        .batch_execute(
-            "SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')",
-        )
-        .await?;
-    let other = Provider::start([Reply::embeddings(8)])?;
-    session.batch_execute(&format!("ALTER SERVER stub OPTIONS (SET base_url '{}')", other.url())).await?;
-    let refusal = session.refusal("SELECT * FROM rag.search('notes', 'number 3')").await?;
-    refusal.expect("55000", "another version of its model", "rag.refresh_collection")
-}
-
 async fn a_cancelled_call_frees_the_backend_and_closes_the_connection() -> Result<()> {
     let (session, provider) = with([Reply::stall()]).await?;
     for call in ["SELECT rag.generate('hi', model => 'stub')", "SELECT rag.stream('hi', model => 'stub')"] {
@@ -500,27 +303,4 @@ async fn a_cancelled_call_frees_the_backend_and_closes_the_connection() -> Resul
         ensure!(provider.wait_until_abandoned(asked), "the connection was not closed");
     }
     Ok(())
-}
-
-async fn documents_are_reranked() -> Result<()> {
-    let session = shared().await?.session().await?;
-    let scores =
-        json!([{ "index": 1, "score": 0.9 }, { "index": 0, "score": 0.2 }, { "index": 2, "score": 0.5 }]);
-    let provider = Provider::start([Reply::json(scores)])?;
-    let create = "SELECT rag.create_provider('judge', kind => 'tei', base_url => $1)";
-    session.execute(create, &[&provider.url()]).await?;
-    let rerank = "SELECT array_agg(ordinal ORDER BY rank) FROM rag.rerank('why?', ARRAY['a', NULL, 'b', 'c'], 'judge/any')";
-    ensure!(session.value::<Vec<i32>>(rerank).await? == [3, 4, 1]);
-    ensure!(
-        provider.requests()[0].body["texts"] == json!(["a", "b", "c"]),
-        "{}",
-        provider.requests()[0].body
-    );
-    session.refusal("SELECT rag.rerank('why?', ARRAY['a'], 'all-MiniLM-L6-v2')").await?.expect(
-        "42704",
-        "reranking model",
-        "'server/model'",
-    )?;
-    provider.script([Reply::json(json!([{ "index": 7, "score": 0.9 }]))]);
-    session.refusal("SELECT rag.rerank('why?', ARRAY['a'], 'judge/any')").await?.expect("08P01", "", "")
 }

@@ -19,6 +19,7 @@ mod job_pieces;
 mod job_rights;
 mod job_workers;
 mod jobs;
+mod keys;
 mod kills;
 mod limits;
 mod memory;
@@ -26,6 +27,7 @@ mod misfits;
 mod models;
 mod pg_upgrade;
 mod queue;
+mod remote_embeddings;
 mod restore;
 mod rights;
 mod runtimes;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         accounting::tests(),
         embed::tests(),
         generate::tests(),
+        keys::tests(),
+        remote_embeddings::tests(),
         chat::tests(),
         encodings::tests(),
         models::tests(),

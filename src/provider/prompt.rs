@@ -1,0 +1,161 @@
+//! What a language model is asked, from the arguments of SQL functions.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::text::Utf8;
+use crate::provider::call::CallOptions;
+use crate::provider::generator::{Generator, Remote};
+use ragstone_core::provider::{Completion, Message, Prompt, Role};
+use serde_json::Value;
+
+/// How the functions that ask a language model are called.
+#[derive(Debug)]
+pub struct Knobs {
+    /// Name of the SQL function, for the record.
+    pub function: &'static str,
+    /// `server/model`; `rag.default_llm` if none.
+    pub model: Option<Utf8>,
+    /// What the model is told to be.
+    pub system: Option<Utf8>,
+    /// Randomness, from 0.
+    pub temperature: Option<f64>,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<i32>,
+    /// Texts at which the answer ends.
+    pub stop: Option<Vec<Option<Utf8>>>,
+    /// Same seed, same answer.
+    pub seed: Option<i64>,
+    /// Longest time, milliseconds.
+    pub timeout_ms: Option<i32>,
+    /// Members that are added to the request.
+    pub options: Option<Jsonb>,
+}
+
+impl Knobs {
+    /// The model that is meant.
+    pub fn remote(&self) -> Outcome<Remote> {
+        Generator::find(self.model.as_ref().map(|model| model.0.as_str()))?.remote()
+    }
+
+    /// What concerns the call and not the prompt.
+    pub fn call(&self) -> CallOptions {
+        CallOptions { function: self.function, timeout_ms: self.timeout_ms }
+    }
+
+    /// What all prompts of a call share.
+    fn prompt(&self) -> Outcome<Prompt> {
+        if self.temperature.is_some_and(|it| !(0.0..=10.0).contains(&it)) {
+            return Err(Error::bad_argument("temperature must be from 0 to 10"));
+        }
+        let max_tokens = self.max_tokens.map(|most| {
+            let most = u32::try_from(most).ok().filter(|most| *most > 0);
+            most.ok_or_else(|| Error::bad_argument("max_tokens must be more than 0"))
+        });
+        let system = self.system.iter().map(|system| Message::new(Role::System, system.0.clone()));
+        Ok(Prompt {
+            messages: system.collect(),
+            temperature: self.temperature,
+            max_tokens: max_tokens.transpose()?,
+            stop: self.stop.iter().flatten().flatten().map(|stop| stop.0.clone()).collect(),
+            seed: self.seed,
+            options: self.options.as_ref().map(object).transpose()?,
+            ..Prompt::default()
+        })
+    }
+
+    /// A prompt that asks this.
+    pub fn ask(&self, text: &str) -> Outcome<Prompt> {
+        let mut prompt = self.prompt()?;
+        prompt.messages.push(user(text)?);
+        Ok(prompt)
+    }
+
+    /// Asks, and waits for the answer.
+    pub fn complete(&self, prompt: Prompt) -> Outcome<Completion> {
+        let remote = self.remote()?;
+        if self.function == "generate" {
+            return remote.complete_aloud(prompt, self.call());
+        }
+        remote.complete(prompt, self.call())
+    }
+
+    /// A prompt of all that can be given.
+    pub fn whole(
+        &self,
+        prompt: Option<Utf8>,
+        messages: Option<Jsonb>,
+        tools: Option<Jsonb>,
+        schema: Option<Jsonb>,
+    ) -> Outcome<Prompt> {
+        let mut whole = self.prompt()?;
+        if let Some(messages) = &messages {
+            whole.messages.extend(conversation(messages)?);
+        }
+        if let Some(prompt) = &prompt {
+            whole.messages.push(user(&prompt.0)?);
+        }
+        if prompt.is_none() && messages.is_none() {
+            return Err(Error::bad_argument("neither prompt nor messages are given"));
+        }
+        whole.tools = tools.as_ref().map(list).transpose()?;
+        whole.schema = schema.as_ref().map(self::schema).transpose()?;
+        Ok(whole)
+    }
+}
+
+fn user(text: &str) -> Outcome<Message> {
+    if text.trim().is_empty() {
+        return Err(Error::bad_argument("prompt is empty"));
+    }
+    Ok(Message::new(Role::User, text))
+}
+
+/// Messages as OpenAI writes them: `[{"role": "user", "content": "…"}, …]`.
+fn conversation(messages: &Jsonb) -> Outcome<Vec<Message>> {
+    let wrong = |number: usize, what: &str| {
+        Error::bad_argument(format!("message {number} {what}"))
+            .hint("Messages look like [{\"role\": \"user\", \"content\": \"…\"}]; roles are system, user, assistant and tool.")
+    };
+    let Value::Array(messages) = messages.to_value()? else {
+        return Err(wrong(1, "is missing: messages must be a JSON array"));
+    };
+    if messages.is_empty() {
+        return Err(wrong(1, "is missing"));
+    }
+    let message = |(number, message): (usize, Value)| {
+        let role = match message["role"].as_str() {
+            Some("system") => Role::System,
+            Some("user") => Role::User,
+            Some("assistant") => Role::Assistant,
+            Some("tool") => Role::Tool,
+            _ => return Err(wrong(number, "has no valid role")),
+        };
+        let tool_calls = message.get("tool_calls").map(Value::to_string);
+        let content = match &message["content"] {
+            Value::String(content) => content.clone(),
+            Value::Null if tool_calls.is_some() => String::new(),
+            _ => return Err(wrong(number, "has no content that is a text")),
+        };
+        let tool_call_id = message["tool_call_id"].as_str().map(str::to_owned);
+        Ok(Message { role, content, tool_calls, tool_call_id })
+    };
+    (1..).zip(messages).map(message).collect()
+}
+
+fn object(options: &Jsonb) -> Outcome<String> {
+    checked(options, Value::is_object, "options must be a JSON object")
+}
+
+fn list(tools: &Jsonb) -> Outcome<String> {
+    checked(tools, Value::is_array, "tools must be a JSON array")
+}
+
+/// A JSON Schema as text.
+pub fn schema(schema: &Jsonb) -> Outcome<String> {
+    checked(schema, |it| it.is_object() || it.is_boolean(), "schema must be a JSON object")
+}
+
+fn checked(json: &Jsonb, is_right: impl Fn(&Value) -> bool, otherwise: &str) -> Outcome<String> {
+    let value = json.to_value()?;
+    if is_right(&value) { Ok(value.to_string()) } else { Err(Error::bad_argument(otherwise)) }
+}

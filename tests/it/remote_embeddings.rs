@@ -1,0 +1,119 @@
+//! Embedding and reranking models of providers.
+
+use crate::generate::with;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::provider::{Provider, Reply};
+use ragstone_tests::server::shared;
+use ragstone_tests::session::Session;
+use serde_json::{Value, json};
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_collection_of_a_providers_model_follows_with_its_owners_key,
+        an_immediate_collection_takes_its_owners_key_too,
+        vectors_of_two_models_never_mix,
+        documents_are_reranked,
+    ]
+}
+
+const NOTES: &str = "CREATE TABLE notes (id int PRIMARY KEY, body text);
+                     INSERT INTO notes SELECT i, 'note number ' || i FROM generate_series(1, 20) i";
+
+/// A role with a table of notes, who may use the provider with a key of his own.
+async fn owner(session: &Session, role: &str) -> Result<()> {
+    session
+        .batch_execute(&format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role}; GRANT CREATE ON SCHEMA public TO {role};
+             GRANT USAGE ON FOREIGN SERVER stub TO {role};
+             CREATE USER MAPPING FOR {role} SERVER stub OPTIONS (api_key 'sk-{role}'); SET ROLE {role}; {NOTES}"
+        ))
+        .await?;
+    Ok(())
+}
+
+fn keys_of(provider: &Provider) -> Vec<String> {
+    provider.requests().iter().filter_map(|seen| seen.header("authorization").map(str::to_owned)).collect()
+}
+
+async fn a_collection_of_a_providers_model_follows_with_its_owners_key() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    owner(&session, "note_owner").await?;
+    session
+        .batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')")
+        .await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'the hundredth')").await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    let keys = keys_of(&provider);
+    ensure!(keys.iter().all(|key| key == "Bearer sk-note_owner"), "{keys:?}");
+    let key: Value = session
+        .value("SELECT source_key FROM rag.search('notes', 'the hundredth', k => 1, mode => 'vector')")
+        .await?;
+    ensure!(key == json!({ "id": 100 }));
+    ensure!(
+        keys_of(&provider).last().is_some_and(|key| key == "Bearer sk-server"),
+        "the searcher's key was not taken"
+    );
+    // An outage charges no row, and what was written meanwhile is there afterwards.
+    provider.script([Reply::status(503)]);
+    session.batch_execute("INSERT INTO notes VALUES (101, 'during the outage')").await?;
+    let asked = provider.requests().len();
+    ensure!(provider.wait_for_requests(asked + 2), "the worker does not try again");
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    provider.script([Reply::embeddings(8)]);
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE key_1 = 101").await? == 1);
+    session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY note_owner; DROP ROLE note_owner").await?;
+    Ok(())
+}
+
+async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    owner(&session, "prompt_owner").await?;
+    session.batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'immediate')").await?;
+    session.batch_execute("RESET ROLE; INSERT INTO notes VALUES (100, 'at once')").await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE key_1 = 100").await? == 1);
+    let keys = keys_of(&provider);
+    ensure!(keys.iter().all(|key| key == "Bearer sk-prompt_owner"), "{keys:?}");
+    session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY prompt_owner; DROP ROLE prompt_owner").await?;
+    Ok(())
+}
+
+async fn vectors_of_two_models_never_mix() -> Result<()> {
+    let (session, _provider) = with([Reply::embeddings(8)]).await?;
+    session.batch_execute(NOTES).await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')",
+        )
+        .await?;
+    let other = Provider::start([Reply::embeddings(8)])?;
+    session.batch_execute(&format!("ALTER SERVER stub OPTIONS (SET base_url '{}')", other.url())).await?;
+    let refusal = session.refusal("SELECT * FROM rag.search('notes', 'number 3')").await?;
+    refusal.expect("55000", "another version of its model", "rag.refresh_collection")
+}
+
+async fn documents_are_reranked() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let scores =
+        json!([{ "index": 1, "score": 0.9 }, { "index": 0, "score": 0.2 }, { "index": 2, "score": 0.5 }]);
+    let provider = Provider::start([Reply::json(scores)])?;
+    let create = "SELECT rag.create_provider('judge', kind => 'tei', base_url => $1)";
+    session.execute(create, &[&provider.url()]).await?;
+    let rerank = "SELECT array_agg(ordinal ORDER BY rank) FROM rag.rerank('why?', ARRAY['a', NULL, 'b', 'c'], 'judge/any')";
+    ensure!(session.value::<Vec<i32>>(rerank).await? == [3, 4, 1]);
+    ensure!(
+        provider.requests()[0].body["texts"] == json!(["a", "b", "c"]),
+        "{}",
+        provider.requests()[0].body
+    );
+    session.refusal("SELECT rag.rerank('why?', ARRAY['a'], 'all-MiniLM-L6-v2')").await?.expect(
+        "42704",
+        "reranking model",
+        "'server/model'",
+    )?;
+    provider.script([Reply::json(json!([{ "index": 7, "score": 0.9 }]))]);
+    session.refusal("SELECT rag.rerank('why?', ARRAY['a'], 'judge/any')").await?.expect("08P01", "", "")
+}
