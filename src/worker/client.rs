@@ -207,8 +207,14 @@ fn send_by(request: &Request, deadline: Instant) -> Outcome<(u64, u64)> {
         // An engine that ended while nobody asked it anything is no reason to fail.
         SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     }
-    if SESSION.with_borrow(|session| session.connection.is_none()) {
-        adopt(connect_by(deadline)?);
+    while SESSION.with_borrow(|session| session.connection.is_none()) {
+        let mut connection = connect_by(deadline)?;
+        // Nor is one that was ending, and could still be connected to.
+        if request.is_repeatable() || connection.is_greeted(deadline)? {
+            adopt(connection);
+        } else if Instant::now() >= deadline {
+            return Err(no_answer());
+        }
     }
     SESSION.with_borrow_mut(|session| match &mut session.connection {
         Some(connection) => Ok((session.generation, connection.send(request)?)),

@@ -45,6 +45,7 @@ pub struct Connection {
     answers: HashMap<u64, VecDeque<Response>>,
     unwanted: HashSet<u64>,
     last: u64,
+    greeted: bool,
 }
 
 impl Connection {
@@ -77,6 +78,7 @@ impl Connection {
             answers: HashMap::new(),
             unwanted: HashSet::new(),
             last: HELLO,
+            greeted: false,
         };
         let hello = Request::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
         connection.outgoing = protocol::encode(HELLO, &hello)?;
@@ -96,6 +98,19 @@ impl Connection {
     /// Whether the engine's end is still open, as far as this side can know.
     pub fn is_open(&mut self) -> bool {
         self.write().and_then(|()| self.read()).is_ok()
+    }
+
+    /// Waits for the engine's greeting. False where it has gone instead.
+    pub fn is_greeted(&mut self, deadline: Instant) -> Outcome<bool> {
+        loop {
+            match self.write().and_then(|()| self.read()) {
+                Ok(_) if self.greeted => return Ok(true),
+                Ok(_) if Instant::now() >= deadline => return Ok(false),
+                Ok(_) => wait::for_socket(self.stream.as_raw_fd(), Interest::Read, deadline),
+                Err(Lost::Gone) => return Ok(false),
+                Err(Lost::Refused(error)) => return Err(error),
+            }
+        }
     }
 
     /// Waits for the answer to a request, or for the next piece of it.
@@ -199,7 +214,10 @@ impl Connection {
 
     fn accept(&mut self, frame: Frame<Response>) -> Result<(), Lost> {
         match frame {
-            Frame { id: HELLO, body: Response::Hello { protocol: PROTOCOL, .. } } => Ok(()),
+            Frame { id: HELLO, body: Response::Hello { protocol: PROTOCOL, .. } } => {
+                self.greeted = true;
+                Ok(())
+            }
             Frame { id: HELLO, body: Response::Hello { protocol, version, .. } } => {
                 Err(Lost::Refused(other_protocol(&format!("engine {version} speaks protocol {protocol}"))))
             }
