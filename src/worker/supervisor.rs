@@ -26,9 +26,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 /// Linux numbers its signals from 1 to this.
 const SIGNALS: libc::c_int = 64;
 
-/// An engine that lived so long was well: the next pause is the shortest again. An engine that cannot start dies within
-/// milliseconds, and one that a request kills dies at most as often as that request is repeated.
-const HEALTHY: Duration = Duration::from_millis(500);
+/// An engine that lived so long was well: the next pause is the shortest again. An engine that cannot start dies within some
+/// ten milliseconds, and one that a request kills dies at most as often as that request is repeated. One that serves needs
+/// about 300 ms for its first answer on an idle machine: killed after each, it must not be waited for longer each time.
+const HEALTHY: Duration = Duration::from_millis(150);
 
 /// Postgres starts the supervisor with the server where the library is preloaded.
 pub fn register_if_preloaded() {
