@@ -6,12 +6,12 @@ use crate::collection::fill::Fill;
 use crate::collection::progress::Reporting;
 use crate::collection::source::Source;
 use crate::collection::terms::{TermCounts, fold};
-use crate::collection::{lock_name, locked};
+use crate::collection::{Sync, lock_name, locked};
 use crate::embedding::Embedder;
 use crate::pg::cursor::Cursor;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::relation::equality_operator;
-use crate::pg::spi::{Arg, connect, run};
+use crate::pg::spi::{Arg, connect, run, run_once};
 use crate::pg::switch_user::as_owner;
 use crate::sync;
 use pgrx::PgSqlErrorCode;
@@ -102,7 +102,19 @@ fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
         sync::align(&mut collection)?;
     }
     let operators = operators(&collection)?;
+    keep_others_from_writing(&collection)?;
     Ok((collection, operators))
+}
+
+/// A worker, or a writer of an immediate collection, may be writing the same chunks: who comes second waits, and sees what the
+/// first has done.
+fn keep_others_from_writing(collection: &Collection) -> Outcome<()> {
+    if collection.sync == Sync::Manual {
+        return Ok(());
+    }
+    let chunks = collection.chunks()?;
+    let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", chunks.name);
+    as_owner(chunks.owner, || run_once(&lock)).map(|_| ())
 }
 
 /// Deletes the chunks whose row has gone; gives rows and chunks.

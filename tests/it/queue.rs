@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         a_delete_during_the_write_of_its_row_leaves_no_chunk,
         long_rows_are_read_one_by_one,
         a_collection_that_is_dropped_meanwhile_is_forgotten,
+        a_refresh_and_the_worker_do_not_write_the_same_chunks,
     ]
 }
 
@@ -181,5 +182,26 @@ async fn a_collection_that_is_dropped_meanwhile_is_forgotten() -> Result<()> {
     .await?;
     let left: i64 = session.value("SELECT count(*) FROM rag.collections").await?;
     ensure!(left == 0, "{left} collections are left");
+    Ok(())
+}
+
+async fn a_refresh_and_the_worker_do_not_write_the_same_chunks() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text);
+             INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 30) i;
+             SELECT rag.create_collection('c', 't', 'body')",
+        )
+        .await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('c', '60s')").await?);
+    for round in 0..25 {
+        session.batch_execute(&format!("UPDATE t SET body = 'row ' || id || ' of round {round}'")).await?;
+        session.batch_execute("SELECT rag.refresh_collection('c')").await?;
+    }
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('c', '60s')").await?);
+    let chunks: i64 =
+        session.value("SELECT count(*) FROM c_chunks WHERE content LIKE '% of round 24'").await?;
+    ensure!(chunks == 30, "{chunks} chunks");
     Ok(())
 }
