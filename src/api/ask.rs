@@ -4,10 +4,11 @@ use crate::api::generate::or_null;
 use crate::ask::{self, Answered, Question, search_for};
 use crate::pg::attempt::in_subtransaction;
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::error::{Outcome, or_raise};
 use crate::pg::switch_user::with_settings;
 use crate::pg::text::{Utf8, required};
 use crate::pg::version;
+use crate::provider::{check_temperature, positive};
 use crate::search::Mode;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
@@ -39,9 +40,7 @@ impl Arguments {
         search.filter = self.filter;
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         let timeout_ms = self.timeout_ms.map(positive("timeout_ms")).transpose()?;
-        if self.temperature.is_some_and(|it| !(0.0..=10.0).contains(&it)) {
-            return Err(Error::bad_argument("temperature must be from 0 to 10"));
-        }
+        check_temperature(self.temperature)?;
         Ok(Question {
             model: self.model.map(|model| model.0),
             instructions: self.instructions.map(|instructions| instructions.0),
@@ -168,13 +167,6 @@ fn row(answered: Answered) -> Row {
         answered.similarity,
         answered.finish_reason.map(Utf8),
     )
-}
-
-fn positive(name: &'static str) -> impl Fn(i32) -> Outcome<u32> {
-    move |value| {
-        let value = u32::try_from(value).ok().filter(|value| *value > 0);
-        value.ok_or_else(|| Error::bad_argument(format!("{name} must be more than 0")))
-    }
 }
 
 extension_sql_file!("../../sql/ask.sql", name = "ask_comments", requires = [ask, try_ask]);

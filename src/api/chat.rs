@@ -5,6 +5,7 @@ use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::{Utf8, required};
 use crate::pg::version;
+use crate::provider::positive;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
 
@@ -131,10 +132,7 @@ struct Arguments {
 
 impl Arguments {
     fn turn(self, function: &'static str) -> Outcome<Turn> {
-        let max_tokens = self.max_tokens.map(|most| {
-            let most = u32::try_from(most).ok().filter(|most| *most > 0);
-            most.ok_or_else(|| Error::bad_argument("max_tokens must be more than 0"))
-        });
+        let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         Ok(Turn {
             session: number(self.session, "session")?,
             message: required(self.message, "message")?,
@@ -142,7 +140,7 @@ impl Arguments {
             persona: self.persona.map(|persona| persona.0),
             model: self.model.map(|model| model.0),
             k: self.k,
-            max_tokens: max_tokens.transpose()?,
+            max_tokens,
             timeout_ms: self.timeout_ms,
             function,
         })

@@ -3,6 +3,7 @@
 use crate::chat::{on_tables, role};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, run, select};
+use crate::provider::check_temperature;
 use pgrx::PgSqlErrorCode;
 
 /// A persona as its maker gives it.
@@ -38,9 +39,7 @@ pub fn set_persona(persona: &NewPersona) -> Outcome<i32> {
     if persona.name.trim().is_empty() || persona.instructions.trim().is_empty() {
         return Err(Error::bad_argument("a persona needs a name and instructions"));
     }
-    if persona.temperature.is_some_and(|it| !(0.0..=10.0).contains(&it)) {
-        return Err(Error::bad_argument("temperature must be from 0 to 10"));
-    }
+    check_temperature(persona.temperature)?;
     let role = role()?;
     let name = Arg::text(&persona.name);
     on_tables(|| {

@@ -18,6 +18,6 @@ pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
 pub use options::{Catalog, Options, nearest, validate};
-pub use prompt::{Knobs, schema};
+pub use prompt::{Knobs, check_temperature, positive, schema};
 pub use rerank::rerank;
 pub use tokens::{count_generously, count_tokens};

@@ -44,18 +44,13 @@ impl Knobs {
 
     /// What all prompts of a call share.
     fn prompt(&self) -> Outcome<Prompt> {
-        if self.temperature.is_some_and(|it| !(0.0..=10.0).contains(&it)) {
-            return Err(Error::bad_argument("temperature must be from 0 to 10"));
-        }
-        let max_tokens = self.max_tokens.map(|most| {
-            let most = u32::try_from(most).ok().filter(|most| *most > 0);
-            most.ok_or_else(|| Error::bad_argument("max_tokens must be more than 0"))
-        });
+        check_temperature(self.temperature)?;
+        let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         let system = self.system.iter().map(|system| Message::new(Role::System, system.0.clone()));
         Ok(Prompt {
             messages: system.collect(),
             temperature: self.temperature,
-            max_tokens: max_tokens.transpose()?,
+            max_tokens,
             stop: self.stop.iter().flatten().flatten().map(|stop| stop.0.clone()).collect(),
             seed: self.seed,
             options: self.options.as_ref().map(object).transpose()?,
@@ -100,6 +95,24 @@ impl Knobs {
         whole.tools = tools.as_ref().map(list).transpose()?;
         whole.schema = schema.as_ref().map(self::schema).transpose()?;
         Ok(whole)
+    }
+}
+
+/// Refuses a temperature that no model has.
+pub fn check_temperature(temperature: Option<f64>) -> Outcome<()> {
+    match temperature {
+        Some(temperature) if !(0.0..=10.0).contains(&temperature) => {
+            Err(Error::bad_argument("temperature must be from 0 to 10"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A number of tokens or milliseconds as SQL gives it; `name` is the argument's.
+pub fn positive(name: &'static str) -> impl Fn(i32) -> Outcome<u32> {
+    move |value| {
+        let value = u32::try_from(value).ok().filter(|value| *value > 0);
+        value.ok_or_else(|| Error::bad_argument(format!("{name} must be more than 0")))
     }
 }
 
