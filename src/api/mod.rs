@@ -13,6 +13,7 @@ mod models;
 mod outdated;
 mod providers;
 mod rerank;
+mod runs;
 mod search;
 mod status;
 mod sync;

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::provider::{Account, Call, Completion, Prompt, Target};
 
 /// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
-pub const PROTOCOL: u16 = 3;
+pub const PROTOCOL: u16 = 4;
 
 /// Largest frame that either side accepts, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 64 << 20;

@@ -1,0 +1,5 @@
+//! What agents do, step by step: the records that a log of them is made of.
+
+mod entry;
+
+pub use entry::{Entry, RunEnd, RunStart, Step};
