@@ -4,6 +4,7 @@ use crate::pg::bytes::{Jsonb, JsonbRef};
 use crate::pg::clock;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::Arg;
+use crate::runs::memory;
 use crate::runs::step::{Record, record};
 use pgrx::pg_sys;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use std::borrow::Cow;
 /// A step as `rag.log_steps` is given it: the arguments of `rag.log_step`. JSON stays text, so that its numbers stay as they
 /// are.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Given<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
@@ -50,6 +51,7 @@ struct Given<'a> {
 /// # Errors
 /// As [`record`]; 22023 where the steps are no array of objects with the arguments of `rag.log_step`.
 pub fn log_all(run: i64, steps: JsonbRef) -> Outcome<Vec<i64>> {
+    memory::find(run)?;
     let json = steps.to_json()?;
     let given: Vec<&RawValue> = serde_json::from_str(&json)
         .map_err(|_| Error::bad_argument("steps must be a JSON array of objects").hint(HINT))?;

@@ -7,8 +7,10 @@ use std::ffi::{CStr, CString, c_char, c_void};
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogDurability {
     /// The caller's: it goes where that is rolled back.
+    #[name = c"transaction"]
     Transaction,
     /// One of its own: it stays.
+    #[name = c"autonomous"]
     Autonomous,
 }
 
