@@ -42,6 +42,12 @@ pub fn utf8_datum(text: &str) -> pg_sys::Datum {
     }
 }
 
+/// Whether the server's encoding is UTF-8.
+pub fn is_utf8() -> bool {
+    // SAFETY: a plain read of the database's encoding.
+    unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8 as i32 }
+}
+
 /// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.
 ///
 /// # Safety
