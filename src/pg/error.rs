@@ -17,8 +17,8 @@ pub struct Error {
     pub detail: String,
     /// An instruction, or empty.
     pub hint: String,
-    /// The SQLSTATE where it is none of Postgres's own list, as bits.
-    own_sqlstate: Option<i32>,
+    /// The SQLSTATE where it is none of Postgres's own list, as Postgres packs it.
+    pub own_sqlstate: Option<i32>,
 }
 
 /// What a fallible part of Ragstone gives.
