@@ -7,7 +7,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::read_only::ReadOnly;
 use crate::pg::spi::connect;
 use crate::pg::switch_user::{as_nobody_else, with_settings};
-use crate::pg::time_limit::{Canceller, within};
+use crate::pg::time_limit::{Canceller, serve_statement_timeout, within};
 use crate::tools::arguments::Place;
 use crate::tools::content::{clip, read};
 use crate::tools::{Observation, Tool};
@@ -62,7 +62,10 @@ impl Tool {
         match canceller {
             Canceller::Limit if cancelled => error = self.too_slow(),
             Canceller::Nobody if cancelled => {}
-            _ if raised && error.ends_statement() => error.raise(),
+            _ if raised && error.ends_statement() => {
+                serve_statement_timeout();
+                error.raise()
+            }
             _ if !raised && error.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR => return Err(error),
             _ => {}
         }
