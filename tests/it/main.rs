@@ -33,6 +33,7 @@ mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod tools;
 mod unseen;
 mod upgrade;
 mod version;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         job_rights::tests(),
         job_workers::tests(),
         rights::tests(),
+        tools::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),
