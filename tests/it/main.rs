@@ -26,6 +26,7 @@ mod memory;
 mod misfits;
 mod models;
 mod pg_upgrade;
+mod pgbouncer;
 mod queue;
 mod remote_embeddings;
 mod restore;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        pgbouncer::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),
