@@ -159,6 +159,23 @@ pub unsafe fn utf8_from_datum(datum: pg_sys::Datum) -> String {
     }
 }
 
+/// The same for its first bytes, at most so many and without half a character; and how many bytes there are.
+///
+/// # Safety
+/// As above.
+pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (String, usize) {
+    // SAFETY: the caller vouches for the datum; pg_mbcliplen reads no more than the length that it is given.
+    unsafe {
+        let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        let bytes = pgrx::varlena::varlena_to_byte_slice(varlena);
+        let length = match bytes.len() > most {
+            true => pg_sys::pg_mbcliplen(bytes.as_ptr().cast(), bytes.len() as i32, most as i32) as usize,
+            false => bytes.len(),
+        };
+        (or_raise(utf8_from_bytes(&bytes[..length])), bytes.len())
+    }
+}
+
 /// The UTF-8 of bytes in the server's encoding.
 fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
     if bytes.is_ascii() || is_utf8() {
