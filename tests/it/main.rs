@@ -27,6 +27,7 @@ mod misfits;
 mod models;
 mod pg_upgrade;
 mod pgbouncer;
+mod provider_failures;
 mod queue;
 mod remote_embeddings;
 mod restore;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         accounting::tests(),
         embed::tests(),
         generate::tests(),
+        provider_failures::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
