@@ -26,6 +26,8 @@ mod memory;
 mod misfits;
 mod models;
 mod pg_upgrade;
+mod pgbouncer;
+mod provider_failures;
 mod queue;
 mod remote_embeddings;
 mod restore;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         accounting::tests(),
         embed::tests(),
         generate::tests(),
+        provider_failures::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        pgbouncer::tests(),
         rights::tests(),
         tools::tests(),
         standby::tests(),
