@@ -86,7 +86,8 @@ impl Remote {
         call.start()?.finish(|_| {})
     }
 
-    fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
+    /// A call that is to be started where no transaction is open.
+    pub fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
         let mut target = self.target.clone();
         match options.timeout_ms.map(u64::try_from) {
             None => {}

@@ -108,6 +108,8 @@ pub enum Stop {
     Loop(String),
     /// The model said nothing.
     Silence,
+    /// The model's answer ends where it may not be longer.
+    Cut,
 }
 
 impl fmt::Display for Stop {
@@ -123,6 +125,7 @@ impl fmt::Display for Stop {
                 "the model calls tool \"{tool}\" with the same arguments again and again, though it was told that nothing changes"
             ),
             Self::Silence => write!(formatter, "the model gave neither an answer nor a call of a tool"),
+            Self::Cut => write!(formatter, "the model's answer was cut, since it met its limit of tokens"),
         }
     }
 }
@@ -201,6 +204,13 @@ impl Plan {
 fn answer(plan: &Plan, events: &[Event], said: &Said) -> Action {
     if said.content.trim().is_empty() {
         return Action::Stop(Stop::Silence);
+    }
+    if said.finish_reason == "length" {
+        // Nothing but the budget bounds an answer here.
+        let spent = spent(events);
+        let tokens = spent.input_tokens.saturating_add(spent.output_tokens);
+        let budget = plan.limits.token_budget.map(|budget| Stop::Tokens { spent: tokens, budget });
+        return Action::Stop(budget.unwrap_or(Stop::Cut));
     }
     // An answer that meets the schema without having been asked for it by itself saves another question.
     if plan.schema.is_none() || said.form == Form::Schema || said.fits == Some(true) {

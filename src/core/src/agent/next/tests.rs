@@ -192,6 +192,16 @@ fn a_model_that_says_nothing_is_no_answer() {
 }
 
 #[test]
+fn an_answer_that_was_cut_is_no_answer() {
+    let mut plan = plan(&[]);
+    let mut events = asked();
+    events.push(Event::Said(Said { finish_reason: "length".into(), ..answered("It is") }));
+    assert_eq!(next(&plan, &events), Action::Stop(Stop::Cut));
+    plan.limits.token_budget = Some(11);
+    assert_eq!(next(&plan, &events), Action::Stop(Stop::Tokens { spent: 10, budget: 11 }));
+}
+
+#[test]
 fn what_a_run_took_is_the_sum_of_its_events() {
     let mut events = asked();
     events.push(said(&[call("find", "{}")]));
