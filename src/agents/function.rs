@@ -4,6 +4,8 @@ use crate::agents::Finished;
 use crate::agents::course::{Course, Order};
 use crate::agents::log::{self, Clock};
 use crate::pg::error::{Error, Outcome};
+use crate::pg::switch_user::with_settings;
+use crate::runs;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::{Action, Ask, Event, Stop, next};
 use ragstone_core::provider::Completion;
@@ -24,6 +26,12 @@ thread_local! {
 /// Those of [`Course::begin`]; what the provider or the engine says; a cancel. They undo what the tools did, as errors do.
 pub fn run_agent(order: &Order) -> Outcome<Finished> {
     let _depth = Depth::enter()?;
+    // The session's own run, if it has one, is its current one again afterwards.
+    let current = runs::current().map_or_else(String::new, |run| run.to_string());
+    with_settings(&[("rag.run", &current)], || run_within(order))
+}
+
+fn run_within(order: &Order) -> Outcome<Finished> {
     let mut course = Course::begin(order, None)?;
     match course.run_through() {
         Ok(finished) => Ok(finished),

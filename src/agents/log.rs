@@ -51,7 +51,7 @@ pub fn asked(run: i64, input: &str) -> Outcome<i64> {
             kind: "message",
             name: Some("user"),
             input: Some(json!({ "role": "user", "content": input })),
-            status: "ok",
+            
             ..NewStep::default()
         },
     )
@@ -80,7 +80,7 @@ pub fn said(run: i64, model: &str, messages: usize, said: &Said, took: Took) -> 
             cost: Some(said.cost),
             started_us: Some(took.0),
             duration_ms: Some(took.1),
-            status: "ok",
+            
             attributes: Some(json!({ semconv::RESPONSE_FINISH_REASONS: [said.finish_reason] })),
             ..NewStep::default()
         },
@@ -94,7 +94,7 @@ pub fn made(run: i64, call: &ToolCall, parent: Option<i64>, seen: &Observation, 
     step.duration_ms = Some(took.1);
     step.output = Some(serde_json::from_str(&seen.content).unwrap_or_else(|_| seen.content.as_str().into()));
     if seen.is_error {
-        step.status = "error";
+        step.status = Some("error");
         step.error = Some(&seen.content);
         step.sqlstate = seen.sqlstate.as_deref();
     }
@@ -103,12 +103,12 @@ pub fn made(run: i64, call: &ToolCall, parent: Option<i64>, seen: &Observation, 
 
 /// A call was refused.
 pub fn refused(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Outcome<i64> {
-    runs::log(run, NewStep { status: "error", error: Some(reason), ..tool(call, parent) })
+    runs::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool(call, parent) })
 }
 
 /// A call waits for approval.
 pub fn waits(run: i64, call: &ToolCall, parent: Option<i64>) -> Outcome<i64> {
-    runs::log(run, NewStep { status: "waiting", ..tool(call, parent) })
+    runs::log(run, NewStep { status: Some("waiting"), ..tool(call, parent) })
 }
 
 /// Something ended the run.
@@ -118,7 +118,7 @@ pub fn failed(run: i64, error: &Error) -> Outcome<i64> {
         run,
         NewStep {
             kind: "error",
-            status: "error",
+            status: Some("error"),
             error: Some(&error.message),
             sqlstate: Some(&code),
             ..NewStep::default()
@@ -132,7 +132,7 @@ pub fn finish(finished: &Finished) -> Outcome<()> {
     runs::finish(
         finished.run,
         Ending {
-            status: finished.status,
+            status: Some(finished.status),
             output: finished.answer.as_deref().map(Value::from),
             error: finished.error.as_ref().map(|error| error.message.as_str()),
             sqlstate: code.as_deref(),
@@ -146,7 +146,7 @@ fn tool<'a>(call: &'a ToolCall, parent: Option<i64>) -> NewStep<'a> {
         name: Some(&call.name),
         input: Some(arguments(call)),
         parent,
-        status: "ok",
+        
         attributes: Some(json!({ semconv::TOOL_CALL_ID: call.id })),
         ..NewStep::default()
     }

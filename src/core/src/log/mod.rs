@@ -2,5 +2,7 @@
 
 mod entry;
 pub mod semconv;
+mod value;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
+pub use value::{quote, shorten, without_nul};
