@@ -51,7 +51,7 @@ pub fn asked(run: i64, input: &str) -> Outcome<i64> {
             kind: "message",
             name: Some("user"),
             input: Some(json!({ "role": "user", "content": input })),
-            
+
             ..NewStep::default()
         },
     )
@@ -80,7 +80,7 @@ pub fn said(run: i64, model: &str, messages: usize, said: &Said, took: Took) -> 
             cost: Some(said.cost),
             started_us: Some(took.0),
             duration_ms: Some(took.1),
-            
+
             attributes: Some(json!({ semconv::RESPONSE_FINISH_REASONS: [said.finish_reason] })),
             ..NewStep::default()
         },
@@ -146,7 +146,7 @@ fn tool<'a>(call: &'a ToolCall, parent: Option<i64>) -> NewStep<'a> {
         name: Some(&call.name),
         input: Some(arguments(call)),
         parent,
-        
+
         attributes: Some(json!({ semconv::TOOL_CALL_ID: call.id })),
         ..NewStep::default()
     }

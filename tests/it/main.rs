@@ -1,6 +1,9 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod agent_jobs;
+mod agents;
+mod approval;
 mod ask;
 mod cancel;
 mod capture;
@@ -67,6 +70,9 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        agents::tests(),
+        agent_jobs::tests(),
+        approval::tests(),
         rights::tests(),
         standby::tests(),
         restore::tests(),
