@@ -2,10 +2,10 @@
 
 use crate::agents::course::Course;
 use crate::agents::log;
-use crate::pg::error::Outcome;
+use crate::pg::error::{Error, Outcome};
 use crate::pg::switch_user::with_settings;
-use crate::tools;
-use ragstone_core::agent::{Called, Event, Fate, ToolCall};
+use crate::tools::{self, Observation, Tool};
+use ragstone_core::agent::{Called, Event, Fate, ToolCall, spent};
 use std::time::Instant;
 
 impl Course {
@@ -18,10 +18,10 @@ impl Course {
         // What the tool searches and asks is a part of this run.
         let seen = with_settings(&[("rag.run", &run)], || {
             match tools::find(std::slice::from_ref(&call.name)) {
-                Ok(found) => found.first().map(|tool| tool.call(&call.arguments)).transpose(),
+                Ok(found) => found.into_iter().next().map(|tool| self.timed(tool).call(&call.arguments)).transpose(),
                 Err(error) if error.ends_statement() => Err(error),
                 // Dropped, or revoked, since the run began.
-                Err(error) => Ok(Some(tools::Observation {
+                Err(error) => Ok(Some(Observation {
                     content: error.message.clone(),
                     is_error: true,
                     sqlstate: Some(error.code()),
@@ -31,12 +31,20 @@ impl Course {
             }
         })?;
         let seen =
-            seen.ok_or_else(|| crate::pg::error::Error::internal("a tool was neither found nor missing"))?;
+            seen.ok_or_else(|| Error::internal("a tool was neither found nor missing"))?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let fate = Fate::Made { content: seen.content.clone(), is_error: seen.is_error };
         let parent = self.asked_for(position).or_else(|| self.thought());
         let step = log::made(self.run, call, parent, &seen, began.took(ms))?;
         Ok((step, Event::Called(Called { position, fate, ms })))
+    }
+
+    /// The tool with no more time than the run has left.
+    fn timed(&self, tool: Tool) -> Tool {
+        match self.plan.limits.timeout_ms {
+            Some(limit) => tool.within(limit.saturating_sub(spent(&self.events).ms as u64)),
+            None => tool,
+        }
     }
 
     /// Writes down that a call was refused.

@@ -4,13 +4,14 @@
 use crate::agents::course::{Course, Order};
 use crate::agents::log::{self, Clock};
 use crate::agents::{Finished, state};
-use crate::jobs::{in_rounds, piece};
+use crate::jobs::{self, in_rounds, piece, replayed};
 use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::Outcome;
 use crate::pg::spi::connect;
 use crate::pg::switch_user::set_for_session;
-use crate::provider::Call;
+use crate::provider::completion;
+use crate::worker::call::Call;
 use ragstone_core::agent::{Action, Ask, Event, Form, Stop, next};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -28,14 +29,14 @@ enum Work {
 pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Outcome<()> {
     // The log's rows are written with what they tell of, and not by another process.
     set_for_session("rag.log_durability", "transaction");
-    let mut course = in_rounds(job, || begin(job, args))?;
+    let mut course = in_rounds(job, || replayed(|| begin(job, args)))?;
     loop {
         let finished = match next(&course.plan, &course.events) {
             Action::Ask(ask) => course.think_aloud(&ask)?,
             Action::Call { position, call } => {
                 piece(&format!("[{}]\n", call.name));
                 let (step, event) = in_rounds(job, || {
-                    let (step, event) = course.act(position, &call)?;
+                    let (step, event) = replayed(|| course.act(position, &call))?;
                     state::append(course.run, course.events.len(), step, &event, None)?;
                     Ok((step, event))
                 })?;
@@ -55,7 +56,7 @@ pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Out
             // Somebody has decided on some calls, and this job was begun all the same.
             Action::Wait => return in_transaction(|| course.wait(&[], &done)),
             Action::Answer(answer) => {
-                return in_rounds(job, || {
+                return in_transaction(|| {
                     let finished = course.answered(answer.clone())?;
                     state::forget(course.run)?;
                     done(&result(&finished, &[])?)
@@ -113,10 +114,10 @@ impl Course {
     fn think_aloud(&mut self, ask: &Ask) -> Outcome<Option<Stop>> {
         let (call, model) = in_transaction(|| connect(|| self.prepare(ask)))?;
         let (began, start) = (Clock::start(), Instant::now());
-        let answer = outside_transaction(|| call.start()?.finish(piece));
+        let answer = outside_transaction(|| jobs::ask(call)?.wait());
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let completion = match answer {
-            Ok(completion) => completion,
+            Ok(answer) => in_transaction(|| completion(answer))?,
             Err(error) if !error.ends_statement() && self.is_late(ask, ms) => return Ok(Some(self.late())),
             Err(error) => return Err(error),
         };

@@ -18,3 +18,4 @@ mod runs;
 mod search;
 mod status;
 mod sync;
+mod tools;

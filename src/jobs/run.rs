@@ -19,11 +19,8 @@ use ragstone_core::protocol::JobRun;
 /// Times that it is tried to write down why a job failed: an interrupt that came late ends one of them.
 const TRIES: usize = 3;
 
-/// Times that a job's function is called: once more for each call of a provider that it makes after another.
+/// Times that a job's function is called: once more for each answer that it needs after another.
 const MOST_ROUNDS: usize = 50;
-
-/// Most calls of providers that a job has under way. The engine holds each provider's own bound.
-const CALLS_AT_ONCE: usize = 64;
 
 /// A job that this worker has begun with.
 struct Job {
@@ -93,8 +90,9 @@ impl Job {
 
     fn work_until_done(&self) -> Outcome<()> {
         in_rounds(self.id, || {
-            let result = connect(|| self.work())?;
-            self.done(result.as_ref())
+            let result = connect(|| replay::during(|| self.work()))?;
+            // Somebody's own function may have caught the error that was to end the transaction.
+            if replay::is_waiting() { Err(replay::waiting()) } else { self.done(result.as_ref()) }
         })
     }
 
@@ -114,12 +112,12 @@ impl Job {
     }
 }
 
-/// Does `work` of a job in a transaction; again in another one each time a provider had to be asked, which is done in between.
+/// Does `work` of a job in a transaction; again in another one each time something in [`replay::during`] had to ask a model or a
+/// provider, which is done in between.
 pub fn in_rounds<T>(job: i64, work: impl Fn() -> Outcome<T>) -> Outcome<T> {
     for _ in 0..MOST_ROUNDS {
         let done = in_transaction(|| {
             let done = work()?;
-            // Somebody's own function may have caught the error that was to end the transaction.
             if replay::is_waiting() { Err(replay::waiting()) } else { Ok(done) }
         });
         if !replay::is_waiting() {
@@ -127,13 +125,13 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Outcome<T>) -> Outcome<T> {
             return done;
         }
         outside_transaction(|| {
-            replay::ask(CALLS_AT_ONCE, mailbox::piece);
+            replay::ask_wanted();
             Ok(())
         })?;
     }
     Err(Error::new(
         PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-        format!("job {job} asked its provider something else each of {MOST_ROUNDS} times"),
+        format!("job {job} asked something else each of {MOST_ROUNDS} times"),
     )
     .hint("What the job reads changes faster than it is answered."))
 }

@@ -105,6 +105,7 @@ pub fn record(run: i64, step: &Record) -> Outcome<i64> {
     if !posted(|| row.entry())? {
         row.insert()?;
     }
+    tables::ensure_worker();
     Ok(row.id)
 }
 

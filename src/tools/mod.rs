@@ -1,6 +1,18 @@
 //! Tools: SQL functions, and searches of a collection, that a language model may ask for.
 
-use crate::pg::error::{Error, Outcome};
+mod create;
+mod find;
+mod function;
+mod schema;
+mod arguments;
+mod call;
+mod content;
+
+pub use create::{Limits, NewTool, Subject, create, drop_tool};
+pub use find::{Listed, find, list};
+
+use crate::pg::arguments::Parameter;
+use function::Returns;
 use serde_json::{Value, json};
 
 /// A tool that the current role may use.
@@ -14,10 +26,26 @@ pub struct Tool {
     pub schema: Value,
     /// Whether a person has to agree to each call.
     pub requires_approval: bool,
-    /// Whether it may write.
-    pub writes: bool,
     /// Role that made it.
     pub owner: String,
+    limits: Limits,
+    parameters: Vec<Parameter>,
+    target: Target,
+}
+
+/// What a call comes to.
+#[derive(Debug, Clone)]
+enum Target {
+    Function {
+        /// Its name as it stands in a statement.
+        call: String,
+        returns: Returns,
+        /// Whether it gives NULL for any NULL.
+        strict: bool,
+    },
+    Search {
+        collection: String,
+    },
 }
 
 /// What a model is told of a call.
@@ -35,15 +63,14 @@ pub struct Observation {
     pub truncated: bool,
 }
 
-/// The tools of these names, in this order, as the current role may use them.
-///
-/// # Errors
-/// 42704 where there is none of a name, 42883 where its function has gone, 42501 where the current role may not use it.
-pub fn find(_names: &[String]) -> Outcome<Vec<Tool>> {
-    Err(Error::internal("not there yet"))
-}
-
 impl Tool {
+    /// The same tool with no more time than this, milliseconds.
+    pub fn within(mut self, ms: u64) -> Self {
+        let most = i32::try_from(ms.max(1)).unwrap_or(i32::MAX);
+        self.limits.timeout_ms = self.limits.timeout_ms.min(most);
+        self
+    }
+
     /// As the `tools` of OpenAI's interface have it.
     pub fn definition(&self) -> Value {
         json!({
@@ -54,14 +81,5 @@ impl Tool {
                 "parameters": self.schema,
             },
         })
-    }
-
-    /// Calls the tool with arguments as a model wrote them: a JSON object. What is wrong with them, and what the tool raises,
-    /// is an observation.
-    ///
-    /// # Errors
-    /// What ends the whole statement: a cancel, or an error of Ragstone itself.
-    pub fn call(&self, _arguments: &str) -> Outcome<Observation> {
-        Err(Error::internal("not there yet"))
     }
 }

@@ -23,6 +23,13 @@ SELECT status, finished FROM rag.runs WHERE id = :run;
 SELECT rag.finish_run(:run, status => 'failed', error => 'gave up');
 SELECT status, error, output FROM rag.runs WHERE id = :run;
 
+-- A run joins the application's trace.
+SELECT rag.start_run('traced', traceparent => '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01') AS run \gset
+SELECT trace_id, parent_span_id FROM rag.runs WHERE id = :run;
+SELECT rag.start_run('traced', traceparent => '00-4bf92f3577b34da6a3ce929d0e0e4736');
+SELECT rag.start_run('traced', traceparent => '00-00000000000000000000000000000000-00f067aa0ba902b7-01');
+SELECT rag.start_run('traced', traceparent => 'ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01');
+
 -- Many steps at once, all or none.
 SELECT rag.start_run('batch', started => '2020-01-01') AS run \gset
 SELECT cardinality(rag.log_steps(:run, '[

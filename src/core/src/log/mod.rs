@@ -2,7 +2,9 @@
 
 mod entry;
 pub mod semconv;
+mod traceparent;
 mod value;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
+pub use traceparent::{NoTraceParent, TraceParent};
 pub use value::{quote, shorten, without_nul};
