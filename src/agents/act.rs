@@ -18,7 +18,9 @@ impl Course {
         // What the tool searches and asks is a part of this run.
         let seen = with_settings(&[("rag.run", &run)], || {
             match tools::find(std::slice::from_ref(&call.name)) {
-                Ok(found) => found.into_iter().next().map(|tool| self.timed(tool).call(&call.arguments)).transpose(),
+                Ok(found) => {
+                    found.into_iter().next().map(|tool| self.timed(tool).call(&call.arguments)).transpose()
+                }
                 Err(error) if error.ends_statement() => Err(error),
                 // Dropped, or revoked, since the run began.
                 Err(error) => Ok(Some(Observation {
@@ -30,8 +32,7 @@ impl Course {
                 })),
             }
         })?;
-        let seen =
-            seen.ok_or_else(|| Error::internal("a tool was neither found nor missing"))?;
+        let seen = seen.ok_or_else(|| Error::internal("a tool was neither found nor missing"))?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let fate = Fate::Made { content: seen.content.clone(), is_error: seen.is_error };
         let parent = self.asked_for(position).or_else(|| self.thought());

@@ -134,7 +134,9 @@ impl Course {
             }
             _ => None,
         };
-        let finished = self.finished("failed", last, Some(self.limit(stop)));
+        let limit = self.limit(stop);
+        log::failed(self.run, &limit)?;
+        let finished = self.finished("failed", last, Some(limit));
         log::finish(&finished)?;
         Ok(finished)
     }

@@ -5,7 +5,7 @@ use crate::collection::locked;
 use crate::jobs;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run, select};
-use pgrx::pg_sys;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::agent::{Event, Fate};
 
 /// What is decided about a call.
@@ -114,7 +114,12 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
                     .map(|rows| rows.text(0, 0))
             })?;
             Err(match seen {
-                Some(status) => not_waiting(step, &status),
+                Some((status, owner)) if status == "waiting" => Error::new(
+                    PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                    format!("step {step} belongs to {owner}"),
+                )
+                .hint("Ask a member of that role to decide."),
+                Some((status, _)) => not_waiting(step, &status),
                 None => undefined(format!("step {step} does not exist"))
                     .hint("rag.approvals shows what waits for a decision."),
             })

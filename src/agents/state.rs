@@ -120,9 +120,19 @@ pub fn job_ended(job: i64, error: &Error) -> Outcome<()> {
         &[Arg::new(job), Arg::text(status)],
     )?;
     let Some(run_id) = rows.int8(0, 0) else { return Ok(()) };
+    let args = [Arg::new(run_id), Arg::text(status), Arg::text(&error.message), Arg::text(&code)];
+    run(
+        "INSERT INTO rag._steps (id, run_id, number, owner, agent, kind, started, status, error, sqlstate, written)
+         SELECT nextval('rag._step_id'), r.id,
+                (SELECT coalesce(max(s.number), 0) + 1 FROM rag._steps s WHERE s.run_id = r.id),
+                r.owner, r.agent, 'error', clock_timestamp(), CASE $2 WHEN 'cancelled' THEN $2 ELSE 'error' END, $3, $4,
+                pg_current_xact_id()::text::bigint
+         FROM rag._runs r WHERE r.id = $1",
+        &args,
+    )?;
     run(
         "UPDATE rag._runs SET status = $2, error = $3, sqlstate = $4, finished = clock_timestamp() WHERE id = $1",
-        &[Arg::new(run_id), Arg::text(status), Arg::text(&error.message), Arg::text(&code)],
+        &args,
     )?;
     Ok(())
 }

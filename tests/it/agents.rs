@@ -46,7 +46,8 @@ pub const TOOLS: &str = "
     COMMENT ON FUNCTION note IS 'writes something down';
     SELECT rag.create_tool('find_order(int)'), rag.create_tool('note(text)', writes => true);";
 
-const CREATE: &str = "SELECT rag.create_agent('support', 'You help customers.', 'stub', ARRAY['find_order', 'note'])";
+const CREATE: &str =
+    "SELECT rag.create_agent('support', 'You help customers.', 'stub', ARRAY['find_order', 'note'])";
 
 async fn with(script: impl IntoIterator<Item = Reply>) -> Result<(Session, Provider)> {
     let session = shared().await?.session().await?;
@@ -59,7 +60,10 @@ async fn with(script: impl IntoIterator<Item = Reply>) -> Result<(Session, Provi
 }
 
 async fn run(session: &Session) -> Result<Row> {
-    session.query_one("SELECT * FROM rag.run_agent('support', 'Where is my order?')", &[]).await.context("run")
+    session
+        .query_one("SELECT * FROM rag.run_agent('support', 'Where is my order?')", &[])
+        .await
+        .context("run")
 }
 
 fn messages(provider: &Provider, request: usize) -> Vec<Value> {
@@ -71,20 +75,21 @@ fn content(message: &Value) -> &str {
 }
 
 async fn steps(session: &Session) -> Result<Vec<String>> {
-    session
-        .value("SELECT array_agg(concat_ws(' ', kind, name, status) ORDER BY number) FROM rag.steps")
-        .await
+    session.value("SELECT array_agg(concat_ws(' ', kind, name, status) ORDER BY number) FROM rag.steps").await
 }
 
 async fn tools_are_called_until_there_is_an_answer() -> Result<()> {
     let calls = [("find_order", r#"{"id": 1}"#), ("note", r#"{"body": "asked"}"#)];
     let (session, provider) = with([Reply::calls(&calls), Reply::chat("It is on its way.")]).await?;
     let row = run(&session).await?;
-    ensure!(row.get::<_, String>("answer") == "It is on its way." && row.get::<_, String>("status") == "done");
+    ensure!(
+        row.get::<_, String>("answer") == "It is on its way." && row.get::<_, String>("status") == "done"
+    );
     ensure!(row.get::<_, i32>("steps") == 2 && row.get::<_, i64>("input_tokens") == 14);
     ensure!(row.get::<_, i64>("output_tokens") == 6 && row.get::<_, Option<String>>("error").is_none());
     let first = provider.requests()[0].body.clone();
-    let names: Vec<_> = first["tools"].as_array().context("tools")?.iter().map(|it| &it["function"]["name"]).collect();
+    let names: Vec<_> =
+        first["tools"].as_array().context("tools")?.iter().map(|it| &it["function"]["name"]).collect();
     ensure!(names == ["find_order", "note"], "{names:?}");
     let system = content(&first["messages"][0]).to_owned();
     ensure!(system.starts_with("You help customers.") && system.contains("<tool_result>"), "{system}");
@@ -95,13 +100,18 @@ async fn tools_are_called_until_there_is_an_answer() -> Result<()> {
     ensure!(second[4]["tool_call_id"] == "call_2" && content(&second[4]).contains("noted"), "{second:?}");
     ensure!(session.value::<String>("SELECT string_agg(body, ',') FROM notes").await? == "asked");
 
-    let logged = ["message user ok", "model stub/big ok", "tool find_order ok", "tool note ok", "model stub/big ok"];
+    let logged =
+        ["message user ok", "model stub/big ok", "tool find_order ok", "tool note ok", "model stub/big ok"];
     ensure!(steps(&session).await? == logged, "{:?}", steps(&session).await?);
     let step = session.query_one("SELECT * FROM rag.steps WHERE name = 'find_order'", &[]).await?;
-    ensure!(step.get::<_, Value>("input") == json!({ "id": 1 }) && step.get::<_, Value>("output") == json!("shipped"));
+    ensure!(
+        step.get::<_, Value>("input") == json!({ "id": 1 })
+            && step.get::<_, Value>("output") == json!("shipped")
+    );
     let of_model = "SELECT parent_id = (SELECT min(id) FROM rag.steps WHERE kind = 'model') FROM rag.steps WHERE name = 'note'";
     ensure!(session.value::<bool>(of_model).await?);
-    let run: String = session.value("SELECT concat_ws(' ', agent, status, output #>> '{}') FROM rag.runs").await?;
+    let run: String =
+        session.value("SELECT concat_ws(' ', agent, status, output #>> '{}') FROM rag.runs").await?;
     ensure!(run == "support done It is on its way.", "{run}");
     Ok(())
 }
@@ -124,7 +134,11 @@ async fn a_tools_error_is_told_and_undoes_that_tool_alone() -> Result<()> {
 
 async fn what_cannot_be_called_is_told() -> Result<()> {
     let script = [
-        Reply::calls(&[("drop_orders", "{}"), ("find_order", r#"{"id": "#), ("find_order", r#"{"id": "one"}"#)]),
+        Reply::calls(&[
+            ("drop_orders", "{}"),
+            ("find_order", r#"{"id": "#),
+            ("find_order", r#"{"id": "one"}"#),
+        ]),
         Reply::chat("I give up."),
     ];
     let (session, provider) = with(script).await?;
@@ -132,7 +146,11 @@ async fn what_cannot_be_called_is_told() -> Result<()> {
     let told = messages(&provider, 1);
     ensure!(content(&told[3]).contains("The tools are find_order, note."), "{}", told[3]);
     ensure!(content(&told[4]).contains("line 1 column 7"), "{}", told[4]);
-    ensure!(content(&told[5]).contains("status=\"error\"") && content(&told[5]).contains("id"), "{}", told[5]);
+    ensure!(
+        content(&told[5]).contains("status=\"error\"") && content(&told[5]).contains("id"),
+        "{}",
+        told[5]
+    );
     // What the model wrote is shown to it as JSON, which some providers read.
     ensure!(told[2]["tool_calls"][1]["function"]["arguments"] == r#"{"broken":"{\"id\": "}"#, "{}", told[2]);
     Ok(())
@@ -186,7 +204,10 @@ async fn a_run_that_takes_too_long_ends() -> Result<()> {
 async fn a_model_in_a_loop_is_stopped() -> Result<()> {
     let (session, provider) = with([Reply::calls(&[("find_order", r#"{"id": 2}"#)])]).await?;
     let row = run(&session).await?;
-    ensure!(row.get::<_, String>("error").contains("calls tool \"find_order\" with the same arguments again"), "{row:?}");
+    ensure!(
+        row.get::<_, String>("error").contains("calls tool \"find_order\" with the same arguments again"),
+        "{row:?}"
+    );
     ensure!(row.get::<_, i32>("steps") == 5 && provider.requests().len() == 5);
     let told = messages(&provider, 4);
     ensure!(content(&told[told.len() - 1]).contains("status=\"refused\""), "{told:?}");
@@ -211,10 +232,11 @@ async fn an_answer_meets_the_schema() -> Result<()> {
     ensure!(last["response_format"]["type"] == "json_schema" && last.get("tools").is_none(), "{last}");
     ensure!(content(&last["messages"][5]).contains("as JSON"), "{last}");
     provider.script([Reply::chat("It is lost.")]);
-    session
-        .refusal("SELECT * FROM rag.run_agent('support', 'Where is my order?')")
-        .await?
-        .expect("08P01", "does not meet the schema", "simplify the schema")?;
+    session.refusal("SELECT * FROM rag.run_agent('support', 'Where is my order?')").await?.expect(
+        "08P01",
+        "does not meet the schema",
+        "simplify the schema",
+    )?;
     session
         .refusal("SELECT rag.create_agent('bad', 'x', output_schema => '{\"type\": \"nonsense\"}')")
         .await?
@@ -231,10 +253,11 @@ async fn a_session_is_the_memory_of_its_runs() -> Result<()> {
     ensure!(shown == ["I am Ada.", "Hello Ada.", "Who am I?"], "{shown:?}");
     let kept: i64 = session.value("SELECT count(*) FROM rag.messages").await?;
     ensure!(kept == 4 && session.value::<i64>("SELECT count(session) FROM rag.runs").await? == 2);
-    session
-        .refusal("SELECT rag.run_agent('support', 'x', 4711)")
-        .await?
-        .expect("42704", "session 4711 does not exist", "")
+    session.refusal("SELECT rag.run_agent('support', 'x', 4711)").await?.expect(
+        "42704",
+        "session 4711 does not exist",
+        "",
+    )
 }
 
 async fn what_a_provider_refuses_undoes_the_run() -> Result<()> {
@@ -249,13 +272,16 @@ async fn what_a_provider_refuses_undoes_the_run() -> Result<()> {
 async fn approval_is_refused_where_nobody_can_give_it() -> Result<()> {
     let (session, provider) = with([Reply::chat("x")]).await?;
     session
-        .batch_execute("SELECT rag.create_tool('note(text)', 'careful', writes => true, requires_approval => true);
-                        SELECT rag.create_agent('careful', 'x', 'stub', ARRAY['careful'])")
+        .batch_execute(
+            "SELECT rag.create_tool('note(text)', 'careful', writes => true, requires_approval => true);
+                        SELECT rag.create_agent('careful', 'x', 'stub', ARRAY['careful'])",
+        )
         .await?;
-    session
-        .refusal("SELECT rag.run_agent('careful', 'x')")
-        .await?
-        .expect("55000", "requires approval", "rag.submit('agent'")?;
+    session.refusal("SELECT rag.run_agent('careful', 'x')").await?.expect(
+        "55000",
+        "requires approval",
+        "rag.submit('agent'",
+    )?;
     ensure!(provider.requests().is_empty());
     Ok(())
 }
@@ -275,7 +301,8 @@ async fn with_roles(script: impl IntoIterator<Item = Reply>) -> Result<(Server, 
 }
 
 async fn an_agent_is_its_owners_and_everybody_runs_it_as_himself() -> Result<()> {
-    let (server, database, admin, _provider) = with_roles([Reply::calls(&[("who", "{}")]), Reply::chat("x")]).await?;
+    let (server, database, admin, _provider) =
+        with_roles([Reply::calls(&[("who", "{}")]), Reply::chat("x")]).await?;
     admin
         .batch_execute(
             "CREATE FUNCTION who() RETURNS text LANGUAGE sql AS 'SELECT current_user::text';
@@ -292,14 +319,20 @@ async fn an_agent_is_its_owners_and_everybody_runs_it_as_himself() -> Result<()>
     for change in ["rag.create_agent('who', 'y', 'stub', replace => true)", "rag.drop_agent('who')"] {
         mallory.refusal(&format!("SELECT {change}")).await?.expect("42501", "belongs to alice", "")?;
     }
-    alice.refusal("SELECT rag.create_agent('who', 'y')").await?.expect("42710", "already exists", "replace")?;
+    alice.refusal("SELECT rag.create_agent('who', 'y')").await?.expect(
+        "42710",
+        "already exists",
+        "replace",
+    )?;
     mallory.refusal("SELECT * FROM rag._agent").await?.expect("42501", "permission denied", "")?;
     ensure!(mallory.value::<String>("SELECT instructions FROM rag.agents").await? == "x");
     // Neither the provider nor a tool comes with the agent.
     admin.batch_execute("REVOKE EXECUTE ON FUNCTION who() FROM PUBLIC").await?;
     mallory.refusal("SELECT rag.run_agent('who', 'x')").await?.expect("42501", "permission denied", "")?;
     admin
-        .batch_execute("GRANT EXECUTE ON FUNCTION who() TO PUBLIC; REVOKE USAGE ON FOREIGN SERVER stub FROM mallory")
+        .batch_execute(
+            "GRANT EXECUTE ON FUNCTION who() TO PUBLIC; REVOKE USAGE ON FOREIGN SERVER stub FROM mallory",
+        )
         .await?;
     mallory.refusal("SELECT rag.run_agent('who', 'x')").await?.expect("42501", "stub", "")?;
     alice.batch_execute("SELECT rag.drop_agent('who')").await?;
@@ -369,7 +402,8 @@ async fn agents_are_not_called_too_deep() -> Result<()> {
              SELECT rag.create_agent('boss', 'x', 'stub', ARRAY['delegate'])",
         )
         .await?;
-    let answer: String = session.value("SELECT answer FROM rag.run_agent('boss', 'CALL delegate {} END')").await?;
+    let answer: String =
+        session.value("SELECT answer FROM rag.run_agent('boss', 'CALL delegate {} END')").await?;
     ensure!(answer.contains("54001") && answer.contains("more than 5 deep"), "{answer}");
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.runs WHERE status = 'done'").await? == 5);
     Ok(())
