@@ -110,8 +110,8 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
         None => {
             // Those that the log shows to the current role.
             let seen = connect(|| {
-                select("SELECT status FROM rag.steps WHERE id = $1", &[Arg::new(step)])
-                    .map(|rows| rows.text(0, 0))
+                select("SELECT status, owner::text FROM rag.steps WHERE id = $1", &[Arg::new(step)])
+                    .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)))
             })?;
             Err(match seen {
                 Some((status, owner)) if status == "waiting" => Error::new(

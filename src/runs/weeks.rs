@@ -141,8 +141,11 @@ impl Week {
         if many.count > 0 {
             return Ok(());
         }
+        // The parent too: a writer that waited for the default partition alone would have decided already that its row belongs
+        // there, and be refused by what that partition may hold from now on.
         run_once(&format!(
-            "LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
+            "LOCK TABLE ONLY rag.{table} IN SHARE ROW EXCLUSIVE MODE;
+             LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
              CREATE TABLE rag.{name} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
              REVOKE ALL ON rag.{name} FROM PUBLIC;
              COMMENT ON TABLE rag.{name} IS 'internal: a week of rag.{table}'"
