@@ -141,10 +141,10 @@ impl Week {
         if many.count > 0 {
             return Ok(());
         }
-        // The parent too: a writer that waited for the default partition alone would have decided already that its row belongs
-        // there, and be refused by what that partition may hold from now on.
+        // The parent too: who waits for the default partition alone knows of no other one yet. A writer would be refused by what
+        // that partition may hold from now on, and a reader would not see the rows that were moved.
         run_once(&format!(
-            "LOCK TABLE ONLY rag.{table} IN SHARE ROW EXCLUSIVE MODE;
+            "LOCK TABLE ONLY rag.{table} IN ACCESS EXCLUSIVE MODE;
              LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
              CREATE TABLE rag.{name} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
              REVOKE ALL ON rag.{name} FROM PUBLIC;

@@ -175,7 +175,7 @@ async fn a_limit_ends_the_run_and_keeps_what_was_done() -> Result<()> {
     ensure!(session.value::<String>("SELECT string_agg(body, ',') FROM notes").await? == "1,2");
     let last: String = session.value("SELECT status || sqlstate FROM rag.runs").await?;
     ensure!(last == "failed54000", "{last}");
-    provider.script(script());
+    provider.script((1..9).map(dear));
     let row = limited(&session, "token_budget => 700").await?;
     let error: String = row.get("error");
     ensure!(error.contains("tokens of a budget of 700"), "{error}");
@@ -184,6 +184,17 @@ async fn a_limit_ends_the_run_and_keeps_what_was_done() -> Result<()> {
     ensure!(most.len() == asked && most.is_sorted_by(|a, b| a > b) && most[0] < 700, "{most:?}");
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.runs WHERE sqlstate = '53400'").await? == 1);
     Ok(())
+}
+
+/// A call that takes 100 tokens in and 10 out.
+fn dear(number: usize) -> Reply {
+    let arguments = format!(r#"{{"body": "{number}"}}"#);
+    let call =
+        json!({ "id": "c", "type": "function", "function": { "name": "note", "arguments": arguments } });
+    Reply::json(json!({
+        "choices": [{ "index": 0, "message": { "role": "assistant", "tool_calls": [call] }, "finish_reason": "tool_calls" }],
+        "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 },
+    }))
 }
 
 async fn a_run_that_takes_too_long_ends() -> Result<()> {
