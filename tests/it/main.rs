@@ -1,6 +1,9 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod agent_jobs;
+mod agents;
+mod approval;
 mod ask;
 mod cancel;
 mod capture;
@@ -72,6 +75,9 @@ fn main() -> ExitCode {
         job_rights::tests(),
         job_workers::tests(),
         pgbouncer::tests(),
+        agents::tests(),
+        agent_jobs::tests(),
+        approval::tests(),
         rights::tests(),
         tools::tests(),
         standby::tests(),

@@ -190,6 +190,13 @@ pub enum Request {
         /// Longest wait, milliseconds.
         wait_ms: u32,
     },
+    /// Whether an answer of a language model is JSON that meets a schema; answered by [`Response::Checked`].
+    Check {
+        /// JSON Schema.
+        schema: String,
+        /// The answer.
+        answer: String,
+    },
 }
 
 /// One attempt at a job. Two of them never have the same pieces.
@@ -276,6 +283,8 @@ pub enum Response {
     Failed(Failure),
     /// Pieces of a job's answer.
     Pieces(Pieces),
+    /// The JSON in an answer, if that meets the schema.
+    Checked(Option<String>),
 }
 
 /// Embeddings of the texts of one request.

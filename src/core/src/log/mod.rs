@@ -3,6 +3,7 @@
 mod entry;
 mod jsonb;
 mod redact;
+pub mod semconv;
 mod traceparent;
 mod value;
 
