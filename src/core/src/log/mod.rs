@@ -1,5 +1,7 @@
 //! What agents do, step by step: the records that a log of them is made of.
 
 mod entry;
+mod packet;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
+pub use packet::Packet;
