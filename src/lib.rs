@@ -9,6 +9,7 @@ mod collection;
 mod search;
 mod sync;
 mod jobs;
+mod runs;
 mod embedding;
 mod provider;
 mod accounting;

@@ -3,6 +3,8 @@
 pub mod activity;
 pub mod attempt;
 pub mod bytes;
+pub mod catalogue;
+pub mod clock;
 pub mod cursor;
 pub mod databases;
 pub mod error;
@@ -12,6 +14,7 @@ pub mod input;
 pub mod installation;
 pub mod procedure;
 pub mod relation;
+pub mod role;
 pub mod spi;
 mod sql_type;
 pub mod switch_user;

@@ -2,6 +2,8 @@
 
 mod entry;
 mod packet;
+mod value;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use packet::Packet;
+pub use value::{quote, shorten, without_nul};
