@@ -35,6 +35,33 @@ pub fn current() -> u64 {
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
 }
 
+/// The number of the transaction that is open, whatever subtransaction is.
+pub fn top() -> u64 {
+    // SAFETY: raises where a transaction must not write.
+    unsafe { pg_sys::GetTopFullTransactionId() }.value
+}
+
+/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it can
+/// change nothing, so that nothing can be undone: on a standby, in a read-only transaction and in a parallel worker.
+pub fn current_if_it_may_write() -> Option<u64> {
+    // SAFETY: plain reads of the session's state.
+    let may_not =
+        unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() || pg_sys::IsInParallelMode() };
+    if may_not {
+        // SAFETY: gives none a number.
+        let number = unsafe { pg_sys::GetCurrentFullTransactionIdIfAny() }.value;
+        return Some(number).filter(|number| *number > 0);
+    }
+    Some(current())
+}
+
+/// Whether a number is that of the transaction that is open, or of a subtransaction of it that was not rolled back.
+pub fn is_own(number: u64) -> bool {
+    let number = pg_sys::TransactionId::from(number as u32);
+    // SAFETY: a look into the session's own state.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(number) }
+}
+
 /// Has `forget` called whenever a transaction or subtransaction of this session ends without having committed, for as long
 /// as the process lives. It must not raise.
 pub fn at_every_abort(forget: fn()) {
