@@ -32,6 +32,7 @@ CREATE TABLE rag._runs (
 ) PARTITION BY RANGE (started);
 
 CREATE TABLE rag._runs_other PARTITION OF rag._runs (PRIMARY KEY (id, started)) DEFAULT;
+CREATE INDEX _runs_other_started ON rag._runs_other (started);
 
 CREATE TABLE rag._steps (
   id bigint NOT NULL,
@@ -61,10 +62,19 @@ CREATE TABLE rag._steps (
 
 CREATE TABLE rag._steps_other PARTITION OF rag._steps (PRIMARY KEY (id, started)) DEFAULT;
 CREATE INDEX _steps_other_run ON rag._steps_other (run_id, number);
+CREATE INDEX _steps_other_started ON rag._steps_other (started);
+
+-- The last numbers of days: how long a row has been here, whenever its step was taken.
+CREATE TABLE rag._log_days (
+  day date PRIMARY KEY,
+  run_id bigint NOT NULL,
+  step_id bigint NOT NULL
+);
 
 -- Weeks are no members of the extension: dumps have them with their rows.
 SELECT pg_catalog.pg_extension_config_dump('rag._runs_other', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._steps_other', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._log_days', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._run_id', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_id', '');
 
@@ -74,7 +84,11 @@ COMMENT ON TABLE rag._runs IS 'internal: runs of agents by weeks, which begin on
 COMMENT ON TABLE rag._runs_other IS 'internal: runs of weeks that have no partition';
 COMMENT ON TABLE rag._steps IS 'internal: steps of runs, by weeks as these; see rag.steps';
 COMMENT ON TABLE rag._steps_other IS 'internal: steps of weeks that have no partition';
+COMMENT ON TABLE rag._log_days IS
+'internal: the numbers that were given last when the worker first looked on a day (UTC): what is older than rag.log_retention has these or lower ones';
 COMMENT ON INDEX rag._steps_other_run IS 'internal: the steps of a run';
+COMMENT ON INDEX rag._runs_other_started IS 'internal: what belongs into a week, or is too old';
+COMMENT ON INDEX rag._steps_other_started IS 'internal: what belongs into a week, or is too old';
 COMMENT ON COLUMN rag._runs.owner IS 'the role that began it, by the name that it had';
 COMMENT ON COLUMN rag._runs.caller_xid IS 'the caller''s transaction, where the row is not of that; see rag.log_durability';
 COMMENT ON COLUMN rag._runs.rolled_back IS 'what became of caller_xid, once that is known';

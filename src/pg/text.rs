@@ -56,22 +56,27 @@ pub fn representable(text: &str) -> Cow<'_, str> {
 fn replace_foreign(text: &str, encoding: c_int) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    loop {
-        let (known, unknown) = rest.split_at(convertible(rest, encoding));
+    while !rest.is_empty() {
+        // A window, since all of it is looked at again after each character that is replaced.
+        let window = &rest[..rest.floor_char_boundary(WINDOW)];
+        let (known, unknown) = window.split_at(convertible(window, encoding));
         kept.push_str(known);
-        let mut characters = unknown.chars();
-        match characters.next() {
-            None => return kept,
-            Some(_) => kept.push('?'),
+        rest = &rest[known.len()..];
+        if let Some(foreign) = unknown.chars().next() {
+            kept.push('?');
+            rest = &rest[foreign.len_utf8()..];
         }
-        rest = characters.as_str();
     }
+    kept
 }
 
-/// As many bytes of a text as an encoding has all characters of.
+/// Bytes that are converted at once.
+const WINDOW: usize = 256;
+
+/// As many bytes of a text, [`WINDOW`] at most, as an encoding has all characters of.
 fn convertible(text: &str, encoding: c_int) -> usize {
     // Grows by four at most (MAX_CONVERSION_GROWTH in pg_wchar.h).
-    let mut converted = vec![0_u8; text.len() * 4 + 1];
+    let mut converted = [0_u8; WINDOW * 4 + 1];
     // SAFETY: both buffers live through the call and have the lengths that are given; nothing is raised where a character
     // cannot be converted.
     let bytes = unsafe {
@@ -92,6 +97,12 @@ fn convertible(text: &str, encoding: c_int) -> usize {
         )
     };
     text.floor_char_boundary(bytes.max(0) as usize)
+}
+
+/// Whether the server's encoding is UTF-8.
+pub fn is_utf8() -> bool {
+    // SAFETY: a plain read of the database's encoding.
+    unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8 as i32 }
 }
 
 /// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.

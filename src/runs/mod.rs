@@ -1,21 +1,27 @@
 //! The log of agents: runs and their steps, written in the caller's transaction.
 //!
 //! In the order of a run's life: [`start`] begins it, [`log`] adds a step, [`finish`] ends it. [`memory`] remembers which
-//! runs were found to be the current role's, [`value`] sees to what a row may hold, [`tables`] knows where rows go.
+//! runs were found to be the current role's, [`value`] sees to what a row may hold and [`redaction`] that no
+//! secret is in it, [`tables`] knows where rows go, and [`weeks`]
+//! is what the worker does about these.
 
 mod batch;
 mod finish;
 mod memory;
+mod redaction;
 mod start;
 mod step;
 mod tables;
 mod value;
+mod weeks;
 mod words;
 
 pub use batch::log_all;
 pub use finish::{Ending, finish, finish_as};
+pub use redaction::changed as redactions_changed;
 pub use start::{Beginning, NewRun, begin, start};
 pub use step::{NewStep, Record, log, record};
+pub use weeks::Weeks;
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::guc;

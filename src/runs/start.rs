@@ -11,7 +11,7 @@ use crate::runs::memory::{self, Known};
 use crate::runs::value::{Kept, jsonb};
 use crate::runs::{posted, tables};
 use pgrx::PgSqlErrorCode;
-use ragstone_core::log::{Entry, RunStart};
+use ragstone_core::log::{Entry, RunStart, TraceParent};
 use serde_json::Value;
 
 /// A run that our own code begins.
@@ -77,6 +77,11 @@ pub fn begin(run: &Beginning) -> Outcome<i64> {
     if run.agent.trim().is_empty() {
         return Err(Error::bad_argument("agent is empty"));
     }
+    let trace = run
+        .traceparent
+        .map(TraceParent::parse)
+        .transpose()
+        .map_err(|error| Error::bad_argument(error.to_string()))?;
     let role = Role::current()?;
     if let Some(session) = run.session {
         check_session(session, role)?;
@@ -85,7 +90,7 @@ pub fn begin(run: &Beginning) -> Outcome<i64> {
         id: tables::as_owner(tables::next_run)?,
         role,
         run,
-        trace: None,
+        trace,
         input: Kept::of(run.input)?,
         attributes: Kept::of(run.attributes)?,
         started_us: run.started_us.unwrap_or_else(clock::now),
@@ -94,6 +99,7 @@ pub fn begin(run: &Beginning) -> Outcome<i64> {
     if !autonomous {
         row.insert()?;
     }
+    tables::ensure_worker();
     let Row { id, started_us, .. } = row;
     memory::remember(Known { id, role, agent: run.agent.into(), started_us, number: 0, autonomous });
     switch_user::set_in_transaction("rag.run", &id.to_string())?;
@@ -104,8 +110,7 @@ struct Row<'a> {
     id: i64,
     role: Role,
     run: &'a Beginning<'a>,
-    /// Trace and parent span.
-    trace: Option<(String, String)>,
+    trace: Option<TraceParent>,
     input: Kept<'a>,
     attributes: Kept<'a>,
     started_us: i64,
@@ -121,8 +126,8 @@ impl Row<'_> {
             Arg::optional(self.run.session),
             Arg::optional(self.run.job),
             self.input.arg(),
-            Arg::optional_text(trace.map(|(trace, _)| trace.as_str())),
-            Arg::optional_text(trace.map(|(_, span)| span.as_str())),
+            Arg::optional_text(trace.map(|trace| trace.trace_id.as_str())),
+            Arg::optional_text(trace.map(|trace| trace.parent_id.as_str())),
             self.attributes.arg(),
             Arg::timestamptz(self.started_us),
             Arg::new(transactions::current().cast_signed()),
@@ -148,8 +153,8 @@ impl Row<'_> {
             session: self.run.session,
             job: self.run.job,
             input: self.input.to_json()?,
-            trace_id: self.trace.as_ref().map(|(trace, _)| trace.clone()),
-            parent_span_id: self.trace.as_ref().map(|(_, span)| span.clone()),
+            trace_id: self.trace.as_ref().map(|trace| trace.trace_id.clone()),
+            parent_span_id: self.trace.as_ref().map(|trace| trace.parent_id.clone()),
             attributes: self.attributes.to_json()?,
             started_us: self.started_us,
             caller_xid: Some(transactions::current()),

@@ -7,9 +7,10 @@ use crate::pg::spi::{Arg, connect, run as statement};
 use crate::pg::transactions;
 use crate::runs::memory::{self, Known};
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{posted, tables, words};
+use crate::runs::{posted, redaction, tables, words};
 use ragstone_core::log::{Entry, Step};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A step that our own code logs.
 #[derive(Debug, Default, Clone)]
@@ -105,6 +106,7 @@ pub fn record(run: i64, step: &Record) -> Outcome<i64> {
     if !posted(|| row.entry())? {
         row.insert()?;
     }
+    tables::ensure_worker();
     Ok(row.id)
 }
 
@@ -115,6 +117,8 @@ struct Row<'a> {
     step: &'a Record<'a>,
     kind: &'static str,
     status: &'static str,
+    name: Option<Cow<'a, str>>,
+    error: Option<Cow<'a, str>>,
     input: Kept<'a>,
     output: Kept<'a>,
     attributes: Kept<'a>,
@@ -137,6 +141,8 @@ impl<'a> Row<'a> {
             step,
             kind,
             status,
+            name: step.name.map(redaction::text).transpose()?,
+            error: step.error.map(redaction::text).transpose()?,
             input: Kept::of(step.input)?,
             output: Kept::of(step.output)?,
             attributes: Kept::of(step.attributes)?,
@@ -155,7 +161,7 @@ impl<'a> Row<'a> {
             Arg::name(self.run.role.name()),
             Arg::text(&self.run.agent),
             Arg::text(self.kind),
-            Arg::optional_text(step.name),
+            Arg::optional_text(self.name.as_deref()),
             self.input.arg(),
             self.output.arg(),
             Arg::optional_text(step.model),
@@ -165,7 +171,7 @@ impl<'a> Row<'a> {
             Arg::timestamptz(self.started_us),
             Arg::optional(self.duration_ms),
             Arg::text(self.status),
-            Arg::optional_text(step.error),
+            Arg::optional_text(self.error.as_deref()),
             Arg::optional_text(step.sqlstate),
             self.attributes.arg(),
             Arg::new(transactions::current().cast_signed()),
@@ -194,7 +200,7 @@ impl<'a> Row<'a> {
             owner: self.run.role.to_text()?,
             agent: self.run.agent.to_string(),
             kind: self.kind.to_owned(),
-            name: step.name.map(str::to_owned),
+            name: self.name.as_deref().map(str::to_owned),
             input: self.input.to_json()?,
             output: self.output.to_json()?,
             model: step.model.map(str::to_owned),
@@ -204,7 +210,7 @@ impl<'a> Row<'a> {
             started_us: self.started_us,
             duration_ms: self.duration_ms,
             status: self.status.to_owned(),
-            error: step.error.map(str::to_owned),
+            error: self.error.as_deref().map(str::to_owned),
             sqlstate: step.sqlstate.map(str::to_owned),
             attributes: self.attributes.to_json()?,
             caller_xid: Some(transactions::current()),

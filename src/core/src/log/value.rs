@@ -64,7 +64,7 @@ mod tests {
         let kept: serde_json::Value = serde_json::from_str(&shorten(&json, 12)).unwrap();
         assert_eq!(kept["truncated"], true);
         assert_eq!(kept["bytes"], json.len());
-        assert_eq!(kept["head"], json[..12]);
+        assert_eq!(kept["head"], json[..11]);
     }
 
     #[test]
