@@ -46,10 +46,12 @@ pub fn utf8_datum(text: &str) -> pg_sys::Datum {
 /// A text without what the database cannot hold: question marks stand for characters that its encoding does not have, and
 /// U+FFFD, or a question mark, for NUL. Only where a transaction is open.
 pub fn representable(text: &str) -> Cow<'_, str> {
-    let text = if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) };
+    let text =
+        if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) };
     // SAFETY: a plain read of the database's encoding.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    let holds_all = encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
+    let holds_all =
+        encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
     if holds_all || text.is_ascii() { text } else { Cow::Owned(replace_foreign(&text, encoding)) }
 }
 

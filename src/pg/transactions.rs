@@ -55,6 +55,33 @@ pub fn current_if_it_may_write() -> Option<u64> {
     Some(current())
 }
 
+/// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.
+pub fn as_if_it_may_write<T>(work: impl FnOnce() -> T) -> T {
+    let _before = ReadOnly::lift();
+    work()
+}
+
+/// Whether the transaction reads only, as it was before.
+struct ReadOnly(bool);
+
+impl ReadOnly {
+    fn lift() -> Self {
+        // SAFETY: a variable of this session's. What cannot be written on a standby cannot be after this, either.
+        unsafe {
+            let before = Self(pg_sys::XactReadOnly);
+            pg_sys::XactReadOnly &= pg_sys::RecoveryInProgress();
+            before
+        }
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        // SAFETY: gives back what was read in `lift`.
+        unsafe { pg_sys::XactReadOnly = self.0 };
+    }
+}
+
 /// Whether a number is that of the transaction that is open, or of a subtransaction of it that was not rolled back.
 pub fn is_own(number: u64) -> bool {
     let number = pg_sys::TransactionId::from(number as u32);

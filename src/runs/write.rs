@@ -221,6 +221,7 @@ fn texts<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> 
 
 /// Made here and not in the statement, which would copy each text twice.
 fn jsonbs<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Outcome<Arg> {
-    let jsonb = |row: &'a T| value(row).map(|json| jsonb_datum(&representable(&without_nul(json)))).transpose();
+    let jsonb =
+        |row: &'a T| value(row).map(|json| jsonb_datum(&representable(&without_nul(json)))).transpose();
     Ok(Arg::array(pg_sys::JSONBOID, rows.iter().map(jsonb).collect::<Outcome<_>>()?))
 }

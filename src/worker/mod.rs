@@ -3,9 +3,11 @@
 pub mod client;
 mod connection;
 mod database;
+pub mod inbox;
 pub mod job;
 mod launch;
 pub mod launcher;
+pub mod letterbox;
 mod lock;
 pub mod slots;
 pub mod supervisor;

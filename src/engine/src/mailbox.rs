@@ -70,7 +70,8 @@ impl<T: Item> Mailbox<T> {
 
     /// Whether an item can be kept without losing another. What is larger than all the room fits an empty mailbox.
     pub fn has_room(&self, count: usize, bytes: usize) -> bool {
-        self.items.is_empty() || (self.count + count <= self.room.count && self.bytes + bytes <= self.room.bytes)
+        self.items.is_empty()
+            || (self.count + count <= self.room.count && self.bytes + bytes <= self.room.bytes)
     }
 
     /// Keeps an item. The oldest go where there is no room for it; gives how many things these were.

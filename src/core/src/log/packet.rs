@@ -39,7 +39,11 @@ impl Packet {
             }
             if before > 0 && bytes.len() > FULL {
                 let next = bytes.split_off(before);
-                packets.push(Self { table, entries: count, body: Body(std::mem::replace(&mut bytes, next).into()) });
+                packets.push(Self {
+                    table,
+                    entries: count,
+                    body: Body(std::mem::replace(&mut bytes, next).into()),
+                });
                 count = 0;
             }
             count += 1;
@@ -114,7 +118,13 @@ mod tests {
     use crate::protocol::{Frame, PREFIX, decode, encode};
 
     fn step(id: i64, output: String) -> Entry {
-        Entry::Step(Step { id, kind: "tool".into(), output: Some(output), caller_xid: Some(1 << 40), ..Step::default() })
+        Entry::Step(Step {
+            id,
+            kind: "tool".into(),
+            output: Some(output),
+            caller_xid: Some(1 << 40),
+            ..Step::default()
+        })
     }
 
     #[test]
