@@ -15,5 +15,6 @@ mod providers;
 mod rerank;
 mod runs;
 mod search;
+mod stat_log;
 mod status;
 mod sync;
