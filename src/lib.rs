@@ -10,6 +10,7 @@ mod search;
 mod sync;
 mod jobs;
 mod runs;
+mod tools;
 mod embedding;
 mod provider;
 mod accounting;

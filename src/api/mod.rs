@@ -18,3 +18,4 @@ mod search;
 mod stat_log;
 mod status;
 mod sync;
+mod tools;

@@ -1,6 +1,7 @@
 //! What touches Postgres: errors, settings, text, vectors, rights, waiting, SQL.
 
 pub mod activity;
+pub mod arguments;
 pub mod attempt;
 pub mod bytes;
 pub mod catalogue;
@@ -20,6 +21,7 @@ pub mod spi;
 mod sql_type;
 pub mod switch_user;
 pub mod text;
+pub mod time_limit;
 pub mod transactions;
 pub mod trigger;
 pub mod value;

@@ -6,7 +6,7 @@
 use crate::pg::bytes::{Jsonb, JsonbRef};
 use crate::pg::clock;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum};
+use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
 use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::{Spi, pg_sys};
@@ -67,6 +67,11 @@ impl Arg {
     pub fn texts<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> Self {
         let datums = values.into_iter().map(|value| Some(utf8_datum(value.as_ref()))).collect();
         Self::array(pg_sys::TEXTOID, datums)
+    }
+
+    /// A `text[]` that is null.
+    pub fn null_texts() -> Self {
+        Self { oid: pg_sys::TEXTARRAYOID, datum: None }
     }
 
     /// A `text[]` of texts in the server's encoding.
@@ -217,6 +222,12 @@ impl Rows {
         self.datum(row, column).map(|datum| unsafe { utf8_from_datum(datum) })
     }
 
+    /// The start of a `text`, up to so many bytes as the server has it, and how many there are.
+    pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
+        // SAFETY: as above.
+        self.datum(row, column).map(|datum| unsafe { utf8_start_from_datum(datum, most) })
+    }
+
     /// The bytes of any varlena, after its header.
     pub fn bytes(&self, row: usize, column: usize) -> Option<Vec<u8>> {
         // SAFETY: callers ask only for columns of varlena types.
@@ -282,6 +293,15 @@ pub fn run(sql: &str, args: &[Arg]) -> Outcome<Rows> {
     run_kept(sql, args, false)
 }
 
+/// Raises what is wrong with a statement, without running it.
+pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Outcome<()> {
+    let text = server_cstring(sql)?;
+    let mut types = types.to_vec();
+    // SAFETY: text and types live through the call; the plan lives as long as the connection.
+    unsafe { pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr()) };
+    Ok(())
+}
+
 /// Runs a statement once, one that changes definitions for instance.
 pub fn run_once(sql: &str) -> Outcome<Rows> {
     let text = server_cstring(sql)?;
@@ -318,7 +338,7 @@ pub(super) fn rows(status: i32) -> Outcome<Rows> {
 
 /// A kept plan, made for all values of its arguments: what is best for one query is here best for the others too, and
 /// a plan for each value would be made anew at each call.
-fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
+pub(super) fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
     let key = (sql.to_owned(), args.iter().map(|arg| arg.oid).collect::<Vec<_>>());
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {
         return Ok(plan);
