@@ -56,6 +56,7 @@ fn log_step<'a>(
     let run = or_raise(number(run, "run"));
     let kind = or_raise(required(kind, "kind"));
     let step = Record {
+        id: None,
         kind: &kind,
         name: text(&name),
         input,

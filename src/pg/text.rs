@@ -89,7 +89,7 @@ fn escaped(text: &str) -> (&str, Option<char>) {
 }
 
 /// Whether texts are in UTF-8: where nothing is said of the encoding they are whatever was sent.
-fn is_utf8() -> bool {
+pub fn is_utf8() -> bool {
     // SAFETY: a plain read of the database's encoding.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
     encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32
@@ -199,12 +199,6 @@ fn convertible(text: &str, encoding: c_int) -> usize {
         )
     };
     text.floor_char_boundary(bytes.max(0) as usize)
-}
-
-/// Whether the server's encoding is UTF-8.
-pub fn is_utf8() -> bool {
-    // SAFETY: a plain read of the database's encoding.
-    unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8 as i32 }
 }
 
 /// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.

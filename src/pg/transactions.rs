@@ -35,6 +35,12 @@ pub fn current() -> u64 {
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
 }
 
+/// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.
+pub fn may_write() -> bool {
+    // SAFETY: plain reads of the session's state.
+    unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
+}
+
 /// The number of the transaction that is open, whatever subtransaction is.
 pub fn top() -> u64 {
     // SAFETY: raises where a transaction must not write.
@@ -44,15 +50,12 @@ pub fn top() -> u64 {
 /// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it can
 /// change nothing, so that nothing can be undone: on a standby, in a read-only transaction and in a parallel worker.
 pub fn current_if_it_may_write() -> Option<u64> {
-    // SAFETY: plain reads of the session's state.
-    let may_not =
-        unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() || pg_sys::IsInParallelMode() };
-    if may_not {
-        // SAFETY: gives none a number.
-        let number = unsafe { pg_sys::GetCurrentFullTransactionIdIfAny() }.value;
-        return Some(number).filter(|number| *number > 0);
+    if may_write() {
+        return Some(current());
     }
-    Some(current())
+    // SAFETY: gives none a number.
+    let number = unsafe { pg_sys::GetCurrentFullTransactionIdIfAny() }.value;
+    Some(number).filter(|number| *number > 0)
 }
 
 /// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.

@@ -4,9 +4,11 @@
 //! runs were found to be the current role's, [`value`] sees to what a row may hold and [`redaction`] that no
 //! secret is in it, [`tables`] knows where rows go, and [`weeks`]
 //! is what the worker does about these. [`write`] writes many at once, for the worker's [`scribe`] too.
+//! [`implicit`] is how our own functions log themselves.
 
 mod batch;
 mod finish;
+mod implicit;
 mod memory;
 mod post;
 mod redaction;
@@ -21,6 +23,7 @@ mod write;
 
 pub use batch::log_all;
 pub use finish::{Ending, finish, finish_as};
+pub use implicit::{Said, reserve, step, step_done, within};
 pub use post::state;
 pub use redaction::changed as redactions_changed;
 pub use scribe::{Scribe, has_entries_left};

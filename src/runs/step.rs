@@ -8,7 +8,7 @@ use crate::pg::transactions;
 use crate::runs::memory::{self, Known};
 use crate::runs::post::posted;
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{redaction, tables, words};
+use crate::runs::{redaction, reserve, tables, words};
 use ragstone_core::log::{Entry, Step};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -16,6 +16,8 @@ use std::borrow::Cow;
 /// A step that our own code logs.
 #[derive(Debug, Default, Clone)]
 pub struct NewStep<'a> {
+    /// From [`reserve`](super::reserve); the next number if nothing.
+    pub id: Option<i64>,
     /// `message`, `model`, `tool`, `retrieval`, `error` or `custom`.
     pub kind: &'a str,
     /// Of the tool, the collection, the function.
@@ -52,6 +54,7 @@ pub struct NewStep<'a> {
 #[derive(Debug, Default, Clone, Copy)]
 #[allow(missing_docs, reason = "as in NewStep")]
 pub struct Record<'a> {
+    pub id: Option<i64>,
     pub kind: &'a str,
     pub name: Option<&'a str>,
     pub input: Option<JsonbRef<'a>>,
@@ -79,6 +82,7 @@ pub fn log(run: i64, step: NewStep) -> Outcome<i64> {
     record(
         run,
         &Record {
+            id: step.id,
             kind: step.kind,
             name: step.name,
             input: input.as_ref().map(JsonbRef::from),
@@ -138,7 +142,7 @@ impl<'a> Row<'a> {
         let began = || clock::now().saturating_sub((duration_ms.unwrap_or_default() * 1000.0) as i64);
         Ok(Self {
             run: memory::next_step(run)?,
-            id: tables::as_owner(tables::next_step)?,
+            id: step.id.map_or_else(reserve, Ok)?,
             step,
             kind,
             status,
