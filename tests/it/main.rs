@@ -30,6 +30,9 @@ mod queue;
 mod remote_embeddings;
 mod restore;
 mod rights;
+mod run_steps;
+mod run_weeks;
+mod runs;
 mod runtimes;
 mod sample;
 mod standby;
@@ -68,6 +71,9 @@ fn main() -> ExitCode {
         job_rights::tests(),
         job_workers::tests(),
         rights::tests(),
+        runs::tests(),
+        run_steps::tests(),
+        run_weeks::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),
