@@ -160,7 +160,8 @@ async fn a_custom_dump_carries_the_log() -> Result<()> {
 }
 
 async fn the_extension_is_dropped_with_its_weeks() -> Result<()> {
-    let session = shared().await?.session().await?;
+    let server = Server::start().await?;
+    let session = server.session().await?;
     run_of(&session, "dropped").await?;
     until_made(&session).await?;
     session.batch_execute("DROP EXTENSION ragstone CASCADE").await?;
