@@ -1,6 +1,7 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
 mod accounting;
+mod agents;
 mod ask;
 mod chat;
 pub mod chunk;

@@ -4,6 +4,7 @@ mod entry;
 mod jsonb;
 mod packet;
 mod redact;
+pub mod semconv;
 mod traceparent;
 mod value;
 
