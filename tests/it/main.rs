@@ -36,6 +36,9 @@ mod queue;
 mod remote_embeddings;
 mod restore;
 mod rights;
+mod run_steps;
+mod run_weeks;
+mod runs;
 mod runtimes;
 mod sample;
 mod standby;
@@ -82,6 +85,9 @@ fn main() -> ExitCode {
         approval::tests(),
         rights::tests(),
         tools::tests(),
+        runs::tests(),
+        run_steps::tests(),
+        run_weeks::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),

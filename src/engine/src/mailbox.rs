@@ -67,7 +67,16 @@ impl<T> Ready<T> {
 impl<T: Item> Mailbox<T> {
     /// With nothing in it.
     pub fn new(room: Room) -> Self {
-        Self { room, items: VecDeque::new(), count: 0, bytes: 0, waiter: None, lost: 0, lost_told: 0, given: 0 }
+        Self {
+            room,
+            items: VecDeque::new(),
+            count: 0,
+            bytes: 0,
+            waiter: None,
+            lost: 0,
+            lost_told: 0,
+            given: 0,
+        }
     }
 
     /// Whether an item can be kept without losing another. What is larger than all the room fits an empty mailbox.
