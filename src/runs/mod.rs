@@ -33,7 +33,7 @@ pub use weeks::Weeks;
 #[allow(unused_imports, reason = "for rag.import_log")]
 pub use write::write;
 
-use crate::pg::error::{Error, Outcome};
+use crate::pg::error::Error;
 use crate::pg::guc;
 use pgrx::PgSqlErrorCode;
 
