@@ -3,6 +3,7 @@
 //! In reading order: what SQL sees, what it is made of, and what touches Postgres.
 
 mod api;
+mod agents;
 mod ask;
 mod chat;
 mod collection;

@@ -4,12 +4,14 @@ use crate::pg::bytes::JsonbRef;
 use crate::pg::clock;
 use crate::pg::error::Outcome;
 use crate::pg::spi::{Arg, connect, run as statement};
-use crate::pg::switch_user;
+use crate::pg::{switch_user, transactions};
 use crate::runs::memory::{self, Known};
+use crate::runs::post::{post, posted};
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{current, posted, tables, unknown, words};
+use crate::runs::{current, redaction, tables, unknown, words};
 use ragstone_core::log::{Entry, RunEnd};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// How a run ends, or why it waits.
 #[derive(Debug, Default, Clone)]
@@ -40,8 +42,11 @@ pub fn finish(run: i64, end: Ending) -> Outcome<()> {
 pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Outcome<()> {
     let status = words::run_status(end.status.unwrap_or("done"))?;
     let known = memory::find(run)?;
-    let row = Row { run: known, status, end, output: Kept::of(output)?, finished_us: clock::now() };
-    if !posted(|| row.entry())? {
+    let error = end.error.map(redaction::text).transpose()?;
+    let row = Row { error, run: known, status, end, output: Kept::of(output)?, finished_us: clock::now() };
+    // Nobody else sees a run that this very transaction has begun, and it goes with it.
+    let is_own = row.run.begun_in.is_some_and(transactions::is_own);
+    if is_own || !posted(|| row.entry())? {
         row.update()?;
     }
     if current() == Some(run) {
@@ -54,6 +59,7 @@ struct Row<'a> {
     run: Known,
     status: &'static str,
     end: &'a Ending<'a>,
+    error: Option<Cow<'a, str>>,
     output: Kept<'a>,
     finished_us: i64,
 }
@@ -62,7 +68,14 @@ impl Row<'_> {
     fn update(&self) -> Outcome<()> {
         // The worker may just have moved the row into the partition of its week: then the statement's snapshot has it where
         // it was, and the next one has it where it is.
-        if self.updated()? || self.updated()? { Ok(()) } else { Err(unknown(self.run.id)) }
+        if self.updated()? || self.updated()? {
+            return Ok(());
+        }
+        if self.run.autonomous {
+            // It is on its way into the table, and its end can only follow it.
+            return post(&[self.entry()?]).map_err(|(_, error)| error);
+        }
+        Err(unknown(self.run.id))
     }
 
     fn updated(&self) -> Outcome<bool> {
@@ -72,7 +85,7 @@ impl Row<'_> {
             Arg::timestamptz(self.run.started_us),
             Arg::text(self.status),
             self.output.arg(),
-            Arg::optional_text(self.end.error),
+            Arg::optional_text(self.error.as_deref()),
             Arg::optional_text(self.end.sqlstate),
             if pauses { Arg::null(pgrx::pg_sys::TIMESTAMPTZOID) } else { Arg::timestamptz(self.finished_us) },
         ];
@@ -93,7 +106,7 @@ impl Row<'_> {
             id: self.run.id,
             status: self.status.to_owned(),
             output: self.output.to_json()?,
-            error: self.end.error.map(str::to_owned),
+            error: self.error.as_deref().map(str::to_owned),
             sqlstate: self.end.sqlstate.map(str::to_owned),
             finished_us: self.finished_us,
         }))

@@ -141,8 +141,11 @@ impl Week {
         if many.count > 0 {
             return Ok(());
         }
+        // The parent too: who waits for the default partition alone knows of no other one yet. A writer would be refused by what
+        // that partition may hold from now on, and a reader would not see the rows that were moved.
         run_once(&format!(
-            "LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
+            "LOCK TABLE ONLY rag.{table} IN ACCESS EXCLUSIVE MODE;
+             LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
              CREATE TABLE rag.{name} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
              REVOKE ALL ON rag.{name} FROM PUBLIC;
              COMMENT ON TABLE rag.{name} IS 'internal: a week of rag.{table}'"

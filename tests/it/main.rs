@@ -1,6 +1,9 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod agent_jobs;
+mod agents;
+mod approval;
 mod ask;
 mod cancel;
 mod capture;
@@ -35,6 +38,7 @@ mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod tools;
 mod unseen;
 mod upgrade;
 mod version;
@@ -71,7 +75,11 @@ fn main() -> ExitCode {
         job_rights::tests(),
         job_workers::tests(),
         pgbouncer::tests(),
+        agents::tests(),
+        agent_jobs::tests(),
+        approval::tests(),
         rights::tests(),
+        tools::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),
