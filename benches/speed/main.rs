@@ -1,7 +1,8 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [embed] [query] [sessions] [search] [million] [memory] [providers]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [embed] [query] [sessions] [search] [million] [memory] [providers] [agent]`
 
+mod agent;
 mod embed;
 mod handwritten;
 mod memory;
@@ -41,6 +42,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("providers") {
         told(providers::run(options).await)?;
+    }
+    if options.wants("agent") {
+        told(agent::run(options).await)?;
     }
     Ok(())
 }

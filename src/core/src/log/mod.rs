@@ -2,6 +2,7 @@
 
 mod entry;
 mod jsonb;
+mod packet;
 mod redact;
 pub mod semconv;
 mod traceparent;
@@ -9,6 +10,7 @@ mod value;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use jsonb::any_string;
+pub use packet::Packet;
 pub use redact::{BadPattern, Redactor, Rule};
 pub use traceparent::{NoTraceParent, TraceParent};
 pub use value::{quote, shorten, without_nul};
