@@ -14,6 +14,7 @@ pub mod identifier;
 pub mod input;
 pub mod installation;
 pub mod procedure;
+pub mod read_only;
 pub mod relation;
 pub mod relcache;
 pub mod role;

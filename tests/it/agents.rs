@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Trial> {
         a_planted_instruction_gains_nothing,
         agents_are_not_called_too_deep,
         the_sessions_own_run_stays_current,
+        what_a_tool_searches_is_a_part_of_its_step,
     ]
 }
 
@@ -426,5 +427,26 @@ async fn the_sessions_own_run_stays_current() -> Result<()> {
     let own: i64 = session.value("SELECT rag.start_run('mine')").await?;
     run(&session).await?;
     ensure!(session.value::<String>("SELECT current_setting('rag.run')").await? == own.to_string());
+    Ok(())
+}
+
+async fn what_a_tool_searches_is_a_part_of_its_step() -> Result<()> {
+    let (session, provider) =
+        with([Reply::calls(&[("orders", r#"{"query": "lost"}"#)]), Reply::chat("x")]).await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_collection('orders', 'orders', 'status', sync => 'manual');
+             SELECT rag.create_search_tool('orders', 'orders', description => 'searches orders');
+             SELECT rag.create_agent('searcher', 'x', 'stub', ARRAY['orders'])",
+        )
+        .await?;
+    session.query_one("SELECT * FROM rag.run_agent('searcher', 'x')", &[]).await?;
+    let told = messages(&provider, 1)[3].clone();
+    ensure!(content(&told).contains("lost"), "{told}");
+    let rows = session.query("SELECT kind, parent_id, id FROM rag.steps ORDER BY number, id", &[]).await?;
+    let steps: Vec<_> = rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i64>(2))).collect();
+    let kinds: Vec<_> = steps.iter().map(|(kind, _)| kind.as_str()).collect();
+    // A tool that only reads writes no log: the transaction does, in which it is called.
+    ensure!(kinds == ["message", "model", "tool", "model"], "{kinds:?}");
     Ok(())
 }

@@ -36,6 +36,7 @@ mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod tools;
 mod unseen;
 mod upgrade;
 mod version;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         agent_jobs::tests(),
         approval::tests(),
         rights::tests(),
+        tools::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),
