@@ -9,6 +9,8 @@ mod collection;
 mod search;
 mod sync;
 mod jobs;
+mod runs;
+mod tools;
 mod embedding;
 mod provider;
 mod accounting;

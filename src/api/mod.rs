@@ -17,3 +17,4 @@ mod runs;
 mod search;
 mod status;
 mod sync;
+mod tools;

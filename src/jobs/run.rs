@@ -18,11 +18,8 @@ use ragstone_core::protocol::JobRun;
 /// Times that it is tried to write down why a job failed: an interrupt that came late ends one of them.
 const TRIES: usize = 3;
 
-/// Times that a job's function is called: once more for each call of a provider that it makes after another.
+/// Times that a job's function is called: once more for each answer that it needs after another.
 const MOST_ROUNDS: usize = 50;
-
-/// Most calls of providers that a job has under way. The engine holds each provider's own bound.
-const CALLS_AT_ONCE: usize = 64;
 
 /// A job that this worker has begun with.
 struct Job {
@@ -90,11 +87,12 @@ impl Job {
         Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
     }
 
-    /// Does the work in a transaction; again in another one each time a provider had to be asked, which is done in between.
+    /// Does the work in a transaction; again in another one each time a model or a provider had to be asked, which is done in
+    /// between.
     fn work_until_done(&self) -> Outcome<()> {
         for _ in 0..MOST_ROUNDS {
             let done = in_transaction(|| {
-                let result = connect(|| self.work())?;
+                let result = connect(|| replay::during(|| self.work()))?;
                 // Somebody's own function may have caught the error that was to end the transaction.
                 if replay::is_waiting() {
                     return Err(replay::waiting());
@@ -105,13 +103,13 @@ impl Job {
                 return done;
             }
             outside_transaction(|| {
-                replay::ask(CALLS_AT_ONCE, mailbox::piece);
+                replay::ask_wanted();
                 Ok(())
             })?;
         }
         Err(Error::new(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!("job {} asked its provider something else each of {MOST_ROUNDS} times", self.id),
+            format!("job {} asked something else each of {MOST_ROUNDS} times", self.id),
         )
         .hint("What the job reads changes faster than it is answered."))
     }

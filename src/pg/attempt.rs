@@ -4,9 +4,27 @@ use crate::pg::error::{Error, Outcome};
 use pgrx::{PgTryBuilder, pg_sys};
 use std::panic::AssertUnwindSafe;
 
+/// Work that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// Whether Postgres raised it, and not we.
+    pub raised: bool,
+    /// Why.
+    pub error: Error,
+}
+
 /// Does `work` in a subtransaction: where it fails, nothing is left of it. Who cancels the statement or ends the session
 /// means the whole of it, so those errors go on.
 pub fn in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    match try_in_subtransaction(work) {
+        Err(Failed { raised: true, error }) if error.ends_statement() => error.raise(),
+        Err(failed) => Err(failed.error),
+        Ok(done) => Ok(done),
+    }
+}
+
+/// The same, where the caller says what a cancel means.
+pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Result<T, Failed> {
     // SAFETY: plain reads; what a subtransaction changes is put back after it, as PL/pgSQL does.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: begun here, and ended once on each way below.
@@ -29,11 +47,14 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
     }
-    match outcome {
-        Err(Failed { raised: true, error }) if error.ends_statement() => error.raise(),
-        Err(failed) => Err(failed.error),
-        Ok(done) => Ok(done),
-    }
+    outcome
+}
+
+/// Makes the current subtransaction read-only. Nothing in it can undo that; its end does.
+pub fn become_read_only() {
+    // SAFETY: each subtransaction puts back what it found when it began, and below the top level Postgres refuses to set it
+    // to read-write.
+    unsafe { pg_sys::XactReadOnly = true };
 }
 
 /// Does `work` in a transaction of its own. For background workers, which have none.
@@ -63,12 +84,6 @@ pub fn in_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
 /// Does `work` outside of any transaction; an ERROR that Postgres raises comes back as a value.
 pub fn outside_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     caught(|| Ok(work()?)).map_err(|failed| failed.error)
-}
-
-struct Failed {
-    /// Whether Postgres raised it, and not we.
-    raised: bool,
-    error: Error,
 }
 
 impl From<Error> for Failed {

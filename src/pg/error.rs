@@ -55,6 +55,12 @@ impl Error {
         self
     }
 
+    /// The same error, of one of several steps, from 1.
+    pub fn at(mut self, place: usize) -> Self {
+        self.message = format!("step {place}: {}", self.message);
+        self
+    }
+
     /// The SQLSTATE's five characters.
     pub fn code(&self) -> String {
         // SAFETY: the function answers a terminated string in a buffer of its own.

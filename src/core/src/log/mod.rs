@@ -1,8 +1,12 @@
 //! What agents do, step by step: the records that a log of them is made of.
 
 mod entry;
+mod traceparent;
+mod value;
 pub mod histogram;
 pub mod pattern;
 pub mod semconv;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
+pub use traceparent::{NoTraceParent, TraceParent};
+pub use value::{quote, shorten, without_nul};
