@@ -4,10 +4,11 @@ use crate::pg::bytes::JsonbRef;
 use crate::pg::clock;
 use crate::pg::error::{Error, Outcome, or_raise};
 use crate::pg::text::{Utf8, required};
+use crate::pg::trigger::Firing;
 use crate::pg::version;
 use crate::runs::{self, Beginning, Ending, Record};
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern};
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_guard, pg_sys};
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
@@ -55,6 +56,7 @@ fn log_step<'a>(
     let run = or_raise(number(run, "run"));
     let kind = or_raise(required(kind, "kind"));
     let step = Record {
+        id: None,
         kind: &kind,
         name: text(&name),
         input,
@@ -95,6 +97,33 @@ fn finish_run(
     or_raise(runs::finish_as(run, &end, output));
 }
 
+/// Of the trigger function `rag._redactions_changed`, which sql/redactions.sql makes: pgrx's own give no row back.
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_ragstone_redactions_changed() -> &'static pg_sys::Pg_finfo_record {
+    static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &VERSION_1
+}
+
+/// The trigger function `rag._redactions_changed`.
+///
+/// # Safety
+/// To be called by Postgres only.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn ragstone_redactions_changed(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: this is the call's own fcinfo.
+    let Some(firing) = (unsafe { Firing::of(fcinfo) }) else {
+        return or_raise(Err(Error::new(
+            PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "rag._redactions_changed was not called as a trigger",
+        )));
+    };
+    or_raise(runs::redactions_changed(firing));
+    if firing.is_for_row() { firing.unchanged() } else { pg_sys::Datum::null() }
+}
+
 fn text(value: &Option<Utf8>) -> Option<&str> {
     value.as_ref().map(|value| value.0.as_str())
 }
@@ -113,6 +142,8 @@ fn moment(value: Option<TimestampWithTimeZone>) -> Outcome<Option<i64>> {
         None => Err(Error::bad_argument("started must be finite")),
     }
 }
+
+extension_sql_file!("../../sql/redactions.sql", name = "redactions", requires = ["runs"]);
 
 extension_sql_file!(
     "../../sql/runs.sql",

@@ -167,8 +167,6 @@ impl Signature {
 
     /// Whether arrays are given where arrays are expected, and only there.
     fn has_shape_of(&self, given: &[Given]) -> bool {
-        given.iter().all(|given| {
-            self.parameter(&given.name).is_some_and(|parameter| parameter.fits(given))
-        })
+        given.iter().all(|given| self.parameter(&given.name).is_some_and(|parameter| parameter.fits(given)))
     }
 }

@@ -15,6 +15,7 @@ pub mod input;
 pub mod installation;
 pub mod procedure;
 pub mod relation;
+pub mod relcache;
 pub mod role;
 pub mod spi;
 mod sql_type;

@@ -272,6 +272,17 @@ pub fn connect<T>(work: impl FnOnce() -> T) -> T {
     Spi::connect(|_| work())
 }
 
+/// Does `work`, SELECTs that see what was committed by now, also in a transaction that sees what there was at its beginning.
+pub fn latest<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        let done = work();
+        pg_sys::PopActiveSnapshot();
+        done
+    }
+}
+
 /// Runs a SELECT by a kept plan, under the snapshot of the calling statement. Works on a standby.
 pub fn select(sql: &str, args: &[Arg]) -> Outcome<Rows> {
     run_kept(sql, args, true)

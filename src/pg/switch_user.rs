@@ -76,10 +76,8 @@ struct Identity {
 impl Identity {
     fn switch(owner: pg_sys::Oid) -> Self {
         let before = Self::now();
-        before.become_with(
-            owner,
-            pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION,
-        );
+        before
+            .become_with(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION);
         before
     }
 

@@ -88,7 +88,7 @@ fn escaped(text: &str) -> (&str, Option<char>) {
 }
 
 /// Whether texts are in UTF-8: where nothing is said of the encoding they are whatever was sent.
-fn is_utf8() -> bool {
+pub fn is_utf8() -> bool {
     // SAFETY: a plain read of the database's encoding.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
     encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32

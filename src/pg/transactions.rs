@@ -35,6 +35,12 @@ pub fn current() -> u64 {
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
 }
 
+/// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.
+pub fn may_write() -> bool {
+    // SAFETY: plain reads of the session's state.
+    unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
+}
+
 /// Has `forget` called whenever a transaction or subtransaction of this session ends without having committed, for as long
 /// as the process lives. It must not raise.
 pub fn at_every_abort(forget: fn()) {

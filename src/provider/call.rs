@@ -85,7 +85,11 @@ pub fn send_all(
             under_way.push_back(jobs::ask(call?)?);
         }
         match under_way.pop_front() {
-            Some(asked) => answered(asked.wait().and_then(completion))?,
+            Some(asked) => {
+                let answer = asked.wait().and_then(completion);
+                remote.log_answer(options, &answer)?;
+                answered(answer)?;
+            }
             None => return Ok(()),
         }
     }

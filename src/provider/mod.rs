@@ -9,6 +9,7 @@ mod generator;
 mod options;
 mod prompt;
 mod rerank;
+mod step;
 mod template;
 mod tokens;
 mod url;

@@ -69,6 +69,7 @@ fn one(run: i64, step: &RawValue) -> Outcome<i64> {
     record(
         run,
         &Record {
+            id: None,
             kind: &given.kind,
             name: given.name.as_deref(),
             input: input.as_ref().map(JsonbRef::from),

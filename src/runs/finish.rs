@@ -7,9 +7,10 @@ use crate::pg::spi::{Arg, connect, run as statement};
 use crate::pg::switch_user;
 use crate::runs::memory::{self, Known};
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{current, posted, tables, unknown, words};
+use crate::runs::{current, posted, redaction, tables, unknown, words};
 use ragstone_core::log::{Entry, RunEnd};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// How a run ends, or why it waits.
 #[derive(Debug, Default, Clone)]
@@ -40,7 +41,8 @@ pub fn finish(run: i64, end: Ending) -> Outcome<()> {
 pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Outcome<()> {
     let status = words::run_status(end.status.unwrap_or("done"))?;
     let known = memory::find(run)?;
-    let row = Row { run: known, status, end, output: Kept::of(output)?, finished_us: clock::now() };
+    let error = end.error.map(redaction::text).transpose()?;
+    let row = Row { error, run: known, status, end, output: Kept::of(output)?, finished_us: clock::now() };
     if !posted(|| row.entry())? {
         row.update()?;
     }
@@ -54,6 +56,7 @@ struct Row<'a> {
     run: Known,
     status: &'static str,
     end: &'a Ending<'a>,
+    error: Option<Cow<'a, str>>,
     output: Kept<'a>,
     finished_us: i64,
 }
@@ -72,7 +75,7 @@ impl Row<'_> {
             Arg::timestamptz(self.run.started_us),
             Arg::text(self.status),
             self.output.arg(),
-            Arg::optional_text(self.end.error),
+            Arg::optional_text(self.error.as_deref()),
             Arg::optional_text(self.end.sqlstate),
             if pauses { Arg::null(pgrx::pg_sys::TIMESTAMPTZOID) } else { Arg::timestamptz(self.finished_us) },
         ];
@@ -93,7 +96,7 @@ impl Row<'_> {
             id: self.run.id,
             status: self.status.to_owned(),
             output: self.output.to_json()?,
-            error: self.end.error.map(str::to_owned),
+            error: self.error.as_deref().map(str::to_owned),
             sqlstate: self.end.sqlstate.map(str::to_owned),
             finished_us: self.finished_us,
         }))

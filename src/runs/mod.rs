@@ -1,12 +1,15 @@
 //! The log of agents: runs and their steps, written in the caller's transaction.
 //!
 //! In the order of a run's life: [`start`] begins it, [`log`] adds a step, [`finish`] ends it. [`memory`] remembers which
-//! runs were found to be the current role's, [`value`] sees to what a row may hold, [`tables`] knows where rows go, and [`weeks`]
-//! is what the worker does about these.
+//! runs were found to be the current role's, [`value`] sees to what a row may hold and [`redaction`] that no
+//! secret is in it, [`tables`] knows where rows go, and [`weeks`]
+//! is what the worker does about these. [`implicit`] is how our own functions log themselves.
 
 mod batch;
 mod finish;
+mod implicit;
 mod memory;
+mod redaction;
 mod start;
 mod step;
 mod tables;
@@ -16,6 +19,8 @@ mod words;
 
 pub use batch::log_all;
 pub use finish::{Ending, finish, finish_as};
+pub use implicit::{Said, reserve, step, step_done, within};
+pub use redaction::changed as redactions_changed;
 pub use start::{Beginning, NewRun, begin, start};
 pub use step::{NewStep, Record, log, record};
 pub use weeks::Weeks;

@@ -7,13 +7,16 @@ use crate::pg::spi::{Arg, connect, run as statement};
 use crate::pg::transactions;
 use crate::runs::memory::{self, Known};
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{posted, tables, words};
+use crate::runs::{posted, redaction, reserve, tables, words};
 use ragstone_core::log::{Entry, Step};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A step that our own code logs.
 #[derive(Debug, Default, Clone)]
 pub struct NewStep<'a> {
+    /// From [`reserve`](super::reserve); the next number if nothing.
+    pub id: Option<i64>,
     /// `message`, `model`, `tool`, `retrieval`, `error` or `custom`.
     pub kind: &'a str,
     /// Of the tool, the collection, the function.
@@ -50,6 +53,7 @@ pub struct NewStep<'a> {
 #[derive(Debug, Default, Clone, Copy)]
 #[allow(missing_docs, reason = "as in NewStep")]
 pub struct Record<'a> {
+    pub id: Option<i64>,
     pub kind: &'a str,
     pub name: Option<&'a str>,
     pub input: Option<JsonbRef<'a>>,
@@ -77,6 +81,7 @@ pub fn log(run: i64, step: NewStep) -> Outcome<i64> {
     record(
         run,
         &Record {
+            id: step.id,
             kind: step.kind,
             name: step.name,
             input: input.as_ref().map(JsonbRef::from),
@@ -116,6 +121,8 @@ struct Row<'a> {
     step: &'a Record<'a>,
     kind: &'static str,
     status: &'static str,
+    name: Option<Cow<'a, str>>,
+    error: Option<Cow<'a, str>>,
     input: Kept<'a>,
     output: Kept<'a>,
     attributes: Kept<'a>,
@@ -134,10 +141,12 @@ impl<'a> Row<'a> {
         let began = || clock::now().saturating_sub((duration_ms.unwrap_or_default() * 1000.0) as i64);
         Ok(Self {
             run: memory::next_step(run)?,
-            id: tables::as_owner(tables::next_step)?,
+            id: step.id.map_or_else(reserve, Ok)?,
             step,
             kind,
             status,
+            name: step.name.map(redaction::text).transpose()?,
+            error: step.error.map(redaction::text).transpose()?,
             input: Kept::of(step.input)?,
             output: Kept::of(step.output)?,
             attributes: Kept::of(step.attributes)?,
@@ -156,7 +165,7 @@ impl<'a> Row<'a> {
             Arg::name(self.run.role.name()),
             Arg::text(&self.run.agent),
             Arg::text(self.kind),
-            Arg::optional_text(step.name),
+            Arg::optional_text(self.name.as_deref()),
             self.input.arg(),
             self.output.arg(),
             Arg::optional_text(step.model),
@@ -166,7 +175,7 @@ impl<'a> Row<'a> {
             Arg::timestamptz(self.started_us),
             Arg::optional(self.duration_ms),
             Arg::text(self.status),
-            Arg::optional_text(step.error),
+            Arg::optional_text(self.error.as_deref()),
             Arg::optional_text(step.sqlstate),
             self.attributes.arg(),
             Arg::new(transactions::current().cast_signed()),
@@ -195,7 +204,7 @@ impl<'a> Row<'a> {
             owner: self.run.role.to_text()?,
             agent: self.run.agent.to_string(),
             kind: self.kind.to_owned(),
-            name: step.name.map(str::to_owned),
+            name: self.name.as_deref().map(str::to_owned),
             input: self.input.to_json()?,
             output: self.output.to_json()?,
             model: step.model.map(str::to_owned),
@@ -205,7 +214,7 @@ impl<'a> Row<'a> {
             started_us: self.started_us,
             duration_ms: self.duration_ms,
             status: self.status.to_owned(),
-            error: step.error.map(str::to_owned),
+            error: self.error.as_deref().map(str::to_owned),
             sqlstate: step.sqlstate.map(str::to_owned),
             attributes: self.attributes.to_json()?,
             caller_xid: Some(transactions::current()),

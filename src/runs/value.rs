@@ -1,9 +1,10 @@
-//! What a row may hold: values that are not too long.
+//! What a row may hold: values without secrets, that are not too long.
 
 use crate::pg::bytes::{Jsonb, JsonbRef};
 use crate::pg::error::Outcome;
 use crate::pg::guc;
 use crate::pg::spi::Arg;
+use crate::runs::redaction;
 use pgrx::pg_sys;
 use ragstone_core::log::shorten;
 use serde_json::Value;
@@ -23,11 +24,17 @@ impl<'a> Kept<'a> {
     pub fn of(value: Option<JsonbRef<'a>>) -> Outcome<Self> {
         let Some(value) = value else { return Ok(Self::Nothing) };
         let limit = guc::log_max_value();
-        if value.bytes.len() <= limit {
-            return Ok(Self::Whole(value));
+        // Before it is cut: half of a secret matches no pattern.
+        let clean = redaction::jsonb(value)?;
+        let length = clean.as_ref().map_or(value.bytes.len(), |clean| clean.0.len());
+        match clean {
+            None if length <= limit => Ok(Self::Whole(value)),
+            Some(clean) if length <= limit => Ok(Self::Changed(clean)),
+            clean => {
+                let json = clean.map_or_else(|| value.to_json(), |clean| clean.to_json())?;
+                Jsonb::from_json(&shorten(&json, limit)).map(Self::Changed)
+            }
         }
-        let json = shorten(&value.to_json()?, limit);
-        Jsonb::from_json(&json).map(Self::Changed)
     }
 
     /// As an argument of a statement.

@@ -123,3 +123,43 @@ DROP ROLE regress_alice, regress_bob, regress_auditor;
 BEGIN READ ONLY;
 SELECT rag.start_run('a') AS refused \gset
 ROLLBACK;
+
+-- Secrets are taken out before anything is stored: in values, keys, errors and names. All else stays as it is.
+SELECT rag.start_run('secrets', input => jsonb_build_object('url', 'postgres://app:hunter2@db/shop', 'n', 1.50)) AS run \gset
+SELECT input FROM rag.runs WHERE id = :run;
+SELECT rag.log_step(:run, 'tool', 'curl',
+  input => jsonb_build_object('header', 'Authorization: Bearer ' || repeat('a1', 20), 'nested', jsonb_build_array(1.10, 'AKIA' || repeat('A', 16)),
+                              'sk-' || repeat('a', 40), true),
+  output => to_jsonb(E'first\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nlast'::text),
+  error => 'cannot use ghp_' || repeat('x', 36) || ' here', status => 'error',
+  attributes => jsonb_build_object('key', 'AIza' || repeat('b', 35), 'plain', 'task-force, risk-assessment-of-the-whole-enterprise')) > 0 AS logged;
+SELECT input, output, error, attributes FROM rag.steps WHERE run_id = :run;
+SELECT rag.finish_run(:run, output => to_jsonb('xoxb-' || repeat('1', 12)), error => 'sk-ant-' || repeat('b', 30));
+SELECT output, error FROM rag.runs WHERE id = :run;
+
+-- The administrator's own rules; this session and the others hear of them.
+INSERT INTO rag.redactions (name, pattern, replacement) VALUES ('card', '\b([0-9]{4}) ?(?:[0-9]{4} ?){2}[0-9]{4}\b', '${1} ****');
+SELECT rag.log_step(:run, 'custom', 'card', input => '"card 4111 1111 1111 1111 of Ann"') > 0 AS logged;
+SELECT input FROM rag.steps WHERE name = 'card';
+UPDATE rag.redactions SET enabled = false WHERE name = 'card';
+SELECT rag.log_steps(:run, '[{"kind": "custom", "name": "cards", "input": "card 4111 1111 1111 1111 of Ann"}]') IS NOT NULL AS logged;
+SELECT input FROM rag.steps WHERE name = 'cards';
+INSERT INTO rag.redactions (name, pattern) VALUES ('wrong', 'a(b');
+INSERT INTO rag.redactions (name, pattern) VALUES ('wrong', '(?=a)b');
+INSERT INTO rag.redactions (name, pattern) VALUES ('wrong', 'a*');
+UPDATE rag.redactions SET pattern = '[z' WHERE name = 'card';
+-- A row of the same name as one that came with the extension takes its place, once.
+INSERT INTO rag.redactions (name, pattern, enabled) VALUES ('slack token', 'xoxb-never', false);
+INSERT INTO rag.redactions (name, pattern, enabled) VALUES ('slack token', 'xoxb-never', false);
+SELECT name, enabled FROM rag.redactions WHERE name LIKE 's%' ORDER BY name;
+DELETE FROM rag.redactions WHERE name IN ('card', 'slack token');
+BEGIN;
+TRUNCATE rag.redactions;
+SELECT rag.log_step(:run, 'custom', 'open', input => to_jsonb('AKIA' || repeat('A', 16))) > 0 AS logged;
+SELECT input FROM rag.steps WHERE name = 'open';
+ROLLBACK;
+SELECT rag.log_step(:run, 'custom', 'shut', input => to_jsonb('AKIA' || repeat('A', 16))) > 0 AS logged;
+SELECT input FROM rag.steps WHERE name = 'shut';
+SET ROLE pg_monitor;
+SELECT count(*) FROM rag.redactions;
+RESET ROLE;

@@ -1,6 +1,8 @@
 //! What agents do, step by step: the records that a log of them is made of.
 
 mod entry;
+mod jsonb;
+mod redact;
 mod traceparent;
 mod value;
 pub mod histogram;
@@ -8,5 +10,7 @@ pub mod pattern;
 pub mod semconv;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
+pub use jsonb::any_string;
+pub use redact::{BadPattern, Redactor, Rule};
 pub use traceparent::{NoTraceParent, TraceParent};
 pub use value::{quote, shorten, without_nul};
