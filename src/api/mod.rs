@@ -15,6 +15,7 @@ mod providers;
 mod rerank;
 mod runs;
 mod search;
+mod stat_log;
 mod status;
 mod sync;
 mod tools;

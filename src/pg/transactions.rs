@@ -41,6 +41,57 @@ pub fn may_write() -> bool {
     unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
 }
 
+/// The number of the transaction that is open, whatever subtransaction is.
+pub fn top() -> u64 {
+    // SAFETY: raises where a transaction must not write.
+    unsafe { pg_sys::GetTopFullTransactionId() }.value
+}
+
+/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it can
+/// change nothing, so that nothing can be undone: on a standby, in a read-only transaction and in a parallel worker.
+pub fn current_if_it_may_write() -> Option<u64> {
+    if may_write() {
+        return Some(current());
+    }
+    // SAFETY: gives none a number.
+    let number = unsafe { pg_sys::GetCurrentFullTransactionIdIfAny() }.value;
+    Some(number).filter(|number| *number > 0)
+}
+
+/// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.
+pub fn as_if_it_may_write<T>(work: impl FnOnce() -> T) -> T {
+    let _before = ReadOnly::lift();
+    work()
+}
+
+/// Whether the transaction reads only, as it was before.
+struct ReadOnly(bool);
+
+impl ReadOnly {
+    fn lift() -> Self {
+        // SAFETY: a variable of this session's. What cannot be written on a standby cannot be after this, either.
+        unsafe {
+            let before = Self(pg_sys::XactReadOnly);
+            pg_sys::XactReadOnly &= pg_sys::RecoveryInProgress();
+            before
+        }
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        // SAFETY: gives back what was read in `lift`.
+        unsafe { pg_sys::XactReadOnly = self.0 };
+    }
+}
+
+/// Whether a number is that of the transaction that is open, or of a subtransaction of it that was not rolled back.
+pub fn is_own(number: u64) -> bool {
+    let number = pg_sys::TransactionId::from(number as u32);
+    // SAFETY: a look into the session's own state.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(number) }
+}
+
 /// Has `forget` called whenever a transaction or subtransaction of this session ends without having committed, for as long
 /// as the process lives. It must not raise.
 pub fn at_every_abort(forget: fn()) {

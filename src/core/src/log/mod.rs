@@ -2,6 +2,7 @@
 
 mod entry;
 mod jsonb;
+mod packet;
 mod redact;
 mod traceparent;
 mod value;
@@ -11,6 +12,7 @@ pub mod semconv;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use jsonb::any_string;
+pub use packet::Packet;
 pub use redact::{BadPattern, Redactor, Rule};
 pub use traceparent::{NoTraceParent, TraceParent};
 pub use value::{quote, shorten, without_nul};
