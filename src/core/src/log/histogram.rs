@@ -49,7 +49,8 @@ impl Histogram {
     /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         let mut merged = Vec::with_capacity(self.counts.len().max(other.counts.len()));
-        let (mut left, mut right) = (self.counts.iter().copied().peekable(), other.counts.iter().copied().peekable());
+        let (mut left, mut right) =
+            (self.counts.iter().copied().peekable(), other.counts.iter().copied().peekable());
         while let (Some(a), Some(b)) = (left.peek().copied(), right.peek().copied()) {
             merged.push(match a.0.cmp(&b.0) {
                 Ordering::Less => a,
@@ -180,13 +181,17 @@ mod tests {
     fn a_percentile_is_off_by_no_more_than_the_stated_part() {
         let mut seed = 5;
         for spread in [0.1, 1.0, 5.0, 20.0] {
-            let mut values: Vec<f64> = (0..10_000).map(|_| (spread * (random(&mut seed) - 0.5)).exp() * 40.0).collect();
+            let mut values: Vec<f64> =
+                (0..10_000).map(|_| (spread * (random(&mut seed) - 0.5)).exp() * 40.0).collect();
             let histogram = of(&values);
             values.sort_by(f64::total_cmp);
             for part in [0.0, 0.001, 0.25, 0.5, 0.95, 0.99, 0.9999, 1.0] {
                 let (found, expected) = (histogram.quantile(part).unwrap(), exact(&values, part));
                 let error = (found - expected).abs() / expected;
-                assert!(error <= RELATIVE_ERROR * (1.0 + 1e-9), "p{part} of spread {spread}: {found}, not {expected}");
+                assert!(
+                    error <= RELATIVE_ERROR * (1.0 + 1e-9),
+                    "p{part} of spread {spread}: {found}, not {expected}"
+                );
             }
         }
     }
@@ -207,7 +212,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_was_counted() {
-        let values = [0.0, -3.0, 1e-9, 1e-5, 0.3, 1.0, 1.0, 17.0, 1e6, f64::MAX, f64::INFINITY, f64::NEG_INFINITY];
+        let values =
+            [0.0, -3.0, 1e-9, 1e-5, 0.3, 1.0, 1.0, 17.0, 1e6, f64::MAX, f64::INFINITY, f64::NEG_INFINITY];
         for some in [&values[..], &values[4..], &[]] {
             let histogram = of(some);
             assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Some(histogram));
@@ -222,7 +228,12 @@ mod tests {
         for cut in [0, 2, good.len() - 1] {
             assert_eq!(Histogram::from_bytes(&good[..cut]), None, "{cut}");
         }
-        for bad in [&[2u8, 1, 1][..], &[1, 0, 0], &[1, 5, 1, 0, 1], &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 127, 1]] {
+        for bad in [
+            &[2u8, 1, 1][..],
+            &[1, 0, 0],
+            &[1, 5, 1, 0, 1],
+            &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 127, 1],
+        ] {
             assert_eq!(Histogram::from_bytes(bad), None, "{bad:?}");
         }
     }

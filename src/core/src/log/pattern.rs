@@ -108,9 +108,8 @@ fn quoted_end(chars: &[char], at: usize) -> Option<usize> {
     if at > 0 && chars[at - 1].is_alphanumeric() {
         return None;
     }
-    let end = (at + 1..chars.len().min(at + LONGEST_QUOTED)).find(|&it| {
-        chars[it] == close && chars.get(it + 1).is_none_or(|next| !next.is_alphanumeric())
-    })?;
+    let end = (at + 1..chars.len().min(at + LONGEST_QUOTED))
+        .find(|&it| chars[it] == close && chars.get(it + 1).is_none_or(|next| !next.is_alphanumeric()))?;
     Some(end + 1)
 }
 
@@ -176,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_traceback_is_its_last_line() {
-        let text = "Traceback (most recent call last):\n  File \"x.py\", line 3, in f\nValueError: bad value 17\n\n";
+        let text =
+            "Traceback (most recent call last):\n  File \"x.py\", line 3, in f\nValueError: bad value 17\n\n";
         check(text, "ValueError: bad value #");
     }
 
