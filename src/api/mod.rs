@@ -14,6 +14,7 @@ mod models;
 mod outdated;
 mod providers;
 mod rerank;
+mod reports;
 mod runs;
 mod search;
 mod stat_log;
