@@ -1,6 +1,13 @@
--- Parameters of the functions of a name ($1), function by function.
-SELECT p.oid, a.name, a.type, pg_catalog.format_type(a.type, NULL), a.place <= p.pronargs - p.pronargdefaults
-FROM pg_catalog.pg_proc p,
-     ROWS FROM (unnest(p.proargtypes::oid[]), unnest(p.proargnames[1:p.pronargs])) WITH ORDINALITY a (type, name, place)
-WHERE p.pronamespace = 'rag'::regnamespace AND p.prokind = 'f' AND p.proname = $1::name
-ORDER BY p.oid, a.place
+-- What functions ($1) take, function by function: each parameter's name, type, default, and whether it takes all that is left.
+-- The place of a default counts the columns of the result, too.
+SELECT i.function, i.name, i.type, pg_catalog.format_type(i.type, NULL), i.place <= i.pronargs - i.pronargdefaults,
+       pg_catalog.pg_get_function_arg_default(i.function, i.argument::int), i.variadic
+FROM (
+  SELECT p.oid AS function, p.pronargs, p.pronargdefaults, a.name, a.type, a.argument,
+         row_number() OVER (PARTITION BY p.oid ORDER BY a.argument) AS place, coalesce(a.mode = 'v', false) AS variadic
+  FROM pg_catalog.pg_proc p,
+       ROWS FROM (unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])), unnest(p.proargnames), unnest(p.proargmodes))
+         WITH ORDINALITY a (type, name, mode, argument)
+  WHERE p.oid = ANY ($1) AND coalesce(a.mode, 'i') IN ('i', 'b', 'v')
+) i
+ORDER BY i.function, i.place

@@ -1,6 +1,7 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
 mod accounting;
+mod agents;
 mod ask;
 mod chat;
 pub mod chunk;
@@ -17,3 +18,4 @@ mod runs;
 mod search;
 mod status;
 mod sync;
+mod tools;

@@ -1,9 +1,9 @@
 //! Kinds of jobs: which function each stands for, and how its arguments come from JSON to their types.
 
+use crate::pg::arguments::{Given, Parameter, given};
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::quoted;
-use crate::pg::input::element_type;
 use crate::pg::spi::{Arg, run};
 use crate::provider::nearest;
 use pgrx::pg_sys;
@@ -21,13 +21,17 @@ pub struct Kind {
     pub repeatable: bool,
 }
 
-const KINDS: [Kind; 6] = [
+/// The kind that is no call of its function: what an agent's tools have done must not be done again.
+pub const AGENT: &str = "agent";
+
+const KINDS: [Kind; 7] = [
     Kind { name: "embed", function: "embed", one_row: true, repeatable: true },
     Kind { name: "search", function: "search", one_row: false, repeatable: true },
     Kind { name: "refresh", function: "refresh_collection", one_row: true, repeatable: true },
     Kind { name: "generate", function: "generate", one_row: true, repeatable: true },
     Kind { name: "ask", function: "ask", one_row: true, repeatable: true },
     Kind { name: "chat", function: "chat", one_row: true, repeatable: false },
+    Kind { name: AGENT, function: "run_agent", one_row: true, repeatable: true },
 ];
 
 /// A statement that does what a job is to do. Its one column is the job's result.
@@ -41,23 +45,6 @@ pub struct Statement {
 /// One of a kind's functions: there may be several with other arguments.
 struct Signature {
     parameters: Vec<Parameter>,
-}
-
-struct Parameter {
-    name: String,
-    oid: pg_sys::Oid,
-    type_name: String,
-    required: bool,
-}
-
-/// An argument as it was given.
-struct Given {
-    name: String,
-    /// What `jsonb_typeof` calls it.
-    shape: String,
-    json: String,
-    /// A scalar without its quotes; none for null.
-    scalar: Option<String>,
 }
 
 impl Kind {
@@ -89,7 +76,8 @@ impl Kind {
     /// 22023 where an argument is unknown, missing or of another shape than its type; what the type's own input function
     /// raises where its text is no value of it.
     pub fn statement(self, args: &Jsonb) -> Outcome<Statement> {
-        let given = given(args)?;
+        let given = given(args, "args")?;
+        let whose = format!("a job of kind \"{}\"", self.name);
         let signatures = self.signatures()?;
         let signature = self.choose(&signatures, &given)?;
         let mut names = Vec::new();
@@ -97,7 +85,7 @@ impl Kind {
         for argument in &given {
             let parameter = signature.parameter(&argument.name);
             let parameter = parameter.ok_or_else(|| Error::internal("a known argument is unknown"))?;
-            values.push(self.value(parameter, argument)?);
+            values.push(parameter.value(argument, &whose)?);
             names.push(format!("{} => ${}", quoted(&parameter.name), values.len()));
         }
         let call = format!("rag.{}({}) r", quoted(self.function), names.join(", "));
@@ -110,23 +98,16 @@ impl Kind {
     }
 
     fn signatures(self) -> Outcome<Vec<Signature>> {
-        let rows = run(include_str!("../../sql/queries/parameters.sql"), &[Arg::text(self.function)])?;
+        let rows = run(
+            "SELECT oid FROM pg_proc WHERE pronamespace = 'rag'::regnamespace AND prokind = 'f' AND proname = $1::name",
+            &[Arg::text(self.function)],
+        )?;
+        let functions: Vec<_> = (0..rows.count).filter_map(|row| rows.oid(row, 0)).collect();
         let mut signatures: Vec<(pg_sys::Oid, Signature)> = Vec::new();
-        for row in 0..rows.count {
-            let (Some(function), Some(name), Some(oid), Some(type_name), Some(required)) = (
-                rows.oid(row, 0),
-                rows.text(row, 1),
-                rows.oid(row, 2),
-                rows.text(row, 3),
-                rows.boolean(row, 4),
-            ) else {
-                continue;
-            };
-            if signatures.last().is_none_or(|(last, _)| *last != function) {
-                signatures.push((function, Signature { parameters: Vec::new() }));
-            }
-            if let Some((_, signature)) = signatures.last_mut() {
-                signature.parameters.push(Parameter { name, oid, type_name, required });
+        for (function, parameter) in Parameter::of(&functions)? {
+            match signatures.last_mut() {
+                Some((last, signature)) if *last == function => signature.parameters.push(parameter),
+                _ => signatures.push((function, Signature { parameters: vec![parameter] })),
             }
         }
         Ok(signatures.into_iter().map(|(_, signature)| signature).collect())
@@ -168,26 +149,6 @@ impl Kind {
             None => error.hint(format!("The arguments are {}.", known.join(", "))),
         }
     }
-
-    fn value(self, parameter: &Parameter, given: &Given) -> Outcome<Arg> {
-        let wrong = || {
-            Error::bad_argument(format!(
-                "argument \"{}\" of a job of kind \"{}\": expected {}, not a JSON {}",
-                given.name, self.name, parameter.type_name, given.shape
-            ))
-        };
-        if given.shape == "null" {
-            return Arg::from_text(parameter.oid, None);
-        }
-        if parameter.is_json() {
-            return Arg::from_text(parameter.oid, Some(&given.json));
-        }
-        match (element_type(parameter.oid), given.shape.as_str()) {
-            (Some(element), "array") => Arg::from_texts(parameter.oid, element, &elements(&given.json)?),
-            (None, "string" | "number" | "boolean") => Arg::from_text(parameter.oid, given.scalar.as_deref()),
-            _ => Err(wrong()),
-        }
-    }
 }
 
 impl Signature {
@@ -210,44 +171,6 @@ impl Signature {
 
     /// Whether arrays are given where arrays are expected, and only there.
     fn has_shape_of(&self, given: &[Given]) -> bool {
-        given.iter().all(|given| {
-            self.parameter(&given.name).is_some_and(|parameter| {
-                let array = element_type(parameter.oid).is_some();
-                given.shape == "null" || parameter.is_json() || array == (given.shape == "array")
-            })
-        })
+        given.iter().all(|given| self.parameter(&given.name).is_some_and(|parameter| parameter.fits(given)))
     }
-}
-
-impl Parameter {
-    fn is_json(&self) -> bool {
-        self.oid == pg_sys::JSONBOID || self.oid == pg_sys::JSONOID
-    }
-}
-
-fn given(args: &Jsonb) -> Outcome<Vec<Given>> {
-    let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
-    let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();
-    if shape != "object" {
-        return Err(Error::bad_argument(format!(
-            "args must be a JSON object of named arguments, not a JSON {shape}"
-        )));
-    }
-    let rows =
-        run("SELECT key, jsonb_typeof(value), value::text, value #>> '{}' FROM jsonb_each($1)", &[args])?;
-    let given = (0..rows.count).filter_map(|row| {
-        Some(Given {
-            name: rows.text(row, 0)?,
-            shape: rows.text(row, 1)?,
-            json: rows.text(row, 2)?,
-            scalar: rows.text(row, 3),
-        })
-    });
-    Ok(given.collect())
-}
-
-/// The elements of a JSON array as texts, none for null.
-fn elements(json: &str) -> Outcome<Vec<Option<String>>> {
-    let rows = run("SELECT value #>> '{}' FROM jsonb_array_elements($1::text::jsonb)", &[Arg::text(json)])?;
-    Ok((0..rows.count).map(|row| rows.text(row, 0)).collect())
 }

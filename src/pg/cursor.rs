@@ -1,7 +1,7 @@
 //! Rows of a long SELECT, a few at a time, over many [`connect`](crate::pg::spi::connect)s of one transaction.
 
 use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, Rows, rows, server_cstring};
+use crate::pg::spi::{Arg, Rows, plan, rows, server_cstring};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 
@@ -28,6 +28,20 @@ impl Cursor {
                 false,
                 0,
             );
+            Ok(Self(CStr::from_ptr((*portal).name).to_owned()))
+        }
+    }
+
+    /// Starts a SELECT by a kept plan. What it calls may write.
+    pub fn open_kept(sql: &str, args: &[Arg]) -> Outcome<Self> {
+        let plan = plan(sql, args)?;
+        let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
+        let nulls: Vec<c_char> =
+            args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
+        // SAFETY: the plan was prepared for as many arguments of these types; the portal's name is terminated and copied.
+        unsafe {
+            let portal =
+                pg_sys::SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), false);
             Ok(Self(CStr::from_ptr((*portal).name).to_owned()))
         }
     }

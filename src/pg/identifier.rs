@@ -13,6 +13,10 @@ pub struct Name(pub String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegClass(pub pg_sys::Oid);
 
+/// A `regprocedure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegProcedure(pub pg_sys::Oid);
+
 /// A `regconfig`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegConfig(pub pg_sys::Oid);
@@ -51,6 +55,12 @@ impl FromDatum for RegClass {
     }
 }
 
+impl FromDatum for RegProcedure {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        (!is_null).then(|| Self(pg_sys::Oid::from(datum.value() as u32)))
+    }
+}
+
 impl FromDatum for RegConfig {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         (!is_null).then(|| Self(pg_sys::Oid::from(datum.value() as u32)))
@@ -59,6 +69,7 @@ impl FromDatum for RegConfig {
 
 sql_type::argument!(Name, "name");
 sql_type::argument!(RegClass, "regclass");
+sql_type::argument!(RegProcedure, "regprocedure");
 sql_type::argument!(RegConfig, "regconfig");
 
 /// An identifier as it stands in a statement.

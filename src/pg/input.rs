@@ -1,37 +1,71 @@
 //! Values of types that are known only at run time, from their text.
 
-use crate::pg::error::Outcome;
-use crate::pg::spi::{Arg, server_cstring};
-use crate::pg::value::array_datum;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run, server_cstring};
+use crate::pg::value::Value;
 use pgrx::pg_sys;
 
-/// The type of an array's elements; none where the type is no array.
-pub fn element_type(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
-    // SAFETY: a look-up by OID.
-    let element = unsafe { pg_sys::get_element_type(oid) };
-    (element != pg_sys::InvalidOid).then_some(element)
+/// What JSON has for the values of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Anything.
+    Json,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+    /// A string, number or boolean.
+    Scalar,
+}
+
+/// The shape of a type's values; a domain's are those of its base.
+pub fn shape(oid: pg_sys::Oid) -> Shape {
+    // SAFETY: look-ups by OID.
+    let (base, array, row) = unsafe {
+        let base = pg_sys::getBaseType(oid);
+        (base, pg_sys::get_element_type(base) != pg_sys::InvalidOid, pg_sys::type_is_rowtype(base))
+    };
+    match base {
+        pg_sys::JSONOID | pg_sys::JSONBOID => Shape::Json,
+        _ if array => Shape::Array,
+        _ if row => Shape::Object,
+        _ => Shape::Scalar,
+    }
+}
+
+/// A type's name as it stands in a statement under any search path.
+pub fn qualified_name(oid: pg_sys::Oid) -> Outcome<String> {
+    let rows = run(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, t.typname)
+         FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+         WHERE t.oid OPERATOR(pg_catalog.=) $1",
+        &[Arg::new(oid)],
+    )?;
+    rows.text(0, 0).ok_or_else(|| Error::internal("a type has gone"))
 }
 
 impl Arg {
-    /// A value of any type as its text says; raises what the type's input function raises.
+    /// A value of any type as its text says; raises what the type's input function raises. Null is a value like others: a
+    /// domain may refuse it.
     pub fn from_text(oid: pg_sys::Oid, text: Option<&str>) -> Outcome<Self> {
-        let datum = text.map(|text| datum(oid, text)).transpose()?;
-        Ok(Self { oid, datum })
+        let datum = datum(oid, text)?;
+        Ok(Self { oid, datum: text.map(|_| datum) })
     }
 
-    /// An array as the texts of its elements say.
-    pub fn from_texts(array: pg_sys::Oid, element: pg_sys::Oid, texts: &[Option<String>]) -> Outcome<Self> {
-        let values = texts.iter().map(|text| text.as_deref().map(|text| datum(element, text)).transpose());
-        Ok(Self { oid: array, datum: Some(array_datum(element, values.collect::<Outcome<_>>()?)) })
+    /// A value of a domain that Postgres calls by its base type.
+    pub fn value_of(oid: pg_sys::Oid, value: &Value) -> Self {
+        Self { oid, datum: Some(value.datum()) }
     }
 }
 
-fn datum(oid: pg_sys::Oid, text: &str) -> Outcome<pg_sys::Datum> {
-    let text = server_cstring(text)?;
+fn datum(oid: pg_sys::Oid, text: Option<&str>) -> Outcome<pg_sys::Datum> {
+    let text = text.map(server_cstring).transpose()?;
+    let start = text.as_ref().map_or(std::ptr::null_mut(), |text| text.as_ptr().cast_mut());
     let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: look-ups by OID; the text lives through the call, and an input function does not change it.
+    // SAFETY: look-ups by OID; the text lives through the call, and an input function does not change it. Postgres calls a
+    // strict one only for a text.
     unsafe {
         pg_sys::getTypeInputInfo(oid, &mut function, &mut parameter);
-        Ok(pg_sys::OidInputFunctionCall(function, text.as_ptr().cast_mut(), parameter, -1))
+        Ok(pg_sys::OidInputFunctionCall(function, start, parameter, -1))
     }
 }

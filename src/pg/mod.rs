@@ -1,8 +1,11 @@
 //! What touches Postgres: errors, settings, text, vectors, rights, waiting, SQL.
 
 pub mod activity;
+pub mod arguments;
 pub mod attempt;
 pub mod bytes;
+pub mod catalogue;
+pub mod clock;
 pub mod cursor;
 pub mod databases;
 pub mod error;
@@ -11,11 +14,15 @@ pub mod identifier;
 pub mod input;
 pub mod installation;
 pub mod procedure;
+pub mod read_only;
 pub mod relation;
+pub mod relcache;
+pub mod role;
 pub mod spi;
 mod sql_type;
 pub mod switch_user;
 pub mod text;
+pub mod time_limit;
 pub mod transactions;
 pub mod trigger;
 pub mod value;

@@ -3,9 +3,10 @@
 //! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
 //! each result until the end. A search runs eight small statements, so planning would cost more than the search.
 
-use crate::pg::bytes::Jsonb;
+use crate::pg::bytes::{Jsonb, JsonbRef};
+use crate::pg::clock;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum};
+use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
 use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::{Spi, pg_sys};
@@ -68,6 +69,11 @@ impl Arg {
         Self::array(pg_sys::TEXTOID, datums)
     }
 
+    /// A `text[]` that is null.
+    pub fn null_texts() -> Self {
+        Self { oid: pg_sys::TEXTARRAYOID, datum: None }
+    }
+
     /// A `text[]` of texts in the server's encoding.
     pub fn server_texts<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self::array(pg_sys::TEXTOID, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
@@ -81,6 +87,32 @@ impl Arg {
     /// The same, or null.
     pub fn varlena_or_null(oid: pg_sys::Oid, bytes: Option<&[u8]>) -> Self {
         Self { oid, datum: bytes.map(varlena) }
+    }
+
+    /// A `timestamptz`, of microseconds since 1970.
+    pub fn timestamptz(microseconds: i64) -> Self {
+        let datum = pg_sys::Datum::from(clock::to_postgres(microseconds));
+        Self { oid: pg_sys::TIMESTAMPTZOID, datum: Some(datum) }
+    }
+
+    /// A `jsonb` argument, passed on as it came.
+    pub fn jsonb(value: JsonbRef<'_>) -> Self {
+        Self { oid: pg_sys::JSONBOID, datum: Some(value.datum()) }
+    }
+
+    /// A `name`. Its bytes are read while the statement runs.
+    pub fn name(name: &pg_sys::NameData) -> Self {
+        Self { oid: pg_sys::NAMEOID, datum: Some(pg_sys::Datum::from(std::ptr::from_ref(name))) }
+    }
+
+    /// The value of a type that is passed as 64 bits, if it is not null.
+    pub fn int8(&self) -> Option<i64> {
+        self.datum.map(|datum| datum.value() as i64)
+    }
+
+    /// A null of a type.
+    pub fn null(oid: pg_sys::Oid) -> Self {
+        Self { oid, datum: None }
     }
 
     /// A value of a type known only at run time.
@@ -190,6 +222,12 @@ impl Rows {
         self.datum(row, column).map(|datum| unsafe { utf8_from_datum(datum) })
     }
 
+    /// The start of a `text`, up to so many bytes as the server has it, and how many there are.
+    pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
+        // SAFETY: as above.
+        self.datum(row, column).map(|datum| unsafe { utf8_start_from_datum(datum, most) })
+    }
+
     /// The bytes of any varlena, after its header.
     pub fn bytes(&self, row: usize, column: usize) -> Option<Vec<u8>> {
         // SAFETY: callers ask only for columns of varlena types.
@@ -234,6 +272,17 @@ pub fn connect<T>(work: impl FnOnce() -> T) -> T {
     Spi::connect(|_| work())
 }
 
+/// Does `work`, SELECTs that see what was committed by now, also in a transaction that sees what there was at its beginning.
+pub fn latest<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        let done = work();
+        pg_sys::PopActiveSnapshot();
+        done
+    }
+}
+
 /// Runs a SELECT by a kept plan, under the snapshot of the calling statement. Works on a standby.
 pub fn select(sql: &str, args: &[Arg]) -> Outcome<Rows> {
     run_kept(sql, args, true)
@@ -242,6 +291,15 @@ pub fn select(sql: &str, args: &[Arg]) -> Outcome<Rows> {
 /// Runs a statement by a kept plan; sees what the transaction has done so far.
 pub fn run(sql: &str, args: &[Arg]) -> Outcome<Rows> {
     run_kept(sql, args, false)
+}
+
+/// Raises what is wrong with a statement, without running it.
+pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Outcome<()> {
+    let text = server_cstring(sql)?;
+    let mut types = types.to_vec();
+    // SAFETY: text and types live through the call; the plan lives as long as the connection.
+    unsafe { pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr()) };
+    Ok(())
 }
 
 /// Runs a statement once, one that changes definitions for instance.
@@ -280,7 +338,7 @@ pub(super) fn rows(status: i32) -> Outcome<Rows> {
 
 /// A kept plan, made for all values of its arguments: what is best for one query is here best for the others too, and
 /// a plan for each value would be made anew at each call.
-fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
+pub(super) fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
     let key = (sql.to_owned(), args.iter().map(|arg| arg.oid).collect::<Vec<_>>());
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {
         return Ok(plan);

@@ -29,6 +29,106 @@ impl From<&str> for Utf8 {
     }
 }
 
+/// What stands for a character that a database cannot have.
+const REPLACEMENT: char = '\u{fffd}';
+
+/// Bytes that are converted at once.
+const SLICE: usize = 8 << 10;
+
+/// A text of somebody else's as this database can have it. For the character of code 0, which no `text` holds, and for those
+/// that the encoding lacks there is U+FFFD, or a question mark where the encoding lacks that too. Needs a transaction.
+pub fn sayable(text: String) -> String {
+    let text =
+        if text.contains('\0') { text.replace('\0', REPLACEMENT.encode_utf8(&mut [0; 4])) } else { text };
+    if text.is_ascii() || is_utf8() { text } else { with_question_marks(&text) }
+}
+
+/// The same of JSON, in which a character may also be written by its number.
+pub fn sayable_json(json: &str) -> String {
+    if !json.contains("\\u") {
+        return sayable(json.to_owned());
+    }
+    let mut plain = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        plain.push_str(&rest[..at]);
+        let (escape, character) = escaped(&rest[at..]);
+        match character {
+            // What has a meaning in JSON stays as it is written.
+            Some(character) if character.is_ascii() && character != '\0' => plain.push_str(escape),
+            Some('\0') => plain.push(REPLACEMENT),
+            Some(character) => plain.push(character),
+            None => plain.push_str(escape),
+        }
+        rest = &rest[at + escape.len()..];
+    }
+    plain.push_str(rest);
+    sayable(plain)
+}
+
+/// The escape that a text begins with, and the character that it stands for by its number. Halves of a pair that stand alone
+/// are no character.
+fn escaped(text: &str) -> (&str, Option<char>) {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let Some(first) = unit(0) else {
+        let length = 1 + text[1..].chars().next().map_or(0, char::len_utf8);
+        return (&text[..length], None);
+    };
+    match (char::decode_utf16([first]).next(), unit(6)) {
+        (Some(Ok(character)), _) => (&text[..6], Some(character)),
+        (_, Some(second)) => match char::decode_utf16([first, second]).next() {
+            Some(Ok(character)) => (&text[..12], Some(character)),
+            _ => (&text[..6], Some(REPLACEMENT)),
+        },
+        _ => (&text[..6], Some(REPLACEMENT)),
+    }
+}
+
+/// Whether texts are in UTF-8: where nothing is said of the encoding they are whatever was sent.
+pub fn is_utf8() -> bool {
+    // SAFETY: a plain read of the database's encoding.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32
+}
+
+fn with_question_marks(text: &str) -> String {
+    let utf8 = pg_sys::pg_enc::PG_UTF8 as i32;
+    // SAFETY: a plain read, and a look-up in the catalogue.
+    let (encoding, conversion) = unsafe {
+        let encoding = pg_sys::GetDatabaseEncoding();
+        (encoding, pg_sys::FindDefaultConversionProc(utf8, encoding))
+    };
+    if conversion == pg_sys::InvalidOid {
+        return text.to_owned();
+    }
+    let mut said = String::with_capacity(text.len());
+    let mut buffer = vec![0u8; SLICE * pg_sys::MAX_CONVERSION_GROWTH as usize + 1];
+    let mut rest = text;
+    while !rest.is_empty() {
+        let slice = &rest[..rest.floor_char_boundary(SLICE)];
+        // SAFETY: reads exactly as many bytes as it is told, and writes no more than there is room for. It does not fail, but
+        // says how many bytes it has converted.
+        let converted = unsafe {
+            let (source, target) = (slice.as_ptr().cast_mut(), buffer.as_mut_ptr());
+            let (length, room) = (slice.len() as i32, buffer.len() as i32);
+            pg_sys::pg_do_encoding_conversion_buf(
+                conversion, utf8, encoding, source, length, target, room, true,
+            )
+        };
+        let good = usize::try_from(converted).unwrap_or(0);
+        said.push_str(&rest[..good]);
+        rest = &rest[good..];
+        if good < slice.len() {
+            said.push('?');
+            rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
+        }
+    }
+    said
+}
+
 /// A `text` datum in the server's encoding, in the current memory context.
 pub fn utf8_datum(text: &str) -> pg_sys::Datum {
     // SAFETY: both functions read exactly the length that they are given; pg_any_to_server answers its argument or a
@@ -59,12 +159,26 @@ pub unsafe fn utf8_from_datum(datum: pg_sys::Datum) -> String {
     }
 }
 
+/// The same for its first bytes, at most so many and without half a character; and how many bytes there are.
+///
+/// # Safety
+/// As above.
+pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (String, usize) {
+    // SAFETY: the caller vouches for the datum; pg_mbcliplen reads no more than the length that it is given.
+    unsafe {
+        let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        let bytes = pgrx::varlena::varlena_to_byte_slice(varlena);
+        let length = match bytes.len() > most {
+            true => pg_sys::pg_mbcliplen(bytes.as_ptr().cast(), bytes.len() as i32, most as i32) as usize,
+            false => bytes.len(),
+        };
+        (or_raise(utf8_from_bytes(&bytes[..length])), bytes.len())
+    }
+}
+
 /// The UTF-8 of bytes in the server's encoding.
 fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
-    // SAFETY: a plain read of the database's encoding.
-    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    let same = encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
-    if same || bytes.is_ascii() {
+    if bytes.is_ascii() || is_utf8() {
         return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
             Error::new(
                 PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,

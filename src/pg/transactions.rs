@@ -1,6 +1,7 @@
-//! Other sessions' transactions.
+//! Transactions: the session's own, and those of others.
 
 use pgrx::pg_sys;
+use std::ffi::c_void;
 
 /// A number that is so much lower than the next one is of no transaction that runs: Postgres does not let them grow so old.
 const MOST_BEHIND: u64 = 1 << 31;
@@ -26,4 +27,51 @@ pub fn wait_until_told(transaction: i64) {
             pg_sys::XLTW_Oper::XLTW_None,
         );
     }
+}
+
+/// The number of the (sub)transaction that is open, which gets one where it has none.
+pub fn current() -> u64 {
+    // SAFETY: raises where a transaction must not write.
+    unsafe { pg_sys::GetCurrentFullTransactionId() }.value
+}
+
+/// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.
+pub fn may_write() -> bool {
+    // SAFETY: plain reads of the session's state.
+    unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
+}
+
+/// Has `forget` called whenever a transaction or subtransaction of this session ends without having committed, for as long
+/// as the process lives. It must not raise.
+pub fn at_every_abort(forget: fn()) {
+    let argument = forget as *mut c_void;
+    // SAFETY: both callbacks live as long as the process, and get the function's own pointer.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(transaction_ends), argument);
+        pg_sys::RegisterSubXactCallback(Some(subtransaction_ends), argument);
+    }
+}
+
+unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, forget: *mut c_void) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_PREPARE};
+    if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
+        call(forget);
+    }
+}
+
+unsafe extern "C-unwind" fn subtransaction_ends(
+    event: pg_sys::SubXactEvent::Type,
+    _own: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    forget: *mut c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        call(forget);
+    }
+}
+
+fn call(forget: *mut c_void) {
+    // SAFETY: the pointer is the one that `at_every_abort` was given.
+    let forget: fn() = unsafe { std::mem::transmute(forget) };
+    forget();
 }

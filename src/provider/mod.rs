@@ -9,11 +9,12 @@ mod generator;
 mod options;
 mod prompt;
 mod rerank;
+mod step;
 mod template;
 mod tokens;
 mod url;
 
-pub use call::{Call, CallOptions, Pieces, send_all};
+pub use call::{CallOptions, Pieces, completion, send_all};
 pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};

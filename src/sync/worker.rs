@@ -8,6 +8,7 @@ use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
 use crate::pg::{activity, databases, guc, wait};
+use crate::runs::Weeks;
 use crate::sync::batch::{Batch, Found};
 use crate::sync::claim::{Claim, Hands, unlock};
 use crate::sync::failure::{self, Fault, fault};
@@ -65,6 +66,8 @@ struct Worker {
     compared: Instant,
     idle_since: Instant,
     jobs: Dispatch,
+    /// Of the log of agents; the first worker of a database sees to them.
+    weeks: Weeks,
 }
 
 /// Works until there is nothing left to do for long, or nobody to do it for. Gives whether it might stay as well.
@@ -86,6 +89,7 @@ pub fn run(database: u32, place: i32) -> bool {
         compared: now,
         idle_since: now,
         jobs: Dispatch::new(database),
+        weeks: Weeks::new(),
     };
     worker.touch_unfilled();
     loop {
@@ -100,6 +104,7 @@ pub fn run(database: u32, place: i32) -> bool {
         }
         if place == 0 {
             worker.jobs.tend();
+            worker.weeks.tend();
         }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),

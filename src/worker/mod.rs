@@ -1,5 +1,6 @@
 //! The processes beside the backends, and how a backend talks to them.
 
+pub mod call;
 pub mod client;
 mod connection;
 mod database;

@@ -1,6 +1,9 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod agent_jobs;
+mod agents;
+mod approval;
 mod ask;
 mod cancel;
 mod capture;
@@ -26,6 +29,8 @@ mod memory;
 mod misfits;
 mod models;
 mod pg_upgrade;
+mod pgbouncer;
+mod provider_failures;
 mod queue;
 mod remote_embeddings;
 mod restore;
@@ -33,6 +38,7 @@ mod rights;
 mod runtimes;
 mod sample;
 mod standby;
+mod tools;
 mod unseen;
 mod upgrade;
 mod version;
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
         accounting::tests(),
         embed::tests(),
         generate::tests(),
+        provider_failures::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -67,7 +74,12 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        pgbouncer::tests(),
+        agents::tests(),
+        agent_jobs::tests(),
+        approval::tests(),
         rights::tests(),
+        tools::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),

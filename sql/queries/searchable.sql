@@ -1,0 +1,16 @@
+-- Whether the source of a collection ($1) is there, whether the current role may read what a search of it shows, what is said
+-- of it, and its metadata columns.
+SELECT r.oid IS NOT NULL,
+       has_schema_privilege(r.relnamespace, 'USAGE') AND
+         (SELECT bool_and(has_column_privilege(r.oid, a.attnum, 'SELECT'))
+          FROM pg_catalog.pg_attribute a
+          WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+            AND a.attname::text = ANY (c.key_columns || c.metadata_columns || c.content_column || c.title_column)),
+       pg_catalog.obj_description(r.oid, 'pg_class'),
+       m.name,
+       a.atttypid
+FROM rag.collection c
+LEFT JOIN pg_catalog.pg_class r ON r.oid = c.source
+LEFT JOIN unnest(c.metadata_columns) m (name) ON true
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attname = m.name::name AND NOT a.attisdropped
+WHERE c.name = $1

@@ -1,0 +1,153 @@
+//! Tools as SQL sees them: `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::identifier::RegProcedure;
+use crate::pg::text::{Utf8, required};
+use crate::pg::version;
+use crate::tools::{self, Limits, Listed, NewTool, Subject};
+use pgrx::iter::TableIterator;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
+fn create_tool(
+    function: Option<RegProcedure>,
+    name: default!(Option<Utf8>, "NULL"),
+    description: default!(Option<Utf8>, "NULL"),
+    timeout_ms: default!(i32, 5000),
+    max_rows: default!(i32, 100),
+    max_bytes: default!(i32, 65536),
+    writes: default!(bool, false),
+    requires_approval: default!(bool, false),
+    replace: default!(bool, false),
+) -> Utf8 {
+    version::check();
+    let function = or_raise(function.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "function must not be null")
+    }));
+    let tool = NewTool {
+        subject: Subject::Function(function.0),
+        name: name.map(|name| name.0),
+        description: description.map(|description| description.0),
+        limits: Limits { timeout_ms, max_rows, max_bytes, writes, requires_approval },
+        replace,
+    };
+    Utf8(or_raise(tools::create(&tool)))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
+fn create_search_tool(
+    collection: Option<Utf8>,
+    name: default!(Option<Utf8>, "NULL"),
+    description: default!(Option<Utf8>, "NULL"),
+    k: default!(i32, 5),
+    timeout_ms: default!(i32, 5000),
+    max_bytes: default!(i32, 65536),
+    requires_approval: default!(bool, false),
+    replace: default!(bool, false),
+) -> Utf8 {
+    version::check();
+    let max_rows = or_raise(crate::search::parse_k(k)) as i32;
+    let tool = NewTool {
+        subject: Subject::Collection(or_raise(required(collection, "collection"))),
+        name: name.map(|name| name.0),
+        description: description.map(|description| description.0),
+        limits: Limits { timeout_ms, max_rows, max_bytes, writes: false, requires_approval },
+        replace,
+    };
+    Utf8(or_raise(tools::create(&tool)))
+}
+
+#[pg_extern(volatile, strict, parallel_unsafe)]
+fn drop_tool(name: Utf8) {
+    version::check();
+    or_raise(tools::drop_tool(&name.0));
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 10000)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn call_tool(
+    name: Option<Utf8>,
+    arguments: default!(Option<Jsonb>, "'{}'"),
+) -> TableIterator<
+    'static,
+    (
+        name!(content, Utf8),
+        name!(is_error, bool),
+        name!(sqlstate, Option<Utf8>),
+        name!(rows, i64),
+        name!(truncated, bool),
+    ),
+> {
+    version::check();
+    let name = or_raise(required(name, "name"));
+    let seen = or_raise(observed(name, arguments));
+    TableIterator::once((
+        Utf8(seen.content),
+        seen.is_error,
+        seen.sqlstate.map(Utf8),
+        seen.rows as i64,
+        seen.truncated,
+    ))
+}
+
+fn observed(name: String, arguments: Option<Jsonb>) -> Outcome<tools::Observation> {
+    let arguments = arguments.map_or_else(|| Ok(String::new()), |arguments| arguments.to_json())?;
+    let mut found = tools::find(&[name])?;
+    found.pop().ok_or_else(|| Error::internal("a tool was found and is not there"))?.call(&arguments)
+}
+
+#[pg_extern(stable, parallel_unsafe)]
+#[allow(clippy::type_complexity, reason = "the columns of the view")]
+fn _tools() -> TableIterator<
+    'static,
+    (
+        name!(name, Utf8),
+        name!(function, Option<Utf8>),
+        name!(collection, Option<Utf8>),
+        name!(description, Option<Utf8>),
+        name!(schema, Option<Jsonb>),
+        name!(timeout_ms, i32),
+        name!(max_rows, i32),
+        name!(max_bytes, i32),
+        name!(writes, bool),
+        name!(requires_approval, bool),
+        name!(owner, Utf8),
+        name!(usable, bool),
+        name!(reason, Option<Utf8>),
+    ),
+> {
+    version::check();
+    let rows = or_raise(tools::list()).into_iter().map(|listed| {
+        let Listed { name, owner, function, collection, limits, tool } = listed;
+        let (tool, reason) = match tool {
+            Ok(tool) => (Some(tool), None),
+            Err(error) => (None, Some(error.message)),
+        };
+        let schema = tool.as_ref().map(|tool| or_raise(Jsonb::from_json(&tool.schema.to_string())));
+        (
+            Utf8(name),
+            function.map(Utf8),
+            collection.map(Utf8),
+            tool.map(|tool| Utf8(tool.description)),
+            schema,
+            limits.timeout_ms,
+            limits.max_rows,
+            limits.max_bytes,
+            limits.writes,
+            limits.requires_approval,
+            Utf8(owner),
+            reason.is_none(),
+            reason.map(Utf8),
+        )
+    });
+    TableIterator::new(rows.collect::<Vec<_>>())
+}
+
+extension_sql_file!(
+    "../../sql/tools.sql",
+    name = "tools",
+    requires = [create_tool, create_search_tool, drop_tool, call_tool, _tools, "collections"]
+);

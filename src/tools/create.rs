@@ -1,0 +1,254 @@
+//! Making and dropping tools.
+
+use crate::collection::{config_owner, locked};
+use crate::pg::error::{Error, Outcome};
+use crate::pg::identifier::quoted;
+use crate::pg::spi::{Arg, check_statement, connect, run};
+use crate::pg::switch_user::as_owner;
+use crate::tools::find::{of_collection, undescribed, unknown};
+use crate::tools::function::Function;
+use crate::tools::schema::{is_name, of_parameters};
+use pgrx::{PgSqlErrorCode, pg_sys};
+
+/// Longest name that all providers take.
+const LONGEST_NAME: usize = 64;
+
+/// Fewest bytes of a result that are of any use.
+const LEAST_BYTES: i32 = 256;
+
+/// Most bytes of a result; what a model reads is far less.
+const MOST_BYTES: i32 = 16 * 1024 * 1024;
+
+/// Most rows of a result.
+const MOST_ROWS: i32 = 100_000;
+
+/// What a call may take, give and do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest time, milliseconds.
+    pub timeout_ms: i32,
+    /// Most rows that are shown; of a search, how many are found.
+    pub max_rows: i32,
+    /// Most bytes that are shown.
+    pub max_bytes: i32,
+    /// Whether it may write.
+    pub writes: bool,
+    /// Whether a person has to agree to each call.
+    pub requires_approval: bool,
+}
+
+/// What a tool is made of.
+#[derive(Debug)]
+pub enum Subject {
+    /// A function.
+    Function(pg_sys::Oid),
+    /// The search of a collection.
+    Collection(String),
+}
+
+/// A tool to be made.
+#[derive(Debug)]
+pub struct NewTool {
+    /// What it is made of.
+    pub subject: Subject,
+    /// Its name; the function's or `search_` and the collection's if none.
+    pub name: Option<String>,
+    /// What it does, for models; the function's comment if none.
+    pub description: Option<String>,
+    /// What a call may take, give and do.
+    pub limits: Limits,
+    /// Whether one of this name that belongs to the current role goes.
+    pub replace: bool,
+}
+
+/// A tool as its row has it.
+struct Row {
+    name: String,
+    function: Option<String>,
+    function_name: Option<String>,
+    collection: Option<String>,
+}
+
+/// Makes a tool and gives its name.
+///
+/// # Errors
+/// 0A000 where the function can be no tool; 42501 where the current role may not call it, or the name is another role's
+/// tool; 42710 where there is one of the name; 22023 where name, description or limits make no sense.
+pub fn create(tool: &NewTool) -> Outcome<String> {
+    tool.limits.check()?;
+    let description = tool.description.as_deref().filter(|description| !description.trim().is_empty());
+    connect(|| {
+        let row = locked(|| match &tool.subject {
+            Subject::Function(oid) => tool.row_of_function(*oid, description.is_some()),
+            Subject::Collection(collection) => tool.row_of_collection(collection),
+        })?;
+        let role = locked(current_role)?;
+        let present = locked(|| Present::find(&row.name))?;
+        let owner = match present {
+            Some(_) if !tool.replace => return Err(exists(&row.name)),
+            Some(present) => present.changeable(&row.name)?,
+            None => role,
+        };
+        as_owner(config_owner()?, || write(&row, description, tool.limits, &owner))?;
+        Ok(row.name)
+    })
+}
+
+/// Forgets a tool.
+///
+/// # Errors
+/// 42704 where there is none of the name, 42501 where it belongs to another role.
+pub fn drop_tool(name: &str) -> Outcome<()> {
+    connect(|| {
+        let present = locked(|| Present::find(name))?.ok_or_else(|| unknown(name))?;
+        present.changeable(name)?;
+        as_owner(config_owner()?, || run("DELETE FROM rag._tool WHERE name = $1", &[Arg::text(name)]))?;
+        Ok(())
+    })
+}
+
+/// A tool that is there already.
+struct Present {
+    owner: String,
+    /// Whether the current role is its owner, or a member of that role.
+    mine: bool,
+}
+
+impl Present {
+    fn find(name: &str) -> Outcome<Option<Self>> {
+        let rows = run(
+            "SELECT t.owner::text,
+                    coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = t.owner), false)
+                    OR (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = CURRENT_USER)
+             FROM rag._tool t WHERE t.name = $1",
+            &[Arg::text(name)],
+        )?;
+        Ok(rows.text(0, 0).map(|owner| Self { owner, mine: rows.boolean(0, 1) == Some(true) }))
+    }
+
+    /// Its owner, where the current role may change it.
+    fn changeable(self, name: &str) -> Outcome<String> {
+        if self.mine {
+            return Ok(self.owner);
+        }
+        Err(Error::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("tool \"{name}\" belongs to {}", self.owner),
+        )
+        .hint("Choose another name."))
+    }
+}
+
+fn current_role() -> Outcome<String> {
+    run("SELECT CURRENT_USER::text", &[])?
+        .text(0, 0)
+        .ok_or_else(|| Error::internal("nobody is the current role"))
+}
+
+fn exists(name: &str) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, format!("tool \"{name}\" already exists"))
+        .hint("Choose another name, or replace it: replace => true.")
+}
+
+impl Limits {
+    fn check(self) -> Outcome<()> {
+        let Self { timeout_ms, max_rows, max_bytes, .. } = self;
+        if timeout_ms < 1 {
+            return Err(Error::bad_argument(format!("timeout_ms must be more than 0, not {timeout_ms}")));
+        }
+        if !(1..=MOST_ROWS).contains(&max_rows) {
+            return Err(Error::bad_argument(format!(
+                "max_rows must be from 1 to {MOST_ROWS}, not {max_rows}"
+            )));
+        }
+        if !(LEAST_BYTES..=MOST_BYTES).contains(&max_bytes) {
+            return Err(Error::bad_argument(format!(
+                "max_bytes must be from {LEAST_BYTES} to {MOST_BYTES}, not {max_bytes}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl NewTool {
+    fn row_of_function(&self, oid: pg_sys::Oid, described: bool) -> Outcome<Row> {
+        let function = Function::find(oid)?;
+        if !function.allowed {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for function {}", function.signature),
+            ));
+        }
+        let name = self.checked_name(&function.name)?;
+        if !described && function.comment.is_none() {
+            return Err(undescribed(&name));
+        }
+        of_parameters(&function.parameters)?;
+        check_calls(&function)?;
+        Ok(Row {
+            name,
+            function: Some(function.signature),
+            function_name: Some(function.name),
+            collection: None,
+        })
+    }
+
+    fn row_of_collection(&self, collection: &str) -> Outcome<Row> {
+        let name = self.checked_name(&format!("search_{collection}"))?;
+        of_collection(&name, collection)?;
+        Ok(Row { name, function: None, function_name: None, collection: Some(collection.to_owned()) })
+    }
+
+    fn checked_name(&self, default: &str) -> Outcome<String> {
+        let name = self.name.as_deref().unwrap_or(default);
+        if is_name(name, LONGEST_NAME) {
+            return Ok(name.to_owned());
+        }
+        Err(Error::bad_argument(format!("\"{name}\" is no name that providers take for a tool")).hint(
+            format!("Give a name of the letters a to z, digits, _ and -, at most {LONGEST_NAME} of them."),
+        ))
+    }
+}
+
+/// A call with all arguments and one with those that have no default must each mean this function, and no other of its name.
+fn check_calls(function: &Function) -> Outcome<()> {
+    for all in [true, false] {
+        let given: Vec<_> = function.parameters.iter().filter(|it| all || it.required).collect();
+        let names = given.iter().zip(1..).map(|(it, place)| format!("{} => ${place}", quoted(&it.name)));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let types: Vec<_> = given.iter().map(|it| it.oid).collect();
+        check_statement(&format!("SELECT {}({names})", function.call), &types)?;
+    }
+    Ok(())
+}
+
+/// As the owner of the table. One that was made at the same moment by somebody else stays.
+fn write(row: &Row, description: Option<&str>, limits: Limits, owner: &str) -> Outcome<()> {
+    let Limits { timeout_ms, max_rows, max_bytes, writes, requires_approval } = limits;
+    let values = [
+        Arg::text(&row.name),
+        Arg::text(owner),
+        Arg::optional_text(row.function.as_deref()),
+        Arg::optional_text(row.function_name.as_deref()),
+        Arg::optional_text(row.collection.as_deref()),
+        Arg::optional_text(description),
+        Arg::new(timeout_ms),
+        Arg::new(max_rows),
+        Arg::new(max_bytes),
+        Arg::new(writes),
+        Arg::new(requires_approval),
+    ];
+    let written = run(
+        "INSERT INTO rag._tool AS t (name, owner, function, function_name, collection, description, timeout_ms, max_rows,
+                                     max_bytes, writes, requires_approval)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (name) DO UPDATE
+         SET (function, function_name, collection, description, timeout_ms, max_rows, max_bytes, writes,
+              requires_approval) =
+             (excluded.function, excluded.function_name, excluded.collection, excluded.description, excluded.timeout_ms,
+              excluded.max_rows, excluded.max_bytes, excluded.writes, excluded.requires_approval)
+         WHERE t.owner = excluded.owner",
+        &values,
+    )?;
+    if written.count == 0 { Err(exists(&row.name)) } else { Ok(()) }
+}

@@ -1,0 +1,202 @@
+//! Tools by their names, with what the catalogue says of them now.
+
+use crate::collection::locked;
+use crate::pg::arguments::Parameter;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, Rows, connect, run};
+use crate::tools::create::Limits;
+use crate::tools::function::Function;
+use crate::tools::{Target, Tool, schema};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use serde_json::{Map, Value, json};
+
+/// A tool as the list has it.
+#[derive(Debug)]
+pub struct Listed {
+    /// As models call it.
+    pub name: String,
+    /// Role that made it.
+    pub owner: String,
+    /// Signature of its function.
+    pub function: Option<String>,
+    /// The collection that it searches.
+    pub collection: Option<String>,
+    /// What a call may take and give.
+    pub limits: Limits,
+    /// The tool, or why the current role cannot use it now.
+    pub tool: Outcome<Tool>,
+}
+
+/// The tools of these names, in this order, as the current role may use them.
+///
+/// # Errors
+/// 42704 where there is none of a name, or its collection has gone; 42883 where its function has; 42501 where the current
+/// role may not call the function or read the collection's source.
+pub fn find(names: &[String]) -> Outcome<Vec<Tool>> {
+    let listed = read(Arg::texts(names))?;
+    let tool = |name: &String| {
+        let listed = listed.iter().find(|listed| listed.name == *name).ok_or_else(|| unknown(name))?;
+        listed.tool.clone()
+    };
+    names.iter().map(tool).collect()
+}
+
+/// All tools.
+pub fn list() -> Outcome<Vec<Listed>> {
+    read(Arg::null_texts())
+}
+
+/// There is no such tool.
+pub fn unknown(name: &str) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("tool \"{name}\" does not exist"))
+        .hint("See rag.tools, or make it with rag.create_tool.")
+}
+
+fn read(names: Arg) -> Outcome<Vec<Listed>> {
+    connect(|| {
+        locked(|| {
+            let rows = run(include_str!("../../sql/queries/tools.sql"), &[names])?;
+            Ok((0..rows.count).filter_map(|row| listed(&rows, row)).collect())
+        })
+    })
+}
+
+fn listed(rows: &Rows, row: usize) -> Option<Listed> {
+    let limits = Limits {
+        timeout_ms: rows.int4(row, 6)?,
+        max_rows: rows.int4(row, 7)?,
+        max_bytes: rows.int4(row, 8)?,
+        writes: rows.boolean(row, 9)?,
+        requires_approval: rows.boolean(row, 10)?,
+    };
+    let (name, owner) = (rows.text(row, 0)?, rows.text(row, 1)?);
+    let (function, collection) = (rows.text(row, 2), rows.text(row, 4));
+    let given = rows.text(row, 5);
+    let meaning = match (&function, &collection) {
+        (Some(signature), _) => of_function(&name, signature, rows.oid(row, 3)),
+        (None, Some(collection)) => of_collection(&name, collection),
+        (None, None) => return None,
+    };
+    let tool = meaning.and_then(|meaning| {
+        let description = given.or(meaning.description).ok_or_else(|| undescribed(&name))?;
+        Ok(Tool {
+            name: name.clone(),
+            description,
+            schema: meaning.schema,
+            requires_approval: limits.requires_approval,
+            owner: owner.clone(),
+            limits,
+            parameters: meaning.parameters,
+            target: meaning.target,
+        })
+    });
+    Some(Listed { name, owner, function, collection, limits, tool })
+}
+
+/// What a tool's name stands for.
+pub struct Meaning {
+    /// What it does, unless the tool says so itself.
+    pub description: Option<String>,
+    schema: Value,
+    parameters: Vec<Parameter>,
+    target: Target,
+}
+
+fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Outcome<Meaning> {
+    let oid = oid.ok_or_else(|| {
+        Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
+            format!("function {signature} of tool \"{tool}\" does not exist"),
+        )
+        .hint("It was dropped, renamed or given other arguments: make the tool anew with rag.create_tool.")
+    })?;
+    let function = Function::find(oid)?;
+    if !function.allowed {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for function {signature} of tool \"{tool}\""),
+        ));
+    }
+    Ok(Meaning {
+        description: function.comment,
+        schema: schema::of_parameters(&function.parameters)?,
+        parameters: function.parameters,
+        target: Target::Function { call: function.call, returns: function.returns, strict: function.strict },
+    })
+}
+
+/// A search of a collection as a tool.
+pub fn of_collection(tool: &str, collection: &str) -> Outcome<Meaning> {
+    let rows = run(include_str!("../../sql/queries/searchable.sql"), &[Arg::text(collection)])?;
+    if rows.boolean(0, 0) != Some(true) {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("collection \"{collection}\" of tool \"{tool}\" does not exist"),
+        )
+        .hint("See rag.collections."));
+    }
+    if rows.boolean(0, 1) != Some(true) {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for the source of collection \"{collection}\" of tool \"{tool}\""),
+        )
+        .hint("A search needs SELECT on the source's key, content, title and metadata columns."));
+    }
+    let mut metadata = Map::new();
+    for row in 0..rows.count {
+        if let (Some(name), Some(oid)) = (rows.text(row, 3), rows.oid(row, 4)) {
+            metadata.insert(name, schema::of_column(oid)?);
+        }
+    }
+    let about = rows.text(0, 2).map_or_else(String::new, |comment| format!(" ({comment})"));
+    Ok(Meaning {
+        description: Some(format!(
+            "Searches the collection \"{collection}\"{about} and gives the passages that fit the query best."
+        )),
+        schema: search_schema(&metadata),
+        parameters: search_parameters(!metadata.is_empty()),
+        target: Target::Search { collection: collection.to_owned() },
+    })
+}
+
+fn search_parameters(has_metadata: bool) -> Vec<Parameter> {
+    let parameter = |name: &str, oid, type_name: &str, required| Parameter {
+        name: name.to_owned(),
+        oid,
+        type_name: type_name.to_owned(),
+        required,
+        default: None,
+        variadic: false,
+    };
+    let mut parameters = vec![parameter("query", pg_sys::TEXTOID, "text", true)];
+    if has_metadata {
+        parameters.push(parameter("filter", pg_sys::JSONBOID, "jsonb", false));
+    }
+    parameters
+}
+
+fn search_schema(metadata: &Map<String, Value>) -> Value {
+    let mut properties = Map::new();
+    properties.insert(
+        "query".to_owned(),
+        json!({"type": "string", "description": "a question or words to look for, in natural language"}),
+    );
+    if !metadata.is_empty() {
+        properties.insert(
+            "filter".to_owned(),
+            json!({
+                "type": "object",
+                "description": "values that passages must have, exactly; leave out what does not matter",
+                "properties": metadata,
+                "additionalProperties": false,
+            }),
+        );
+    }
+    json!({"type": "object", "properties": properties, "required": ["query"], "additionalProperties": false})
+}
+
+/// Models would not know what the tool is for.
+pub fn undescribed(name: &str) -> Error {
+    Error::bad_argument(format!("tool \"{name}\" has no description"))
+        .hint("Models go by it: COMMENT ON FUNCTION … IS '…', or give a description.")
+}

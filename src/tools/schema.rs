@@ -1,0 +1,127 @@
+//! JSON schemas of what functions take, by JSON Schema 2020-12 as far as all providers have it.
+
+use crate::pg::arguments::Parameter;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use serde_json::{Map, Value, json};
+
+/// Rows in rows, arrays and domains, at most.
+const DEEPEST: usize = 8;
+
+/// Whether all providers take it for a name: `^[a-zA-Z0-9_-]{1,64}$` for tools.
+pub fn is_name(name: &str, longest: usize) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=longest).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// Of an object with these members, and no others.
+pub fn of_parameters(parameters: &[Parameter]) -> Outcome<Value> {
+    let mut properties = Map::new();
+    for parameter in parameters {
+        let mut schema = of_type(parameter.oid, DEEPEST)?;
+        // That it may be left out is said by its not being required.
+        if let Some(default) = parameter.default.as_ref().filter(|default| !default.starts_with("NULL")) {
+            remark(&mut schema, &format!("default: {default}"));
+        }
+        properties.insert(parameter.name.clone(), schema);
+    }
+    let required = parameters.iter().filter(|parameter| parameter.required);
+    let required: Vec<_> = required.map(|parameter| parameter.name.as_str()).collect();
+    Ok(object(properties, &required))
+}
+
+/// Of a value of this type, to be called under a search path of `pg_catalog`.
+pub fn of_column(oid: pg_sys::Oid) -> Outcome<Value> {
+    of_type(oid, DEEPEST)
+}
+
+fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn of_type(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
+    if let Some(known) = known(oid) {
+        return Ok(known);
+    }
+    let rows = run(include_str!("../../sql/queries/type.sql"), &[Arg::new(oid)])?;
+    let (Some(kind), Some(name)) = (rows.text(0, 0), rows.text(0, 1)) else {
+        return Err(Error::internal("a type has gone"));
+    };
+    if deepest == 0 {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("type {name} has more than {DEEPEST} types in one another"),
+        ));
+    }
+    // SAFETY: a look-up by OID.
+    let element = unsafe { pg_sys::get_element_type(oid) };
+    match kind.as_str() {
+        _ if element != pg_sys::InvalidOid => {
+            Ok(json!({"type": "array", "items": of_type(element, deepest - 1)?}))
+        }
+        "d" => {
+            let base = rows.oid(0, 2).unwrap_or(pg_sys::InvalidOid);
+            let mut schema = of_type(base, deepest - 1)?;
+            for check in rows.texts(0, 3).unwrap_or_default() {
+                remark(&mut schema, &check);
+            }
+            Ok(schema)
+        }
+        "e" => Ok(json!({"type": "string", "enum": rows.texts(0, 4).unwrap_or_default()})),
+        "c" => of_row(oid, deepest),
+        _ => Ok(
+            json!({"type": "string", "description": format!("PostgreSQL's text for a value of type {name}")}),
+        ),
+    }
+}
+
+fn of_row(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
+    let rows = run(
+        "SELECT a.attname::text, a.atttypid
+         FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
+         WHERE t.oid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        &[Arg::new(oid)],
+    )?;
+    let mut properties = Map::new();
+    for row in 0..rows.count {
+        if let (Some(name), Some(oid)) = (rows.text(row, 0), rows.oid(row, 1)) {
+            properties.insert(name, of_type(oid, deepest - 1)?);
+        }
+    }
+    Ok(object(properties, &[]))
+}
+
+/// Of types that JSON Schema has a word for. Numbers are read from the model's own digits, so `numeric` loses nothing.
+fn known(oid: pg_sys::Oid) -> Option<Value> {
+    let text = |format: &str| json!({"type": "string", "format": format});
+    Some(match oid {
+        pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => json!({"type": "integer"}),
+        pg_sys::FLOAT4OID | pg_sys::FLOAT8OID | pg_sys::NUMERICOID => json!({"type": "number"}),
+        pg_sys::BOOLOID => json!({"type": "boolean"}),
+        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID | pg_sys::NAMEOID => {
+            json!({"type": "string"})
+        }
+        pg_sys::DATEOID => text("date"),
+        pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => text("date-time"),
+        pg_sys::TIMEOID | pg_sys::TIMETZOID => text("time"),
+        pg_sys::INTERVALOID => text("duration"),
+        pg_sys::UUIDOID => text("uuid"),
+        pg_sys::JSONOID | pg_sys::JSONBOID => json!({"description": "any JSON value"}),
+        _ => return None,
+    })
+}
+
+/// Adds to a schema what only people and models read.
+pub fn remark(schema: &mut Value, remark: &str) {
+    let said = schema.get("description").and_then(Value::as_str);
+    let all = said.map_or_else(|| remark.to_owned(), |said| format!("{said}; {remark}"));
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("description".to_owned(), Value::String(all));
+    }
+}
