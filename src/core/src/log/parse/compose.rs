@@ -211,11 +211,6 @@ impl<'c> Composer<'c> {
         }
     }
 
-    /// Whether no member was collected.
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
     /// Writes a `jsonb` with its header; gives its place, or none where there is nothing.
     pub fn document(&mut self, tape: &Tape, item: Item) -> Result<Option<(usize, usize)>, TooLong> {
         let nothing = match item {
