@@ -12,6 +12,7 @@ pub mod generate;
 mod jobs;
 mod models;
 mod outdated;
+mod parse_log;
 mod providers;
 mod rerank;
 mod reports;

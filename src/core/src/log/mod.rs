@@ -4,6 +4,7 @@ mod entry;
 pub mod histogram;
 mod jsonb;
 mod packet;
+pub mod parse;
 pub mod pattern;
 mod redact;
 pub mod semconv;
