@@ -7,21 +7,17 @@ set -euo pipefail
 cd "$root"
 # What the benches compare with, in an environment of its own; OpenVINO's build of ONNX Runtime has the same name as the
 # plain one, so it has a folder of its own as well.
-wanted=benches/python/requirements.txt
-environment=$cache/bench-python
-if ! cmp --quiet "$wanted" "$environment/requirements.txt"; then
-  rm -rf "$environment"
-  "$("$here/python.sh")" -m venv "$environment"
-  pip=("$environment/bin/python" -m pip install --quiet --disable-pip-version-check)
-  "${pip[@]}" --requirement "$wanted"
-  if [[ -d $cache/ort/openvino ]]; then
-    "${pip[@]}" --no-deps --target "$environment/openvino" onnxruntime-openvino==1.24.1 ||
-      say "OpenVINO for Python could not be installed, benches compare without it"
+RAGSTONE_PYTHON=$("$here/venv.sh" bench-python benches/python/requirements.txt)
+export RAGSTONE_PYTHON
+openvino=$cache/bench-python/openvino
+if [[ -d $cache/ort/openvino && ! -d $openvino ]]; then
+  if "$RAGSTONE_PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --target "$openvino.part" onnxruntime-openvino==1.24.1; then
+    mv "$openvino.part" "$openvino"
+  else
+    say "OpenVINO for Python could not be installed, benches compare without it"
   fi
-  cp "$wanted" "$environment/"
 fi
-export RAGSTONE_PYTHON=$environment/bin/python
-[[ ! -d $environment/openvino ]] || export RAGSTONE_PYTHON_OPENVINO=$environment/openvino
+[[ ! -d $openvino ]] || export RAGSTONE_PYTHON_OPENVINO=$openvino
 
 PG_CONFIG=$(pg_config_path)
 export PG_CONFIG

@@ -19,41 +19,11 @@ exports=$("$here/cluster.sh" start "$folder" fsync=off)
 eval "$exports"
 
 log=$folder/llm/log
-out=$folder/out
-psql=("$(pg bindir)/psql" --no-psqlrc --quiet --no-align --pset=pager=off --set=ON_ERROR_STOP=1 --set=VERBOSITY=verbose)
+. "$here/checks.sh"
 provider=(--set=url="$RAGSTONE_LLM_URL" --set=key="$RAGSTONE_LLM_KEY")
-passed=0 failed=0
 
-# usage: check description command...
-check() {
-  local description=$1
-  shift
-  if "$@"; then
-    passed=$((passed + 1))
-    echo "ok: $description"
-  else
-    failed=$((failed + 1))
-    echo "FAILED: $description"
-  fi
-}
-
-# Output is kept for the checks that follow. usage: example name [psql's arguments...]
-example() {
-  local name=$1
-  shift
-  printf '\n--- examples/psql/%s.sql\n' "$name"
-  check "$name runs" run "$@" --file="$root/examples/psql/$name.sql"
-}
-
-run() {
-  local status=0
-  "${psql[@]}" "$@" >"$out" 2>&1 || status=$?
-  cat "$out"
-  return "$status"
-}
-
-# Whether the last output has this in it, over lines. usage: shows perl-expression
-shows() { grep --quiet --null-data --perl-regexp "$1" "$out"; }
+# usage: example name [psql's arguments...]
+example() { file "examples/psql/$1.sql" "${@:2}"; }
 
 # usage: refused sqlstate perl-expression statement
 refused() {
@@ -78,8 +48,6 @@ moments() { sed -n 's/.*|\([0-9][0-9]\.[0-9]*\)$/\1/p' "$out" | sort --unique | 
 
 # What the statement took after its timeout of 300 ms, in ms.
 delay() { sed -n 's/^Time: \([0-9]*\).*/\1/p' "$out"; }
-
-value() { "${psql[@]}" --tuples-only --command="$1"; }
 
 without_a_provider() {
   example ask
@@ -193,7 +161,4 @@ refusals
 cancellations
 losses
 account
-verdict=ok
-((failed == 0)) || verdict=FAILED
-printf '\nexample result: %s. %d passed; %d failed\n' "$verdict" "$passed" "$failed"
-((failed == 0))
+verdict

@@ -1,8 +1,10 @@
 //! Texts to vectors through the engine, in slices small enough that an engine's death loses little work.
 
+use crate::jobs::{self, Asked};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::guc::{self, OverlongInput};
 use crate::provider::{EmbeddingModel, installed};
+use crate::worker::call::Call;
 use crate::worker::client::{self, Pending};
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
@@ -69,14 +71,14 @@ impl Embedder {
     }
 
     fn dimensions(&self) -> Outcome<u32> {
-        let answer = self.send(Lane::Query, vec!["dimensions".to_owned()])?.wait()?;
+        let answer = self.ask(Lane::Query, vec!["dimensions".to_owned()])?.wait()?;
         Ok(plain_vectors(answer)?.dimensions)
     }
 
     /// The embedding of one text, ahead of all bulk work.
     pub fn embed_one(&self, text: String) -> Outcome<Vec<f32>> {
         check_input(&text)?;
-        let answer = self.send(Lane::Query, vec![text])?.wait()?;
+        let answer = self.ask(Lane::Query, vec![text])?.wait()?;
         Ok(vectors(answer)?.values)
     }
 
@@ -89,25 +91,37 @@ impl Embedder {
         Ok(nulls.into_iter().map(|null| if null { None } else { embeddings.next() }).collect())
     }
 
-    /// Puts texts on their way to the engine.
+    /// Has texts embedded: at once, or in a job when its transaction has ended.
+    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Outcome<Asked> {
+        jobs::ask(self.call(lane, texts))
+    }
+
+    /// Puts texts on their way to the engine. For work that goes on in the transaction in which it began.
     pub fn send(&self, lane: Lane, texts: Vec<String>) -> Outcome<Pending> {
-        client::send(match &self.place {
-            Place::Installed(model) => Request::Embed { model: model.clone(), kind: self.kind, lane, texts },
-            Place::Provided(model) => model.request(self.kind, texts),
-        })
+        self.call(lane, texts).begin()
+    }
+
+    fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
+        match &self.place {
+            Place::Installed(model) => {
+                Call::new(Request::Embed { model: model.clone(), kind: self.kind, lane, texts })
+            }
+            Place::Provided(model) => model.call(self.kind, texts),
+        }
     }
 
     fn embed_slices(&self, texts: Vec<String>) -> Outcome<Vec<Vec<f32>>> {
         let mut embeddings = Vec::with_capacity(texts.len());
+        let most = if jobs::is_replayed() { usize::MAX } else { SLICES_UNDER_WAY };
         let mut under_way = VecDeque::new();
         for slice in slices(texts) {
-            if under_way.len() == SLICES_UNDER_WAY {
+            if under_way.len() == most {
                 collect(under_way.pop_front(), &mut embeddings)?;
             }
-            under_way.push_back(self.send(Lane::Bulk, slice)?);
+            under_way.push_back(self.ask(Lane::Bulk, slice)?);
         }
-        while let Some(pending) = under_way.pop_front() {
-            collect(Some(pending), &mut embeddings)?;
+        while let Some(asked) = under_way.pop_front() {
+            collect(Some(asked), &mut embeddings)?;
         }
         Ok(embeddings)
     }
@@ -195,11 +209,11 @@ fn check_lengths(vectors: &Vectors) -> Outcome<()> {
     }
 }
 
-fn collect(pending: Option<Pending>, embeddings: &mut Vec<Vec<f32>>) -> Outcome<()> {
-    let Some(pending) = pending else {
+fn collect(asked: Option<Asked>, embeddings: &mut Vec<Vec<f32>>) -> Outcome<()> {
+    let Some(asked) = asked else {
         return Ok(());
     };
-    let answer = vectors(pending.wait()?)?;
+    let answer = vectors(asked.wait()?)?;
     let dimensions = (answer.dimensions as usize).max(1);
     embeddings.extend(answer.values.chunks_exact(dimensions).map(<[f32]>::to_vec));
     Ok(())

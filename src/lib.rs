@@ -3,12 +3,14 @@
 //! In reading order: what SQL sees, what it is made of, and what touches Postgres.
 
 mod api;
+mod agents;
 mod ask;
 mod chat;
 mod collection;
 mod search;
 mod sync;
 mod jobs;
+mod runs;
 mod tools;
 mod embedding;
 mod provider;

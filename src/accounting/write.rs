@@ -6,7 +6,7 @@ use crate::pg::error::{Error, Outcome, sqlstate};
 use crate::pg::guc;
 use crate::pg::spi::{Arg, connect, run};
 use crate::pg::switch_user::as_owner;
-use crate::pg::text::utf8_datum;
+use crate::pg::text::{sayable, utf8_datum};
 use crate::sync::is_installed;
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys;
@@ -16,8 +16,8 @@ use ragstone_core::provider::{Call, Status};
 /// Old calls that are deleted in one transaction.
 const PRUNED_AT_ONCE: i64 = 1000;
 
-/// Writes calls that are not written yet, in a transaction of their own. Where the texts of one of them cannot be had in
-/// the encoding of the database, it is written without.
+/// Writes calls that are not written yet, in a transaction of their own. Where one of them cannot be written with its texts, it
+/// is written without.
 ///
 /// # Errors
 /// What keeps any call from being written; then some of them may be.
@@ -62,7 +62,7 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
     let float8s = |value: fn(&Call) -> f64| array(pg_sys::FLOAT8OID, calls, |call| value(call).into_datum());
     let texts = |value: fn(&Call) -> &str| Arg::texts(calls.iter().map(value));
     let optional =
-        |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(utf8_datum));
+        |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(said));
     [
         int8s(|call| call.number),
         Arg::int8s(calls.iter().map(|call| call.began_us)),
@@ -81,6 +81,11 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
         optional(|call| call.reply.as_deref()),
         array(pg_sys::BOOLOID, calls, |call| is_counted(&call.status).into_datum()),
     ]
+}
+
+/// What a model said need not be in the encoding of the database.
+fn said(text: &str) -> pg_sys::Datum {
+    utf8_datum(&sayable(text.to_owned()))
 }
 
 fn array(element: pg_sys::Oid, calls: &[Call], value: impl Fn(&Call) -> Option<pg_sys::Datum>) -> Arg {

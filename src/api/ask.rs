@@ -1,7 +1,7 @@
 //! `rag.ask`: an answer from a collection, with citations.
 
 use crate::api::generate::or_null;
-use crate::ask::{self, Answered, Question, search_for};
+use crate::ask::{self, Answered, Question, ask_as_step, search_for};
 use crate::pg::attempt::in_subtransaction;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Outcome, or_raise};
@@ -54,13 +54,13 @@ impl Arguments {
     /// The answer; `timeout_ms` bounds each wait for a model.
     fn answer(self) -> Outcome<Row> {
         let question = self.question()?;
-        let answered = match question.timeout_ms {
-            Some(timeout) => {
-                with_settings(&[("rag.request_timeout", &timeout.to_string())], || ask::ask(&question))
-            }
-            None => ask::ask(&question),
-        };
-        answered.map(row)
+        ask_as_step("ask", &question, || bounded(&question)).map(row)
+    }
+
+    /// The same where a failure is none.
+    fn try_answer(self) -> Outcome<Row> {
+        let question = self.question()?;
+        ask_as_step("try_ask", &question, || in_subtransaction(|| bounded(&question))).map(row)
     }
 }
 
@@ -154,8 +154,17 @@ fn try_ask(
         max_tokens,
         timeout_ms,
     };
-    let answer = or_null(in_subtransaction(|| arguments.answer()));
+    let answer = or_null(arguments.try_answer());
     TableIterator::once(answer.unwrap_or((None, None, None, None, None, None)))
+}
+
+fn bounded(question: &Question) -> Outcome<Answered> {
+    match question.timeout_ms {
+        Some(timeout) => {
+            with_settings(&[("rag.request_timeout", &timeout.to_string())], || ask::ask(question))
+        }
+        None => ask::ask(question),
+    }
 }
 
 fn row(answered: Answered) -> Row {

@@ -88,7 +88,7 @@ fn chat(
 > {
     version::check();
     let turn = Arguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
-    let said = or_raise(turn.turn("chat").and_then(|turn| chat::chat(&turn)));
+    let said = or_raise(turn.turn("chat").and_then(|turn| chat::chat_as_step(&turn)));
     TableIterator::once((
         said.message,
         Utf8(said.answer),

@@ -2,7 +2,7 @@
 
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Outcome, or_raise};
-use crate::pg::text::Utf8;
+use crate::pg::text::{Utf8, sayable_json};
 use crate::pg::version;
 use crate::provider::{self, Knobs, send_all};
 use pgrx::iter::{SetOfIterator, TableIterator};
@@ -257,7 +257,7 @@ fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> O
 fn structured(knobs: &Knobs, prompt: &str, schema: &Jsonb) -> Outcome<Jsonb> {
     let mut prompt = knobs.ask(prompt)?;
     prompt.schema = Some(provider::schema(schema)?);
-    Jsonb::from_json(&knobs.complete(prompt)?.content)
+    Jsonb::from_json(&sayable_json(&knobs.complete(prompt)?.content))
 }
 
 /// Answers in the order of the prompts; a null gives a null.

@@ -1,5 +1,152 @@
 //! The log of agents as SQL sees it.
 
-use pgrx::extension_sql_file;
+use crate::pg::bytes::JsonbRef;
+use crate::pg::clock;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::{Utf8, required};
+use crate::pg::trigger::Firing;
+use crate::pg::version;
+use crate::runs::{self, Beginning, Ending, Record};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_guard, pg_sys};
 
-extension_sql_file!("../../sql/runs.sql", name = "runs", requires = ["accounting"]);
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
+fn start_run<'a>(
+    agent: Option<Utf8>,
+    input: default!(Option<JsonbRef<'a>>, "NULL"),
+    session: default!(Option<i64>, "NULL"),
+    traceparent: default!(Option<Utf8>, "NULL"),
+    attributes: default!(Option<JsonbRef<'a>>, "NULL"),
+    started: default!(Option<TimestampWithTimeZone>, "NULL"),
+) -> i64 {
+    version::check();
+    let agent = or_raise(required(agent, "agent"));
+    or_raise(runs::begin(&Beginning {
+        agent: &agent,
+        session,
+        job: None,
+        input,
+        traceparent: text(&traceparent),
+        attributes,
+        started_us: or_raise(moment(started)),
+    }))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
+fn log_step<'a>(
+    run: Option<i64>,
+    kind: Option<Utf8>,
+    name: default!(Option<Utf8>, "NULL"),
+    input: default!(Option<JsonbRef<'a>>, "NULL"),
+    output: default!(Option<JsonbRef<'a>>, "NULL"),
+    parent: default!(Option<i64>, "NULL"),
+    model: default!(Option<Utf8>, "NULL"),
+    input_tokens: default!(Option<i64>, "NULL"),
+    output_tokens: default!(Option<i64>, "NULL"),
+    cost: default!(Option<f64>, "NULL"),
+    started: default!(Option<TimestampWithTimeZone>, "NULL"),
+    duration_ms: default!(Option<f64>, "NULL"),
+    status: default!(Option<Utf8>, "'ok'"),
+    error: default!(Option<Utf8>, "NULL"),
+    attributes: default!(Option<JsonbRef<'a>>, "NULL"),
+) -> i64 {
+    version::check();
+    let run = or_raise(number(run, "run"));
+    let kind = or_raise(required(kind, "kind"));
+    let step = Record {
+        id: None,
+        kind: &kind,
+        name: text(&name),
+        input,
+        output,
+        parent,
+        model: text(&model),
+        input_tokens,
+        output_tokens,
+        cost,
+        started_us: or_raise(moment(started)),
+        duration_ms,
+        status: text(&status),
+        error: text(&error),
+        sqlstate: None,
+        attributes,
+    };
+    or_raise(runs::record(run, &step))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn log_steps(run: Option<i64>, steps: Option<JsonbRef<'_>>) -> Vec<i64> {
+    version::check();
+    let run = or_raise(number(run, "run"));
+    let steps = or_raise(number(steps, "steps"));
+    or_raise(runs::log_all(run, steps))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn finish_run(
+    run: Option<i64>,
+    output: default!(Option<JsonbRef<'_>>, "NULL"),
+    status: default!(Option<Utf8>, "'done'"),
+    error: default!(Option<Utf8>, "NULL"),
+) {
+    version::check();
+    let run = or_raise(number(run, "run"));
+    let end = Ending { status: text(&status), error: text(&error), ..Ending::default() };
+    or_raise(runs::finish_as(run, &end, output));
+}
+
+/// Of the trigger function `rag._redactions_changed`, which sql/redactions.sql makes: pgrx's own give no row back.
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_ragstone_redactions_changed() -> &'static pg_sys::Pg_finfo_record {
+    static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &VERSION_1
+}
+
+/// The trigger function `rag._redactions_changed`.
+///
+/// # Safety
+/// To be called by Postgres only.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn ragstone_redactions_changed(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: this is the call's own fcinfo.
+    let Some(firing) = (unsafe { Firing::of(fcinfo) }) else {
+        return or_raise(Err(Error::new(
+            PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "rag._redactions_changed was not called as a trigger",
+        )));
+    };
+    or_raise(runs::redactions_changed(firing));
+    if firing.is_for_row() { firing.unchanged() } else { pg_sys::Datum::null() }
+}
+
+fn text(value: &Option<Utf8>) -> Option<&str> {
+    value.as_ref().map(|value| value.0.as_str())
+}
+
+fn number<T>(value: Option<T>, name: &str) -> Outcome<T> {
+    value.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
+/// Microseconds since 1970.
+fn moment(value: Option<TimestampWithTimeZone>) -> Outcome<Option<i64>> {
+    let Some(value) = value else { return Ok(None) };
+    match clock::from_postgres(value.into()) {
+        Some(moment) => Ok(Some(moment)),
+        None => Err(Error::bad_argument("started must be finite")),
+    }
+}
+
+extension_sql_file!("../../sql/redactions.sql", name = "redactions", requires = ["runs"]);
+
+extension_sql_file!(
+    "../../sql/runs.sql",
+    name = "runs",
+    requires = ["accounting", start_run, log_step, log_steps, finish_run]
+);

@@ -51,7 +51,7 @@ fn search(
         fusion: or_raise(parse_fusion(&fusion.0, vector_weight)),
         per_source,
     };
-    let hits = or_raise(search::search(&request));
+    let hits = or_raise(search::search_as_step(&request));
     TableIterator::new((1..).zip(hits).map(|(rank, hit)| {
         (
             rank,

@@ -23,7 +23,7 @@ pub fn answer(question: &Question, passages: &Passages) -> Outcome<Made> {
     }
     let texts = found.iter().map(|(_, unit)| unit.text.to_owned()).collect();
     let embedder = Embedder::find(&passages.model, Kind::Document)?;
-    let vectors = plain_vectors(embedder.send(Lane::Query, texts)?.wait()?)?;
+    let vectors = plain_vectors(embedder.ask(Lane::Query, texts)?.wait()?)?;
     let embeddings = vectors.values.chunks_exact((vectors.dimensions as usize).max(1));
     let candidates: Vec<_> = (found.iter().zip(embeddings))
         .map(|(&(passage, unit), embedding)| Candidate { passage, unit, embedding })

@@ -4,8 +4,10 @@ mod citations;
 mod extractive;
 mod remote;
 mod request;
+mod step;
 
 pub use request::{Question, search as search_for};
+pub use step::ask_as_step;
 
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
@@ -43,7 +45,7 @@ struct Made {
 pub fn ask(question: &Question) -> Outcome<Answered> {
     // Whoever may not use the model is told so before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
-    let passages = search::passages(&question.search)?;
+    let passages = search::passages_as_step(&question.search)?;
     at_once(&generator, question, &passages)
 }
 
@@ -62,7 +64,7 @@ pub struct Streamed {
 /// As above.
 pub fn stream(question: &Question) -> Outcome<Result<Streamed, Answered>> {
     let generator = Generator::find(question.model.as_deref())?;
-    let passages = search::passages(&question.search)?;
+    let passages = search::passages_as_step(&question.search)?;
     match &generator {
         Generator::Remote(remote) if is_relevant(question, &passages) => {
             let prepared = remote::prepare(remote, question, &passages.hits)?;

@@ -77,7 +77,7 @@ impl History {
             max_tokens: Some(SUMMARY_TOKENS),
             ..Prompt::default()
         };
-        session.summary = Some(remote.complete(prompt, options)?.content.trim().to_owned());
+        session.summary = Some(remote.complete_as_step(prompt, options)?.content.trim().to_owned());
         session.summarised =
             self.numbers[..self.messages.len()].last().copied().unwrap_or(session.summarised);
         Ok(())

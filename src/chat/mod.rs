@@ -1,15 +1,18 @@
 //! Conversations: sessions with their messages, answered from a collection or by a language model alone.
 
 mod history;
+pub mod memory;
 mod persona;
 mod session;
+mod step;
 mod stream;
 mod turn;
 
 pub use persona::{NewPersona, set_persona};
 pub use session::{NewSession, create_session, delete_session, give_feedback};
+pub use step::chat_as_step;
 pub use stream::{ChatPieces, chat_stream};
-pub use turn::{Turn, chat};
+pub use turn::Turn;
 
 use crate::collection::config_owner;
 use crate::pg::error::Outcome;

@@ -83,7 +83,7 @@ pub fn chat(turn: &Turn) -> Outcome<Said> {
             ready.answered(answered)
         }
         Source::Model(remote, prompt) => {
-            let content = remote.complete_aloud(prompt.clone(), turn.options())?.content;
+            let content = remote.complete_aloud_as_step(prompt.clone(), turn.options())?.content;
             ready.said(&content, &format!("{}/{}", remote.target.name, remote.model))
         }
     }
@@ -164,7 +164,7 @@ impl Turn {
             max_tokens: Some(QUESTION_TOKENS),
             ..Prompt::default()
         };
-        Ok(core_chat::rewritten(&remote.complete(prompt, self.options())?.content, &self.message))
+        Ok(core_chat::rewritten(&remote.complete_as_step(prompt, self.options())?.content, &self.message))
     }
 
     fn prompt(&self, persona: &Persona, history: Vec<Message>) -> Prompt {

@@ -6,6 +6,7 @@ use crate::jobs::{refuse_own, unknown};
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run};
+use crate::pg::text::sayable;
 use crate::pg::wait::for_latch;
 use crate::worker::slots;
 use pgrx::{PgSqlErrorCode, pg_sys};
@@ -128,7 +129,7 @@ fn rows(state: &State, here: u32, found: Pieces) -> Vec<Piece> {
     numbered
         .map(|(seq, piece)| Piece {
             seq: i32::try_from(seq).ok(),
-            piece: Some(piece),
+            piece: Some(sayable(piece)),
             status: status.to_owned(),
         })
         .collect()

@@ -40,13 +40,8 @@ impl Cursor {
             args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
         // SAFETY: the plan was prepared for as many arguments of these types; the portal's name is terminated and copied.
         unsafe {
-            let portal = pg_sys::SPI_cursor_open(
-                std::ptr::null(),
-                plan,
-                datums.as_mut_ptr(),
-                nulls.as_ptr(),
-                false,
-            );
+            let portal =
+                pg_sys::SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), false);
             Ok(Self(CStr::from_ptr((*portal).name).to_owned()))
         }
     }

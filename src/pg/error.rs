@@ -63,6 +63,12 @@ impl Error {
         self
     }
 
+    /// The same error, of one of several steps, from 1.
+    pub fn at(mut self, place: usize) -> Self {
+        self.message = format!("step {place}: {}", self.message);
+        self
+    }
+
     /// The same error with the SQLSTATE that it was raised with: somebody's own functions may have codes of their own, which
     /// are internal errors otherwise.
     pub fn raised_with(mut self, sqlstate: i32) -> Self {

@@ -1,5 +1,9 @@
 //! Ragstone's settings. Whatever names a file, a program or a limit of the server is SIGHUP.
 
+mod log;
+
+pub use log::{LogDurability, log_durability, log_max_value, log_retention, run};
+
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -64,6 +68,7 @@ pub fn define() {
     );
     integers();
     paths();
+    log::define();
     GucRegistry::define_enum_guc(
         c"rag.overlong_input",
         c"Sets what happens to a text that is longer than the model reads: notice, error or ignore.",

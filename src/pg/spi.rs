@@ -3,7 +3,8 @@
 //! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
 //! each result until the end. A search runs eight small statements, so planning would cost more than the search.
 
-use crate::pg::bytes::Jsonb;
+use crate::pg::bytes::{Jsonb, JsonbRef};
+use crate::pg::clock;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
 use crate::pg::value::{Value, array_datum, varlena, varlena_bytes};
@@ -86,6 +87,32 @@ impl Arg {
     /// The same, or null.
     pub fn varlena_or_null(oid: pg_sys::Oid, bytes: Option<&[u8]>) -> Self {
         Self { oid, datum: bytes.map(varlena) }
+    }
+
+    /// A `timestamptz`, of microseconds since 1970.
+    pub fn timestamptz(microseconds: i64) -> Self {
+        let datum = pg_sys::Datum::from(clock::to_postgres(microseconds));
+        Self { oid: pg_sys::TIMESTAMPTZOID, datum: Some(datum) }
+    }
+
+    /// A `jsonb` argument, passed on as it came.
+    pub fn jsonb(value: JsonbRef<'_>) -> Self {
+        Self { oid: pg_sys::JSONBOID, datum: Some(value.datum()) }
+    }
+
+    /// A `name`. Its bytes are read while the statement runs.
+    pub fn name(name: &pg_sys::NameData) -> Self {
+        Self { oid: pg_sys::NAMEOID, datum: Some(pg_sys::Datum::from(std::ptr::from_ref(name))) }
+    }
+
+    /// The value of a type that is passed as 64 bits, if it is not null.
+    pub fn int8(&self) -> Option<i64> {
+        self.datum.map(|datum| datum.value() as i64)
+    }
+
+    /// A null of a type.
+    pub fn null(oid: pg_sys::Oid) -> Self {
+        Self { oid, datum: None }
     }
 
     /// A value of a type known only at run time.
@@ -243,6 +270,17 @@ impl Drop for Rows {
 /// Does `work` with a memory context of its own, in which statements may run.
 pub fn connect<T>(work: impl FnOnce() -> T) -> T {
     Spi::connect(|_| work())
+}
+
+/// Does `work`, SELECTs that see what was committed by now, also in a transaction that sees what there was at its beginning.
+pub fn latest<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        let done = work();
+        pg_sys::PopActiveSnapshot();
+        done
+    }
 }
 
 /// Runs a SELECT by a kept plan, under the snapshot of the calling statement. Works on a standby.

@@ -72,6 +72,28 @@ impl Firing {
         unsafe { (*self.data).tg_event }
     }
 
+    /// Of a row trigger: the row that is to be inserted, or is to stand in another's place.
+    pub fn new_row(self) -> Option<Row> {
+        // SAFETY: the slots live through the call.
+        unsafe {
+            match self.event() {
+                Event::Insert => Some(Row((*self.data).tg_trigslot)),
+                Event::Update => Some(Row((*self.data).tg_newslot)),
+                _ => None,
+            }
+        }
+    }
+
+    /// Of a row trigger that is called before the change: what it answers for this to be done as it was meant.
+    pub fn unchanged(self) -> pg_sys::Datum {
+        // SAFETY: the tuples live through the call.
+        unsafe {
+            let data = &*self.data;
+            let update = self.event() == Event::Update;
+            pg_sys::Datum::from(if update { data.tg_newtuple } else { data.tg_trigtuple })
+        }
+    }
+
     /// The table.
     pub fn relation(self) -> pg_sys::Oid {
         // SAFETY: the table is open through the call.

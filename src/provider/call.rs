@@ -2,17 +2,15 @@
 
 use crate::jobs;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::text::{sayable, sayable_json};
 use crate::provider::account::account;
 use crate::provider::generator::Remote;
-use crate::worker::client::{self, Pending};
+use crate::worker::call::Call;
+use crate::worker::client::Pending;
 use crate::worker::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
 use std::collections::VecDeque;
-use std::time::Duration;
-
-/// The engine ends a call in time by itself, and says more about it.
-const MARGIN: Duration = Duration::from_secs(2);
 
 /// Most calls that one statement keeps under way. The provider's own concurrency holds as well.
 const MOST_UNDER_WAY: usize = 64;
@@ -32,76 +30,40 @@ pub struct Pieces {
     completion: Option<Completion>,
 }
 
-/// A call with all that it needs: what is left needs no transaction.
-#[derive(Debug, Clone)]
-pub struct Call {
-    request: Request,
-    patience: Duration,
-}
-
-impl Call {
-    /// Whether both ask the same of the same. For whom, and what his budgets have left, may have changed in between.
-    pub fn is_same(&self, other: &Self) -> bool {
-        match (&self.request, &other.request) {
-            (
-                Request::Complete { target: a, prompt: p, .. },
-                Request::Complete { target: b, prompt: q, .. },
-            ) => a == b && p == q,
-            _ => false,
-        }
-    }
-
-    /// Puts it on its way.
-    pub fn start(&self) -> Outcome<Pieces> {
-        let pending = Some(client::send_for(self.request.clone(), self.patience)?);
-        Ok(Pieces { pending, completion: None })
-    }
-}
-
 impl Remote {
     /// Asks, and waits for the whole answer.
     ///
     /// # Errors
     /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
     pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        self.answer(self.prepare(prompt, options, false)?)
+        completion(jobs::ask(self.prepare(prompt, options, false)?)?.wait()?)
     }
 
     /// The same for an answer that somebody may read along: the worker of a job hands on its pieces as they come.
     pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        self.answer(self.prepare(prompt, options, jobs::is_read_along())?)
+        completion(jobs::ask(self.prepare(prompt, options, jobs::is_read_along())?)?.wait()?)
     }
 
     /// Asks, and gives the answer piece by piece.
     pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Outcome<Pieces> {
-        self.prepare(prompt, options, true)?.start()
+        let pending = Some(self.prepare(prompt, options, true)?.begin()?);
+        Ok(Pieces { pending, completion: None })
     }
 
-    fn answer(&self, call: Call) -> Outcome<Completion> {
-        if jobs::is_read_along() {
-            return jobs::answers(vec![call])?
-                .pop()
-                .unwrap_or_else(|| Err(Error::internal("no answer to a call")));
-        }
-        call.start()?.finish(|_| {})
-    }
-
-    fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
+    /// A call that is to be started where no transaction is open.
+    pub fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
         let mut target = self.target.clone();
         match options.timeout_ms.map(u64::try_from) {
             None => {}
             Some(Ok(timeout)) if timeout > 0 => target.limits.timeout_ms = timeout,
             Some(_) => return Err(Error::bad_argument("timeout_ms must be more than 0")),
         }
-        let patience = Duration::from_millis(target.limits.timeout_ms) + MARGIN;
         let account = account(&target.name, options.function)?;
         let prompt = Box::new(Prompt { model: self.model.clone(), ..prompt });
         // Whoever writes down what was called.
         slots::ensure();
-        Ok(Call {
-            request: Request::Complete { target: Box::new(target), prompt, account, stream },
-            patience,
-        })
+        let limits = target.limits;
+        Ok(Call::within(&limits, Request::Complete { target: Box::new(target), prompt, account, stream }))
     }
 }
 
@@ -113,19 +75,22 @@ pub fn send_all(
     mut answered: impl FnMut(Outcome<Completion>) -> Outcome<()>,
 ) -> Outcome<()> {
     let mut calls = prompts.map(|prompt| remote.prepare(prompt, options, false)).fuse();
-    if jobs::is_read_along() {
-        return jobs::answers(calls.collect::<Outcome<_>>()?)?.into_iter().try_for_each(answered);
-    }
-    let most = MOST_UNDER_WAY.min(remote.target.limits.concurrency as usize);
+    // What is asked for between two transactions is asked for all at once.
+    let concurrency = remote.target.limits.concurrency as usize;
+    let most = if jobs::is_replayed() { usize::MAX } else { MOST_UNDER_WAY.min(concurrency) };
     let mut under_way = VecDeque::new();
     loop {
         while under_way.len() < most
             && let Some(call) = calls.next()
         {
-            under_way.push_back(call?.start()?);
+            under_way.push_back(jobs::ask(call?)?);
         }
         match under_way.pop_front() {
-            Some(pieces) => answered(pieces.finish(|_| {}))?,
+            Some(asked) => {
+                let answer = asked.wait().and_then(completion);
+                remote.log_answer(options, &answer)?;
+                answered(answer)?;
+            }
             None => return Ok(()),
         }
     }
@@ -135,14 +100,6 @@ impl Pieces {
     /// The answer as a whole, once all pieces have come.
     pub fn completion(&self) -> Option<&Completion> {
         self.completion.as_ref()
-    }
-
-    /// Waits for the whole answer; `said` gets its pieces as they come.
-    pub fn finish(mut self, mut said: impl FnMut(&str)) -> Outcome<Completion> {
-        for piece in self.by_ref() {
-            said(&piece?);
-        }
-        self.completion.ok_or_else(|| Error::internal("an answer has ended without its completion"))
     }
 }
 
@@ -170,17 +127,15 @@ impl Iterator for Pieces {
     }
 }
 
-fn completion(answer: Response) -> Outcome<Completion> {
+/// What a language model answered. Needs a transaction where the encoding of the database is not UTF-8.
+pub fn completion(answer: Response) -> Outcome<Completion> {
     match answer {
         Response::Completed(mut completion) => {
-            completion.content = sayable(std::mem::take(&mut completion.content));
+            completion.content = sayable(completion.content);
+            completion.finish_reason = sayable(completion.finish_reason);
+            completion.tool_calls = completion.tool_calls.map(|calls| sayable_json(&calls));
             Ok(*completion)
         }
         other => Err(Error::internal(format!("unexpected answer to a completion request: {other:?}"))),
     }
-}
-
-/// The text as SQL can have it: JSON may hold the character of code 0, a `text` may not.
-fn sayable(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

@@ -4,6 +4,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
+use crate::worker::call::Call;
 use crate::worker::slots;
 use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
@@ -54,18 +55,19 @@ impl EmbeddingModel {
         format!("{}/{}", self.target.name, self.model)
     }
 
-    /// The request that embeds texts.
-    pub fn request(&self, kind: Kind, texts: Vec<String>) -> Request {
+    /// The call that embeds texts.
+    pub fn call(&self, kind: Kind, texts: Vec<String>) -> Call {
         // Whoever writes down what was called.
         slots::ensure();
-        Request::EmbedBy {
+        let request = Request::EmbedBy {
             target: Box::new(self.target.clone()),
             model: self.model.clone(),
             dimensions: self.dimensions,
             kind,
             texts,
             account: self.account.clone(),
-        }
+        };
+        Call::within(&self.target.limits, request)
     }
 
     /// What is known of it, as of an installed model.

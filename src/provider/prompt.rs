@@ -69,9 +69,9 @@ impl Knobs {
     pub fn complete(&self, prompt: Prompt) -> Outcome<Completion> {
         let remote = self.remote()?;
         if self.function == "generate" {
-            return remote.complete_aloud(prompt, self.call());
+            return remote.complete_aloud_as_step(prompt, self.call());
         }
-        remote.complete(prompt, self.call())
+        remote.complete_as_step(prompt, self.call())
     }
 
     /// A prompt of all that can be given.

@@ -1,10 +1,12 @@
 //! A provider's reranking model: how well documents answer a question.
 
+use crate::jobs;
 use crate::pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
-use crate::worker::{client, slots};
+use crate::worker::call::Call;
+use crate::worker::slots;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{Request, Response};
 
@@ -23,7 +25,7 @@ pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Outcome<Vec
     }
     let found = find(server)?;
     let account = account(server, "rerank")?;
-    let expected = documents.len();
+    let (expected, limits) = (documents.len(), found.target.limits);
     slots::ensure();
     let request = Request::RerankBy {
         target: Box::new(found.target),
@@ -32,7 +34,7 @@ pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Outcome<Vec
         documents,
         account,
     };
-    match client::call(request)? {
+    match jobs::ask(Call::within(&limits, request))?.wait()? {
         Response::Scores(scores) if scores.len() == expected => Ok(scores),
         other => Err(Error::internal(format!("unexpected answer to a rerank request: {other:?}"))),
     }

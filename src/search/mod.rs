@@ -4,10 +4,12 @@ mod candidates;
 mod filter;
 mod request;
 mod rows;
+mod step;
 mod text;
 mod vector;
 
 pub use request::{Mode, Request, parse_fusion, parse_k};
+pub use step::{passages_as_step, search_as_step};
 
 use crate::collection::{Collection, Sync, locked};
 use crate::pg::bytes::Jsonb;

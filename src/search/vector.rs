@@ -2,12 +2,12 @@
 
 use crate::collection::Collection;
 use crate::embedding::{self, Embedder};
+use crate::jobs::Asked;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, select};
 use crate::pg::switch_user::{as_owner, with_settings};
 use crate::search::candidates::Ranking;
 use crate::search::filter::Filter;
-use crate::worker::client::Pending;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::fusion::Scored;
 use ragstone_core::protocol::{Kind, Lane};
@@ -25,7 +25,7 @@ thread_local! {
 /// A vector query against one collection.
 pub struct VectorSearch<'a> {
     collection: &'a Collection,
-    pending: Option<Pending>,
+    asked: Option<Asked>,
     embedding: Vec<f32>,
 }
 
@@ -33,8 +33,8 @@ impl<'a> VectorSearch<'a> {
     /// Sends the query to the engine.
     pub fn start(collection: &'a Collection, query: &str) -> Outcome<Self> {
         let embedder = Embedder::find(&collection.model, Kind::Query)?;
-        let pending = Some(embedder.send(Lane::Query, vec![query.to_owned()])?);
-        Ok(Self { collection, pending, embedding: Vec::new() })
+        let asked = Some(embedder.ask(Lane::Query, vec![query.to_owned()])?);
+        Ok(Self { collection, asked, embedding: Vec::new() })
     }
 
     /// The best chunks, by cosine similarity.
@@ -73,8 +73,8 @@ impl<'a> VectorSearch<'a> {
     }
 
     fn receive(&mut self) -> Outcome<()> {
-        let Some(pending) = self.pending.take() else { return Ok(()) };
-        let vectors = embedding::vectors(pending.wait()?)?;
+        let Some(asked) = self.asked.take() else { return Ok(()) };
+        let vectors = embedding::vectors(asked.wait()?)?;
         if vectors.fingerprint != self.collection.fingerprint {
             return Err(Error::new(
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -65,7 +65,10 @@ impl Tool {
                     given.name
                 )));
             }
-            if matches!(self.target, Target::Search { .. }) && given.name == "filter" && given.shape != "object" {
+            if matches!(self.target, Target::Search { .. })
+                && given.name == "filter"
+                && given.shape != "object"
+            {
                 return Err(Error::bad_argument(format!(
                     "argument \"filter\" of {whose}: expected a JSON object, not a JSON {}",
                     given.shape

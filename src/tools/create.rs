@@ -140,7 +140,9 @@ impl Present {
 }
 
 fn current_role() -> Outcome<String> {
-    run("SELECT CURRENT_USER::text", &[])?.text(0, 0).ok_or_else(|| Error::internal("nobody is the current role"))
+    run("SELECT CURRENT_USER::text", &[])?
+        .text(0, 0)
+        .ok_or_else(|| Error::internal("nobody is the current role"))
 }
 
 fn exists(name: &str) -> Error {
@@ -155,7 +157,9 @@ impl Limits {
             return Err(Error::bad_argument(format!("timeout_ms must be more than 0, not {timeout_ms}")));
         }
         if !(1..=MOST_ROWS).contains(&max_rows) {
-            return Err(Error::bad_argument(format!("max_rows must be from 1 to {MOST_ROWS}, not {max_rows}")));
+            return Err(Error::bad_argument(format!(
+                "max_rows must be from 1 to {MOST_ROWS}, not {max_rows}"
+            )));
         }
         if !(LEAST_BYTES..=MOST_BYTES).contains(&max_bytes) {
             return Err(Error::bad_argument(format!(
@@ -181,7 +185,12 @@ impl NewTool {
         }
         of_parameters(&function.parameters)?;
         check_calls(&function)?;
-        Ok(Row { name, function: Some(function.signature), function_name: Some(function.name), collection: None })
+        Ok(Row {
+            name,
+            function: Some(function.signature),
+            function_name: Some(function.name),
+            collection: None,
+        })
     }
 
     fn row_of_collection(&self, collection: &str) -> Outcome<Row> {
@@ -195,8 +204,9 @@ impl NewTool {
         if is_name(name, LONGEST_NAME) {
             return Ok(name.to_owned());
         }
-        Err(Error::bad_argument(format!("\"{name}\" is no name that providers take for a tool"))
-            .hint(format!("Give a name of the letters a to z, digits, _ and -, at most {LONGEST_NAME} of them.")))
+        Err(Error::bad_argument(format!("\"{name}\" is no name that providers take for a tool")).hint(
+            format!("Give a name of the letters a to z, digits, _ and -, at most {LONGEST_NAME} of them."),
+        ))
     }
 }
 

@@ -121,11 +121,7 @@ fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Outcome
         description: function.comment,
         schema: schema::of_parameters(&function.parameters)?,
         parameters: function.parameters,
-        target: Target::Function {
-            call: function.call,
-            returns: function.returns,
-            strict: function.strict,
-        },
+        target: Target::Function { call: function.call, returns: function.returns, strict: function.strict },
     })
 }
 

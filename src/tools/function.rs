@@ -75,7 +75,9 @@ impl Function {
 
 fn check_kind(rows: &Rows, signature: &str) -> Outcome<()> {
     let kind = match rows.text(0, 3).as_deref() {
-        Some("f") if rows.boolean(0, 10) == Some(true) => "a temporary function, which other sessions do not have",
+        Some("f") if rows.boolean(0, 10) == Some(true) => {
+            "a temporary function, which other sessions do not have"
+        }
         Some("f") => return Ok(()),
         Some("p") => "a procedure",
         Some("a") => "an aggregate",

@@ -75,7 +75,9 @@ fn of_type(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
         }
         "e" => Ok(json!({"type": "string", "enum": rows.texts(0, 4).unwrap_or_default()})),
         "c" => of_row(oid, deepest),
-        _ => Ok(json!({"type": "string", "description": format!("PostgreSQL's text for a value of type {name}")})),
+        _ => Ok(
+            json!({"type": "string", "description": format!("PostgreSQL's text for a value of type {name}")}),
+        ),
     }
 }
 
@@ -102,7 +104,9 @@ fn known(oid: pg_sys::Oid) -> Option<Value> {
         pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => json!({"type": "integer"}),
         pg_sys::FLOAT4OID | pg_sys::FLOAT8OID | pg_sys::NUMERICOID => json!({"type": "number"}),
         pg_sys::BOOLOID => json!({"type": "boolean"}),
-        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID | pg_sys::NAMEOID => json!({"type": "string"}),
+        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID | pg_sys::NAMEOID => {
+            json!({"type": "string"})
+        }
         pg_sys::DATEOID => text("date"),
         pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => text("date-time"),
         pg_sys::TIMEOID | pg_sys::TIMETZOID => text("time"),

@@ -1,12 +1,16 @@
 //! Databases in other encodings than UTF-8.
 
+use crate::accounting::recorded;
+use crate::generate::provide;
 use crate::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
+use ragstone_tests::provider::{Provider, Reply};
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
+use serde_json::{Value, json};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -14,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
         valid_utf8_in_sql_ascii_is_read,
         latin1_is_converted_both_ways,
         characters_outside_latin1_cannot_be_returned_but_do_no_harm,
+        an_answer_that_was_paid_for_is_had_in_every_encoding,
     ]
 }
 
@@ -62,5 +67,91 @@ async fn characters_outside_latin1_cannot_be_returned_but_do_no_harm() -> Result
     let refusal = latin1.refusal("SELECT rag.embed('日本')").await?;
     ensure!(refusal.code == "22P05", "{refusal:?}");
     latin1.execute("SELECT rag.embed('still here')", &[]).await?;
+    Ok(())
+}
+
+/// What a model says, and what there is of it in LATIN1.
+const SAID: (&str, &str) = ("café ☕ 🦀\0!", "café ? ??!");
+
+/// The same as JSON with its characters by their numbers, as some providers write them.
+const ESCAPED: &str =
+    r#"{"it": "caf\u00e9 \u2615 \ud83e\udd80\u0000!", "path": "C:\\u00e9", "line": "\u000a"}"#;
+
+async fn an_answer_that_was_paid_for_is_had_in_every_encoding() -> Result<()> {
+    for (encoding, expected) in [("LATIN1", SAID.1), ("SQL_ASCII", "café ☕ 🦀\u{fffd}!")] {
+        let session = in_encoding(encoding).await?;
+        let provider = Provider::start([Reply::chat(SAID.0)])?;
+        provide(&session, &provider).await?;
+        session.batch_execute("SET rag.log_prompts = on; SET rag.default_llm = 'stub'").await?;
+        asked(&session, expected).await?;
+        streamed(&session, &provider, expected).await?;
+        structured(&session, &provider, expected).await?;
+        of_a_job(&session, &provider, expected).await?;
+        let requests = i64::try_from(provider.requests().len())?;
+        recorded(&session, requests).await?;
+        let kept: i64 = session
+            .value_of("SELECT count(*) FROM rag.calls WHERE prompt IS NOT NULL AND reply = $1", &[&expected])
+            .await?;
+        ensure!(kept >= 6, "{encoding}: {kept} of {requests} calls are kept with their texts");
+    }
+    Ok(())
+}
+
+async fn asked(session: &Session, expected: &str) -> Result<()> {
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text); INSERT INTO notes VALUES (1, 'coffee in a cup');
+             SELECT rag.create_collection('notes', 'notes', 'body', sync => 'manual')",
+        )
+        .await?;
+    let chat = "SELECT answer FROM rag.chat(rag.create_session(), 'hi')";
+    for call in [
+        "SELECT rag.generate('hi')",
+        "SELECT (rag.generate(ARRAY['hi']))[1]",
+        "SELECT content FROM rag.call('hi')",
+        "SELECT answer FROM rag.ask('notes', 'coffee?', min_similarity => -1)",
+        chat,
+    ] {
+        let answer: String = session.value(call).await?;
+        ensure!(answer == expected, "{call}: {answer:?}");
+    }
+    Ok(())
+}
+
+async fn streamed(session: &Session, provider: &Provider, expected: &str) -> Result<()> {
+    provider.script([Reply::chat_stream(&["café ☕", " 🦀\0!"])]);
+    for call in ["rag.stream('hi')", "rag.chat_stream(rag.create_session(), 'hi')"] {
+        let sql = format!("SELECT string_agg(piece, '') FROM (SELECT {call} AS piece OFFSET 0) pieces");
+        let answer: String = session.value(&sql).await?;
+        ensure!(answer == expected, "{call}: {answer:?}");
+    }
+    Ok(())
+}
+
+async fn structured(session: &Session, provider: &Provider, expected: &str) -> Result<()> {
+    let whole = json!({ "it": expected, "path": "C:\\u00e9", "line": "\n" });
+    provider.script([Reply::chat(ESCAPED)]);
+    let answer: Value = session.value("SELECT rag.generate_json('hi', '{\"type\": \"object\"}')").await?;
+    ensure!(answer == whole, "{answer}");
+    let function = json!({ "name": "look", "arguments": ESCAPED });
+    let message = json!({ "role": "assistant", "content": null,
+        "tool_calls": [{ "id": "1", "type": "function", "function": function }] });
+    provider
+        .script([Reply::json(json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }))]);
+    let name: String =
+        session.value("SELECT tool_calls -> 0 -> 'function' ->> 'name' FROM rag.call('hi')").await?;
+    ensure!(name == "look");
+    Ok(())
+}
+
+async fn of_a_job(session: &Session, provider: &Provider, expected: &str) -> Result<()> {
+    provider.script([Reply::chat_stream(&["café ☕", " 🦀\0!"])]);
+    let id: i64 =
+        session.value("SELECT rag.submit('generate', '{\"prompt\": \"hi\", \"model\": \"stub\"}')").await?;
+    session.batch_execute(&format!("CALL rag.wait({id}, '60s')")).await?;
+    let result: String = session.value(&format!("SELECT rag.result({id}) #>> '{{}}'")).await?;
+    let pieces: String =
+        session.value(&format!("SELECT string_agg(piece, '' ORDER BY seq) FROM rag.next({id})")).await?;
+    ensure!(result == expected && pieces == expected, "{result:?} {pieces:?}");
     Ok(())
 }

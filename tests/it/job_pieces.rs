@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use ragstone_tests::Result;
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use ragstone_tests::session::Session;
+use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -15,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         a_cancelled_job_abandons_its_provider,
         an_answer_from_a_collection_is_read_along,
         no_transaction_is_open_while_a_model_thinks,
+        no_transaction_is_open_while_a_model_of_this_host_thinks,
         many_prompts_of_a_job_are_asked_at_once,
         a_turn_of_a_conversation_is_a_job_too,
         what_a_provider_refuses_a_job_is_the_jobs_error,
@@ -143,28 +145,78 @@ async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
     Ok(())
 }
 
+/// Jobs' workers, and those that hold back VACUUM or a lock while they wait.
+const WORKERS: &str =
+    "SELECT count(*), count(*) FILTER (WHERE xact_start IS NOT NULL OR backend_xmin IS NOT NULL)
+                       FROM pg_stat_activity WHERE backend_type LIKE 'ragstone job%'";
+
 async fn no_transaction_is_open_while_a_model_thinks() -> Result<()> {
-    let gate = Gate::new();
-    let parts = [Part::piece("It is "), Part::Gate(gate.clone()), Part::piece("town 1 [1]."), Part::end()];
-    let provider = Provider::start([Reply::stream(parts)])?;
+    let provider = Provider::start([by_path()])?;
     let world = world(&provider).await?;
-    let ask = r#"{"collection": "notes", "question": "harbour of which town?", "model": "stub/m", "min_similarity": -1}"#;
-    let id = world.submit("alice", "ask", ask).await?;
-    ensure!(read(&world, id, 0).await?.1 == "It is ");
-    let open = "SELECT count(*) FROM pg_stat_activity
-                WHERE backend_type LIKE 'ragstone job%' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)";
-    let all = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ragstone job%'";
-    ensure!(world.admin.value::<i64>(all).await? == 1, "the job's worker is not to be seen");
-    ensure!(world.admin.value::<i64>(open).await? == 0, "a transaction is open");
-    gate.open();
-    ensure!(world.ended("alice", id).await? == "done");
+    world
+        .admin
+        .batch_execute(
+            "SELECT rag.create_collection('far', 'app.notes', 'body', model => 'stub/e', sync => 'manual')",
+        )
+        .await?;
     let alice = world.session("alice").await?;
-    let answer: String = alice.value(&format!("SELECT rag.result({id}) ->> 'answer'")).await?;
-    ensure!(
-        answer == "It is town 1 [1]." && provider.requests().len() == 1,
-        "{answer}, {} requests",
-        provider.requests().len()
-    );
+    let session: i64 =
+        alice.value("SELECT rag.create_session(model => 'stub/m', collection => 'far')").await?;
+    let chat = format!(r#"{{"session": {session}, "message": "harbour of which town?"}}"#);
+    let question = r#"{"collection": "far", "question": "harbour of which town?", "model": "stub/m", "min_similarity": -1}"#;
+    for (kind, args, calls) in [
+        ("embed", r#"{"input": "a text", "model": "stub/e"}"#, 1),
+        ("embed", r#"{"input": ["a text", null, "another"], "model": "stub/e"}"#, 1),
+        ("search", r#"{"collection": "far", "query": "harbour of a town"}"#, 1),
+        ("generate", GENERATE, 1),
+        ("ask", question, 2),
+        ("chat", &chat, 2),
+    ] {
+        let gates: Vec<Gate> = (0..calls).map(|_| Gate::new()).collect();
+        provider.script(gates.iter().map(|gate| by_path().behind(gate)));
+        let asked = provider.requests().len();
+        let id = submit(&alice, kind, args).await?;
+        for (number, gate) in (1..).zip(&gates) {
+            ensure!(provider.wait_for_requests(asked + number), "{kind}: call {number} is not made");
+            let row = world.admin.query_one(WORKERS, &[]).await?;
+            ensure!((row.get::<_, i64>(0), row.get::<_, i64>(1)) == (1, 0), "{kind}: {row:?} is open");
+            gate.open();
+        }
+        let status = ended(&alice, id).await?;
+        ensure!(status == "done", "{kind}: {:?}", alice.refusal(&format!("SELECT rag.result({id})")).await);
+        let made = provider.requests().len() - asked;
+        ensure!(made == calls, "{kind}: {made} calls");
+    }
+    Ok(())
+}
+
+/// Embeddings where embeddings are asked for, else an answer that cites.
+fn by_path() -> Reply {
+    Reply::by(|seen| match &seen.body["input"] {
+        serde_json::Value::Null => Reply::chat_stream(&["It is ", "town 1 [1]."]),
+        texts => Reply::embeddings_of(texts, 8),
+    })
+}
+
+async fn no_transaction_is_open_while_a_model_of_this_host_thinks() -> Result<()> {
+    let world = World::new().await?;
+    world.admin.batch_execute("SELECT rag.embed('starts the engine')").await?;
+    let engine = world.server.engine(&world.admin).await?;
+    let question = r#"{"collection": "notes", "question": "harbour of town 3", "model": "local/extractive"}"#;
+    for (kind, args) in
+        [("embed", r#"{"input": "a text"}"#), ("search", crate::jobs::SEARCH), ("ask", question)]
+    {
+        engine.signal(Signal::SIGSTOP);
+        let id = world.submit("alice", kind, args).await?;
+        wait::until("the job waits for the engine with no transaction open", async || {
+            let waits = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ragstone job%'
+                         AND wait_event_type = 'Extension' AND xact_start IS NULL AND backend_xmin IS NULL";
+            Ok((world.admin.value::<i64>(waits).await? == 1).then_some(()))
+        })
+        .await?;
+        engine.signal(Signal::SIGCONT);
+        ensure!(world.ended("alice", id).await? == "done", "{kind}");
+    }
     Ok(())
 }
 

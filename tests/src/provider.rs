@@ -10,10 +10,11 @@
 //! ```
 
 mod connection;
+mod http2;
 mod reply;
 mod tls;
 
-pub use reply::{Gate, Part, Reply};
+pub use reply::{Gate, Part, Reply, embedding};
 
 use crate::Result;
 use serde_json::Value;
@@ -84,6 +85,29 @@ impl State {
         self.changed.notify_all();
         result
     }
+
+    /// Notes a request, and gives its number and what is done with it.
+    fn begin(&self, seen: &Seen) -> (usize, Reply) {
+        self.change(|shared| {
+            let index = shared.requests.len();
+            shared.requests.push(seen.clone());
+            shared.at_once += 1;
+            shared.most_at_once = shared.most_at_once.max(shared.at_once);
+            let reply = shared.script.first().cloned().unwrap_or_else(|| Reply::status(500));
+            if shared.script.len() > 1 {
+                shared.script.remove(0);
+            }
+            (index, reply)
+        })
+    }
+
+    /// Notes that a request has been dealt with.
+    fn end(&self, index: usize, abandoned: bool) {
+        self.change(|shared| {
+            shared.at_once -= 1;
+            shared.requests[index].abandoned = abandoned;
+        });
+    }
 }
 
 impl Provider {
@@ -105,6 +129,15 @@ impl Provider {
         Self::listen(script, Some(Authority::new()?))
     }
 
+    /// The same, for clients that speak HTTP/2: many requests share a connection. [`Seen::abandoned`] says there that the
+    /// client has reset the request's own stream.
+    ///
+    /// # Errors
+    /// There is no port, or no certificate.
+    pub fn start_http2(script: impl IntoIterator<Item = Reply>) -> Result<Self> {
+        Self::listen(script, Some(Authority::with_http2()?))
+    }
+
     fn listen(script: impl IntoIterator<Item = Reply>, authority: Option<Authority>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -123,7 +156,12 @@ impl Provider {
                     });
                     let Some(number) = number else { return };
                     let (state, config) = (state.clone(), config.clone());
-                    thread::spawn(move || connection::serve(&state, stream, config, number));
+                    thread::spawn(move || match config {
+                        Some(config) if !config.alpn_protocols.is_empty() => {
+                            http2::serve(&state, stream, config, number);
+                        }
+                        config => connection::serve(&state, stream, config, number),
+                    });
                 }
             })
         };

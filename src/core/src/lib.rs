@@ -1,6 +1,7 @@
 //! What Ragstone computes without Postgres, without a model, without I/O and without a clock.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod ask;
 pub mod bm25;
 pub mod chat;

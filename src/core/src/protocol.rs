@@ -1,19 +1,21 @@
 //! What a backend and the engine say to each other.
 //!
-//! A frame is a little-endian `u32` length in bytes, then that many bytes of [postcard](https://docs.rs/postcard)
-//! holding a [`Frame`]. The client numbers its requests; an answer carries the number of its request, and answers
-//! may come in any order. The first request on a connection is [`Request::Hello`].
+//! The client numbers its requests; an answer carries the number of its request, and answers may come in any order. The
+//! first request on a connection is [`Request::Hello`].
+
+mod frame;
+mod stats;
+
+pub use frame::{Frame, FrameError, MAX_FRAME, PREFIX, decode, encode, frame_length};
+pub use stats::{ModelStats, Quantiles, Stats};
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+use crate::log::Packet;
 use crate::provider::{Account, Call, Completion, Prompt, Target};
 
 /// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
 pub const PROTOCOL: u16 = 4;
-
-/// Largest frame that either side accepts, in bytes, without its length prefix.
-pub const MAX_FRAME: usize = 64 << 20;
 
 /// Name of the engine's socket inside the socket directory.
 pub fn socket_name() -> String {
@@ -23,15 +25,6 @@ pub fn socket_name() -> String {
 /// Name of the file whose lock makes an engine the only one of its protocol in a socket directory.
 pub fn lock_name() -> String {
     format!("ragstone-{PROTOCOL}.lock")
-}
-
-/// A message with the number of the request it belongs to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Frame<T> {
-    /// Chosen by the client, unique among the requests in flight on its connection.
-    pub id: u64,
-    /// The message.
-    pub body: T,
 }
 
 /// Which of a model's two prefixes is put before a text.
@@ -198,6 +191,33 @@ pub enum Request {
         /// Longest wait, milliseconds.
         wait_ms: u32,
     },
+    /// Whether an answer of a language model is JSON that meets a schema; answered by [`Response::Checked`].
+    Check {
+        /// JSON Schema.
+        schema: String,
+        /// The answer.
+        answer: String,
+    },
+    /// Entries of a log, kept until its database's worker has written them down; not answered. Where too many are kept the
+    /// engine reads nothing more from this connection for a while.
+    PostLog {
+        /// OID of the database.
+        database: u32,
+        /// The entries.
+        packet: Packet,
+    },
+    /// What was posted to the log of a database; answered by [`Response::Log`] as soon as there is something.
+    TakeLog {
+        /// OID of the database.
+        database: u32,
+        /// Packets up to this number are written down and can be forgotten; 0 for none.
+        written: u64,
+    },
+    /// What is on its way into the log of a database; answered by [`Response::LogState`].
+    LogState {
+        /// OID of the database.
+        database: u32,
+    },
 }
 
 /// One attempt at a job. Two of them never have the same pieces.
@@ -284,6 +304,32 @@ pub enum Response {
     Failed(Failure),
     /// Pieces of a job's answer.
     Pieces(Pieces),
+    /// The JSON in an answer, if that meets the schema.
+    Checked(Option<String>),
+    /// What was posted to a log, the oldest first.
+    Log {
+        /// Number of the last packet.
+        upto: u64,
+        /// The packets.
+        packets: Vec<Packet>,
+        /// Entries lost since the last answer, for want of room.
+        lost: u64,
+    },
+    /// What is on its way into a log.
+    LogState(LogState),
+}
+
+/// What is on its way into the log of a database, and what was since the engine's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LogState {
+    /// Entries that are not written down.
+    pub waiting: u64,
+    /// Bytes of these.
+    pub waiting_bytes: u64,
+    /// Entries that were posted.
+    pub posted: u64,
+    /// Entries that were lost for want of room.
+    pub lost: u64,
 }
 
 /// Embeddings of the texts of one request.
@@ -347,59 +393,6 @@ pub struct Model {
     pub error: Option<String>,
 }
 
-/// The engine's counters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stats {
-    /// The engine's process id.
-    pub pid: u32,
-    /// Seconds since its start.
-    pub uptime_s: f64,
-    /// The library it uses, with its version, or why there is none.
-    pub runtime: String,
-    /// Times that the supervisor had to start it again.
-    pub restarts: u32,
-    /// Resident memory in bytes.
-    pub resident_bytes: u64,
-    /// Connected clients.
-    pub clients: u32,
-    /// Per model in use.
-    pub models: Vec<ModelStats>,
-}
-
-/// The counters of one model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelStats {
-    /// Name of the model.
-    pub model: String,
-    /// Requests answered.
-    pub requests: u64,
-    /// Texts embedded.
-    pub texts: u64,
-    /// Tokens run, padding left out.
-    pub tokens: u64,
-    /// Runs of the model.
-    pub batches: u64,
-    /// Texts waiting.
-    pub waiting: u64,
-    /// Time in the queue of a text, milliseconds.
-    pub wait_ms: Quantiles,
-    /// Time of one run of the model, milliseconds.
-    pub run_ms: Quantiles,
-    /// Tokens per second of run time.
-    pub tokens_per_second: f64,
-}
-
-/// Three quantiles of a time.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// Median.
-    pub p50: f64,
-    /// 95th percentile.
-    pub p95: f64,
-    /// 99th percentile.
-    pub p99: f64,
-}
-
 /// What went wrong in the engine, in the words that the user will read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -452,77 +445,5 @@ impl Request {
     /// Whether it can be asked again where nobody knows whether it was answered.
     pub fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Complete { .. })
-    }
-}
-
-/// A frame that cannot be written or read.
-#[derive(Debug, Error)]
-pub enum FrameError {
-    /// Longer than [`MAX_FRAME`].
-    #[error("frame of {0} bytes is over the limit of {MAX_FRAME} bytes")]
-    TooLong(usize),
-    /// Not what this version of the protocol writes.
-    #[error("malformed frame: {0}")]
-    Malformed(#[from] postcard::Error),
-}
-
-/// The frame as bytes, with its length prefix.
-pub fn encode<T: Serialize>(id: u64, body: T) -> Result<Vec<u8>, FrameError> {
-    let mut bytes = postcard::to_extend(&Frame { id, body }, vec![0; PREFIX])?;
-    let length = bytes.len() - PREFIX;
-    if length > MAX_FRAME {
-        return Err(FrameError::TooLong(length));
-    }
-    let prefix = u32::try_from(length).map_err(|_| FrameError::TooLong(length))?;
-    bytes[..PREFIX].copy_from_slice(&prefix.to_le_bytes());
-    Ok(bytes)
-}
-
-/// Bytes of a frame's length prefix.
-pub const PREFIX: usize = 4;
-
-/// The length that a prefix announces, in bytes.
-pub fn frame_length(prefix: [u8; PREFIX]) -> Result<usize, FrameError> {
-    let length = u32::from_le_bytes(prefix) as usize;
-    if length > MAX_FRAME {
-        return Err(FrameError::TooLong(length));
-    }
-    Ok(length)
-}
-
-/// The frame in `bytes`, which hold no length prefix.
-pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Frame<T>, FrameError> {
-    Ok(postcard::from_bytes(bytes)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_survives_the_trip() {
-        let request = Request::Embed {
-            model: "m".into(),
-            kind: Kind::Query,
-            lane: Lane::Query,
-            texts: vec!["héllo".into()],
-        };
-        let bytes = encode(7, &request).unwrap();
-        let (prefix, rest) = bytes.split_at(PREFIX);
-        assert_eq!(frame_length(prefix.try_into().unwrap()).unwrap(), rest.len());
-        let frame: Frame<Request> = decode(rest).unwrap();
-        assert_eq!(frame, Frame { id: 7, body: request });
-    }
-
-    #[test]
-    fn a_frame_over_the_limit_is_refused_before_it_is_read() {
-        assert!(matches!(frame_length(u32::MAX.to_le_bytes()), Err(FrameError::TooLong(_))));
-        assert!(matches!(encode(1, vec![1u8; MAX_FRAME + 1]), Err(FrameError::TooLong(_))));
-    }
-
-    #[test]
-    fn a_truncated_frame_is_malformed() {
-        let bytes = encode(1, Request::Models).unwrap();
-        assert!(matches!(decode::<Request>(&bytes[PREFIX..bytes.len() - 1]), Err(FrameError::Malformed(_))));
     }
 }

@@ -45,22 +45,9 @@ impl Connection<'_> {
     /// Answers one request. False if the connection is to be closed.
     fn serve_one(&mut self) -> crate::Result<bool> {
         let Some(seen) = self.read_request()? else { return Ok(false) };
-        let (index, reply) = self.state.change(|shared| {
-            let index = shared.requests.len();
-            shared.requests.push(seen.clone());
-            shared.at_once += 1;
-            shared.most_at_once = shared.most_at_once.max(shared.at_once);
-            let reply = shared.script.first().cloned().unwrap_or_else(|| Reply::status(500));
-            if shared.script.len() > 1 {
-                shared.script.remove(0);
-            }
-            (index, reply)
-        });
+        let (index, reply) = self.state.begin(&seen);
         let outcome = self.reply(reply, &seen);
-        self.state.change(|shared| {
-            shared.at_once -= 1;
-            shared.requests[index].abandoned = outcome.is_err();
-        });
+        self.state.end(index, outcome.is_err());
         Ok(outcome?)
     }
 

@@ -131,12 +131,43 @@ impl Reply {
         self
     }
 
+    /// Is held back until the test opens the gate.
+    pub fn behind(self, gate: &Gate) -> Self {
+        let gate = gate.clone();
+        match self.kind {
+            Kind::Answer(mut answer) => {
+                answer.parts.insert(0, Part::Gate(gate));
+                Self { kind: Kind::Answer(answer) }
+            }
+            Kind::By(decide) => Self::by(move |seen| decide(seen).behind(&gate)),
+            Kind::HangUp => self,
+        }
+    }
+
     /// An answer of OpenAI's chat completions: 7 tokens in, 3 out.
     pub fn chat(content: &str) -> Self {
         let message = json!({ "role": "assistant", "content": content });
         Self::json(json!({
             "id": "c", "object": "chat.completion", "created": 1, "model": "stub",
             "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }],
+            "usage": { "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 },
+        }))
+    }
+
+    /// An answer of OpenAI's chat completions that calls tools, each by its name and its arguments: 7 tokens in, 3 out. The
+    /// calls are numbered `call_1`, `call_2`, ….
+    pub fn calls(calls: &[(&str, &str)]) -> Self {
+        let calls: Vec<Value> = (1..)
+            .zip(calls)
+            .map(|(number, (name, arguments))| {
+                json!({ "id": format!("call_{number}"), "type": "function",
+                        "function": { "name": name, "arguments": arguments } })
+            })
+            .collect();
+        let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
+        Self::json(json!({
+            "id": "c", "object": "chat.completion", "created": 1, "model": "stub",
+            "choices": [{ "index": 0, "message": message, "finish_reason": "tool_calls" }],
             "usage": { "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 },
         }))
     }
@@ -150,19 +181,22 @@ impl Reply {
     /// Answers of OpenAI's embeddings, of so many numbers each: the first is the length of the text in bytes, the others
     /// count its letters by their code modulo `dimensions`. Same text, same vector.
     pub fn embeddings(dimensions: usize) -> Self {
-        Self::by(move |seen| {
-            let texts = seen.body["input"].as_array().cloned().unwrap_or_default();
-            let data = texts.iter().enumerate().map(|(index, text)| {
-                let embedding = embedding(text.as_str().unwrap_or_default(), dimensions);
-                json!({ "object": "embedding", "index": index, "embedding": embedding })
-            });
-            let data: Vec<Value> = data.collect();
-            let tokens = 2 * texts.len();
-            Self::json(json!({
-                "object": "list", "model": "stub", "data": data,
-                "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
-            }))
-        })
+        Self::by(move |seen| Self::embeddings_of(&seen.body["input"], dimensions))
+    }
+
+    /// Those of an array of texts.
+    pub fn embeddings_of(texts: &Value, dimensions: usize) -> Self {
+        let texts = texts.as_array().cloned().unwrap_or_default();
+        let data = texts.iter().enumerate().map(|(index, text)| {
+            let embedding = embedding(text.as_str().unwrap_or_default(), dimensions);
+            json!({ "object": "embedding", "index": index, "embedding": embedding })
+        });
+        let data: Vec<Value> = data.collect();
+        let tokens = 2 * texts.len();
+        Self::json(json!({
+            "object": "list", "model": "stub", "data": data,
+            "usage": { "prompt_tokens": tokens, "total_tokens": tokens },
+        }))
     }
 }
 

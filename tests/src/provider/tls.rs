@@ -16,6 +16,15 @@ pub(super) struct Authority {
 
 impl Authority {
     pub(super) fn new() -> Result<Self> {
+        Self::with(Vec::new())
+    }
+
+    /// The same for a server that speaks HTTP/2 and nothing else.
+    pub(super) fn with_http2() -> Result<Self> {
+        Self::with(vec![b"h2".to_vec()])
+    }
+
+    fn with(protocols: Vec<Vec<u8>>) -> Result<Self> {
         let mut authority = CertificateParams::new(Vec::<String>::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
@@ -23,10 +32,11 @@ impl Authority {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], private)?;
+        server.alpn_protocols = protocols;
         Ok(Self { certificate: authority.pem(), server: Arc::new(server) })
     }
 

@@ -48,6 +48,8 @@ impl Clients {
             .redirect(Policy::none())
             .connect_timeout(Duration::from_millis(key.0.max(1)))
             .pool_idle_timeout(KEPT_ALIVE)
+            .http2_keep_alive_interval(ASKED)
+            .http2_keep_alive_timeout(ASKED)
             .user_agent(concat!("ragstone-engine/", env!("CARGO_PKG_VERSION")));
         if key.1 {
             builder = builder.no_proxy();
@@ -64,6 +66,11 @@ impl Clients {
 
 /// Whoever changes a server's timeout again and again fills no memory.
 const MOST_CLIENTS: usize = 64;
+
+/// All calls to a host that speaks HTTP/2 share a connection, so that hundreds of sessions need one handshake and not one each.
+/// Where nothing comes over it for so long while calls wait, and then nothing again after a ping, it is taken for dead: else all
+/// later calls would wait for it as well.
+const ASKED: Duration = Duration::from_secs(10);
 
 /// How long a connection that nobody uses is kept. Many providers close it after a minute or two.
 const KEPT_ALIVE: Duration = Duration::from_secs(50);

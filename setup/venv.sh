@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes a Python environment in the cache with the packages of a requirements file, anew where that has changed, and
+# prints the path of its python. usage: venv.sh name requirements.txt
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+environment=$cache/$1 wanted=$2
+if ! cmp --quiet "$wanted" "$environment/requirements.txt"; then
+  rm -rf "$environment"
+  "$("$here/python.sh")" -m venv "$environment"
+  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" >&2
+  cp "$wanted" "$environment/"
+fi
+echo "$environment/bin/python"

@@ -1,0 +1,36 @@
+//! A question as a step of the session's current run, of which its search and its model's answer are parts.
+
+use crate::ask::{Answered, Question};
+use crate::pg::error::Outcome;
+use crate::pg::guc;
+use crate::runs::{self, NewStep, Said};
+use serde_json::{Value, json};
+
+/// Has a question answered by `work`; `function` is the SQL function that was called. What a provider's model answered is in
+/// the log only where `rag.log_prompts` has it in `rag.calls` as well.
+pub fn ask_as_step(
+    function: &'static str,
+    question: &Question,
+    work: impl FnOnce() -> Outcome<Answered>,
+) -> Outcome<Answered> {
+    let new = || NewStep {
+        kind: "custom",
+        name: Some(function),
+        input: Some(json!({"collection": question.search.collection, "question": question.search.query})),
+        ..NewStep::default()
+    };
+    runs::step(new, work, said)
+}
+
+fn said(answered: &Answered) -> Said {
+    let mut output = json!({
+        "answered": answered.answered,
+        "model": answered.model,
+        "similarity": answered.similarity,
+        "finish_reason": answered.finish_reason,
+    });
+    if guc::log_prompts() {
+        output["answer"] = Value::from(answered.answer.as_str());
+    }
+    Said { output: Some(output), ..Said::default() }
+}

@@ -1,0 +1,206 @@
+//! Secrets that are taken out of a log before it is stored, by patterns.
+
+use crate::log::value::quote;
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+/// Most memory of a compiled pattern, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// What is to be replaced by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What it is called.
+    pub name: String,
+    /// A regular expression of the `regex` crate, whose time is linear in the text.
+    pub pattern: String,
+    /// What stands in its place; `$1` or `${name}` is what a group has matched.
+    pub replacement: String,
+}
+
+/// A pattern that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("pattern of redaction \"{name}\" cannot be used")]
+pub struct BadPattern {
+    /// Of the rule.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Rules that are ready for use.
+#[derive(Debug, Default)]
+pub struct Redactor {
+    /// Finds out at once whether any of them matches.
+    set: RegexSet,
+    rules: Vec<(Rule, OnceCell<Option<Regex>>)>,
+}
+
+impl Rule {
+    /// Whether the pattern can be used.
+    ///
+    /// # Errors
+    /// [`BadPattern`] where it is no regular expression, too large, or matches nothing at all.
+    pub fn check(&self) -> Result<(), BadPattern> {
+        let reason = match self.compile() {
+            Ok(regex) if regex.is_match("") => "it matches the empty text".to_owned(),
+            Ok(_) => return Ok(()),
+            Err(error) => reason(&error),
+        };
+        Err(BadPattern { name: self.name.clone(), reason })
+    }
+
+    fn compile(&self) -> Result<Regex, regex::Error> {
+        RegexBuilder::new(&self.pattern).size_limit(LARGEST).dfa_size_limit(LARGEST).build()
+    }
+}
+
+impl Redactor {
+    /// Rules, in the order in which they are used.
+    ///
+    /// # Errors
+    /// [`BadPattern`] where one of them cannot be used.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, BadPattern> {
+        let limit = LARGEST * rules.len().max(1);
+        let patterns = rules.iter().map(|rule| rule.pattern.as_str());
+        let set = RegexSetBuilder::new(patterns).size_limit(limit).dfa_size_limit(LARGEST).build();
+        let set = set.map_err(|error| {
+            let wrong = rules.iter().find_map(|rule| rule.check().err());
+            wrong.unwrap_or_else(|| BadPattern { name: "all together".to_owned(), reason: reason(&error) })
+        })?;
+        Ok(Self { set, rules: rules.into_iter().map(|rule| (rule, OnceCell::new())).collect() })
+    }
+
+    /// Whether there is something in the text that is to be replaced.
+    #[must_use]
+    pub fn finds_in(&self, text: &str) -> bool {
+        !self.rules.is_empty() && self.set.is_match(text)
+    }
+
+    /// The text without secrets.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.finds_in(text) {
+            return Cow::Borrowed(text);
+        }
+        let mut clean = Cow::Borrowed(text);
+        for place in self.set.matches(text) {
+            let (rule, regex) = &self.rules[place];
+            // The set has been made of the same patterns.
+            if let Some(regex) = regex.get_or_init(|| rule.compile().ok()) {
+                clean = Cow::Owned(regex.replace_all(&clean, rule.replacement.as_str()).into_owned());
+            }
+        }
+        clean
+    }
+
+    /// JSON text without secrets in its strings, those that are keys too. All else stays as it is, character by character.
+    #[must_use]
+    pub fn json<'a>(&self, json: &'a str) -> Cow<'a, str> {
+        let mut out = String::new();
+        let mut copied = 0;
+        let mut at = 0;
+        while let Some(quote_at) = json[at..].find('"').map(|found| at + found) {
+            let end = string_end(json, quote_at);
+            let token = &json[quote_at..end];
+            if let Some(text) = unquoted(token)
+                && let Cow::Owned(clean) = self.text(&text)
+            {
+                out.push_str(&json[copied..quote_at]);
+                quote(&clean, &mut out);
+                copied = end;
+            }
+            at = end;
+        }
+        if copied == 0 {
+            return Cow::Borrowed(json);
+        }
+        out.push_str(&json[copied..]);
+        Cow::Owned(out)
+    }
+}
+
+/// Where the JSON string that begins here ends.
+fn string_end(json: &str, quote_at: usize) -> usize {
+    let bytes = json.as_bytes();
+    let mut at = quote_at + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    json.len()
+}
+
+/// What a JSON string says.
+fn unquoted(token: &str) -> Option<Cow<'_, str>> {
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(token).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// In one line, without the pattern that a reader has before him.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(pattern: &str, replacement: &str) -> Rule {
+        Rule { name: "r".to_owned(), pattern: pattern.to_owned(), replacement: replacement.to_owned() }
+    }
+
+    fn redactor() -> Redactor {
+        Redactor::new(vec![rule(r"\bkey-[0-9]+", "[key]"), rule("(user:)[^@\n]+@", "${1}[password]@")])
+            .unwrap()
+    }
+
+    #[test]
+    fn what_matches_is_replaced() {
+        let redactor = redactor();
+        assert_eq!(redactor.text("my key-123, and key-9"), "my [key], and [key]");
+        assert_eq!(redactor.text("user:secret@host key-1"), "user:[password]@host [key]");
+        assert!(matches!(redactor.text("monkey-123"), Cow::Borrowed(_)));
+        assert!(matches!(Redactor::default().text("key-1"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn strings_of_json_are_cleaned_and_nothing_else() {
+        let redactor = redactor();
+        let json = r#"{"a": [1.00, "key-1", "x\nkey-2\ty"], "key-3": {"b": 1e400}, "c": "\u006bey-4 \"é\""}"#;
+        assert_eq!(
+            redactor.json(json),
+            r#"{"a": [1.00, "[key]", "x\n[key]\ty"], "[key]": {"b": 1e400}, "c": "[key] \"é\""}"#
+        );
+        for json in [r#"{"a": "b", "n": 12345678901234567890}"#, "12", "null", "\"", "\"a\\", ""] {
+            assert!(matches!(redactor.json(json), Cow::Borrowed(_)), "{json}");
+        }
+    }
+
+    /// In JSON text the letter of an escape stands before the secret.
+    #[test]
+    fn a_boundary_is_one_of_the_text_and_not_of_its_json() {
+        assert_eq!(redactor().json(r#""line\nkey-1""#), r#""line\n[key]""#);
+    }
+
+    #[test]
+    fn a_bad_pattern_is_refused_with_its_reason() {
+        let wrong = |pattern: &str| rule(pattern, "").check().unwrap_err().reason;
+        assert_eq!(wrong("a("), "unclosed group");
+        assert_eq!(wrong("x*"), "it matches the empty text");
+        assert!(wrong(r"(?:\w{1000}){1000}").contains("limit"), "{}", wrong(r"(?:\w{1000}){1000}"));
+        assert!(wrong("(?=a)").contains("look-around"));
+        assert!(rule("a+", "").check().is_ok());
+        assert_eq!(Redactor::new(vec![rule("a", ""), rule("b(", "")]).unwrap_err().reason, "unclosed group");
+    }
+}

@@ -1,0 +1,99 @@
+//! Settings of the log of agents.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
+use std::ffi::{CStr, CString, c_char, c_void};
+
+/// Whose transaction a step of the log belongs to.
+#[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogDurability {
+    /// The caller's: it goes where that is rolled back.
+    #[name = c"transaction"]
+    Transaction,
+    /// One of its own: it stays.
+    #[name = c"autonomous"]
+    Autonomous,
+}
+
+static LOG_DURABILITY: GucSetting<LogDurability> =
+    GucSetting::<LogDurability>::new(LogDurability::Transaction);
+static LOG_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90);
+static LOG_MAX_VALUE: GucSetting<i32> = GucSetting::<i32>::new(1 << 20);
+static RUN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+/// Makes them known to Postgres.
+pub fn define() {
+    GucRegistry::define_enum_guc(
+        c"rag.log_durability",
+        c"Sets whose transaction a step of the log belongs to: transaction (the caller's) or autonomous (its own).",
+        c"An autonomous step stays where the caller's transaction is rolled back.",
+        &LOG_DURABILITY,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    // SAFETY: the hook raises nothing.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"rag.run",
+            c"Sets the run that calls of Ragstone's functions are steps of, 0 for none.",
+            c"rag.start_run sets it, rag.finish_run sets it to none.",
+            &RUN,
+            GucContext::Userset,
+            GucFlags::default(),
+            Some(is_run),
+            None,
+            None,
+        );
+    }
+    GucRegistry::define_int_guc(
+        c"rag.log_retention",
+        c"Sets for how many days runs and their steps are kept, 0 for ever.",
+        c"",
+        &LOG_RETENTION,
+        0,
+        36_500,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"rag.log_max_value",
+        c"Sets the longest input, output or attributes of a run or step; of a longer value the beginning is kept.",
+        c"",
+        &LOG_MAX_VALUE,
+        1024,
+        64 << 20,
+        GucContext::Userset,
+        GucFlags::UNIT_BYTE,
+    );
+}
+
+/// `rag.log_durability`.
+pub fn log_durability() -> LogDurability {
+    LOG_DURABILITY.get()
+}
+
+/// `rag.log_retention` in days; none for ever.
+#[allow(dead_code, reason = "for the worker that drops old weeks")]
+pub fn log_retention() -> Option<i32> {
+    Some(LOG_RETENTION.get()).filter(|days| *days > 0)
+}
+
+/// `rag.log_max_value` in bytes.
+pub fn log_max_value() -> usize {
+    LOG_MAX_VALUE.get().max(0) as usize
+}
+
+/// `rag.run`, if it is set.
+pub fn run() -> Option<i64> {
+    RUN.get()?.to_str().ok()?.trim().parse().ok().filter(|run| *run > 0)
+}
+
+/// Whether a text can be a run's number.
+unsafe extern "C-unwind" fn is_run(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres gives a terminated string, or none.
+    let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
+    text.is_empty() || text.to_str().is_ok_and(|text| text.trim().parse::<i64>().is_ok_and(|run| run >= 0))
+}

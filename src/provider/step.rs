@@ -1,0 +1,87 @@
+//! Calls to a provider's language model as steps of the session's current run. What was said is in the log only where
+//! `rag.log_prompts` has it in `rag.calls` as well.
+
+use crate::pg::clock;
+use crate::pg::error::Outcome;
+use crate::pg::guc;
+use crate::provider::{CallOptions, Remote};
+use crate::runs::{self, NewStep, Said};
+use ragstone_core::provider::{Completion, Message, Prompt};
+use serde_json::{Value, json};
+
+impl Remote {
+    /// As [`Remote::complete`].
+    ///
+    /// # Errors
+    /// As [`Remote::complete`].
+    pub fn complete_as_step(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+        self.as_step(prompt, options, |prompt| self.complete(prompt, options))
+    }
+
+    /// As [`Remote::complete_aloud`].
+    ///
+    /// # Errors
+    /// As [`Remote::complete_aloud`].
+    pub fn complete_aloud_as_step(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+        self.as_step(prompt, options, |prompt| self.complete_aloud(prompt, options))
+    }
+
+    /// Logs a call that was made among others, with what has come of it.
+    ///
+    /// # Errors
+    /// What keeps it from being logged.
+    pub fn log_answer(&self, options: CallOptions, answer: &Outcome<Completion>) -> Outcome<()> {
+        let took = answer.as_ref().map_or(0.0, |completion| completion.usage.latency_ms);
+        let model = self.full_name();
+        let new = || NewStep {
+            kind: "model",
+            name: Some(options.function),
+            model: Some(&model),
+            started_us: Some(clock::now() - (took * 1000.0) as i64),
+            duration_ms: Some(took),
+            ..NewStep::default()
+        };
+        runs::step_done(new, answer, said)
+    }
+
+    fn as_step(
+        &self,
+        prompt: Prompt,
+        options: CallOptions,
+        ask: impl FnOnce(Prompt) -> Outcome<Completion>,
+    ) -> Outcome<Completion> {
+        let model = self.full_name();
+        let input = (guc::log_prompts() && runs::current().is_some()).then(|| messages(&prompt.messages));
+        let new = || NewStep {
+            kind: "model",
+            name: Some(options.function),
+            model: Some(&model),
+            input,
+            ..NewStep::default()
+        };
+        runs::step(new, || ask(prompt), said)
+    }
+
+    fn full_name(&self) -> String {
+        format!("{}/{}", self.target.name, self.model)
+    }
+}
+
+fn said(completion: &Completion) -> Said {
+    let mut output = json!({"finish_reason": completion.finish_reason});
+    if guc::log_prompts() {
+        output["content"] = Value::from(completion.content.as_str());
+    }
+    Said {
+        output: Some(output),
+        input_tokens: i64::try_from(completion.usage.input_tokens).ok(),
+        output_tokens: i64::try_from(completion.usage.output_tokens).ok(),
+        cost: Some(completion.usage.cost),
+    }
+}
+
+fn messages(messages: &[Message]) -> Value {
+    let said: Vec<Value> =
+        messages.iter().map(|it| json!({"role": it.role, "content": it.content})).collect();
+    json!({ "messages": said })
+}

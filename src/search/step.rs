@@ -1,0 +1,55 @@
+//! Searches as steps of the session's current run: what was looked for, and the keys of what was found. The texts are in the
+//! source, for those who may read them.
+
+use crate::pg::error::Outcome;
+use crate::runs::{self, NewStep, Said};
+use crate::search::{Hit, Passages, Request, passages, search};
+use serde_json::{Value, json};
+
+/// Hits of which the log has keys and scores.
+const MOST_HITS: usize = 100;
+
+/// As [`search`].
+///
+/// # Errors
+/// As [`search`].
+pub fn search_as_step(request: &Request) -> Outcome<Vec<Hit>> {
+    runs::step(|| new(request), || search(request), |hits| said(hits))
+}
+
+/// As [`passages`].
+///
+/// # Errors
+/// As [`passages`].
+pub fn passages_as_step(request: &Request) -> Outcome<Passages> {
+    runs::step(|| new(request), || passages(request), |passages| said(&passages.hits))
+}
+
+fn new(request: &Request) -> NewStep<'_> {
+    let mode = match request.mode {
+        super::Mode::Hybrid => "hybrid",
+        super::Mode::Vector => "vector",
+        super::Mode::Text => "text",
+    };
+    NewStep {
+        kind: "retrieval",
+        name: Some(&request.collection),
+        input: Some(json!({
+            "collection": request.collection,
+            "query": request.query,
+            "k": request.k,
+            "mode": mode,
+            "filter": request.filter.as_ref().and_then(|filter| filter.to_value().ok()),
+        })),
+        ..NewStep::default()
+    }
+}
+
+fn said(hits: &[Hit]) -> Said {
+    let shown: Vec<Value> = hits
+        .iter()
+        .take(MOST_HITS)
+        .map(|hit| json!({"key": hit.source_key.to_value().ok(), "chunk": hit.chunk, "score": hit.score}))
+        .collect();
+    Said { output: Some(json!({"found": hits.len(), "hits": shown})), ..Said::default() }
+}
