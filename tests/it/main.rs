@@ -25,14 +25,20 @@ mod jobs;
 mod keys;
 mod kills;
 mod limits;
+mod log_durability;
 mod memory;
 mod misfits;
 mod models;
 mod pg_upgrade;
+mod pgbouncer;
+mod provider_failures;
 mod queue;
 mod remote_embeddings;
 mod restore;
 mod rights;
+mod run_steps;
+mod run_weeks;
+mod runs;
 mod runtimes;
 mod sample;
 mod standby;
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         accounting::tests(),
         embed::tests(),
         generate::tests(),
+        provider_failures::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         limits::tests(),
+        log_durability::tests(),
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -71,11 +79,15 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        pgbouncer::tests(),
         agents::tests(),
         agent_jobs::tests(),
         approval::tests(),
         rights::tests(),
         tools::tests(),
+        runs::tests(),
+        run_steps::tests(),
+        run_weeks::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),
