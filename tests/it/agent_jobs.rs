@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Trial> {
         a_spent_budget_fails_the_run_and_more_of_it_resumes_it,
         a_limit_fails_the_run_and_a_higher_one_resumes_it,
         only_what_has_failed_is_resumed_and_only_by_its_owner,
+        of_two_who_resume_a_run_one_comes_first,
         a_tool_may_ask_a_provider_itself,
         a_run_of_a_session_remembers,
         a_redacted_log_changes_no_conversation,
@@ -359,6 +360,35 @@ async fn only_what_has_failed_is_resumed_and_only_by_its_owner() -> Result<()> {
     let resumed: i64 = bob.value(&resume).await?;
     ensure!(ended(&alice, resumed).await? == "done");
     ensure!(world.admin.value::<String>("SELECT by::text FROM app.written").await? == "alice");
+    Ok(())
+}
+
+async fn of_two_who_resume_a_run_one_comes_first() -> Result<()> {
+    let gate = Gate::new();
+    let provider = Provider::start([Reply::status(500), Reply::chat("Done.").behind(&gate)])?;
+    let world = world(&provider).await?;
+    let (alice, other) = (world.session("alice").await?, world.session("alice").await?);
+    let job = submit(&alice, "agent", RUN).await?;
+    ensure!(ended(&alice, job).await? == "failed");
+    let run: i64 = alice.value("SELECT id FROM rag.runs").await?;
+    let resume = format!("SELECT rag.resume_run({run})");
+    alice.batch_execute("BEGIN").await?;
+    let resumed: i64 = alice.value(&resume).await?;
+    let second = other.refusal(&resume);
+    let commits = async {
+        wait::until("the second waits", async || {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')";
+            Ok((world.admin.value::<i64>(waiting).await? == 1).then_some(()))
+        })
+        .await?;
+        alice.batch_execute("COMMIT").await?;
+        anyhow::Ok(())
+    };
+    let (second, committed) = tokio::join!(second, commits);
+    committed?;
+    second?.expect("55000", &format!("is done by job {resumed}"), "")?;
+    gate.open();
+    ensure!(ended(&alice, resumed).await? == "done");
     Ok(())
 }
 

@@ -3,9 +3,11 @@
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
+use ragstone_tests::prose::sql_blocks;
 use ragstone_tests::provider::{Provider, Reply, Seen};
 use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
+use ragstone_tests::wait;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -21,12 +23,14 @@ pub fn tests() -> Vec<Trial> {
         an_answer_meets_the_schema,
         a_session_is_the_memory_of_its_runs,
         what_a_provider_refuses_undoes_the_run,
+        an_autonomous_log_outlives_the_run,
         approval_is_refused_where_nobody_can_give_it,
         an_agent_is_its_owners_and_everybody_runs_it_as_himself,
         a_planted_instruction_gains_nothing,
         agents_are_not_called_too_deep,
         the_sessions_own_run_stays_current,
         what_a_tool_searches_is_a_part_of_its_step,
+        the_guide_runs_with_a_provider,
     ]
 }
 
@@ -282,6 +286,23 @@ async fn what_a_provider_refuses_undoes_the_run() -> Result<()> {
     Ok(())
 }
 
+async fn an_autonomous_log_outlives_the_run() -> Result<()> {
+    let (session, _provider) =
+        with([Reply::calls(&[("note", r#"{"body": "x"}"#)]), Reply::status(500)]).await?;
+    session.batch_execute("SET rag.log_durability = 'autonomous'").await?;
+    session.refusal("SELECT rag.run_agent('support', 'x')").await?.expect("38000", "status 500", "")?;
+    wait::until("the run is on record", async || {
+        let ended: i64 = session.value("SELECT count(*) FROM rag.runs WHERE status = 'failed' AND sqlstate = '38000'").await?;
+        Ok((ended == 1).then_some(()))
+    })
+    .await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes").await? == 0);
+    let logged = ["message user ok", "model stub/big ok", "tool note ok", "error error"];
+    ensure!(steps(&session).await? == logged, "{:?}", steps(&session).await?);
+    ensure!(session.value::<bool>("SELECT bool_and(rolled_back) FROM rag.steps").await?);
+    Ok(())
+}
+
 async fn approval_is_refused_where_nobody_can_give_it() -> Result<()> {
     let (session, provider) = with([Reply::chat("x")]).await?;
     session
@@ -453,5 +474,34 @@ async fn what_a_tool_searches_is_a_part_of_its_step() -> Result<()> {
     }
     let of_tool = "SELECT parent_id = (SELECT id FROM rag.steps WHERE name = 'look') FROM rag.steps WHERE kind = 'retrieval' LIMIT 1";
     ensure!(session.value::<bool>(of_tool).await?);
+    Ok(())
+}
+
+async fn the_guide_runs_with_a_provider() -> Result<()> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/agents.md");
+    let server = shared().await?;
+    let database = server.database().await?;
+    let session = server.connect(&database).await?;
+    let provider = Provider::start([
+        Reply::calls(&[("order_status", r#"{"id": 1}"#)]),
+        Reply::chat("It is shipped."),
+        Reply::calls(&[("refund", r#"{"id": 2}"#)]),
+        Reply::chat("You get 35 back."),
+    ])?;
+    for (number, block) in sql_blocks(&std::fs::read_to_string(path)?).into_iter().enumerate() {
+        let script = server.folder().join(format!("{database}.sql"));
+        std::fs::write(&script, &block.sql)?;
+        let mut psql = server.client("psql")?;
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &database, "-f"]).arg(&script);
+        let said = psql.output()?;
+        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
+        ensure!(said.status.success(), "line {}: {errors}", block.line);
+        if number == 0 {
+            let address = format!("ALTER SERVER openai OPTIONS (SET base_url '{}')", provider.url());
+            session.batch_execute(&address).await?;
+        }
+    }
+    let refunded: String = session.value("SELECT status FROM orders WHERE id = 2").await?;
+    ensure!(refunded == "refunded" && provider.requests().len() == 4, "{refunded}");
     Ok(())
 }
