@@ -11,9 +11,7 @@ const MOST_BEHIND: u64 = 1 << 31;
 ///
 /// A restored row has its number from another server, where it may have been higher than any is here.
 pub fn wait_until_told(transaction: i64) {
-    // SAFETY: a plain read of the server's state.
-    let next = unsafe { pg_sys::ReadNextFullTransactionId() }.value;
-    let behind = next.checked_sub(transaction as u64);
+    let behind = next().checked_sub(transaction as u64);
     if !behind.is_some_and(|behind| (1..MOST_BEHIND).contains(&behind)) {
         return;
     }
@@ -35,6 +33,12 @@ pub fn current() -> u64 {
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
 }
 
+/// The number of the next transaction that gets one, in any database of the server.
+pub fn next() -> u64 {
+    // SAFETY: a plain read of the server's state.
+    unsafe { pg_sys::ReadNextFullTransactionId() }.value
+}
+
 /// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.
 pub fn may_write() -> bool {
     // SAFETY: plain reads of the session's state.
@@ -47,15 +51,10 @@ pub fn top() -> u64 {
     unsafe { pg_sys::GetTopFullTransactionId() }.value
 }
 
-/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it can
-/// change nothing, so that nothing can be undone: on a standby, in a read-only transaction and in a parallel worker.
+/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it may not
+/// write, so that nothing is undone.
 pub fn current_if_it_may_write() -> Option<u64> {
-    if may_write() {
-        return Some(current());
-    }
-    // SAFETY: gives none a number.
-    let number = unsafe { pg_sys::GetCurrentFullTransactionIdIfAny() }.value;
-    Some(number).filter(|number| *number > 0)
+    may_write().then(current)
 }
 
 /// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.

@@ -26,6 +26,7 @@ mod jobs;
 mod keys;
 mod kills;
 mod limits;
+mod log_durability;
 mod memory;
 mod misfits;
 mod models;
@@ -36,6 +37,9 @@ mod queue;
 mod remote_embeddings;
 mod restore;
 mod rights;
+mod run_steps;
+mod run_weeks;
+mod runs;
 mod runtimes;
 mod sample;
 mod standby;
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         limits::tests(),
+        log_durability::tests(),
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -82,6 +87,9 @@ fn main() -> ExitCode {
         approval::tests(),
         rights::tests(),
         tools::tests(),
+        runs::tests(),
+        run_steps::tests(),
+        run_weeks::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),
