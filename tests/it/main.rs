@@ -5,6 +5,7 @@ mod agent_jobs;
 mod agents;
 mod approval;
 mod ask;
+mod budgets;
 mod cancel;
 mod capture;
 mod chaos;
@@ -54,6 +55,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let families = [
         accounting::tests(),
+        budgets::tests(),
         embed::tests(),
         generate::tests(),
         provider_failures::tests(),
