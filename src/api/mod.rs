@@ -1,6 +1,7 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
 mod accounting;
+mod agents;
 mod ask;
 mod chat;
 pub mod chunk;
@@ -11,10 +12,13 @@ pub mod generate;
 mod jobs;
 mod models;
 mod outdated;
+mod parse_log;
 mod providers;
 mod rerank;
+mod reports;
 mod runs;
 mod search;
+mod stat_log;
 mod status;
 mod sync;
 mod tools;

@@ -1,6 +1,9 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod agent_jobs;
+mod agents;
+mod approval;
 mod ask;
 mod cancel;
 mod capture;
@@ -22,10 +25,13 @@ mod jobs;
 mod keys;
 mod kills;
 mod limits;
+mod log_durability;
 mod memory;
 mod misfits;
 mod models;
 mod pg_upgrade;
+mod pgbouncer;
+mod provider_failures;
 mod queue;
 mod remote_embeddings;
 mod restore;
@@ -36,6 +42,7 @@ mod runs;
 mod runtimes;
 mod sample;
 mod standby;
+mod tools;
 mod unseen;
 mod upgrade;
 mod version;
@@ -49,6 +56,7 @@ fn main() -> ExitCode {
         accounting::tests(),
         embed::tests(),
         generate::tests(),
+        provider_failures::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -58,6 +66,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         limits::tests(),
+        log_durability::tests(),
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -70,7 +79,12 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        pgbouncer::tests(),
+        agents::tests(),
+        agent_jobs::tests(),
+        approval::tests(),
         rights::tests(),
+        tools::tests(),
         runs::tests(),
         run_steps::tests(),
         run_weeks::tests(),
