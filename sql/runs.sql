@@ -63,6 +63,9 @@ CREATE TABLE rag._steps (
 CREATE TABLE rag._steps_other PARTITION OF rag._steps (PRIMARY KEY (id, started)) DEFAULT;
 CREATE INDEX _steps_other_run ON rag._steps_other (run_id, number);
 CREATE INDEX _steps_other_started ON rag._steps_other (started);
+-- What reports have in their sums goes by these.
+CREATE INDEX _runs_other_ended ON rag._runs_other (id) WHERE NOT counted AND finished IS NOT NULL;
+CREATE INDEX _steps_other_written ON rag._steps_other (written, id);
 
 -- The last numbers of days: how long a row has been here, whenever its step was taken.
 CREATE TABLE rag._log_days (
@@ -116,6 +119,8 @@ COMMENT ON TABLE rag._log_days IS
 COMMENT ON INDEX rag._steps_other_run IS 'internal: the steps of a run';
 COMMENT ON INDEX rag._runs_other_started IS 'internal: what belongs into a week, or is too old';
 COMMENT ON INDEX rag._steps_other_started IS 'internal: what belongs into a week, or is too old';
+COMMENT ON INDEX rag._runs_other_ended IS 'internal: runs that have ended and that reports do not have yet';
+COMMENT ON INDEX rag._steps_other_written IS 'internal: steps that reports do not have yet';
 COMMENT ON COLUMN rag._runs.owner IS 'the role that began it, by the name that it had';
 COMMENT ON COLUMN rag._runs.caller_xid IS 'the caller''s transaction, where the row is not of that; see rag.log_durability';
 COMMENT ON COLUMN rag._runs.rolled_back IS 'what became of caller_xid, once that is known';

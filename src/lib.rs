@@ -13,6 +13,7 @@ mod jobs;
 mod runs;
 mod tools;
 mod embedding;
+mod parsing;
 mod provider;
 mod accounting;
 mod worker;

@@ -1,7 +1,8 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers]`
 
+mod agent;
 mod autonomous;
 mod embed;
 mod handwritten;
@@ -45,6 +46,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("providers") {
         told(providers::run(options).await)?;
+    }
+    if options.wants("agent") {
+        told(agent::run(options).await)?;
     }
     Ok(())
 }

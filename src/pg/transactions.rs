@@ -11,9 +11,7 @@ const MOST_BEHIND: u64 = 1 << 31;
 ///
 /// A restored row has its number from another server, where it may have been higher than any is here.
 pub fn wait_until_told(transaction: i64) {
-    // SAFETY: a plain read of the server's state.
-    let next = unsafe { pg_sys::ReadNextFullTransactionId() }.value;
-    let behind = next.checked_sub(transaction as u64);
+    let behind = next().checked_sub(transaction as u64);
     if !behind.is_some_and(|behind| (1..MOST_BEHIND).contains(&behind)) {
         return;
     }
@@ -33,6 +31,12 @@ pub fn wait_until_told(transaction: i64) {
 pub fn current() -> u64 {
     // SAFETY: raises where a transaction must not write.
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
+}
+
+/// The number of the next transaction that gets one, in any database of the server.
+pub fn next() -> u64 {
+    // SAFETY: a plain read of the server's state.
+    unsafe { pg_sys::ReadNextFullTransactionId() }.value
 }
 
 /// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.

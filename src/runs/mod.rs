@@ -4,10 +4,11 @@
 //! runs were found to be the current role's, [`value`] sees to what a row may hold and [`redaction`] that no
 //! secret is in it, [`tables`] knows where rows go, and [`weeks`]
 //! is what the worker does about these. [`write`] writes many at once, for the worker's [`scribe`] too.
-//! [`implicit`] is how our own functions log themselves.
+//! [`implicit`] is how our own functions log themselves, and [`fold`] adds to the sums that reports read.
 
 mod batch;
 mod finish;
+mod fold;
 mod implicit;
 mod memory;
 mod post;
@@ -23,6 +24,7 @@ mod write;
 
 pub use batch::log_all;
 pub use finish::{Ending, finish, finish_as};
+pub use fold::{Fold, has_steps_left};
 pub use implicit::{Said, reserve, step, step_done, within};
 pub use post::state;
 pub use redaction::changed as redactions_changed;

@@ -243,7 +243,7 @@ fn as_worker<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
 }
 
 /// The same as the owner of the tables; nothing where the extension has gone.
-fn as_log_owner<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<Option<T>> {
+pub(super) fn as_log_owner<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<Option<T>> {
     as_worker(|| {
         locked(|| {
             connect(|| if is_installed()? { as_owner(config_owner()?, work).map(Some) } else { Ok(None) })

@@ -15,10 +15,16 @@ use std::time::{Duration, Instant};
 
 /// The tables that have weeks, and what else a week's partition needs.
 const TABLES: [(&str, &str); 2] = [
-    ("_runs", "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started)"),
+    (
+        "_runs",
+        "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started);
+         CREATE INDEX {week}_ended ON rag.{week} (id) WHERE NOT counted AND finished IS NOT NULL",
+    ),
     (
         "_steps",
-        "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started); CREATE INDEX {week}_run ON rag.{week} (run_id, number)",
+        "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started);
+         CREATE INDEX {week}_run ON rag.{week} (run_id, number);
+         CREATE INDEX {week}_written ON rag.{week} (written, id)",
     ),
 ];
 

@@ -8,7 +8,7 @@ use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
 use crate::pg::{activity, databases, guc, wait};
-use crate::runs::{Scribe, Weeks, has_entries_left};
+use crate::runs::{Fold, Scribe, Weeks, has_entries_left, has_steps_left};
 use crate::sync::batch::{Batch, Found};
 use crate::sync::claim::{Claim, Hands, unlock};
 use crate::sync::failure::{self, Fault, fault};
@@ -74,6 +74,8 @@ struct Worker {
     jobs: Dispatch,
     /// Of the log of agents; the first worker of a database sees to them.
     weeks: Weeks,
+    /// Of reports; as the weeks.
+    fold: Fold,
 }
 
 /// Works until there is nothing left to do for long, or nobody to do it for. Gives whether it might stay as well.
@@ -96,6 +98,7 @@ pub fn run(database: u32, place: i32) -> bool {
         idle_since: now,
         jobs: Dispatch::new(database),
         weeks: Weeks::new(),
+        fold: Fold::new(),
     };
     worker.touch_unfilled();
     loop {
@@ -110,8 +113,13 @@ pub fn run(database: u32, place: i32) -> bool {
             worker.jobs.tend();
             worker.weeks.tend();
         }
+        let folding = place == 0 && worker.fold.tend();
+        if folding {
+            worker.idle_since = Instant::now();
+        }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
+            Ok(Step::Idle) if folding => {}
             Ok(Step::Idle) if worker.may_leave() => return !slots::is_somebody_waiting(),
             Ok(Step::Idle) => worker.nap(),
             Ok(Step::Leave) => return false,
@@ -403,8 +411,8 @@ impl Worker {
         if may && self.mail.as_ref().is_some_and(|mail| mail.scribe.is_needed()) {
             return false;
         }
-        if may && self.mail.is_some() && has_mail_left(self.database) {
-            // As for jobs: the mail is written when it is this database's turn again.
+        if may && self.mail.is_some() && (has_mail_left(self.database) || has_steps_left()) {
+            // As for jobs: the rest is done when it is this database's turn again.
             if more {
                 slots::want(self.database);
             }

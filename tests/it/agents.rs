@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Trial> {
         a_planted_instruction_gains_nothing,
         agents_are_not_called_too_deep,
         the_sessions_own_run_stays_current,
+        what_a_tool_searches_is_a_part_of_its_step,
     ]
 }
 
@@ -426,5 +427,31 @@ async fn the_sessions_own_run_stays_current() -> Result<()> {
     let own: i64 = session.value("SELECT rag.start_run('mine')").await?;
     run(&session).await?;
     ensure!(session.value::<String>("SELECT current_setting('rag.run')").await? == own.to_string());
+    Ok(())
+}
+
+async fn what_a_tool_searches_is_a_part_of_its_step() -> Result<()> {
+    let (session, provider) = with([
+        Reply::calls(&[("look", r#"{"words": "lost"}"#), ("orders", r#"{"query": "lost"}"#)]),
+        Reply::chat("x"),
+    ])
+    .await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_collection('orders', 'orders', 'status', sync => 'manual');
+             CREATE FUNCTION look(words text) RETURNS text LANGUAGE sql
+               AS $$ SELECT content FROM rag.search('orders', words, k => 1) $$;
+             COMMENT ON FUNCTION look IS 'looks for orders';
+             SELECT rag.create_tool('look(text)', writes => true);
+             SELECT rag.create_search_tool('orders', 'orders', description => 'searches orders');
+             SELECT rag.create_agent('searcher', 'x', 'stub', ARRAY['look', 'orders'])",
+        )
+        .await?;
+    session.query_one("SELECT * FROM rag.run_agent('searcher', 'x')", &[]).await?;
+    for told in &messages(&provider, 1)[3..] {
+        ensure!(content(told).contains("lost"), "{told}");
+    }
+    let of_tool = "SELECT parent_id = (SELECT id FROM rag.steps WHERE name = 'look') FROM rag.steps WHERE kind = 'retrieval' LIMIT 1";
+    ensure!(session.value::<bool>(of_tool).await?);
     Ok(())
 }

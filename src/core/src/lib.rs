@@ -8,6 +8,7 @@ pub mod chat;
 pub mod chunk;
 pub mod condition;
 pub mod fusion;
+pub mod jsonb;
 pub mod log;
 pub mod protocol;
 pub mod provider;

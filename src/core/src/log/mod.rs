@@ -1,8 +1,11 @@
 //! What agents do, step by step: the records that a log of them is made of.
 
 mod entry;
+pub mod histogram;
 mod jsonb;
 mod packet;
+pub mod parse;
+pub mod pattern;
 mod redact;
 pub mod semconv;
 mod traceparent;
