@@ -20,7 +20,8 @@ const STEPS_PER_SECOND: f64 = 20_000.0;
 const TOGETHER: usize = 20;
 
 const IN: &str = r#"{"query": "how do I take a base backup", "k": 5, "mode": "hybrid"}"#;
-const OUT: &str = r#"[{"key": 17, "score": 0.0325}, {"key": 4, "score": 0.0316}, {"key": 9, "score": 0.0299}]"#;
+const OUT: &str =
+    r#"[{"key": 17, "score": 0.0325}, {"key": 4, "score": 0.0316}, {"key": 9, "score": 0.0299}]"#;
 
 /// The same columns, keys and indexes as the log's.
 const PLAIN: &str = "CREATE TABLE plain (LIKE rag._steps INCLUDING DEFAULTS, PRIMARY KEY (id, started));
@@ -44,12 +45,42 @@ pub async fn run(options: &Options) -> Result<()> {
     let steps = format!("SELECT rag.log_steps({run}, '[{}]')", vec![one; TOGETHER].join(", "));
     let world = World { server: &server, database: &database, session: &session, window };
     let contests = [
-        Contest { what: "INSERT and commit, as fast as it goes", sql: &insert, steps: 1, rate: None, logs: false },
+        Contest {
+            what: "INSERT and commit, as fast as it goes",
+            sql: &insert,
+            steps: 1,
+            rate: None,
+            logs: false,
+        },
         Contest { what: "log_step, as fast as it goes", sql: &step, steps: 1, rate: None, logs: true },
-        Contest { what: "log_step, 20,000 a second wanted", sql: &step, steps: 1, rate: Some(STEPS_PER_SECOND), logs: true },
-        Contest { what: "log_step, 5,000 a second wanted", sql: &step, steps: 1, rate: Some(5000.0), logs: true },
-        Contest { what: "log_steps of 20, as fast as it goes", sql: &steps, steps: TOGETHER, rate: None, logs: true },
-        Contest { what: "log_steps of 20, 20,000 a second wanted", sql: &steps, steps: TOGETHER, rate: Some(STEPS_PER_SECOND), logs: true },
+        Contest {
+            what: "log_step, 20,000 a second wanted",
+            sql: &step,
+            steps: 1,
+            rate: Some(STEPS_PER_SECOND),
+            logs: true,
+        },
+        Contest {
+            what: "log_step, 5,000 a second wanted",
+            sql: &step,
+            steps: 1,
+            rate: Some(5000.0),
+            logs: true,
+        },
+        Contest {
+            what: "log_steps of 20, as fast as it goes",
+            sql: &steps,
+            steps: TOGETHER,
+            rate: None,
+            logs: true,
+        },
+        Contest {
+            what: "log_steps of 20, 20,000 a second wanted",
+            sql: &steps,
+            steps: TOGETHER,
+            rate: Some(STEPS_PER_SECOND),
+            logs: true,
+        },
     ];
     let mut seen: Vec<Vec<Seen>> = contests.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
@@ -99,18 +130,27 @@ impl World<'_> {
         let before: i64 = self.session.value(logged).await?;
         let (engines, workers) = (self.server.engines(), self.workers().await?);
         let time = || -> Result<[Duration; 3]> {
-            Ok([Process(std::process::id().cast_signed()).processor_time()?, of_all(&engines)?, of_all(&workers)?])
+            Ok([
+                Process(std::process::id().cast_signed()).processor_time()?,
+                of_all(&engines)?,
+                of_all(&workers)?,
+            ])
         };
         let (start, times) = (Instant::now(), time()?);
         let turns = thread::scope(|scope| {
-            let threads: Vec<_> = (0..SESSIONS).map(|place| scope.spawn(move || self.log(contest, place, start))).collect();
-            let turns = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a session panicked"))?);
+            let threads: Vec<_> =
+                (0..SESSIONS).map(|place| scope.spawn(move || self.log(contest, place, start))).collect();
+            let turns =
+                threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a session panicked"))?);
             turns.collect::<Result<Vec<_>>>()
         })?;
         let answered = start.elapsed().as_secs_f64();
         if contest.logs {
             let all = "SELECT NOT EXISTS (SELECT FROM rag.stat_log WHERE waiting > 0)";
-            wait::until("the log is written", async || Ok(self.session.value::<bool>(all).await?.then_some(()))).await?;
+            wait::until("the log is written", async || {
+                Ok(self.session.value::<bool>(all).await?.then_some(()))
+            })
+            .await?;
         }
         let (written, after) = (start.elapsed().as_secs_f64(), time()?);
         let calls: usize = turns.iter().map(|turn| turn.waits.len()).sum();
@@ -144,8 +184,10 @@ impl World<'_> {
             let backend = session.backend().await?;
             anyhow::Ok((session, backend, statement))
         })?;
-        let pause = contest.rate.map(|rate| Duration::from_secs_f64((contest.steps * SESSIONS) as f64 / rate));
-        let mut due = Instant::now() + pause.map_or(Duration::ZERO, |pause| pause * place as u32 / SESSIONS as u32);
+        let pause =
+            contest.rate.map(|rate| Duration::from_secs_f64((contest.steps * SESSIONS) as f64 / rate));
+        let mut due =
+            Instant::now() + pause.map_or(Duration::ZERO, |pause| pause * place as u32 / SESSIONS as u32);
         let mut waits = Vec::new();
         while start.elapsed() < self.window {
             if let Some(pause) = pause {
@@ -187,7 +229,12 @@ fn tell(contest: &Contest, seen: &[Seen]) {
     }
     report::figure("a caller waits, p95", of(|seen| seen.waits.p95()), "ms");
     report::figure("rows, until the last one is there", of(|seen| seen.written), "rows/s");
-    let shares = [of(|seen| seen.shares[0]), of(|seen| seen.shares[1]), of(|seen| seen.shares[2]), of(|seen| seen.shares[3])];
+    let shares = [
+        of(|seen| seen.shares[0]),
+        of(|seen| seen.shares[1]),
+        of(|seen| seen.shares[2]),
+        of(|seen| seen.shares[3]),
+    ];
     let processors = world::processors();
     report::note(&format!(
         "of {processors} processors: clients {:.2}, sessions {:.2}, engine {:.2}, worker {:.2}",
