@@ -9,6 +9,8 @@ mod value;
 pub mod histogram;
 pub mod pattern;
 pub mod semconv;
+pub mod span;
+pub mod trace;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use jsonb::any_string;
