@@ -63,6 +63,9 @@ CREATE TABLE rag._steps (
 CREATE TABLE rag._steps_other PARTITION OF rag._steps (PRIMARY KEY (id, started)) DEFAULT;
 CREATE INDEX _steps_other_run ON rag._steps_other (run_id, number);
 CREATE INDEX _steps_other_started ON rag._steps_other (started);
+-- What reports have in their sums goes by these.
+CREATE INDEX _runs_other_ended ON rag._runs_other (id) WHERE NOT counted AND finished IS NOT NULL;
+CREATE INDEX _steps_other_written ON rag._steps_other (written, id);
 
 -- The last numbers of days: how long a row has been here, whenever its step was taken.
 CREATE TABLE rag._log_days (
@@ -71,10 +74,37 @@ CREATE TABLE rag._log_days (
   step_id bigint NOT NULL
 );
 
+-- Rows that were written before their callers' transactions had ended: what has become of these is written down once they have.
+-- A dump carries it, since it was made before that; the numbers of transactions are those of the server that is named.
+CREATE TABLE rag._unsettled (
+  caller_xid bigint NOT NULL,
+  is_run boolean NOT NULL,
+  id bigint NOT NULL,
+  started timestamptz NOT NULL,
+  server uuid NOT NULL
+);
+
+-- One row, which no dump carries: another one in each server and database, pg_upgrade excepted.
+CREATE TABLE rag._log_state (
+  server uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid()
+);
+
+INSERT INTO rag._log_state DEFAULT VALUES;
+
+-- Transactions that were rolled back, while this is not written down yet.
+CREATE VIEW rag._rolled_back AS
+SELECT u.caller_xid
+FROM (SELECT DISTINCT caller_xid, server FROM rag._unsettled) u CROSS JOIN rag._log_state s
+WHERE CASE WHEN u.server <> s.server THEN true
+           WHEN u.caller_xid::text::xid8 < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+             THEN pg_catalog.pg_xact_status(u.caller_xid::text::xid8) = 'aborted'
+           ELSE false END;
+
 -- Weeks are no members of the extension: dumps have them with their rows.
 SELECT pg_catalog.pg_extension_config_dump('rag._runs_other', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._steps_other', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._log_days', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._unsettled', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._run_id', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_id', '');
 
@@ -89,10 +119,15 @@ COMMENT ON TABLE rag._log_days IS
 COMMENT ON INDEX rag._steps_other_run IS 'internal: the steps of a run';
 COMMENT ON INDEX rag._runs_other_started IS 'internal: what belongs into a week, or is too old';
 COMMENT ON INDEX rag._steps_other_started IS 'internal: what belongs into a week, or is too old';
+COMMENT ON INDEX rag._runs_other_ended IS 'internal: runs that have ended and that reports do not have yet';
+COMMENT ON INDEX rag._steps_other_written IS 'internal: steps that reports do not have yet';
 COMMENT ON COLUMN rag._runs.owner IS 'the role that began it, by the name that it had';
 COMMENT ON COLUMN rag._runs.caller_xid IS 'the caller''s transaction, where the row is not of that; see rag.log_durability';
 COMMENT ON COLUMN rag._runs.rolled_back IS 'what became of caller_xid, once that is known';
 COMMENT ON COLUMN rag._runs.written IS 'the transaction that the row is of';
+COMMENT ON TABLE rag._unsettled IS 'internal: rows of the log whose callers'' transactions had not ended when they were written';
+COMMENT ON TABLE rag._log_state IS 'internal: whose the numbers of transactions in the log are';
+COMMENT ON VIEW rag._rolled_back IS 'internal: transactions of callers that were rolled back, while their rows do not say so yet';
 COMMENT ON COLUMN rag._runs.counted IS 'whether reports have it in their sums';
 COMMENT ON COLUMN rag._steps.owner IS 'whose run it is a step of';
 COMMENT ON COLUMN rag._steps.agent IS 'what the run calls itself';
@@ -114,7 +149,7 @@ SELECT id,
        sqlstate,
        started,
        finished,
-       coalesce(rolled_back, false) AS rolled_back,
+       coalesce(rolled_back, caller_xid IN (SELECT caller_xid FROM rag._rolled_back), false) AS rolled_back,
        trace_id,
        parent_span_id,
        attributes
@@ -141,7 +176,7 @@ SELECT id,
        status,
        error,
        sqlstate,
-       coalesce(rolled_back, false) AS rolled_back,
+       coalesce(rolled_back, caller_xid IN (SELECT caller_xid FROM rag._rolled_back), false) AS rolled_back,
        attributes
 FROM rag._steps
 WHERE owner = current_user OR (SELECT EXISTS (SELECT FROM rag._auditors));

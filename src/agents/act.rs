@@ -4,6 +4,7 @@ use crate::agents::course::Course;
 use crate::agents::log;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::switch_user::with_settings;
+use crate::runs;
 use crate::tools::{self, Observation, Tool};
 use ragstone_core::agent::{Called, Event, Fate, ToolCall, spent};
 use std::time::Instant;
@@ -14,10 +15,10 @@ impl Course {
     pub fn act(&self, position: usize, call: &ToolCall) -> Outcome<(i64, Event)> {
         let began = log::Clock::start();
         let start = Instant::now();
-        let run = self.run.to_string();
-        // What the tool searches and asks is a part of this run.
+        let (run, step) = (self.run.to_string(), runs::reserve()?);
+        // What the tool searches and asks is a part of this step.
         let seen = with_settings(&[("rag.run", &run)], || {
-            match tools::find(std::slice::from_ref(&call.name)) {
+            runs::within(self.run, step, || match tools::find(std::slice::from_ref(&call.name)) {
                 Ok(found) => {
                     found.into_iter().next().map(|tool| self.timed(tool).call(&call.arguments)).transpose()
                 }
@@ -30,13 +31,13 @@ impl Course {
                     rows: 0,
                     truncated: false,
                 })),
-            }
+            })
         })?;
         let seen = seen.ok_or_else(|| Error::internal("a tool was neither found nor missing"))?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let fate = Fate::Made { content: seen.content.clone(), is_error: seen.is_error };
         let parent = self.asked_for(position).or_else(|| self.thought());
-        let step = log::made(self.run, call, parent, &seen, began.took(ms))?;
+        let step = log::made(self.run, step, call, parent, &seen, began.took(ms))?;
         Ok((step, Event::Called(Called { position, fate, ms })))
     }
 

@@ -54,17 +54,18 @@ pub fn resume(run_id: i64) -> Outcome<i64> {
     locked(|| {
         let found = on_tables(|| {
             let rows = run(
-                "SELECT r.status, r.owner::text, j.status, r.job
-                 FROM rag._agent_run r LEFT JOIN rag._job j ON j.id = r.job
-                 WHERE r.id = $1 AND pg_has_role($2, to_regrole(quote_ident(r.owner)), 'USAGE') FOR UPDATE OF r",
+                "SELECT r.status, r.owner::text, r.job FROM rag._agent_run r
+                 WHERE r.id = $1 AND pg_has_role($2, to_regrole(quote_ident(r.owner)), 'USAGE') FOR UPDATE",
                 &[Arg::new(run_id), Arg::new(role)],
             )?;
-            Ok((rows.text(0, 0), rows.text(0, 1), rows.text(0, 2), rows.int8(0, 3)))
+            Ok(rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.int8(0, 2)))
         })?;
-        let (Some(status), Some(owner), job_status, Some(job)) = found else {
-            return Err(not_kept(run_id)?);
-        };
-        let alive = matches!(job_status.as_deref(), Some("queued" | "running"));
+        let Some(((status, owner), job)) = found else { return Err(not_kept(run_id)?) };
+        // A statement of its own: of two who resume it, the second is to see the first one's job.
+        let alive = on_tables(|| {
+            let open = "SELECT FROM rag._job WHERE id = $1 AND status IN ('queued', 'running')";
+            Ok(run(open, &[Arg::new(job)])?.count > 0)
+        })?;
         match status.as_str() {
             "waiting" => Err(wrong_state(format!("run {run_id} waits for approval"))
                 .hint("See rag.approvals, and decide with rag.approve or rag.reject.")),
@@ -146,6 +147,11 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Ou
     }
     let event = serde_json::to_string(&event).map_err(Error::internal)?;
     on_tables(|| {
+        // Who decides on another call of the run, under a snapshot that is older than this, is to fail and not to overlook it.
+        run(
+            "UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1",
+            &[Arg::new(waiting.run)],
+        )?;
         run(
             "UPDATE rag._agent_turn SET decision = $3, event = $4 WHERE run_id = $1 AND number = $2",
             &[Arg::new(waiting.run), Arg::new(waiting.number), Arg::text(status), Arg::text(&event)],

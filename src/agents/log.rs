@@ -87,9 +87,17 @@ pub fn said(run: i64, model: &str, messages: usize, said: &Said, took: Took) -> 
     )
 }
 
-/// A tool was called.
-pub fn made(run: i64, call: &ToolCall, parent: Option<i64>, seen: &Observation, took: Took) -> Outcome<i64> {
+/// A tool was called, in the step of this number.
+pub fn made(
+    run: i64,
+    id: i64,
+    call: &ToolCall,
+    parent: Option<i64>,
+    seen: &Observation,
+    took: Took,
+) -> Outcome<i64> {
     let mut step = tool(call, parent);
+    step.id = Some(id);
     step.started_us = Some(took.0);
     step.duration_ms = Some(took.1);
     step.output = Some(serde_json::from_str(&seen.content).unwrap_or_else(|_| seen.content.as_str().into()));

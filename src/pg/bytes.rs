@@ -23,24 +23,30 @@ impl Jsonb {
 
     /// From JSON text. Raises 22P02 where it is none.
     pub fn from_json(json: &str) -> Outcome<Self> {
-        let text = server_cstring(json)?;
-        // SAFETY: jsonb_in takes a terminated string in the server's encoding, and gives a jsonb.
-        let bytes = unsafe {
-            let datum = pg_sys::OidInputFunctionCall(
-                pg_sys::Oid::from(pg_sys::F_JSONB_IN),
-                text.as_ptr().cast_mut(),
-                pg_sys::InvalidOid,
-                -1,
-            );
-            varlena_bytes(datum)
-        };
-        Ok(Self(bytes))
+        let datum = jsonb_datum(json)?;
+        // SAFETY: the datum is a jsonb that was just made.
+        Ok(Self(unsafe { varlena_bytes(datum) }))
     }
 
     /// As a value of serde's.
     pub fn to_value(&self) -> Outcome<serde_json::Value> {
         serde_json::from_str(&self.to_json()?).map_err(Error::internal)
     }
+}
+
+/// A `jsonb` in the current memory context, of JSON text. Raises 22P02 where it is none.
+pub fn jsonb_datum(json: &str) -> Outcome<pg_sys::Datum> {
+    let text = server_cstring(json)?;
+    // SAFETY: jsonb_in takes a terminated string in the server's encoding, and gives a jsonb.
+    let datum = unsafe {
+        pg_sys::OidInputFunctionCall(
+            pg_sys::Oid::from(pg_sys::F_JSONB_IN),
+            text.as_ptr().cast_mut(),
+            pg_sys::InvalidOid,
+            -1,
+        )
+    };
+    Ok(datum)
 }
 
 fn json_of(jsonb: pg_sys::Datum) -> Outcome<String> {

@@ -1,20 +1,19 @@
 //! SQL text in the server's encoding as Rust's UTF-8, and back.
 
-use crate::pg::error::{Error, or_raise};
+use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::sql_type;
 use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::{PgSqlErrorCode, pg_sys};
-use std::ffi::c_char;
+use std::borrow::Cow;
+use std::ffi::{c_char, c_int};
 
 /// A `text` value, whatever the encoding of the database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Utf8(pub String);
 
-/// The value of an argument that must be given; `name` is the argument's.
-pub fn required(value: Option<Utf8>, name: &str) -> Result<String, Error> {
-    value.map(|value| value.0).ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
+/// The text of an argument that must be given; `name` is the argument's.
+pub fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
+    given(value, name).map(|value| value.0)
 }
 
 impl From<String> for Utf8 {
@@ -140,6 +139,64 @@ pub fn utf8_datum(text: &str) -> pg_sys::Datum {
         let length = if std::ptr::eq(converted, bytes) { length } else { libc::strlen(converted) as i32 };
         pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(converted, length))
     }
+}
+
+/// A text without what the database cannot hold: question marks stand for characters that its encoding does not have, and
+/// U+FFFD, or a question mark, for NUL. Only where a transaction is open.
+pub fn representable(text: &str) -> Cow<'_, str> {
+    let text =
+        if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) };
+    // SAFETY: a plain read of the database's encoding.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    let holds_all =
+        encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
+    if holds_all || text.is_ascii() { text } else { Cow::Owned(replace_foreign(&text, encoding)) }
+}
+
+fn replace_foreign(text: &str, encoding: c_int) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        // A window, since all of it is looked at again after each character that is replaced.
+        let window = &rest[..rest.floor_char_boundary(WINDOW)];
+        let (known, unknown) = window.split_at(convertible(window, encoding));
+        kept.push_str(known);
+        rest = &rest[known.len()..];
+        if let Some(foreign) = unknown.chars().next() {
+            kept.push('?');
+            rest = &rest[foreign.len_utf8()..];
+        }
+    }
+    kept
+}
+
+/// Bytes that are converted at once.
+const WINDOW: usize = 256;
+
+/// As many bytes of a text, [`WINDOW`] at most, as an encoding has all characters of.
+fn convertible(text: &str, encoding: c_int) -> usize {
+    // Grows by four at most (MAX_CONVERSION_GROWTH in pg_wchar.h).
+    let mut converted = [0_u8; WINDOW * 4 + 1];
+    // SAFETY: both buffers live through the call and have the lengths that are given; nothing is raised where a character
+    // cannot be converted.
+    let bytes = unsafe {
+        let utf8 = pg_sys::pg_enc::PG_UTF8 as c_int;
+        let conversion = pg_sys::FindDefaultConversionProc(utf8, encoding);
+        if conversion == pg_sys::InvalidOid {
+            return text.len();
+        }
+        pg_sys::pg_do_encoding_conversion_buf(
+            conversion,
+            utf8,
+            encoding,
+            text.as_ptr().cast_mut(),
+            text.len() as c_int,
+            converted.as_mut_ptr(),
+            converted.len() as c_int,
+            true,
+        )
+    };
+    text.floor_char_boundary(bytes.max(0) as usize)
 }
 
 /// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.

@@ -11,9 +11,7 @@ const MOST_BEHIND: u64 = 1 << 31;
 ///
 /// A restored row has its number from another server, where it may have been higher than any is here.
 pub fn wait_until_told(transaction: i64) {
-    // SAFETY: a plain read of the server's state.
-    let next = unsafe { pg_sys::ReadNextFullTransactionId() }.value;
-    let behind = next.checked_sub(transaction as u64);
+    let behind = next().checked_sub(transaction as u64);
     if !behind.is_some_and(|behind| (1..MOST_BEHIND).contains(&behind)) {
         return;
     }
@@ -35,10 +33,62 @@ pub fn current() -> u64 {
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
 }
 
+/// The number of the next transaction that gets one, in any database of the server.
+pub fn next() -> u64 {
+    // SAFETY: a plain read of the server's state.
+    unsafe { pg_sys::ReadNextFullTransactionId() }.value
+}
+
 /// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.
 pub fn may_write() -> bool {
     // SAFETY: plain reads of the session's state.
     unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
+}
+
+/// The number of the transaction that is open, whatever subtransaction is.
+pub fn top() -> u64 {
+    // SAFETY: raises where a transaction must not write.
+    unsafe { pg_sys::GetTopFullTransactionId() }.value
+}
+
+/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it may not
+/// write, so that nothing is undone.
+pub fn current_if_it_may_write() -> Option<u64> {
+    may_write().then(current)
+}
+
+/// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.
+pub fn as_if_it_may_write<T>(work: impl FnOnce() -> T) -> T {
+    let _before = ReadOnly::lift();
+    work()
+}
+
+/// Whether the transaction reads only, as it was before.
+struct ReadOnly(bool);
+
+impl ReadOnly {
+    fn lift() -> Self {
+        // SAFETY: a variable of this session's. What cannot be written on a standby cannot be after this, either.
+        unsafe {
+            let before = Self(pg_sys::XactReadOnly);
+            pg_sys::XactReadOnly &= pg_sys::RecoveryInProgress();
+            before
+        }
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        // SAFETY: gives back what was read in `lift`.
+        unsafe { pg_sys::XactReadOnly = self.0 };
+    }
+}
+
+/// Whether a number is that of the transaction that is open, or of a subtransaction of it that was not rolled back.
+pub fn is_own(number: u64) -> bool {
+    let number = pg_sys::TransactionId::from(number as u32);
+    // SAFETY: a look into the session's own state.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(number) }
 }
 
 /// Has `forget` called whenever a transaction or subtransaction of this session ends without having committed, for as long

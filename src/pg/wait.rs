@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub enum Interest {
     /// Readable.
     Read,
+    /// Writable.
+    Write,
     /// Readable or writable.
     ReadWrite,
 }
@@ -18,6 +20,7 @@ pub enum Interest {
 pub fn for_socket(socket: RawFd, interest: Interest, deadline: Instant) {
     let events = match interest {
         Interest::Read => pg_sys::WL_SOCKET_READABLE,
+        Interest::Write => pg_sys::WL_SOCKET_WRITEABLE,
         Interest::ReadWrite => pg_sys::WL_SOCKET_READABLE | pg_sys::WL_SOCKET_WRITEABLE,
     };
     wait(Some(socket), events, deadline);

@@ -4,8 +4,8 @@ use crate::pg::bytes::{Jsonb, JsonbRef};
 use crate::pg::clock;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::Arg;
-use crate::runs::memory;
 use crate::runs::step::{Record, record};
+use crate::runs::{memory, post};
 use pgrx::pg_sys;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -56,7 +56,8 @@ pub fn log_all(run: i64, steps: JsonbRef) -> Outcome<Vec<i64>> {
     let given: Vec<&RawValue> = serde_json::from_str(&json)
         .map_err(|_| Error::bad_argument("steps must be a JSON array of objects").hint(HINT))?;
     let numbered = given.iter().zip(1..);
-    numbered.map(|(step, place)| one(run, step).map_err(|error| error.at(place))).collect::<Result<_, _>>()
+    let all = || numbered.map(|(step, place)| one(run, step).map_err(|error| error.at(place))).collect();
+    post::together(all)
 }
 
 const HINT: &str = "Each object has the arguments of rag.log_step: \\df+ rag.log_step";

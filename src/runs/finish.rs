@@ -4,10 +4,11 @@ use crate::pg::bytes::JsonbRef;
 use crate::pg::clock;
 use crate::pg::error::Outcome;
 use crate::pg::spi::{Arg, connect, run as statement};
-use crate::pg::switch_user;
+use crate::pg::{switch_user, transactions};
 use crate::runs::memory::{self, Known};
+use crate::runs::post::{post, posted};
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{current, posted, redaction, tables, unknown, words};
+use crate::runs::{current, redaction, tables, unknown, words};
 use ragstone_core::log::{Entry, RunEnd};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -43,7 +44,9 @@ pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Outcome<()
     let known = memory::find(run)?;
     let error = end.error.map(redaction::text).transpose()?;
     let row = Row { error, run: known, status, end, output: Kept::of(output)?, finished_us: clock::now() };
-    if !posted(|| row.entry())? {
+    // Nobody else sees a run that this very transaction has begun, and it goes with it.
+    let is_own = row.run.begun_in.is_some_and(transactions::is_own);
+    if is_own || !posted(|| row.entry())? {
         row.update()?;
     }
     if current() == Some(run) {
@@ -65,7 +68,14 @@ impl Row<'_> {
     fn update(&self) -> Outcome<()> {
         // The worker may just have moved the row into the partition of its week: then the statement's snapshot has it where
         // it was, and the next one has it where it is.
-        if self.updated()? || self.updated()? { Ok(()) } else { Err(unknown(self.run.id)) }
+        if self.updated()? || self.updated()? {
+            return Ok(());
+        }
+        if self.run.autonomous {
+            // It is on its way into the table, and its end can only follow it.
+            return post(&[self.entry()?]).map_err(|(_, error)| error);
+        }
+        Err(unknown(self.run.id))
     }
 
     fn updated(&self) -> Outcome<bool> {

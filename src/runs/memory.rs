@@ -6,14 +6,18 @@ use crate::pg::error::Outcome;
 use crate::pg::role::Role;
 use crate::pg::spi::{Arg, connect, run as statement};
 use crate::pg::transactions;
-use crate::runs::{tables, unknown};
+use crate::runs::{post, tables, unknown};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Once;
+use std::time::Duration;
 
 /// Runs that a session remembers. Who goes through more of them looks some up again.
 const MOST: usize = 1024;
+
+/// So long a run is waited for that may be on its way into its table.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 thread_local! {
     static KNOWN: RefCell<HashMap<i64, Known>> = RefCell::new(HashMap::new());
@@ -32,8 +36,10 @@ pub struct Known {
     pub started_us: i64,
     /// The number of its last step, as far as this session knows.
     pub number: i32,
-    /// Whether it stays where the transaction is rolled back.
+    /// Whether it stays where the transaction is rolled back, and may not be in its table yet.
     pub autonomous: bool,
+    /// The transaction that it belongs to, where this session began it so.
+    pub begun_in: Option<u64>,
 }
 
 /// Remembers a run.
@@ -79,6 +85,19 @@ fn counted(id: i64, steps: i32) -> Outcome<Known> {
 }
 
 fn look_up(id: i64) -> Outcome<Known> {
+    if let Some(known) = in_table(id)? {
+        return Ok(known);
+    }
+    // Another session may have begun it just now, and it is on its way into the table.
+    if post::wait_until_written(ON_ITS_WAY).is_ok_and(|written| written)
+        && let Some(known) = in_table(id)?
+    {
+        return Ok(known);
+    }
+    Err(unknown(id))
+}
+
+fn in_table(id: i64) -> Outcome<Option<Known>> {
     let role = Role::current()?;
     connect(|| {
         tables::as_owner(|| {
@@ -87,11 +106,19 @@ fn look_up(id: i64) -> Outcome<Known> {
                 &[Arg::new(id), Arg::name(role.name())],
             )?;
             let (Some(agent), Some(started)) = (rows.text(0, 0), rows.int8(0, 1)) else {
-                return Err(unknown(id));
+                return Ok(None);
             };
             let started_us = clock::from_postgres(started).unwrap_or_default();
             let number = rows.int4(0, 2).unwrap_or_default();
-            Ok(Known { id, role, agent: agent.into(), started_us, number, autonomous: false })
+            Ok(Some(Known {
+                id,
+                role,
+                agent: agent.into(),
+                started_us,
+                number,
+                autonomous: false,
+                begun_in: None,
+            }))
         })
     })
 }

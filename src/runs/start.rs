@@ -8,8 +8,9 @@ use crate::pg::spi::{Arg, connect, run as statement};
 use crate::pg::switch_user;
 use crate::pg::transactions;
 use crate::runs::memory::{self, Known};
+use crate::runs::post::posted;
+use crate::runs::tables;
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{posted, tables};
 use pgrx::PgSqlErrorCode;
 use ragstone_core::log::{Entry, RunStart, TraceParent};
 use serde_json::Value;
@@ -101,7 +102,16 @@ pub fn begin(run: &Beginning) -> Outcome<i64> {
     }
     tables::ensure_worker();
     let Row { id, started_us, .. } = row;
-    memory::remember(Known { id, role, agent: run.agent.into(), started_us, number: 0, autonomous });
+    let begun_in = (!autonomous).then(transactions::current);
+    memory::remember(Known {
+        id,
+        role,
+        agent: run.agent.into(),
+        started_us,
+        number: 0,
+        autonomous,
+        begun_in,
+    });
     switch_user::set_in_transaction("rag.run", &id.to_string())?;
     Ok(id)
 }
@@ -130,7 +140,7 @@ impl Row<'_> {
             Arg::optional_text(trace.map(|trace| trace.parent_id.as_str())),
             self.attributes.arg(),
             Arg::timestamptz(self.started_us),
-            Arg::new(transactions::current().cast_signed()),
+            Arg::new(transactions::top().cast_signed()),
         ];
         connect(|| {
             tables::as_owner(|| {
@@ -157,7 +167,7 @@ impl Row<'_> {
             parent_span_id: self.trace.as_ref().map(|trace| trace.parent_id.clone()),
             attributes: self.attributes.to_json()?,
             started_us: self.started_us,
-            caller_xid: Some(transactions::current()),
+            caller_xid: transactions::current_if_it_may_write(),
         }))
     }
 }

@@ -6,8 +6,9 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run as statement};
 use crate::pg::transactions;
 use crate::runs::memory::{self, Known};
+use crate::runs::post::posted;
 use crate::runs::value::{Kept, jsonb};
-use crate::runs::{posted, redaction, reserve, tables, words};
+use crate::runs::{redaction, reserve, tables, words};
 use ragstone_core::log::{Entry, Step};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -178,7 +179,7 @@ impl<'a> Row<'a> {
             Arg::optional_text(self.error.as_deref()),
             Arg::optional_text(step.sqlstate),
             self.attributes.arg(),
-            Arg::new(transactions::current().cast_signed()),
+            Arg::new(transactions::top().cast_signed()),
         ];
         connect(|| {
             tables::as_owner(|| {
@@ -217,7 +218,7 @@ impl<'a> Row<'a> {
             error: self.error.as_deref().map(str::to_owned),
             sqlstate: step.sqlstate.map(str::to_owned),
             attributes: self.attributes.to_json()?,
-            caller_xid: Some(transactions::current()),
+            caller_xid: transactions::current_if_it_may_write(),
         }))
     }
 }

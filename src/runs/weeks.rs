@@ -15,10 +15,16 @@ use std::time::{Duration, Instant};
 
 /// The tables that have weeks, and what else a week's partition needs.
 const TABLES: [(&str, &str); 2] = [
-    ("_runs", "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started)"),
+    (
+        "_runs",
+        "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started);
+         CREATE INDEX {week}_ended ON rag.{week} (id) WHERE NOT counted AND finished IS NOT NULL",
+    ),
     (
         "_steps",
-        "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started); CREATE INDEX {week}_run ON rag.{week} (run_id, number)",
+        "ALTER TABLE rag.{week} ADD PRIMARY KEY (id, started);
+         CREATE INDEX {week}_run ON rag.{week} (run_id, number);
+         CREATE INDEX {week}_written ON rag.{week} (written, id)",
     ),
 ];
 
@@ -40,20 +46,24 @@ const SOON: Duration = Duration::from_secs(2);
 /// What the worker has to do with weeks.
 pub struct Weeks {
     look_at: Instant,
+    /// What `rag.log_retention` was then.
+    retention: Option<i32>,
 }
 
 impl Weeks {
     /// Before anything was looked at.
     pub fn new() -> Self {
-        Self { look_at: Instant::now() }
+        Self { look_at: Instant::now(), retention: None }
     }
 
     /// Makes the weeks that are missing, and drops what is too old, where it is time to. Not to be called where a transaction is
     /// open.
     pub fn tend(&mut self) {
-        if Instant::now() < self.look_at {
+        let retention = guc::log_retention();
+        if Instant::now() < self.look_at && retention == self.retention {
             return;
         }
+        self.retention = retention;
         let pause = match tend() {
             Ok(Looked::Well) => SELDOM,
             Ok(Looked::Unfinished) => SOON,
@@ -133,6 +143,9 @@ fn missing(table: &str) -> Outcome<Option<Vec<Week>>> {
 
 impl Week {
     /// Makes the partition, with the rows that were written before there was one. Where these are many they stay.
+    ///
+    /// ATTACH PARTITION alone would let others go on, but a writer that it has made wait for the default partition would then
+    /// be told that his row does not belong there, and a reader would find the moved rows in neither.
     fn make(&self, table: &str, keys: &str) -> Outcome<()> {
         let Self { name, since, until } = self;
         let inside = format!("started >= '{since}' AND started < '{until}'");
@@ -141,11 +154,8 @@ impl Week {
         if many.count > 0 {
             return Ok(());
         }
-        // The parent too: who waits for the default partition alone knows of no other one yet. A writer would be refused by what
-        // that partition may hold from now on, and a reader would not see the rows that were moved.
         run_once(&format!(
-            "LOCK TABLE ONLY rag.{table} IN ACCESS EXCLUSIVE MODE;
-             LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
+            "LOCK TABLE rag.{table} IN ACCESS EXCLUSIVE MODE;
              CREATE TABLE rag.{name} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
              REVOKE ALL ON rag.{name} FROM PUBLIC;
              COMMENT ON TABLE rag.{name} IS 'internal: a week of rag.{table}'"

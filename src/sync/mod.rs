@@ -23,7 +23,7 @@ mod write;
 
 pub use capture::capture;
 pub use ddl::follow_ddl;
-pub use failure::{retry, set_error};
+pub use failure::{Fault, fault, retry, set_error};
 pub use follow::align;
 pub use keys::KeyColumns;
 pub use settle::is_installed;

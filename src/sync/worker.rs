@@ -8,7 +8,7 @@ use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
 use crate::pg::{activity, databases, guc, wait};
-use crate::runs::Weeks;
+use crate::runs::{Fold, Scribe, Weeks, has_entries_left, has_steps_left};
 use crate::sync::batch::{Batch, Found};
 use crate::sync::claim::{Claim, Hands, unlock};
 use crate::sync::failure::{self, Fault, fault};
@@ -35,6 +35,12 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Pauses after a failure that is nobody's fault, or the system's, double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+/// Mail that keeps coming is written for so long before the worker looks at anything else.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// The engine gives what follows within so long, if there is something.
+const FOLLOWS: Duration = Duration::from_millis(5);
+
 /// After so many new rows of a terms table they are folded without waiting for the queue to be empty.
 const VERY_MANY: i64 = 1_000_000;
 
@@ -50,8 +56,8 @@ struct Worker {
     database: u32,
     place: i32,
     hands: Hands,
-    /// Of calls to providers; the first worker of a database keeps them.
-    books: Option<Books>,
+    /// What the first worker of a database writes down.
+    mail: Option<Mail>,
     under_way: VecDeque<UnderWay>,
     /// Locks to give back in the next transaction.
     locks: Vec<i64>,
@@ -68,6 +74,8 @@ struct Worker {
     jobs: Dispatch,
     /// Of the log of agents; the first worker of a database sees to them.
     weeks: Weeks,
+    /// Of reports; as the weeks.
+    fold: Fold,
 }
 
 /// Works until there is nothing left to do for long, or nobody to do it for. Gives whether it might stay as well.
@@ -77,7 +85,7 @@ pub fn run(database: u32, place: i32) -> bool {
         database,
         place,
         hands: Hands::default(),
-        books: (place == 0).then(|| Books::open(database)),
+        mail: (place == 0).then(|| Mail { books: Books::open(database), scribe: Scribe::new(database) }),
         under_way: VecDeque::new(),
         locks: Vec::new(),
         touched: HashSet::new(),
@@ -90,6 +98,7 @@ pub fn run(database: u32, place: i32) -> bool {
         idle_since: now,
         jobs: Dispatch::new(database),
         weeks: Weeks::new(),
+        fold: Fold::new(),
     };
     worker.touch_unfilled();
     loop {
@@ -99,15 +108,18 @@ pub fn run(database: u32, place: i32) -> bool {
             jobs::send_away(database);
             return false;
         }
-        if worker.books.as_mut().is_some_and(Books::keep) {
-            worker.idle_since = Instant::now();
-        }
+        worker.keep_mail();
         if place == 0 {
             worker.jobs.tend();
             worker.weeks.tend();
         }
+        let folding = place == 0 && worker.fold.tend();
+        if folding {
+            worker.idle_since = Instant::now();
+        }
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
+            Ok(Step::Idle) if folding => {}
             Ok(Step::Idle) if worker.may_leave() => return !slots::is_somebody_waiting(),
             Ok(Step::Idle) => worker.nap(),
             Ok(Step::Leave) => return false,
@@ -396,8 +408,11 @@ impl Worker {
             return more && idle > NAP && self.jobs.hand_over();
         }
         let may = nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP));
-        if may && self.books.is_some() && has_calls_left(self.database) {
-            // As for jobs: the calls are written when it is this database's turn again.
+        if may && self.mail.as_ref().is_some_and(|mail| mail.scribe.is_needed()) {
+            return false;
+        }
+        if may && self.mail.is_some() && (has_mail_left(self.database) || has_steps_left()) {
+            // As for jobs: the rest is done when it is this database's turn again.
             if more {
                 slots::want(self.database);
             }
@@ -412,15 +427,55 @@ impl Worker {
         self.wait(wake.clamp(Duration::from_millis(1), NAP));
     }
 
-    /// Waits for the latch, and writes calls to providers that end meanwhile.
+    /// Waits for the latch, and writes mail that comes meanwhile.
     fn wait(&mut self, timeout: Duration) {
-        let Some(books) = &mut self.books else { return wait::for_latch(timeout) };
-        if books.keep() {
-            self.idle_since = Instant::now();
-        } else {
-            books.nap(timeout);
+        let Some(mail) = &self.mail else { return wait::for_latch(timeout) };
+        mail.nap(timeout);
+        let until = Instant::now() + BUSY;
+        // Under load there is more as soon as some is written, and the rest of the loop costs more than to write that.
+        while self.keep_mail() && Instant::now() < until {
+            wait::serve_interrupts();
+            if let Some(mail) = &self.mail {
+                mail.nap(FOLLOWS);
+            }
         }
     }
+
+    /// Writes what mail there is. Gives whether there was some.
+    fn keep_mail(&mut self) -> bool {
+        let any = self.mail.as_mut().is_some_and(Mail::keep);
+        if any {
+            self.idle_since = Instant::now();
+        }
+        any
+    }
+}
+
+/// What comes to a database's worker by way of the engine.
+struct Mail {
+    books: Books,
+    scribe: Scribe,
+}
+
+impl Mail {
+    fn keep(&mut self) -> bool {
+        let calls = self.books.keep();
+        self.scribe.keep() || calls
+    }
+
+    fn nap(&self, timeout: Duration) {
+        if self.scribe.inbox.has_asked() {
+            self.scribe.inbox.nap(timeout);
+        } else {
+            self.books.inbox.nap(timeout);
+        }
+    }
+}
+
+/// Whether there is mail of a database that is not written down, or will be. A worker that leaves before leaves it to the next
+/// one, which comes when somebody posts something again.
+pub fn has_mail_left(database: u32) -> bool {
+    has_calls_left(database) || has_entries_left(database)
 }
 
 /// Reads the settings again after SIGHUP; gives whether there was one. Only where no transaction is open.

@@ -230,7 +230,8 @@ fn adopt(connection: Box<Connection>) {
     });
 }
 
-fn connect_by(deadline: Instant) -> Outcome<Box<Connection>> {
+/// A connection, once there is one; starts the engine where none runs.
+pub(super) fn connect_by(deadline: Instant) -> Outcome<Box<Connection>> {
     let mut launch = Launch::default();
     loop {
         let busy = match Connection::open()? {

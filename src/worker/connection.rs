@@ -100,6 +100,20 @@ impl Connection {
         self.write().and_then(|()| self.read()).is_ok()
     }
 
+    /// Waits until all that was sent is on its way. False where it is not when the time is over.
+    pub fn flush(&mut self, deadline: Instant) -> Result<bool, Lost> {
+        loop {
+            self.write()?;
+            if self.written == self.outgoing.len() {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            wait::for_socket(self.stream.as_raw_fd(), Interest::Write, deadline);
+        }
+    }
+
     /// Waits for the engine's greeting. False where it has gone instead.
     pub fn is_greeted(&mut self, deadline: Instant) -> Outcome<bool> {
         loop {

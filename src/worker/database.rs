@@ -1,8 +1,7 @@
 //! A database's worker as a process: how it is registered, and its entry point.
 
-use crate::accounting::has_calls_left;
 use crate::pg::installation;
-use crate::sync::worker;
+use crate::sync::worker::{self, has_mail_left};
 use crate::worker::lock::FileLock;
 use crate::worker::slots;
 use pgrx::bgworkers::{
@@ -56,8 +55,8 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     };
     while worker::run(database, place) {
         drop(lock);
-        // Who saw the lock held until now has started nobody else for his call.
-        if place > 0 || !has_calls_left(database) {
+        // Who saw the lock held until now has started nobody else for his call or step.
+        if place > 0 || !has_mail_left(database) {
             return;
         }
         lock = match FileLock::take(&path) {

@@ -2,9 +2,13 @@
 
 mod accounting;
 mod agent_jobs;
+mod agent_limits;
+mod agent_resumed;
+mod agent_rights;
 mod agents;
 mod approval;
 mod ask;
+mod budgets;
 mod cancel;
 mod capture;
 mod chaos;
@@ -25,6 +29,7 @@ mod jobs;
 mod keys;
 mod kills;
 mod limits;
+mod log_durability;
 mod memory;
 mod misfits;
 mod models;
@@ -35,6 +40,9 @@ mod queue;
 mod remote_embeddings;
 mod restore;
 mod rights;
+mod run_steps;
+mod run_weeks;
+mod runs;
 mod runtimes;
 mod sample;
 mod standby;
@@ -50,6 +58,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let families = [
         accounting::tests(),
+        budgets::tests(),
         embed::tests(),
         generate::tests(),
         provider_failures::tests(),
@@ -62,6 +71,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         limits::tests(),
+        log_durability::tests(),
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -77,9 +87,15 @@ fn main() -> ExitCode {
         pgbouncer::tests(),
         agents::tests(),
         agent_jobs::tests(),
+        agent_limits::tests(),
+        agent_resumed::tests(),
+        agent_rights::tests(),
         approval::tests(),
         rights::tests(),
         tools::tests(),
+        runs::tests(),
+        run_steps::tests(),
+        run_weeks::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),

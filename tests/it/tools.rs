@@ -78,12 +78,10 @@ async fn stopped(
 
 /// The second signal of a cancel may come to the next statement: Postgres sends two.
 async fn goes_on(session: &Session) -> Result<()> {
-    wait::until("the session goes on", async || {
-        match session.execute("SELECT pg_sleep(0.05)", &[]).await {
-            Ok(_) => Ok(Some(())),
-            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    wait::until("the session goes on", async || match session.execute("SELECT pg_sleep(0.05)", &[]).await {
+        Ok(_) => Ok(Some(())),
+        Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),
+        Err(error) => Err(error.into()),
     })
     .await
 }
@@ -208,10 +206,11 @@ async fn a_search_tool_finds_what_its_caller_may_read() -> Result<()> {
     let call = "SELECT content FROM rag.call_tool('search', '{\"query\": \"harbour in winter\"}')";
     reader.refusal(call).await?.expect("42501", "permission denied for the source", "SELECT")?;
     ensure!(!reader.value::<bool>("SELECT usable FROM rag.tools").await?);
-    reader
-        .refusal("SELECT rag.create_search_tool('notes', 'mine')")
-        .await?
-        .expect("42501", "permission denied", "SELECT")?;
+    reader.refusal("SELECT rag.create_search_tool('notes', 'mine')").await?.expect(
+        "42501",
+        "permission denied",
+        "SELECT",
+    )?;
     admin.batch_execute("GRANT SELECT (id, tenant) ON notes TO reader").await?;
     reader.refusal(call).await?.expect("42501", "permission denied for the source", "SELECT")?;
     admin
@@ -376,7 +375,8 @@ async fn tools_work_in_latin1() -> Result<()> {
              SELECT rag.create_tool('echo(text, int)', description => 'Sagt es zurück.', max_bytes => 300)",
         )
         .await?;
-    let call = "SELECT content FROM rag.call_tool('echo', jsonb_build_object('word', $1::text, 'often', $2::int))";
+    let call =
+        "SELECT content FROM rag.call_tool('echo', jsonb_build_object('word', $1::text, 'often', $2::int))";
     let content: String = session.value_of(call, &[&"Grüße", &2]).await?;
     ensure!(content == "[\"GrüßeGrüße\"]", "{content}");
     // Fewer bytes in the database than where they are shown.

@@ -11,6 +11,7 @@ pub use stats::{ModelStats, Quantiles, Stats};
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::Packet;
 use crate::provider::{Account, Call, Completion, Prompt, Target};
 
 /// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
@@ -197,6 +198,26 @@ pub enum Request {
         /// The answer.
         answer: String,
     },
+    /// Entries of a log, kept until its database's worker has written them down; not answered. Where too many are kept the
+    /// engine reads nothing more from this connection for a while.
+    PostLog {
+        /// OID of the database.
+        database: u32,
+        /// The entries.
+        packet: Packet,
+    },
+    /// What was posted to the log of a database; answered by [`Response::Log`] as soon as there is something.
+    TakeLog {
+        /// OID of the database.
+        database: u32,
+        /// Packets up to this number are written down and can be forgotten; 0 for none.
+        written: u64,
+    },
+    /// What is on its way into the log of a database; answered by [`Response::LogState`].
+    LogState {
+        /// OID of the database.
+        database: u32,
+    },
 }
 
 /// One attempt at a job. Two of them never have the same pieces.
@@ -285,6 +306,30 @@ pub enum Response {
     Pieces(Pieces),
     /// The JSON in an answer, if that meets the schema.
     Checked(Option<String>),
+    /// What was posted to a log, the oldest first.
+    Log {
+        /// Number of the last packet.
+        upto: u64,
+        /// The packets.
+        packets: Vec<Packet>,
+        /// Entries lost since the last answer, for want of room.
+        lost: u64,
+    },
+    /// What is on its way into a log.
+    LogState(LogState),
+}
+
+/// What is on its way into the log of a database, and what was since the engine's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LogState {
+    /// Entries that are not written down.
+    pub waiting: u64,
+    /// Bytes of these.
+    pub waiting_bytes: u64,
+    /// Entries that were posted.
+    pub posted: u64,
+    /// Entries that were lost for want of room.
+    pub lost: u64,
 }
 
 /// Embeddings of the texts of one request.

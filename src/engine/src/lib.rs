@@ -11,6 +11,10 @@ pub mod providers;
 
 pub mod ledger;
 
+pub mod log;
+
+pub mod mailbox;
+
 pub mod pieces;
 
 pub mod model;

@@ -1,8 +1,11 @@
 //! What agents do, step by step: the records that a log of them is made of.
 
 mod entry;
+pub mod histogram;
 mod jsonb;
+mod packet;
 pub mod parse;
+pub mod pattern;
 mod redact;
 pub mod semconv;
 mod traceparent;
@@ -10,6 +13,7 @@ mod value;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use jsonb::any_string;
+pub use packet::Packet;
 pub use redact::{BadPattern, Redactor, Rule};
 pub use traceparent::{NoTraceParent, TraceParent};
 pub use value::{quote, shorten, without_nul};

@@ -2,12 +2,11 @@
 //! call waits here until its database's worker has written it down.
 
 mod budgets;
-mod mailbox;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use ragstone_core::{
@@ -15,11 +14,16 @@ use ragstone_core::{
     provider::{Account, Call, Spent, Status, Target, Usage},
 };
 
-use self::{
-    budgets::{Budgets, Reservation},
-    mailbox::{Mailbox, Waiter},
+use self::budgets::{Budgets, Reservation};
+use crate::{
+    failure::Error,
+    mailbox::{Item, Mailbox, Numbers, Room, now_us},
+    scheduler::registry::lock,
 };
-use crate::{failure::Error, scheduler::registry::lock};
+
+/// Calls that have ended and are not written down yet, of one database. Bytes are those of prompts and replies: a call for
+/// which there is no room is recorded without its own.
+const ROOM: Room = Room { count: 10_000, bytes: 32 << 20, batch_count: 500, batch_bytes: 8 << 20 };
 
 /// The records of all databases, and what budgets have left.
 #[derive(Default)]
@@ -29,11 +33,27 @@ pub struct Ledger {
 
 #[derive(Default)]
 struct State {
-    mailboxes: HashMap<u32, Mailbox>,
+    mailboxes: HashMap<u32, Mailbox<Call>>,
     /// Calls that have not ended.
     under_way: HashMap<u32, u32>,
     budgets: Budgets,
-    last: u64,
+    numbers: Numbers,
+}
+
+impl State {
+    fn mailbox(&mut self, database: u32) -> &mut Mailbox<Call> {
+        self.mailboxes.entry(database).or_insert_with(|| Mailbox::new(ROOM))
+    }
+}
+
+impl Item for Call {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn bytes(&self) -> usize {
+        [&self.prompt, &self.reply].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 /// A call under way. Dropped before its end, it is recorded as cancelled.
@@ -102,8 +122,7 @@ impl Ledger {
     /// numbers up to `written`. What is given is given again until it is written down. Only the newest who waits for a
     /// database's calls gets them.
     pub fn take(&self, database: u32, written: u64, answer: impl FnOnce(Vec<Call>, u64) + Send + 'static) {
-        let waiter: Waiter = Box::new(answer);
-        let ready = lock(&self.state).mailboxes.entry(database).or_default().take(written, waiter);
+        let ready = lock(&self.state).mailbox(database).take(written, Box::new(answer));
         if let Some(ready) = ready {
             ready.answer();
         }
@@ -113,11 +132,10 @@ impl Ledger {
     pub fn left(&self, database: u32) -> u32 {
         let state = lock(&self.state);
         let under_way = state.under_way.get(&database).copied().unwrap_or(0);
-        under_way + state.mailboxes.get(&database).map_or(0, Mailbox::len)
+        under_way + state.mailboxes.get(&database).map_or(0, |mailbox| mailbox.count() as u32)
     }
 
-    /// Numbers are given where calls end, so that all calls up to one that was given were given. They begin with the time
-    /// of the first, in microseconds since 1970: no other life of the engine has the same.
+    /// Numbers are given where calls end, so that all calls up to one that was given were given.
     fn record(&self, database: u32, reservation: Option<Reservation>, mut call: Call) {
         let ready = {
             let mut state = lock(&self.state);
@@ -127,12 +145,12 @@ impl Ledger {
             if let Some(under_way) = state.under_way.get_mut(&database) {
                 *under_way -= 1;
             }
-            if state.last == 0 {
-                state.last = u64::try_from(now_us()).unwrap_or_default();
+            call.number = state.numbers.next();
+            let mailbox = state.mailbox(database);
+            if mailbox.bytes() + call.bytes() > ROOM.bytes {
+                (call.prompt, call.reply) = (None, None);
             }
-            state.last += 1;
-            call.number = state.last;
-            state.mailboxes.entry(database).or_default().put(call)
+            mailbox.put(call).1
         };
         if let Some(ready) = ready {
             ready.answer();
@@ -189,11 +207,6 @@ impl Drop for Entry {
         }
         self.end(Status::Cancelled, None, None);
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use ragstone_core::provider::{Budget, Key, Limits, Prices, Wire};
 
-use super::{mailbox::MOST_CALLS, *};
+use super::*;
 
 const DATABASE: u32 = 5;
 
@@ -130,7 +130,7 @@ fn numbers_of_another_life_forget_nothing() {
 #[test]
 fn where_there_is_no_room_the_oldest_are_lost_and_counted() {
     let ledger = Arc::new(Ledger::default());
-    for _ in 0..MOST_CALLS + 2 {
+    for _ in 0..ROOM.count + 2 {
         open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "");
     }
     let (calls, lost) = take(&ledger, 0).try_recv().unwrap();
@@ -143,7 +143,7 @@ fn where_there_is_no_room_the_oldest_are_lost_and_counted() {
 #[test]
 fn texts_for_which_there_is_no_room_are_left_out() {
     let ledger = Arc::new(Ledger::default());
-    let reply = "x".repeat(mailbox::MOST_TEXT / 2);
+    let reply = "x".repeat(ROOM.bytes / 2);
     for _ in 0..3 {
         open(&ledger, &[], 0.0).unwrap().answered(used(0.5), &reply);
     }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{chunk, embed, engine::Engine, outbox::Outbox, socket};
-use crate::{failure::Error, providers};
+use crate::{failure::Error, log, providers};
 
 /// Serves a client until it goes.
 pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
@@ -26,7 +26,13 @@ pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
         async move { outbox.flush_forever().await }
     });
     engine.enter();
-    let mut client = Client { engine: engine.clone(), outbox: outbox.clone(), number, greeted: false };
+    let mut client = Client {
+        engine: engine.clone(),
+        outbox: outbox.clone(),
+        number,
+        greeted: false,
+        patience: log::PATIENCE,
+    };
     client.listen(BufReader::with_capacity(READ_BUFFER, read)).await;
     let had_requests = outbox.cancel_all();
     engine.leave(number, had_requests);
@@ -40,6 +46,8 @@ struct Client {
     outbox: Arc<Outbox>,
     number: u64,
     greeted: bool,
+    /// How much longer it may be kept waiting for room in a log.
+    patience: Duration,
 }
 
 impl Client {
@@ -67,7 +75,15 @@ impl Client {
                 // Another version's messages may read as nonsense; say so in this version's words.
                 Err(reason) => return self.send_last(0, Error::Protocol(reason)).await,
             };
-            if let Err(error) = self.take(id, request) {
+            let taken = match request {
+                Request::PostLog { database, packet } if self.greeted => {
+                    // Where there is no room nothing more is read, and the client finds his socket full.
+                    self.engine.log().post(database, packet, &mut self.patience).await;
+                    Ok(())
+                }
+                request => self.take(id, request),
+            };
+            if let Err(error) = taken {
                 return self.send_last(id, error).await;
             }
         }
@@ -79,7 +95,9 @@ impl Client {
             return self.greet(id, request);
         }
         match request {
-            Request::Hello { .. } => return Err(Error::Protocol("hello came twice".into())),
+            Request::Hello { .. } | Request::PostLog { .. } => {
+                return Err(Error::Protocol("hello came twice".into()));
+            }
             Request::Embed { model, kind, lane, texts } => {
                 embed::start(&self.engine, &self.outbox, id, embed::Wanted { model, kind, lane, texts });
             }
@@ -123,6 +141,17 @@ impl Client {
             Request::CallsLeft { database } => {
                 let left = self.engine.ledger().left(database);
                 self.outbox.send(id, Ok(Response::Counts(vec![left])));
+            }
+            Request::TakeLog { database, written } => {
+                self.outbox.open(id);
+                let outbox = self.outbox.clone();
+                self.engine.log().take(database, written, move |upto, packets, lost| {
+                    outbox.answer(id, Ok(Response::Log { upto, packets, lost }));
+                });
+            }
+            Request::LogState { database } => {
+                let state = self.engine.log().state(database);
+                self.outbox.send(id, Ok(Response::LogState(state)));
             }
             Request::Models => self.answer_later(id, |engine| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.answer_later(id, move |engine| {

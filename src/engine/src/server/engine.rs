@@ -14,6 +14,7 @@ use ragstone_core::protocol::{Model, Progress, Stats};
 use super::Options;
 use crate::{
     ledger::Ledger,
+    log::Log,
     model::folder::Folder,
     pieces::Mailboxes,
     providers::call::Providers,
@@ -26,6 +27,7 @@ use crate::{
 pub struct Engine {
     registry: Arc<Registry>,
     ledger: Arc<Ledger>,
+    log: Log,
     mailboxes: Arc<Mailboxes>,
     providers: Providers,
     reports: Mutex<Reports>,
@@ -44,6 +46,7 @@ impl Engine {
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
             ledger: Arc::default(),
+            log: Log::default(),
             mailboxes: Arc::default(),
             providers: Providers::default(),
             reports: Mutex::default(),
@@ -61,6 +64,11 @@ impl Engine {
     /// What calls of providers take, and have taken.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Logs of agents that are not written down yet.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Pieces of jobs' answers.

@@ -1,0 +1,249 @@
+//! Durations counted in buckets whose bounds grow by a constant factor, so that percentiles over any number of days can be
+//! had from a few hundred bytes for each day, and none is off by more than a stated part of itself.
+//!
+//! The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
+//! Relative-Error Guarantees", VLDB 2019, section 2), without its collapsing of the lowest: a duration has no more than
+//! about 1,000 of them.
+
+use std::cmp::Ordering;
+
+/// A percentile is off by at most this part of itself.
+pub const RELATIVE_ERROR: f64 = 0.02;
+
+/// Bounds of buckets grow by this factor.
+const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
+
+/// What is not greater is counted as nothing. In milliseconds: a nanosecond.
+const LEAST: f64 = 1e-6;
+
+/// What is greater is counted as this much. In milliseconds: 31 years.
+const MOST: f64 = 1e12;
+
+/// The bucket of what is not greater than [`LEAST`].
+const ZERO: i32 = i32::MIN;
+
+/// First byte of a histogram that is kept.
+const FORMAT: u8 = 1;
+
+/// Counts by bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histogram {
+    /// Buckets and how many are in each, in the order of the buckets. None is empty.
+    counts: Vec<(i32, u64)>,
+}
+
+impl Histogram {
+    /// Counts one duration in milliseconds. What is no number is not counted; a clock that went back makes a duration of
+    /// nothing.
+    pub fn add(&mut self, duration: f64) {
+        if duration.is_nan() {
+            return;
+        }
+        let bucket = bucket(duration);
+        match self.counts.binary_search_by_key(&bucket, |count| count.0) {
+            Ok(at) => self.counts[at].1 += 1,
+            Err(at) => self.counts.insert(at, (bucket, 1)),
+        }
+    }
+
+    /// Adds the counts of another.
+    pub fn merge(&mut self, other: &Self) {
+        let mut merged = Vec::with_capacity(self.counts.len().max(other.counts.len()));
+        let (mut left, mut right) =
+            (self.counts.iter().copied().peekable(), other.counts.iter().copied().peekable());
+        while let (Some(a), Some(b)) = (left.peek().copied(), right.peek().copied()) {
+            merged.push(match a.0.cmp(&b.0) {
+                Ordering::Less => a,
+                Ordering::Greater => b,
+                Ordering::Equal => (a.0, a.1 + b.1),
+            });
+            if a.0 <= b.0 {
+                left.next();
+            }
+            if b.0 <= a.0 {
+                right.next();
+            }
+        }
+        merged.extend(left.chain(right));
+        self.counts = merged;
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.1).sum()
+    }
+
+    /// The duration of which this part of all is not longer, from 0 to 1, by nearest rank as `percentile_disc` has it. None
+    /// where nothing was counted.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let count = self.count();
+        // A part that is no number makes the lowest rank.
+        let rank = ((part.clamp(0.0, 1.0) * count as f64).ceil() as u64).clamp(1, count.max(1));
+        let mut below = 0;
+        self.counts.iter().find_map(|(bucket, count)| {
+            below += count;
+            (below >= rank).then(|| middle(*bucket))
+        })
+    }
+
+    /// As it is kept: the format, then for each bucket its distance to the one before and its count, each in as many bytes
+    /// as it needs.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1 + 3 * self.counts.len());
+        bytes.push(FORMAT);
+        let mut before = i64::from(ZERO);
+        for (bucket, count) in &self.counts {
+            put(&mut bytes, i64::from(*bucket).abs_diff(before));
+            put(&mut bytes, *count);
+            before = i64::from(*bucket);
+        }
+        bytes
+    }
+
+    /// What [`Self::to_bytes`] made; None where something else is given.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (format, mut rest) = bytes.split_first()?;
+        if *format != FORMAT {
+            return None;
+        }
+        let mut counts: Vec<(i32, u64)> = Vec::with_capacity(rest.len() / 2);
+        let mut before = i64::from(ZERO);
+        while !rest.is_empty() {
+            let distance = i64::try_from(take(&mut rest)?).ok()?;
+            let count = take(&mut rest)?;
+            let bucket = before.checked_add(distance)?;
+            if count == 0 || (distance == 0 && !counts.is_empty()) {
+                return None;
+            }
+            counts.push((i32::try_from(bucket).ok()?, count));
+            before = bucket;
+        }
+        Some(Self { counts })
+    }
+}
+
+fn bucket(duration: f64) -> i32 {
+    if duration <= LEAST { ZERO } else { (duration.min(MOST).ln() / GAMMA.ln()).ceil() as i32 }
+}
+
+/// What is as far from the lower bound of a bucket as from the upper one, in parts of each.
+fn middle(bucket: i32) -> f64 {
+    if bucket == ZERO { 0.0 } else { 2.0 * GAMMA.powi(bucket) / (GAMMA + 1.0) }
+}
+
+/// Seven bits in a byte, the lowest first; the highest bit says that there are more.
+fn put(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(first & 0x7f);
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        value |= bits << shift;
+        if first & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are the same each time.
+    fn random(seed: &mut u64) -> f64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*seed >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn exact(sorted: &[f64], part: f64) -> f64 {
+        sorted[((part * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1]
+    }
+
+    fn of(values: &[f64]) -> Histogram {
+        let mut histogram = Histogram::default();
+        values.iter().for_each(|value| histogram.add(*value));
+        histogram
+    }
+
+    #[test]
+    fn a_percentile_is_off_by_no_more_than_the_stated_part() {
+        let mut seed = 5;
+        for spread in [0.1, 1.0, 5.0, 20.0] {
+            let mut values: Vec<f64> =
+                (0..10_000).map(|_| (spread * (random(&mut seed) - 0.5)).exp() * 40.0).collect();
+            let histogram = of(&values);
+            values.sort_by(f64::total_cmp);
+            for part in [0.0, 0.001, 0.25, 0.5, 0.95, 0.99, 0.9999, 1.0] {
+                let (found, expected) = (histogram.quantile(part).unwrap(), exact(&values, part));
+                let error = (found - expected).abs() / expected;
+                assert!(
+                    error <= RELATIVE_ERROR * (1.0 + 1e-9),
+                    "p{part} of spread {spread}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn merging_is_as_counting_all() {
+        let mut seed = 7;
+        let values: Vec<f64> = (0..5_000).map(|_| random(&mut seed).powi(6) * 1e6).collect();
+        let mut merged = Histogram::default();
+        for part in values.chunks(700) {
+            merged.merge(&of(part));
+        }
+        assert_eq!(merged, of(&values));
+        assert_eq!(merged.count(), 5_000);
+        merged.merge(&Histogram::default());
+        assert_eq!(merged, of(&values));
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_counted() {
+        let values =
+            [0.0, -3.0, 1e-9, 1e-5, 0.3, 1.0, 1.0, 17.0, 1e6, f64::MAX, f64::INFINITY, f64::NEG_INFINITY];
+        for some in [&values[..], &values[4..], &[]] {
+            let histogram = of(some);
+            assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Some(histogram));
+        }
+        let day = of(&(0..100_000).map(|it| 1.0 + f64::from(it)).collect::<Vec<_>>());
+        assert!(day.to_bytes().len() < 1200, "{} bytes", day.to_bytes().len());
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_refused() {
+        let good = of(&[1.0, 500.0]).to_bytes();
+        for cut in [0, 2, good.len() - 1] {
+            assert_eq!(Histogram::from_bytes(&good[..cut]), None, "{cut}");
+        }
+        for bad in [
+            &[2u8, 1, 1][..],
+            &[1, 0, 0],
+            &[1, 5, 1, 0, 1],
+            &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 127, 1],
+        ] {
+            assert_eq!(Histogram::from_bytes(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn odd_durations_have_their_place() {
+        assert_eq!(Histogram::default().quantile(0.5), None);
+        assert_eq!(of(&[f64::NAN]).count(), 0);
+        assert_eq!(of(&[-5.0, 0.0]).quantile(1.0), Some(0.0));
+        assert!(of(&[f64::INFINITY]).quantile(0.5).unwrap() >= MOST * 0.98);
+        assert!(of(&[5.0]).quantile(f64::NAN).unwrap() > 4.9);
+    }
+}
