@@ -52,7 +52,12 @@ pub async fn run(options: &Options) -> Result<()> {
     }
     let [ours, same, plain] = contestants.map(|contestant| contestant.times.p50());
     report::at_most("rag.log_step to a plain INSERT into the same table, p50", ours / same, 1.3, "×");
-    report::at_most("rag.log_step to a plain INSERT into a table without partitions, p50", ours / plain, 1.3, "×");
+    report::at_most(
+        "rag.log_step to a plain INSERT into a table without partitions, p50",
+        ours / plain,
+        1.3,
+        "×",
+    );
     Ok(())
 }
 
@@ -86,7 +91,18 @@ async fn play(contestants: &mut [Contestant], session: &Session, run: i64, steps
             session
                 .query_one(
                     &contestant.statement,
-                    &[&run, &"tool", &"find_parcel", &input, &output, &"openai/gpt-4o", &812_i64, &57_i64, &0.0021, &181.5],
+                    &[
+                        &run,
+                        &"tool",
+                        &"find_parcel",
+                        &input,
+                        &output,
+                        &"openai/gpt-4o",
+                        &812_i64,
+                        &57_i64,
+                        &0.0021,
+                        &181.5,
+                    ],
                 )
                 .await?;
             if step >= steps / 10 {

@@ -148,7 +148,10 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Ou
     let event = serde_json::to_string(&event).map_err(Error::internal)?;
     on_tables(|| {
         // Who decides on another call of the run, under a snapshot that is older than this, is to fail and not to overlook it.
-        run("UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1", &[Arg::new(waiting.run)])?;
+        run(
+            "UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1",
+            &[Arg::new(waiting.run)],
+        )?;
         run(
             "UPDATE rag._agent_turn SET decision = $3, event = $4 WHERE run_id = $1 AND number = $2",
             &[Arg::new(waiting.run), Arg::new(waiting.number), Arg::text(status), Arg::text(&event)],

@@ -8,8 +8,8 @@ pub use rows::{COLUMNS, Table};
 
 use crate::pg::encoding;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::text::required;
 use crate::pg::text::Utf8;
+use crate::pg::text::required;
 use crate::pg::wait::serve_interrupts;
 use crate::provider::nearest;
 use ragstone_core::log::parse::{self, Counts, Encode, Format, Row, Sink};

@@ -40,7 +40,8 @@ impl<const N: usize> Tuplestore<N> {
             pg_sys::CurrentMemoryContext = (*(*result).econtext).ecxt_per_query_memory;
             let mut shape = std::ptr::null_mut();
             let class = pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &mut shape);
-            let random = (*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32;
+            let random =
+                (*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32;
             let store = pg_sys::tuplestore_begin_heap(random != 0, false, pg_sys::work_mem);
             pg_sys::CurrentMemoryContext = before;
             let fits = class == pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE && (*shape).natts as usize == N;

@@ -27,7 +27,9 @@ pub use finish::{Ending, finish, finish_as};
 pub use fold::{Fold, has_steps_left};
 pub use implicit::{Said, reserve, step, step_done, within};
 pub use post::state;
-pub use redaction::{changed as redactions_changed, write_clean as write};
+pub use redaction::changed as redactions_changed;
+#[allow(unused_imports, reason = "for rag.import_log")]
+pub use redaction::write_clean as write;
 pub use scribe::{Scribe, has_entries_left};
 pub use start::{Beginning, NewRun, begin, start};
 pub use step::{NewStep, Record, log, record};

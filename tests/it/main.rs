@@ -2,6 +2,9 @@
 
 mod accounting;
 mod agent_jobs;
+mod agent_limits;
+mod agent_resumed;
+mod agent_rights;
 mod agents;
 mod approval;
 mod ask;
@@ -84,6 +87,9 @@ fn main() -> ExitCode {
         pgbouncer::tests(),
         agents::tests(),
         agent_jobs::tests(),
+        agent_limits::tests(),
+        agent_resumed::tests(),
+        agent_rights::tests(),
         approval::tests(),
         rights::tests(),
         tools::tests(),

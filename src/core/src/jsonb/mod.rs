@@ -125,7 +125,11 @@ pub fn document(
 /// The header of a value of so many bytes, itself included (`SET_VARSIZE_4B`).
 pub fn varlena_header(length: usize) -> [u8; 4] {
     let length = length as u32;
-    if cfg!(target_endian = "big") { (length & 0x3fff_ffff).to_ne_bytes() } else { (length << 2).to_ne_bytes() }
+    if cfg!(target_endian = "big") {
+        (length & 0x3fff_ffff).to_ne_bytes()
+    } else {
+        (length << 2).to_ne_bytes()
+    }
 }
 
 /// Aligns to four bytes with zeros, as numbers and containers are.
@@ -154,8 +158,22 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        for json in ["0", "7", "-7", "9999", "10000", "123456789012345678", "1234567890123456789012345", "0.5", "1.50",
-            "-0.0001", "12345.6789", "0.00000001", "100.000", "99999999999999999.99999999999999999"] {
+        for json in [
+            "0",
+            "7",
+            "-7",
+            "9999",
+            "10000",
+            "123456789012345678",
+            "1234567890123456789012345",
+            "0.5",
+            "1.50",
+            "-0.0001",
+            "12345.6789",
+            "0.00000001",
+            "100.000",
+            "99999999999999999.99999999999999999",
+        ] {
             check(json, Some(json));
         }
         check("-0", Some("0"));

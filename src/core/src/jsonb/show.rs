@@ -1,6 +1,8 @@
 //! `jsonb` read back as JSON, for tests.
 
-use super::{ARRAY, HAS_OFFSET, IS_CONTAINER, IS_FALSE, IS_NULL, IS_NUMERIC, IS_TRUE, LENGTH, OBJECT, SCALAR, TYPE};
+use super::{
+    ARRAY, HAS_OFFSET, IS_CONTAINER, IS_FALSE, IS_NULL, IS_NUMERIC, IS_TRUE, LENGTH, OBJECT, SCALAR, TYPE,
+};
 
 /// JSON of a `jsonb` with its header. Panics where it is none.
 pub fn shown(bytes: &[u8]) -> String {
@@ -60,7 +62,8 @@ fn number(bytes: &[u8]) -> String {
         (head & 0x4000 != 0, i64::from(head & 0x3fff), i64::from(half(1).cast_signed()), 2)
     };
     let digits: Vec<u16> = (first..(bytes.len() - 4) / 2).map(half).collect();
-    let digit = |place: i64| usize::try_from(weight - place).ok().and_then(|n| digits.get(n)).copied().unwrap_or(0);
+    let digit =
+        |place: i64| usize::try_from(weight - place).ok().and_then(|n| digits.get(n)).copied().unwrap_or(0);
     let mut text: String = (0..=weight.max(0)).rev().map(|place| format!("{:04}", digit(place))).collect();
     text = text.trim_start_matches('0').to_owned();
     if text.is_empty() {

@@ -101,7 +101,8 @@ struct Member {
 }
 
 /// Names that are keys of our own.
-const FIXED: &[&str] = &["unparsed", "level", "pieces", "message", "name", "event", "events", "resource", "scope"];
+const FIXED: &[&str] =
+    &["unparsed", "level", "pieces", "message", "name", "event", "events", "resource", "scope"];
 
 /// A key of our own.
 pub fn fixed(name: &str) -> Span {
@@ -400,25 +401,29 @@ impl<'c> Composer<'c> {
     /// are strings).
     fn any(&mut self, out: &mut Vec<u8>, tape: &Tape, index: u32) -> Result<Entry, TooLong> {
         let Some((key, value)) = tape.members(index).next() else {
-            return if tape.node(index).sort == Sort::Object { Ok(jsonb::NULL) } else { self.node(out, tape, index) };
+            return if tape.node(index).sort == Sort::Object {
+                Ok(jsonb::NULL)
+            } else {
+                self.node(out, tape, index)
+            };
         };
         match tape.source(self.log, key) {
             b"intValue" | b"int_value" if tape.node(value).sort == Sort::Plain => {
                 let span = Span::log(tape.node(value).start as usize, tape.node(value).end as usize);
                 self.bare(out, span)
             }
-            b"arrayValue" | b"array_value" => {
-                match tape.get(self.log, value, b"values") {
-                    Some(values) => self.array(out, tape, tape.elements(values), Item::Any),
-                    None => Container::array(out, 0)?.end(out),
-                }
-            }
+            b"arrayValue" | b"array_value" => match tape.get(self.log, value, b"values") {
+                Some(values) => self.array(out, tape, tape.elements(values), Item::Any),
+                None => Container::array(out, 0)?.end(out),
+            },
             b"kvlistValue" | b"kvlist_value" => match tape.get(self.log, value, b"values") {
                 Some(values) => self.key_values(out, tape, values),
                 None => Container::object(out, 0)?.end(out),
             },
-            b"stringValue" | b"string_value" | b"intValue" | b"int_value" | b"doubleValue" | b"double_value" | b"boolValue"
-            | b"bool_value" | b"bytesValue" | b"bytes_value" => self.node(out, tape, value),
+            b"stringValue" | b"string_value" | b"intValue" | b"int_value" | b"doubleValue"
+            | b"double_value" | b"boolValue" | b"bool_value" | b"bytesValue" | b"bytes_value" => {
+                self.node(out, tape, value)
+            }
             _ => self.node(out, tape, index),
         }
     }
@@ -463,7 +468,10 @@ fn is_plain_number(text: &[u8]) -> bool {
         None => (digits, None),
     };
     let some_digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    text.len() <= 18 && some_digits(whole) && (whole.len() == 1 || whole[0] != b'0') && fraction.is_none_or(some_digits)
+    text.len() <= 18
+        && some_digits(whole)
+        && (whole.len() == 1 || whole[0] != b'0')
+        && fraction.is_none_or(some_digits)
 }
 
 fn unescape(text: &[u8], out: &mut Vec<u8>) {

@@ -112,11 +112,14 @@ impl<'c> Documents<'c> {
         whole: Span,
         sink: &mut impl Sink,
     ) {
-        let shape = if format == Some(Format::Json) { Shape::Fields } else { shape(tape, composer.log, object) };
+        let shape =
+            if format == Some(Format::Json) { Shape::Fields } else { shape(tape, composer.log, object) };
         let langchain = format.is_none_or(|only| only == Format::LangChain);
         let otlp = format.is_none_or(|only| only == Format::Otlp);
         match shape {
-            Shape::Event(name) if langchain => self.spans.event(composer, names, tape, object, name, known, sink),
+            Shape::Event(name) if langchain => {
+                self.spans.event(composer, names, tape, object, name, known, sink)
+            }
             Shape::Run if langchain => langchain::run(composer, tape, object, known, whole, sink),
             Shape::Export(resources) if otlp => otlp::export(composer, tape, resources, known, sink),
             Shape::Resource if otlp => otlp::resource(composer, tape, object, known, sink),
@@ -138,7 +141,9 @@ fn shape(tape: &Tape, log: &[u8], object: u32) -> Shape {
     for (key, value) in tape.members(object) {
         let name = tape.source(log, key);
         match name.len() {
-            5 if name == b"event" && tape.source(log, value).starts_with(b"on_") => return Shape::Event(value),
+            5 if name == b"event" && tape.source(log, value).starts_with(b"on_") => {
+                return Shape::Event(value);
+            }
             7 if name == b"context" && tape.get(log, value, b"trace_id").is_some() => return Shape::Console,
             8 if name == b"run_type" => return Shape::Run,
             10 if name == b"scopeSpans" => return Shape::Resource,

@@ -89,9 +89,11 @@ impl<'f, 'c> Fields<'f, 'c> {
     }
 
     fn ids(&mut self, draft: &mut Draft) {
-        for (column, span) in
-            [(Column::Run, &mut draft.run), (Column::Span, &mut draft.span), (Column::Parent, &mut draft.parent)]
-        {
+        for (column, span) in [
+            (Column::Run, &mut draft.run),
+            (Column::Span, &mut draft.span),
+            (Column::Parent, &mut draft.parent),
+        ] {
             if let Some(slot) = self.take(column) {
                 *span = self.text(slot.value);
             }
@@ -148,7 +150,8 @@ impl<'f, 'c> Fields<'f, 'c> {
             draft.error = error;
         }
         if trace.is_some() {
-            draft.error = if draft.error.is_none() { trace } else { self.composer.joined([draft.error, trace], b"\n") };
+            draft.error =
+                if draft.error.is_none() { trace } else { self.composer.joined([draft.error, trace], b"\n") };
         }
         if let Some(slot) = said {
             if draft.output == Item::Nothing {
@@ -183,7 +186,10 @@ impl<'f, 'c> Fields<'f, 'c> {
                 Sort::Object => {
                     self.attribute(slot.key, slot.value);
                     let message = self.tape.get(self.composer.log, node, b"message");
-                    return (message.map_or(Span::NONE, |message| self.composer.text(self.tape, message)), true);
+                    return (
+                        message.map_or(Span::NONE, |message| self.composer.text(self.tape, message)),
+                        true,
+                    );
                 }
                 sort => {
                     self.attribute(slot.key, slot.value);

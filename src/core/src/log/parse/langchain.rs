@@ -184,7 +184,14 @@ impl<'c> Spans<'c> {
     }
 
     /// An event that is a step by itself, within the step whose id it has.
-    fn other(&self, composer: &mut Composer<'c>, tape: &Tape, event: &Event, name: u32, known: Draft) -> Draft {
+    fn other(
+        &self,
+        composer: &mut Composer<'c>,
+        tape: &Tape,
+        event: &Event,
+        name: u32,
+        known: Draft,
+    ) -> Draft {
         composer.member(fixed("event"), Item::Node(name));
         Draft {
             format: Some(Format::LangChain),
@@ -234,7 +241,9 @@ impl Event {
                     event.parent = tape.elements(value).last().or(event.parent);
                 }
                 b"data" => event.data(tape, log, value),
-                b"inputs" | b"input" | b"input_str" | b"prompts" | b"messages" | b"query" => event.input = Some(value),
+                b"inputs" | b"input" | b"input_str" | b"prompts" | b"messages" | b"query" => {
+                    event.input = Some(value)
+                }
                 b"outputs" | b"output" | b"response" | b"documents" | b"finish" => event.output = Some(value),
                 b"error" => event.error = Some(value),
                 b"token" | b"chunk" => event.piece = Some(value),
@@ -273,7 +282,14 @@ impl Event {
 }
 
 /// A run of a tracer, and the runs within it.
-pub fn run(composer: &mut Composer<'_>, tape: &Tape, object: u32, known: Draft, whole: Span, sink: &mut impl Sink) {
+pub fn run(
+    composer: &mut Composer<'_>,
+    tape: &Tape,
+    object: u32,
+    known: Draft,
+    whole: Span,
+    sink: &mut impl Sink,
+) {
     let log = composer.log;
     let mut draft = Draft { format: Some(Format::LangChain), kind: Some(Kind::Custom), ..known };
     let (mut ended, mut children, mut output, mut extra, mut order) = (None, None, None, None, None);
@@ -350,7 +366,8 @@ fn phase(event: &[u8]) -> (&[u8], Phase) {
     if name == b"llm_new_token" {
         return (b"llm", Phase::Piece);
     }
-    let ends = [("_start", Phase::Start), ("_stream", Phase::Piece), ("_end", Phase::End), ("_error", Phase::Error)];
+    let ends =
+        [("_start", Phase::Start), ("_stream", Phase::Piece), ("_end", Phase::End), ("_error", Phase::Error)];
     for (end, phase) in ends {
         if let Some(sort) = name.strip_suffix(end.as_bytes()) {
             return (sort, phase);
@@ -360,7 +377,13 @@ fn phase(event: &[u8]) -> (&[u8], Phase) {
 }
 
 /// Tokens and model of a model's answer.
-fn usage(composer: &mut Composer<'_>, tape: &Tape, output: Option<u32>, metadata: Option<u32>, draft: &mut Draft) {
+fn usage(
+    composer: &mut Composer<'_>,
+    tape: &Tape,
+    output: Option<u32>,
+    metadata: Option<u32>,
+    draft: &mut Draft,
+) {
     let log = composer.log;
     let model = metadata.and_then(|metadata| tape.get(log, metadata, b"ls_model_name"));
     let mut model = model.filter(|model| tape.node(*model).sort == Sort::Plain);
@@ -404,7 +427,8 @@ fn pieces(composer: &mut Composer<'_>, open: &Open) -> Span {
     if open.texts.is_empty() {
         return Span::NONE;
     }
-    let parts: Vec<Span> = open.texts.iter().map(|text| composer.unescaped(text.start(), text.end())).collect();
+    let parts: Vec<Span> =
+        open.texts.iter().map(|text| composer.unescaped(text.start(), text.end())).collect();
     composer.joined(parts, b"")
 }
 

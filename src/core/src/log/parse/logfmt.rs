@@ -73,8 +73,13 @@ impl Pairs<'_> {
         if at == start && at == line.len() {
             return None;
         }
-        let mut pair =
-            Pair { key: (start, at), value: None, is_quoted: false, has_escapes: false, is_broken: at == start };
+        let mut pair = Pair {
+            key: (start, at),
+            value: None,
+            is_quoted: false,
+            has_escapes: false,
+            is_broken: at == start,
+        };
         if line.get(at) != Some(&b'=') {
             // A word alone, or a quote in the middle of a key.
             self.at = (at + 1).min(line.len());
@@ -86,7 +91,10 @@ impl Pairs<'_> {
         if line.get(at) == Some(&b'"') {
             self.quoted(at + 1, &mut pair);
         } else {
-            let end = line[at..].iter().position(|byte| matches!(byte, b' ' | b'\t')).map_or(line.len(), |n| at + n);
+            let end = line[at..]
+                .iter()
+                .position(|byte| matches!(byte, b' ' | b'\t'))
+                .map_or(line.len(), |n| at + n);
             pair.value = Some((at, end));
             self.at = end;
         }

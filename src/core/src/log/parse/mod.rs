@@ -45,7 +45,12 @@ pub struct Counts {
 
 /// Reads a log in UTF-8. Only one `format` where that is given. Texts in `jsonb` are encoded by `encode` where the database is
 /// in another encoding.
-pub fn parse<'c>(log: &'c [u8], format: Option<Format>, encode: Option<Encode<'c>>, sink: &mut impl Sink) -> Counts {
+pub fn parse<'c>(
+    log: &'c [u8],
+    format: Option<Format>,
+    encode: Option<Encode<'c>>,
+    sink: &mut impl Sink,
+) -> Counts {
     let mut counter = Counter { sink, counts: Counts::default() };
     let mut parser = Parser {
         format,
@@ -98,10 +103,14 @@ impl<'c> Parser<'c> {
         let log = self.composer.log;
         let end = newline - usize::from(newline > start && log[newline - 1] == b'\r');
         let text = &log[start..end];
-        let Some(first) = text.iter().position(|byte| !matches!(byte, b' ' | b'\t')) else { return newline + 1 };
+        let Some(first) = text.iter().position(|byte| !matches!(byte, b' ' | b'\t')) else {
+            return newline + 1;
+        };
         let greedy = self.format == Some(Format::Python);
         if !greedy
-            && let Some(record) = &mut self.record && record.take(log, start, end, false) {
+            && let Some(record) = &mut self.record
+            && record.take(log, start, end, false)
+        {
             return newline + 1;
         }
         if matches!(text[first], b'{' | b'[') && self.format.is_none_or(is_json) {
@@ -113,12 +122,17 @@ impl<'c> Parser<'c> {
                 return memchr(b'\n', &log[after..]).map_or(log.len(), |length| after + length + 1);
             }
         }
-        if self.takes(Format::Python) && let Some(record) = Record::begin(log, start, end, self.line) {
+        if self.takes(Format::Python)
+            && let Some(record) = Record::begin(log, start, end, self.line)
+        {
             self.finish_record(sink);
             self.record = Some(record);
             return newline + 1;
         }
-        if greedy && let Some(record) = &mut self.record && record.take(log, start, end, true) {
+        if greedy
+            && let Some(record) = &mut self.record
+            && record.take(log, start, end, true)
+        {
             return newline + 1;
         }
         self.finish_record(sink);

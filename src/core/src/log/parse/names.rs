@@ -241,7 +241,10 @@ impl Names {
 fn place(key: &[u8]) -> usize {
     let byte = |index: usize| key.get(index).map_or(0, |byte| usize::from(*byte));
     let length = key.len();
-    let ends = byte(0) * 31 + byte(length / 2) * 137 + byte(length.wrapping_sub(1)) * 389 + byte(length.wrapping_sub(3)) * 53;
+    let ends = byte(0) * 31
+        + byte(length / 2) * 137
+        + byte(length.wrapping_sub(1)) * 389
+        + byte(length.wrapping_sub(3)) * 53;
     (ends + length * 1031) % PLACES
 }
 
@@ -262,11 +265,10 @@ pub fn level(word: &[u8]) -> Option<Level> {
     letters.copy_from_slice(word);
     letters.make_ascii_uppercase();
     match &*letters {
-        b"INFO" | b"DEBUG" | b"WARNING" | b"WARN" | b"NOTICE" | b"TRACE" | b"SUCCESS" | b"INF" | b"DBG" | b"WRN"
-        | b"NOTSET" | b"VERBOSE" => Some(Level::Fine),
-        b"ERROR" | b"CRITICAL" | b"FATAL" | b"EXCEPTION" | b"ERR" | b"PANIC" | b"ALERT" | b"EMERGENCY" | b"SEVERE" => {
-            Some(Level::Error)
-        }
+        b"INFO" | b"DEBUG" | b"WARNING" | b"WARN" | b"NOTICE" | b"TRACE" | b"SUCCESS" | b"INF" | b"DBG"
+        | b"WRN" | b"NOTSET" | b"VERBOSE" => Some(Level::Fine),
+        b"ERROR" | b"CRITICAL" | b"FATAL" | b"EXCEPTION" | b"ERR" | b"PANIC" | b"ALERT" | b"EMERGENCY"
+        | b"SEVERE" => Some(Level::Error),
         _ => None,
     }
 }
@@ -290,7 +292,9 @@ mod tests {
     #[test]
     fn few_names_share_a_place() {
         let names = Names::new();
-        let moved = NAMES.iter().filter(|name| names.0[place(name.name.as_bytes())].is_some_and(|at| at.name != name.name));
+        let moved = NAMES
+            .iter()
+            .filter(|name| names.0[place(name.name.as_bytes())].is_some_and(|at| at.name != name.name));
         assert!(moved.count() < NAMES.len() / 4);
     }
 

@@ -25,7 +25,8 @@ pub fn export(composer: &mut Composer<'_>, tape: &Tape, resources: u32, known: D
 /// The spans of a resource: an object that has `scopeSpans`.
 pub fn resource(composer: &mut Composer<'_>, tape: &Tape, object: u32, known: Draft, sink: &mut impl Sink) {
     let log = composer.log;
-    let resource = tape.get(log, object, b"resource").and_then(|resource| tape.get(log, resource, b"attributes"));
+    let resource =
+        tape.get(log, object, b"resource").and_then(|resource| tape.get(log, resource, b"attributes"));
     for scopes in [b"scopeSpans".as_slice(), b"scope_spans", b"instrumentationLibrarySpans"] {
         let scopes = tape.get(log, object, scopes);
         for scope in scopes.into_iter().flat_map(|scopes| tape.elements(scopes)) {
@@ -84,15 +85,24 @@ pub fn span(
 }
 
 /// One span as the SDK for Python shows it.
-pub fn console(composer: &mut Composer<'_>, tape: &Tape, object: u32, known: Draft, whole: Span, sink: &mut impl Sink) {
+pub fn console(
+    composer: &mut Composer<'_>,
+    tape: &Tape,
+    object: u32,
+    known: Draft,
+    whole: Span,
+    sink: &mut impl Sink,
+) {
     let log = composer.log;
     let mut draft = Draft { format: Some(Format::Otlp), ..known };
     let mut told = Told::default();
     for (key, value) in tape.members(object) {
         match tape.source(log, key) {
             b"context" => {
-                draft.run = tape.get(log, value, b"trace_id").map_or(Span::NONE, |value| id(tape, log, value));
-                draft.span = tape.get(log, value, b"span_id").map_or(Span::NONE, |value| id(tape, log, value));
+                draft.run =
+                    tape.get(log, value, b"trace_id").map_or(Span::NONE, |value| id(tape, log, value));
+                draft.span =
+                    tape.get(log, value, b"span_id").map_or(Span::NONE, |value| id(tape, log, value));
             }
             b"parent_id" => draft.parent = id(tape, log, value),
             b"name" => draft.name = composer.text(tape, value),
@@ -215,7 +225,8 @@ impl Told {
         for (key, value) in tape.members(status) {
             match tape.source(composer.log, key) {
                 b"code" | b"status_code" => {
-                    let failed = matches!(tape.source(composer.log, value), b"2" | b"STATUS_CODE_ERROR" | b"ERROR");
+                    let failed =
+                        matches!(tape.source(composer.log, value), b"2" | b"STATUS_CODE_ERROR" | b"ERROR");
                     draft.status = Some(if failed { Status::Error } else { Status::Ok });
                 }
                 b"message" | b"description" => draft.error = composer.text(tape, value),
@@ -229,7 +240,8 @@ impl Told {
         if let (Some(started), Some(ended)) = (draft.started_us, self.ended_us) {
             draft.duration_ms = (ended >= started).then(|| (ended - started) as f64 / 1000.0);
         }
-        draft.status = draft.status.or(Some(if self.ended_us.is_some() { Status::Ok } else { Status::Running }));
+        draft.status =
+            draft.status.or(Some(if self.ended_us.is_some() { Status::Ok } else { Status::Running }));
         let kind = self.kind(tape, log);
         draft.kind = Some(kind);
         if kind == Kind::Model {
@@ -259,7 +271,10 @@ impl Told {
         let operation = text(self.operation).and_then(|operation| std::str::from_utf8(operation).ok());
         match operation {
             Some(
-                operation::CHAT | operation::TEXT_COMPLETION | operation::GENERATE_CONTENT | operation::EMBEDDINGS,
+                operation::CHAT
+                | operation::TEXT_COMPLETION
+                | operation::GENERATE_CONTENT
+                | operation::EMBEDDINGS,
             ) => Kind::Model,
             Some(operation::EXECUTE_TOOL) => Kind::Tool,
             Some(operation::RETRIEVAL) => Kind::Retrieval,
@@ -290,7 +305,9 @@ impl Told {
 
     /// The error's text where the status has none: that of the exception among the events, which become an attribute.
     fn exception(&self, composer: &mut Composer<'_>, tape: &Tape, draft: &mut Draft) {
-        let Some(events) = self.events.filter(|events| tape.elements(*events).next().is_some()) else { return };
+        let Some(events) = self.events.filter(|events| tape.elements(*events).next().is_some()) else {
+            return;
+        };
         let log = composer.log;
         composer.member(fixed("events"), Item::Node(events));
         let is_exception = |event: &u32| {
@@ -298,7 +315,9 @@ impl Told {
         };
         let failed = draft.status == Some(Status::Error) && draft.error.is_none();
         let exception = tape.elements(events).filter(is_exception).last().filter(|_| failed);
-        let Some(attributes) = exception.and_then(|event| tape.get(log, event, b"attributes")) else { return };
+        let Some(attributes) = exception.and_then(|event| tape.get(log, event, b"attributes")) else {
+            return;
+        };
         let mut parts = [Span::NONE; 2];
         let pairs: Vec<(u32, u32)> = if self.is_typed {
             tape.elements(attributes).filter_map(|pair| key_value(tape, log, pair)).collect()

@@ -86,7 +86,8 @@ impl Record {
 
     /// The message, where it may be JSON.
     pub fn json(&self, log: &[u8]) -> Option<(usize, usize)> {
-        (self.end == self.first_end && log.get(self.message) == Some(&b'{')).then_some((self.message, self.end))
+        (self.end == self.first_end && log.get(self.message) == Some(&b'{'))
+            .then_some((self.message, self.end))
     }
 
     /// All of its message.
@@ -141,7 +142,9 @@ fn trimmed(log: &[u8], start: usize, end: usize) -> usize {
 fn is_exception(text: &[u8]) -> bool {
     let end = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
     let name = &text[..end];
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')) && !name[0].is_ascii_digit()
+    !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+        && !name[0].is_ascii_digit()
 }
 
 /// What stands before a message, as places in the line.
@@ -184,8 +187,11 @@ impl Head {
         };
         head.message = blanks(text, after);
         // logging.BASIC_FORMAT has no blank between the level, the name and the message.
-        let name_end = text[after..].iter().position(|byte| !is_name(*byte) || *byte == b':').map(|n| after + n);
-        if let Some(end) = name_end.filter(|end| *end > after && text[*end] == b':' && text[after - 1] == b':') {
+        let name_end =
+            text[after..].iter().position(|byte| !is_name(*byte) || *byte == b':').map(|n| after + n);
+        if let Some(end) =
+            name_end.filter(|end| *end > after && text[*end] == b':' && text[after - 1] == b':')
+        {
             head.name = Some((after, end));
             head.message = end + 1;
         }
@@ -266,7 +272,8 @@ fn blanks(text: &[u8], mut at: usize) -> usize {
 fn separators(text: &[u8], mut at: usize) -> usize {
     while let Some(byte) = text.get(at) {
         let alone = matches!(byte, b' ' | b'\t' | b']' | b'|' | b':');
-        let dash = *byte == b'-' && text.get(at.wrapping_sub(1)) == Some(&b' ') && text.get(at + 1) == Some(&b' ');
+        let dash =
+            *byte == b'-' && text.get(at.wrapping_sub(1)) == Some(&b' ') && text.get(at + 1) == Some(&b' ');
         if !alone && !dash {
             break;
         }
@@ -293,5 +300,7 @@ fn is_number(word: &[u8]) -> bool {
 }
 
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b':' | b'<' | b'>' | b'/' | b'@') || byte >= 0x80
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'_' | b'.' | b'-' | b':' | b'<' | b'>' | b'/' | b'@')
+        || byte >= 0x80
 }

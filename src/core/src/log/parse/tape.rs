@@ -347,7 +347,10 @@ mod tests {
     #[test]
     fn values_are_found() {
         use Sort::{Array, Escaped, False, Null, Number, Object, Plain, True};
-        check(r#"{"a": 1, "b": [true, false, null]}"#, Ok(&[Object, Plain, Number, Plain, Array, True, False, Null]));
+        check(
+            r#"{"a": 1, "b": [true, false, null]}"#,
+            Ok(&[Object, Plain, Number, Plain, Array, True, False, Null]),
+        );
         check(r#""caf\u00e9 \"x\"""#, Ok(&[Escaped]));
         check("[ ]", Ok(&[Array]));
         check("[[],{},\"\"]", Ok(&[Array, Array, Object, Plain]));
@@ -358,10 +361,25 @@ mod tests {
 
     #[test]
     fn what_may_go_on_is_told_from_what_cannot() {
-        for json in ["", "{", "[1", "[1,", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":1", "tr", "-", "1.", "2e", "\"a\\"] {
+        for json in
+            ["", "{", "[1", "[1,", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":1", "tr", "-", "1.", "2e", "\"a\\"]
+        {
             check(json, Err(Fault::Truncated));
         }
-        for json in ["}", "[1}", "{1:2}", "{\"a\",1}", "[1 2]", "truu", "01", "1.x", "[,1]", "[1,]", "{,}", "\"a\nb\""] {
+        for json in [
+            "}",
+            "[1}",
+            "{1:2}",
+            "{\"a\",1}",
+            "[1 2]",
+            "truu",
+            "01",
+            "1.x",
+            "[,1]",
+            "[1,]",
+            "{,}",
+            "\"a\nb\"",
+        ] {
             check(json, Err(Fault::Malformed));
         }
     }
