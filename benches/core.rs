@@ -4,6 +4,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use ragstone_core::bm25;
 use ragstone_core::chunk::{Cutter, Tokenize};
 use ragstone_core::fusion::{Fusion, Scored, fuse};
+use ragstone_core::log::parse::{self, Row, Sink};
 use ragstone_core::protocol::{
     ChunkOptions, Frame, Kind, Lane, PREFIX, Request, Response, Splitter, Vectors, decode, encode,
 };
@@ -136,5 +137,33 @@ fn chunking(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, fusion, ranking, frames, chunking);
+/// Takes steps and looks at nothing of them.
+struct Taken(u64);
+
+impl Sink for Taken {
+    fn row(&mut self, row: &Row<'_>) {
+        self.0 += u64::from(black_box(row).line);
+    }
+}
+
+fn parsing(criterion: &mut Criterion) {
+    let logs = [
+        ("Python logging", include_str!("../tests/fixtures/logs/python.log")),
+        ("LangGraph events", include_str!("../tests/fixtures/logs/langgraph_events.jsonl")),
+        ("OpenTelemetry spans", include_str!("../tests/fixtures/logs/otlp_spans.jsonl")),
+        ("JSON lines", include_str!("../tests/fixtures/logs/json.jsonl")),
+        ("logfmt", include_str!("../tests/fixtures/logs/logfmt.log")),
+    ];
+    let mut group = criterion.benchmark_group("parse a log");
+    for (name, log) in logs {
+        let log = log.repeat(100_000 / log.len() + 1);
+        group.throughput(Throughput::Bytes(log.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| parse::parse(black_box(log.as_bytes()), None, None, &mut Taken(0)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, fusion, ranking, frames, chunking, parsing);
 criterion_main!(benches);

@@ -1,11 +1,12 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log]`
 
 mod agent;
 mod autonomous;
 mod embed;
 mod handwritten;
+mod log;
 mod memory;
 mod million;
 mod providers;
@@ -43,6 +44,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("memory") {
         told(memory::run().await)?;
+    }
+    if options.wants("log") {
+        told(log::run(options).await)?;
     }
     if options.wants("providers") {
         told(providers::run(options).await)?;

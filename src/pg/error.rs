@@ -193,6 +193,13 @@ pub fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
     }
 }
 
+/// The value of an argument that must be given; `name` is the argument's.
+pub fn given<T>(value: Option<T>, name: &str) -> Outcome<T> {
+    value.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
 /// The value, or the error raised as a Postgres ERROR.
 #[track_caller]
 pub fn or_raise<T>(outcome: Outcome<T>) -> T {

@@ -26,8 +26,6 @@ pub struct Tool {
     pub schema: Value,
     /// Whether a person has to agree to each call.
     pub requires_approval: bool,
-    /// Role that made it.
-    pub owner: String,
     limits: Limits,
     parameters: Vec<Parameter>,
     target: Target,

@@ -8,6 +8,7 @@ mod agent_rights;
 mod agents;
 mod approval;
 mod ask;
+mod budgets;
 mod cancel;
 mod capture;
 mod chaos;
@@ -57,6 +58,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let families = [
         accounting::tests(),
+        budgets::tests(),
         embed::tests(),
         generate::tests(),
         provider_failures::tests(),

@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         an_answer_is_a_step_with_its_search_and_its_model_as_parts,
         calls_of_a_model_log_their_tokens_and_cost_and_their_words_where_these_are_kept,
         a_failure_that_ends_no_transaction_is_on_record,
+        a_failure_that_ends_its_transaction_is_on_record_where_the_log_is_autonomous,
         a_turn_of_a_conversation_is_a_step,
         nothing_is_logged_without_a_run,
         reading_writes_no_step,
@@ -124,6 +125,34 @@ async fn a_failure_that_ends_no_transaction_is_on_record() -> Result<()> {
     session.refusal("SELECT rag.generate('hi', model => 'stub')").await?.expect("38000", "", "")?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.steps").await? == 2);
     Ok(())
+}
+
+async fn a_failure_that_ends_its_transaction_is_on_record_where_the_log_is_autonomous() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session.batch_execute(NOTES).await?;
+    // An error of Postgres's own, in the middle of a search.
+    session
+        .batch_execute(
+            "ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+             CREATE POLICY broken ON notes USING (1 / (id - id) > 0);
+             CREATE ROLE run_steps_reader; GRANT SELECT ON notes TO run_steps_reader;
+             SET rag.log_durability = autonomous; SET ROLE run_steps_reader; SELECT rag.start_run('r')",
+        )
+        .await?;
+    session.refusal("SELECT * FROM rag.search('notes', 'harbour')").await?.expect(
+        "22012",
+        "division by zero",
+        "",
+    )?;
+    session.refusal("SELECT * FROM rag.search('nots', 'harbour')").await?.expect("42704", "", "")?;
+    let session = &session;
+    let expected = "retrieval notes error; retrieval nots error";
+    let result = wait::until("both failures are on record", async || {
+        Ok((steps(session).await? == expected).then_some(()))
+    })
+    .await;
+    session.batch_execute("RESET ROLE; DROP OWNED BY run_steps_reader; DROP ROLE run_steps_reader").await?;
+    result
 }
 
 async fn a_turn_of_a_conversation_is_a_step() -> Result<()> {
