@@ -78,7 +78,7 @@ CREATE PROCEDURE rag.wait(id bigint, timeout interval DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'ragstone_wait';
 
 COMMENT ON FUNCTION rag.submit(text, jsonb, text) IS
-'have a function called in a process of its own, as the current role, when the transaction commits; kind is embed, search, refresh, generate, ask or chat, args are its named arguments. The same idempotency key gives the same job. Gives the job''s number';
+'have a function called in a process of its own, as the current role, when the transaction commits; kind is embed, search, refresh, generate, ask, chat or agent, args are its named arguments. The same idempotency key gives the same job. Gives the job''s number';
 COMMENT ON FUNCTION rag.next(bigint, integer, integer) IS
 'pieces of a job''s answer after a number, as soon as there are some, and the job''s status in each row; one row without a piece where there are none. Where seq - 1 is a multiple of 1,000,000 the answer begins anew. wait_ms is the longest wait';
 COMMENT ON FUNCTION rag.result(bigint) IS

@@ -10,6 +10,12 @@ GRANT USAGE ON FOREIGN SERVER local TO PUBLIC;
 
 COMMENT ON SERVER local IS 'the models installed on this host; takes no options';
 
+CREATE EVENT TRIGGER ragstone_keep_local ON ddl_command_end
+  WHEN TAG IN ('ALTER SERVER', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
+  EXECUTE FUNCTION rag._keep_local();
+
+COMMENT ON EVENT TRIGGER ragstone_keep_local IS 'keeps the server local without options and keys';
+
 CREATE VIEW rag.providers AS
 SELECT s.srvname AS name,
        pg_catalog.pg_get_userbyid(s.srvowner) AS owner,
@@ -29,8 +35,9 @@ GRANT SELECT ON rag.providers TO PUBLIC;
 COMMENT ON VIEW rag.providers IS
 'foreign servers of the wrapper rag; usable: by the current role; has_key: one for all who may use it, has_own_key: one of the current role''s';
 COMMENT ON FUNCTION rag._validate_options(text[], oid) IS 'internal: checks the options of servers and user mappings of the wrapper rag';
+COMMENT ON FUNCTION rag._keep_local() IS 'internal: event trigger that refuses options and keys of the server local';
 COMMENT ON FUNCTION rag.create_provider(text, text, text, text, text, jsonb) IS
 'makes a provider: a foreign server from the template kind (the name, if it is not given), and a user mapping for its key; options are the server''s';
 
 -- Postgres itself calls it, and asks nobody's rights for that.
-REVOKE EXECUTE ON FUNCTION rag._validate_options(text[], oid) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION rag._validate_options(text[], oid), rag._keep_local() FROM PUBLIC;

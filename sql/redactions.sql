@@ -1,9 +1,14 @@
 -- What is taken out of the log of agents before it is stored.
 
 -- As they come with the extension: what is a secret by its very form.
-CREATE VIEW rag._redaction_defaults AS
-SELECT name, pattern, '[redacted]'::text AS replacement, true AS enabled
-FROM (VALUES
+CREATE TABLE rag._redaction_defaults (
+  name text PRIMARY KEY,
+  pattern text NOT NULL,
+  replacement text NOT NULL DEFAULT '[redacted]',
+  enabled boolean NOT NULL DEFAULT true
+);
+
+INSERT INTO rag._redaction_defaults (name, pattern) VALUES
   ('api key sk-', '(?-u:\b)sk-(?:(?:proj|svcacct|admin|ant|or)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,})'),
   ('aws access key', '(?-u:\b)(?:AKIA|ASIA)[0-9A-Z]{16}(?-u:\b)'),
   ('github token', '(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})'),
@@ -13,12 +18,10 @@ FROM (VALUES
   ('json web token', '(?-u:\b)eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}'),
   ('private key', '-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\z)'),
   ('slack token', '(?-u:\b)xox[abeoprs]-[A-Za-z0-9-]{10,}'),
-  ('stripe key', '(?-u:\b)(?:sk|rk)_live_[A-Za-z0-9]{16,}')) d (name, pattern)
-UNION ALL
-SELECT name, pattern, replacement, true
-FROM (VALUES
+  ('stripe key', '(?-u:\b)(?:sk|rk)_live_[A-Za-z0-9]{16,}');
+INSERT INTO rag._redaction_defaults (name, pattern, replacement) VALUES
   ('bearer token', '((?:Bearer|bearer|BEARER)[ ]+)[A-Za-z0-9._~+/-]{24,}=*', '${1}[redacted]'),
-  ('password in a url', '(://[^\s/:@"]{0,100}:)[^\s/"]+@', '${1}[redacted]@')) d (name, pattern, replacement);
+  ('password in a url', '(://[^\s/:@"]{0,100}:)[^\s/"]+@', '${1}[redacted]@');
 
 CREATE TABLE rag.redactions (
   name text PRIMARY KEY,
@@ -40,7 +43,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION rag._redactions_changed();
 SELECT pg_catalog.pg_extension_config_dump('rag.redactions',
   'WHERE (name, pattern, replacement, enabled) NOT IN (SELECT d.name, d.pattern, d.replacement, d.enabled FROM rag._redaction_defaults d)');
 
-COMMENT ON VIEW rag._redaction_defaults IS 'internal: rag.redactions as it comes with the extension';
+COMMENT ON TABLE rag._redaction_defaults IS 'internal: rag.redactions as it comes with the extension';
 COMMENT ON FUNCTION rag._redactions_changed() IS
 'internal: checks the pattern of a row of rag.redactions, and tells all sessions of a change';
 COMMENT ON TABLE rag.redactions IS

@@ -3,6 +3,7 @@
 //! In reading order: what SQL sees, what it is made of, and what touches Postgres.
 
 mod api;
+mod agents;
 mod ask;
 mod chat;
 mod collection;
@@ -12,6 +13,7 @@ mod jobs;
 mod runs;
 mod tools;
 mod embedding;
+mod parsing;
 mod provider;
 mod accounting;
 mod worker;

@@ -1,9 +1,12 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [embed] [query] [sessions] [search] [million] [memory] [providers]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log]`
 
+mod agent;
+mod autonomous;
 mod embed;
 mod handwritten;
+mod log;
 mod memory;
 mod million;
 mod providers;
@@ -21,6 +24,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<()> {
+    if options.wants("autonomous") {
+        told(autonomous::run(options).await)?;
+    }
     if options.wants("embed") {
         told(embed::run(options).await)?;
     }
@@ -39,8 +45,14 @@ async fn run(options: &Options) -> Result<()> {
     if options.wants("memory") {
         told(memory::run().await)?;
     }
+    if options.wants("log") {
+        told(log::run(options).await)?;
+    }
     if options.wants("providers") {
         told(providers::run(options).await)?;
+    }
+    if options.wants("agent") {
+        told(agent::run(options).await)?;
     }
     Ok(())
 }

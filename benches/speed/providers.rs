@@ -117,14 +117,14 @@ async fn many_sessions(
 }
 
 /// A connection that asks the same again and again.
-struct Bare {
+pub struct Bare {
     stream: TcpStream,
     request: Vec<u8>,
     reply: Vec<u8>,
 }
 
 impl Bare {
-    fn connect(url: &str, body: &str) -> Result<Self> {
+    pub fn connect(url: &str, body: &str) -> Result<Self> {
         let (host, path) = url.trim_start_matches("http://").split_once('/').context("no path")?;
         let stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
@@ -136,7 +136,7 @@ impl Bare {
         Ok(Self { stream, request: request.into_bytes(), reply: Vec::new() })
     }
 
-    fn ask(&mut self) -> Result<()> {
+    pub fn ask(&mut self) -> Result<()> {
         self.stream.write_all(&self.request)?;
         self.reply.clear();
         let mut buffer = [0; 4096];

@@ -19,12 +19,13 @@ MODEL = "scripted"
 def decide(messages, tools):
     """What the model says next: a pair of text and tool calls, each of them a name and its arguments."""
     question = next(message["content"] for message in reversed(messages) if message["role"] == "user")
-    results = {}
+    names, results = {}, {}
     for message in messages:
-        for call in message.get("tool_calls") or []:
-            results[call["function"]["name"]] = None
+        names |= {call["id"]: call["function"]["name"] for call in message.get("tool_calls") or []}
         if message["role"] == "tool":
-            results[next(name for name, result in results.items() if result is None)] = message["content"]
+            # It comes marked as data, and as JSON.
+            result = re.sub(r"</?tool_result>", "", message["content"]).strip()
+            results[names[message["tool_call_id"]]] = result.strip('"')
     wanted = [("search_manual", {"query": question}), ("setting", {"name": setting_in(question)})]
     if "ticket" in question:
         wanted.append(("open_ticket", {"title": question[:60], "body": f"A user asks: {question}"}))

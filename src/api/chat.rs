@@ -2,12 +2,12 @@
 
 use crate::chat::{self, ChatPieces, NewPersona, NewSession, Turn};
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::error::{Outcome, given, or_raise};
 use crate::pg::text::{Utf8, required};
 use crate::pg::version;
 use crate::provider::positive;
 use pgrx::iter::{SetOfIterator, TableIterator};
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+use pgrx::{default, extension_sql_file, name, pg_extern};
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn create_session(
@@ -55,7 +55,7 @@ fn set_persona(
 #[pg_extern(volatile, parallel_unsafe)]
 fn feedback(message: Option<i64>, score: Option<i32>, comment: default!(Option<Utf8>, "NULL")) {
     version::check();
-    let (message, score) = (or_raise(number(message, "message")), or_raise(number(score, "score")));
+    let (message, score) = (or_raise(given(message, "message")), or_raise(given(score, "score")));
     or_raise(chat::give_feedback(message, score, comment.as_ref().map(|comment| comment.0.as_str())));
 }
 
@@ -134,7 +134,7 @@ impl Arguments {
     fn turn(self, function: &'static str) -> Outcome<Turn> {
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         Ok(Turn {
-            session: number(self.session, "session")?,
+            session: given(self.session, "session")?,
             message: required(self.message, "message")?,
             collection: self.collection.map(|collection| collection.0),
             persona: self.persona.map(|persona| persona.0),
@@ -145,12 +145,6 @@ impl Arguments {
             function,
         })
     }
-}
-
-fn number<T>(value: Option<T>, name: &str) -> Outcome<T> {
-    value.ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
 }
 
 extension_sql_file!(

@@ -3,20 +3,20 @@
 use crate::api::sync::duration;
 use crate::jobs;
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::procedure::check_may_commit;
 use crate::pg::text::Utf8;
 use crate::pg::version;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
+use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 use std::time::Duration;
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn submit(kind: Option<Utf8>, args: Option<Jsonb>, idempotency_key: default!(Option<Utf8>, "NULL")) -> i64 {
     version::check();
-    let kind = or_raise(required(kind, "kind"));
-    let args = or_raise(required(args, "args"));
+    let kind = or_raise(given(kind, "kind"));
+    let args = or_raise(given(args, "args"));
     or_raise(jobs::submit(&kind.0, &args, idempotency_key.as_ref().map(|key| key.0.as_str())))
 }
 
@@ -28,7 +28,7 @@ fn next(
     wait_ms: default!(i32, 1000),
 ) -> TableIterator<'static, (name!(seq, Option<i32>), name!(piece, Option<Utf8>), name!(status, Utf8))> {
     version::check();
-    let id = or_raise(required(id, "id"));
+    let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
     let wait = Duration::from_millis(or_raise(natural(wait_ms, "wait_ms")).into());
     let pieces = or_raise(jobs::next(id, after, wait));
@@ -38,13 +38,13 @@ fn next(
 #[pg_extern(volatile, parallel_unsafe)]
 fn result(id: Option<i64>) -> Option<Jsonb> {
     version::check();
-    or_raise(jobs::result(or_raise(required(id, "id"))))
+    or_raise(jobs::result(or_raise(given(id, "id"))))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn cancel(id: Option<i64>) -> bool {
     version::check();
-    or_raise(jobs::cancel(or_raise(required(id, "id"))))
+    or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
 /// Of the procedure `rag.wait`, which sql/jobs.sql makes: pgrx makes functions only.
@@ -68,14 +68,8 @@ pub unsafe extern "C-unwind" fn ragstone_wait(fcinfo: pg_sys::FunctionCallInfo) 
         (pgrx::fcinfo::pg_getarg::<i64>(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Interval>(fcinfo, 1))
     };
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
-    or_raise(jobs::wait(or_raise(required(id, "id")), timeout));
+    or_raise(jobs::wait(or_raise(given(id, "id")), timeout));
     pg_sys::Datum::null()
-}
-
-fn required<T>(value: Option<T>, name: &str) -> Outcome<T> {
-    value.ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
 }
 
 fn natural(value: i32, name: &str) -> Outcome<u32> {

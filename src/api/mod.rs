@@ -1,6 +1,7 @@
 //! The SQL surface, a file per family. A function here converts, makes one call and maps the error.
 
 mod accounting;
+mod agents;
 mod ask;
 mod chat;
 pub mod chunk;
@@ -11,6 +12,7 @@ pub mod generate;
 mod jobs;
 mod models;
 mod outdated;
+mod parse_log;
 mod providers;
 mod rerank;
 mod reports;

@@ -17,6 +17,14 @@ fn _validate_options(options: Vec<Option<Utf8>>, catalog: pg_sys::Oid) {
     or_raise(provider::validate(Catalog::of(catalog), &options, superuser));
 }
 
+// Nor here.
+#[pg_extern(sql = "
+CREATE FUNCTION rag.\"_keep_local\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _keep_local(_fcinfo: pg_sys::FunctionCallInfo) {
+    or_raise(provider::refuse_options_of_local());
+}
+
 #[pg_extern(volatile, parallel_unsafe)]
 fn create_provider(
     name: Option<Utf8>,
@@ -66,5 +74,5 @@ fn pairs(options: &Jsonb) -> Outcome<Vec<(String, String)>> {
 extension_sql_file!(
     "../../sql/providers.sql",
     name = "providers",
-    requires = [_validate_options, create_provider]
+    requires = [_validate_options, _keep_local, create_provider]
 );

@@ -2,7 +2,7 @@
 
 use crate::pg::bytes::JsonbRef;
 use crate::pg::clock;
-use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::text::{Utf8, required};
 use crate::pg::trigger::Firing;
 use crate::pg::version;
@@ -53,7 +53,7 @@ fn log_step<'a>(
     attributes: default!(Option<JsonbRef<'a>>, "NULL"),
 ) -> i64 {
     version::check();
-    let run = or_raise(number(run, "run"));
+    let run = or_raise(given(run, "run"));
     let kind = or_raise(required(kind, "kind"));
     let step = Record {
         id: None,
@@ -79,8 +79,8 @@ fn log_step<'a>(
 #[pg_extern(volatile, parallel_unsafe)]
 fn log_steps(run: Option<i64>, steps: Option<JsonbRef<'_>>) -> Vec<i64> {
     version::check();
-    let run = or_raise(number(run, "run"));
-    let steps = or_raise(number(steps, "steps"));
+    let run = or_raise(given(run, "run"));
+    let steps = or_raise(given(steps, "steps"));
     or_raise(runs::log_all(run, steps))
 }
 
@@ -92,7 +92,7 @@ fn finish_run(
     error: default!(Option<Utf8>, "NULL"),
 ) {
     version::check();
-    let run = or_raise(number(run, "run"));
+    let run = or_raise(given(run, "run"));
     let end = Ending { status: text(&status), error: text(&error), ..Ending::default() };
     or_raise(runs::finish_as(run, &end, output));
 }
@@ -126,12 +126,6 @@ pub unsafe extern "C-unwind" fn ragstone_redactions_changed(
 
 fn text(value: &Option<Utf8>) -> Option<&str> {
     value.as_ref().map(|value| value.0.as_str())
-}
-
-fn number<T>(value: Option<T>, name: &str) -> Outcome<T> {
-    value.ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
 }
 
 /// Microseconds since 1970.

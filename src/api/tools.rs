@@ -43,7 +43,8 @@ fn create_search_tool(
     name: default!(Option<Utf8>, "NULL"),
     description: default!(Option<Utf8>, "NULL"),
     k: default!(i32, 5),
-    timeout_ms: default!(i32, 5000),
+    // The first search loads the model.
+    timeout_ms: default!(i32, 30000),
     max_bytes: default!(i32, 65536),
     requires_approval: default!(bool, false),
     replace: default!(bool, false),

@@ -1,6 +1,7 @@
 //! Conversations: sessions with their messages, answered from a collection or by a language model alone.
 
 mod history;
+pub mod memory;
 mod persona;
 mod session;
 mod step;

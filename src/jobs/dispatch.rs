@@ -1,5 +1,6 @@
 //! The database's worker has workers started for jobs, the oldest first, and sees to those whose worker has gone.
 
+use crate::agents;
 use crate::collection::locked;
 use crate::jobs::MOST_ATTEMPTS;
 use crate::jobs::kind::Kind;
@@ -236,7 +237,7 @@ fn forget_old() -> Outcome<()> {
         run(
             "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(days => $1)",
             &[Arg::new(days)],
-        )
-    })?;
-    Ok(())
+        )?;
+        agents::forget_old()
+    })
 }

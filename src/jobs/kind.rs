@@ -21,13 +21,17 @@ pub struct Kind {
     pub repeatable: bool,
 }
 
-const KINDS: [Kind; 6] = [
+/// The kind that is no call of its function: what an agent's tools have done must not be done again.
+pub const AGENT: &str = "agent";
+
+const KINDS: [Kind; 7] = [
     Kind { name: "embed", function: "embed", one_row: true, repeatable: true },
     Kind { name: "search", function: "search", one_row: false, repeatable: true },
     Kind { name: "refresh", function: "refresh_collection", one_row: true, repeatable: true },
     Kind { name: "generate", function: "generate", one_row: true, repeatable: true },
     Kind { name: "ask", function: "ask", one_row: true, repeatable: true },
     Kind { name: "chat", function: "chat", one_row: true, repeatable: false },
+    Kind { name: AGENT, function: "run_agent", one_row: true, repeatable: true },
 ];
 
 /// A statement that does what a job is to do. Its one column is the job's result.

@@ -3,7 +3,7 @@
 //!
 //! In the order of a job's life: [`submit`] takes it, [`dispatch`] has a worker started for it, [`run`] is that worker, and
 //! [`read`], [`wait`] and [`cancel`] are for whoever waits for it. [`kind`] knows the functions, [`record`] the table, [`replay`] how models and providers are asked with no
-//! transaction open.
+//! transaction open. Runs of agents are done by [`crate::agents`].
 
 mod cancel;
 mod dispatch;
@@ -18,11 +18,11 @@ mod wait;
 
 pub use cancel::cancel;
 pub use dispatch::{Dispatch, send_away};
-pub use mailbox::is_read_along;
+pub use mailbox::{is_read_along, piece};
 pub use read::{next, result};
-pub use replay::{Asked, ask, is_active as is_replayed};
-pub use run::run;
-pub use submit::submit;
+pub use replay::{Asked, ask, during as replayed, is_active as is_replayed};
+pub use run::{in_rounds, run};
+pub use submit::{go_on, submit};
 pub use wait::wait;
 
 use crate::pg::error::{Error, Outcome};

@@ -1,8 +1,10 @@
 //! What the table of jobs says of a job. It is written as its owner, since nobody else may.
 
+use crate::agents;
+use crate::jobs::kind::AGENT;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, run};
+use crate::pg::spi::{Arg, Rows, run};
 use crate::pg::switch_user::as_owner;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
@@ -59,13 +61,17 @@ impl Table {
             text(&error.detail),
             text(&error.hint),
         ];
-        let rows = self.write(|| {
-            run(
+        let rows: Rows = self.write(|| -> Outcome<Rows> {
+            let rows = run(
                 "UPDATE rag._job
                  SET status = $2, finished_at = clock_timestamp(), sqlstate = $3, message = $4, detail = $5, hint = $6
-                 WHERE id = $1 AND status IN ('queued', 'running') RETURNING id",
+                 WHERE id = $1 AND status IN ('queued', 'running') RETURNING kind",
                 &args,
-            )
+            )?;
+            if rows.text(0, 0).as_deref() == Some(AGENT) {
+                agents::job_ended(id, error)?;
+            }
+            Ok(rows)
         })?;
         self.told(id, rows.count)
     }

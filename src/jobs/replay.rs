@@ -99,6 +99,11 @@ pub fn is_active() -> bool {
     MEMORY.with_borrow(|memory| memory.active)
 }
 
+/// What follows is another work, whose questions are its own.
+pub fn forget() {
+    MEMORY.with_borrow_mut(|memory| memory.answers.clear());
+}
+
 /// Whether the job's function is to be called again, whatever it gave.
 pub fn is_waiting() -> bool {
     MEMORY.with_borrow(|memory| !memory.wanted.is_empty())

@@ -1,8 +1,9 @@
 //! The worker of one job. It is connected as the role that submitted it; what it writes about the job it writes as the
 //! owner of the table of jobs, in statements of ours.
 
+use crate::agents;
 use crate::collection::locked;
-use crate::jobs::kind::Kind;
+use crate::jobs::kind::{AGENT, Kind};
 use crate::jobs::record::Table;
 use crate::jobs::{MOST_ATTEMPTS, mailbox, replay};
 use crate::pg::activity;
@@ -48,7 +49,7 @@ pub fn run(order: &Order) {
     };
     mailbox::begin(run);
     activity::report(&format!("ragstone: job {} ({})", job.id, job.kind));
-    let done = job.work_until_done();
+    let done = if job.kind == AGENT { job.run_agent() } else { job.work_until_done() };
     if let Err(error) = done {
         let record = || in_transaction(|| locked(|| connect(|| job.table.failed(job.id, &error))));
         let mut recorded = record();
@@ -87,31 +88,20 @@ impl Job {
         Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
     }
 
-    /// Does the work in a transaction; again in another one each time a model or a provider had to be asked, which is done in
-    /// between.
     fn work_until_done(&self) -> Outcome<()> {
-        for _ in 0..MOST_ROUNDS {
-            let done = in_transaction(|| {
-                let result = connect(|| replay::during(|| self.work()))?;
-                // Somebody's own function may have caught the error that was to end the transaction.
-                if replay::is_waiting() {
-                    return Err(replay::waiting());
-                }
-                locked(|| connect(|| self.table.done(self.id, result.as_ref())))
-            });
-            if !replay::is_waiting() {
-                return done;
-            }
-            outside_transaction(|| {
-                replay::ask_wanted();
-                Ok(())
-            })?;
-        }
-        Err(Error::new(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!("job {} asked something else each of {MOST_ROUNDS} times", self.id),
-        )
-        .hint("What the job reads changes faster than it is answered."))
+        in_rounds(self.id, || {
+            let result = connect(|| replay::during(|| self.work()))?;
+            // Somebody's own function may have caught the error that was to end the transaction.
+            if replay::is_waiting() { Err(replay::waiting()) } else { self.done(result.as_ref()) }
+        })
+    }
+
+    fn run_agent(&self) -> Outcome<()> {
+        agents::work(self.id, &self.args, |result| self.done(Some(result)))
+    }
+
+    fn done(&self, result: Option<&Jsonb>) -> Outcome<()> {
+        locked(|| connect(|| self.table.done(self.id, result)))
     }
 
     /// As the submitter, under his own search path.
@@ -120,6 +110,30 @@ impl Job {
         let rows = run_statement(&statement.sql, &statement.args)?;
         Ok(rows.bytes(0, 0).map(Jsonb))
     }
+}
+
+/// Does `work` of a job in a transaction; again in another one each time something in [`replay::during`] had to ask a model or a
+/// provider, which is done in between.
+pub fn in_rounds<T>(job: i64, work: impl Fn() -> Outcome<T>) -> Outcome<T> {
+    for _ in 0..MOST_ROUNDS {
+        let done = in_transaction(|| {
+            let done = work()?;
+            if replay::is_waiting() { Err(replay::waiting()) } else { Ok(done) }
+        });
+        if !replay::is_waiting() {
+            replay::forget();
+            return done;
+        }
+        outside_transaction(|| {
+            replay::ask_wanted();
+            Ok(())
+        })?;
+    }
+    Err(Error::new(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("job {job} asked something else each of {MOST_ROUNDS} times"),
+    )
+    .hint("What the job reads changes faster than it is answered."))
 }
 
 /// The job stays as it is, and is begun again by another worker.

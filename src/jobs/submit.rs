@@ -1,7 +1,7 @@
 //! `rag.submit`.
 
 use crate::collection::locked;
-use crate::jobs::kind::Kind;
+use crate::jobs::kind::{AGENT, Kind};
 use crate::jobs::record::Table;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
@@ -27,6 +27,26 @@ pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Outcome<i64> {
             let role = unsafe { pg_sys::GetUserId() };
             check_role(role)?;
             insert(kind, args, role, key)
+        })
+    })?;
+    wake::job_at_commit(id);
+    Ok(id)
+}
+
+/// Takes a job that goes on with an agent's run, as the role that the run belongs to: whoever may act for that role has
+/// decided so. Gives its number.
+///
+/// # Errors
+/// 42501 where a worker could not connect as that role.
+pub fn go_on(run_id: i64, owner: &str) -> Outcome<i64> {
+    let id = locked(|| {
+        connect(|| {
+            let rows = run("SELECT oid FROM pg_roles WHERE rolname = $1::text::name", &[Arg::text(owner)])?;
+            let role =
+                rows.oid(0, 0).ok_or_else(|| Error::internal("a role has gone that was just there"))?;
+            check_role(role)?;
+            let args = Jsonb::from_json(&format!("{{\"run\": {run_id}}}"))?;
+            insert(Kind::find(AGENT)?, &args, role, None)
         })
     })?;
     wake::job_at_commit(id);

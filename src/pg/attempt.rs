@@ -2,6 +2,9 @@
 
 use crate::pg::error::{Error, Outcome};
 use pgrx::{PgTryBuilder, pg_sys};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 
 /// Work that came to nothing.
@@ -50,13 +53,6 @@ pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Result<T, 
     outcome
 }
 
-/// Makes the current subtransaction read-only. Nothing in it can undo that; its end does.
-pub fn become_read_only() {
-    // SAFETY: each subtransaction puts back what it found when it began, and below the top level Postgres refuses to set it
-    // to read-write.
-    unsafe { pg_sys::XactReadOnly = true };
-}
-
 /// Does `work` in a transaction of its own. For background workers, which have none.
 pub fn in_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     let outcome = caught(|| {
@@ -95,11 +91,62 @@ impl From<Error> for Failed {
 fn caught<T>(work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
     // SAFETY: a plain read; an ERROR may come from deep inside another context.
     let context = unsafe { pg_sys::CurrentMemoryContext };
-    PgTryBuilder::new(AssertUnwindSafe(work))
-        .catch_others(move |cause| {
-            // SAFETY: the context outlives the work.
-            unsafe { pg_sys::MemoryContextSwitchTo(context) };
-            Err(Failed { raised: true, error: Error::from(cause) })
-        })
-        .execute()
+    let sqlstate = Cell::new(0);
+    let raised = AssertUnwindSafe(&sqlstate);
+    PgTryBuilder::new(AssertUnwindSafe(|| {
+        let _noting = Noting::start(&sqlstate);
+        work()
+    }))
+    .catch_others(move |cause| {
+        // SAFETY: the context outlives the work.
+        unsafe { pg_sys::MemoryContextSwitchTo(context) };
+        Err(Failed { raised: true, error: Error::from(cause).raised_with(raised.get()) })
+    })
+    .execute()
 }
+
+/// Notes the SQLSTATE of each error when it is raised. What pgrx catches has those of Postgres's own list only.
+struct Noting<'a> {
+    /// Where Postgres finds it.
+    callback: Box<pg_sys::ErrorContextCallback>,
+    _noted: PhantomData<&'a Cell<i32>>,
+}
+
+impl<'a> Noting<'a> {
+    fn start(noted: &'a Cell<i32>) -> Self {
+        // SAFETY: the callback is taken off the stack before it and what it writes to are gone.
+        unsafe {
+            let mut callback = Box::new(pg_sys::ErrorContextCallback {
+                previous: pg_sys::error_context_stack,
+                callback: Some(note_sqlstate),
+                arg: std::ptr::from_ref(noted).cast_mut().cast(),
+            });
+            pg_sys::error_context_stack = &raw mut *callback;
+            Self { callback, _noted: PhantomData }
+        }
+    }
+}
+
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        // SAFETY: what was pushed after this one has been taken off before.
+        unsafe { pg_sys::error_context_stack = self.callback.previous };
+    }
+}
+
+/// Runs while an error is raised, and for notices, too.
+unsafe extern "C-unwind" fn note_sqlstate(noted: *mut c_void) {
+    // SAFETY: the argument is the cell of a Noting that lives; the code is that of the error in progress.
+    unsafe {
+        let sqlstate = pg_sys::geterrcode();
+        if !NO_ERRORS.contains(&(sqlstate & CLASS)) {
+            (*noted.cast::<Cell<i32>>()).set(sqlstate);
+        }
+    }
+}
+
+/// The first two characters of a SQLSTATE, six bits each.
+const CLASS: i32 = 0xfff;
+
+/// Notices (00), warnings (01), and where there are no data (02).
+const NO_ERRORS: [i32; 3] = [0, 1 << 6, 2 << 6];

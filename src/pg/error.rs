@@ -17,6 +17,8 @@ pub struct Error {
     pub detail: String,
     /// An instruction, or empty.
     pub hint: String,
+    /// The SQLSTATE where it is none of Postgres's own list, as Postgres packs it.
+    pub own_sqlstate: Option<i32>,
 }
 
 /// What a fallible part of Ragstone gives.
@@ -25,7 +27,13 @@ pub type Outcome<T> = Result<T, Error>;
 impl Error {
     /// An error without detail and hint.
     pub fn new(sqlstate: PgSqlErrorCode, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: String::new(), hint: String::new() }
+        Self {
+            sqlstate,
+            message: message.into(),
+            detail: String::new(),
+            hint: String::new(),
+            own_sqlstate: None,
+        }
     }
 
     /// The engine cannot be reached or cannot serve: 57P03.
@@ -61,10 +69,20 @@ impl Error {
         self
     }
 
+    /// The same error with the SQLSTATE that it was raised with: somebody's own functions may have codes of their own, which
+    /// are internal errors otherwise.
+    pub fn raised_with(mut self, sqlstate: i32) -> Self {
+        if self.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && sqlstate != 0 {
+            self.own_sqlstate = Some(sqlstate);
+        }
+        self
+    }
+
     /// The SQLSTATE's five characters.
     pub fn code(&self) -> String {
+        let bits = self.own_sqlstate.unwrap_or(self.sqlstate as i32);
         // SAFETY: the function answers a terminated string in a buffer of its own.
-        let code = unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(self.sqlstate as i32)) };
+        let code = unsafe { CStr::from_ptr(pgrx::pg_sys::unpack_sql_state(bits)) };
         code.to_string_lossy().into_owned()
     }
 
@@ -173,6 +191,13 @@ pub fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
         FailureKind::BudgetSpent => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
         FailureKind::Forbidden => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
     }
+}
+
+/// The value of an argument that must be given; `name` is the argument's.
+pub fn given<T>(value: Option<T>, name: &str) -> Outcome<T> {
+    value.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
 }
 
 /// The value, or the error raised as a Postgres ERROR.

@@ -1,6 +1,6 @@
 //! SQL text in the server's encoding as Rust's UTF-8, and back.
 
-use crate::pg::error::{Error, or_raise};
+use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::sql_type;
 use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::{PgSqlErrorCode, pg_sys};
@@ -11,11 +11,9 @@ use std::ffi::{c_char, c_int};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Utf8(pub String);
 
-/// The value of an argument that must be given; `name` is the argument's.
-pub fn required(value: Option<Utf8>, name: &str) -> Result<String, Error> {
-    value.map(|value| value.0).ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
+/// The text of an argument that must be given; `name` is the argument's.
+pub fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
+    given(value, name).map(|value| value.0)
 }
 
 impl From<String> for Utf8 {

@@ -5,8 +5,8 @@
 //! Postgres's own, and remembers that it did. Everybody else sets it through SIGINT (a user's cancel, `statement_timeout`,
 //! `lock_timeout`), and those are counted while a limit is in force: who cancels at the same moment is not taken for the limit.
 
-use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::{check_for_interrupts, pg_sys};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -17,10 +17,14 @@ use std::time::{Duration, Instant};
 /// Any from `USER_TIMEOUT` on asks for a new one. The first of them is from 10 to 13 in Postgres 14 to 18, the last is 9 more.
 const A_NEW_ONE: c_int = 15;
 
+/// `STATEMENT_TIMEOUT`, the same in all of them.
+const STATEMENT_TIMEOUT: c_int = 3;
+
 unsafe extern "C-unwind" {
     fn RegisterTimeout(id: c_int, handler: extern "C" fn()) -> c_int;
     fn enable_timeout_after(id: c_int, milliseconds: c_int);
     fn disable_timeout(id: c_int, keep_indicator: bool);
+    fn get_timeout_indicator(id: c_int, reset: bool) -> bool;
 }
 
 /// Whether the limit in force is over.
@@ -53,6 +57,14 @@ pub enum Canceller {
 pub fn within<T>(limit: Duration, canceller: &Cell<Canceller>, work: impl FnOnce() -> T) -> T {
     let _in_force = InForce::start(limit, canceller);
     work()
+}
+
+/// Raises what is due where `statement_timeout` was over at the same moment as a limit, in Postgres's words for it.
+pub fn serve_statement_timeout() {
+    // SAFETY: a plain read.
+    if unsafe { pg_guard_ffi_boundary(|| get_timeout_indicator(STATEMENT_TIMEOUT, false)) } {
+        check_for_interrupts!();
+    }
 }
 
 /// A limit; it ends when this is dropped, on an ERROR too.
@@ -99,8 +111,12 @@ impl Drop for InForce<'_> {
             OVER.store(false, Ordering::Relaxed);
             if over && !interrupted {
                 // The work may have ended before it has noticed, and nobody else is to be cancelled.
-                // SAFETY: a flag of this process, which Postgres's own handlers write.
+                // SAFETY: a flag of this process, which signal handlers write.
                 unsafe { (&raw mut pg_sys::QueryCancelPending).write_volatile(0) };
+                // But for one that came between the two lines.
+                if INTERRUPTS.load(Ordering::Relaxed) != self.interrupts {
+                    cancel();
+                }
             }
             NEAREST.set(self.outer);
             if let Some(outer) = self.outer {
@@ -115,7 +131,7 @@ impl Drop for InForce<'_> {
 }
 
 fn set_timer(end: Instant) {
-    let left = end.saturating_duration_since(Instant::now()).as_millis();
+    let left = end.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
     let left = c_int::try_from(left).unwrap_or(c_int::MAX).max(1);
     // SAFETY: the timeout is registered.
     unsafe { pg_guard_ffi_boundary(|| enable_timeout_after(timeout(), left)) };

@@ -51,15 +51,10 @@ pub fn top() -> u64 {
     unsafe { pg_sys::GetTopFullTransactionId() }.value
 }
 
-/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it can
-/// change nothing, so that nothing can be undone: on a standby, in a read-only transaction and in a parallel worker.
+/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it may not
+/// write, so that nothing is undone.
 pub fn current_if_it_may_write() -> Option<u64> {
-    if may_write() {
-        return Some(current());
-    }
-    // SAFETY: gives none a number.
-    let number = unsafe { pg_sys::GetCurrentFullTransactionIdIfAny() }.value;
-    Some(number).filter(|number| *number > 0)
+    may_write().then(current)
 }
 
 /// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.

@@ -50,7 +50,8 @@ impl Remote {
         Ok(Pieces { pending, completion: None })
     }
 
-    fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
+    /// A call that is to be started where no transaction is open.
+    pub fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
         let mut target = self.target.clone();
         match options.timeout_ms.map(u64::try_from) {
             None => {}
@@ -126,7 +127,8 @@ impl Iterator for Pieces {
     }
 }
 
-fn completion(answer: Response) -> Outcome<Completion> {
+/// What a language model answered. Needs a transaction where the encoding of the database is not UTF-8.
+pub fn completion(answer: Response) -> Outcome<Completion> {
     match answer {
         Response::Completed(mut completion) => {
             completion.content = sayable(completion.content);

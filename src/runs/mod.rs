@@ -30,15 +30,15 @@ pub use fold::{Fold, has_steps_left};
 pub use implicit::{Said, reserve, step, step_done, within};
 pub use post::state;
 pub use redaction::changed as redactions_changed;
+#[allow(unused_imports, reason = "for rag.import_log")]
+pub use redaction::write_clean as write;
 pub use scribe::{Scribe, has_entries_left};
 pub use start::{Beginning, NewRun, begin, start};
 pub use step::{NewStep, Record, log, record};
 pub use trace::trace;
 pub use weeks::Weeks;
-#[allow(unused_imports, reason = "for rag.import_log")]
-pub use write::write;
 
-use crate::pg::error::{Error, Outcome};
+use crate::pg::error::Error;
 use crate::pg::guc;
 use pgrx::PgSqlErrorCode;
 

@@ -3,13 +3,15 @@
 use crate::pg::bytes::{Jsonb, JsonbRef};
 use crate::pg::catalogue;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::guc;
 use crate::pg::relcache;
 use crate::pg::spi::{Arg, connect, latest, run, select};
 use crate::pg::text::is_utf8;
 use crate::pg::trigger::{Event, Firing};
 use crate::runs::tables;
+use crate::runs::write::{Left, write};
 use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, any_string};
+use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, any_string, shorten};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -43,13 +45,22 @@ pub fn text(text: &str) -> Outcome<Cow<'_, str>> {
     Ok(rules()?.text(text))
 }
 
-/// An entry without secrets.
-#[allow(dead_code, reason = "for logs that are imported")]
-pub fn entry(entry: &mut Entry) -> Outcome<()> {
-    let rules = rules()?;
+/// Writes entries that come from outside, as [`write()`] does, without secrets and with values that are not too long.
+#[allow(dead_code, reason = "for rag.import_log")]
+pub fn write_clean(entries: &[Entry]) -> Outcome<Left> {
+    let mut entries = entries.to_vec();
+    entries.iter_mut().try_for_each(clean)?;
+    write(&entries)
+}
+
+fn clean(entry: &mut Entry) -> Outcome<()> {
+    let (rules, limit) = (rules()?, guc::log_max_value());
     let json = |value: &mut Option<String>| {
         if let Some(Cow::Owned(clean)) = value.as_deref().map(|value| rules.json(value)) {
             *value = Some(clean);
+        }
+        if let Some(long) = value.take_if(|value| value.len() > limit) {
+            *value = Some(shorten(&long, limit));
         }
     };
     let text = |value: &mut Option<String>| {

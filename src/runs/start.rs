@@ -140,7 +140,7 @@ impl Row<'_> {
             Arg::optional_text(trace.map(|trace| trace.parent_id.as_str())),
             self.attributes.arg(),
             Arg::timestamptz(self.started_us),
-            Arg::new(transactions::current().cast_signed()),
+            Arg::new(transactions::top().cast_signed()),
         ];
         connect(|| {
             tables::as_owner(|| {

@@ -179,7 +179,7 @@ impl<'a> Row<'a> {
             Arg::optional_text(self.error.as_deref()),
             Arg::optional_text(step.sqlstate),
             self.attributes.arg(),
-            Arg::new(transactions::current().cast_signed()),
+            Arg::new(transactions::top().cast_signed()),
         ];
         connect(|| {
             tables::as_owner(|| {

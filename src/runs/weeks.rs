@@ -46,20 +46,24 @@ const SOON: Duration = Duration::from_secs(2);
 /// What the worker has to do with weeks.
 pub struct Weeks {
     look_at: Instant,
+    /// What `rag.log_retention` was then.
+    retention: Option<i32>,
 }
 
 impl Weeks {
     /// Before anything was looked at.
     pub fn new() -> Self {
-        Self { look_at: Instant::now() }
+        Self { look_at: Instant::now(), retention: None }
     }
 
     /// Makes the weeks that are missing, and drops what is too old, where it is time to. Not to be called where a transaction is
     /// open.
     pub fn tend(&mut self) {
-        if Instant::now() < self.look_at {
+        let retention = guc::log_retention();
+        if Instant::now() < self.look_at && retention == self.retention {
             return;
         }
+        self.retention = retention;
         let pause = match tend() {
             Ok(Looked::Well) => SELDOM,
             Ok(Looked::Unfinished) => SOON,
@@ -139,6 +143,9 @@ fn missing(table: &str) -> Outcome<Option<Vec<Week>>> {
 
 impl Week {
     /// Makes the partition, with the rows that were written before there was one. Where these are many they stay.
+    ///
+    /// ATTACH PARTITION alone would let others go on, but a writer that it has made wait for the default partition would then
+    /// be told that his row does not belong there, and a reader would find the moved rows in neither.
     fn make(&self, table: &str, keys: &str) -> Outcome<()> {
         let Self { name, since, until } = self;
         let inside = format!("started >= '{since}' AND started < '{until}'");
@@ -148,7 +155,7 @@ impl Week {
             return Ok(());
         }
         run_once(&format!(
-            "LOCK TABLE rag.{table}_other IN ACCESS EXCLUSIVE MODE;
+            "LOCK TABLE rag.{table} IN ACCESS EXCLUSIVE MODE;
              CREATE TABLE rag.{name} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
              REVOKE ALL ON rag.{name} FROM PUBLIC;
              COMMENT ON TABLE rag.{name} IS 'internal: a week of rag.{table}'"

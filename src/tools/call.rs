@@ -1,12 +1,13 @@
 //! Calling a tool: as the caller and nobody else, read-only unless it writes, within its time, in a subtransaction of its
 //! own, and with the session as it was afterwards.
 
-use crate::pg::attempt::{Failed, become_read_only, try_in_subtransaction};
+use crate::pg::attempt::{Failed, try_in_subtransaction};
 use crate::pg::cursor::Cursor;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::read_only::ReadOnly;
 use crate::pg::spi::connect;
 use crate::pg::switch_user::{as_nobody_else, with_settings};
-use crate::pg::time_limit::{Canceller, within};
+use crate::pg::time_limit::{Canceller, serve_statement_timeout, within};
 use crate::tools::arguments::Place;
 use crate::tools::content::{clip, read};
 use crate::tools::{Observation, Tool};
@@ -25,7 +26,11 @@ impl Tool {
         let canceller = Cell::new(Canceller::Nobody);
         let place = RefCell::new(None);
         let limit = Duration::from_millis(self.limits.timeout_ms.unsigned_abs().into());
+        let read_only = (!self.limits.writes).then(ReadOnly::prepare);
         let called = try_in_subtransaction(|| {
+            if let Some(read_only) = &read_only {
+                read_only.begin();
+            }
             within(limit, &canceller, || {
                 // Whatever the tool sets is gone after it.
                 as_nobody_else(|| with_settings(&[], || connect(|| self.observe(arguments, &place))))
@@ -39,9 +44,6 @@ impl Tool {
     }
 
     fn observe(&self, arguments: &str, place: &Place) -> Outcome<Observation> {
-        if !self.limits.writes {
-            become_read_only();
-        }
         let statement = self.statement(arguments, place)?;
         let cursor = Cursor::open_kept(&statement.sql, &statement.args)?;
         let observation = read(&cursor, statement.returns, self.limits)?;
@@ -60,7 +62,10 @@ impl Tool {
         match canceller {
             Canceller::Limit if cancelled => error = self.too_slow(),
             Canceller::Nobody if cancelled => {}
-            _ if raised && error.ends_statement() => error.raise(),
+            _ if raised && error.ends_statement() => {
+                serve_statement_timeout();
+                error.raise()
+            }
             _ if !raised && error.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR => return Err(error),
             _ => {}
         }

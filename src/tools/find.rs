@@ -84,7 +84,6 @@ fn listed(rows: &Rows, row: usize) -> Option<Listed> {
             description,
             schema: meaning.schema,
             requires_approval: limits.requires_approval,
-            owner: owner.clone(),
             limits,
             parameters: meaning.parameters,
             target: meaning.target,

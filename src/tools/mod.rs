@@ -26,8 +26,6 @@ pub struct Tool {
     pub schema: Value,
     /// Whether a person has to agree to each call.
     pub requires_approval: bool,
-    /// Role that made it.
-    pub owner: String,
     limits: Limits,
     parameters: Vec<Parameter>,
     target: Target,
@@ -64,6 +62,13 @@ pub struct Observation {
 }
 
 impl Tool {
+    /// The same tool with no more time than this, milliseconds.
+    pub fn within(mut self, ms: u64) -> Self {
+        let most = i32::try_from(ms.max(1)).unwrap_or(i32::MAX);
+        self.limits.timeout_ms = self.limits.timeout_ms.min(most);
+        self
+    }
+
     /// As the `tools` of OpenAI's interface have it.
     pub fn definition(&self) -> Value {
         json!({

@@ -20,7 +20,8 @@ pub fn of_parameters(parameters: &[Parameter]) -> Outcome<Value> {
     let mut properties = Map::new();
     for parameter in parameters {
         let mut schema = of_type(parameter.oid, DEEPEST)?;
-        if let Some(default) = &parameter.default {
+        // That it may be left out is said by its not being required.
+        if let Some(default) = parameter.default.as_ref().filter(|default| !default.starts_with("NULL")) {
             remark(&mut schema, &format!("default: {default}"));
         }
         properties.insert(parameter.name.clone(), schema);

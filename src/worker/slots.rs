@@ -7,6 +7,7 @@ use crate::pg::{databases, guc, installation};
 use crate::worker::database;
 use crate::worker::job;
 use crate::worker::lock::FileLock;
+use crate::worker::supervisor;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::fs;
@@ -107,6 +108,10 @@ fn start_or_wait(database: u32) {
     let room = running() < guc::max_sync_workers() as usize;
     if !room || database::register(database, 0).is_err() {
         want(database);
+        // Whoever gives out what becomes free. An engine need not have been used yet.
+        if FileLock::holder(&installation::supervisor_lock()).is_none() {
+            let _ = supervisor::register();
+        }
     }
 }
 

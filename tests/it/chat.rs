@@ -144,10 +144,23 @@ async fn a_persona_changes_in_the_middle_of_a_session() -> Result<()> {
     let pirate = json!({ "role": "system", "content": "You are a pirate.\n\nShort sentences." });
     ensure!(system(1) == pirate && system(2) == pirate && provider.requests()[1].body["temperature"] == 0.7);
     ensure!(system(3) == json!({ "role": "system", "content": "You are an admiral." }));
+    // Whose session names no model is answered by the persona's.
+    let free: i64 = session.value("SELECT rag.create_session()").await?;
+    session
+        .batch_execute("SELECT rag.set_persona('clerk', 'You are a clerk.', model => 'stub/small')")
+        .await?;
+    session.execute("SELECT rag.chat($1, 'hi', persona => 'clerk')", &[&free]).await?;
+    ensure!(provider.requests()[4].body["model"] == "small");
+    let row =
+        session.query_one("SELECT instructions, model FROM rag.personas WHERE name = 'clerk'", &[]).await?;
+    ensure!(
+        (row.get::<_, String>(0), row.get::<_, String>(1))
+            == ("You are a clerk.".into(), "stub/small".into())
+    );
     let versions: Vec<Option<i32>> = session
         .value("SELECT array_agg(persona_version ORDER BY id) FROM rag.messages WHERE role = 'assistant'")
         .await?;
-    ensure!(versions == [None, Some(1), Some(1), Some(2)]);
+    ensure!(versions == [None, Some(1), Some(1), Some(2), Some(1)]);
     session
         .batch_execute("DROP ROLE IF EXISTS persona_thief; CREATE ROLE persona_thief; SET ROLE persona_thief")
         .await?;

@@ -1,7 +1,14 @@
 //! Integration tests: what a user sees over SQL, and what an administrator sees around the server.
 
 mod accounting;
+mod agent_jobs;
+mod agent_limits;
+mod agent_resumed;
+mod agent_rights;
+mod agents;
+mod approval;
 mod ask;
+mod budgets;
 mod cancel;
 mod capture;
 mod chaos;
@@ -22,17 +29,24 @@ mod jobs;
 mod keys;
 mod kills;
 mod limits;
+mod log_durability;
 mod memory;
 mod misfits;
 mod models;
 mod pg_upgrade;
+mod pgbouncer;
+mod provider_failures;
 mod queue;
 mod remote_embeddings;
 mod restore;
 mod rights;
+mod run_steps;
+mod run_weeks;
+mod runs;
 mod runtimes;
 mod sample;
 mod standby;
+mod tools;
 mod unseen;
 mod upgrade;
 mod version;
@@ -44,8 +58,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let families = [
         accounting::tests(),
+        budgets::tests(),
         embed::tests(),
         generate::tests(),
+        provider_failures::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -55,6 +71,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         limits::tests(),
+        log_durability::tests(),
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -67,7 +84,18 @@ fn main() -> ExitCode {
         job_pieces::tests(),
         job_rights::tests(),
         job_workers::tests(),
+        pgbouncer::tests(),
+        agents::tests(),
+        agent_jobs::tests(),
+        agent_limits::tests(),
+        agent_resumed::tests(),
+        agent_rights::tests(),
+        approval::tests(),
         rights::tests(),
+        tools::tests(),
+        runs::tests(),
+        run_steps::tests(),
+        run_weeks::tests(),
         standby::tests(),
         restore::tests(),
         pg_upgrade::tests(),

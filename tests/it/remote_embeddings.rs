@@ -3,8 +3,9 @@
 use crate::generate::with;
 use anyhow::ensure;
 use libtest_mimic::Trial;
+use pgvector::Vector;
 use ragstone_tests::Result;
-use ragstone_tests::provider::{Provider, Reply};
+use ragstone_tests::provider::{Provider, Reply, embedding};
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_collection_of_a_providers_model_follows_with_its_owners_key,
         an_immediate_collection_takes_its_owners_key_too,
+        texts_are_embedded_by_a_provider_as_by_this_host,
         vectors_of_two_models_never_mix,
         documents_are_reranked,
     ]
@@ -79,6 +81,28 @@ async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
     ensure!(keys.iter().all(|key| key == "Bearer sk-prompt_owner"), "{keys:?}");
     session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY prompt_owner; DROP ROLE prompt_owner").await?;
     Ok(())
+}
+
+async fn texts_are_embedded_by_a_provider_as_by_this_host() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(4)]).await?;
+    let expected = |text: &str| Vector::from(embedding(text, 4));
+    ensure!(session.value::<Vector>("SELECT rag.embed('one', 'stub/small')").await? == expected("one"));
+    // A server without a slash and a model is its default model.
+    ensure!(session.value::<Vector>("SELECT rag.embed('two', 'stub/')").await? == expected("two"));
+    ensure!(provider.requests()[1].body["model"] == "small");
+    let many: Vec<Option<Vector>> =
+        session.value("SELECT rag.embed(ARRAY['one', NULL, 'three'], 'stub/small')").await?;
+    ensure!(many == [Some(expected("one")), None, Some(expected("three"))]);
+    let rows = session
+        .query(
+            "SELECT rag.embed_batch(word, 'stub/small') OVER () FROM unnest('{one,two}'::text[]) WITH ORDINALITY it (word, n)
+             ORDER BY n",
+            &[],
+        )
+        .await?;
+    ensure!(rows.iter().map(|row| row.get::<_, Vector>(0)).eq([expected("one"), expected("two")]));
+    ensure!(provider.requests().len() == 4);
+    session.refusal("SELECT rag.embed(' ', 'stub/small')").await?.expect("22023", "input is empty", "")
 }
 
 async fn vectors_of_two_models_never_mix() -> Result<()> {

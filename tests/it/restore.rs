@@ -59,13 +59,13 @@ pub async fn name(session: &Session) -> Result<String> {
 
 /// How a dump is made and restored.
 #[derive(Clone, Copy)]
-enum Format {
+pub enum Format {
     Plain,
     Custom,
 }
 
 /// Dumps a session's database to a file that both servers' users can read.
-async fn dump(server: &Server, session: &Session, format: Format) -> Result<PathBuf> {
+pub async fn dump(server: &Server, session: &Session, format: Format) -> Result<PathBuf> {
     let name = name(session).await?;
     let path = server.folder().join(format!("{name}.dump"));
     let format = match format {
@@ -77,7 +77,7 @@ async fn dump(server: &Server, session: &Session, format: Format) -> Result<Path
 }
 
 /// Restores a dump into a new database, and fails on any error.
-async fn restore(server: &Server, dump: &Path, format: Format) -> Result<Session> {
+pub async fn restore(server: &Server, dump: &Path, format: Format) -> Result<Session> {
     let name = server.empty_database("").await?;
     match format {
         Format::Plain => {

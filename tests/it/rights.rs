@@ -226,7 +226,7 @@ async fn an_owners_functions_and_operators_are_not_called_by_name() -> Result<()
 
 /// Functions in a view run with the rights of who reads it, and those of a search with the rights of the collection's
 /// owner, and whoever restores a dump makes triggers, so these few internal ones are everybody's. They show and change nothing that is somebody's.
-const OPEN: &str = "_bm25,_capture,_follow_ddl,_reports,_stat_engine";
+const OPEN: &str = "_bm25,_capture,_follow_ddl,_reports,_stat_engine,_tools";
 
 async fn the_public_may_call_what_views_and_searches_need() -> Result<()> {
     let world = World::new().await?;
@@ -240,7 +240,7 @@ async fn the_public_may_call_what_views_and_searches_need() -> Result<()> {
         .await?;
     ensure!(open == OPEN, "PUBLIC may execute {open}");
     let stranger = world.server.connect_as("stranger", &world.database).await?;
-    for view in ["stat_engine", "status()", "models()", "collections"] {
+    for view in ["stat_engine", "status()", "models()", "collections", "tools"] {
         stranger.batch_execute(&format!("SELECT * FROM rag.{view}")).await?;
     }
     let seen: i64 = stranger.value("SELECT count(*) FROM rag.collections").await?;

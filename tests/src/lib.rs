@@ -11,6 +11,7 @@ pub mod install;
 pub mod judged;
 pub mod manual;
 pub mod metrics;
+pub mod pgbouncer;
 pub mod process;
 pub mod provider;
 pub mod prose;

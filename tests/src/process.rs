@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A running process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,15 @@ impl Process {
         let value = self.status(field).with_context(|| format!("no {field}"))?;
         let kilobytes: u64 = value.split_whitespace().next().context("no number")?.parse()?;
         Ok(kilobytes * 1024)
+    }
+
+    /// Processor time that it has taken, all its threads together, in steps of 10 ms.
+    pub fn processor_time(self) -> Result<Duration> {
+        let text = self.read("stat")?;
+        // The name in brackets may hold spaces; utime and stime are the 14th and 15th field, in hundredths of a second.
+        let fields = text.rsplit_once(')').context("no name in stat")?.1.split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     /// Number of threads.

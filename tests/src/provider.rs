@@ -14,7 +14,7 @@ mod http2;
 mod reply;
 mod tls;
 
-pub use reply::{Gate, Part, Reply};
+pub use reply::{Gate, Part, Reply, embedding};
 
 use crate::Result;
 use serde_json::Value;

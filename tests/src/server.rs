@@ -46,6 +46,7 @@ pub struct Server {
     folder: TempDir,
     process: Mutex<Option<Child>>,
     databases: AtomicU32,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -97,7 +98,20 @@ impl Server {
     }
 
     fn in_folder(install: Installation, folder: TempDir) -> Self {
-        Self { install, folder, process: Mutex::new(None), databases: AtomicU32::new(0) }
+        Self {
+            install,
+            folder,
+            process: Mutex::new(None),
+            databases: AtomicU32::new(0),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Sets a variable for a server that is not started yet.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Adds settings, which take effect at the next start or reload.
@@ -121,6 +135,7 @@ impl Server {
             .arg(self.data())
             .arg("-k")
             .arg(self.folder.path())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

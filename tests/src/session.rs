@@ -87,8 +87,13 @@ impl Deref for Session {
 impl Session {
     /// Connects over the server's Unix socket in `folder`.
     pub async fn open(folder: &Path, role: &str, database: &str) -> Result<Self> {
+        Self::open_at(folder, PORT, role, database).await
+    }
+
+    /// The same over another socket in the folder, a pooler's.
+    pub async fn open_at(folder: &Path, port: u16, role: &str, database: &str) -> Result<Self> {
         let mut config = Config::new();
-        config.host_path(folder).port(PORT).user(role).dbname(database).application_name("ragstone tests");
+        config.host_path(folder).port(port).user(role).dbname(database).application_name("ragstone tests");
         let (client, mut connection) = config.connect(NoTls).await?;
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let filled = Arc::clone(&inbox);

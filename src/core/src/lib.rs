@@ -1,12 +1,14 @@
 //! What Ragstone computes without Postgres, without a model, without I/O and without a clock.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod ask;
 pub mod bm25;
 pub mod chat;
 pub mod chunk;
 pub mod condition;
 pub mod fusion;
+pub mod jsonb;
 pub mod log;
 pub mod protocol;
 pub mod provider;

@@ -191,6 +191,13 @@ pub enum Request {
         /// Longest wait, milliseconds.
         wait_ms: u32,
     },
+    /// Whether an answer of a language model is JSON that meets a schema; answered by [`Response::Checked`].
+    Check {
+        /// JSON Schema.
+        schema: String,
+        /// The answer.
+        answer: String,
+    },
     /// Entries of a log, kept until its database's worker has written them down; not answered. Where too many are kept the
     /// engine reads nothing more from this connection for a while.
     PostLog {
@@ -297,6 +304,8 @@ pub enum Response {
     Failed(Failure),
     /// Pieces of a job's answer.
     Pieces(Pieces),
+    /// The JSON in an answer, if that meets the schema.
+    Checked(Option<String>),
     /// What was posted to a log, the oldest first.
     Log {
         /// Number of the last packet.

@@ -46,6 +46,8 @@ pub struct Mailbox<T> {
     lost: u64,
     /// As many of the lost as the last answer said.
     lost_told: u64,
+    /// The last number that was given: what was given may be written already.
+    given: u64,
 }
 
 /// An answer that can be given. It is not given under a lock, since it writes to a socket.
@@ -65,7 +67,16 @@ impl<T> Ready<T> {
 impl<T: Item> Mailbox<T> {
     /// With nothing in it.
     pub fn new(room: Room) -> Self {
-        Self { room, items: VecDeque::new(), count: 0, bytes: 0, waiter: None, lost: 0, lost_told: 0 }
+        Self {
+            room,
+            items: VecDeque::new(),
+            count: 0,
+            bytes: 0,
+            waiter: None,
+            lost: 0,
+            lost_told: 0,
+            given: 0,
+        }
     }
 
     /// Whether an item can be kept without losing another. What is larger than all the room fits an empty mailbox.
@@ -74,11 +85,12 @@ impl<T: Item> Mailbox<T> {
             || (self.count + count <= self.room.count && self.bytes + bytes <= self.room.bytes)
     }
 
-    /// Keeps an item. The oldest go where there is no room for it; gives how many things these were.
+    /// Keeps an item. Where there is no room for it the oldest go that were not given to anybody; gives how many things these
+    /// were.
     pub fn put(&mut self, item: T) -> (usize, Option<Ready<T>>) {
         let mut lost = 0;
         while !self.has_room(item.count(), item.bytes())
-            && let Some(oldest) = self.remove_first()
+            && let Some(oldest) = self.remove_oldest()
         {
             lost += oldest.count();
         }
@@ -97,7 +109,7 @@ impl<T: Item> Mailbox<T> {
             self.lost -= std::mem::take(&mut self.lost_told);
         }
         while self.items.front().is_some_and(|item| item.number() <= written) {
-            self.remove_first();
+            self.remove(0);
         }
         if self.items.is_empty() {
             self.waiter = Some(waiter);
@@ -117,11 +129,16 @@ impl<T: Item> Mailbox<T> {
         self.bytes
     }
 
-    fn remove_first(&mut self) -> Option<T> {
-        let first = self.items.pop_front()?;
-        self.count -= first.count();
-        self.bytes -= first.bytes();
-        Some(first)
+    fn remove_oldest(&mut self) -> Option<T> {
+        let not_given = self.items.partition_point(|item| item.number() <= self.given);
+        self.remove(if not_given < self.items.len() { not_given } else { 0 })
+    }
+
+    fn remove(&mut self, place: usize) -> Option<T> {
+        let item = self.items.remove(place)?;
+        self.count -= item.count();
+        self.bytes -= item.bytes();
+        Some(item)
     }
 
     fn ready(&mut self, waiter: Waiter<T>) -> Ready<T> {
@@ -132,8 +149,10 @@ impl<T: Item> Mailbox<T> {
             bytes += item.bytes();
             fits
         });
+        let items: Vec<_> = items.cloned().collect();
+        self.given = items.last().map_or(0, Item::number);
         self.lost_told = self.lost;
-        Ready { waiter, items: items.cloned().collect(), lost: self.lost }
+        Ready { waiter, items, lost: self.lost }
     }
 }
 

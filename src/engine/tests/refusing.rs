@@ -172,6 +172,19 @@ fn a_certificate_counts_only_from_an_authority_that_is_trusted() {
 }
 
 #[test]
+fn a_connection_has_a_time_of_its_own() {
+    // The system accepts for it, and nobody ever answers the first message of TLS.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut target = target(&format!("https://{}/v1", listener.local_addr().unwrap()));
+    (target.limits.connect_timeout_ms, target.limits.timeout_ms) = (200, 60_000);
+    let begin = Instant::now();
+    let failure = Engine::start().connect().failure(ask(target, prompt(), false));
+    assert_eq!(failure.kind, FailureKind::ProviderUnreachable);
+    assert_eq!(failure.message, "cannot reach provider \"openai\": no connection within 200 ms");
+    assert!(failure.hint.contains("network") && begin.elapsed() < Duration::from_secs(20), "{failure:?}");
+}
+
+#[test]
 fn an_unreachable_provider_is_told_from_an_unknown_name() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let free = format!("http://{}/v1", listener.local_addr().unwrap());

@@ -8,6 +8,25 @@ SELECT rag.create_provider('house', kind => 'vllm', base_url => 'https://models.
 SELECT unnest(srvoptions) FROM pg_foreign_server WHERE srvname = 'house' ORDER BY 1;
 SELECT rag.create_provider('mistral');
 
+-- Every kind is one.
+SELECT count(rag.create_provider('kind_' || kind, kind => kind, api_key => 'sk-secret')) FROM unnest(
+  '{openai,anthropic,gemini,mistral,groq,openrouter,deepseek,together,fireworks,xai,cohere,ollama,vllm,llamacpp,lmstudio,tei}'::text[]) kind;
+SELECT count(rag.create_provider('kind_' || kind, kind => kind, api_key => 'sk-secret', base_url => 'https://models.example.com/v1'))
+FROM unnest('{azure,compatible}'::text[]) kind;
+SELECT count(*), count(*) FILTER (WHERE has_key), string_agg(DISTINCT protocol, ' ' ORDER BY protocol) FROM rag.providers WHERE name LIKE 'kind\_%';
+SET client_min_messages = warning;
+DO $$ DECLARE server name; BEGIN
+  FOR server IN SELECT name FROM rag.providers WHERE name LIKE 'kind\_%' LOOP EXECUTE format('DROP SERVER %I CASCADE', server); END LOOP;
+END $$;
+RESET client_min_messages;
+
+-- The server of this host has nothing to be set, and nobody has a key for it.
+SELECT * FROM refusal($$ALTER SERVER local OPTIONS (ADD protocol 'openai', ADD base_url 'https://models.example.com')$$);
+SELECT * FROM refusal($$CREATE USER MAPPING FOR PUBLIC SERVER local OPTIONS (api_key 'sk-secret')$$);
+SELECT * FROM refusal($$CREATE USER MAPPING FOR CURRENT_USER SERVER local$$);
+SELECT srvoptions IS NULL AS without_options, has_server_privilege('pg_monitor', oid, 'USAGE') AS for_everybody
+FROM pg_foreign_server WHERE srvname = 'local';
+
 -- What cannot be a provider
 SELECT rag.create_provider('openai', api_key => 'sk-other');
 SELECT rag.create_provider('opnai');

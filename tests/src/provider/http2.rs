@@ -111,6 +111,8 @@ async fn answer(mut respond: SendResponse<Bytes>, answer: &Answer) -> Result<()>
             }
             Part::Stall => unless_reset(poll_fn(|context| stream.poll_reset(context)), pending()).await?,
             Part::Break => {
+                // A reset drops what is not on its way yet.
+                sleep(LOOK).await;
                 stream.send_reset(Reason::INTERNAL_ERROR);
                 return Ok(());
             }
@@ -147,7 +149,7 @@ async fn unless_reset(
     }
 }
 
-/// How often it is looked whether a gate is open.
+/// How often it is looked whether a gate is open. In so long, all that was sent is on its way.
 const LOOK: Duration = Duration::from_millis(3);
 
 /// Longer than any test.

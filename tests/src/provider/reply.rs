@@ -154,6 +154,24 @@ impl Reply {
         }))
     }
 
+    /// An answer of OpenAI's chat completions that calls tools, each by its name and its arguments: 7 tokens in, 3 out. The
+    /// calls are numbered `call_1`, `call_2`, ….
+    pub fn calls(calls: &[(&str, &str)]) -> Self {
+        let calls: Vec<Value> = (1..)
+            .zip(calls)
+            .map(|(number, (name, arguments))| {
+                json!({ "id": format!("call_{number}"), "type": "function",
+                        "function": { "name": name, "arguments": arguments } })
+            })
+            .collect();
+        let message = json!({ "role": "assistant", "content": null, "tool_calls": calls });
+        Self::json(json!({
+            "id": "c", "object": "chat.completion", "created": 1, "model": "stub",
+            "choices": [{ "index": 0, "message": message, "finish_reason": "tool_calls" }],
+            "usage": { "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 },
+        }))
+    }
+
     /// A streamed answer of OpenAI's chat completions in these pieces: 7 tokens in, 3 out.
     pub fn chat_stream(pieces: &[&str]) -> Self {
         let parts = pieces.iter().map(|piece| Part::piece(piece));

@@ -9,7 +9,8 @@ pub const NO_ANSWER: &str = "NO_ANSWER";
 const INSTRUCTIONS: &str = include_str!("instructions.txt");
 
 /// Names of the elements that the model is shown. A passage cannot contain their tags.
-const ELEMENTS: [&str; 6] = ["passages", "passage", "question", "conversation", "last_message", "summary"];
+const ELEMENTS: [&str; 7] =
+    ["passages", "passage", "question", "conversation", "last_message", "summary", "tool_result"];
 
 /// Tags by which chats are put together for some models.
 const CHAT: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];

@@ -1,14 +1,15 @@
 //! What agents do, step by step: the records that a log of them is made of.
 
 mod entry;
+pub mod histogram;
 mod jsonb;
 mod packet;
+pub mod parse;
+pub mod pattern;
 mod redact;
+pub mod semconv;
 mod traceparent;
 mod value;
-pub mod histogram;
-pub mod pattern;
-pub mod semconv;
 pub mod span;
 pub mod trace;
 

@@ -71,7 +71,8 @@ impl Talk<'_> {
     async fn ask(&self, prompt: &Prompt) -> Result<Reply, Error> {
         let reply = self.once(prompt).await?;
         let Some(schema) = &self.schema else { return Ok(reply) };
-        if reply.content.is_empty() && !reply.tool_calls.is_empty() {
+        // Words beside a call of a tool are not the answer yet.
+        if !reply.tool_calls.is_empty() {
             return Ok(reply);
         }
         let (reply, problems) = match schema.check(reply).await? {

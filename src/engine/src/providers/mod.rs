@@ -100,6 +100,16 @@ pub fn rerank(
     start(outbox, id, async move { rerank::rerank(&engine, target, pairs, account).await });
 }
 
+/// Compares an answer of a language model with a schema.
+pub fn check(outbox: &Arc<Outbox>, id: u64, schema: String, answer: String) {
+    start(outbox, id, async move {
+        let schema = schema::Schema::read(schema).await?;
+        let reply = wire::Reply { content: answer, ..wire::Reply::default() };
+        let met = schema.check(reply).await?.map(|reply| reply.content);
+        Ok(Response::Checked(met.ok()))
+    });
+}
+
 /// Works until there is an answer or nobody waits for it. The work is dropped then, which closes its connection.
 fn start(
     outbox: &Arc<Outbox>,

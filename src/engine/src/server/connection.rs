@@ -177,6 +177,7 @@ impl Client {
                     outbox.answer(id, Ok(Response::Pieces(pieces)));
                 });
             }
+            Request::Check { schema, answer } => providers::check(&self.outbox, id, schema, answer),
         }
         Ok(())
     }

@@ -1,0 +1,215 @@
+//! Agents as they are kept.
+
+use crate::agents::{on_tables, role, undefined};
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{Arg, run};
+use crate::provider::{check_temperature, schema};
+use crate::tools;
+use crate::worker::client;
+use pgrx::PgSqlErrorCode;
+use pgrx::datum::Interval;
+use ragstone_core::agent::Limits;
+use ragstone_core::protocol::Request;
+
+/// Most tools of an agent: all of them are told to the model with each question.
+const MOST_TOOLS: usize = 128;
+
+/// An agent as its maker gives it.
+pub struct NewAgent {
+    /// Its name.
+    pub name: String,
+    /// What its model is told to be and do.
+    pub instructions: String,
+    /// `server/model`.
+    pub model: Option<String>,
+    /// Names of its tools.
+    pub tools: Vec<String>,
+    /// Most calls of the model.
+    pub max_steps: i32,
+    /// Most tokens.
+    pub token_budget: Option<i64>,
+    /// Longest time.
+    pub timeout: Option<Interval>,
+    /// What its answer must meet.
+    pub output_schema: Option<Jsonb>,
+    /// Randomness.
+    pub temperature: Option<f64>,
+    /// Whether one of this name may be changed.
+    pub replace: bool,
+}
+
+/// An agent as a run needs it.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its name.
+    pub name: String,
+    /// What its model is told.
+    pub instructions: String,
+    /// `server/model`.
+    pub model: Option<String>,
+    /// Names of its tools.
+    pub tools: Vec<String>,
+    /// What a run may take.
+    pub limits: Limits,
+    /// JSON Schema.
+    pub schema: Option<String>,
+    /// Randomness.
+    pub temperature: Option<f64>,
+}
+
+/// Makes an agent of the current role, or changes one.
+///
+/// # Errors
+/// 22023 where something makes no sense, 42704 and 42501 for its tools, 42710 where there is one of the name, 42501 where that
+/// belongs to somebody else.
+pub fn create(agent: &NewAgent) -> Outcome<()> {
+    check(agent)?;
+    let role = role()?;
+    let written = on_tables(|| {
+        let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout,
+                       output_schema, temperature)
+                     VALUES ($1, $2::text::name, $3, $4, $5, $6, $7, $8, $9, $10)
+                     ON CONFLICT (name) DO ";
+        let change = "UPDATE SET instructions = excluded.instructions, model = excluded.model, tools = excluded.tools,
+                         max_steps = excluded.max_steps, token_budget = excluded.token_budget, timeout = excluded.timeout,
+                         output_schema = excluded.output_schema, temperature = excluded.temperature,
+                         updated_at = clock_timestamp()
+                       WHERE _agent.owner = excluded.owner";
+        let statement = format!("{make}{}", if agent.replace { change } else { "NOTHING" });
+        Ok(run(&statement, &agent.arguments(&role))?.count)
+    })?;
+    if written > 0 {
+        return Ok(());
+    }
+    match owner(&agent.name)? {
+        Some(owner) if owner != role => Err(not_owner(&agent.name, &owner, "Choose another name.")),
+        _ => Err(Error::new(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("agent \"{}\" already exists", agent.name),
+        )
+        .hint("Use replace => true to change it.")),
+    }
+}
+
+/// Forgets an agent of the current role.
+pub fn drop_agent(name: &str) -> Outcome<()> {
+    let role = role()?;
+    let gone = on_tables(|| {
+        let arguments = [Arg::text(name), Arg::text(&role)];
+        Ok(run("DELETE FROM rag._agent WHERE name = $1 AND owner = $2::text::name", &arguments)?.count)
+    })?;
+    if gone > 0 {
+        return Ok(());
+    }
+    Err(owner(name)?
+        .map_or_else(|| unknown(name), |owner| not_owner(name, &owner, "Only its owner can drop it.")))
+}
+
+impl Agent {
+    /// The agent of that name, whoever made it.
+    pub fn find(name: &str) -> Outcome<Self> {
+        on_tables(|| {
+            let rows = run(
+                "SELECT instructions, model, tools, max_steps, token_budget,
+                        (extract(epoch FROM timeout) * 1000)::bigint, output_schema::text, temperature
+                 FROM rag._agent WHERE name = $1",
+                &[Arg::text(name)],
+            )?;
+            let (Some(instructions), Some(tools), Some(max_steps)) =
+                (rows.text(0, 0), rows.texts(0, 2), rows.int4(0, 3))
+            else {
+                return Err(unknown(name));
+            };
+            let number = |column| rows.int8(0, column).and_then(|number| u64::try_from(number).ok());
+            let limits = Limits {
+                max_steps: max_steps.unsigned_abs(),
+                token_budget: number(4),
+                timeout_ms: number(5),
+            };
+            Ok(Self {
+                name: name.to_owned(),
+                instructions,
+                model: rows.text(0, 1),
+                tools,
+                limits,
+                schema: rows.text(0, 6),
+                temperature: rows.float8(0, 7),
+            })
+        })
+    }
+}
+
+impl NewAgent {
+    fn arguments(&self, role: &str) -> [Arg; 10] {
+        [
+            Arg::text(&self.name),
+            Arg::text(role),
+            Arg::text(&self.instructions),
+            Arg::optional_text(self.model.as_deref()),
+            Arg::texts(&self.tools),
+            Arg::new(self.max_steps),
+            Arg::optional(self.token_budget),
+            Arg::optional(self.timeout),
+            Arg::optional_jsonb(self.output_schema.as_ref()),
+            Arg::optional(self.temperature),
+        ]
+    }
+}
+
+fn check(agent: &NewAgent) -> Outcome<()> {
+    if agent.name.trim().is_empty() || agent.instructions.trim().is_empty() {
+        return Err(Error::bad_argument("an agent needs a name and instructions"));
+    }
+    if agent.max_steps < 1 {
+        return Err(Error::bad_argument(format!(
+            "max_steps must be more than 0, but is {}",
+            agent.max_steps
+        )));
+    }
+    if let Some(budget) = agent.token_budget.filter(|budget| *budget < 1) {
+        return Err(Error::bad_argument(format!("token_budget must be more than 0, but is {budget}")));
+    }
+    if agent.timeout.is_some_and(|timeout| timeout.as_micros() < 1000) {
+        return Err(Error::bad_argument("timeout must be at least a millisecond"));
+    }
+    check_temperature(agent.temperature)?;
+    check_tools(&agent.tools)?;
+    match &agent.output_schema {
+        None => Ok(()),
+        // The engine reads it; whether this answer meets it is all the same.
+        Some(given) => {
+            client::call(Request::Check { schema: schema(given)?, answer: "null".into() }).map(|_| ())
+        }
+    }
+}
+
+fn check_tools(names: &[String]) -> Outcome<()> {
+    if names.len() > MOST_TOOLS {
+        return Err(Error::bad_argument(format!(
+            "an agent can have at most {MOST_TOOLS} tools, not {}",
+            names.len()
+        )));
+    }
+    let twice = (1..).zip(names).find(|(next, name)| names[*next..].contains(name));
+    if let Some((_, name)) = twice {
+        return Err(Error::bad_argument(format!("tool \"{name}\" is given twice")));
+    }
+    tools::find(names).map(|_| ())
+}
+
+fn owner(name: &str) -> Outcome<Option<String>> {
+    on_tables(
+        || Ok(run("SELECT owner::text FROM rag._agent WHERE name = $1", &[Arg::text(name)])?.text(0, 0)),
+    )
+}
+
+fn unknown(name: &str) -> Error {
+    undefined(format!("agent \"{name}\" does not exist"))
+        .hint("See rag.agents, or make it with rag.create_agent.")
+}
+
+fn not_owner(name: &str, owner: &str, hint: &str) -> Error {
+    let message = format!("agent \"{name}\" belongs to {owner}");
+    Error::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message).hint(hint)
+}

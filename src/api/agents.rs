@@ -1,0 +1,116 @@
+//! Agents as SQL sees them: `rag.create_agent`, `rag.run_agent`, `rag.approve` and what belongs to them.
+
+use crate::agents::{self, Finished, NewAgent, Order};
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::text::{Utf8, required};
+use crate::pg::version;
+use pgrx::datum::Interval;
+use pgrx::iter::TableIterator;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
+fn create_agent(
+    name: Option<Utf8>,
+    instructions: Option<Utf8>,
+    model: default!(Option<Utf8>, "NULL"),
+    tools: default!(Option<Vec<Option<Utf8>>>, "'{}'"),
+    max_steps: default!(i32, 10),
+    token_budget: default!(Option<i64>, "NULL"),
+    timeout: default!(Option<Interval>, "'5 minutes'"),
+    output_schema: default!(Option<Jsonb>, "NULL"),
+    temperature: default!(Option<f64>, "NULL"),
+    replace: default!(bool, "false"),
+) {
+    version::check();
+    let agent = NewAgent {
+        name: or_raise(required(name, "name")),
+        instructions: or_raise(required(instructions, "instructions")),
+        model: model.map(|model| model.0),
+        tools: tools.into_iter().flatten().flatten().map(|tool| tool.0).collect(),
+        max_steps,
+        token_budget,
+        timeout,
+        output_schema,
+        temperature,
+        replace,
+    };
+    or_raise(agents::create(&agent));
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn drop_agent(name: Option<Utf8>) {
+    version::check();
+    or_raise(required(name, "name").and_then(|name| agents::drop_agent(&name)));
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn run_agent(
+    agent: Option<Utf8>,
+    input: Option<Utf8>,
+    session: default!(Option<i64>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(run_id, i64),
+        name!(answer, Option<Utf8>),
+        name!(status, Utf8),
+        name!(steps, i32),
+        name!(input_tokens, i64),
+        name!(output_tokens, i64),
+        name!(cost, f64),
+        name!(error, Option<Utf8>),
+    ),
+> {
+    version::check();
+    let order = Order {
+        agent: or_raise(required(agent, "agent")),
+        input: or_raise(required(input, "input")),
+        session,
+    };
+    let Finished { run, answer, status, spent, error } = or_raise(agents::run_agent(&order));
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    TableIterator::once((
+        run,
+        answer.map(Utf8),
+        Utf8::from(status),
+        i32::try_from(spent.steps).unwrap_or(i32::MAX),
+        count(spent.input_tokens),
+        count(spent.output_tokens),
+        spent.cost,
+        error.map(|error| Utf8(error.message)),
+    ))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn approve(step: Option<i64>, comment: default!(Option<Utf8>, "NULL")) -> Option<i64> {
+    version::check();
+    or_raise(number(step, "step").and_then(|step| agents::approve(step, comment.map(|comment| comment.0))))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn reject(step: Option<i64>, reason: Option<Utf8>) -> Option<i64> {
+    version::check();
+    let reason = or_raise(required(reason, "reason"));
+    or_raise(number(step, "step").and_then(|step| agents::reject(step, reason)))
+}
+
+#[pg_extern(volatile, parallel_unsafe)]
+fn resume_run(run: Option<i64>) -> i64 {
+    version::check();
+    or_raise(number(run, "run").and_then(agents::resume))
+}
+
+fn number(value: Option<i64>, name: &str) -> Outcome<i64> {
+    value.ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
+    })
+}
+
+extension_sql_file!(
+    "../../sql/agents.sql",
+    name = "agents",
+    requires = [create_agent, drop_agent, run_agent, approve, reject, resume_run, "jobs", "runs"]
+);

@@ -1,0 +1,201 @@
+//! What has happened in a run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::provider::Message;
+
+/// Something that has happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event {
+    /// The run was begun.
+    Asked {
+        /// What was said before, where it goes on with a conversation.
+        history: Vec<Message>,
+        /// What is wanted.
+        input: String,
+    },
+    /// The model has answered.
+    Said(Said),
+    /// Something was decided about a call, or it was made.
+    Called(Called),
+}
+
+/// An answer of the model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// Its text.
+    pub content: String,
+    /// The tools that it calls, in its order.
+    pub calls: Vec<ToolCall>,
+    /// Why it ended there, as [`crate::provider::Completion`] has it.
+    pub finish_reason: String,
+    /// In which form it was asked for.
+    pub form: Form,
+    /// Whether the text meets the agent's schema, where it has one and no tool is called.
+    pub fits: Option<bool>,
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// By the provider's prices.
+    pub cost: f64,
+    /// How long it took, milliseconds.
+    pub ms: f64,
+}
+
+/// In which form the model is asked to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// As it likes; it may call tools.
+    #[default]
+    Free,
+    /// As JSON that meets the agent's schema. Not every provider can have this and tools in one question.
+    Schema,
+}
+
+/// A call of a tool, as the model wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// By which the model knows the answer to it.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// JSON text, if the model has done well.
+    pub arguments: String,
+}
+
+/// What became of one of the calls of the model's last answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// Its place in that answer, from 0.
+    pub position: usize,
+    /// What became of it.
+    pub fate: Fate,
+    /// How long it took, milliseconds.
+    pub ms: f64,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "lowercase")]
+pub enum Fate {
+    /// Somebody has to say whether it may be made.
+    Waiting,
+    /// It may be made.
+    Approved,
+    /// It must not be made.
+    Rejected {
+        /// Why not.
+        reason: String,
+    },
+    /// It was made, and this is what came of it.
+    Made {
+        /// What the tool gave, or what went wrong.
+        content: String,
+        /// Whether it went wrong.
+        is_error: bool,
+    },
+    /// It was not made, for a reason that the model is told.
+    Refused {
+        /// The reason.
+        content: String,
+        /// Whether it is that the same call had been made before, again and again.
+        repeats: bool,
+    },
+}
+
+/// The calls in what a provider answered: a JSON array as OpenAI writes it. Each gets an id of its own where the provider gives
+/// none, since the model is told which answer belongs to which call.
+pub fn tool_calls(json: Option<&str>, turn: usize) -> Vec<ToolCall> {
+    let parsed: Vec<Value> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let mut calls: Vec<ToolCall> = Vec::with_capacity(parsed.len());
+    for (position, call) in parsed.iter().enumerate() {
+        let text = |value: &Value| value.as_str().unwrap_or_default().replace('\0', "\u{fffd}");
+        let mut id = text(&call["id"]);
+        if id.is_empty() || calls.iter().any(|earlier| earlier.id == id) {
+            id = format!("call_{turn}_{position}");
+        }
+        let function = &call["function"];
+        calls.push(ToolCall { id, name: text(&function["name"]), arguments: text(&function["arguments"]) });
+    }
+    calls
+}
+
+impl ToolCall {
+    /// The arguments as JSON, or what is wrong with them and where.
+    ///
+    /// # Errors
+    /// They are no JSON object.
+    pub fn parsed(&self) -> Result<Value, String> {
+        // A tool without arguments is called with none by some models.
+        if self.arguments.trim().is_empty() {
+            return Ok(Value::Object(serde_json::Map::new()));
+        }
+        match serde_json::from_str::<Value>(&self.arguments) {
+            Ok(object @ Value::Object(_)) => Ok(object),
+            Ok(other) => Err(format!("the arguments must be a JSON object, but are {}", shape(&other))),
+            Err(error) => Err(format!("the arguments are not valid JSON: {error}")),
+        }
+    }
+}
+
+fn shape(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_read_and_each_has_an_id_of_its_own() {
+        let json = r#"[{"id":"a","type":"function","function":{"name":"find","arguments":"{\"n\":1}"}},
+                       {"id":"a","function":{"name":"find","arguments":"{}"}},
+                       {"function":{"name":"x\u0000y"}}]"#;
+        let calls = tool_calls(Some(json), 4);
+        let ids: Vec<_> = calls.iter().map(|call| call.id.as_str()).collect();
+        assert_eq!(ids, ["a", "call_4_1", "call_4_2"]);
+        assert_eq!(calls[0].arguments, r#"{"n":1}"#);
+        assert_eq!((calls[2].name.as_str(), calls[2].arguments.as_str()), ("x\u{fffd}y", ""));
+        assert!(tool_calls(None, 1).is_empty() && tool_calls(Some("no JSON"), 1).is_empty());
+    }
+
+    #[test]
+    fn broken_arguments_say_where() {
+        let call = |arguments: &str| ToolCall { arguments: arguments.into(), ..ToolCall::default() };
+        assert_eq!(call(" ").parsed().unwrap(), serde_json::json!({}));
+        assert_eq!(call(r#"{"a": 1}"#).parsed().unwrap(), serde_json::json!({ "a": 1 }));
+        assert!(call(r#"{"a": 1"#).parsed().unwrap_err().contains("line 1 column 7"));
+        assert_eq!(
+            call("[1]").parsed().unwrap_err(),
+            "the arguments must be a JSON object, but are an array"
+        );
+    }
+
+    #[test]
+    fn events_come_through_json() {
+        let events = [
+            Event::Asked {
+                history: vec![Message::new(crate::provider::Role::User, "hi")],
+                input: "x".into(),
+            },
+            Event::Said(Said { calls: vec![ToolCall::default()], fits: Some(true), ..Said::default() }),
+            Event::Called(Called { position: 1, fate: Fate::Rejected { reason: "no".into() }, ms: 0.5 }),
+            Event::Called(Called { position: 0, fate: Fate::Waiting, ms: 0.0 }),
+        ];
+        for event in events {
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Models that go round in circles.
+
+use serde_json::Value;
+
+use super::{Event, Fate, Said, ToolCall};
+
+/// After so many calls that were the same and gave the same, the next one is not made.
+pub const MOST_REPEATS: usize = 3;
+
+/// What is to be done with a call that was made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Make it.
+    Make,
+    /// Do not make it, and tell the model.
+    Tell,
+    /// The model has been told, and calls it all the same.
+    Stop,
+}
+
+/// Looks at the calls of the same tool with the same arguments that came before. Who asks again and again for what changes in
+/// between, and gets another answer, does nothing wrong.
+pub fn verdict(events: &[Event], call: &ToolCall) -> Verdict {
+    let wanted = arguments(call);
+    let is_same = |earlier: &ToolCall| earlier.name == call.name && arguments(earlier) == wanted;
+    let (mut same, mut last, mut told): (usize, Option<&str>, bool) = (0, None, false);
+    let mut said: Option<&Said> = None;
+    for event in events {
+        match event {
+            Event::Said(answer) => said = Some(answer),
+            Event::Called(called) => {
+                if !said.and_then(|said| said.calls.get(called.position)).is_some_and(is_same) {
+                    continue;
+                }
+                match &called.fate {
+                    Fate::Made { content, .. } if last == Some(content.as_str()) => same += 1,
+                    Fate::Made { content, .. } => (same, last, told) = (1, Some(content.as_str()), false),
+                    Fate::Refused { repeats: true, .. } => told = true,
+                    _ => {}
+                }
+            }
+            Event::Asked { .. } => {}
+        }
+    }
+    match (same >= MOST_REPEATS, told) {
+        (false, _) => Verdict::Make,
+        (true, false) => Verdict::Tell,
+        (true, true) => Verdict::Stop,
+    }
+}
+
+/// Spaces and the order of names make no difference.
+fn arguments(call: &ToolCall) -> Option<Value> {
+    call.parsed().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Called;
+
+    fn call(arguments: &str) -> ToolCall {
+        ToolCall { name: "find".into(), arguments: arguments.into(), ..ToolCall::default() }
+    }
+
+    fn made(events: &mut Vec<Event>, arguments: &str, fate: Fate) {
+        events.push(Event::Said(Said { calls: vec![call(arguments)], ..Said::default() }));
+        events.push(Event::Called(Called { position: 0, fate, ms: 1.0 }));
+    }
+
+    fn gave(content: &str) -> Fate {
+        Fate::Made { content: content.into(), is_error: false }
+    }
+
+    #[test]
+    fn the_same_call_with_the_same_answer_is_told_once_and_then_stopped() {
+        let mut events = Vec::new();
+        for round in 0..MOST_REPEATS {
+            assert_eq!(verdict(&events, &call(r#"{"a":1,"b":2}"#)), Verdict::Make, "{round}");
+            made(&mut events, r#"{"b": 2, "a": 1}"#, gave("x"));
+            made(&mut events, r#"{"b": 3}"#, gave("x"));
+        }
+        assert_eq!(verdict(&events, &call(r#"{"a":1,"b":2}"#)), Verdict::Tell);
+        assert_eq!(verdict(&events, &call(r#"{"a":1}"#)), Verdict::Make);
+        made(&mut events, r#"{"a":1,"b":2}"#, Fate::Refused { content: "again".into(), repeats: true });
+        assert_eq!(verdict(&events, &call(r#"{"a":1,"b":2}"#)), Verdict::Stop);
+    }
+
+    #[test]
+    fn what_changes_in_between_may_be_asked_for_again() {
+        let mut events = Vec::new();
+        for round in 0..2 * MOST_REPEATS {
+            made(&mut events, "{}", gave(if round % 3 == 2 { "done" } else { "pending" }));
+            assert_eq!(verdict(&events, &call("{}")), Verdict::Make, "{round}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The server `local` has nothing that could be set: it is this host.
+
+use crate::collection::locked;
+use crate::pg::error::{Error, Outcome};
+use crate::pg::spi::{connect, run};
+use pgrx::PgSqlErrorCode;
+
+/// Refuses the command that has just ended where it gave the server options, or anybody a key for it. The wrapper's validator
+/// is not told whose options it looks at.
+pub fn refuse_options() -> Outcome<()> {
+    let query = include_str!("../../sql/queries/local.sql");
+    let given = locked(|| connect(|| run(query, &[]).map(|rows| rows.count)))?;
+    if given == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME,
+        "the server \"local\" takes no options and no keys",
+    )
+    .detail("It serves the models of this host.")
+    .hint("Make a server for another provider with rag.create_provider."))
+}

@@ -1,0 +1,192 @@
+//! What calls may take: budgets hold whatever becomes of a transaction, an engine or a server.
+
+use crate::accounting::{GENERATE, recorded, statuses, with_provider};
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use ragstone_tests::Result;
+use ragstone_tests::provider::{Gate, Part, Provider, Reply};
+use ragstone_tests::server::{Server, run, shared};
+use ragstone_tests::session::{Refusal, Session, refusal_in};
+use ragstone_tests::wait;
+use tokio::join;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_spent_budget_refuses_in_repeatable_read_too,
+        two_sessions_cannot_overspend_together,
+        a_budget_counts_the_calls_of_its_role_and_server,
+        budgets_that_limit_nothing_are_refused,
+        a_budget_outlives_the_engine,
+        a_restore_carries_calls_and_budgets,
+        a_standby_counts_what_it_cannot_write,
+    ]
+}
+
+fn spent(refusal: &Refusal, message: &str) -> Result<()> {
+    refusal.expect("53400", message, "rag.budgets")?;
+    ensure!(refusal.detail.contains("The period ends at 2"), "{refusal:?}");
+    Ok(())
+}
+
+async fn a_spent_budget_refuses_in_repeatable_read_too() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    session
+        .batch_execute("INSERT INTO rag.budgets (server, period, max_cost) VALUES ('stub', 'month', 2.2)")
+        .await?;
+    session.batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {GENERATE}; {GENERATE}")).await?;
+    let refusal = session.refusal(GENERATE).await?;
+    spent(&refusal, "budget 1 of all roles for provider stub per month is spent: 2.00 of 2.20")?;
+    session.batch_execute("ROLLBACK").await?;
+    recorded(&session, 3).await?;
+    ensure!(statuses(&session).await? == "answered, answered, failed 53400");
+    let row = session.query_one("SELECT cost, cost_left, calls FROM rag.budget_state", &[]).await?;
+    let (cost, left, calls): (f64, f64, i64) = (row.get(0), row.get(1), row.get(2));
+    ensure!(cost == 2.0 && (left - 0.2).abs() < 1e-9 && calls == 2, "{cost} {left} {calls}");
+    session.batch_execute("UPDATE rag.budgets SET max_cost = 10").await?;
+    session.batch_execute(GENERATE).await?;
+    ensure!(provider.requests().len() == 3);
+    Ok(())
+}
+
+/// An answer that waits for the gate.
+fn gated(gate: &Gate) -> Reply {
+    Reply::stream([Part::Gate(gate.clone()), Part::piece("hello"), Part::end()])
+}
+
+async fn two_sessions_cannot_overspend_together() -> Result<()> {
+    let server = shared().await?;
+    let first = server.session().await?;
+    let name: String = first.value("SELECT current_database()::text").await?;
+    let second = server.connect(&name).await?;
+    let gate = Gate::new();
+    let provider = Provider::start([gated(&gate)])?;
+    with_provider(&first, &provider).await?;
+    first.batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 1)").await?;
+    let stream = "SELECT rag.stream('hi', 'stub/small')";
+    let other = async {
+        wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(())))
+            .await?;
+        let refusal = second.refusal(stream).await;
+        gate.open();
+        refusal
+    };
+    let (answer, refusal) = join!(first.value::<String>(stream), other);
+    let refusal = refusal?;
+    spent(&refusal, "budget 1 of all roles for all providers per day is spent: 0 of 1 calls")?;
+    ensure!(refusal.detail.starts_with("The call may take 1 more, and calls under way 1."), "{refusal:?}");
+    ensure!(answer? == "hello" && provider.requests().len() == 1);
+    recorded(&first, 2).await
+}
+
+async fn a_budget_counts_the_calls_of_its_role_and_server() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    session
+        .batch_execute(
+            "CREATE ROLE web; CREATE ROLE \"night job\"; GRANT USAGE ON FOREIGN SERVER stub TO web, \"night job\";
+             GRANT \"night job\" TO web;
+             INSERT INTO rag.budgets (role, server, period, max_tokens) VALUES ('night job', 'stub', 'hour', 22);
+             INSERT INTO rag.budgets (role, server, period, max_calls) VALUES ('web', 'elsewhere', 'hour', 0);",
+        )
+        .await?;
+    session.batch_execute(&format!("SET ROLE \"night job\"; {GENERATE}; {GENERATE}")).await?;
+    let refusal = session.refusal(GENERATE).await?;
+    spent(&refusal, "budget 1 of role \"night job\" for provider stub per hour is spent: 20 of 22 tokens")?;
+    let seen: i64 = session.value("SELECT tokens_left FROM rag.budget_state").await?;
+    ensure!(seen <= 22);
+    session.batch_execute(&format!("SET ROLE web; {GENERATE}; {GENERATE}; {GENERATE}; {GENERATE}")).await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.budget_state").await? == 0);
+    session.batch_execute("RESET ROLE").await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.budget_state").await? == 2);
+    recorded(&session, 7).await
+}
+
+async fn budgets_that_limit_nothing_are_refused() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let insert = "INSERT INTO rag.budgets (period, max_cost)";
+    for values in ["('day', NULL)", "('week', 1)", "('day', -1)", "('day', 'NaN')"] {
+        let refusal = session.refusal(&format!("{insert} VALUES {values}")).await?;
+        ensure!(refusal.code == "23514", "{values}: {refusal:?}");
+    }
+    Ok(())
+}
+
+/// Calls the provider until the engine that was killed has a successor.
+async fn again(session: &Session) -> Result<()> {
+    wait::until("an engine calls the provider", async || match session.query(GENERATE, &[]).await {
+        Ok(_) => Ok(Some(())),
+        Err(error) if refusal_in(&error)?.code == "57P03" => Ok(None),
+        Err(error) => Err(error.into()),
+    })
+    .await
+}
+
+async fn a_budget_outlives_the_engine() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    session.batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('month', 2)").await?;
+    session.batch_execute(GENERATE).await?;
+    recorded(&session, 1).await?;
+    for engine in server.engines() {
+        engine.signal(Signal::SIGKILL);
+        wait::until("the engine is gone", async || Ok((!engine.runs()).then_some(()))).await?;
+    }
+    again(&session).await?;
+    recorded(&session, 2).await?;
+    spent(&session.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
+    recorded(&session, 3).await?;
+    ensure!(statuses(&session).await? == "answered, answered, failed 53400");
+    Ok(())
+}
+
+async fn a_restore_carries_calls_and_budgets() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    session
+        .batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('month', 2), ('hour', 9)")
+        .await?;
+    session.batch_execute(GENERATE).await?;
+    recorded(&session, 1).await?;
+    let (from, to): (String, _) =
+        (session.value("SELECT current_database()::text").await?, server.empty_database("").await?);
+    let path = server.folder().join(format!("{from}.calls"));
+    run(server.client("pg_dump")?.args(["--format=custom", "--dbname", &from, "--file"]).arg(&path))?;
+    run(server.client("pg_restore")?.args(["--exit-on-error", "--dbname", &to]).arg(&path))?;
+    let restored = server.connect(&to).await?;
+    ensure!(statuses(&restored).await? == "answered");
+    restored.batch_execute(GENERATE).await?;
+    spent(
+        &restored.refusal(GENERATE).await?,
+        "budget 1 of all roles for all providers per month is spent: 2 of 2",
+    )?;
+    let next: i64 =
+        restored.value("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 1) RETURNING id").await?;
+    ensure!(next == 3);
+    recorded(&restored, 3).await
+}
+
+async fn a_standby_counts_what_it_cannot_write() -> Result<()> {
+    let primary = Server::start().await?;
+    let session = primary.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    session.batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('month', 2)").await?;
+    session.batch_execute(&format!("BEGIN READ ONLY; {GENERATE}; COMMIT")).await?;
+    recorded(&session, 1).await?;
+    let name: String = session.value("SELECT current_database()::text").await?;
+    let standby = Server::standby_of(&primary).await?;
+    let reader = standby.connect(&name).await?;
+    reader.batch_execute(GENERATE).await?;
+    spent(&reader.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
+    ensure!(reader.value::<i64>("SELECT count(*) FROM rag.calls").await? == 1);
+    Ok(())
+}
