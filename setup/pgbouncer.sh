@@ -6,8 +6,10 @@ set -euo pipefail
 
 folder=$cache/pgbouncer
 if [[ ! -x $folder/pgbouncer ]]; then
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-    die "PgBouncer comes from Debian's packages, and apt-get or dpkg-deb is missing" "Tests behind PgBouncer will not run."
+  for program in apt-get dpkg-deb; do
+    command -v "$program" >/dev/null ||
+      die "PgBouncer comes from Debian's packages, and $program is missing" "Tests behind PgBouncer will not run."
+  done
   part=$cache/pgbouncer.part
   rm -rf "$part" && mkdir -p "$part/root"
   say "downloading pgbouncer"

@@ -18,6 +18,7 @@ mod rerank;
 mod reports;
 mod runs;
 mod search;
+mod spans;
 mod stat_log;
 mod status;
 mod sync;

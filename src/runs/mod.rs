@@ -4,7 +4,8 @@
 //! runs were found to be the current role's, [`value`] sees to what a row may hold and [`redaction`] that no
 //! secret is in it, [`tables`] knows where rows go, and [`weeks`]
 //! is what the worker does about these. [`write`] writes many at once, for the worker's [`scribe`] too.
-//! [`implicit`] is how our own functions log themselves, and [`fold`] adds to the sums that reports read.
+//! [`implicit`] is how our own functions log themselves, [`fold`] adds to the sums that
+//! reports read, and [`trace`] draws a run.
 
 mod batch;
 mod finish;
@@ -18,6 +19,7 @@ mod scribe;
 mod start;
 mod step;
 mod tables;
+mod trace;
 mod value;
 mod weeks;
 mod words;
@@ -35,6 +37,7 @@ pub use redaction::write_clean as write;
 pub use scribe::{Scribe, has_entries_left};
 pub use start::{Beginning, NewRun, begin, start};
 pub use step::{NewStep, Record, log, record};
+pub use trace::trace;
 pub use weeks::Weeks;
 
 use crate::pg::error::Error;

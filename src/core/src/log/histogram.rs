@@ -10,8 +10,11 @@ use std::cmp::Ordering;
 /// A percentile is off by at most this part of itself.
 pub const RELATIVE_ERROR: f64 = 0.02;
 
+/// The same before a percentile is rounded to four digits.
+const IN_BUCKETS: f64 = RELATIVE_ERROR - 0.0006;
+
 /// Bounds of buckets grow by this factor.
-const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
+const GAMMA: f64 = (1.0 + IN_BUCKETS) / (1.0 - IN_BUCKETS);
 
 /// What is not greater is counted as nothing. In milliseconds: a nanosecond.
 const LEAST: f64 = 1e-6;
@@ -126,9 +129,15 @@ fn bucket(duration: f64) -> i32 {
     if duration <= LEAST { ZERO } else { (duration.min(MOST).ln() / GAMMA.ln()).ceil() as i32 }
 }
 
-/// What is as far from the lower bound of a bucket as from the upper one, in parts of each.
+/// What is as far from the lower bound of a bucket as from the upper one, in parts of each: four digits of it, since more would
+/// say nothing.
 fn middle(bucket: i32) -> f64 {
-    if bucket == ZERO { 0.0 } else { 2.0 * GAMMA.powi(bucket) / (GAMMA + 1.0) }
+    if bucket == ZERO { 0.0 } else { four_digits(2.0 * GAMMA.powi(bucket) / (GAMMA + 1.0)) }
+}
+
+fn four_digits(value: f64) -> f64 {
+    let rounded = format!("{value:.3e}");
+    rounded.parse().unwrap_or(value)
 }
 
 /// Seven bits in a byte, the lowest first; the highest bit says that there are more.

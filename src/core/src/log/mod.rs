@@ -10,6 +10,8 @@ mod redact;
 pub mod semconv;
 mod traceparent;
 mod value;
+pub mod span;
+pub mod trace;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use jsonb::any_string;

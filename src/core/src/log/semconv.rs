@@ -115,6 +115,10 @@ pub mod ragstone {
     pub const COST: &str = "ragstone.cost";
     /// Whose run it is.
     pub const OWNER: &str = "ragstone.owner";
+    /// What was given, where the conventions have no name for it.
+    pub const INPUT: &str = "ragstone.input";
+    /// What came of it, where the conventions have no name for it.
+    pub const OUTPUT: &str = "ragstone.output";
     /// Whether the caller's transaction was rolled back.
     pub const ROLLED_BACK: &str = "ragstone.rolled_back";
 }

@@ -1,0 +1,55 @@
+//! A run for people, as a tree, and for machines, as OpenTelemetry's spans.
+
+use crate::pg::bytes::Jsonb;
+use crate::pg::error::{Error, or_raise};
+use crate::pg::text::Utf8;
+use crate::pg::version;
+use crate::runs;
+use pgrx::iter::SetOfIterator;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern};
+use ragstone_core::log::{semconv, span};
+
+#[pg_extern(stable, parallel_restricted)]
+fn trace(
+    run: Option<i64>,
+    width: default!(i32, 120),
+    ascii: default!(bool, false),
+) -> SetOfIterator<'static, Utf8> {
+    version::check();
+    let run =
+        or_raise(run.ok_or_else(|| {
+            Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "run must not be null")
+        }));
+    SetOfIterator::new(or_raise(runs::trace(run, width, ascii)).into_iter().map(Utf8))
+}
+
+#[pg_extern(immutable, parallel_safe, cost = 10)]
+fn _span_name(kind: Option<Utf8>, name: Option<Utf8>, model: Option<Utf8>) -> Utf8 {
+    let text = |value: &'_ Option<Utf8>| value.as_ref().map(|text| text.0.clone());
+    Utf8(span::name(text(&kind).as_deref(), text(&name).as_deref(), text(&model).as_deref()))
+}
+
+#[pg_extern(immutable, strict, parallel_safe, cost = 100)]
+fn _span_attributes(row: Jsonb) -> Jsonb {
+    let attributes = row.to_json().and_then(|json| {
+        let row: span::Row = serde_json::from_str(&json).map_err(Error::internal)?;
+        Jsonb::from_json(&span::attributes(&row).to_string())
+    });
+    or_raise(attributes)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _semconv_url() -> &'static str {
+    semconv::SCHEMA_URL
+}
+
+extension_sql_file!(
+    "../../sql/spans.sql",
+    name = "spans",
+    requires = ["reports", trace, _span_name, _span_attributes, _version, _semconv_url]
+);
