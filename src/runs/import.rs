@@ -322,10 +322,11 @@ fn json(bytes: &[u8]) -> Option<String> {
 
 /// An object with members of our own, whose values are JSON.
 fn with_members(object: Option<String>, own: &[(&str, String)]) -> Option<String> {
-    let mut json = object.unwrap_or_else(|| "{}".to_owned());
-    if own.is_empty() || json.pop() != Some('}') {
-        return (json.len() > 1).then(|| json + "}");
+    if own.is_empty() {
+        return object;
     }
+    let mut json = object.unwrap_or_else(|| "{}".to_owned());
+    json.pop();
     for (key, value) in own {
         let comma = if json.len() > 1 { ", " } else { "" };
         json += &format!("{comma}{}: {value}", quote(key));

@@ -96,7 +96,7 @@ async fn other_encodings_replace_what_they_lack() -> Result<()> {
         let name = server.empty_database(&format!("ENCODING '{encoding}' LOCALE 'C'")).await?;
         let session: Session = server.connect(&name).await?;
         session.batch_execute("CREATE EXTENSION ragstone CASCADE").await?;
-        let log = r#"E'{"msg": "caf\351 \\\\u6f22 \\\\ud83d\\\\ude00", "k\351\\\\u6f22": 1, "logger": "\\\\u6f22"}'"#;
+        let log = r#"E'{"msg": "caf\351 \\u6f22 \\ud83d\\ude00", "k\351\\u6f22": 1, "logger": "\\u6f22"}'"#;
         let sql = format!("SELECT output #>> '{{}}' FROM rag.parse_log({log})");
         let shown: String = session.value(&sql).await?;
         ensure!(shown == expected, "{encoding}: {shown}");

@@ -4,7 +4,7 @@
 /// fraction, slashes in the date, `+0200`, no zone), or a number of seconds, milliseconds, microseconds or nanoseconds.
 pub fn moment(text: &[u8]) -> Option<i64> {
     match iso(text) {
-        Some((moment, rest)) if rest.is_empty() => Some(moment),
+        Some((moment, [])) => Some(moment),
         Some(_) => None,
         None => epoch(text),
     }
