@@ -283,7 +283,12 @@ async fn the_guide_runs_with_a_provider() -> Result<()> {
         let errors = String::from_utf8_lossy(&said.stderr).into_owned();
         ensure!(said.status.success(), "line {}: {errors}", block.line);
         if number == 0 {
-            let address = format!("ALTER SERVER openai OPTIONS (SET base_url '{}')", provider.url());
+            // The key of the guide is none.
+            let address = format!(
+                "ALTER SERVER openai OPTIONS (SET base_url '{}');
+                 ALTER USER MAPPING FOR PUBLIC SERVER openai OPTIONS (SET api_key 'sk-test')",
+                provider.url()
+            );
             session.batch_execute(&address).await?;
         }
     }
