@@ -1,6 +1,6 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log] [reports]`
 
 mod agent;
 mod autonomous;
@@ -11,6 +11,7 @@ mod memory;
 mod million;
 mod providers;
 mod query;
+mod reports;
 mod search;
 mod sessions;
 
@@ -50,6 +51,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("providers") {
         told(providers::run(options).await)?;
+    }
+    if options.wants("reports") {
+        told(reports::run(options).await)?;
     }
     if options.wants("agent") {
         told(agent::run(options).await)?;
