@@ -1,6 +1,6 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log] [reports]`
 
 mod agent;
 mod autonomous;
@@ -12,6 +12,7 @@ mod million;
 mod parsing;
 mod providers;
 mod query;
+mod reports;
 mod search;
 mod sessions;
 
@@ -54,6 +55,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("parse_log") {
         told(parsing::run(options).await)?;
+    }
+    if options.wants("reports") {
+        told(reports::run(options).await)?;
     }
     if options.wants("agent") {
         told(agent::run(options).await)?;

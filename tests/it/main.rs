@@ -39,6 +39,7 @@ mod pgbouncer;
 mod provider_failures;
 mod queue;
 mod remote_embeddings;
+mod reports;
 mod restore;
 mod rights;
 mod run_steps;
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         runs::tests(),
         run_steps::tests(),
         run_weeks::tests(),
+        reports::tests(),
         standby::tests(),
         restore::tests(),
         parsing::tests(),
