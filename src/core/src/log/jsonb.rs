@@ -18,7 +18,7 @@ const HAS_END: u32 = 0x8000_0000;
 pub fn any_string(jsonb: &[u8], mut test: impl FnMut(&[u8]) -> bool) -> bool {
     let mut containers = vec![jsonb];
     while let Some(container) = containers.pop() {
-        if !visit(container, &mut containers, &mut test).is_some_and(|found| !found) {
+        if visit(container, &mut containers, &mut test).is_none_or(|found| found) {
             return true;
         }
     }
