@@ -17,3 +17,8 @@ LANGUAGE c IMMUTABLE PARALLEL RESTRICTED COST 10000 AS 'MODULE_PATHNAME', 'ragst
 
 COMMENT ON FUNCTION rag.parse_log(bytea, text) IS
 'steps found in a log whose bytes need not be valid UTF-8: what is not is shown as U+FFFD, with a NOTICE that counts it';
+
+COMMENT ON FUNCTION rag.import_log(text, text, text, jsonb) IS
+'writes the steps of a log into rag.runs and rag.steps, in the caller''s transaction and as the caller''s own: a run for each that the log names; unknown counts the lines that were not understood, which are kept as steps';
+COMMENT ON FUNCTION rag.import_log(bytea, text, text, jsonb) IS
+'the same for a log whose bytes need not be valid UTF-8';

@@ -68,6 +68,17 @@ FROM rag._spans(false);
 
 GRANT SELECT ON rag.spans TO PUBLIC;
 
+CREATE FUNCTION rag._span_messages(content boolean) RETURNS TABLE (run_id bigint, step_id bigint, started timestamptz, span jsonb)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT s.run_id, s.step_id, s.started,
+         pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+           'traceId', s.trace_id, 'spanId', s.span_id, 'parentSpanId', s.parent_span_id, 'flags', 1, 'name', s.name,
+           'kind', s.kind, 'startTimeUnixNano', s.start_time_unix_nano, 'endTimeUnixNano', s.end_time_unix_nano,
+           'status', s.status)) || pg_catalog.jsonb_build_object('attributes', s.attributes)
+  FROM rag._spans(content) s;
+END;
+
 CREATE FUNCTION rag._otlp(spans jsonb) RETURNS jsonb LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
   SELECT pg_catalog.jsonb_build_object('resourceSpans', pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
@@ -83,13 +94,8 @@ END;
 
 CREATE FUNCTION rag.otlp(run bigint, content boolean DEFAULT false) RETURNS jsonb LANGUAGE sql STABLE
 BEGIN ATOMIC
-  SELECT rag._otlp(pg_catalog.jsonb_agg(
-           pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-             'traceId', s.trace_id, 'spanId', s.span_id, 'parentSpanId', s.parent_span_id, 'flags', 1, 'name', s.name,
-             'kind', s.kind, 'startTimeUnixNano', s.start_time_unix_nano, 'endTimeUnixNano', s.end_time_unix_nano,
-             'status', s.status)) || pg_catalog.jsonb_build_object('attributes', s.attributes)
-           ORDER BY s.step_id NULLS FIRST))
-  FROM rag._spans(content) s
+  SELECT rag._otlp(pg_catalog.jsonb_agg(s.span ORDER BY s.started, s.step_id NULLS FIRST))
+  FROM rag._span_messages(content) s
   WHERE s.run_id = run;
 END;
 
@@ -97,17 +103,13 @@ CREATE FUNCTION rag.export_spans(
   since timestamptz, until timestamptz DEFAULT 'infinity', content boolean DEFAULT false, spans_at_once integer DEFAULT 1000
 ) RETURNS SETOF jsonb LANGUAGE sql STABLE ROWS 100
 BEGIN ATOMIC
-  SELECT rag._otlp(pg_catalog.jsonb_agg(span ORDER BY place))
+  SELECT rag._otlp(pg_catalog.jsonb_agg(n.span ORDER BY n.place))
   FROM (
-    SELECT pg_catalog.row_number() OVER (ORDER BY s.started, s.run_id, s.step_id NULLS FIRST) - 1 AS place,
-           pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-             'traceId', s.trace_id, 'spanId', s.span_id, 'parentSpanId', s.parent_span_id, 'flags', 1, 'name', s.name,
-             'kind', s.kind, 'startTimeUnixNano', s.start_time_unix_nano, 'endTimeUnixNano', s.end_time_unix_nano,
-             'status', s.status)) || pg_catalog.jsonb_build_object('attributes', s.attributes) AS span
-    FROM rag._spans(content) s
-    WHERE s.started >= since AND s.started < until) all_spans
-  GROUP BY place / greatest(spans_at_once, 1)
-  ORDER BY place / greatest(spans_at_once, 1);
+    SELECT s.span, pg_catalog.row_number() OVER (ORDER BY s.started, s.run_id, s.step_id NULLS FIRST) - 1 AS place
+    FROM rag._span_messages(content) s
+    WHERE s.started >= since AND s.started < until) n
+  GROUP BY n.place / greatest(spans_at_once, 1)
+  ORDER BY n.place / greatest(spans_at_once, 1);
 END;
 
 ALTER FUNCTION rag.trace(bigint, integer, boolean) ROWS 20;
@@ -115,6 +117,7 @@ ALTER FUNCTION rag.trace(bigint, integer, boolean) ROWS 20;
 COMMENT ON FUNCTION rag._span_id(text, bigint, timestamptz) IS 'internal: numbers of traces and spans';
 COMMENT ON FUNCTION rag._unix_nano(timestamptz, double precision) IS 'internal: nanoseconds since 1970';
 COMMENT ON FUNCTION rag._spans(boolean) IS 'internal: rows of rag.spans, with what was given and what came of it where it is wanted';
+COMMENT ON FUNCTION rag._span_messages(boolean) IS 'internal: rows of rag.spans as OTLP writes them in JSON';
 COMMENT ON FUNCTION rag._span_name(text, text, text) IS 'internal: name of a span';
 COMMENT ON FUNCTION rag._span_attributes(jsonb) IS 'internal: attributes of a span, of a row of rag.runs or rag.steps';
 COMMENT ON FUNCTION rag._otlp(jsonb) IS 'internal: spans as a request to a collector';

@@ -9,6 +9,7 @@ mod handwritten;
 mod log;
 mod memory;
 mod million;
+mod parsing;
 mod providers;
 mod query;
 mod search;
@@ -50,6 +51,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("providers") {
         told(providers::run(options).await)?;
+    }
+    if options.wants("parse_log") {
+        told(parsing::run(options).await)?;
     }
     if options.wants("agent") {
         told(agent::run(options).await)?;

@@ -9,3 +9,5 @@ pub mod report;
 pub mod seeded;
 pub mod timing;
 pub mod world;
+
+pub use reference::script as program_file;

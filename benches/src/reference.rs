@@ -85,6 +85,7 @@ fn python() -> PathBuf {
     std::env::var_os("RAGSTONE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
 }
 
-fn script(name: &str) -> PathBuf {
+/// Where a Python program of the benches is.
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
 }

@@ -5,35 +5,23 @@ use crate::agents::log;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::switch_user::with_settings;
 use crate::runs;
-use crate::tools::{self, Observation, Tool};
+use crate::tools::Tool;
 use ragstone_core::agent::{Called, Event, Fate, ToolCall, spent};
 use std::time::Instant;
 
 impl Course {
     /// Calls a tool with the current role's rights, as they are now. What goes wrong is told to the model; only what ends the
-    /// statement is an error. `asked` is the step that waited for approval, where there was one.
+    /// statement is an error.
     pub fn act(&self, position: usize, call: &ToolCall) -> Outcome<(i64, Event)> {
         let began = log::Clock::start();
         let start = Instant::now();
         let (run, step) = (self.run.to_string(), runs::reserve()?);
+        let tool = self.tools.iter().find(|tool| tool.name == call.name);
+        let tool = self.timed(tool.cloned().ok_or_else(|| Error::internal("an unknown tool is called"))?);
         // What the tool searches and asks is a part of this step.
         let seen = with_settings(&[("rag.run", &run)], || {
-            runs::within(self.run, step, || match tools::find(std::slice::from_ref(&call.name)) {
-                Ok(found) => {
-                    found.into_iter().next().map(|tool| self.timed(tool).call(&call.arguments)).transpose()
-                }
-                Err(error) if error.ends_statement() => Err(error),
-                // Dropped, or revoked, since the run began.
-                Err(error) => Ok(Some(Observation {
-                    content: error.message.clone(),
-                    is_error: true,
-                    sqlstate: Some(error.code()),
-                    rows: 0,
-                    truncated: false,
-                })),
-            })
+            runs::within(self.run, step, || tool.call(&call.arguments))
         })?;
-        let seen = seen.ok_or_else(|| Error::internal("a tool was neither found nor missing"))?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let fate = Fate::Made { content: seen.content.clone(), is_error: seen.is_error };
         let parent = self.asked_for(position).or_else(|| self.thought());

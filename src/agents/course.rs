@@ -23,8 +23,11 @@ pub struct Course {
     pub agent: Agent,
     /// The same for the state machine.
     pub plan: Plan,
-    /// The tools as the model is told of them, JSON.
-    pub tools: Option<String>,
+    /// Its tools as they were when this began. Looked up again for each call they would take longer than most of them do;
+    /// whether the current role may still call one, Postgres asks at each call.
+    pub tools: Vec<Tool>,
+    /// The same as the model is told of them, JSON.
+    pub definitions: Option<String>,
     /// What has happened.
     pub events: Vec<Event>,
     /// For each event its step in the log.
@@ -75,7 +78,7 @@ impl Course {
         // A model that can only quote is no use here, and that is to be said before anything is written down.
         generator.remote()?;
         let run = log::begin(order, job)?;
-        let mut course = Self::of(agent, &tools, run, order.session);
+        let mut course = Self::of(agent, tools, run, order.session);
         let event = Event::Asked { history, input: order.input.clone() };
         let step = log::asked(run, &order.input)?;
         course.add(step, event);
@@ -83,7 +86,7 @@ impl Course {
     }
 
     /// A run of which nothing is known yet but who does it.
-    pub fn of(agent: Agent, tools: &[Tool], run: i64, session: Option<i64>) -> Self {
+    pub fn of(agent: Agent, tools: Vec<Tool>, run: i64, session: Option<i64>) -> Self {
         let facts = tools
             .iter()
             .map(|tool| ToolFacts { name: tool.name.clone(), needs_approval: tool.requires_approval });
@@ -94,8 +97,8 @@ impl Course {
             limits: agent.limits,
         };
         let definitions: Vec<Value> = tools.iter().map(Tool::definition).collect();
-        let tools = (!definitions.is_empty()).then(|| Value::from(definitions).to_string());
-        Self { run, session, agent, plan, tools, events: Vec::new(), steps: Vec::new() }
+        let definitions = (!definitions.is_empty()).then(|| Value::from(definitions).to_string());
+        Self { run, session, agent, plan, tools, definitions, events: Vec::new(), steps: Vec::new() }
     }
 
     /// Adds what has happened.

@@ -69,7 +69,7 @@ pub fn load(run_id: i64, job: i64) -> Outcome<Course> {
     })?;
     let agent = Agent::find(&name)?;
     let found = tools::find(&agent.tools)?;
-    let mut course = Course::of(agent, &found, run_id, session);
+    let mut course = Course::of(agent, found, run_id, session);
     let turns = on_tables(|| {
         let rows = run(
             "SELECT step_id, event FROM rag._agent_turn WHERE run_id = $1 ORDER BY number",

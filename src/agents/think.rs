@@ -12,7 +12,7 @@ impl Course {
     /// The question that is to be asked.
     pub fn prompt(&self, ask: &Ask) -> Prompt {
         let (tools, schema) = match ask.form {
-            Form::Free => (self.tools.clone(), None),
+            Form::Free => (self.definitions.clone(), None),
             Form::Schema => (None, self.plan.schema.clone()),
         };
         Prompt {

@@ -1,12 +1,14 @@
-//! Logs that others have written as SQL sees them: `rag.parse_log`.
+//! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
 
 use crate::parsing::{self, COLUMNS, Content, Table};
-use crate::pg::bytes::argument_bytes;
+use crate::pg::bytes::{Bytes, JsonbRef, TextBytes, argument_bytes};
 use crate::pg::error::or_raise;
 use crate::pg::text::Utf8;
 use crate::pg::tuplestore::Tuplestore;
 use crate::pg::version;
-use pgrx::{extension_sql_file, pg_guard, pg_sys};
+use crate::runs::{self, Import};
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 
 /// The version of the calling convention of a function that sql/parse_log.sql makes: pgrx cannot make ones that fill the
 /// executor's store of rows.
@@ -63,4 +65,75 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, content: fn(&[u8]) -> Content<'
     pg_sys::Datum::null()
 }
 
-extension_sql_file!("../../sql/parse_log.sql", name = "parse_log", requires = ["runs"]);
+type Runs = TableIterator<
+    'static,
+    (
+        name!(run_id, i64),
+        name!(run, Option<Utf8>),
+        name!(run_agent, Utf8),
+        name!(steps, i32),
+        name!(unknown, i32),
+    ),
+>;
+
+#[pg_extern(volatile, parallel_unsafe, cost = 10000)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn import_log<'a>(
+    content: Option<TextBytes<'a>>,
+    format: default!(Option<Utf8>, "'auto'"),
+    agent: default!(Option<Utf8>, "NULL"),
+    attributes: default!(Option<JsonbRef<'a>>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(run_id, i64),
+        name!(run, Option<Utf8>),
+        name!(run_agent, Utf8),
+        name!(steps, i32),
+        name!(unknown, i32),
+    ),
+> {
+    version::check();
+    imported(content.map(|content| Content::of_text(content.0)), format, agent, attributes)
+}
+
+#[pg_extern(volatile, parallel_unsafe, cost = 10000, name = "import_log")]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
+fn import_log_bytes<'a>(
+    content: Option<Bytes<'a>>,
+    format: default!(Option<Utf8>, "'auto'"),
+    agent: default!(Option<Utf8>, "NULL"),
+    attributes: default!(Option<JsonbRef<'a>>, "NULL"),
+) -> TableIterator<
+    'static,
+    (
+        name!(run_id, i64),
+        name!(run, Option<Utf8>),
+        name!(run_agent, Utf8),
+        name!(steps, i32),
+        name!(unknown, i32),
+    ),
+> {
+    version::check();
+    imported(content.map(|content| Content::of_bytes(content.0)), format, agent, attributes)
+}
+
+fn imported(
+    content: Option<Content<'_>>,
+    format: Option<Utf8>,
+    agent: Option<Utf8>,
+    attributes: Option<JsonbRef<'_>>,
+) -> Runs {
+    let format = or_raise(parsing::format_named(format));
+    let how = Import { format, agent: agent.map(|agent| agent.0), attributes };
+    let made = content.map_or_else(Vec::new, |content| or_raise(runs::import(&content, &how)));
+    TableIterator::new(
+        made.into_iter().map(|run| (run.run_id, run.run.map(Utf8), Utf8(run.agent), run.steps, run.unknown)),
+    )
+}
+
+extension_sql_file!(
+    "../../sql/parse_log.sql",
+    name = "parse_log",
+    requires = ["runs", import_log, import_log_bytes]
+);

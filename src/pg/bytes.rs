@@ -154,4 +154,5 @@ macro_rules! borrowed {
 }
 
 borrowed!(TsVectorBytes, "tsvector", "A `tsvector` argument, after its header.");
+borrowed!(TextBytes, "text", "A `text` argument in the server's encoding, after its header.");
 borrowed!(Bytes, "bytea", "A `bytea` argument, after its header.");

@@ -11,6 +11,7 @@ mod batch;
 mod finish;
 mod fold;
 mod implicit;
+mod import;
 mod memory;
 mod post;
 mod redaction;
@@ -28,6 +29,7 @@ pub use batch::log_all;
 pub use finish::{Ending, finish, finish_as};
 pub use fold::{Fold, has_steps_left};
 pub use implicit::{Said, reserve, step, step_done, within};
+pub use import::{Import, import};
 pub use post::state;
 pub use redaction::changed as redactions_changed;
 #[allow(unused_imports, reason = "for rag.import_log")]

@@ -46,7 +46,6 @@ pub fn text(text: &str) -> Outcome<Cow<'_, str>> {
 }
 
 /// Writes entries that come from outside, as [`write()`] does, without secrets and with values that are not too long.
-#[allow(dead_code, reason = "for rag.import_log")]
 pub fn write_clean(entries: &[Entry]) -> Outcome<Left> {
     let mut entries = entries.to_vec();
     entries.iter_mut().try_for_each(clean)?;

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::provider::{Provider, Reply};
+use ragstone_tests::server::run;
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use serde_json::json;
@@ -19,6 +20,7 @@ pub fn tests() -> Vec<Trial> {
         only_who_may_act_for_the_owner_decides,
         what_does_not_wait_cannot_be_decided,
         what_waits_outlives_the_server,
+        what_waits_comes_through_a_dump,
         an_approved_job_that_is_lost_is_resumed,
     ]
 }
@@ -196,6 +198,22 @@ async fn what_waits_outlives_the_server() -> Result<()> {
     let alice = world.session("alice").await?;
     let job = decide(&alice, &format!("approve({step})")).await?.context("no job")?;
     ensure!(ended(&alice, job).await? == "done" && written(&world).await? == "a");
+    Ok(())
+}
+
+async fn what_waits_comes_through_a_dump() -> Result<()> {
+    let provider = Provider::start([write("careful", "a"), Reply::chat("Done.")])?;
+    let world = world(&provider).await?;
+    let step = waiting(&world.session("alice").await?).await?[0];
+    let dump = world.server.folder().join("agents.sql");
+    run(world.server.client("pg_dump")?.args(["--dbname", &world.database, "--file"]).arg(&dump))?;
+    let copy = world.server.empty_database("").await?;
+    run(world.server.client("psql")?.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", &copy, "-f"]).arg(&dump))?;
+    let alice = world.server.connect_as("alice", &copy).await?;
+    let job = decide(&alice, &format!("approve({step})")).await?.context("no job")?;
+    ensure!(ended(&alice, job).await? == "done");
+    let by: String = alice.value("SELECT string_agg(body, ',') FROM app.written").await?;
+    ensure!(by == "a" && written(&world).await?.is_empty(), "{by}");
     Ok(())
 }
 

@@ -33,6 +33,7 @@ mod log_durability;
 mod memory;
 mod misfits;
 mod models;
+mod parsing;
 mod pg_upgrade;
 mod pgbouncer;
 mod provider_failures;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         run_weeks::tests(),
         standby::tests(),
         restore::tests(),
+        parsing::tests(),
         pg_upgrade::tests(),
         version::tests(),
         upgrade::tests(),

@@ -84,10 +84,10 @@ pub fn lines(run: &Run, steps: &[Step], style: Style) -> Vec<String> {
     let rows = tree.rows(style);
     let names = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
     let scale = Scale::of(run, steps);
-    let head = cut(&head(run, steps, scale), style.width, style);
+    let head = cut(&head(run, steps), style.width, style);
     let steps = rows.iter().map(|row| {
         let label = pad(&cut(&row.label, names, style), names);
-        let duration = row.step.duration_ms.map(duration).unwrap_or_default();
+        let duration = row.step.duration_ms.filter(|ms| ms.is_finite()).map(duration).unwrap_or_default();
         let line = format!(
             "{label} {duration:>DURATION$} {} {}",
             scale.bar(row.step, style),
@@ -176,7 +176,7 @@ fn label(step: &Step) -> String {
     what.map_or_else(|| step.kind.clone(), |what| one_line(&format!("{} {what}", step.kind)))
 }
 
-fn head(run: &Run, steps: &[Step], scale: Scale) -> String {
+fn head(run: &Run, steps: &[Step]) -> String {
     let sum = |tokens: fn(&Step) -> Option<i64>| steps.iter().filter_map(tokens).sum::<i64>();
     let (input, output) = (sum(|step| step.input_tokens), sum(|step| step.output_tokens));
     let cost: f64 = steps.iter().filter_map(|step| step.cost).sum();
@@ -185,8 +185,11 @@ fn head(run: &Run, steps: &[Step], scale: Scale) -> String {
         parts.push("rolled back".to_owned());
     }
     match run.finished_us {
-        Some(_) => parts.push(duration(scale.length_ms)),
-        None => parts.push(format!("{} so far", duration(scale.length_ms))),
+        Some(finished) => parts.push(duration(milliseconds(run.started_us, finished))),
+        None => {
+            let last = steps.iter().map(end).fold(run.started_us, i64::max);
+            parts.push(format!("{} so far", duration(milliseconds(run.started_us, last))));
+        }
     }
     parts.push(match steps.len() {
         1 => "1 step".to_owned(),
@@ -230,7 +233,7 @@ fn about(step: &Step, style: Style) -> String {
     if style.ascii { ascii(&about) } else { about }
 }
 
-/// From when to when a run was.
+/// From when to when a run and its steps were: these may have been logged with times of another clock.
 #[derive(Clone, Copy)]
 struct Scale {
     started_us: i64,
@@ -239,14 +242,11 @@ struct Scale {
 
 impl Scale {
     fn of(run: &Run, steps: &[Step]) -> Self {
-        let end =
-            |step: &Step| step.started_us.saturating_add((step.duration_ms.unwrap_or(0.0) * 1000.0) as i64);
-        let last = run.finished_us.into_iter().chain(steps.iter().map(end)).max().unwrap_or(run.started_us);
-        let end = run.finished_us.unwrap_or(last);
-        Self {
-            started_us: run.started_us,
-            length_ms: (end.saturating_sub(run.started_us)).max(0) as f64 / 1000.0,
-        }
+        let begins = steps.iter().map(|step| step.started_us);
+        let started_us = begins.fold(run.started_us, i64::min);
+        let ends = run.finished_us.into_iter().chain(steps.iter().map(end));
+        let end = ends.fold(started_us, i64::max);
+        Self { started_us, length_ms: milliseconds(started_us, end) }
     }
 
     fn bar(&self, step: &Step, style: Style) -> String {
@@ -255,11 +255,19 @@ impl Scale {
             return empty.to_string().repeat(BAR);
         }
         let column = |ms: f64| (ms / self.length_ms * BAR as f64).clamp(0.0, BAR as f64);
-        let begin_ms = step.started_us.saturating_sub(self.started_us) as f64 / 1000.0;
+        let begin_ms = milliseconds(self.started_us, step.started_us);
         let from = (column(begin_ms).floor() as usize).min(BAR - 1);
         let to = (column(begin_ms + step.duration_ms.unwrap_or(0.0)).round() as usize).max(from + 1);
         (0..BAR).map(|at| if (from..to).contains(&at) { full } else { empty }).collect()
     }
+}
+
+fn end(step: &Step) -> i64 {
+    step.started_us.saturating_add((step.duration_ms.unwrap_or(0.0).max(0.0) * 1000.0) as i64)
+}
+
+fn milliseconds(from_us: i64, to_us: i64) -> f64 {
+    to_us.saturating_sub(from_us) as f64 / 1000.0
 }
 
 /// With three digits and the unit that fits.

@@ -248,7 +248,7 @@ fn level_length(word: &[u8]) -> Option<usize> {
 /// Whether a word after the level is a name, which more than a blank sets apart from the message.
 fn is_set_apart(word: &[u8], rest: &[u8]) -> bool {
     let has_place = word.contains(&b':') && rest.starts_with(b" - ");
-    has_place || rest.starts_with(b": ") || rest.starts_with(b" | ") || rest.starts_with(b"]") || rest == b":"
+    has_place || rest.starts_with(b": ") || rest.starts_with(b" | ") || rest == b":"
 }
 
 /// Django's verbose format: the module is followed by the numbers of the process and the thread.

@@ -144,6 +144,10 @@ fn zone(text: &[u8]) -> Option<(i64, &[u8])> {
             Some((if *sign == b'-' { -seconds } else { seconds }, rest))
         }
         [b' ', b'U', b'T', b'C', rest @ ..] => Some((0, rest)),
+        // gunicorn's.
+        [b' ', zoned @ ..] if matches!(zoned, [b'+' | b'-', digits @ ..] if digits.len() >= 4 && all_digits(&digits[..4])) => {
+            zone(zoned)
+        }
         _ => Some((0, text)),
     }
 }
