@@ -89,8 +89,15 @@ impl Held {
     async fn hold(session: &Session) -> Result<Self> {
         written(session).await?;
         let worker = worker(session).await?;
-        worker.signal(Signal::SIGSTOP);
-        Ok(Self(worker))
+        let locks = "SELECT count(*) FROM pg_locks WHERE pid = $1";
+        wait::until("the worker stops between two transactions", async || {
+            // Lets it go on where it has locks, which others would wait for.
+            let held = Self(worker);
+            worker.signal(Signal::SIGSTOP);
+            let locks: i64 = session.value_of(locks, &[&worker.0]).await?;
+            Ok((locks == 0).then_some(held))
+        })
+        .await
     }
 }
 
