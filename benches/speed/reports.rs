@@ -165,7 +165,7 @@ async fn fold(session: &Session, runs: usize) -> Result<f64> {
     // What is logged brings a worker.
     session.batch_execute("SELECT rag.finish_run(rag.start_run('the bench'))").await?;
     let expected = (runs * STEPS) as i64;
-    wait::until_within("all is in the reports", Duration::from_secs(3600), async || {
+    wait::until_within(Duration::from_secs(3600), "all is in the reports", async || {
         let row = session
             .query_one(
                 "SELECT (SELECT coalesce(sum(steps), 0)::bigint FROM rag._step_day), NOT EXISTS (SELECT FROM rag._tally WHERE anew_before IS NOT NULL),

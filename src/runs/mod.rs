@@ -32,7 +32,6 @@ pub use implicit::{Said, reserve, step, step_done, within};
 pub use import::{Import, import};
 pub use post::state;
 pub use redaction::changed as redactions_changed;
-#[allow(unused_imports, reason = "for rag.import_log")]
 pub use redaction::write_clean as write;
 pub use scribe::{Scribe, has_entries_left};
 pub use start::{Beginning, NewRun, begin, start};

@@ -139,7 +139,7 @@ impl Log {
     fn put(&self, database: u32, packet: Packet) {
         let (ready, tell) = {
             let mut state = lock(&self.state);
-            let number = state.numbers.next();
+            let number = state.numbers.advance();
             let kept = state.databases.entry(database).or_default();
             kept.posted += u64::from(packet.entries);
             let (lost, ready) = kept.mailbox.put(Letter { number, packet });

@@ -163,7 +163,7 @@ pub struct Numbers(u64);
 
 impl Numbers {
     /// One that is higher than all before.
-    pub fn next(&mut self) -> u64 {
+    pub fn advance(&mut self) -> u64 {
         if self.0 == 0 {
             self.0 = u64::try_from(now_us()).unwrap_or_default();
         }

@@ -72,7 +72,6 @@ pub fn log_durability() -> LogDurability {
 }
 
 /// `rag.log_retention` in days; none for ever.
-#[allow(dead_code, reason = "for the worker that drops old weeks")]
 pub fn log_retention() -> Option<i32> {
     Some(LOG_RETENTION.get()).filter(|days| *days > 0)
 }

@@ -145,7 +145,7 @@ impl Ledger {
             if let Some(under_way) = state.under_way.get_mut(&database) {
                 *under_way -= 1;
             }
-            call.number = state.numbers.next();
+            call.number = state.numbers.advance();
             let mailbox = state.mailbox(database);
             if mailbox.bytes() + call.bytes() > ROOM.bytes {
                 (call.prompt, call.reply) = (None, None);
