@@ -57,7 +57,7 @@ const REPORTS: &[(&str, &str, Option<&str>)] = &[
         ),
     ),
     ("run_summary, ORDER BY id DESC LIMIT 100", "SELECT * FROM rag.run_summary ORDER BY id DESC LIMIT 100", None),
-    ("run_summary of one run", "SELECT * FROM rag.run_summary WHERE id = (SELECT last_value / 2 FROM rag._run_id)", None),
+    ("run_summary of one run", "SELECT * FROM rag.run_summary WHERE id = (SELECT max(run_id) FROM rag.slowest_steps)", None),
     ("trace of a run", "SELECT rag.trace((SELECT max(run_id) FROM rag.slowest_steps))", None),
     ("spans of a run, as OTLP", "SELECT rag.otlp((SELECT max(run_id) FROM rag.slowest_steps))", None),
 ];
