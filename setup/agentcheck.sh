@@ -14,7 +14,6 @@ clean_up() {
   [[ $was_running == yes ]] || "$here/cluster.sh" stop "$root/.ragstone"
   rm -rf "$folder"
 }
-unset RUST_BACKTRACE
 [[ -e $root/.ragstone/cluster ]] || die "there is no demo" "make demo"
 exports=$("$here/cluster.sh" start "$root/.ragstone")
 eval "$exports"

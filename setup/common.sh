@@ -18,6 +18,8 @@ export PYTHONDONTWRITEBYTECODE=1
 # The engine's own tests run without an installation.
 export RAGSTONE_ONNXRUNTIME=${RAGSTONE_ONNXRUNTIME:-$cache/ort/onnxruntime/libonnxruntime.so}
 [[ -n ${PG_CONFIG:-} ]] || unset PG_CONFIG
+# A server that is started with it adds a backtrace to each error, which takes longer than the error.
+unset RUST_BACKTRACE
 
 say() { printf '%s\n' "ragstone: $*" >&2; }
 

@@ -11,8 +11,6 @@ clean_up() {
   "$here/cluster.sh" stop "$folder" && rm -rf "$(readlink --canonicalize "$folder/cluster")" "$folder"
 }
 trap clean_up EXIT
-# A backtrace of each error would take longer than the error.
-unset RUST_BACKTRACE
 exports=$("$here/llm.sh" start "$folder/llm")
 eval "$exports"
 exports=$("$here/cluster.sh" start "$folder" fsync=off)
