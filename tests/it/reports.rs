@@ -166,7 +166,8 @@ async fn steps_of_many_writers_are_counted_once_each() -> Result<()> {
         anyhow::Ok(())
     };
     let (wrote, ended) = tokio::join!(writers, ends);
-    (wrote?, ended?);
+    wrote?;
+    ended?;
     ensure!(different(&watcher, STEPS).await? > 0, "steps are counted while an older transaction is open");
     slow.batch_execute("COMMIT").await?;
     server.connect(&database).await?.batch_execute("SELECT rag.start_run('last')").await?;
