@@ -36,7 +36,7 @@ IMMUTABLE STRICT PARALLEL SAFE
 LANGUAGE c AS 'MODULE_PATHNAME', '_semconv_url_wrapper';
 
 CREATE FUNCTION rag._span_attributes(
-  row jsonb
+  "row" jsonb
 ) RETURNS jsonb
 IMMUTABLE STRICT PARALLEL SAFE COST 100
 LANGUAGE c AS 'MODULE_PATHNAME', '_span_attributes_wrapper';
