@@ -156,7 +156,7 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), day, owner, age
        coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'done'), 0)::bigint AS done,
        coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'failed'), 0)::bigint AS failed,
        coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'cancelled'), 0)::bigint AS cancelled,
-       (pg_catalog.sum(runs) FILTER (WHERE status = 'done') / nullif(pg_catalog.sum(runs), 0))::double precision AS success_rate,
+       (coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'done'), 0) / nullif(pg_catalog.sum(runs), 0))::double precision AS success_rate,
        rag._quantile(rag._histogram_sum(durations), 0.5) AS p50_ms,
        rag._quantile(rag._histogram_sum(durations), 0.95) AS p95_ms,
        coalesce(pg_catalog.sum(steps), 0)::bigint AS steps,

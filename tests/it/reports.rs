@@ -283,9 +283,11 @@ async fn steps_that_wait_for_approval_are_no_calls() -> Result<()> {
     until_exact(&session).await?;
     session.batch_execute("UPDATE rag._steps SET status = 'approved'").await?;
     session.batch_execute("SELECT rag.log_step((SELECT max(id) FROM rag.runs), 'tool', 'x')").await?;
-    until_exact(&session).await?;
     let pair = ("SELECT 1::bigint, 2::bigint", "SELECT tool_calls, steps FROM rag.agent_daily");
-    ensure!(different(&session, pair).await? == 0);
+    wait::until("both steps are in the report", async || {
+        Ok((different(&session, pair).await? == 0).then_some(()))
+    })
+    .await?;
     ensure!(session.value::<i64>("SELECT calls FROM rag.tool_stats").await? == 1);
     ensure!(session.value::<i64>("SELECT tool_calls FROM rag.run_summary").await? == 1);
     Ok(())
