@@ -53,9 +53,6 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0)
     };
-    // Where somebody who drops the extension and the worker wait for each other, the worker gives way, which tries again.
-    // SAFETY: the setting of this process alone, in milliseconds.
-    unsafe { pg_sys::DeadlockTimeout = 100 };
     while worker::run(database, place) {
         drop(lock);
         // Who saw the lock held until now has started nobody else for his call or step.
