@@ -12,7 +12,6 @@ use crate::pg::guc;
 use crate::pg::spi::{Arg, connect, run};
 use crate::sync::is_installed;
 use crate::worker::job::{self, Order, Starting};
-use crate::worker::slots;
 use pgrx::{PgSqlErrorCode, log};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -66,12 +65,6 @@ impl Dispatch {
     /// Whether there are jobs that have not ended.
     pub fn has_jobs(&self) -> bool {
         self.any
-    }
-
-    /// Asks for another worker that looks after the jobs later. True.
-    pub fn hand_over(&self) -> bool {
-        slots::want(self.database);
-        true
     }
 
     /// Looks for jobs, and has workers started. Never fails: jobs are no reason for a collection to wait.
@@ -201,6 +194,13 @@ impl Open {
 /// Sends the workers of a database away, since somebody wants it for himself.
 pub fn send_away(database: u32) {
     job::send_away(database);
+}
+
+/// Whether a database has jobs that have not ended.
+pub fn has_jobs() -> Outcome<bool> {
+    let open = "SELECT EXISTS (SELECT FROM rag._job WHERE status IN ('queued', 'running'))";
+    let rows = Table::find()?.write(|| run(open, &[]))?;
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 fn open_jobs() -> Outcome<Vec<Open>> {

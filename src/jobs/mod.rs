@@ -17,7 +17,7 @@ mod submit;
 mod wait;
 
 pub use cancel::cancel;
-pub use dispatch::{Dispatch, send_away};
+pub use dispatch::{Dispatch, has_jobs, send_away};
 pub use mailbox::{is_read_along, piece};
 pub use read::{next, result};
 pub use replay::{Asked, ask, during as replayed, is_active as is_replayed};

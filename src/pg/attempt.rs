@@ -1,6 +1,7 @@
 //! Work that may fail without ending the statement around it, and work that is a transaction of its own.
 
 use crate::pg::error::{Error, Outcome};
+use crate::pg::extension;
 use pgrx::{PgTryBuilder, pg_sys};
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -60,8 +61,10 @@ pub fn in_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();
             pg_sys::StartTransactionCommand();
-            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
+        extension::hold();
+        // SAFETY: the transaction is open.
+        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
         let done = work()?;
         // SAFETY: the snapshot is the one that was pushed.
         unsafe {

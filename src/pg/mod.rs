@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod databases;
 pub mod encoding;
 pub mod error;
+pub mod extension;
 pub mod guc;
 pub mod identifier;
 pub mod input;

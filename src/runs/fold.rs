@@ -42,7 +42,8 @@ pub struct Fold {
     look_at: Instant,
     backoff: Duration,
     prune_at: Instant,
-    /// The next transaction's number when there was nothing left: where it is still the same, nobody has written anything.
+    /// The next transaction's number when there was nothing left, and no transaction under way: where it is still the same,
+    /// nobody has written anything.
     next: Option<u64>,
 }
 
@@ -63,7 +64,7 @@ impl Fold {
             self.look_at = Instant::now() + LOOK;
             return false;
         }
-        match self.fold() {
+        match self.fold(next) {
             Ok(Folded { more, left }) => {
                 self.backoff = BACKOFF.0;
                 self.next = (!more && !left).then_some(next);
@@ -81,8 +82,8 @@ impl Fold {
         }
     }
 
-    fn fold(&mut self) -> Outcome<Folded> {
-        let folded = as_log_owner(fold)?.unwrap_or_default();
+    fn fold(&mut self, next: u64) -> Outcome<Folded> {
+        let folded = as_log_owner(|| fold(next))?.unwrap_or_default();
         if Instant::now() >= self.prune_at {
             self.prune_at = Instant::now() + PRUNE;
             as_log_owner(prune)?;
@@ -109,9 +110,11 @@ struct Folded {
     left: bool,
 }
 
-fn fold() -> Outcome<Folded> {
+fn fold(next: u64) -> Outcome<Folded> {
+    // Before anything is read: what these write, if they do, is not seen by what follows.
+    let under_way = is_under_way(next)?;
     if !has_begun()? {
-        return Ok(Folded::default());
+        return Ok(Folded { more: false, left: under_way });
     }
     let Some(place) = Place::find()? else {
         return begin_anew();
@@ -125,7 +128,7 @@ fn fold() -> Outcome<Folded> {
     let runs = rows.int8(0, 0).unwrap_or(0);
     let more = steps == STEPS_AT_ONCE || runs == RUNS_AT_ONCE;
     // What was added has moved the place.
-    let left = more || steps > 0 || runs > 0 || place.is_behind()?;
+    let left = under_way || more || steps > 0 || runs > 0 || place.is_behind()?;
     Ok(Folded { more, left })
 }
 
@@ -180,7 +183,9 @@ impl Place {
     /// Which steps are to be added.
     fn which(&self) -> &'static str {
         if self.anew {
-            "(s.written < (SELECT anew_before FROM rag._tally) OR s.written >= (SELECT foreign_from FROM rag._tally))
+            "(s.written < (SELECT anew_before FROM rag._tally)
+              OR s.written >= (SELECT foreign_from FROM rag._tally) AND s.id <= (SELECT foreign_step FROM rag._tally)
+                 AND s.xmin::text::bigint <> s.written & 4294967295)
              AND (s.started AT TIME ZONE 'UTC')::date <> ALL (ARRAY(SELECT unnest(kept) FROM rag._tally))"
         } else {
             "s.written < (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
@@ -213,6 +218,15 @@ impl Place {
         )?;
         Ok(rows.boolean(0, 0) == Some(true))
     }
+}
+
+/// Whether a transaction has not ended that has a lower number.
+fn is_under_way(next: u64) -> Outcome<bool> {
+    let rows = run(
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < $1",
+        &[Arg::new(next.cast_signed())],
+    )?;
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 /// Whether there was ever a step or a run. A restore that has not come to its rows is not to be met here: the last that it sets are

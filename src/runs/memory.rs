@@ -17,7 +17,7 @@ use std::time::Duration;
 const MOST: usize = 1024;
 
 /// So long a run is waited for that may be on its way into its table.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 thread_local! {
     static KNOWN: RefCell<HashMap<i64, Known>> = RefCell::new(HashMap::new());
@@ -89,12 +89,7 @@ fn look_up(id: i64) -> Outcome<Known> {
         return Ok(known);
     }
     // Another session may have begun it just now, and it is on its way into the table.
-    if post::wait_until_written(ON_ITS_WAY).is_ok_and(|written| written)
-        && let Some(known) = in_table(id)?
-    {
-        return Ok(known);
-    }
-    Err(unknown(id))
+    post::wait_for(ON_ITS_WAY, || in_table(id))?.ok_or_else(|| unknown(id))
 }
 
 fn in_table(id: i64) -> Outcome<Option<Known>> {

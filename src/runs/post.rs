@@ -143,22 +143,22 @@ fn of_this_transaction(mut entry: Entry) -> Entry {
     entry
 }
 
-/// Waits until all that was posted for this database up to now is written down. False where that takes longer, or no engine
-/// runs.
-pub fn wait_until_written(patience: Duration) -> Outcome<bool> {
+/// Waits for what `look` finds, as long as something that was posted for this database is not written down, and no longer than
+/// `patience`.
+pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Outcome<Option<T>>) -> Outcome<Option<T>> {
     let deadline = Instant::now() + patience;
     // SAFETY: a plain read of this session's state.
     let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
-    while let Some(state) = state(database)? {
-        if state.waiting == 0 {
-            return Ok(true);
+    loop {
+        // Before it is looked: what is written down until here is found.
+        let on_its_way = matches!(state(database), Ok(Some(state)) if state.waiting > 0);
+        let found = look()?;
+        if found.is_some() || !on_its_way || Instant::now() >= deadline {
+            return Ok(found);
         }
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
+        ensure_worker();
         wait::for_latch(PAUSE);
     }
-    Ok(false)
 }
 
 /// What the engine knows of the log of a database; nothing where no engine runs.

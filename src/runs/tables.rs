@@ -5,20 +5,21 @@ use crate::pg::error::Outcome;
 use crate::pg::switch_user::as_owner_of_ours;
 use crate::pg::transactions;
 use crate::runs::post;
-use crate::worker::slots;
+use crate::worker::{slots, wake};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 /// A session that writes looks so often whether its database has a worker, which makes the partitions.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(1);
 
 thread_local! {
     static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Sees to it that somebody makes partitions.
+/// Sees to it that somebody makes partitions, and adds to reports what the transaction adds to the log.
 pub fn ensure_worker() {
+    wake::log_at_commit();
     if LOOKED.get().is_none_or(|at| at.elapsed() >= LOOK) {
         LOOKED.set(Some(Instant::now()));
         slots::ensure();

@@ -48,12 +48,13 @@ pub struct Weeks {
     look_at: Instant,
     /// What `rag.log_retention` was then.
     retention: Option<i32>,
+    unfinished: bool,
 }
 
 impl Weeks {
     /// Before anything was looked at.
     pub fn new() -> Self {
-        Self { look_at: Instant::now(), retention: None }
+        Self { look_at: Instant::now(), retention: None, unfinished: false }
     }
 
     /// Makes the weeks that are missing, and drops what is too old, where it is time to. Not to be called where a transaction is
@@ -64,10 +65,12 @@ impl Weeks {
             return;
         }
         self.retention = retention;
+        self.unfinished = false;
         let pause = match tend() {
             Ok(Looked::Well) => SELDOM,
-            Ok(Looked::Unfinished) => SOON,
-            Err(error) if error.sqlstate == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => SOON,
+            Ok(Looked::NotBegun) => SOON,
+            Ok(Looked::Unfinished) => self.soon(),
+            Err(error) if error.sqlstate == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => self.soon(),
             Err(error) => {
                 log!(
                     "ragstone worker: could not see to the log's weeks: {}: {}",
@@ -79,20 +82,32 @@ impl Weeks {
         };
         self.look_at = Instant::now() + pause;
     }
+
+    /// Whether something could not be done yet.
+    pub fn are_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    fn soon(&mut self) -> Duration {
+        self.unfinished = true;
+        SOON
+    }
 }
 
 enum Looked {
     /// All is as it should be.
     Well,
-    /// There may be more to do soon.
+    /// There is more to do.
     Unfinished,
+    /// There is no log yet.
+    NotBegun,
 }
 
 fn tend() -> Outcome<Looked> {
     let mut looked = Looked::Well;
     for (table, keys) in TABLES {
         match as_log_owner(|| missing(table))? {
-            None => return Ok(Looked::Unfinished),
+            None => return Ok(Looked::NotBegun),
             Some(weeks) => {
                 for week in weeks {
                     as_log_owner(|| week.make(table, keys))?;

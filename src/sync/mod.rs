@@ -11,6 +11,8 @@ mod ddl;
 mod failure;
 mod follow;
 mod keys;
+pub mod leave;
+mod mail;
 pub mod migration;
 pub mod queue;
 mod progress;

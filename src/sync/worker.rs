@@ -1,18 +1,19 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
-use crate::accounting::{Books, has_calls_left};
 use crate::collection::{Collection, locked};
 use crate::jobs::{self, Dispatch};
 use crate::pg::attempt::{in_transaction, outside_transaction};
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::connect;
 use crate::pg::{activity, databases, guc, wait};
-use crate::runs::{Fold, Scribe, Weeks, has_entries_left, has_steps_left};
+use crate::runs::{Fold, Weeks, has_steps_left};
 use crate::sync::batch::{Batch, Found};
 use crate::sync::claim::{Claim, Hands, unlock};
 use crate::sync::failure::{self, Fault, fault};
 use crate::sync::keys::Key;
+use crate::sync::leave::{Left, has_mail_left};
+use crate::sync::mail::Mail;
 use crate::sync::reconcile::{self, Depth};
 use crate::sync::settle::{self, Settled};
 use crate::sync::write::{Written, write};
@@ -78,14 +79,14 @@ struct Worker {
     fold: Fold,
 }
 
-/// Works until there is nothing left to do for long, or nobody to do it for. Gives whether it might stay as well.
-pub fn run(database: u32, place: i32) -> bool {
+/// Works until there is nothing left to do for long, or nobody to do it for.
+pub fn run(database: u32, place: i32) -> Left {
     let now = Instant::now();
     let mut worker = Worker {
         database,
         place,
         hands: Hands::default(),
-        mail: (place == 0).then(|| Mail { books: Books::open(database), scribe: Scribe::new(database) }),
+        mail: (place == 0).then(|| Mail::of(database)),
         under_way: VecDeque::new(),
         locks: Vec::new(),
         touched: HashSet::new(),
@@ -106,7 +107,7 @@ pub fn run(database: u32, place: i32) -> bool {
         reload_if_told();
         if databases::is_wanted_exclusively(database) {
             jobs::send_away(database);
-            return false;
+            return Left::ForGood;
         }
         worker.keep_mail();
         if place == 0 {
@@ -120,9 +121,9 @@ pub fn run(database: u32, place: i32) -> bool {
         match worker.step() {
             Ok(Step::Worked) => worker.idle_since = Instant::now(),
             Ok(Step::Idle) if folding => {}
-            Ok(Step::Idle) if worker.may_leave() => return !slots::is_somebody_waiting(),
+            Ok(Step::Idle) if worker.may_leave() => return worker.left(),
             Ok(Step::Idle) => worker.nap(),
-            Ok(Step::Leave) => return false,
+            Ok(Step::Leave) => return Left::ForGood,
             Err(error) => worker.back_off(&error),
         }
     }
@@ -399,23 +400,31 @@ impl Worker {
         }
     }
 
+    fn left(&self) -> Left {
+        if self.weeks.are_unfinished() {
+            Left::Unfinished
+        } else if slots::is_somebody_waiting() {
+            Left::ForOthers
+        } else {
+            Left::Idle
+        }
+    }
+
     fn may_leave(&self) -> bool {
         let idle = self.idle_since.elapsed();
         let more = self.place > 0 || slots::is_somebody_waiting();
         let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
         if nothing && self.jobs.has_jobs() {
             // Jobs go on by themselves. Another worker looks after them when it is this database's turn again.
-            return more && idle > NAP && self.jobs.hand_over();
+            return more && idle > NAP;
         }
         let may = nothing && (idle > guc::sync_idle_timeout() || (more && idle > NAP));
-        if may && self.mail.as_ref().is_some_and(|mail| mail.scribe.is_needed()) {
+        if may && self.mail.as_ref().is_some_and(|mail| mail.is_needed()) {
             return false;
         }
-        if may && self.mail.is_some() && (has_mail_left(self.database) || has_steps_left()) {
+        let is_left = || self.weeks.are_unfinished() || has_mail_left(self.database) || has_steps_left();
+        if may && self.mail.is_some() && is_left() {
             // As for jobs: the rest is done when it is this database's turn again.
-            if more {
-                slots::want(self.database);
-            }
             return more;
         }
         may
@@ -449,33 +458,6 @@ impl Worker {
         }
         any
     }
-}
-
-/// What comes to a database's worker by way of the engine.
-struct Mail {
-    books: Books,
-    scribe: Scribe,
-}
-
-impl Mail {
-    fn keep(&mut self) -> bool {
-        let calls = self.books.keep();
-        self.scribe.keep() || calls
-    }
-
-    fn nap(&self, timeout: Duration) {
-        if self.scribe.inbox.has_asked() {
-            self.scribe.inbox.nap(timeout);
-        } else {
-            self.books.inbox.nap(timeout);
-        }
-    }
-}
-
-/// Whether there is mail of a database that is not written down, or will be. A worker that leaves before leaves it to the next
-/// one, which comes when somebody posts something again.
-pub fn has_mail_left(database: u32) -> bool {
-    has_calls_left(database) || has_entries_left(database)
 }
 
 /// Reads the settings again after SIGHUP; gives whether there was one. Only where no transaction is open.

@@ -3,7 +3,7 @@
 //!
 //! A process loses its lock when it closes any descriptor of the file, so it must not ask about a lock that it holds.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -17,17 +17,27 @@ pub struct FileLock {
 impl FileLock {
     /// The lock, or nothing where another process holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut lock = whole_file();
-        // SAFETY: the descriptor is open and the structure lives through the call.
-        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut lock) } {
-            // The lock of a file that was removed meanwhile is none: the next one makes another file.
-            0 if is_at(&file, path) => Ok(Some(Self { _file: file })),
-            0 => Ok(None),
-            _ => match io::Error::last_os_error() {
-                error if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) => Ok(None),
-                error => Err(error),
-            },
+        loop {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            let mut lock = whole_file();
+            // SAFETY: the descriptor is open and the structure lives through the call.
+            if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut lock) } != 0 {
+                return match io::Error::last_os_error() {
+                    error if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) => Ok(None),
+                    error => Err(error),
+                };
+            }
+            // The lock of a file that was removed meanwhile is none.
+            if is_at(&file, path) {
+                return Ok(Some(Self { _file: file }));
+            }
+        }
+    }
+
+    /// Removes the file of a lock that nobody holds. Who wants to take it at that moment may find it taken.
+    pub fn tidy(path: &Path) {
+        if let Ok(Some(_lock)) = Self::take(path) {
+            let _ = fs::remove_file(path);
         }
     }
 

@@ -34,8 +34,7 @@ pub fn ensure() {
     let (standby, upgrading) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade) };
     // SAFETY: a plain read of this session's state.
     let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
-    let recently = REGISTERED.get().is_some_and(|at| at.elapsed() < PATIENCE);
-    if standby || upgrading || IS_WORKER.get() || recently {
+    if standby || upgrading || IS_WORKER.get() || is_coming() {
         return;
     }
     if FileLock::holder(&installation::worker_lock(database, 0)).is_some() {
@@ -43,6 +42,11 @@ pub fn ensure() {
     }
     REGISTERED.set(Some(Instant::now()));
     start_or_wait(database);
+}
+
+/// Whether a worker that this session has registered may not have taken its place yet.
+fn is_coming() -> bool {
+    REGISTERED.get().is_some_and(|at| at.elapsed() < PATIENCE)
 }
 
 /// Sets more workers on this database. For its first worker, when there is much to do.
@@ -55,16 +59,26 @@ pub fn ensure_more(database: u32) {
     }
 }
 
-/// Wakes this database's workers.
+/// Wakes this database's worker. Where it has left meanwhile another one comes.
 pub fn wake() {
+    if let Some(pid) = ensure_after_commit() {
+        databases::set_latch(pid);
+    }
+}
+
+/// Sees to it that another worker comes where this database's has left, and gives the one that has not. Allocates nothing of
+/// Postgres's, and raises nothing.
+pub fn ensure_after_commit() -> Option<i32> {
     if IS_WORKER.get() {
-        return;
+        return None;
     }
     // SAFETY: a plain read.
     let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
-    if let Some(pid) = FileLock::holder(&installation::worker_lock(database, 0)) {
-        databases::set_latch(pid);
+    let holder = FileLock::holder(&installation::worker_lock(database, 0));
+    if holder.is_none() && !is_coming() {
+        want(database);
     }
+    holder
 }
 
 /// Whether another database waits for a worker.
@@ -83,24 +97,31 @@ pub fn tend() {
                 unsafe { libc::kill(pid, libc::SIGTERM) };
             }
             Some(_) => {}
-            None => {
-                let _ = fs::remove_file(path);
-            }
+            None => FileLock::tidy(&path),
         }
     }
     for (database, job) in job::all() {
         match job::holder(database, job) {
             Some(_) if databases::is_wanted_exclusively(database) => job::send_away(database),
             Some(_) => {}
-            None => {
-                let _ = fs::remove_file(installation::job_lock(database, job));
-            }
+            None => FileLock::tidy(&installation::job_lock(database, job)),
         }
     }
     for database in files("wanted-").filter_map(|name| name.parse().ok()) {
-        if running() < guc::max_sync_workers() as usize && database::register(database, 0).is_ok() {
-            let _ = fs::remove_file(installation::worker_wanted(database));
+        if running() < guc::max_sync_workers() as usize {
+            give(database);
         }
+    }
+}
+
+/// Gives a database that waits a worker.
+fn give(database: u32) {
+    // Before it is looked who works there: who asks after this moment is heard the next time. A worker that is there now sees
+    // what was noted until now, before it leaves or just after.
+    let _ = fs::remove_file(installation::worker_wanted(database));
+    let held = FileLock::holder(&installation::worker_lock(database, 0)).is_some();
+    if !held && database::register(database, 0).is_err() {
+        want(database);
     }
 }
 
@@ -113,6 +134,11 @@ fn start_or_wait(database: u32) {
             let _ = supervisor::register();
         }
     }
+}
+
+/// A database that waited has a worker, who sees what was noted until now.
+pub fn is_given(database: u32) {
+    let _ = fs::remove_file(installation::worker_wanted(database));
 }
 
 /// Asks the supervisor for a worker, as soon as there is room for one.

@@ -2,12 +2,15 @@
 
 use crate::worker::slots;
 use pgrx::{PgXactCallbackEvent, register_xact_callback};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 thread_local! {
     /// What the transaction has noted.
     static NOTED: RefCell<HashSet<Note>> = RefCell::new(HashSet::new());
+
+    /// Whether it has added to the log.
+    static LOGGED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Work for the worker.
@@ -27,6 +30,19 @@ pub fn at_commit(collection: i64) {
 /// The transaction has submitted a job.
 pub fn job_at_commit(job: i64) {
     note(Note::Job(job));
+}
+
+/// The transaction has added to the log. A worker that is there looks for that by itself.
+pub fn log_at_commit() {
+    if LOGGED.replace(true) {
+        return;
+    }
+    register_xact_callback(PgXactCallbackEvent::Commit, || {
+        LOGGED.set(false);
+        slots::ensure_after_commit();
+    });
+    register_xact_callback(PgXactCallbackEvent::Prepare, || LOGGED.set(false));
+    register_xact_callback(PgXactCallbackEvent::Abort, || LOGGED.set(false));
 }
 
 fn note(note: Note) {

@@ -1,4 +1,6 @@
 -- The log of agents: what is taken, what is refused, and whose it is.
+-- The runs of other tests before do not change the numbers that messages name.
+SELECT setval('rag._run_id', 1000) > 0 AS is_set;
 
 -- A run, its steps and its end.
 SELECT rag.start_run('support', input => '{"question": "Where is my parcel?"}', attributes => '{"app": "shop"}') AS run \gset
