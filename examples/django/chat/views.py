@@ -1,0 +1,130 @@
+"""Conversations. A question is a job, and its answer comes by server-sent events: nothing waits in a transaction."""
+
+import json
+import uuid
+from collections.abc import Iterator
+
+from django.db import DatabaseError
+from django.db.models import Value
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from chat.forms import QuestionForm, RatingForm
+from chat.models import Conversation
+from knowledge.views import text_of
+from ragstone import jobs
+from ragstone.functions import Feedback
+from ragstone.models import Message
+from ragstone.problems import PROBLEMS, Problem, explain
+
+UNFORESEEN = Problem(500, "This could not be answered.")
+
+
+def visitor(request: HttpRequest) -> str:
+    """Who this browser is; it stays the same when somebody logs in."""
+    return request.session.setdefault("visitor", uuid.uuid4().hex)
+
+
+def conversation_of(request: HttpRequest, session: int) -> Conversation:
+    return get_object_or_404(Conversation.objects.select_related("session"), pk=session, visitor=visitor(request))
+
+
+@require_http_methods(["GET", "POST"])
+def index(request: HttpRequest) -> HttpResponse:
+    """A visitor's conversations, and the beginning of another one."""
+    form = QuestionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        conversation = Conversation.objects.begin(
+            visitor(request), said["collection"], said["message"], said["persona"], said["key"]
+        )
+        return redirect("conversation", conversation.pk)
+    mine = Conversation.objects.filter(visitor=visitor(request)).select_related("session")[:50]
+    return render(request, "chat/index.html", {"form": form, "conversations": mine})
+
+
+@require_http_methods(["GET", "POST"])
+def conversation(request: HttpRequest, session: int) -> HttpResponse:
+    """What was said, and what is being answered: after a reload as well, since all of it is in the database."""
+    conversation = conversation_of(request, session)
+    form = QuestionForm(request.POST or None, initial=begun_with(conversation))
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        conversation.say(said["message"], said["persona"], said["key"])
+        return redirect("conversation", session)
+    job = conversation.latest_job
+    context = {"conversation": conversation, "form": form, "said": list(conversation.messages)}
+    if job and job.status in ("queued", "running"):
+        context["pending"] = job
+    elif job and job.status in ("failed", "cancelled"):
+        context |= {"failed": job, "problem": PROBLEMS.get(job.sqlstate, UNFORESEEN)}
+    return render(request, "chat/conversation.html", context)
+
+
+def begun_with(conversation: Conversation) -> dict:
+    return {"collection": conversation.session.collection, "persona": conversation.session.persona}
+
+
+@require_GET
+def events(request: HttpRequest, session: int) -> StreamingHttpResponse:
+    """The answer to the latest question as server-sent events: `piece`, `anew`, and at the end `done` or `failed`."""
+    conversation = conversation_of(request, session)
+    if conversation.job is None:
+        raise Http404("nothing was asked")
+    # A browser that has lost the connection says what it had last.
+    after = request.headers.get("Last-Event-ID", "")
+    stream = answer(request, conversation.job, int(after) if after.isdecimal() else 0)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+
+
+def answer(request: HttpRequest, job: int, after: int) -> Iterator[str]:
+    try:
+        for piece in jobs.follow(job, after):
+            if piece.text is None:
+                # Shows whether anybody still listens.
+                yield ": waiting\n\n"
+            else:
+                yield event("anew" if piece.begins_anew else "piece", {"text": piece.text}, piece.number)
+        message = Message.objects.get(pk=jobs.result(job)["message_id"])
+    except DatabaseError as error:
+        yield event("failed", {"message": (explain(error) or UNFORESEEN).message})
+    else:
+        html = render_to_string("chat/message.html", {"message": message}, request)
+        yield event("done", {"html": html})
+
+
+def event(name: str, data: dict, number: int | None = None) -> str:
+    """An event as the HTML standard writes it (section 9.2.5); JSON has no line breaks outside of its strings."""
+    identity = "" if number is None else f"id: {number}\n"
+    return f"event: {name}\n{identity}data: {json.dumps(data)}\n\n"
+
+
+@require_GET
+def citation(request: HttpRequest, session: int, message: int, number: int) -> HttpResponse:
+    """The text that an answer cites, with the passage marked."""
+    conversation = conversation_of(request, session)
+    cited = get_object_or_404(conversation.messages, pk=message).citations or []
+    found = next((citation for citation in cited if citation["number"] == number), None)
+    if found is None:
+        raise Http404(f"no citation {number}")
+    collection = conversation.session.collection
+    text = text_of(collection, next(iter(found["source_key"].values())))
+    context = {"text": text, "collection": collection, "quote": found["quote"], "back": conversation}
+    return render(request, "knowledge/read.html", context)
+
+
+@require_POST
+def rate(request: HttpRequest, session: int, message: int) -> HttpResponse:
+    """Keeps whether an answer was helpful, and why."""
+    conversation = conversation_of(request, session)
+    rated = get_object_or_404(conversation.messages, pk=message, role="assistant")
+    form = RatingForm(request.POST)
+    if not form.is_valid():
+        return render(request, "problem.html", {"problem": Problem(422, "Choose one of both thumbs.")}, status=422)
+    given = Feedback("pk", Value(form.cleaned_data["score"]), Value(form.cleaned_data["comment"]))
+    Message.objects.filter(pk=rated.pk).values_list(given).get()
+    return redirect(f"{reverse('conversation', args=[session])}#message-{message}")
