@@ -3,32 +3,38 @@
 from typing import Self
 
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 
 from ragstone import jobs
 from ragstone.models import Job, Message, Session
 
 
 class ConversationManager(models.Manager["Conversation"]):
-    @transaction.atomic
     def begin(self, visitor: str, collection: str, question: str, persona: str | None, key: str) -> "Conversation":
-        """Makes a session and asks its first question; both are there when this has committed."""
-        with connection.cursor() as cursor:
-            title = question[:80]
-            cursor.execute(
-                "SELECT rag.create_session(%s, collection => %s, model => %s)",
-                [title, collection, settings.RAGSTONE_MODEL],
-            )
-            conversation = self.create(session_id=cursor.fetchone()[0], visitor=visitor)
-        conversation.say(question, persona, key)
-        return conversation
+        """Makes a session and asks its first question. A form that was sent twice has made one conversation."""
+        try:
+            # Nothing waits in it: the job begins when it commits.
+            with transaction.atomic():
+                session = create_session(question[:80], collection)
+                conversation = self.create(session_id=session, visitor=visitor, key=key)
+                return conversation.say(question, persona, key)
+        except IntegrityError:
+            return self.get(visitor=visitor, key=key)
+
+
+def create_session(title: str, collection: str) -> int:
+    with connection.cursor() as cursor:
+        values = {"title": title, "collection": collection, "model": settings.RAGSTONE_MODEL}
+        cursor.execute("SELECT rag.create_session(%(title)s, collection => %(collection)s, model => %(model)s)", values)
+        return cursor.fetchone()[0]
 
 
 class Conversation(models.Model):
     """A session, whose visitor sees it, and the job of its latest question."""
 
     session = models.OneToOneField(Session, models.DO_NOTHING, primary_key=True, db_constraint=False)
-    visitor = models.CharField(max_length=32, db_index=True)
+    visitor = models.CharField(max_length=32)
+    key = models.CharField(max_length=64)
     job = models.BigIntegerField(null=True)
     begun_at = models.DateTimeField(auto_now_add=True)
 
@@ -36,13 +42,14 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ("-begun_at",)
+        constraints = (models.UniqueConstraint("visitor", "key", name="one_conversation_of_a_form"),)
 
     def say(self, message: str, persona: str | None, key: str) -> Self:
         """Has the message answered by a job. The same key again, of a form that was sent twice, is the same job."""
         said = {"session": self.session_id, "message": message}
         if persona:
             said["persona"] = persona
-        self.job = jobs.submit("chat", key, **said)
+        self.job = jobs.submit("chat", f"conversation {self.session_id}: {key}", **said)
         self.save(update_fields=["job"])
         return self
 

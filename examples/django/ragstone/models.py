@@ -217,3 +217,176 @@ class FailedRow(models.Model):
         managed = False
         db_table = '"rag"."failed"'
         default_permissions = ("view",)
+
+
+class Run(models.Model):
+    """A task of an agent, with what its steps have taken: rag.run_summary, which is as of now."""
+
+    id = models.BigIntegerField(primary_key=True)
+    agent = models.TextField()
+    owner = models.CharField(max_length=63)
+    status = models.TextField(choices=[(s, s) for s in ("running", "waiting", "done", "failed", "cancelled")])
+    started = models.DateTimeField()
+    finished = models.DateTimeField(null=True)
+    duration_ms = models.FloatField(null=True)
+    steps = models.BigIntegerField()
+    model_calls = models.BigIntegerField()
+    tool_calls = models.BigIntegerField()
+    errors = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    cost = models.FloatField()
+    last_error = models.TextField(null=True)
+    rolled_back = models.BooleanField()
+    session = models.BigIntegerField(null=True)
+    job = models.BigIntegerField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."run_summary"'
+        default_permissions = ("view",)
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.agent} {self.pk}"
+
+
+class Step(models.Model):
+    """One thing that a run did."""
+
+    KINDS = ("message", "model", "tool", "retrieval", "error", "custom")
+    STATUSES = ("ok", "error", "running", "waiting", "approved", "rejected", "cancelled")
+
+    id = models.BigIntegerField(primary_key=True)
+    # The reverse name is not `steps`, which is the run's own count of them.
+    run = models.ForeignKey(Run, models.DO_NOTHING, db_column="run_id", db_constraint=False, related_name="log")
+    number = models.IntegerField()
+    parent_id = models.BigIntegerField(null=True)
+    owner = models.CharField(max_length=63)
+    agent = models.TextField()
+    kind = models.TextField(choices=[(kind, kind) for kind in KINDS])
+    name = models.TextField(null=True)
+    input = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    model = models.TextField(null=True)
+    input_tokens = models.BigIntegerField(null=True)
+    output_tokens = models.BigIntegerField(null=True)
+    cost = models.FloatField(null=True)
+    started = models.DateTimeField()
+    duration_ms = models.FloatField(null=True)
+    status = models.TextField(choices=[(status, status) for status in STATUSES])
+    error = models.TextField(null=True)
+    sqlstate = models.TextField(null=True)
+    rolled_back = models.BooleanField()
+    attributes = models.JSONField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."steps"'
+        default_permissions = ("view",)
+        ordering = ("started", "number", "id")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name or self.model or ''}".strip()
+
+
+class Day(models.Model):
+    """What an agent did on a day: rag.agent_daily."""
+
+    id = models.BigIntegerField(primary_key=True)
+    day = models.DateField()
+    agent = models.TextField()
+    owner = models.CharField(max_length=63)
+    runs = models.BigIntegerField()
+    done = models.BigIntegerField()
+    failed = models.BigIntegerField()
+    cancelled = models.BigIntegerField()
+    success_rate = models.FloatField(null=True)
+    p50_ms = models.FloatField(null=True)
+    p95_ms = models.FloatField(null=True)
+    steps = models.BigIntegerField()
+    model_calls = models.BigIntegerField()
+    tool_calls = models.BigIntegerField()
+    errors = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    cost = models.FloatField()
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."agent_daily"'
+        default_permissions = ("view",)
+        ordering = ("-day", "agent")
+
+    def __str__(self) -> str:
+        return f"{self.agent}, {self.day}"
+
+
+class ErrorGroup(models.Model):
+    """Errors that have their text in common: rag.error_groups."""
+
+    id = models.BigIntegerField(primary_key=True)
+    agent = models.TextField()
+    kind = models.TextField()
+    name = models.TextField(null=True)
+    sqlstate = models.TextField(null=True)
+    error = models.TextField()
+    count = models.BigIntegerField()
+    first_seen = models.DateTimeField()
+    last_seen = models.DateTimeField()
+    example = models.TextField()
+    run_id = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."error_groups"'
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.error
+
+
+class Budget(models.Model):
+    """What calls of providers may take: a row of rag.budgets, which superusers of the database may change."""
+
+    PERIODS = ("hour", "day", "month")
+
+    id = models.BigAutoField(primary_key=True)
+    role = models.CharField(max_length=63, null=True, blank=True, help_text="Of all roles together where it is empty.")
+    server = models.CharField(max_length=63, null=True, blank=True, help_text="Of all where it is empty.")
+    period = models.TextField(choices=[(period, period) for period in PERIODS])
+    max_cost = models.FloatField(null=True, blank=True)
+    max_tokens = models.BigIntegerField(null=True, blank=True)
+    max_calls = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."budgets"'
+        # The table has this constraint; here it gives the form its message.
+        constraints = (
+            models.CheckConstraint(
+                condition=~models.Q(max_cost=None, max_tokens=None, max_calls=None),
+                name="budgets_limit_something",
+                violation_error_message="State at least one limit.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.role or 'all roles'}, {self.server or 'all providers'}, each {self.period}"
+
+
+class BudgetState(models.Model):
+    """What has been taken of a budget in its period that is now: rag.budget_state."""
+
+    budget = models.OneToOneField(
+        Budget, models.DO_NOTHING, primary_key=True, db_column="id", db_constraint=False, related_name="state"
+    )
+    period_end = models.DateTimeField()
+    cost = models.FloatField()
+    tokens = models.BigIntegerField()
+    calls = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."budget_state"'
+        default_permissions = ()
