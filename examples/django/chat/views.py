@@ -17,7 +17,7 @@ from chat.models import Conversation
 from knowledge.views import text_of
 from ragstone import jobs
 from ragstone.functions import Feedback
-from ragstone.models import Message
+from ragstone.models import Job, Message
 from ragstone.problems import PROBLEMS, Problem, explain
 
 UNFORESEEN = Problem(500, "This could not be answered.")
@@ -50,12 +50,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def conversation(request: HttpRequest, session: int) -> HttpResponse:
     """What was said, and what is being answered: after a reload as well, since all of it is in the database."""
     conversation = conversation_of(request, session)
-    form = QuestionForm(request.POST or None, initial=begun_with(conversation))
+    job = conversation.latest_job
+    form = QuestionForm(request.POST or None, initial=begun_with(conversation, job))
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         conversation.say(said["message"], said["persona"], said["key"])
         return redirect("conversation", session)
-    job = conversation.latest_job
     context = {"conversation": conversation, "form": form, "said": list(conversation.messages)}
     if job and job.status in ("queued", "running"):
         context["pending"] = job
@@ -64,8 +64,10 @@ def conversation(request: HttpRequest, session: int) -> HttpResponse:
     return render(request, "chat/conversation.html", context)
 
 
-def begun_with(conversation: Conversation) -> dict:
-    return {"collection": conversation.session.collection, "persona": conversation.session.persona}
+def begun_with(conversation: Conversation, job: Job | None) -> dict:
+    """The persona of the latest question, which its session has only when it is answered."""
+    persona = job.args.get("persona") if job else None
+    return {"collection": conversation.session.collection, "persona": persona or conversation.session.persona}
 
 
 @require_GET
