@@ -1,12 +1,9 @@
 """Conversations. A question is a job, and its answer comes by server-sent events: nothing waits in a transaction."""
 
-import json
 import uuid
-from collections.abc import Iterator
 
-from django.db import DatabaseError
 from django.db.models import Value
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -15,12 +12,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from chat.forms import QuestionForm, RatingForm
 from chat.models import Conversation
 from knowledge.views import text_of
-from ragstone import jobs
 from ragstone.functions import Feedback
 from ragstone.models import Job, Message
-from ragstone.problems import PROBLEMS, Problem, explain
-
-UNFORESEEN = Problem(500, "This could not be answered.")
+from ragstone.problems import PROBLEMS, UNFORESEEN, Problem
+from ragstone.streams import stream
 
 
 def visitor(request: HttpRequest) -> str:
@@ -71,38 +66,17 @@ def begun_with(conversation: Conversation, job: Job | None) -> dict:
 
 
 @require_GET
-def events(request: HttpRequest, session: int) -> StreamingHttpResponse:
-    """The answer to the latest question as server-sent events: `piece`, `anew`, and at the end `done` or `failed`."""
+def events(request: HttpRequest, session: int) -> HttpResponse:
+    """The answer to the latest question, as it comes."""
     conversation = conversation_of(request, session)
     if conversation.job is None:
         raise Http404("nothing was asked")
-    # A browser that has lost the connection says what it had last.
-    after = request.headers.get("Last-Event-ID", "")
-    stream = answer(request, conversation.job, int(after) if after.isdecimal() else 0)
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
 
+    def answer(result: dict) -> str:
+        message = Message.objects.get(pk=result["message_id"])
+        return render_to_string("chat/message.html", {"message": message}, request)
 
-def answer(request: HttpRequest, job: int, after: int) -> Iterator[str]:
-    try:
-        for piece in jobs.follow(job, after):
-            if piece.text is None:
-                # Shows whether anybody still listens.
-                yield ": waiting\n\n"
-            else:
-                yield event("anew" if piece.begins_anew else "piece", {"text": piece.text}, piece.number)
-        message = Message.objects.get(pk=jobs.result(job)["message_id"])
-    except DatabaseError as error:
-        yield event("failed", {"message": (explain(error) or UNFORESEEN).message})
-    else:
-        html = render_to_string("chat/message.html", {"message": message}, request)
-        yield event("done", {"html": html})
-
-
-def event(name: str, data: dict, number: int | None = None) -> str:
-    """An event as the HTML standard writes it (section 9.2.5); JSON has no line breaks outside of its strings."""
-    identity = "" if number is None else f"id: {number}\n"
-    return f"event: {name}\n{identity}data: {json.dumps(data)}\n\n"
+    return stream(request, conversation.job, answer)
 
 
 @require_GET

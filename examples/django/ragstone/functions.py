@@ -23,3 +23,17 @@ class Trace(Func):
     function = "rag.trace"
     output_field = TextField()
     set_returning = True
+
+
+class Approve(Func):
+    """Lets a tool's call be made that waits for it: step, comment. The job that goes on, or NULL while others wait."""
+
+    function = "rag.approve"
+    output_field = BigIntegerField(null=True)
+
+
+class Reject(Func):
+    """Has a run go on without the call: step, reason. The job, as with Approve."""
+
+    function = "rag.reject"
+    output_field = BigIntegerField(null=True)

@@ -245,6 +245,7 @@ class Run(models.Model):
         managed = False
         db_table = '"rag"."run_summary"'
         default_permissions = ("view",)
+        permissions = (("run_agent", "Can have agents run"), ("decide", "Can agree to calls of tools"))
         ordering = ("-id",)
 
     def __str__(self) -> str:
@@ -288,6 +289,46 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.model or ''}".strip()
+
+
+class Agent(models.Model):
+    """A language model that may call tools, made by rag.create_agent."""
+
+    name = models.TextField(primary_key=True)
+    owner = models.CharField(max_length=63)
+    instructions = models.TextField()
+    model = models.TextField(null=True)
+    tools = ArrayField(models.TextField())
+    max_steps = models.IntegerField()
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."agents"'
+        default_permissions = ("view",)
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Approval(models.Model):
+    """A call of a tool that waits for somebody to agree."""
+
+    step = models.OneToOneField(
+        Step, models.DO_NOTHING, primary_key=True, db_column="step", db_constraint=False, related_name="approval"
+    )
+    run = models.ForeignKey(Run, models.DO_NOTHING, db_column="run_id", db_constraint=False, related_name="approvals")
+    agent = models.TextField()
+    owner = models.CharField(max_length=63)
+    tool = models.TextField()
+    arguments = models.TextField()
+    since = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = '"rag"."approvals"'
+        default_permissions = ("view",)
+        ordering = ("since",)
 
 
 class Day(models.Model):

@@ -25,6 +25,7 @@ PROBLEMS = {
     "55000": Problem(409, "This is not possible at the moment."),
     "57014": Problem(503, "This was cancelled, or took too long."),
 }
+UNFORESEEN = Problem(500, "This could not be answered.")
 UNREACHABLE = Problem(503, "The database cannot be reached. Please try again in a minute.")
 
 

@@ -9,13 +9,15 @@ PIECES = ["VACUUM ", "frees the space ", "of dead rows. [1]"]
 
 
 class Provider(http.server.ThreadingHTTPServer):
-    """Answers with `pieces`; with a `status` it refuses. While `held` it has said the first piece only."""
+    """Answers with `pieces`, an agent with `calls` of tools first; with a `status` it refuses. While `held` it has said the
+    first piece only."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.pieces = PIECES
+        self.calls: list[tuple[str, dict]] = []
         self.status = 200
         self.released = threading.Event()
         self.released.set()
@@ -40,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.status != 200:
             self.reply(json.dumps({"error": {"message": "not today", "code": "busy"}}))
         elif request.get("stream"):
-            self.stream()
+            self.stream(request)
         else:
             self.server.released.wait(60)
             message = {"role": "assistant", "content": "".join(self.server.pieces)}
@@ -48,17 +50,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": USAGE})
             )
 
-    def stream(self):
+    def stream(self, request):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
+        if self.server.calls and request.get("tools") and request["messages"][-1]["role"] != "tool":
+            self.call()
+        else:
+            self.say()
+        self.event({"choices": [], "usage": USAGE})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def call(self):
+        calls = [
+            {
+                "index": number,
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
+            for number, (name, arguments) in enumerate(self.server.calls)
+        ]
+        delta = {"role": "assistant", "tool_calls": calls}
+        self.event({"choices": [{"index": 0, "delta": delta, "finish_reason": "tool_calls"}]})
+
+    def say(self):
         for number, piece in enumerate(self.server.pieces):
             if number == 1:
                 self.server.released.wait(60)
             self.event({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
         self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        self.event({"choices": [], "usage": USAGE})
-        self.wfile.write(b"data: [DONE]\n\n")
 
     def event(self, data):
         self.wfile.write(f"data: {json.dumps(data)}\n\n".encode())

@@ -150,7 +150,7 @@ SEEN = """() => new MutationObserver(() => { sessionStorage.sent = document.quer
 def pages(open_page, client, admin_user, with_provider):
     """Every kind of page, with something on it."""
     client.force_login(admin_user)
-    execute("SELECT rag.log_step(rag.start_run('support'), 'tool', 'get_order')")
+    execute("SELECT rag.create_agent('desk', 'You help at the desk.', 'stub')")
 
     def pages(**options):
         page = open_page("/", client, **options)
@@ -165,10 +165,16 @@ def pages(open_page, client, admin_user, with_provider):
         yield page
         page.get_by_role("link", name="Source 1: Routine Vacuuming").first.click()
         yield page
-        page.goto("/nowhere/")
+        for address in ["/nowhere/", "/agents/"]:
+            page.goto(address)
+            yield page
+        page.get_by_label("Task").fill("Look into the manual.")
+        page.get_by_role("button", name="Begin").click()
+        expect(page.get_by_text("frees the space of dead rows.")).to_be_visible()
         yield page
 
-    return pages
+    yield pages
+    execute("SELECT rag.drop_agent('desk')")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

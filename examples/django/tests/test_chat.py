@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from django.db import connection
 from django.test import Client
@@ -9,6 +7,7 @@ from chat.models import Conversation
 from chat.templatetags.answers import answer
 from ragstone import jobs
 from ragstone.models import Message, MessageFeedback, Persona
+from tests import streams
 from tests.conftest import execute
 
 DEAD_ROWS = "What does VACUUM do with the space of dead rows?"
@@ -29,13 +28,7 @@ def say(client, conversation, message, key, **changed):
 
 
 def stream(client, conversation, **headers):
-    """The events of the answer as pairs of name and data, as they come."""
-    reply = client.get(reverse("events", args=[conversation.pk]), headers=headers)
-    assert reply["Content-Type"] == "text/event-stream"
-    for chunk in reply.streaming_content:
-        lines = dict(line.split(": ", 1) for line in chunk.decode().strip().splitlines() if not line.startswith(":"))
-        if lines:
-            yield lines["event"], json.loads(lines["data"])
+    return streams.stream(client, reverse("events", args=[conversation.pk]), **headers)
 
 
 def shown(client, conversation):

@@ -24,7 +24,7 @@ if (answer) {
     // The live region stays, so that the whole answer is read out.
     answer.innerHTML = JSON.parse(event.data).html;
     answer.classList.remove("message", "assistant");
-    document.querySelector("#ask textarea").focus({ preventScroll: true });
+    document.querySelector("#ask textarea")?.focus({ preventScroll: true });
   });
   events.addEventListener("failed", (event) => {
     end();
