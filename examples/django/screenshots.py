@@ -4,7 +4,6 @@
 usage: screenshots.py http://127.0.0.1:8000 password-of-admin folder
 """
 
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ def main(address: str, password: str, folder: Path) -> None:
         page = browser.new_page(base_url=address, viewport={"width": 1100, "height": 720})
 
         def keep(name: str) -> None:
-            page.screenshot(path=folder / f"{name}.png")
+            page.screenshot(path=folder / f"django-{name}.png")
 
         page.goto("/?q=" + QUESTION)
         keep("search")
@@ -29,16 +28,19 @@ def main(address: str, password: str, folder: Path) -> None:
         page.get_by_role("button", name="Ask").click()
         expect(page.locator("#answer .sources")).to_be_visible(timeout=30_000)
         keep("chat")
+        page.set_viewport_size({"width": 1500, "height": 800})
         page.goto("/accounts/login/?next=/admin/ragstone/day/")
         page.get_by_label("Username").fill("admin")
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
-        expect(page).to_have_url(re.compile("/admin/ragstone/day/"))
+        page.wait_for_url("**/admin/ragstone/day/")
         keep("reports")
+        page.set_viewport_size({"width": 1100, "height": 720})
         page.goto("/admin/ragstone/run/")
         page.locator("th.field-id a").first.click()
         page.get_by_text("As text").click()
-        page.get_by_text("As text").scroll_into_view_if_needed()
+        page.get_by_role("heading", name="Steps").scroll_into_view_if_needed()
+        page.mouse.wheel(0, 600)
         keep("run")
 
 

@@ -75,7 +75,7 @@ class DayAdmin(ReadOnly):
         return "" if day.success_rate is None else f"{day.success_rate:.0%}"
 
     def changelist_view(self, request, extra_context=None):
-        page = super().changelist_view(request, extra_context)
+        page = super().changelist_view(request, {"title": "Reports by day"} | (extra_context or {}))
         # It is a redirect where the address has a filter that is none.
         if listed := getattr(page, "context_data", {}).get("cl"):
             page.context_data["charts"] = charts(listed.queryset[:CHARTED_DAYS])

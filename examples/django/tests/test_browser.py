@@ -45,6 +45,8 @@ def open_page(browser, live_server):
             context.add_cookies([session])
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
+        # What the policy of the pages forbids is an error of the console alone.
+        page.on("console", lambda said: errors.append(said.text) if "Security Policy" in said.text else None)
         page.goto(path)
         return page
 

@@ -26,6 +26,12 @@ def test_a_question_is_asked_for_where_there_is_none(client):
     assert 'type="search"' in page.content.decode()
 
 
+def test_no_page_may_run_scripts_of_others(client):
+    policy = client.get(HOME)["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe-inline" not in policy
+
+
 def test_facets_count_and_narrow_down(client):
     wide = client.get(HOME, {"q": "base backup"})
     counts = dict(wide.context["facets"]["url"])

@@ -1,9 +1,24 @@
-"""Errors of the database as pages that a person understands."""
+"""Errors of the database as pages that a person understands, and what browsers may do with pages."""
 
 from django.db import DatabaseError
 from django.shortcuts import render
 
 from ragstone.problems import explain
+
+# Texts of models and of visitors are escaped; should that ever fail, no script of theirs runs and nothing is sent elsewhere.
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'"
+)
+
+
+def content_security_policy(get_response):
+    def respond(request):
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+    return respond
 
 
 class ProblemMiddleware:

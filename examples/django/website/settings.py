@@ -32,6 +32,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "website.middleware.content_security_policy",
     "website.middleware.ProblemMiddleware",
 ]
 ROOT_URLCONF = "website.urls"
@@ -57,7 +58,8 @@ DATABASES = {
         "NAME": os.environ.get("PGDATABASE", "demo"),
         # A page does not wait a minute for an engine that is away. Jobs have the settings of their role.
         "OPTIONS": {"options": "-c rag.request_timeout=10s"},
-        "CONN_MAX_AGE": 60,
+        # The development server has a thread for each connection of a browser, and would leave theirs to the database open.
+        "CONN_MAX_AGE": 0 if DEBUG else 60,
         "CONN_HEALTH_CHECKS": True,
     }
 }
