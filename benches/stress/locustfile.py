@@ -1,0 +1,210 @@
+"""What people do with the application, each in a browser of his own: four of five read, the fifth looks after it.
+
+Run by run.py, which says in STRESS_INPUT what they type and in STRESS_RESULT where the figures go. With locust's own page:
+STRESS_INPUT=… STRESS_WAIT='2 8' locust --host http://127.0.0.1:8000
+"""
+
+import json
+import os
+import random
+import re
+import time
+from itertools import count
+from pathlib import Path
+
+from locust import HttpUser, between, events, task
+
+INPUT = json.loads(Path(os.environ["STRESS_INPUT"]).read_text())
+# Seconds between two actions, at least and at most.
+WAIT = map(float, os.environ.get("STRESS_WAIT", "2 8").split())
+# What takes longer than this has failed, in seconds.
+PATIENCE = 60
+FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
+STREAM = re.compile(r'data-events="([^"]+)"')
+numbers = count()
+
+
+class Failed(Exception):
+    """Why an answer did not come; locust counts failures by this text."""
+
+
+class Browser(HttpUser):
+    """Does the things of `plan` in turn; each browser begins at another place."""
+
+    abstract = True
+    wait_time = between(*WAIT)
+    plan: tuple[str, ...]
+
+    def on_start(self):
+        self.number = next(numbers)
+        self.turn = self.number
+        self.random = random.Random(self.number)
+
+    @task
+    def act(self):
+        getattr(self, self.plan[self.turn % len(self.plan)])()
+        self.turn += 1
+
+    def get(self, address, name, wanted, **parameters):
+        """A page that must have a text; the page, or nothing where it failed."""
+        with self.client.get(address, params=parameters, name=name, timeout=PATIENCE, catch_response=True) as page:
+            return self.checked(page, wanted)
+
+    def post(self, address, name, wanted, fields, files=None):
+        headers = {"Origin": self.host}
+        with self.client.post(
+            address, fields, files=files, headers=headers, name=name, timeout=PATIENCE, catch_response=True
+        ) as page:
+            return self.checked(page, wanted)
+
+    def checked(self, page, wanted):
+        if page.status_code != 200:
+            page.failure(f"status {page.status_code}" if page.status_code else f"no reply: {type(page.error).__name__}")
+        elif wanted not in page.text:
+            page.failure(f"the page has no “{wanted}”")
+        else:
+            return page
+
+    def measured(self, name, begun, error=None, until=None):
+        """What is no single request; time counts from a moment."""
+        took = ((until or time.perf_counter()) - begun) * 1000 if begun else 0
+        self.environment.events.request.fire(
+            request_type="chat", name=name, response_time=took, response_length=0, exception=error, context={}
+        )
+
+
+class Reader(Browser):
+    """Searches three times for each question that is asked."""
+
+    weight = 4
+    plan = ("search", "search", "chat", "search")
+
+    def search(self):
+        page = self.get("/", "search", 'class="passages"', q=self.random.choice(INPUT["questions"]))
+        if page is not None and "The search by meaning is away" in page.text:
+            self.measured("search by meaning", 0, Failed("found by words alone"))
+
+    def chat(self):
+        form = self.get("/chat/", "chat: form", "csrfmiddlewaretoken")
+        if form is None:
+            return
+        fields = dict(FIELD.findall(form.text))
+        fields |= {"message": self.random.choice(INPUT["questions"]), "persona": "Teacher", "collection": "manual"}
+        begun = time.perf_counter()
+        page = self.post("/chat/", "chat: question", 'class="message', fields)
+        if page is None:
+            return
+        try:
+            first = self.listen(page.text, begun)
+        except Failed as error:
+            self.measured("chat: whole answer", begun, error)
+        else:
+            self.measured("chat: first piece", begun, until=first)
+            self.measured("chat: whole answer", begun)
+
+    def listen(self, page, begun):
+        """Reads an answer to its end, and says when its first piece came."""
+        stream = STREAM.search(page)
+        if not stream:
+            if 'class="message assistant"' in page:
+                # It was there before the page was.
+                return time.perf_counter()
+            raise Failed("the page has no answer")
+        opened = time.perf_counter()
+        with self.client.get(
+            stream[1], stream=True, name="chat: events", timeout=PATIENCE, catch_response=True
+        ) as reply:
+            try:
+                return self.read(reply, begun)
+            except Failed as error:
+                reply.failure(str(error))
+                raise
+            finally:
+                # Locust's own time ends with the headers.
+                reply.request_meta["response_time"] = (time.perf_counter() - opened) * 1000
+
+    def read(self, reply, begun):
+        first = None
+        if reply.status_code != 200:
+            raise Failed(f"status {reply.status_code}")
+        try:
+            for line in reply.iter_lines(chunk_size=None):
+                if time.perf_counter() - begun > PATIENCE:
+                    raise Failed(f"no answer in {PATIENCE} s")
+                if line.startswith((b"event: piece", b"event: anew")):
+                    first = first or time.perf_counter()
+                elif line == b"event: done":
+                    reply.success()
+                    return first or time.perf_counter()
+                elif line == b"event: failed":
+                    raise Failed("the answer failed")
+        except OSError as error:
+            raise Failed(f"the stream broke off: {type(error).__name__}") from None
+        raise Failed("the stream ended without an answer")
+
+
+class Editor(Browser):
+    """Uploads a document and looks at the reports; has logged in some time ago, as a browser remembers."""
+
+    weight = 1
+    plan = ("upload", "days", "runs", "trace")
+
+    def on_start(self):
+        super().on_start()
+        self.client.cookies.set("sessionid", INPUT["sessions"][self.number % len(INPUT["sessions"])])
+
+    def upload(self):
+        form = self.get("/documents/", "upload: form", "csrfmiddlewaretoken")
+        if form is None:
+            return
+        # Another field of that name is that of the button by which one logs out.
+        fields = {"csrfmiddlewaretoken": dict(FIELD.findall(form.text))["csrfmiddlewaretoken"]}
+        text = self.random.choice(INPUT["texts"])
+        self.post("/documents/upload/", "upload", "is here.", fields, {"file": ("notes.md", text, "text/markdown")})
+
+    def days(self):
+        self.get(self.admin("day"), "admin", 'data-chart="runs"')
+
+    def runs(self):
+        self.get(self.admin("run"), "admin", 'class="field-agent')
+
+    def trace(self):
+        number = self.random.choice(INPUT["runs"])
+        self.get(f"{self.admin('run')}{number}/change/", "admin", 'class="steps"')
+
+    def admin(self, model):
+        return f"/admin/{os.environ['STRESS_ADMIN']}/{model}/"
+
+
+@events.user_error.add_listener
+def broken(user_instance, exception, **_):
+    """What went wrong in this file counts as well."""
+    user_instance.measured("scenario", 0, exception)
+
+
+@events.quitting.add_listener
+def write(environment, **_):
+    """Keeps what was measured."""
+    stats = environment.stats
+    seconds = max(stats.total.last_request_timestamp - stats.start_time, 1) if stats.total.num_requests else 1
+    requests = [entry for entry in stats.entries.values() if entry.method != "chat"]
+    done = {
+        "seconds": seconds,
+        "requests_per_second": sum(entry.num_requests for entry in requests) / seconds,
+        # By Little's law.
+        "requests_at_once": sum(entry.total_response_time for entry in requests) / 1000 / seconds,
+        "scenarios": {
+            entry.name: {
+                "count": entry.num_requests,
+                "failed": entry.num_failures,
+                "p50_ms": entry.get_response_time_percentile(0.5),
+                "p95_ms": entry.get_response_time_percentile(0.95),
+            }
+            for entry in stats.entries.values()
+        },
+        "errors": [
+            {"scenario": error.name, "reason": str(error.error), "count": error.occurrences}
+            for error in stats.errors.values()
+        ],
+    }
+    Path(os.environ["STRESS_RESULT"]).write_text(json.dumps(done))

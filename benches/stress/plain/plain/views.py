@@ -1,0 +1,119 @@
+"""The pages of examples/django as they are without Ragstone: the process of the web server does what the database did."""
+
+from collections.abc import Iterator
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from knowledge.forms import UploadForm
+from knowledge.models import Document
+from knowledge.views import FOUND, SHOWN, facets
+from plain.answers import answer
+from plain.embedding import embed, passages
+from plain.forms import QuestionForm
+from plain.models import CHUNKS, Conversation, DocumentChunk, Message
+from plain.search import search as find
+from ragstone.streams import HEADERS, event
+
+
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    query = request.GET.get("q", "").strip()[:1000]
+    collection = request.GET.get("in") or next(iter(CHUNKS))
+    if collection not in CHUNKS:
+        raise Http404(f"no collection {collection}")
+    chosen = dict(facet.split(":", 1) for facet in request.GET.getlist("facet") if ":" in facet)
+    context = {"query": query, "collection": collection, "collections": CHUNKS, "chosen": chosen}
+    if query:
+        found = find(collection, query, FOUND, chosen)
+        context |= {"passages": found[:SHOWN], "found": len(found), "facets": facets(found)}
+    return render(request, "knowledge/search.html", context)
+
+
+@login_required
+def documents(request: HttpRequest) -> HttpResponse:
+    context = {"documents": Document.objects.defer("body")[:200], "form": UploadForm()}
+    return render(request, "knowledge/documents.html", context)
+
+
+@permission_required("knowledge.add_document", raise_exception=True)
+@require_POST
+def upload(request: HttpRequest) -> HttpResponse:
+    """Keeps a document, and makes it searchable before it answers: there is nobody else who would."""
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return render(request, "knowledge/documents.html", {"documents": [], "form": form}, status=422)
+    cut = passages(form.read[2])
+    vectors = embed(cut)
+    with transaction.atomic():
+        document = form.save(request.user.get_username())
+        metadata = {"kind": document.kind, "uploaded_by": document.uploaded_by}
+        DocumentChunk.objects.bulk_create(
+            DocumentChunk(key=document.pk, title=document.title, content=text, metadata=metadata, embedding=vector)
+            for text, vector in zip(cut, vectors, strict=True)
+        )
+    messages.success(request, f"“{document.title}” is here.")
+    return redirect("documents")
+
+
+def conversation_of(request: HttpRequest, session: int) -> Conversation:
+    return get_object_or_404(Conversation, pk=session, visitor=visitor(request))
+
+
+def visitor(request: HttpRequest) -> str:
+    if not request.session.session_key:
+        request.session.create()
+    return request.session.session_key
+
+
+@require_http_methods(["GET", "POST"])
+def chat(request: HttpRequest) -> HttpResponse:
+    form = QuestionForm(request.POST or None)
+    mine = Conversation.objects.filter(visitor=visitor(request))
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        begun = {"title": said["message"][:80], "collection": said["collection"]}
+        conversation, is_new = mine.get_or_create(visitor=visitor(request), key=said["key"], defaults=begun)
+        if is_new:
+            conversation.messages.create(role="user", content=said["message"], persona=said["persona"])
+        return redirect("conversation", conversation.pk)
+    return render(request, "chat/index.html", {"form": form, "conversations": mine[:50]})
+
+
+@require_GET
+def conversation(request: HttpRequest, session: int) -> HttpResponse:
+    conversation = conversation_of(request, session)
+    said = list(conversation.messages.all())
+    context = {"conversation": conversation, "form": QuestionForm(initial={"collection": conversation.collection})}
+    if said and said[-1].role == "user":
+        context["pending"] = {"args": {"message": said.pop().content}}
+    return render(request, "chat/conversation.html", context | {"said": said})
+
+
+@require_GET
+def events(request: HttpRequest, session: int) -> HttpResponse:
+    """Answers the latest question while the browser listens; who loads the page again has it answered again."""
+    conversation = conversation_of(request, session)
+    question = conversation.messages.filter(role="user").last()
+
+    def pieces() -> Iterator[str]:
+        text, citations = "", []
+        for number, (piece, citation) in enumerate(answer(conversation.collection, question.content), 1):
+            text += piece
+            citations += [citation] if citation else []
+            yield event("piece", {"text": piece}, number)
+        said = {"role": "assistant", "content": text, "citations": citations, "persona": question.persona}
+        message = Message.objects.create(session=conversation, model="sentences", **said)
+        yield event("done", {"html": render_to_string("chat/message.html", {"message": message}, request)})
+
+    return StreamingHttpResponse(pieces(), content_type="text/event-stream", headers=HEADERS)
+
+
+def left_out(request: HttpRequest, **_) -> HttpResponse:
+    """What the pages have links to, and nobody does in this comparison."""
+    raise Http404

@@ -1,0 +1,194 @@
+"""Both applications: their databases with the same content, and their web servers."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples/django"
+# The same for both. A thread is held by each streamed answer.
+PROCESSES, THREADS = 2, 32
+
+LOGIN = """
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+user = User.objects.create_superuser("editor")
+kept = {{
+    SESSION_KEY: str(user.pk),
+    BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
+    HASH_SESSION_KEY: user.get_session_auth_hash(),
+}}
+for _ in range({count}):
+    store = SessionStore()
+    store.update(kept)
+    store.create()
+    print(store.session_key)
+"""
+
+
+@dataclass
+class Side:
+    name: str
+    database: str
+    folder: Path
+    package: str
+    # The application of the reports, as the addresses of Django's admin have it.
+    admin: str
+    has_jobs: bool
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {"PGDATABASE": self.database, "DJANGO_SECRET_KEY": "of no secret: this server is on loopback"}
+        # A pool of threads for linear algebra in each process would come on top of those that are compared.
+        return os.environ | own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | self.more
+
+    def manage(self, *arguments: str) -> str:
+        command = [sys.executable, self.folder / "manage.py", *arguments]
+        return subprocess.run(command, env=self.environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def sessions(self, count: int) -> list[str]:
+        """Cookies of browsers that have logged in."""
+        return self.manage("shell", "--verbosity", "0", "--command", LOGIN.format(count=count)).split()
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(dbname=self.database, autocommit=True)
+
+
+def ragstone() -> Side:
+    return Side("Ragstone", "stress_ragstone", EXAMPLE, "website", "ragstone", has_jobs=True)
+
+
+def plain(model: Path) -> Side:
+    more = {"PYTHONPATH": str(EXAMPLE), "STRESS_MODEL": str(model)}
+    return Side("plain Python", "stress_plain", Path(__file__).parent / "plain", "plain", "plain", has_jobs=False, more=more)
+
+
+def fill_ragstone(side: Side, pages: list[tuple], runs: int):
+    """The pages as a collection, the application's tables, and runs of agents of the last month."""
+    with side.connect() as session:
+        session.execute("CREATE EXTENSION ragstone CASCADE")
+        session.execute("CREATE TABLE pages (id int PRIMARY KEY, title text, url text UNIQUE, body text)")
+        with session.cursor() as cursor, cursor.copy("COPY pages FROM STDIN") as copy:
+            for page in pages:
+                copy.write_row(page)
+        session.execute(
+            "SELECT rag.create_collection('manual', source => 'pages', content => 'body', title => 'title',"
+            " metadata => '{url}', splitter => 'markdown')"
+        )
+        session.execute("SELECT rag.wait_until_current('manual')")
+        for number in range(runs):
+            log_run(session, number, datetime.now(UTC) - timedelta(hours=number * 720 / runs))
+    side.manage("migrate", "--verbosity", "0")
+
+
+def log_run(session: psycopg.Connection, number: int, started: datetime):
+    name = f"agent {number % 3}"
+    run = session.execute("SELECT rag.start_run(%s, started => %s)", [name, started]).fetchone()[0]
+    kinds = ("retrieval", "model", "tool", "model", "tool", "model")
+    steps = [
+        {
+            "kind": kind,
+            "name": kind,
+            "input": {"text": "How do I take a base backup?"},
+            "output": {"text": "By pg_basebackup. " * 20},
+            "started": (started + timedelta(milliseconds=100 * place)).isoformat(),
+            "duration_ms": 100 + number % 50,
+            "status": "error" if number % 20 == 0 and kind == "tool" else "ok",
+            **({"model": "a model", "input_tokens": 800, "output_tokens": 60, "cost": 0.002} if kind == "model" else {}),
+        }
+        for place, kind in enumerate(kinds)
+    ]
+    session.execute("SELECT rag.log_steps(%s, %s)", [run, Jsonb(steps)])
+    session.execute("SELECT rag.finish_run(%s, status => %s)", [run, "failed" if number % 20 == 0 else "done"])
+
+
+# What the plain version has is what the other one made: the same passages, embeddings and runs.
+COPIES = (
+    (
+        "SELECT key_1, title, heading, content, c.metadata, embedding::vector"
+        " FROM manual_chunks AS c JOIN pages ON id = key_1 ORDER BY chunk_id",
+        "plain_pagechunk (key, title, heading, content, metadata, embedding)",
+    ),
+    ("SELECT id, agent, status, started, finished FROM rag.run_summary", "plain_run (id, agent, status, started, finished)"),
+    (
+        "SELECT id, run_id, kind, name, input, output, model, input_tokens, output_tokens, cost, started, duration_ms, status"
+        " FROM rag.steps",
+        "plain_step (id, run_id, kind, name, input, output, model, input_tokens, output_tokens, cost, started, duration_ms, status)",
+    ),
+)
+
+
+def fill_plain(side: Side, other: Side):
+    with side.connect() as session:
+        session.execute("CREATE EXTENSION vector")
+        side.manage("migrate", "--run-syncdb", "--verbosity", "0")
+        session.execute((side.folder / "plain/days.sql").read_text())
+        with other.connect() as source:
+            for query, table in COPIES:
+                with source.cursor() as reader, session.cursor() as writer:
+                    with reader.copy(f"COPY ({query}) TO STDOUT") as given, writer.copy(f"COPY {table} FROM STDIN") as taken:
+                        for block in given:
+                            taken.write(block)
+        session.execute("VACUUM ANALYZE")
+
+
+class Web:
+    """A web server on loopback while it is entered."""
+
+    def __init__(self, side: Side, log: Path):
+        self.side, self.log = side, log
+
+    def __enter__(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        options = f"--bind 127.0.0.1:{port} --worker-class gthread --workers {PROCESSES} --threads {THREADS}"
+        # Browsers keep their connections while people read; a worker that has them all open still takes more.
+        options += " --keep-alive 75 --worker-connections 2000 --timeout 120 --graceful-timeout 5 --log-level warning"
+        command = [sys.executable, "-m", "gunicorn", "--chdir", self.side.folder, *options.split(), f"{self.side.package}.wsgi"]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(command, env=self.side.environment, stdout=log, stderr=log)
+        try:
+            self.wait_until_it_answers()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def wait_until_it_answers(self, seconds=60):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                # More than once, so that each process has most likely answered.
+                for _ in range(5 * PROCESSES):
+                    urllib.request.urlopen(f"{self.url}/?q=backup", timeout=seconds).read()
+                return
+            except urllib.error.HTTPError as error:
+                raise RuntimeError(f"{self.side.name} answers with {error.code}; see {self.log}") from None
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"{self.side.name} does not start; see {self.log}") from None
+                time.sleep(0.2)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+
+def tell(what: dict, file: Path) -> Path:
+    file.write_text(json.dumps(what))
+    return file
