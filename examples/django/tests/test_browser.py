@@ -167,7 +167,7 @@ def pages(open_page, client, admin_user, with_provider):
         yield page
         page.get_by_role("link", name="Source 1: Routine Vacuuming").first.click()
         yield page
-        for address in ["/nowhere/", "/agents/"]:
+        for address in ["/nowhere/", "/chat/personas/", "/agents/"]:
             page.goto(address)
             yield page
         page.get_by_label("Task").fill("Look into the manual.")
@@ -182,9 +182,28 @@ def pages(open_page, client, admin_user, with_provider):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(pages, scheme):
     for page in pages(color_scheme=scheme):
-        violations = Axe().run(page).response["violations"]
-        found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in violations if v["impact"] in SERIOUS]
-        assert found == [], page.url
+        assert serious(page) == [], page.url
+
+
+def test_axe_finds_nothing_serious_in_the_reports(open_page, client, admin_user):
+    client.force_login(admin_user)
+    run = execute("SELECT rag.start_run('charted')")
+    execute("SELECT rag.log_step(%s, 'tool', 'get_order', status => 'error', error => 'not found')", run)
+    eventually(Day.objects.filter(agent="charted").exists)
+    page = open_page("/admin/ragstone/day/", client)
+    for address in [
+        "/admin/ragstone/day/",
+        f"/admin/ragstone/run/{run}/change/",
+        "/admin/ragstone/collection/manual/change/",
+    ]:
+        page.goto(address)
+        assert serious(page) == [], address
+
+
+def serious(page):
+    """What axe finds of that kind, with the elements in question."""
+    violations = Axe().run(page).response["violations"]
+    return [(v["id"], [node["html"] for node in v["nodes"]]) for v in violations if v["impact"] in SERIOUS]
 
 
 def test_no_page_is_wider_than_a_phone(pages):
