@@ -52,6 +52,20 @@ def test_pieces_come_before_the_answer_has_ended(client, with_provider):
     assert "frees the space of dead rows" in rest[-1][1]["html"]
 
 
+def test_a_question_that_has_to_wait_for_its_turn_is_answered(client, with_provider):
+    with with_provider.held():
+        before = [jobs.submit("generate", prompt="x", model="stub") for _ in range(6)]
+        conversation = ask(client, DEAD_ROWS)
+        assert next(jobs.follow(conversation.job, wait_ms=100)).status == "queued"
+        assert "data-events" in shown(client, conversation)
+        events = client.get(reverse("events", args=[conversation.pk])).streaming_content
+        assert next(events) == b": waiting\n\n"
+        with_provider.released.set()
+        assert b"event: done" in list(events)[-1]
+    for job in before:
+        list(jobs.follow(job))
+
+
 def test_no_transaction_is_open_while_the_model_thinks(client, with_provider):
     with with_provider.held():
         events = stream(client, ask(client, DEAD_ROWS))
