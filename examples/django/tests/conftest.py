@@ -107,13 +107,20 @@ def embeds():
 
 
 @pytest.fixture
-def database_away():
-    """As if no server were there."""
-    host = connection.settings_dict["HOST"]
+def database_away(monkeypatch):
+    """As if no server were there, and nobody wanted to wait for one."""
+    options = connection.settings_dict["OPTIONS"]
+    forget_connections()
+    with monkeypatch.context() as changed:
+        changed.setitem(connection.settings_dict, "HOST", "/nowhere")
+        changed.setitem(options, "pool", options["pool"] | {"timeout": 0.2})
+        yield
+        forget_connections()
+
+
+def forget_connections():
     connection.close()
-    connection.settings_dict["HOST"] = "/nowhere"
-    yield
-    connection.settings_dict["HOST"] = host
+    connection.close_pool()
 
 
 @pytest.fixture
