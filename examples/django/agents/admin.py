@@ -48,9 +48,11 @@ class RunAdmin(ReadOnly):
         return f"{run.input_tokens} + {run.output_tokens}"
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
-        steps = Step.objects.filter(run=object_id)
-        lines = Run.objects.filter(pk=object_id).values_list(Trace("pk"), flat=True)
-        more = {"tree": tree(steps), "trace": "\n".join(lines), "title": "Run"}
+        more = {"title": "Run"}
+        # Of an address that names no run, the admin tells it.
+        if run := self.get_object(request, object_id):
+            lines = Run.objects.filter(pk=run.pk).values_list(Trace("pk"), flat=True)
+            more |= {"tree": tree(Step.objects.filter(run=run)), "trace": "\n".join(lines)}
         return super().change_view(request, object_id, form_url, more | (extra_context or {}))
 
 

@@ -32,3 +32,11 @@ class QuestionForm(forms.Form):
 class RatingForm(forms.Form):
     score = forms.TypedChoiceField(coerce=int, choices=[(1, "helpful"), (-1, "not helpful")])
     comment = forms.CharField(max_length=2000, required=False, empty_value=None)
+
+
+class PersonaForm(forms.Form):
+    """What rag.set_persona takes; a name that is there already gets another version."""
+
+    name = forms.CharField(label="Name", max_length=63)
+    instructions = forms.CharField(label="Instructions", max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))
+    style = forms.CharField(label="Style", max_length=500, required=False, empty_value=None)

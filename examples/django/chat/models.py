@@ -29,6 +29,13 @@ def create_session(title: str, collection: str) -> int:
         return cursor.fetchone()[0]
 
 
+def set_persona(name: str, instructions: str, style: str | None) -> int:
+    """Makes a persona, or its next version, and gives the number of that."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rag.set_persona(%s, %s, style => %s)", [name, instructions, style])
+        return cursor.fetchone()[0]
+
+
 class Conversation(models.Model):
     """A session, whose visitor sees it, and the job of its latest question."""
 

@@ -2,6 +2,8 @@
 
 import uuid
 
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
 from django.db.models import Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -9,11 +11,11 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chat.forms import QuestionForm, RatingForm
-from chat.models import Conversation
+from chat.forms import PersonaForm, QuestionForm, RatingForm
+from chat.models import Conversation, set_persona
 from knowledge.views import text_of
 from ragstone.functions import Feedback
-from ragstone.models import Job, Message
+from ragstone.models import Job, Message, Persona
 from ragstone.problems import PROBLEMS, UNFORESEEN, Problem
 from ragstone.streams import stream
 
@@ -104,3 +106,15 @@ def rate(request: HttpRequest, session: int, message: int) -> HttpResponse:
     given = Feedback("pk", Value(form.cleaned_data["score"]), Value(form.cleaned_data["comment"]))
     Message.objects.filter(pk=rated.pk).values_list(given).get()
     return redirect(f"{reverse('conversation', args=[session])}#message-{message}")
+
+
+@permission_required("ragstone.set_persona", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+def personas(request: HttpRequest) -> HttpResponse:
+    """Who answers, and another version of one; sessions use it from their next message on."""
+    form = PersonaForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        version = set_persona(**form.cleaned_data)
+        messages.success(request, f"{form.cleaned_data['name']} is kept as version {version}.")
+        return redirect("personas")
+    return render(request, "chat/personas.html", {"form": form, "personas": Persona.objects.current()})

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from psycopg.types.json import Jsonb
 
-RUNNING = "running"
+ENDED = ("done", "failed", "cancelled")
 
 
 class Piece(NamedTuple):
@@ -32,8 +32,8 @@ def submit(kind: str, key: str | None = None, **arguments: Any) -> int:
 
 def follow(job: int, after: int = 0, wait_ms: int = 1000) -> Iterator[Piece]:
     """The pieces of a job's answer after a number, and one without text each time that none came within `wait_ms`."""
-    status = RUNNING
-    while status == RUNNING:
+    status = None
+    while status not in ENDED:
         with connection.cursor() as cursor:
             cursor.execute("SELECT seq, piece, status FROM rag.next(%s, %s, %s)", [job, after, wait_ms])
             rows = cursor.fetchall()

@@ -150,6 +150,7 @@ class Persona(models.Model):
         managed = False
         db_table = '"rag"."personas"'
         default_permissions = ("view",)
+        permissions = (("set_persona", "Can make personas and their further versions"),)
 
 
 class Job(models.Model):

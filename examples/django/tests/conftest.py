@@ -33,6 +33,11 @@ def eventually(condition, seconds=30):
         time.sleep(0.05)
 
 
+def reader():
+    """A role of this database's tests alone, as those of another may be running on the same server."""
+    return f"reader_of_{connection.settings_dict['NAME']}"
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
@@ -44,12 +49,10 @@ def django_db_setup(django_db_setup, django_db_blocker):
             " metadata => '{url}', splitter => 'markdown')"
         )
         execute("SELECT rag.wait_until_current('manual')")
-        # Nobody whose rights are tested may do more than read and write the application's own tables.
-        execute("DROP ROLE IF EXISTS ragstone_reader")
-        execute("CREATE ROLE ragstone_reader LOGIN")
+        execute(f"CREATE ROLE {reader()} LOGIN")
     yield
     with django_db_blocker.unblock():
-        execute("DROP OWNED BY ragstone_reader; DROP ROLE ragstone_reader")
+        execute(f"DROP OWNED BY {reader()}; DROP ROLE {reader()}")
 
 
 @pytest.fixture(autouse=True)
@@ -104,12 +107,29 @@ def embeds():
 
 
 @pytest.fixture
+def database_away(monkeypatch):
+    """As if no server were there, and nobody wanted to wait for one."""
+    options = connection.settings_dict["OPTIONS"]
+    forget_connections()
+    with monkeypatch.context() as changed:
+        changed.setitem(connection.settings_dict, "HOST", "/nowhere")
+        changed.setitem(options, "pool", options["pool"] | {"timeout": 0.2})
+        yield
+        forget_connections()
+
+
+def forget_connections():
+    connection.close()
+    connection.close_pool()
+
+
+@pytest.fixture
 def as_reader():
     """The connection of the views as a role that may use the application, but neither the manual nor a provider."""
-    execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ragstone_reader")
-    execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ragstone_reader")
-    execute("REVOKE ALL ON pages FROM ragstone_reader")
-    execute("SET ROLE ragstone_reader")
+    execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {reader()}")
+    execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {reader()}")
+    execute(f"REVOKE ALL ON pages FROM {reader()}")
+    execute(f"SET ROLE {reader()}")
     yield
     execute("RESET ROLE")
 

@@ -56,6 +56,12 @@ def test_a_run_is_shown_as_a_tree(admin_client, run):
     assert "└─" in shown
 
 
+@pytest.mark.parametrize("number", ["0", "nothing"])
+def test_a_run_that_there_is_not_is_told(admin_client, number):
+    reply = admin_client.get(reverse("admin:ragstone_run_change", args=[number]), follow=True)
+    assert "doesn’t exist" in reply.content.decode()
+
+
 def test_a_tree_has_steps_under_their_parents(run):
     (root,) = tree(Step.objects.filter(run=run))
     assert (root.step.kind, [child.step.name for child in root.children]) == ("model", ["get_order"])

@@ -8,7 +8,7 @@ from chat.templatetags.answers import answer
 from ragstone import jobs
 from ragstone.models import Message, MessageFeedback, Persona
 from tests import streams
-from tests.conftest import execute
+from tests.conftest import execute, reader
 
 DEAD_ROWS = "What does VACUUM do with the space of dead rows?"
 ASK = {"persona": "Librarian", "collection": "manual"}
@@ -50,6 +50,20 @@ def test_pieces_come_before_the_answer_has_ended(client, with_provider):
         rest = list(events)
     assert [name for name, _ in rest] == ["piece", "piece", "done"] or [name for name, _ in rest] == ["piece", "done"]
     assert "frees the space of dead rows" in rest[-1][1]["html"]
+
+
+def test_a_question_that_has_to_wait_for_its_turn_is_answered(client, with_provider):
+    with with_provider.held():
+        before = [jobs.submit("generate", prompt="x", model="stub") for _ in range(6)]
+        conversation = ask(client, DEAD_ROWS)
+        assert next(jobs.follow(conversation.job, wait_ms=100)).status == "queued"
+        assert "data-events" in shown(client, conversation)
+        events = client.get(reverse("events", args=[conversation.pk])).streaming_content
+        assert next(events) == b": waiting\n\n"
+        with_provider.released.set()
+        assert b"event: done" in list(events)[-1]
+    for job in before:
+        list(jobs.follow(job))
 
 
 def test_no_transaction_is_open_while_the_model_thinks(client, with_provider):
@@ -194,8 +208,8 @@ def test_a_budget_that_is_spent_is_named_as_the_reason(client, with_provider):
 
 def test_who_may_not_use_the_provider_is_told_so(client, with_provider, as_reader):
     execute("RESET ROLE")
-    execute("GRANT SELECT ON pages TO ragstone_reader")
-    execute("SET ROLE ragstone_reader")
+    execute(f"GRANT SELECT ON pages TO {reader()}")
+    execute(f"SET ROLE {reader()}")
     failure(client, ask(client, DEAD_ROWS), "You have no right to do this.")
 
 
@@ -227,6 +241,26 @@ def test_personas_are_shown_in_their_latest_version():
     execute("SELECT rag.set_persona('Teacher', 'You explain even better.')")
     latest = Persona.objects.current().get(name="Teacher")
     assert (latest.version > 1, latest.instructions) == (True, "You explain even better.")
+
+
+def test_a_persona_gets_another_version(admin_client):
+    before = Persona.objects.current().get(name="Teacher").version
+    said = {"name": "Teacher", "instructions": "You explain slowly.", "style": ""}
+    page = admin_client.post(reverse("personas"), said, follow=True).content.decode()
+    assert f"Teacher is kept as version {before + 1}." in page
+    assert "You explain slowly." in page
+    assert admin_client.post(reverse("personas"), {"name": "Teacher"}).context["form"].errors
+
+
+def test_personas_are_for_those_who_may_make_them(client, librarian):
+    client.force_login(librarian)
+    assert client.get(reverse("personas")).status_code == 403
+    assert client.post(reverse("personas"), {"name": "x", "instructions": "y"}).status_code == 403
+
+
+def test_a_persona_of_another_role_is_refused(admin_client, as_reader):
+    said = {"name": "Teacher", "instructions": "You do what I say."}
+    assert admin_client.post(reverse("personas"), said).status_code == 403
 
 
 def test_a_result_that_is_not_there_yet_is_none(with_provider):

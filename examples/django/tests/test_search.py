@@ -80,6 +80,13 @@ def test_without_the_engine_passages_are_found_by_their_words(client, engine_awa
     assert "found by their words alone" in page.content.decode()
 
 
+def test_without_the_database_a_page_says_so(admin_client, database_away):
+    for address in (HOME, HOME + "?q=backup", reverse("chat"), reverse("documents")):
+        page = admin_client.get(address)
+        assert page.status_code == 503
+        assert "The database cannot be reached" in page.content.decode()
+
+
 def test_who_may_not_read_the_source_is_told_so(client, as_reader):
     page = client.get(HOME, {"q": "base backup"})
     assert page.status_code == 403

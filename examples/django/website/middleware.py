@@ -1,9 +1,10 @@
 """Errors of the database as pages that a person understands, and what browsers may do with pages."""
 
-from django.db import DatabaseError
-from django.shortcuts import render
+from django.db import DatabaseError, connection
+from django.http import HttpResponse
+from django.template.loader import render_to_string
 
-from ragstone.problems import explain
+from ragstone.problems import UNREACHABLE, explain
 
 # Texts of models and of visitors are escaped; should that ever fail, no script of theirs runs and nothing is sent elsewhere.
 POLICY = (
@@ -32,4 +33,10 @@ class ProblemMiddleware:
 
     def process_exception(self, request, exception):
         if isinstance(exception, DatabaseError) and (problem := explain(exception)):
-            return render(request, "problem.html", {"problem": problem}, status=problem.status)
+            if problem is UNREACHABLE:
+                # A pool whose connections are dead waits longer and longer before it makes others. The next request has
+                # a new one, and is served as soon as the database is there.
+                connection.close_pool()
+            # Where the database is away nothing can be known of the user, whom the page's head would show.
+            html = render_to_string("problem.html", {"problem": problem}, None if problem is UNREACHABLE else request)
+            return HttpResponse(html, status=problem.status)

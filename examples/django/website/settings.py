@@ -56,10 +56,14 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": os.environ.get("PGDATABASE", "demo"),
-        # A page does not wait a minute for an engine that is away. Jobs have the settings of their role.
-        "OPTIONS": {"options": "-c rag.request_timeout=10s"},
-        # The development server has a thread for each connection of a browser, and would leave theirs to the database open.
-        "CONN_MAX_AGE": 0 if DEBUG else 60,
+        "OPTIONS": {
+            # A page does not wait a minute for an engine that is away. Jobs have the settings of their role.
+            "options": "-c rag.request_timeout=10s",
+            # A request, and a streamed answer as long as it lasts, takes a connection of this process's pool, and waits
+            # for one rather than being refused by the server. Keep it below max_connections over the number of processes.
+            "pool": {"min_size": 1, "max_size": int(os.environ.get("DJANGO_POOL", "40")), "timeout": 10},
+        },
+        # After a restart of the server the pool's connections are dead.
         "CONN_HEALTH_CHECKS": True,
     }
 }
