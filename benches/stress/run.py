@@ -3,8 +3,9 @@
 
 usage: run.py PAGES.csv MODEL_FOLDER RESULTS.json [--quick]
 
-The server is the one that libpq's variables name, where databases `stress_ragstone` and `stress_plain` are made anew. Writes
-what was measured as JSON, and prints it as a table. With --quick each scenario must have run, and no request failed.
+The server is the one that libpq's variables name, where databases `stress_ragstone` and `stress_plain` are made anew.
+Writes what was measured as JSON, and prints it as a table. With --quick each scenario must have run, and no request
+failed.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 import psycopg
+
 from sampler import Sampler
 from sides import PROCESSES, THREADS, Side, Web, fill_plain, fill_ragstone, plain, ragstone, tell
 
@@ -31,7 +33,9 @@ def read_pages(path: str, count: int) -> list[tuple]:
     csv.field_size_limit(1 << 30)
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [(int(row["id"]), row["title"], row["url"], row["body"]) for row in rows[:: max(1, len(rows) // count)]][:count]
+    return [(int(row["id"]), row["title"], row["url"], row["body"]) for row in rows[:: max(1, len(rows) // count)]][
+        :count
+    ]
 
 
 def typed(pages: list[tuple]) -> dict:
@@ -51,7 +55,13 @@ def turn(side: Side, users: int, plan: dict, given: Path, folder: Path) -> dict:
     options += f" --run-time {seconds}s --stop-timeout 70 --loglevel ERROR --exit-code-on-error 0"
     # The first seconds, while people come, are not counted.
     options += " --reset-stats" if plan is FULL else ""
-    more = {"STRESS_INPUT": str(given), "STRESS_RESULT": str(result), "STRESS_WAIT": plan["wait"], "STRESS_ADMIN": side.admin}
+    more = {
+        "STRESS_INPUT": str(given),
+        "STRESS_RESULT": str(result),
+        "STRESS_WAIT": plan["wait"],
+        "STRESS_SECONDS": str(plan["seconds"]),
+        "STRESS_ADMIN": side.admin,
+    }
     with Web(side, folder / f"{side.package}.log") as web:
         command = [sys.executable, "-m", "locust", "--locustfile", file, "--host", web.url, *options.split()]
         with (folder / "locust.log").open("a") as log:
@@ -103,7 +113,16 @@ def table(turns: list[dict]) -> str:
         cells = [each["scenarios"].get(name) for name in SHOWN]
         times = [f"{cell['p50_ms']:.0f}, {cell['p95_ms']:.0f}" if cell else "" for cell in cells]
         failed = sum(error["count"] for error in each["errors"])
-        rows.append([str(each["users"]), each["side"], *times, str(failed), f"{each['requests_per_second']:.1f}", each["saturated"]])
+        rows.append(
+            [
+                str(each["users"]),
+                each["side"],
+                *times,
+                str(failed),
+                f"{each['requests_per_second']:.1f}",
+                each["saturated"],
+            ]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -140,7 +159,9 @@ def main():
         runs = [row[0] for row in session.execute("SELECT id FROM rag.runs")]
         editors = max(plan["users"]) // 5
         given = {
-            side.name: tell(typed(pages) | {"runs": runs, "sessions": side.sessions(editors)}, folder / f"{side.package}.json")
+            side.name: tell(
+                typed(pages) | {"runs": runs, "sessions": side.sessions(editors)}, folder / f"{side.package}.json"
+            )
             for side in sides
         }
         limits = {"processors": os.cpu_count(), "connections": connections, "threads": PROCESSES * THREADS}
@@ -154,7 +175,14 @@ def main():
         if options.quick:
             check(turns, folder)
     machine = {"machine": platform.machine(), "python": platform.python_version(), "postgresql": version}
-    kept = {"quick": options.quick, "pages": len(pages), "plan": plan, "limits": limits, "machine": machine, "turns": turns}
+    kept = {
+        "quick": options.quick,
+        "pages": len(pages),
+        "plan": plan,
+        "limits": limits,
+        "machine": machine,
+        "turns": turns,
+    }
     options.results.write_text(json.dumps(kept, indent=1) + "\n")
     print(table(turns))
 

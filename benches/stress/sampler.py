@@ -43,7 +43,7 @@ class Sampler:
         self.ended.set()
         self.thread.join()
         self.look()
-        # Workers of jobs live for less than the time between two looks; the server knows what those have used that ended.
+        # Workers of jobs may end before they are seen; the server knows what those have used that ended.
         ended = self.of_children() - self.reaped
         self.used["workers"] = self.used.get("workers", 0) + max(0, ended - self.seen_of_ended())
         before, self.cpu = self.cpu, psutil.cpu_times()

@@ -17,8 +17,8 @@ from psycopg.types.json import Jsonb
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/django"
-# The same for both. A thread is held by each streamed answer.
-PROCESSES, THREADS = 2, 32
+# The same for both. A thread, and a connection of the process's pool, is held by each streamed answer.
+PROCESSES, THREADS = 2, 40
 
 LOGIN = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -52,6 +52,7 @@ class Side:
     @property
     def environment(self) -> dict[str, str]:
         own = {"PGDATABASE": self.database, "DJANGO_SECRET_KEY": "of no secret: this server is on loopback"}
+        own["DJANGO_POOL"] = str(THREADS)
         # A pool of threads for linear algebra in each process would come on top of those that are compared.
         return os.environ | own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | self.more
 
@@ -73,7 +74,9 @@ def ragstone() -> Side:
 
 def plain(model: Path) -> Side:
     more = {"PYTHONPATH": str(EXAMPLE), "STRESS_MODEL": str(model)}
-    return Side("plain Python", "stress_plain", Path(__file__).parent / "plain", "plain", "plain", has_jobs=False, more=more)
+    return Side(
+        "plain Python", "stress_plain", Path(__file__).parent / "plain", "plain", "plain", has_jobs=False, more=more
+    )
 
 
 def fill_ragstone(side: Side, pages: list[tuple], runs: int):
@@ -107,7 +110,9 @@ def log_run(session: psycopg.Connection, number: int, started: datetime):
             "started": (started + timedelta(milliseconds=100 * place)).isoformat(),
             "duration_ms": 100 + number % 50,
             "status": "error" if number % 20 == 0 and kind == "tool" else "ok",
-            **({"model": "a model", "input_tokens": 800, "output_tokens": 60, "cost": 0.002} if kind == "model" else {}),
+            **(
+                {"model": "a model", "input_tokens": 800, "output_tokens": 60, "cost": 0.002} if kind == "model" else {}
+            ),
         }
         for place, kind in enumerate(kinds)
     ]
@@ -116,18 +121,16 @@ def log_run(session: psycopg.Connection, number: int, started: datetime):
 
 
 # What the plain version has is what the other one made: the same passages, embeddings and runs.
+PASSAGES = """
+SELECT key_1, title, heading, content, chunk.metadata, embedding::vector
+FROM manual_chunks AS chunk JOIN pages ON id = key_1
+"""
+RUN = "id, agent, status, started, finished"
+STEP = "id, run_id, kind, name, input, output, model, input_tokens, output_tokens, cost, started, duration_ms, status"
 COPIES = (
-    (
-        "SELECT key_1, title, heading, content, c.metadata, embedding::vector"
-        " FROM manual_chunks AS c JOIN pages ON id = key_1 ORDER BY chunk_id",
-        "plain_pagechunk (key, title, heading, content, metadata, embedding)",
-    ),
-    ("SELECT id, agent, status, started, finished FROM rag.run_summary", "plain_run (id, agent, status, started, finished)"),
-    (
-        "SELECT id, run_id, kind, name, input, output, model, input_tokens, output_tokens, cost, started, duration_ms, status"
-        " FROM rag.steps",
-        "plain_step (id, run_id, kind, name, input, output, model, input_tokens, output_tokens, cost, started, duration_ms, status)",
-    ),
+    (PASSAGES, "plain_pagechunk (key, title, heading, content, metadata, embedding)"),
+    (f"SELECT {RUN} FROM rag.run_summary", f"plain_run ({RUN})"),
+    (f"SELECT {STEP} FROM rag.steps", f"plain_step ({STEP})"),
 )
 
 
@@ -138,11 +141,19 @@ def fill_plain(side: Side, other: Side):
         session.execute((side.folder / "plain/days.sql").read_text())
         with other.connect() as source:
             for query, table in COPIES:
-                with source.cursor() as reader, session.cursor() as writer:
-                    with reader.copy(f"COPY ({query}) TO STDOUT") as given, writer.copy(f"COPY {table} FROM STDIN") as taken:
-                        for block in given:
-                            taken.write(block)
+                copy(source, query, session, table)
         session.execute("VACUUM ANALYZE")
+
+
+def copy(source: psycopg.Connection, query: str, target: psycopg.Connection, table: str):
+    with (
+        source.cursor() as reader,
+        target.cursor() as writer,
+        reader.copy(f"COPY ({query}) TO STDOUT") as given,
+        writer.copy(f"COPY {table} FROM STDIN") as taken,
+    ):
+        for block in given:
+            taken.write(block)
 
 
 class Web:
@@ -159,7 +170,15 @@ class Web:
         options = f"--bind 127.0.0.1:{port} --worker-class gthread --workers {PROCESSES} --threads {THREADS}"
         # Browsers keep their connections while people read; a worker that has them all open still takes more.
         options += " --keep-alive 75 --worker-connections 2000 --timeout 120 --graceful-timeout 5 --log-level warning"
-        command = [sys.executable, "-m", "gunicorn", "--chdir", self.side.folder, *options.split(), f"{self.side.package}.wsgi"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--chdir",
+            self.side.folder,
+            *options.split(),
+            f"{self.side.package}.wsgi",
+        ]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, env=self.side.environment, stdout=log, stderr=log)
         try:

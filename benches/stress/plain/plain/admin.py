@@ -55,7 +55,18 @@ class RunAdmin(ReadOnly):
 
 @admin.register(Day)
 class DayAdmin(ReadOnly):
-    list_display = ("day", "agent", "runs", "failed", "p50_ms", "p95_ms", "input_tokens", "output_tokens", "cost", "errors")
+    list_display = (
+        "day",
+        "agent",
+        "runs",
+        "failed",
+        "p50_ms",
+        "p95_ms",
+        "input_tokens",
+        "output_tokens",
+        "cost",
+        "errors",
+    )
     list_filter = ("agent", "day")
     change_list_template = "agents/days.html"
 

@@ -14,7 +14,10 @@ PASSAGES = 5
 MOST_SENTENCES = 3
 # How much a passage's place counts beside the sentence; what is further below the best is left out; least similarity.
 PASSAGE_WEIGHT, MARGIN, LEAST = 0.4, 0.15, 0.4
-SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\n+")
+# A fenced block, or lines to the next empty one or fence.
+BLOCK = re.compile(r"```.*?(?:```|\Z)|(?:[^\n]|\n(?!\n|```))+", re.DOTALL)
+LIST = ("```", "- ", "* ", "1. ", "|")
+END = re.compile(r"(?<=[.!?])\s+")
 NOTHING = "The collection does not answer this question."
 
 
@@ -24,13 +27,23 @@ class Sentence(NamedTuple):
     passage: Chunk
 
 
+def sentences(passage: str) -> list[str]:
+    """What can be quoted: sentences, and code, lists and tables as a whole; no headings, captions and introductions."""
+    blocks = BLOCK.findall(passage)
+    cut = [part for block in blocks for part in ([block] if block.lstrip().startswith(LIST) else END.split(block))]
+    stripped = [part.strip() for part in cut]
+    return [part for part in stripped if len(part.split()) >= 3 and part[0] != "#" and part[-1] != ":"]
+
+
 def best_sentences(collection: str, question: str) -> list[Sentence]:
     """The best ones, none where no passage is about the question."""
     vector = embed([question])[0]
     passages = search(collection, question, PASSAGES, vector=vector)
     if not passages or 1 - min(passage.distance for passage in passages) < LEAST:
         return []
-    cut = [(part.strip(), passage) for passage in passages for part in SENTENCE.split(passage.content) if part.strip()]
+    cut = [(text, passage) for passage in passages for text in sentences(passage.content)]
+    if not cut:
+        return []
     similarities = np.array(embed([text for text, _ in cut])) @ vector
     highest = max(passage.score for passage in passages)
     scored = [
@@ -43,8 +56,8 @@ def best_sentences(collection: str, question: str) -> list[Sentence]:
 
 def answer(collection: str, question: str) -> Iterator[tuple[str, dict | None]]:
     """Pieces of the answer, each with its citation."""
-    sentences = best_sentences(collection, question)
-    for number, sentence in enumerate(sentences, 1):
+    best = best_sentences(collection, question)
+    for number, sentence in enumerate(best, 1):
         passage = sentence.passage
         citation = {
             "number": number,
@@ -54,5 +67,5 @@ def answer(collection: str, question: str) -> Iterator[tuple[str, dict | None]]:
             "chunk_id": passage.pk,
         }
         yield f"{sentence.text} [{number}]\n\n", citation
-    if not sentences:
+    if not best:
         yield NOTHING, None

@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 import website.settings as example
-from website.settings import *  # noqa: F403
+
+globals().update({name: value for name, value in vars(example).items() if name.isupper()})
 
 INSTALLED_APPS = [name for name in example.INSTALLED_APPS if name not in ("chat", "agents")] + ["plain"]
-# Tables come from the models. Those of schema rag are not Django's, so none of them is made: the application `ragstone` is
-# here for what the example's templates, and the model of an uploaded document, import of it.
+# Tables come from the models. Those of schema rag are not Django's, so none of them is made: the application
+# `ragstone` is here for what the example's templates, and the model of an uploaded document, import of it.
 MIGRATION_MODULES = {"ragstone": None, "knowledge": None}
 ROOT_URLCONF = "plain.urls"
 WSGI_APPLICATION = "plain.wsgi.application"
@@ -20,8 +21,9 @@ TEMPLATES = [
         | {"libraries": {"answers": "chat.templatetags.answers", "steps": "agents.templatetags.steps"}},
     }
 ]
-# As many candidates as are wanted: pgvector's own limit is 40. So many as `plain.search.CANDIDATES`, and some more.
-DATABASES = {"default": example.DATABASES["default"] | {"OPTIONS": {"options": "-c hnsw.ef_search=100"}}}
+# pgvector's own limit is 40, and the search wants more candidates.
+OPTIONS = example.DATABASES["default"]["OPTIONS"] | {"options": "-c hnsw.ef_search=100"}
+DATABASES = {"default": example.DATABASES["default"] | {"OPTIONS": OPTIONS}}
 
 MODEL_FOLDER = Path(os.environ["STRESS_MODEL"])
 # Threads of one run of the model; each process has its own model.

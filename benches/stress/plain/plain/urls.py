@@ -9,6 +9,7 @@ urlpatterns = [
     path("documents/", views.documents, name="documents"),
     path("documents/upload/", views.upload, name="upload"),
     path("chat/", views.chat, name="chat"),
+    path("chat/personas/", views.left_out, name="personas"),
     path("chat/<int:session>/", views.conversation, name="conversation"),
     path("chat/<int:session>/events/", views.events, name="events"),
     path("chat/<int:session>/messages/<int:message>/rate/", views.left_out, name="rate"),

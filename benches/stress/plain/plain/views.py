@@ -1,4 +1,4 @@
-"""The pages of examples/django as they are without Ragstone: the process of the web server does what the database did."""
+"""The pages of examples/django without Ragstone: the process of the web server does what the database did."""
 
 from collections.abc import Iterator
 
