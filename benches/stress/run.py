@@ -88,21 +88,19 @@ def settle(side: Side) -> int:
     return left
 
 
-def saturated(turn: dict, limits: dict) -> str:
+def saturated(turn: dict, limits: dict) -> list[str]:
     """What there is no more of."""
     groups = {name: used for name, used in turn["processors"].items() if name != "others"}
     most = max(groups, key=groups.get)
-    if turn["processors_busy"] >= 0.9 * limits["processors"]:
-        return f"processors ({most} {groups[most]:.2f}, others' programs {turn['processors']['others']:.2f})"
-    if turn["processors"]["locust"] >= 0.95:
-        return "locust itself"
-    if turn["connections"] >= 0.95 * limits["connections"]:
-        return "connections"
-    if turn["requests_at_once"] >= 0.9 * limits["threads"]:
-        return "threads of the web server"
-    if turn.get("jobs_waiting_mean", 0) >= 1:
-        return "workers of jobs"
-    return "nothing"
+    processors = f"processors ({most} {groups[most]:.2f}, others' programs {turn['processors']['others']:.2f})"
+    tests = {
+        processors: turn["processors_busy"] >= 0.9 * limits["processors"],
+        "Locust's processor": groups["locust"] >= 0.9,
+        "connections": turn["connections"] >= 0.95 * limits["connections"],
+        "threads of the web server": turn["requests_at_once"] >= 0.9 * limits["threads"],
+        "workers of jobs": turn.get("jobs_waiting_mean", 0) >= 1,
+    }
+    return [name for name, is_so in tests.items() if is_so]
 
 
 def table(turns: list[dict]) -> str:
@@ -120,7 +118,7 @@ def table(turns: list[dict]) -> str:
                 *times,
                 str(failed),
                 f"{each['requests_per_second']:.1f}",
-                each["saturated"],
+                ", ".join(each["saturated"]) or "nothing",
             ]
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -23,10 +23,10 @@ class Sampler:
         # The server's first process is the parent of each session's.
         backend = self.session.info.backend_pid
         self.server = psutil.Process(psutil.Process(backend).ppid())
-        self.own = backend
         self.database, self.has_jobs = database, has_jobs
         self.used: dict[str, float] = {}
-        self.last: dict[tuple, float] = {}
+        # By number and start, what a process had used when it was seen last, and its group then.
+        self.last: dict[tuple, tuple[float, str]] = {}
         self.counts: list[tuple] = []
         self.jobs: list[tuple] = []
         self.ended = threading.Event()
@@ -78,20 +78,17 @@ class Sampler:
         for name, process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
-                total, mark = times.user + times.system, (process.pid, process.create_time(), name)
+                total, mark = times.user + times.system, (process.pid, process.create_time())
                 # One that is new has used all of it since.
-                before = total if first else self.last.get(mark, 0)
+                before = total if first else self.last.get(mark, (0, name))[0]
                 self.used[name] = self.used.get(name, 0) + total - before
-                self.last[mark] = total
+                self.last[mark] = total, name
 
     def seen_of_ended(self) -> float:
         """What was counted already of the server's children that have ended."""
-        alive = {process.pid for process in children(self.server)}
-        groups = ("sessions", "workers", "server")
-        return sum(
-            total for (pid, _, name), total in self.last.items()
-            if name in groups and pid not in alive and pid != self.server.pid
-        )  # fmt: skip
+        alive = {process.pid for process in children(self.server)} | {self.server.pid}
+        own = ("sessions", "workers", "server")
+        return sum(total for (pid, _), (total, name) in self.last.items() if name in own and pid not in alive)
 
     def unshared(self):
         """Memory that each group has for itself, in bytes."""
