@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psycopg
@@ -40,8 +41,9 @@ def read_pages(path: str, count: int) -> list[tuple]:
 
 def typed(pages: list[tuple]) -> dict:
     """What people type and upload: headings of the pages, and their beginnings."""
-    headings = [line.lstrip("# ") for *_, body in pages for line in body.splitlines() if line.startswith("#")]
-    questions = [each for each in dict.fromkeys(headings) if 2 <= len(each.split()) <= 8]
+    headings = Counter(line.lstrip("# ") for *_, body in pages for line in body.splitlines() if line.startswith("#"))
+    # What stands on many pages, as "See Also", is no question.
+    questions = [each for each, times in headings.items() if times == 1 and 2 <= len(each.split()) <= 8]
     return {"questions": questions[:300], "texts": [body[:2000] for *_, body in pages[:50]]}
 
 
@@ -162,7 +164,13 @@ def main():
             )
             for side in sides
         }
-        limits = {"processors": os.cpu_count(), "connections": connections, "threads": PROCESSES * THREADS}
+        runtime = session.execute("SELECT value FROM rag.status() WHERE name = 'runtime'").fetchone()[0]
+        limits = {
+            "processors": os.cpu_count(),
+            "connections": connections,
+            "threads": PROCESSES * THREADS,
+            "job_workers": int(session.execute("SHOW rag.max_job_workers").fetchone()[0]),
+        }
         turns = []
         for number, users in enumerate(plan["users"]):
             # Who begins changes.
@@ -172,7 +180,12 @@ def main():
                 print(table(turns[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
         if options.quick:
             check(turns, folder)
-    machine = {"machine": platform.machine(), "python": platform.python_version(), "postgresql": version}
+    machine = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "postgresql": version,
+        "ragstone_runtime": runtime,
+    }
     kept = {
         "quick": options.quick,
         "pages": len(pages),
