@@ -14,29 +14,47 @@ site() {
   python=$("$here/venv.sh" docs "$root/docs/requirements.txt")
   # Byte for byte mermaid's own dist/mermaid.min.js of that version.
   drawing=$(wheel artoo-mermaid==11.16.0 fa6d2c8c0fbc4be09a456bfdd62f92eb85e44299a02460b1f4fd4f200a19f01d)
-  mkdir -p "$cache/mermaid"
-  "$python" "$here/unpack.py" --help >/dev/null 2>&1 || true
-  unzip -o -q -j "$drawing" artoo_mermaid/assets/mermaid.min.js -d "$cache/mermaid"
+  "$python" "$here/unpack.py" "$drawing" "$cache/mermaid" artoo_mermaid/assets/mermaid.min.js
   cd "$root"
   RAGSTONE_MERMAID=$cache/mermaid/mermaid.min.js NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --quiet
-  say "the documentation is in $root/.ragstone/site/index.html"
+  say "the documentation is in $root/.ragstone/site/index.html; for its search it wants to be served:" \
+    "python3 -m http.server --directory .ragstone/site"
+}
+
+# Diagrams are drawn by the reader's browser, so a browser says whether they can be: one that reaches no host.
+diagrams() {
+  local page wanted drawn total=0 browser
+  browser=$(command -v chromium) || { echo "not run: drawing the diagrams, for which chromium is missing" && return; }
+  while read -r page; do
+    wanted=$(grep --count --fixed-strings '<pre class="mermaid">' "$page")
+    "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$folder/browser" --host-resolver-rules='MAP * ~NOTFOUND' \
+      --virtual-time-budget=20000 --dump-dom "file://$page" >"$folder/page" 2>/dev/null || true
+    drawn=$(grep --only-matching --fixed-strings '<div class="mermaid"' "$folder/page" | wc --lines)
+    ((drawn == wanted)) || die "$drawn of $wanted diagrams of $page are drawn"
+    total=$((total + drawn))
+  done < <(grep --files-with-matches --recursive --include='*.html' --fixed-strings '<pre class="mermaid">' "$root/.ragstone/site")
+  echo "docs result: diagrams ok. $total drawn"
 }
 
 check() {
   local exports status=0
-  folder=$(mktemp --directory)
-  chmod 755 "$folder"
-  trap '"$here/cluster.sh" stop "$folder" && rm -rf "$(readlink --canonicalize "$folder/cluster")" "$folder"' EXIT
   exports=$("$here/cluster.sh" start "$folder" fsync=off)
   eval "$exports"
   python3 "$here/reference.py" "$@" "$(pg bindir)/psql" "$(pg sharedir)/errcodes.txt" || status=1
-  [[ $* == *--write* ]] || python3 "$here/monitoring.py" "$(pg bindir)/psql" || status=1
+  [[ $* == *--write* ]] || "$("$here/venv.sh" docs "$root/docs/requirements.txt")" "$here/monitoring.py" "$(pg bindir)/psql" || status=1
   return "$status"
 }
 
+folder=$(mktemp --directory)
+chmod 755 "$folder"
+clean_up() {
+  [[ ! -e $folder/cluster ]] || { "$here/cluster.sh" stop "$folder" && rm -rf "$(readlink --canonicalize "$folder/cluster")"; }
+  rm -rf "$folder"
+}
+trap clean_up EXIT
 case ${1:-all} in
-  all) site && check ;;
-  site) site ;;
+  all) site && diagrams && check ;;
+  site) site && diagrams ;;
   check) check ;;
   write) check --write ;;
   *) die "expected site, check or write, not $1" ;;

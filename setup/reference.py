@@ -9,6 +9,7 @@ usage: reference.py [--write] psql errcodes.txt [page...]
 --write puts in signatures and outputs as they are, to be read over before they are committed.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -234,6 +235,8 @@ def run_page(checker, database, scripts):
 
 def clean(output):
     lines = [line.rstrip() for line in output.splitlines()]
+    # Servers of tests have whoever started them as their superuser.
+    lines = [re.sub(rf"\b{os.environ.get('PGUSER', 'postgres')}\b", "postgres", line) for line in lines]
     lines = [line for line in lines if not re.match(r"(LOCATION|LINE \d+|CONTEXT|\s*\^$)", line)]
     return re.sub(r"(NOTICE|WARNING):  00000: ", r"\1:  ", "\n".join(lines)).strip("\n")
 

@@ -1,5 +1,5 @@
-"""What MkDocs does not do by itself with docs/ (a hook, see mkdocs.yml): it brings the script that draws diagrams, checks links to
-files of the checkout that are no pages, and counts the links.
+"""What MkDocs does not do by itself with docs/ (a hook, see mkdocs.yml): it brings the script that draws diagrams, checks links
+to files of the checkout that are no pages, also those of README.md and its like, and counts the links.
 """
 
 import os
@@ -17,6 +17,16 @@ links = {"inside": 0, "outside": 0, "files": 0}
 def on_files(files, config):
     files.append(File.generated(config, "assets/mermaid.min.js", abs_src_path=os.environ["RAGSTONE_MERMAID"]))
     return files
+
+
+def on_pre_build(config):
+    """The links of the other Markdown files of the checkout."""
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md")]:
+        for _, target in LINK.findall(path.read_text()):
+            if not target.startswith(("https://", "http://", "#")):
+                links["files"] += 1
+                if not (path.parent / target.partition("#")[0]).exists():
+                    raise PluginError(f"{path.relative_to(ROOT)}: {target} does not exist")
 
 
 def on_page_markdown(markdown, page, config, files):
