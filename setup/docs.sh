@@ -10,13 +10,15 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 site() {
-  local python drawing
+  local python drawing links
   python=$("$here/venv.sh" docs "$root/docs/requirements.txt")
   # Byte for byte mermaid's own dist/mermaid.min.js of that version.
   drawing=$(wheel artoo-mermaid==11.16.0 fa6d2c8c0fbc4be09a456bfdd62f92eb85e44299a02460b1f4fd4f200a19f01d)
   "$python" "$here/unpack.py" "$drawing" "$cache/mermaid" artoo_mermaid/assets/mermaid.min.js
   cd "$root"
-  RAGSTONE_MERMAID=$cache/mermaid/mermaid.min.js NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --quiet
+  # Not --quiet, which would make it strict about nothing.
+  links=$(RAGSTONE_MERMAID=$cache/mermaid/mermaid.min.js NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build)
+  echo "docs result: site ok. $links"
   say "the documentation is in $root/.ragstone/site/index.html; for its search it wants to be served:" \
     "python3 -m http.server --directory .ragstone/site"
 }
@@ -52,9 +54,17 @@ clean_up() {
   rm -rf "$folder"
 }
 trap clean_up EXIT
+# One by one: in a list with && a function goes on after a failure.
 case ${1:-all} in
-  all) site && diagrams && check ;;
-  site) site && diagrams ;;
+  all)
+    site
+    diagrams
+    check
+    ;;
+  site)
+    site
+    diagrams
+    ;;
   check) check ;;
   write) check --write ;;
   *) die "expected site, check or write, not $1" ;;

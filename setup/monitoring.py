@@ -1,6 +1,6 @@
-"""Checks examples/monitoring/ against a server with Ragstone: as the role that monitor.sql makes, each query of queries.yaml gives
-rows with the columns that it declares, numbers where it says so, and labels that tell its rows apart; and each alert goes by
-metrics that there are, and says what to do.
+"""Checks examples/monitoring/ against a server with Ragstone: as the role that monitor.sql makes, each query of
+queries.yaml gives rows with the columns that it declares, numbers where it says so, and labels that tell its rows apart; and each alert
+goes by metrics that there are, and says what to do.
 
 usage: monitoring.py psql
 """
@@ -14,6 +14,8 @@ import stand_in
 import yaml
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "monitoring"
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]\d+)?")
+VIEWS = "SELECT relname FROM pg_class WHERE relnamespace = 'rag'::regnamespace AND relname ~ '^stat_' AND relkind = 'v'"
 # Something of everything, so that no query is empty.
 LIFE = r"""
 CREATE EXTENSION ragstone CASCADE;
@@ -31,7 +33,10 @@ SET rag.log_durability = 'autonomous';
 SELECT rag.log_step(:run, 'tool', 'hammer');
 SELECT rag.finish_run(:run);
 DO $$ BEGIN
-  WHILE (SELECT count(*) = 0 FROM rag.calls) OR (SELECT count(*) = 0 FROM rag.agent_daily) LOOP COMMIT; PERFORM pg_sleep(0.1); END LOOP;
+  WHILE (SELECT count(*) = 0 FROM rag.calls) OR (SELECT count(*) = 0 FROM rag.agent_daily) LOOP
+    COMMIT;
+    PERFORM pg_sleep(0.1);
+  END LOOP;
 END $$;
 """
 
@@ -64,7 +69,7 @@ def problems_of(name, query, program):
     if len(set(labels)) < len(labels):
         yield f"{name}: its labels do not tell its rows apart"
     for column, kind in kinds.items():
-        if kind != "LABEL" and any(not re.fullmatch(r"-?\d+(\.\d+)?(e[-+]\d+)?", row.get(column, "")) for row in found):
+        if kind != "LABEL" and any(not NUMBER.fullmatch(row.get(column, "")) for row in found):
             yield f"{name}: {column} is no number in {found}"
         # The exporter's own label.
         if column == "server":
@@ -75,8 +80,8 @@ def problems_of_alert(rule, metrics):
     for metric in re.findall(r"\bragstone_\w+", rule["expr"]):
         if metric not in metrics:
             yield f"{rule['alert']}: there is no metric {metric}"
-    texts = rule.get("annotations", {})
-    if rule.get("labels", {}).get("severity") not in ("page", "ticket") or not texts.get("summary") or not texts.get("action"):
+    texts, severity = rule.get("annotations", {}), rule.get("labels", {}).get("severity")
+    if severity not in ("page", "ticket") or not texts.get("summary") or not texts.get("action"):
         yield f"{rule['alert']}: lacks severity, summary or action"
 
 
@@ -91,17 +96,18 @@ def main(program):
     queries = yaml.safe_load((FOLDER / "queries.yaml").read_text())
     for name, query in queries.items():
         problems += problems_of(name, query, program)
-    metrics = {f"{name}_{column}" for name, query in queries.items() for metric in query["metrics"] for column in metric}
-    rules = [rule for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+    metrics = {f"{name}_{column}" for name, query in queries.items() for it in query["metrics"] for column in it}
+    groups = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
     for rule in rules:
         problems += problems_of_alert(rule, metrics)
     text = "\n".join(query["query"] for query in queries.values())
-    views = psql(program, "-At", "-c", "SELECT relname FROM pg_class WHERE relnamespace = 'rag'::regnamespace AND relname ~ '^stat_' AND relkind = 'v'")
+    views = psql(program, "-At", "-c", VIEWS)
     problems += [f"rag.{view} is not monitored" for view in views.stdout.split() if f"rag.{view}" not in text]
     for problem in problems:
         print(problem)
-    print(f"docs result: monitoring {'FAILED' if problems else 'ok'}. {len(queries)} queries, {len(metrics)} metrics, {len(rules)} alerts; "
-          f"{len(problems)} problems")
+    print(f"docs result: monitoring {'FAILED' if problems else 'ok'}. {len(queries)} queries, {len(metrics)} metrics, "
+          f"{len(rules)} alerts; {len(problems)} problems")
     return bool(problems)
 
 

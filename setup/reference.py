@@ -21,8 +21,10 @@ import stand_in
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 FENCE = re.compile(r"^```")
+WRAPPER = textwrap.TextWrapper(116, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+CODE = re.compile(r"\b(?:\d{5}|[0-9A-Z]{2}(?=[0-9A-Z]*\d)[0-9A-Z]{3})\b")
 SHORT = {"double precision": "float8", "timestamp with time zone": "timestamptz", "integer": "int"}
-# A plain NOTICE, what only workers meet, ends of sessions that are Postgres's own, a trigger function that is called by hand.
+# A plain NOTICE, what only workers meet, ends of sessions that are Postgres's own, a trigger function called by hand.
 UNLISTED = {"00000", "39P01", "55P03", "57P01", "57P02", "57P04", "XX000"}
 
 FUNCTIONS = r"""
@@ -35,8 +37,9 @@ SELECT proname, (CASE prokind WHEN 'p' THEN 'CALL ' ELSE '' END) || 'rag.' || pr
 FROM pg_proc p WHERE pronamespace = 'rag'::regnamespace AND proname !~ '^_' ORDER BY proname, p.oid
 """
 RELATIONS = r"""
-SELECT relname, string_agg(attname || ' ' || format_type(atttypid, atttypmod) || coalesce('    -- ' || col_description(c.oid, attnum), ''),
-  E'\x01' ORDER BY attnum), obj_description(c.oid, 'pg_class'), ''
+SELECT relname, string_agg(attname || ' ' || format_type(atttypid, atttypmod)
+  || coalesce('    -- ' || col_description(c.oid, attnum), ''), E'\x01' ORDER BY attnum),
+  obj_description(c.oid, 'pg_class'), ''
 FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
 WHERE relnamespace = 'rag'::regnamespace AND relkind IN ('r', 'v', 'm', 'p') AND relname !~ '^_'
   AND coalesce(obj_description(c.oid, 'pg_class'), '') !~ '^internal' GROUP BY c.oid, relname ORDER BY relname
@@ -52,7 +55,7 @@ FROM pg_settings WHERE name LIKE 'rag.%' ORDER BY name
 class Checker:
     def __init__(self, psql, write):
         self.psql, self.write = [psql, "-X", "-q", "-v", "VERBOSITY=verbose"], write
-        self.problems, self.examples, self.statements = [], 0, 0
+        self.problems, self.examples = [], 0
         self.url = stand_in.start()
 
     def rows(self, database, sql):
@@ -99,7 +102,8 @@ class Page:
 
     def sections(self):
         """(names of objects, line of the heading, line after the section)"""
-        heads = [(number, line) for number, line in enumerate(self.lines) if re.match(r"##+ ", line) and not self.fenced(number)]
+        heads = [(number, line) for number, line in enumerate(self.lines) if re.match(r"##+ ", line)]
+        heads = [(number, line) for number, line in heads if not self.fenced(number)]
         for (number, line), (end, _) in zip(heads, [*heads[1:], (len(self.lines), "")]):
             if names := re.findall(r"\brag\.(\w+)", line):
                 yield names, number, end
@@ -130,7 +134,7 @@ def signature_lines(entries):
     lines = []
     for name, signature, about, _ in entries:
         if is_function((name, signature)):
-            lines += textwrap.wrap(plain(signature), 116, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+            lines += WRAPPER.wrap(plain(signature))
             lines.append(f"    -- {about}")
         else:
             lines += [f"rag.{name}", *("    " + plain(column) for column in signature.split("\x01"))]
@@ -211,9 +215,10 @@ def check_examples(checker, pages, catalogue):
             if matches(wanted, output):
                 continue
             checker.problem(place, f"the output is\n{output}\nand not\n{wanted}")
-            if checker.write and output:
-                fenced = f"```text\n{output}\n```"
-                changes.append((expected[1], expected[2], output) if expected else (block[2] + 1, block[2] + 1, "\n" + fenced))
+            if checker.write and output and expected:
+                changes.append((expected[1], expected[2], output))
+            elif checker.write and output:
+                changes.append((block[2] + 1, block[2] + 1, f"\n```text\n{output}\n```"))
         if changes:
             page.replace(changes)
         checker.rows("postgres", f"DROP DATABASE {database}")
@@ -227,7 +232,8 @@ def run_page(checker, database, scripts):
     mark = "@@@ next example"
     text = f"\\pset footer off\n\\echo '{mark}'\n" + f"\n\\echo '{mark}'\n".join(scripts) + "\n"
     command = [*checker.psql, "-v", f"url={checker.url}", "-d", database]
-    result = subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    result = subprocess.run(command, input=text, timeout=300, **pipes)
     outputs = result.stdout.split(mark + "\n")[1:]
     outputs = [clean(output) for output in outputs]
     return outputs + ["the session has ended"] * (len(scripts) - len(outputs))
@@ -244,7 +250,8 @@ def clean(output):
 def matches(expected, output):
     """Whether the output is what is expected, where widths of columns do not count and … stands for anything."""
     def simple(text):
-        return "\n".join(re.sub(r"-{2,}", "-", re.sub(r" +", " ", line)).strip() for line in text.splitlines() if line.strip())
+        lines = [re.sub(r"-{2,}", "-", re.sub(r" +", " ", line)).strip() for line in text.splitlines()]
+        return "\n".join(line for line in lines if line)
 
     parts = [re.escape(part) for part in simple(expected).split("…")]
     return re.fullmatch(".*?".join(parts), simple(output), re.DOTALL) is not None
@@ -252,7 +259,8 @@ def matches(expected, output):
 
 def check_settings(checker, pages):
     page = next(page for page in pages if page.path.name == "settings.md")
-    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in page.lines if line.startswith("| rag.")]
+    lines = [line.strip("|").split("|") for line in page.lines if line.startswith("| rag.")]
+    rows = [[cell.strip().strip("`") for cell in line] for line in lines]
     documented = {row[0]: row for row in rows}
     actual = {row[0]: row for row in checker.rows("reference", SETTINGS)}
     for name in sorted(actual.keys() | documented.keys()):
@@ -275,7 +283,7 @@ def check_errors(checker, pages, errcodes):
         checker.problem("errors.md", f"{code} is missing, which the code raises")
     for other in pages:
         prose = "\n".join(line for line in other.lines if "**Errors**" in line)
-        for code in sorted(set(re.findall(r"\b(?:\d{5}|[0-9A-Z]{2}(?=[0-9A-Z]*\d)[0-9A-Z]{3})\b", prose)) - listed):
+        for code in sorted(set(CODE.findall(prose)) - listed):
             checker.problem(other.path.name, f"{code} is not on the page of errors")
     return len(listed)
 
@@ -292,11 +300,12 @@ def main(arguments):
     settings = check_settings(checker, pages)
     errors = check_errors(checker, pages, Path(errcodes))
     checker.rows("postgres", "DROP DATABASE reference")
-    check_examples(checker, [page for page in pages if not only or page.path.stem in ("index", *only)], {} if only else catalogue)
+    chosen = [page for page in pages if not only or page.path.stem in ("index", *only)]
+    check_examples(checker, chosen, {} if only else catalogue)
     for problem in checker.problems:
         print(problem)
-    print(f"docs result: reference {'FAILED' if checker.problems else 'ok'}. {len(catalogue)} functions and views, {settings} settings, "
-          f"{errors} SQLSTATEs, {checker.examples} examples; {len(checker.problems)} problems")
+    print(f"docs result: reference {'FAILED' if checker.problems else 'ok'}. {len(catalogue)} functions and views, "
+          f"{settings} settings, {errors} SQLSTATEs, {checker.examples} examples; {len(checker.problems)} problems")
     return bool(checker.problems)
 
 

@@ -1,5 +1,5 @@
-"""What MkDocs does not do by itself with docs/ (a hook, see mkdocs.yml): it brings the script that draws diagrams, checks links
-to files of the checkout that are no pages, also those of README.md and its like, and counts the links.
+"""What MkDocs does not do by itself with docs/ (a hook, see mkdocs.yml): it brings the script that draws diagrams, and
+checks and counts links to files of the checkout that are no pages, also those of README.md and its like.
 """
 
 import os
@@ -53,5 +53,5 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_post_build(config):
-    print(f"docs result: site ok. {links['inside']} links between pages, {links['files']} to files of the checkout; "
+    print(f"{links['inside']} links between pages, {links['files']} to files of the checkout; "
           f"{links['outside']} to other sites were not followed")

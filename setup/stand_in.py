@@ -1,5 +1,5 @@
-"""A provider that stands in for a real one in the examples of the reference: it has OpenAI's protocol for chats and that of
-Text Embeddings Inference for reranking, and always says the same to the same question.
+"""A provider that stands in for a real one in the examples of the reference: it has OpenAI's protocol for chats and that
+of Text Embeddings Inference for reranking, and always says the same to the same question.
 """
 
 import json
@@ -21,8 +21,9 @@ def answer(request):
     said = request["messages"]
     question = [message["content"] for message in said if message["role"] == "user"][-1]
     if request.get("tools") and said[-1]["role"] == "user":
-        call = {"name": request["tools"][0]["function"]["name"], "arguments": '{"id": 2}'}
-        return {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": call}]}
+        function = {"name": request["tools"][0]["function"]["name"], "arguments": '{"id": 2}'}
+        call = {"id": "call_1", "type": "function", "function": function}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
     known = [text for words, text in ANSWERS.items() if words in question]
     return {"role": "assistant", "content": known[-1] if known else f"You said {len(question.split())} words."}
 
@@ -50,7 +51,8 @@ class Provider(BaseHTTPRequestHandler):
         if message.get("tool_calls"):
             pieces = [{"delta": {"tool_calls": [{"index": 0, **message["tool_calls"][0]}]}}]
         events = [{"choices": [{"index": 0, **piece}]} for piece in pieces]
-        events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage(request, message)})
+        end = {"index": 0, "delta": {}, "finish_reason": reason}
+        events.append({"choices": [end], "usage": usage(request, message)})
         lines = [f"data: {json.dumps(event)}\n\n" for event in events]
         self.reply("text/event-stream", "".join(lines) + "data: [DONE]\n\n")
 
@@ -70,7 +72,8 @@ def ranking(request):
     """Documents by how many of the query's words they have."""
     wanted = set(re.findall(r"\w+", request["query"].lower()))
     scores = [len(wanted & set(re.findall(r"\w+", text.lower()))) / len(wanted) for text in request["texts"]]
-    return sorted(({"index": index, "score": score} for index, score in enumerate(scores)), key=lambda it: -it["score"])
+    found = [{"index": index, "score": score} for index, score in enumerate(scores)]
+    return sorted(found, key=lambda it: -it["score"])
 
 
 def start():
