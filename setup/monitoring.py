@@ -1,6 +1,6 @@
 """Checks examples/monitoring/ against a server with Ragstone: as the role that monitor.sql makes, each query of
-queries.yaml gives rows with the columns that it declares, numbers where it says so, and labels that tell its rows apart; and each alert
-goes by metrics that there are, and says what to do.
+queries.yaml gives rows with the columns that it declares, numbers where it says so, labels that tell its rows apart;
+and each alert goes by metrics that there are, and says what to do.
 
 usage: monitoring.py psql
 """

@@ -21,7 +21,7 @@ import stand_in
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
 FENCE = re.compile(r"^```")
-WRAPPER = textwrap.TextWrapper(116, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+WRAPPER = textwrap.TextWrapper(100, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
 CODE = re.compile(r"\b(?:\d{5}|[0-9A-Z]{2}(?=[0-9A-Z]*\d)[0-9A-Z]{3})\b")
 SHORT = {"double precision": "float8", "timestamp with time zone": "timestamptz", "integer": "int"}
 # A plain NOTICE, what only workers meet, ends of sessions that are Postgres's own, a trigger function called by hand.

@@ -1,5 +1,5 @@
-"""A provider that stands in for a real one in the examples of the reference: it has OpenAI's protocol for chats and that
-of Text Embeddings Inference for reranking, and always says the same to the same question.
+"""A provider that stands in for a real one in the examples of the reference: it has OpenAI's protocol for chats and
+that of Text Embeddings Inference for reranking, and always says the same to the same question.
 """
 
 import json
