@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the documentation as a site in .ragstone/site, where broken links are errors, and checks the reference and the
-# queries for monitoring against a server made for it. Ragstone must be installed for that.
+# Builds the documentation as a site in .ragstone/site, where broken links are errors, and checks the reference, the
+# tutorial and the queries for monitoring against a server made for it. Ragstone must be installed for that.
 #
 # usage: docs.sh          both
 #        docs.sh site     the site alone
@@ -38,11 +38,19 @@ diagrams() {
   echo "docs result: diagrams ok. $total drawn"
 }
 
+tutorial() {
+  local python
+  sed '/^# requirements.txt$/,/^[^a-z#]/!d; /^[^a-z]/d' "$root/docs/tutorial.md" >"$folder/requirements.txt"
+  python=$("$here/venv.sh" tutorial "$folder/requirements.txt") || return
+  python3 "$here/tutorial.py" "$(pg bindir)/psql" "$python"
+}
+
 check() {
   local exports status=0
   exports=$("$here/cluster.sh" start "$folder" fsync=off)
   eval "$exports"
   python3 "$here/reference.py" "$@" "$(pg bindir)/psql" "$(pg sharedir)/errcodes.txt" || status=1
+  [[ $* == *--write* ]] || tutorial || status=1
   [[ $* == *--write* ]] || "$("$here/venv.sh" docs "$root/docs/requirements.txt")" "$here/monitoring.py" "$(pg bindir)/psql" || status=1
   return "$status"
 }
