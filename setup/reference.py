@@ -60,7 +60,9 @@ class Checker:
 
     def rows(self, database, sql):
         command = [*self.psql, "-At", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]
-        result = subprocess.run(command, check=True, capture_output=True, text=True)
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            sys.exit(f"docs result: reference FAILED. {result.stderr.strip()}")
         return [line.split("\t") for line in result.stdout.splitlines()]
 
     def problem(self, place, text):

@@ -87,7 +87,11 @@ def use(browser, psql):
 def main(psql, python):
     failed = passed = 0
     with tempfile.TemporaryDirectory() as name:
-        follow(Path(name), psql, python)
+        try:
+            follow(Path(name), psql, python)
+        except AssertionError as error:
+            print(error)
+            sys.exit("docs result: tutorial FAILED. A command fails")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
