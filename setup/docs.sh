@@ -31,7 +31,7 @@ diagrams() {
     wanted=$(grep --count --fixed-strings '<pre class="mermaid">' "$page")
     "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$folder/browser" --host-resolver-rules='MAP * ~NOTFOUND' \
       --virtual-time-budget=20000 --dump-dom "file://$page" >"$folder/page" 2>/dev/null || true
-    drawn=$(grep --only-matching --fixed-strings '<div class="mermaid"' "$folder/page" | wc --lines)
+    drawn=$({ grep --only-matching --fixed-strings '<div class="mermaid"' "$folder/page" || true; } | wc --lines)
     ((drawn == wanted)) || die "$drawn of $wanted diagrams of $page are drawn"
     total=$((total + drawn))
   done < <(grep --files-with-matches --recursive --include='*.html' --fixed-strings '<pre class="mermaid">' "$root/.ragstone/site")
@@ -47,6 +47,7 @@ tutorial() {
 
 check() {
   local exports status=0
+  [[ -e $(pg pkglibdir)/ragstone.so ]] || die "Ragstone is not installed" "Run make install first, or build the site alone: setup/docs.sh site"
   exports=$("$here/cluster.sh" start "$folder" fsync=off)
   eval "$exports"
   python3 "$here/reference.py" "$@" "$(pg bindir)/psql" "$(pg sharedir)/errcodes.txt" || status=1
