@@ -1,9 +1,11 @@
 //! `rag.approve`, `rag.reject` and `rag.resume_run`: what goes on with a run that waits or has failed.
 
-use crate::agents::{on_tables, role, state, undefined, wrong_state};
+use crate::agents::{state, undefined, wrong_state};
 use crate::collection::locked;
+use crate::collection::on_tables;
 use crate::jobs;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::role::Role;
 use crate::pg::spi::{Arg, connect, run, select};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::agent::{Event, Fate};
@@ -77,7 +79,7 @@ pub fn resume(run_id: i64) -> Outcome<i64> {
 }
 
 fn decide(step: i64, decision: Decision) -> Outcome<Option<i64>> {
-    let decider = role()?;
+    let decider = Role::current()?.to_text()?;
     locked(|| {
         let (owner, waiting) = find(step)?;
         if waiting.decision != "waiting" {

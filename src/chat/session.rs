@@ -1,8 +1,9 @@
 //! Sessions and what is written into them.
 
-use crate::chat::{on_tables, role};
+use crate::collection::on_tables;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::role::Role;
 use crate::pg::spi::{Arg, run};
 use pgrx::PgSqlErrorCode;
 
@@ -53,7 +54,7 @@ pub struct NewMessage<'a> {
 
 /// Makes a session of the current role.
 pub fn create_session(session: &NewSession) -> Outcome<i64> {
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     on_tables(|| {
         let rows = run(
             "INSERT INTO rag._sessions (owner, title, collection, persona, model) VALUES ($1, $2, $3, $4, $5) RETURNING id",
@@ -71,7 +72,7 @@ pub fn create_session(session: &NewSession) -> Outcome<i64> {
 
 /// Forgets a session of the current role, with its messages and what was said of them.
 pub fn delete_session(id: i64) -> Outcome<()> {
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let deleted = on_tables(|| {
         let arguments = [Arg::new(id), Arg::text(&role)];
         Ok(run("DELETE FROM rag._sessions WHERE id = $1 AND owner = $2", &arguments)?.count)
@@ -84,7 +85,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome
     if !(-1..=1).contains(&score) {
         return Err(Error::bad_argument(format!("score must be -1, 0 or 1, not {score}")));
     }
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let given = on_tables(|| {
         run(
             "INSERT INTO rag._feedback (message, score, comment)
@@ -105,7 +106,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome
 impl Session {
     /// Opens a session of the current role for its next turn.
     pub fn open(id: i64) -> Outcome<Self> {
-        let role = role()?;
+        let role = Role::current()?.to_text()?;
         on_tables(|| {
             let rows = run(
                 "SELECT title, collection, persona, model, summary, summarised FROM rag._sessions
