@@ -113,16 +113,22 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
         None => {
             // Those that the log shows to the current role.
             let seen = connect(|| {
-                select("SELECT status, owner::text FROM rag.steps WHERE id = $1", &[Arg::new(step)])
-                    .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)))
+                let sql = "SELECT status, owner::text, pg_has_role(to_regrole(quote_ident(owner)), 'USAGE')
+                           FROM rag.steps WHERE id = $1";
+                let rows = select(sql, &[Arg::new(step)])?;
+                Ok(rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.boolean(0, 2)))
             })?;
             Err(match seen {
-                Some((status, owner)) if status == "waiting" => Error::new(
+                Some(((status, _), true)) if status == "waiting" => {
+                    wrong_state(format!("no agent waits for step {step}"))
+                        .hint("rag.approvals shows what waits for a decision.")
+                }
+                Some(((status, owner), _)) if status == "waiting" => Error::new(
                     PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                     format!("step {step} belongs to {owner}"),
                 )
                 .hint("Ask a member of that role to decide."),
-                Some((status, _)) => not_waiting(step, &status),
+                Some(((status, _), _)) => not_waiting(step, &status),
                 None => undefined(format!("step {step} does not exist"))
                     .hint("rag.approvals shows what waits for a decision."),
             })
