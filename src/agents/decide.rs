@@ -115,8 +115,8 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
             let seen = connect(|| {
                 let sql = "SELECT status, owner::text, pg_has_role(to_regrole(quote_ident(owner)), 'USAGE')
                            FROM rag.steps WHERE id = $1";
-                let rows = select(sql, &[Arg::new(step)])?;
-                Ok(rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.boolean(0, 2)))
+                select(sql, &[Arg::new(step)])
+                    .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.boolean(0, 2)))
             })?;
             Err(match seen {
                 Some(((status, _), true)) if status == "waiting" => {
