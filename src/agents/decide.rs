@@ -113,7 +113,7 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
         None => {
             // Those that the log shows to the current role.
             let seen = connect(|| {
-                let sql = "SELECT status, owner::text, pg_has_role(to_regrole(quote_ident(owner)), 'USAGE')
+                let sql = "SELECT status, owner::text, coalesce(pg_has_role(to_regrole(quote_ident(owner)), 'USAGE'), false)
                            FROM rag.steps WHERE id = $1";
                 select(sql, &[Arg::new(step)])
                     .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.boolean(0, 2)))
