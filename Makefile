@@ -2,13 +2,16 @@
 # Debian's 15 otherwise, or the first in PATH.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test install installcheck bench docs lint clean
+.PHONY: help demo django stop test install installcheck bench docs lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: ## install everything and search the PostgreSQL manual
 	@setup/demo.sh
+
+django: ## start the Django application on the demo's server
+	@setup/django.sh
 
 stop: ## stop the demo's server
 	@setup/stop.sh

@@ -1,0 +1,17 @@
+from django import forms
+
+from chat.forms import new_key
+from ragstone.models import Agent
+
+
+class TaskForm(forms.Form):
+    """What an agent is to do, and a key that makes a form which was sent twice one task."""
+
+    agent = forms.ModelChoiceField(Agent.objects.all(), label="Agent", empty_label=None)
+    task = forms.CharField(label="Task", max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))
+    key = forms.CharField(widget=forms.HiddenInput, initial=new_key, max_length=64)
+
+
+class DecisionForm(forms.Form):
+    agreed = forms.TypedChoiceField(coerce=lambda value: value == "yes", choices=[("yes", "yes"), ("no", "no")])
+    comment = forms.CharField(max_length=2000, required=False, empty_value="")

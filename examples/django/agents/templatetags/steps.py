@@ -1,0 +1,12 @@
+import json
+from typing import Any
+
+from django import template
+
+register = template.Library()
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """A value of jsonb as text over several lines."""
+    return json.dumps(value, indent=2, ensure_ascii=False)

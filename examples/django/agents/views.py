@@ -1,0 +1,79 @@
+"""Tasks of agents, as jobs, and the calls of tools that somebody has to agree to."""
+
+from django.contrib.auth.decorators import permission_required
+from django.db.models import Value
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from agents.forms import DecisionForm, TaskForm
+from agents.reports import tree
+from ragstone import jobs
+from ragstone.functions import Approve, Reject
+from ragstone.models import Agent, Approval, Job, Run, Step
+from ragstone.problems import PROBLEMS, UNFORESEEN, Problem
+from ragstone.streams import stream
+
+may_run = permission_required("ragstone.run_agent", raise_exception=True)
+may_decide = permission_required("ragstone.decide", raise_exception=True)
+
+
+@may_run
+@require_http_methods(["GET", "POST"])
+def index(request: HttpRequest) -> HttpResponse:
+    """The agents, what waits for somebody, and a form for a task."""
+    form = TaskForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        task = form.cleaned_data
+        key = f"task of {request.user.pk}: {task['key']}"
+        job = jobs.submit("agent", key, agent=task["agent"].pk, input=task["task"])
+        return redirect("task", job)
+    latest = Job.objects.filter(kind="agent").order_by("-id")[:20]
+    context = {"form": form, "agents": Agent.objects.all(), "approvals": Approval.objects.all(), "tasks": latest}
+    return render(request, "agents/index.html", context)
+
+
+@may_run
+@require_GET
+def task(request: HttpRequest, job: int) -> HttpResponse:
+    """A task: what the agent says as it comes, and what it did when it is over."""
+    task = get_object_or_404(Job, pk=job, kind="agent")
+    context = {"task": task}
+    if task.status in ("failed", "cancelled"):
+        context["problem"] = PROBLEMS.get(task.sqlstate, UNFORESEEN)
+    elif task.status == "done":
+        context |= outcome(jobs.result(job))
+    return render(request, "agents/task.html", context)
+
+
+@may_run
+@require_GET
+def events(request: HttpRequest, job: int) -> HttpResponse:
+    """What the agent says, and at the end what the page shows of the outcome."""
+    get_object_or_404(Job, pk=job, kind="agent")
+    return stream(request, job, lambda result: render_to_string("agents/outcome.html", outcome(result), request))
+
+
+def outcome(result: dict) -> dict:
+    run = result["run_id"]
+    return {
+        "result": result,
+        "run": Run.objects.filter(pk=run).first(),
+        "approvals": Approval.objects.filter(run=run),
+        "tree": tree(Step.objects.filter(run=run)),
+    }
+
+
+@may_decide
+@require_POST
+def decide(request: HttpRequest, step: int) -> HttpResponse:
+    """Agrees to the call of a tool, or refuses it; the run goes on as another job."""
+    waiting = get_object_or_404(Approval, pk=step)
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        return render(request, "problem.html", {"problem": Problem(422, "Agree or refuse.")}, status=422)
+    verb = Approve if form.cleaned_data["agreed"] else Reject
+    by = f"{request.user.get_username()}: {form.cleaned_data['comment']}".removesuffix(": ")
+    job = Approval.objects.filter(pk=waiting.pk).values_list(verb("pk", Value(by)), flat=True).get()
+    return redirect("task", job) if job else redirect("agents")

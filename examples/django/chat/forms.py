@@ -1,0 +1,42 @@
+import uuid
+
+from django import forms
+from django.conf import settings
+
+from ragstone.models import Persona
+
+
+def new_key() -> str:
+    return uuid.uuid4().hex
+
+
+def personas() -> list[tuple[str, str]]:
+    return [(name, name) for name in Persona.objects.current().values_list("name", flat=True)]
+
+
+def collections() -> list[tuple[str, str]]:
+    return [(name, name) for name in settings.RAGSTONE_SOURCES]
+
+
+class QuestionForm(forms.Form):
+    """A message, who is to answer it, and a key that makes a form which was sent twice one question."""
+
+    message = forms.CharField(
+        label="Your question", max_length=4000, widget=forms.Textarea(attrs={"rows": 3, "autofocus": True})
+    )
+    persona = forms.ChoiceField(label="Answered by", choices=personas)
+    collection = forms.ChoiceField(label="From", choices=collections)
+    key = forms.CharField(widget=forms.HiddenInput, initial=new_key, max_length=64)
+
+
+class RatingForm(forms.Form):
+    score = forms.TypedChoiceField(coerce=int, choices=[(1, "helpful"), (-1, "not helpful")])
+    comment = forms.CharField(max_length=2000, required=False, empty_value=None)
+
+
+class PersonaForm(forms.Form):
+    """What rag.set_persona takes; a name that is there already gets another version."""
+
+    name = forms.CharField(label="Name", max_length=63)
+    instructions = forms.CharField(label="Instructions", max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))
+    style = forms.CharField(label="Style", max_length=500, required=False, empty_value=None)

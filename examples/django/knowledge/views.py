@@ -1,0 +1,114 @@
+"""Search, reading and uploading."""
+
+from collections import Counter
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from knowledge.forms import UploadForm
+from knowledge.models import Document, source_of
+from ragstone.models import Collection, FailedRow, Passage
+from ragstone.problems import sqlstate
+
+SHOWN = 10
+# Facets count these.
+FOUND = 50
+ENGINE_AWAY = "57P03"
+
+
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    """Passages of one collection about a question, and the facets by which there can be fewer."""
+    query = request.GET.get("q", "").strip()[:1000]
+    collection = request.GET.get("in") or next(iter(settings.RAGSTONE_SOURCES))
+    if collection not in settings.RAGSTONE_SOURCES:
+        raise Http404(f"no collection {collection}")
+    chosen = dict(facet.split(":", 1) for facet in request.GET.getlist("facet") if ":" in facet)
+    context = {"query": query, "collection": collection, "collections": settings.RAGSTONE_SOURCES, "chosen": chosen}
+    if query:
+        passages, by_words = find(collection, query, chosen)
+        shown = passages if "all" in request.GET else passages[:SHOWN]
+        context |= {"passages": shown, "found": len(passages), "by_words": by_words, "facets": facets(passages)}
+    return render(request, "knowledge/search.html", context)
+
+
+def find(collection: str, query: str, chosen: dict[str, str]) -> tuple[list[Passage], bool]:
+    """The passages, and whether they were found by the words alone, which works without the engine."""
+    wanted = {"collection": collection, "query": query, "k": FOUND, "filter": chosen or None}
+    try:
+        return list(Passage.objects.search(**wanted)), False
+    except OperationalError as error:
+        if sqlstate(error) != ENGINE_AWAY:
+            raise
+        return list(Passage.objects.search(**wanted, mode="text")), True
+
+
+def facets(passages: list[Passage]) -> dict[str, list[tuple[str, int]]]:
+    """How often each value of the metadata is among the passages, the most frequent first."""
+    counters: dict[str, Counter] = {}
+    for passage in passages:
+        for name, value in passage.metadata.items():
+            if isinstance(value, str):
+                counters.setdefault(name, Counter())[value] += 1
+    return {name: counter.most_common(8) for name, counter in counters.items()}
+
+
+@require_GET
+def read(request: HttpRequest, collection: str, key: int) -> HttpResponse:
+    """A whole text; with a search's query and chunk, with that passage marked."""
+    text = text_of(collection, key)
+    quote = None
+    if (query := request.GET.get("q")) and (chunk := request.GET.get("chunk", "")).isdecimal():
+        # The search finds the passage again, with the rights of whoever asks.
+        found = find(collection, query, {})[0]
+        quote = next((passage.content for passage in found if passage.chunk_id == int(chunk)), None)
+    return render(request, "knowledge/read.html", {"text": text, "collection": collection, "quote": quote})
+
+
+def text_of(collection: str, key: int):
+    if collection not in settings.RAGSTONE_SOURCES:
+        raise Http404(f"no collection {collection}")
+    return get_object_or_404(source_of(collection), pk=key)
+
+
+@login_required
+def documents(request: HttpRequest) -> HttpResponse:
+    """What has been uploaded, and how much of it can be searched."""
+    context = {"documents": Document.objects.defer("body")[:200], "form": UploadForm(), **state_of_all()}
+    return render(request, "knowledge/documents.html", context)
+
+
+@login_required
+@require_GET
+def state(request: HttpRequest) -> JsonResponse:
+    """How many documents wait to be indexed, for the page that waits with them."""
+    return JsonResponse({"queued": state_of_all()["queued"]})
+
+
+def state_of_all() -> dict:
+    collection = Collection.objects.filter(pk="documents").first()
+    failed = FailedRow.objects.filter(collection="documents")
+    return {"queued": collection.queued if collection else 0, "failed": {row.key[0]: row.message for row in failed}}
+
+
+@permission_required("knowledge.add_document", raise_exception=True)
+@require_POST
+def upload(request: HttpRequest) -> HttpResponse:
+    """Keeps an uploaded file as a document, and tells what is wrong with one that cannot be read."""
+    form = UploadForm(request.POST, request.FILES)
+    wants_json = request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    if form.is_valid():
+        document = form.save(request.user.get_username())
+        messages.success(request, f"“{document.title}” is here. It can be searched as soon as it is indexed.")
+        return JsonResponse({"next": reverse("documents")}) if wants_json else redirect("documents")
+    if wants_json:
+        wrong = " ".join(error for errors in form.errors.values() for error in errors)
+        return JsonResponse({"message": wrong}, status=422)
+    context = {"documents": Document.objects.defer("body")[:200], "form": form, **state_of_all()}
+    return render(request, "knowledge/documents.html", context, status=422)

@@ -1,0 +1,51 @@
+"""Long calls as jobs: each function here is one short statement, or several with no transaction around them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.db import connection
+from psycopg.types.json import Jsonb
+
+ENDED = ("done", "failed", "cancelled")
+
+
+class Piece(NamedTuple):
+    """A row of rag.next: a piece of an answer, or none where nothing came in time."""
+
+    number: int | None
+    text: str | None
+    status: str
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether what came before is to be forgotten."""
+        return self.number is not None and self.number % 1_000_000 == 1
+
+
+def submit(kind: str, key: str | None = None, **arguments: Any) -> int:
+    """Submits a job, which begins when the transaction commits, and gives its number."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rag.submit(%s, %s, %s)", [kind, Jsonb(arguments), key])
+        return cursor.fetchone()[0]
+
+
+def follow(job: int, after: int = 0, wait_ms: int = 1000) -> Iterator[Piece]:
+    """The pieces of a job's answer after a number, and one without text each time that none came within `wait_ms`."""
+    status = None
+    while status not in ENDED:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT seq, piece, status FROM rag.next(%s, %s, %s)", [job, after, wait_ms])
+            rows = cursor.fetchall()
+        for piece in map(Piece._make, rows):
+            after = piece.number or after
+            status = piece.status
+            yield piece
+
+
+def result(job: int) -> dict | None:
+    """What the job gave; None while it has not ended. Raises the error with which it failed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rag.result(%s)::text", [job])
+        value = cursor.fetchone()[0]
+    return None if value is None else json.loads(value)

@@ -1,0 +1,46 @@
+"""What Ragstone's SQLSTATEs mean to a visitor."""
+
+from typing import NamedTuple
+
+from django.db import DatabaseError
+
+
+class Problem(NamedTuple):
+    """An HTTP status, and a sentence for the page."""
+
+    status: int
+    message: str
+
+
+PROBLEMS = {
+    "57P03": Problem(503, "The search engine is away at the moment. Please try again in a minute."),
+    "53400": Problem(429, "The budget for language models is spent, or too many wait. Please try again later."),
+    "38000": Problem(502, "The language model's provider refused to answer."),
+    "08001": Problem(502, "The language model's provider cannot be reached."),
+    "08006": Problem(502, "The connection to the language model's provider broke off."),
+    "08P01": Problem(502, "The language model's provider gave a reply that makes no sense."),
+    "42501": Problem(403, "You have no right to do this."),
+    "42704": Problem(404, "There is no such collection, persona, model or job."),
+    "54000": Problem(413, "The text is longer than the model reads."),
+    "55000": Problem(409, "This is not possible at the moment."),
+    "57014": Problem(503, "This was cancelled, or took too long."),
+}
+UNFORESEEN = Problem(500, "This could not be answered.")
+UNREACHABLE = Problem(503, "The database cannot be reached. Please try again in a minute.")
+
+
+def sqlstate(error: DatabaseError) -> str | None:
+    """The five characters that Postgres gave the error; None where it came from the driver alone."""
+    return getattr(error.__cause__, "sqlstate", None)
+
+
+def explain(error: DatabaseError) -> Problem | None:
+    """The problem of an error that a page can be expected to meet."""
+    state = sqlstate(error)
+    if state is None or state in ("57P01", "57P02"):
+        return UNREACHABLE if is_connection(error) else None
+    return PROBLEMS.get(state)
+
+
+def is_connection(error: DatabaseError) -> bool:
+    return type(error).__name__ in ("OperationalError", "InterfaceError")

@@ -1,0 +1,108 @@
+import pytest
+from django.urls import reverse
+
+from knowledge.models import Document
+from knowledge.templatetags.passages import marked, with_quote
+from ragstone.models import Passage
+from tests.conftest import execute
+
+HOME = reverse("search")
+
+
+def test_search_shows_passages_with_their_words_marked(client):
+    page = client.get(HOME, {"q": "how do I take a base backup?"}).content.decode()
+    assert '<a href="/read/manual/2/?q=' in page
+    assert "<mark>takes</mark> a <mark>base</mark> <mark>backup</mark> of a running server" in page
+
+
+def test_search_finds_by_meaning(client):
+    first = client.get(HOME, {"q": "reclaim disk storage of deleted records"}).context["passages"][0]
+    assert first.title == "Routine Vacuuming"
+
+
+def test_a_question_is_asked_for_where_there_is_none(client):
+    page = client.get(HOME)
+    assert page.status_code == 200
+    assert 'type="search"' in page.content.decode()
+
+
+def test_no_page_may_run_scripts_of_others(client):
+    policy = client.get(HOME)["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe-inline" not in policy
+
+
+def test_facets_count_and_narrow_down(client):
+    wide = client.get(HOME, {"q": "base backup"})
+    counts = dict(wide.context["facets"]["url"])
+    assert {"backup.html", "wal.html"} <= set(counts)
+    narrow = client.get(HOME, {"q": "base backup", "facet": "url:wal.html"})
+    assert {passage.title for passage in narrow.context["passages"]} == {"Write-ahead log"}
+    assert "show all again" in narrow.content.decode()
+
+
+def test_nothing_is_said_to_be_found_in_an_empty_collection(client):
+    assert "Nothing was found" in client.get(HOME, {"q": "backup", "in": "documents"}).content.decode()
+
+
+def test_a_collection_that_is_not_the_applications_is_not_found(client):
+    assert client.get(HOME, {"q": "backup", "in": "secret"}).status_code == 404
+
+
+def test_a_result_opens_its_text_with_the_passage_marked(client):
+    passage = next(iter(Passage.objects.search("manual", "base backup", k=1)))
+    address = reverse("read", args=["manual", passage.key])
+    page = client.get(address, {"q": "base backup", "chunk": passage.chunk_id}).content.decode()
+    assert '<mark id="passage" tabindex="-1">' in page
+    assert client.get(reverse("read", args=["manual", 99])).status_code == 404
+    assert client.get(reverse("read", args=["secret", 1])).status_code == 404
+
+
+def test_markup_in_a_text_is_text(client):
+    document = Document.objects.create(
+        title="<b>", kind="text", body="<script>alert('backup')</script>", uploaded_by="x"
+    )
+    execute("SELECT rag.wait_until_current('documents', '30 s')")
+    for address, values in [(HOME, {"q": "backup", "in": "documents"}), (document.get_absolute_url(), {})]:
+        page = client.get(address, values).content.decode()
+        assert "alert(" in page
+        assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize("query", ["\x01", "%s", "'", "a & ! b:*", "😀" * 500, "x" * 5000])
+def test_any_text_is_a_query(client, query):
+    assert client.get(HOME, {"q": query}).status_code == 200
+
+
+def test_without_the_engine_passages_are_found_by_their_words(client, engine_away):
+    page = client.get(HOME, {"q": "base backup"})
+    assert page.context["passages"][0].title in ("Backup", "Write-ahead log")
+    assert "found by their words alone" in page.content.decode()
+
+
+def test_without_the_database_a_page_says_so(admin_client, database_away):
+    for address in (HOME, HOME + "?q=backup", reverse("chat"), reverse("documents")):
+        page = admin_client.get(address)
+        assert page.status_code == 503
+        assert "The database cannot be reached" in page.content.decode()
+
+
+def test_who_may_not_read_the_source_is_told_so(client, as_reader):
+    page = client.get(HOME, {"q": "base backup"})
+    assert page.status_code == 403
+    assert "You have no right" in page.content.decode()
+
+
+def test_a_query_takes_what_rag_search_takes():
+    by_words = list(Passage.objects.search("manual", "GIN", k=1, mode="text", filter={"url": "indexes.html"}))
+    assert [(passage.rank, passage.title, passage.vector_rank) for passage in by_words] == [(1, "Indexes", None)]
+
+
+def test_marks_are_html_and_all_else_is_escaped():
+    assert marked("## A \x02b\x03 <i> `c`") == "A <mark>b</mark> &lt;i&gt; c"
+
+
+def test_a_quote_of_several_places_is_marked_at_each():
+    html = with_quote("One & two.\nThree  four. Five.", "One & two. … Three four.")
+    assert html == '<mark id="passage" tabindex="-1">One &amp; two.</mark>\n<mark>Three  four.</mark> Five.'
+    assert with_quote("a < b", None) == "a &lt; b"

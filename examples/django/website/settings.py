@@ -1,0 +1,89 @@
+"""Settings of the example. The database is that of libpq's variables (PGHOST, PGDATABASE, …), as it is for psql."""
+
+import os
+import secrets
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
+# Browsers' sessions are signed with it: with a key made at each start they end, and their conversations with them.
+SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
+# Behind TLS, cookies are for nothing else.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = os.environ.get("DJANGO_TLS") == "1"
+ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "127.0.0.1 localhost").split()
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "ragstone",
+    "knowledge",
+    "chat",
+    "agents",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "website.middleware.content_security_policy",
+    "website.middleware.ProblemMiddleware",
+]
+ROOT_URLCONF = "website.urls"
+WSGI_APPLICATION = "website.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "website/templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": os.environ.get("PGDATABASE", "demo"),
+        "OPTIONS": {
+            # A page does not wait a minute for an engine that is away. Jobs have the settings of their role.
+            "options": "-c rag.request_timeout=10s",
+            # A request, and a streamed answer as long as it lasts, takes a connection of this process's pool, and waits
+            # for one rather than being refused by the server. Keep it below max_connections over the number of processes.
+            "pool": {"min_size": 1, "max_size": int(os.environ.get("DJANGO_POOL", "40")), "timeout": 10},
+        },
+        # After a restart of the server the pool's connections are dead.
+        "CONN_HEALTH_CHECKS": True,
+        # Each request is in autocommit: a transaction around a view would stay open while it waits for a model.
+        "ATOMIC_REQUESTS": False,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# What answers in conversations: a model of rag.providers, or the answerer that needs none.
+RAGSTONE_MODEL = os.environ.get("RAGSTONE_MODEL", "local/extractive")
+# The model whose rows each collection searches, for the pages that show a whole text.
+RAGSTONE_SOURCES = {"manual": "knowledge.Page", "documents": "knowledge.Document"}
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "website/static"]
+STATIC_ROOT = os.environ.get("DJANGO_STATIC_ROOT")
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "documents"
+LOGOUT_REDIRECT_URL = "search"
