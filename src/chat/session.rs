@@ -1,10 +1,12 @@
 //! Sessions and what is written into them.
 
-use crate::collection::on_tables;
+use crate::chat::persona;
+use crate::collection::{Collection, locked, on_tables};
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::role::Role;
-use crate::pg::spi::{Arg, run};
+use crate::pg::spi::{Arg, connect, run};
+use crate::provider::Generator;
 use pgrx::PgSqlErrorCode;
 
 /// A session as it is asked for.
@@ -52,8 +54,28 @@ pub struct NewMessage<'a> {
     pub model: Option<&'a str>,
 }
 
+impl NewSession {
+    /// Finds what it names.
+    fn check(&self) -> Outcome<()> {
+        if let Some(name) = &self.collection {
+            connect(|| locked(|| Collection::find(name)))?.ok_or_else(|| Collection::unknown(name))?;
+        }
+        if let Some(name) = &self.persona {
+            persona::find(name)?;
+        }
+        if self.model.is_some() {
+            Generator::find(self.model.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
 /// Makes a session of the current role.
+///
+/// # Errors
+/// 42704 where collection, persona or model is not there, 42501 where the current role may not use the model's server.
 pub fn create_session(session: &NewSession) -> Outcome<i64> {
+    session.check()?;
     let role = Role::current()?.to_text()?;
     on_tables(|| {
         let rows = run(
