@@ -2,7 +2,7 @@
 # Debian's 15 otherwise, or the first in PATH.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo django stop test install installcheck bench lint clean
+.PHONY: help demo django stop test install installcheck bench docs lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +27,9 @@ installcheck: ## run the regression suite against what is installed
 
 bench: ## run the benches against what is installed
 	@setup/bench.sh
+
+docs: ## build the documentation as a site, and check it against what is installed
+	@setup/docs.sh
 
 lint: ## check formatting, clippy and the scripts
 	@setup/lint.sh

@@ -66,7 +66,19 @@ langgraph() {
   check "LangGraph's checkpoints are in the same database" test "$(value "SELECT count(*) > 0 FROM checkpoints WHERE thread_id = 'desk'")" = t
 }
 
+spans() {
+  local python run
+  python=$("$here/venv.sh" agents-python "$root/examples/agents/requirements.txt")
+  run=$(value "SELECT run_id FROM rag.steps WHERE kind = 'tool' AND status = 'ok' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")
+  printf '\n--- examples/agents/read_spans.py\n'
+  value "SELECT rag.otlp($run)" >"$folder/spans"
+  check "OpenTelemetry's definitions take a run's spans" kept "$python" "$root/examples/agents/read_spans.py" <"$folder/spans"
+  check "each step is a span, and the run" test "$(wc --lines <"$out")" = "$(value "SELECT count(*) + 1 FROM rag.steps WHERE run_id = $run")"
+  check "calls of tools are named by OpenTelemetry's conventions" shows '(?m)^execute_tool \w+: execute_tool, '
+}
+
 scripted
 real
 langgraph
+spans
 verdict

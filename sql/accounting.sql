@@ -150,13 +150,13 @@ SELECT id,
        period_end,
        cost,
        max_cost,
-       greatest(max_cost - cost, 0) AS cost_left,
+       CASE WHEN max_cost IS NOT NULL THEN greatest(max_cost - cost, 0) END AS cost_left,
        tokens,
        max_tokens,
-       greatest(max_tokens - tokens, 0) AS tokens_left,
+       CASE WHEN max_tokens IS NOT NULL THEN greatest(max_tokens - tokens, 0) END AS tokens_left,
        calls,
        max_calls,
-       greatest(max_calls - calls, 0) AS calls_left
+       CASE WHEN max_calls IS NOT NULL THEN greatest(max_calls - calls, 0) END AS calls_left
 FROM rag._budget_periods
 WHERE (SELECT EXISTS (SELECT FROM rag._auditors))
    OR ((role IS NULL OR role = current_user)

@@ -186,8 +186,8 @@ impl World<'_> {
         })?;
         let pause =
             contest.rate.map(|rate| Duration::from_secs_f64((contest.steps * SESSIONS) as f64 / rate));
-        let mut due =
-            Instant::now() + pause.map_or(Duration::ZERO, |pause| pause * place as u32 / SESSIONS as u32);
+        // What was missed while the sessions connected is made up for.
+        let mut due = start + pause.map_or(Duration::ZERO, |pause| pause * place as u32 / SESSIONS as u32);
         let mut waits = Vec::new();
         while start.elapsed() < self.window {
             if let Some(pause) = pause {
@@ -218,7 +218,7 @@ fn tell(contest: &Contest, seen: &[Seen]) {
     report::note(&format!("-- {}", contest.what));
     let (rate, p50) = (of(|seen| seen.rate), of(|seen| seen.waits.p50()));
     match contest.rate {
-        Some(STEPS_PER_SECOND) => {
+        Some(STEPS_PER_SECOND) if contest.steps == 1 => {
             report::at_least("steps", rate, STEPS_PER_SECOND * 0.99, "steps/s");
             report::at_most("a caller waits, p50", p50, 0.2, "ms");
         }

@@ -1202,3 +1202,25 @@ COMMENT ON FUNCTION rag.resume_run(bigint) IS
 'goes on with a run that has failed or was cancelled, as a job, whose number this gives. No call of a tool that was completed is made again';
 
 ALTER FUNCTION rag.run_agent ROWS 1;
+
+CREATE OR REPLACE VIEW rag.budget_state WITH (security_barrier) AS
+SELECT id,
+       role,
+       server,
+       period,
+       period_start,
+       period_end,
+       cost,
+       max_cost,
+       CASE WHEN max_cost IS NOT NULL THEN greatest(max_cost - cost, 0) END AS cost_left,
+       tokens,
+       max_tokens,
+       CASE WHEN max_tokens IS NOT NULL THEN greatest(max_tokens - tokens, 0) END AS tokens_left,
+       calls,
+       max_calls,
+       CASE WHEN max_calls IS NOT NULL THEN greatest(max_calls - calls, 0) END AS calls_left
+FROM rag._budget_periods
+WHERE (SELECT EXISTS (SELECT FROM rag._auditors))
+   OR ((role IS NULL OR role = current_user)
+       AND (server IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_foreign_server s
+                                      WHERE s.srvname = server AND pg_catalog.has_server_privilege(s.oid, 'USAGE'))));

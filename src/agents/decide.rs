@@ -1,9 +1,11 @@
 //! `rag.approve`, `rag.reject` and `rag.resume_run`: what goes on with a run that waits or has failed.
 
-use crate::agents::{on_tables, role, state, undefined, wrong_state};
+use crate::agents::{state, undefined, wrong_state};
 use crate::collection::locked;
+use crate::collection::on_tables;
 use crate::jobs;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::role::Role;
 use crate::pg::spi::{Arg, connect, run, select};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::agent::{Event, Fate};
@@ -77,7 +79,7 @@ pub fn resume(run_id: i64) -> Outcome<i64> {
 }
 
 fn decide(step: i64, decision: Decision) -> Outcome<Option<i64>> {
-    let decider = role()?;
+    let decider = Role::current()?.to_text()?;
     locked(|| {
         let (owner, waiting) = find(step)?;
         if waiting.decision != "waiting" {
@@ -111,16 +113,22 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
         None => {
             // Those that the log shows to the current role.
             let seen = connect(|| {
-                select("SELECT status, owner::text FROM rag.steps WHERE id = $1", &[Arg::new(step)])
-                    .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)))
+                let sql = "SELECT status, owner::text, coalesce(pg_has_role(to_regrole(quote_ident(owner)), 'USAGE'), false)
+                           FROM rag.steps WHERE id = $1";
+                select(sql, &[Arg::new(step)])
+                    .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.boolean(0, 2)))
             })?;
             Err(match seen {
-                Some((status, owner)) if status == "waiting" => Error::new(
+                Some(((status, _), true)) if status == "waiting" => {
+                    wrong_state(format!("no agent waits for step {step}"))
+                        .hint("rag.approvals shows what waits for a decision.")
+                }
+                Some(((status, owner), _)) if status == "waiting" => Error::new(
                     PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                     format!("step {step} belongs to {owner}"),
                 )
                 .hint("Ask a member of that role to decide."),
-                Some((status, _)) => not_waiting(step, &status),
+                Some(((status, _), _)) => not_waiting(step, &status),
                 None => undefined(format!("step {step} does not exist"))
                     .hint("rag.approvals shows what waits for a decision."),
             })

@@ -1,8 +1,10 @@
 //! Agents as they are kept.
 
-use crate::agents::{on_tables, role, undefined};
+use crate::agents::undefined;
+use crate::collection::on_tables;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::role::Role;
 use crate::pg::spi::{Arg, run};
 use crate::provider::{check_temperature, schema};
 use crate::tools;
@@ -65,7 +67,7 @@ pub struct Agent {
 /// belongs to somebody else.
 pub fn create(agent: &NewAgent) -> Outcome<()> {
     check(agent)?;
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let written = on_tables(|| {
         let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout,
                        output_schema, temperature)
@@ -94,7 +96,7 @@ pub fn create(agent: &NewAgent) -> Outcome<()> {
 
 /// Forgets an agent of the current role.
 pub fn drop_agent(name: &str) -> Outcome<()> {
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let gone = on_tables(|| {
         let arguments = [Arg::text(name), Arg::text(&role)];
         Ok(run("DELETE FROM rag._agent WHERE name = $1 AND owner = $2::text::name", &arguments)?.count)

@@ -22,11 +22,8 @@ pub use function::run_agent;
 pub use job::work;
 pub use state::{forget_old, job_ended};
 
-use crate::collection::config_owner;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, connect, run};
-use crate::pg::switch_user::as_owner;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use crate::pg::error::Error;
+use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::Spent;
 
 /// What came of a run.
@@ -42,23 +39,6 @@ pub struct Finished {
     pub spent: Spent,
     /// Why there is no answer.
     pub error: Option<Error>,
-}
-
-/// Runs a statement on the tables of agents. They belong to the extension's owner; each statement says itself whose rows it is
-/// about.
-fn on_tables<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-    connect(|| as_owner(config_owner()?, work))
-}
-
-/// Name of the current role.
-fn role() -> Outcome<String> {
-    // SAFETY: a plain read of the session's identity.
-    let role = unsafe { pg_sys::GetUserId() };
-    let rows = connect(|| {
-        run("SELECT pg_catalog.pg_get_userbyid($1)::pg_catalog.text", &[Arg::new(role)])
-            .map(|rows| rows.text(0, 0))
-    })?;
-    Ok(rows.unwrap_or_default())
 }
 
 fn undefined(message: String) -> Error {

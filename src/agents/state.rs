@@ -2,9 +2,11 @@
 
 use crate::agents::course::Course;
 use crate::agents::definition::Agent;
-use crate::agents::{on_tables, role, undefined, wrong_state};
+use crate::agents::{undefined, wrong_state};
+use crate::collection::on_tables;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::guc;
+use crate::pg::role::Role;
 use crate::pg::spi::{Arg, run};
 use crate::tools;
 use pgrx::PgSqlErrorCode;
@@ -12,7 +14,7 @@ use ragstone_core::agent::Event;
 
 /// Keeps a run that has begun with its first events.
 pub fn begin(course: &Course, job: i64) -> Outcome<()> {
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     on_tables(|| {
         run(
             "INSERT INTO rag._agent_run (id, owner, agent, session, job, status)
@@ -54,7 +56,7 @@ pub fn find(job: i64) -> Outcome<Option<i64>> {
 /// # Errors
 /// 55000 where another job has taken it over; those of [`Course::begin`].
 pub fn load(run_id: i64, job: i64) -> Outcome<Course> {
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let (name, session) = on_tables(|| {
         let rows = run(
             "UPDATE rag._agent_run SET status = 'running', updated_at = clock_timestamp()

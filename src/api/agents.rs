@@ -2,12 +2,12 @@
 
 use crate::agents::{self, Finished, NewAgent, Order};
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::error::{given, or_raise};
 use crate::pg::text::{Utf8, required};
 use crate::pg::version;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+use pgrx::{default, extension_sql_file, name, pg_extern};
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
@@ -87,26 +87,20 @@ fn run_agent(
 #[pg_extern(volatile, parallel_unsafe)]
 fn approve(step: Option<i64>, comment: default!(Option<Utf8>, "NULL")) -> Option<i64> {
     version::check();
-    or_raise(number(step, "step").and_then(|step| agents::approve(step, comment.map(|comment| comment.0))))
+    or_raise(given(step, "step").and_then(|step| agents::approve(step, comment.map(|comment| comment.0))))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn reject(step: Option<i64>, reason: Option<Utf8>) -> Option<i64> {
     version::check();
     let reason = or_raise(required(reason, "reason"));
-    or_raise(number(step, "step").and_then(|step| agents::reject(step, reason)))
+    or_raise(given(step, "step").and_then(|step| agents::reject(step, reason)))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn resume_run(run: Option<i64>) -> i64 {
     version::check();
-    or_raise(number(run, "run").and_then(agents::resume))
-}
-
-fn number(value: Option<i64>, name: &str) -> Outcome<i64> {
-    value.ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
+    or_raise(given(run, "run").and_then(agents::resume))
 }
 
 extension_sql_file!(

@@ -1,13 +1,13 @@
 //! Tools as SQL sees them: `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
 
 use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome, or_raise};
+use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::identifier::RegProcedure;
 use crate::pg::text::{Utf8, required};
 use crate::pg::version;
 use crate::tools::{self, Limits, Listed, NewTool, Subject};
 use pgrx::iter::TableIterator;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, name, pg_extern};
+use pgrx::{default, extension_sql_file, name, pg_extern};
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]
@@ -23,9 +23,7 @@ fn create_tool(
     replace: default!(bool, false),
 ) -> Utf8 {
     version::check();
-    let function = or_raise(function.ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "function must not be null")
-    }));
+    let function = or_raise(given(function, "function"));
     let tool = NewTool {
         subject: Subject::Function(function.0),
         name: name.map(|name| name.0),

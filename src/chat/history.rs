@@ -1,7 +1,7 @@
 //! What was said before, in as many tokens as a model has for it.
 
-use crate::chat::on_tables;
 use crate::chat::session::Session;
+use crate::collection::on_tables;
 use crate::pg::error::Outcome;
 use crate::pg::spi::{Arg, select};
 use crate::provider::{CallOptions, Generator, Remote, count_generously};

@@ -1,7 +1,8 @@
 //! Personas: how a model is to behave, in versions. A new version takes effect with the next message.
 
-use crate::chat::{on_tables, role};
+use crate::collection::on_tables;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::role::Role;
 use crate::pg::spi::{Arg, run, select};
 use crate::provider::check_temperature;
 use pgrx::PgSqlErrorCode;
@@ -40,7 +41,7 @@ pub fn set_persona(persona: &NewPersona) -> Outcome<i32> {
         return Err(Error::bad_argument("a persona needs a name and instructions"));
     }
     check_temperature(persona.temperature)?;
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let name = Arg::text(&persona.name);
     on_tables(|| {
         // Two that make the same version meet here, and not at the unique key.

@@ -1,9 +1,12 @@
 //! Sessions and what is written into them.
 
-use crate::chat::{on_tables, role};
+use crate::chat::persona;
+use crate::collection::{Collection, locked, on_tables};
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, run};
+use crate::pg::role::Role;
+use crate::pg::spi::{Arg, connect, run};
+use crate::provider::Generator;
 use pgrx::PgSqlErrorCode;
 
 /// A session as it is asked for.
@@ -51,9 +54,29 @@ pub struct NewMessage<'a> {
     pub model: Option<&'a str>,
 }
 
+impl NewSession {
+    /// Finds what it names.
+    fn check(&self) -> Outcome<()> {
+        if let Some(name) = &self.collection {
+            connect(|| locked(|| Collection::find(name)))?.ok_or_else(|| Collection::unknown(name))?;
+        }
+        if let Some(name) = &self.persona {
+            persona::find(name)?;
+        }
+        if self.model.is_some() {
+            Generator::find(self.model.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
 /// Makes a session of the current role.
+///
+/// # Errors
+/// 42704 where collection, persona or model is not there, 42501 where the current role may not use the model's server.
 pub fn create_session(session: &NewSession) -> Outcome<i64> {
-    let role = role()?;
+    session.check()?;
+    let role = Role::current()?.to_text()?;
     on_tables(|| {
         let rows = run(
             "INSERT INTO rag._sessions (owner, title, collection, persona, model) VALUES ($1, $2, $3, $4, $5) RETURNING id",
@@ -71,7 +94,7 @@ pub fn create_session(session: &NewSession) -> Outcome<i64> {
 
 /// Forgets a session of the current role, with its messages and what was said of them.
 pub fn delete_session(id: i64) -> Outcome<()> {
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let deleted = on_tables(|| {
         let arguments = [Arg::new(id), Arg::text(&role)];
         Ok(run("DELETE FROM rag._sessions WHERE id = $1 AND owner = $2", &arguments)?.count)
@@ -84,7 +107,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome
     if !(-1..=1).contains(&score) {
         return Err(Error::bad_argument(format!("score must be -1, 0 or 1, not {score}")));
     }
-    let role = role()?;
+    let role = Role::current()?.to_text()?;
     let given = on_tables(|| {
         run(
             "INSERT INTO rag._feedback (message, score, comment)
@@ -105,7 +128,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome
 impl Session {
     /// Opens a session of the current role for its next turn.
     pub fn open(id: i64) -> Outcome<Self> {
-        let role = role()?;
+        let role = Role::current()?.to_text()?;
         on_tables(|| {
             let rows = run(
                 "SELECT title, collection, persona, model, summary, summarised FROM rag._sessions

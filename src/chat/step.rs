@@ -2,21 +2,51 @@
 
 use crate::chat::turn::{Said, Turn, chat};
 use crate::pg::error::Outcome;
-use crate::runs::{self, NewStep};
-use serde_json::json;
+use crate::runs::{self, NewStep, OpenStep};
+use serde_json::{Value, json};
 
 /// As [`chat`].
 ///
 /// # Errors
 /// As [`chat`].
 pub fn chat_as_step(turn: &Turn) -> Outcome<Said> {
-    let new = || NewStep {
-        kind: "custom",
-        name: Some(turn.function),
-        input: Some(json!({"session": turn.session, "collection": turn.collection})),
-        ..NewStep::default()
-    };
-    runs::step(new, || chat(turn), said)
+    runs::step(|| new(turn.function, input(turn)), || chat(turn), said)
+}
+
+/// A turn whose answer comes piece by piece.
+pub struct TurnStep {
+    open: OpenStep,
+    function: &'static str,
+    input: Value,
+}
+
+impl TurnStep {
+    /// Begins one, where there is a run that can be logged into.
+    pub fn begin(turn: &Turn) -> Outcome<Option<Self>> {
+        let open = OpenStep::begin()?;
+        Ok(open.map(|open| Self { open, function: turn.function, input: input(turn) }))
+    }
+
+    /// Does `work` as a part of it.
+    pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.open.within(work)
+    }
+
+    /// Logs it with what has come of it.
+    ///
+    /// # Errors
+    /// What keeps it from being logged.
+    pub fn end(self, done: &Outcome<Said>) -> Outcome<()> {
+        self.open.end(|| new(self.function, self.input), done, said)
+    }
+}
+
+fn new(function: &'static str, input: Value) -> NewStep<'static> {
+    NewStep { kind: "custom", name: Some(function), input: Some(input), ..NewStep::default() }
+}
+
+fn input(turn: &Turn) -> Value {
+    json!({"session": turn.session, "collection": turn.collection})
 }
 
 fn said(said: &Said) -> runs::Said {

@@ -1,7 +1,7 @@
 //! A collection's row in `rag.collection`.
 
 use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, Rows, run, select};
+use crate::pg::spi::{Arg, Rows, connect, run, select};
 use crate::pg::switch_user::as_owner;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::protocol::Splitter;
@@ -300,4 +300,9 @@ pub fn config_owner() -> Outcome<pg_sys::Oid> {
     )?
     .oid(0, 0)
     .ok_or_else(|| Error::internal("rag.collection has no owner"))
+}
+
+/// Does `work`, statements on the extension's own tables, which belong to its owner: each says itself whose rows it is about.
+pub fn on_tables<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    connect(|| as_owner(config_owner()?, work))
 }

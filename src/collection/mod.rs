@@ -18,7 +18,7 @@ mod upgrade;
 pub use self::refresh::{delete_orphans, refresh};
 pub use attachment::follow_owner;
 pub use chunking::Chunker;
-pub use config::{Collection, Sync, config_owner};
+pub use config::{Collection, Sync, config_owner, on_tables};
 pub use create::{Settings, create, create_beside};
 pub use drop::{drop_collection, drop_tables};
 pub use fill::read_row;

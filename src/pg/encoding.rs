@@ -11,6 +11,11 @@ pub fn is_utf8() -> bool {
     of_database() == UTF8
 }
 
+/// Whether UTF-8 is stored as it comes: also where nothing is said of the encoding.
+pub fn takes_utf8() -> bool {
+    matches!(of_database(), UTF8 | ANY)
+}
+
 /// Text of the database in UTF-8. None where it is in no encoding at all.
 pub fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
     if of_database() == ANY {

@@ -1,5 +1,6 @@
 //! SQL text in the server's encoding as Rust's UTF-8, and back.
 
+use crate::pg::encoding::takes_utf8;
 use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::sql_type;
 use pgrx::datum::{Datum, UnboxDatum};
@@ -39,7 +40,7 @@ const SLICE: usize = 8 << 10;
 pub fn sayable(text: String) -> String {
     let text =
         if text.contains('\0') { text.replace('\0', REPLACEMENT.encode_utf8(&mut [0; 4])) } else { text };
-    if text.is_ascii() || is_utf8() { text } else { with_question_marks(&text) }
+    if text.is_ascii() || takes_utf8() { text } else { with_question_marks(&text) }
 }
 
 /// The same of JSON, in which a character may also be written by its number.
@@ -84,13 +85,6 @@ fn escaped(text: &str) -> (&str, Option<char>) {
         },
         _ => (&text[..6], Some(REPLACEMENT)),
     }
-}
-
-/// Whether texts are in UTF-8: where nothing is said of the encoding they are whatever was sent.
-pub fn is_utf8() -> bool {
-    // SAFETY: a plain read of the database's encoding.
-    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32
 }
 
 fn with_question_marks(text: &str) -> String {
@@ -235,7 +229,7 @@ pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (Strin
 
 /// The UTF-8 of bytes in the server's encoding.
 fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
-    if bytes.is_ascii() || is_utf8() {
+    if bytes.is_ascii() || takes_utf8() {
         return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
             Error::new(
                 PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,

@@ -5,6 +5,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::text::{sayable, sayable_json};
 use crate::provider::account::account;
 use crate::provider::generator::Remote;
+use crate::provider::step::ModelStep;
 use crate::worker::call::Call;
 use crate::worker::client::Pending;
 use crate::worker::slots;
@@ -28,6 +29,7 @@ pub struct CallOptions {
 pub struct Pieces {
     pending: Option<Pending>,
     completion: Option<Completion>,
+    step: Option<ModelStep>,
 }
 
 impl Remote {
@@ -46,8 +48,9 @@ impl Remote {
 
     /// Asks, and gives the answer piece by piece.
     pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Outcome<Pieces> {
+        let step = self.begin_step(&prompt, options)?;
         let pending = Some(self.prepare(prompt, options, true)?.begin()?);
-        Ok(Pieces { pending, completion: None })
+        Ok(Pieces { pending, completion: None, step })
     }
 
     /// A call that is to be started where no transaction is open.
@@ -101,29 +104,28 @@ impl Pieces {
     pub fn completion(&self) -> Option<&Completion> {
         self.completion.as_ref()
     }
+
+    fn advance(&mut self) -> Outcome<Option<String>> {
+        let Some(pending) = &mut self.pending else { return Ok(None) };
+        let last = match pending.next() {
+            Ok(Response::Piece(piece)) => return Ok(Some(sayable(piece))),
+            last => last,
+        };
+        self.pending = None;
+        let answer = last.and_then(completion);
+        if let Some(step) = self.step.take() {
+            step.end(&answer)?;
+        }
+        self.completion = Some(answer?);
+        Ok(None)
+    }
 }
 
 impl Iterator for Pieces {
     type Item = Outcome<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.pending.as_mut()?.next() {
-            Ok(Response::Piece(piece)) => Some(Ok(sayable(piece))),
-            Ok(last) => {
-                self.pending = None;
-                match completion(last) {
-                    Ok(completion) => {
-                        self.completion = Some(completion);
-                        None
-                    }
-                    Err(error) => Some(Err(error)),
-                }
-            }
-            Err(error) => {
-                self.pending = None;
-                Some(Err(error))
-            }
-        }
+        self.advance().transpose()
     }
 }
 

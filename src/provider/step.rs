@@ -5,7 +5,7 @@ use crate::pg::clock;
 use crate::pg::error::Outcome;
 use crate::pg::guc;
 use crate::provider::{CallOptions, Remote};
-use crate::runs::{self, NewStep, Said};
+use crate::runs::{self, NewStep, OpenStep, Said};
 use ragstone_core::provider::{Completion, Message, Prompt};
 use serde_json::{Value, json};
 
@@ -62,8 +62,38 @@ impl Remote {
         runs::step(new, || ask(prompt), said)
     }
 
+    /// An answer that comes piece by piece, as a step that is logged when the last piece has come.
+    pub(super) fn begin_step(&self, prompt: &Prompt, options: CallOptions) -> Outcome<Option<ModelStep>> {
+        let Some(open) = OpenStep::begin()? else { return Ok(None) };
+        let input = guc::log_prompts().then(|| messages(&prompt.messages));
+        Ok(Some(ModelStep { open, model: self.full_name(), function: options.function, input }))
+    }
+
     fn full_name(&self) -> String {
         format!("{}/{}", self.target.name, self.model)
+    }
+}
+
+/// A model's answer that has not come as a whole.
+pub(super) struct ModelStep {
+    open: OpenStep,
+    model: String,
+    function: &'static str,
+    input: Option<Value>,
+}
+
+impl ModelStep {
+    /// Logs it.
+    pub(super) fn end(self, answer: &Outcome<Completion>) -> Outcome<()> {
+        let Self { open, model, function, input } = self;
+        let new = || NewStep {
+            kind: "model",
+            name: Some(function),
+            model: Some(&model),
+            input,
+            ..NewStep::default()
+        };
+        open.end(new, answer, said)
     }
 }
 

@@ -42,16 +42,48 @@ pub fn step<'a, T>(
     work: impl FnOnce() -> Outcome<T>,
     said: impl FnOnce(&T) -> Said,
 ) -> Outcome<T> {
-    let Some(run) = ours() else { return work() };
-    let id = reserve()?;
-    let (started, clock) = (clock::now(), Instant::now());
+    let Some(open) = OpenStep::begin()? else { return work() };
     let autonomous = guc::log_durability() == LogDurability::Autonomous;
     // After an error that Postgres raises nothing can be looked up any more, unless what it broke is rolled back.
-    let done = within(run, id, || if autonomous { in_subtransaction(work) } else { work() });
-    let duration_ms = Some(clock.elapsed().as_secs_f64() * 1000.0);
-    let new = || NewStep { id: Some(id), started_us: Some(started), duration_ms, ..new() };
-    log_outcome(run, new, &done, said)?;
+    let done = open.within(|| if autonomous { in_subtransaction(work) } else { work() });
+    open.end(new, &done, said)?;
     done
+}
+
+/// A step of the session's current run that is under way, perhaps over several calls from SQL.
+pub struct OpenStep {
+    run: i64,
+    id: i64,
+    started_us: i64,
+    clock: Instant,
+}
+
+impl OpenStep {
+    /// Begins one, where there is a run that can be logged into.
+    pub fn begin() -> Outcome<Option<Self>> {
+        let Some(run) = ours() else { return Ok(None) };
+        Ok(Some(Self { run, id: reserve()?, started_us: clock::now(), clock: Instant::now() }))
+    }
+
+    /// Does `work` as a part of it.
+    pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        within(self.run, self.id, work)
+    }
+
+    /// Logs it with what has come of it, as [`step`] does.
+    ///
+    /// # Errors
+    /// What keeps it from being logged.
+    pub fn end<'a, T>(
+        self,
+        new: impl FnOnce() -> NewStep<'a>,
+        done: &Outcome<T>,
+        said: impl FnOnce(&T) -> Said,
+    ) -> Outcome<()> {
+        let duration_ms = Some(self.clock.elapsed().as_secs_f64() * 1000.0);
+        let new = || NewStep { id: Some(self.id), started_us: Some(self.started_us), duration_ms, ..new() };
+        log_outcome(self.run, new, done, said)
+    }
 }
 
 /// Logs what was done already, as [`step`] does.

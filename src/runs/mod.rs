@@ -28,7 +28,7 @@ mod write;
 pub use batch::log_all;
 pub use finish::{Ending, finish, finish_as};
 pub use fold::{Fold, has_steps_left};
-pub use implicit::{Said, reserve, step, step_done, within};
+pub use implicit::{OpenStep, Said, reserve, step, step_done, within};
 pub use import::{Import, import};
 pub use post::state;
 pub use redaction::changed as redactions_changed;

@@ -2,11 +2,11 @@
 
 use crate::pg::bytes::{Jsonb, JsonbRef};
 use crate::pg::catalogue;
+use crate::pg::encoding::takes_utf8;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::guc;
 use crate::pg::relcache;
 use crate::pg::spi::{Arg, connect, latest, run, select};
-use crate::pg::text::is_utf8;
 use crate::pg::trigger::{Event, Firing};
 use crate::runs::tables;
 use crate::runs::write::{Left, write};
@@ -31,7 +31,7 @@ thread_local! {
 pub fn jsonb(value: JsonbRef) -> Outcome<Option<Jsonb>> {
     let rules = rules()?;
     let found = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
-    if is_utf8() && !any_string(value.bytes, found) {
+    if takes_utf8() && !any_string(value.bytes, found) {
         return Ok(None);
     }
     match rules.json(&value.to_json()?) {

@@ -179,6 +179,11 @@ async fn what_does_not_wait_cannot_be_decided() -> Result<()> {
     let message: i64 = alice.value("SELECT id FROM rag.steps WHERE kind = 'message'").await?;
     alice.refusal(&format!("SELECT rag.approve({message})")).await?.expect("55000", "but is ok", "")?;
     alice.refusal("SELECT rag.approve(4711)").await?.expect("42704", "step 4711 does not exist", "")?;
+    // Somebody's own agent may log that it waits.
+    let other: i64 =
+        alice.value("SELECT rag.log_step(rag.start_run('other'), 'tool', 'x', status => 'waiting')").await?;
+    let refusal = alice.refusal(&format!("SELECT rag.approve({other})")).await?;
+    refusal.expect("55000", &format!("no agent waits for step {other}"), "rag.approvals")?;
     let job = decide(&alice, &format!("approve({step})")).await?.context("no job")?;
     ensure!(ended(&alice, job).await? == "done");
     // Long after the run is done too.

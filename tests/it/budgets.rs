@@ -97,8 +97,10 @@ async fn a_budget_counts_the_calls_of_its_role_and_server() -> Result<()> {
     session.batch_execute(&format!("SET ROLE \"night job\"; {GENERATE}; {GENERATE}")).await?;
     let refusal = session.refusal(GENERATE).await?;
     spent(&refusal, "budget 1 of role \"night job\" for provider stub per hour is spent: 20 of 22 tokens")?;
-    let seen: i64 = session.value("SELECT tokens_left FROM rag.budget_state").await?;
-    ensure!(seen <= 22);
+    let row =
+        session.query_one("SELECT tokens_left, calls_left, cost_left FROM rag.budget_state", &[]).await?;
+    let left: (i64, Option<i64>, Option<f64>) = (row.get(0), row.get(1), row.get(2));
+    ensure!(left.0 <= 22 && (left.1, left.2) == (None, None), "{left:?}");
     session.batch_execute(&format!("SET ROLE web; {GENERATE}; {GENERATE}; {GENERATE}; {GENERATE}")).await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.budget_state").await? == 0);
     session.batch_execute("RESET ROLE").await?;

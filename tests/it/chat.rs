@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
+        a_session_names_what_is_there,
         a_conversation_goes_on_from_what_was_said,
         follow_ups_become_questions_before_they_are_searched_for,
         without_a_provider_a_collection_is_talked_with,
@@ -284,5 +285,19 @@ async fn what_makes_no_sense_is_refused() -> Result<()> {
     }
     ensure!(provider.requests().is_empty(), "a provider was asked");
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.messages").await? == 0);
+    Ok(())
+}
+
+async fn a_session_names_what_is_there() -> Result<()> {
+    let session = shared().await?.session().await?;
+    for (argument, message) in [
+        ("collection => 'nothing'", "collection \"nothing\" does not exist"),
+        ("persona => 'nobody'", "persona \"nobody\" does not exist"),
+        ("model => 'nowhere/m'", "nowhere"),
+    ] {
+        let refusal = session.refusal(&format!("SELECT rag.create_session({argument})")).await?;
+        refusal.expect("42704", message, "")?;
+    }
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.sessions").await? == 0);
     Ok(())
 }

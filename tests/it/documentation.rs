@@ -1,4 +1,4 @@
-//! The SQL in README.md and docs/ runs.
+//! The SQL in README.md and docs/ runs. That of docs/reference/ is run by setup/reference.py, with its outputs.
 
 use anyhow::{Context, bail};
 use libtest_mimic::Trial;

@@ -18,6 +18,8 @@ pub fn tests() -> Vec<Trial> {
         a_failure_that_ends_no_transaction_is_on_record,
         a_failure_that_ends_its_transaction_is_on_record_where_the_log_is_autonomous,
         a_turn_of_a_conversation_is_a_step,
+        a_stream_is_a_step_when_its_last_piece_was_read,
+        a_stream_that_fails_is_on_record_where_the_log_is_autonomous,
         nothing_is_logged_without_a_run,
         reading_writes_no_step,
     ]
@@ -166,6 +168,42 @@ async fn a_turn_of_a_conversation_is_a_step() -> Result<()> {
     let same = "SELECT bool_and(output ->> 'message' = (SELECT max(id)::text FROM rag.messages)) FROM rag.steps WHERE name = 'chat' AND kind = 'custom'";
     ensure!(session.value::<bool>(same).await?);
     Ok(())
+}
+
+async fn a_stream_is_a_step_when_its_last_piece_was_read() -> Result<()> {
+    let stream = || Reply::chat_stream(&["One ", "two."]);
+    let (session, _provider) = with([stream(), stream(), stream()]).await?;
+    session
+        .batch_execute("SELECT rag.start_run('r', session => rag.create_session(model => 'stub'))")
+        .await?;
+    // A cursor that is closed before the end leaves nothing.
+    session
+        .batch_execute(
+            "BEGIN; DECLARE c CURSOR FOR SELECT rag.stream('count', 'stub'); FETCH 1 FROM c; CLOSE c; COMMIT",
+        )
+        .await?;
+    ensure!(steps(&session).await?.is_empty(), "{}", steps(&session).await?);
+    session.batch_execute("SELECT rag.stream('count', 'stub')").await?;
+    ensure!(steps(&session).await? == "model stream ok", "{}", steps(&session).await?);
+    session.batch_execute("DELETE FROM rag._steps").await?;
+    session.batch_execute("SELECT rag.chat_stream((SELECT session FROM rag.runs), 'count')").await?;
+    let expected = "custom chat_stream ok; chat_stream > model chat_stream ok";
+    ensure!(steps(&session).await? == expected, "{}", steps(&session).await?);
+    let tokens = "SELECT output_tokens FROM rag.steps WHERE kind = 'model'";
+    ensure!(session.value::<i64>(tokens).await? > 0);
+    Ok(())
+}
+
+async fn a_stream_that_fails_is_on_record_where_the_log_is_autonomous() -> Result<()> {
+    let (session, _provider) = with([Reply::status(401), Reply::status(401)]).await?;
+    let conversation: i64 = session.value("SELECT rag.create_session(model => 'stub')").await?;
+    session.batch_execute("SET rag.log_durability = autonomous; SELECT rag.start_run('r')").await?;
+    session.refusal("SELECT rag.stream('count', 'stub')").await?.expect("38000", "status 401", "")?;
+    let chat = format!("SELECT rag.chat_stream({conversation}, 'count')");
+    session.refusal(&chat).await?.expect("38000", "status 401", "")?;
+    let expected = "model stream error; custom chat_stream error; chat_stream > model chat_stream error";
+    wait::until("the failures are on record", async || Ok((steps(&session).await? == expected).then_some(())))
+        .await
 }
 
 async fn nothing_is_logged_without_a_run() -> Result<()> {

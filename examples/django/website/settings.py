@@ -9,6 +9,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 # Browsers' sessions are signed with it: with a key made at each start they end, and their conversations with them.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
+# Behind TLS, cookies are for nothing else.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = os.environ.get("DJANGO_TLS") == "1"
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "127.0.0.1 localhost").split()
 
 INSTALLED_APPS = [
@@ -65,10 +67,10 @@ DATABASES = {
         },
         # After a restart of the server the pool's connections are dead.
         "CONN_HEALTH_CHECKS": True,
+        # Each request is in autocommit: a transaction around a view would stay open while it waits for a model.
+        "ATOMIC_REQUESTS": False,
     }
 }
-# Each request is in autocommit: a transaction around a view would stay open while it waits for a model.
-ATOMIC_REQUESTS = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # What answers in conversations: a model of rag.providers, or the answerer that needs none.
