@@ -28,6 +28,11 @@ class Failed(Exception):
     """Why an answer did not come; locust counts failures by this text."""
 
 
+def refusal(page):
+    """Why a page is none; Locust has no status where nothing came."""
+    return f"status {page.status_code}" if page.status_code else f"no reply: {type(page.error).__name__}"
+
+
 class Browser(HttpUser):
     """Does the things of `plan` in turn; each browser begins at another place."""
 
@@ -59,7 +64,7 @@ class Browser(HttpUser):
 
     def checked(self, page, wanted):
         if page.status_code != 200:
-            page.failure(f"status {page.status_code}" if page.status_code else f"no reply: {type(page.error).__name__}")
+            page.failure(refusal(page))
         elif wanted not in page.text:
             page.failure(f"the page has no “{wanted}”")
         else:
@@ -113,11 +118,13 @@ class Reader(Browser):
             finally:
                 # Locust's own time ends with the headers.
                 reply.request_meta["response_time"] = (time.perf_counter() - opened) * 1000
+                # A browser has a connection of its own for a stream.
+                reply.close()
 
     def read(self, reply, begun):
         first = None
         if reply.status_code != 200:
-            raise Failed(f"status {reply.status_code}")
+            raise Failed(refusal(reply))
         try:
             for line in reply.iter_lines(chunk_size=None):
                 if time.perf_counter() - begun > PATIENCE:
