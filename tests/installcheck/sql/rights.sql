@@ -92,7 +92,8 @@ RESET search_path;
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_owner';
 -- What is internal is not for the public, but for the function that scores: it runs as whoever owns a chunk table.
 SELECT p.oid::regprocedure FROM pg_proc p
-WHERE pronamespace = 'rag'::regnamespace AND proname LIKE '\_%' AND has_function_privilege('regress_reader', p.oid, 'EXECUTE') ORDER BY 1;
+WHERE pronamespace = 'rag'::regnamespace AND proname LIKE '\_%' AND has_function_privilege('regress_reader', p.oid, 'EXECUTE')
+ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- An owner who may not create in the schema of his table is told so.
 RESET ROLE;
 CREATE TABLE public.guest (id int PRIMARY KEY, body text);
