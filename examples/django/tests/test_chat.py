@@ -210,7 +210,11 @@ def test_who_may_not_use_the_provider_is_told_so(client, with_provider, as_reade
     execute("RESET ROLE")
     execute(f"GRANT SELECT ON pages TO {reader()}")
     execute(f"SET ROLE {reader()}")
-    failure(client, ask(client, DEAD_ROWS), "You have no right to do this.")
+    reply = client.post(reverse("chat"), ASK | {"message": DEAD_ROWS, "key": "k"})
+    assert reply.status_code == 403
+    assert "You have no right to do this." in reply.content.decode()
+    execute("RESET ROLE")
+    assert not Conversation.objects.exists()
 
 
 def test_without_the_engine_a_question_fails_with_a_reason(client, engine_away):
