@@ -15,6 +15,9 @@ ANSWER = {
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # A reply in one packet: in two, the second waits for a delayed acknowledgement of the first.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
