@@ -18,6 +18,7 @@ from rank_bm25 import BM25Okapi
 from tokenizers import Tokenizer
 
 sys.path.append(str(Path(__file__).parents[1] / "python"))
+import parse_log  # noqa: E402
 from reference import fastembed_loop  # noqa: E402
 
 DIMENSIONS = 384
@@ -40,8 +41,8 @@ class Fastembed(Embeddings):
 class Python:
     """One process, with one connection to a database of its own."""
 
-    def __init__(self, pages, questions, url, folder):
-        self.pages, self.questions, self.url = pages, questions, url
+    def __init__(self, pages, questions, log, url, folder):
+        self.pages, self.questions, self.log, self.url = pages, questions, log, url
         self.fastembed = Fastembed(folder)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_truncation()
@@ -96,6 +97,9 @@ class Python:
             part = cut[start : start + most]
             self.collection.add(ids=[str(start + i) for i in range(len(part))], documents=part, embeddings=self.fastembed.embed_documents(part))
         return len(cut)
+
+    def parse_log(self):
+        return len(parse_log.parse(self.log))
 
     def for_each(self, work):
         for question in self.questions:

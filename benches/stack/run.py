@@ -13,6 +13,9 @@ import json
 import os
 import pathlib
 import platform
+import subprocess
+import sys
+import tempfile
 import time
 
 import psycopg
@@ -33,6 +36,14 @@ def questions_about(pages, count):
     headings = [line.lstrip("# ") for *_, body in pages for line in body.splitlines() if line.startswith("## ")]
     wanted = [each for each in dict.fromkeys(headings) if 2 <= len(each.split()) <= 8]
     return wanted[:: max(1, len(wanted) // count)][:count]
+
+
+def log_of(lines):
+    """A log of an agent's in several formats, mixed."""
+    program = pathlib.Path(__file__).parents[1] / "python" / "make_log.py"
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, program, str(lines), "7", folder], check=True)
+        return pathlib.Path(folder, "mixed.log").read_text(encoding="utf-8")
 
 
 def timed(work):
@@ -65,6 +76,7 @@ def contests(sql, python):
         ("text search", "questions", [("rag.search", sql.text), ("bm25s", python.bm25s), ("rank-bm25", python.rank_bm25)]),
         ("vector search", "questions", [("rag.search", sql.vector), ("LangChain, pgvector", python.pgvector), ("Chroma", python.chroma)]),
         ("hybrid search", "questions", [("rag.search", sql.hybrid), ("LangChain, pgvector and tsvector", python.hybrid)]),
+        ("log parsing", "steps", [("rag.parse_log", sql.parse_log), ("json, re and datetime", python.parse_log)]),
         ("ask", "questions", [("rag.ask", sql.ask), ("LangChain, pgvector and tsvector", python.ask)]),
     ]
 
@@ -78,14 +90,15 @@ def main():
     options = parser.parse_args()
     pages = read_pages(options.pages, 10 if options.quick else 100)
     questions = questions_about(pages, 5 if options.quick else 100)
+    log = log_of(500 if options.quick else 20_000)
     with psycopg.connect("dbname=postgres", autocommit=True) as server:
         for name in ("stack_ragstone", "stack_python"):
             server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             server.execute(f"CREATE DATABASE {name}")
         version = server.execute("SHOW server_version").fetchone()[0]
     with Model() as model:
-        sql = Sql(pages, questions, model.url)
-        python = Python(pages, questions, model.url, options.model)
+        sql = Sql(pages, questions, log, model.url)
+        python = Python(pages, questions, log, model.url, options.model)
         results = hold(contests(sql, python), 1 if options.quick else 3)
         sql.close()
         python.close()

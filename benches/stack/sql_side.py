@@ -8,8 +8,8 @@ SEARCH = "SELECT rank FROM rag.search('filled', %s, k => 10, mode => %s)"
 class Sql:
     """A database with the pages in a table."""
 
-    def __init__(self, pages, questions, url):
-        self.questions = questions
+    def __init__(self, pages, questions, log, url):
+        self.questions, self.log = questions, log
         self.session = psycopg.connect("dbname=stack_ragstone", autocommit=True)
         run = self.session.execute
         run("CREATE EXTENSION ragstone CASCADE")
@@ -55,6 +55,9 @@ class Sql:
 
     def hybrid(self):
         return self.search("hybrid")
+
+    def parse_log(self):
+        return self.one("SELECT count(*) FROM rag.parse_log(%s)", self.log)
 
     def ask(self):
         for question in self.questions:
