@@ -101,7 +101,10 @@ pub fn is_active() -> bool {
 
 /// What follows is another work, whose questions are its own.
 pub fn forget() {
-    MEMORY.with_borrow_mut(|memory| memory.answers.clear());
+    MEMORY.with_borrow_mut(|memory| {
+        memory.answers.clear();
+        memory.wanted.clear();
+    });
 }
 
 /// Whether the job's function is to be called again, whatever it gave.

@@ -120,7 +120,9 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Outcome<T>) -> Outcome<T> {
             let done = work()?;
             if replay::is_waiting() { Err(replay::waiting()) } else { Ok(done) }
         });
-        if !replay::is_waiting() {
+        // A cancel that came while something was wanted is not to be asked for.
+        let ends = done.as_ref().is_err_and(Error::ends_statement);
+        if ends || !replay::is_waiting() {
             replay::forget();
             return done;
         }

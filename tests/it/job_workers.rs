@@ -91,7 +91,7 @@ async fn a_cancelled_job_without_a_worker_is_not_begun_again() -> Result<()> {
     let id = world.submit("alice", "search", SEARCH).await?;
     let worker = worker(&world).await?;
     let alice = world.session("alice").await?;
-    // Nobody can begin with it again before this commits.
+    // A worker that begins with it again after the cancel waits for its commit; one that came before is interrupted.
     alice.batch_execute("BEGIN").await?;
     world.admin.execute("SELECT pg_terminate_backend($1)", &[&worker.0]).await?;
     wait::until("the worker ends", async || Ok((!worker.runs()).then_some(()))).await?;

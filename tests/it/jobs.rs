@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         a_wait_ends_with_its_timeout_and_when_it_is_cancelled,
         the_same_key_is_the_same_job,
         the_second_of_two_with_one_key_waits_for_the_first,
+        a_cancel_is_not_lost_while_a_job_asks,
         a_failed_job_raises_its_own_error,
         the_end_of_a_job_is_notified,
     ]
@@ -333,6 +334,30 @@ async fn the_second_of_two_with_one_key_waits_for_the_first() -> Result<()> {
         ensure!((second? == first) == (end == "COMMIT"), "{end}");
     }
     Ok(())
+}
+
+async fn a_cancel_is_not_lost_while_a_job_asks() -> Result<()> {
+    let world = World::new().await?;
+    // What ends the job's transaction so that the model can be asked is caught here, and the cancel comes after it.
+    let gate = "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$
+                  BEGIN
+                    PERFORM rag.embed('what the gate asks');
+                    RETURN true;
+                  EXCEPTION WHEN internal_error THEN
+                    PERFORM pg_advisory_lock_shared(42); PERFORM pg_advisory_unlock_shared(42);
+                    RETURN true;
+                  END $$";
+    world.admin.batch_execute(gate).await?;
+    world.close_gate().await?;
+    let id = world.submit("alice", "search", SEARCH).await?;
+    wait::until("the job waits at the gate", async || {
+        let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
+        Ok(world.admin.value::<bool>(waiting).await?.then_some(()))
+    })
+    .await?;
+    ensure!(world.session("alice").await?.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    world.until_status(id, "cancelled").await?;
+    world.open_gate().await
 }
 
 async fn a_failed_job_raises_its_own_error() -> Result<()> {
