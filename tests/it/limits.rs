@@ -1,20 +1,23 @@
 //! The engine at its memory limit.
 
 use crate::sample::same;
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
-use ragstone_tests::server::{Options, Server, give_to_server};
+use ragstone_tests::server::{Options, Server, give_to_server, run};
 use ragstone_tests::session::Session;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::time::SystemTime;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         idle_models_give_way_the_longest_unused_first,
+        a_model_is_loaded_by_the_runtime_that_fits,
+        a_model_that_does_not_fit_is_one_clear_error,
         a_run_at_the_limit_is_run_again_by_the_next_engine,
         a_run_that_never_fits_is_one_clear_error,
     ]
@@ -55,6 +58,35 @@ async fn idle_models_give_way_the_longest_unused_first() -> Result<()> {
     embed_by(&session, "second").await?;
     ensure!(loaded(&session).await? == "second third", "loaded: {}", loaded(&session).await?);
     ensure!(server.engines() == engine, "the engine was started again");
+    Ok(())
+}
+
+/// OpenVINO needs 450 MB to load the default model, where the processor is one that it is used for.
+async fn a_model_is_loaded_by_the_runtime_that_fits() -> Result<()> {
+    let server = Server::start_with(Options::default().set("rag.engine_memory", "256MB")).await?;
+    let session = server.session().await?;
+    session.value::<Vector>("SELECT rag.embed('a')").await?;
+    ensure!(session.value::<String>("SELECT runtime FROM rag.models() WHERE loaded").await? == "onnxruntime");
+    ensure!(restarts(&session).await? == 0, "the engine was started again");
+    Ok(())
+}
+
+/// The tiny model with a file of 200 MB beside it.
+async fn a_model_that_does_not_fit_is_one_clear_error() -> Result<()> {
+    let server = server_with_hungry_model()?;
+    let model = server.folder().join("models/tiny-model");
+    let ballast = model.join("ballast");
+    fs::File::create(&ballast)?.set_len(200 << 20)?;
+    let sum = run(Command::new("sha256sum").arg(&ballast))?;
+    let sum = sum.split_whitespace().next().context("no sum")?;
+    let manifest = fs::read_to_string(model.join("manifest.json"))?;
+    let manifest = manifest.replacen("\"files\": {", &format!("\"files\": {{ \"ballast\": \"{sum}\","), 1);
+    fs::write(model.join("manifest.json"), manifest)?;
+    server.restart().await?;
+    let session = server.session().await?;
+    let refusal = session.refusal("SELECT rag.embed('a', model => 'tiny-model')").await?;
+    refusal.expect("54000", "model \"tiny-model\" needs about 400 MB", "Raise rag.engine_memory")?;
+    ensure!(restarts(&session).await? == 0, "the engine was started again");
     Ok(())
 }
 

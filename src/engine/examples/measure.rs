@@ -17,7 +17,7 @@ use ragstone_core::protocol::{
 };
 use ragstone_engine::{
     model::{embedder::Embedder, folder::Folder, manifest::Manifest, text::TextEncoder},
-    runtime::library::{Choice, Library, Settings},
+    runtime::library::{Choice, Library, Settings, unlimited},
     system,
 };
 
@@ -70,7 +70,7 @@ impl Bare {
         let library = Library::new(Settings { choice, onnxruntime, openvino, threads: system::processors() });
         let manifest: Manifest = folder.manifest()?;
         let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)?;
-        let embedder = library.open(folder, &manifest, &encoder)?;
+        let embedder = library.open(folder, &manifest, &encoder, &unlimited)?;
         Ok(Self { encoder, embedder })
     }
 

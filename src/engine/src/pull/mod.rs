@@ -20,7 +20,7 @@ use crate::{
         manifest::{Golden, MANIFEST, Manifest},
         text::TextEncoder,
     },
-    runtime::library::Library,
+    runtime::library::{Library, unlimited},
 };
 use download::Downloader;
 use install::Staging;
@@ -143,7 +143,7 @@ fn open(
 ) -> Result<crate::model::embedder::Embedder, PullError> {
     let folder = Folder::staged(&manifest.name, staging.path());
     folder.verify(manifest)?;
-    Ok(library.open(&folder, manifest, &encoder(staging, manifest)?)?)
+    Ok(library.open(&folder, manifest, &encoder(staging, manifest)?, &unlimited)?)
 }
 
 fn encoder(staging: &Staging, manifest: &Manifest) -> Result<TextEncoder, PullError> {
@@ -163,7 +163,7 @@ pub fn check(path: &Path, library: &Library) -> Result<String, failure::Error> {
     folder.verify(&manifest)?;
     let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)
         .map_err(|reason| folder.broken(crate::model::manifest::TOKENIZER, reason))?;
-    let embedder = library.open(&folder, &manifest, &encoder)?;
+    let embedder = library.open(&folder, &manifest, &encoder, &unlimited)?;
     Ok(format!(
         "{}: {} files and {} golden vectors agree; {} dimensions, {} tokens, fingerprint {}, runs with {} ({})",
         folder.name(),

@@ -62,6 +62,14 @@ struct Loaded {
 /// Makes a runtime of a graph and a number of threads.
 type Opener<'a> = &'a dyn Fn(&Path, usize) -> Result<Box<dyn Runtime>, String>;
 
+/// Sees to it that there is so many times the memory that a model's files take.
+type MakeRoom<'a> = &'a dyn Fn(u64) -> Result<(), Error>;
+
+/// For a process whose memory has no limit.
+pub fn unlimited(_times: u64) -> Result<(), Error> {
+    Ok(())
+}
+
 /// What the loaded library offers.
 struct Openers<'a> {
     openvino: Option<Opener<'a>>,
@@ -82,15 +90,17 @@ impl Library {
         }
     }
 
-    /// Opens a model whose files are verified, with the runtime that suits it.
+    /// Opens a model whose files are verified, with the runtime that suits it and that there is room for.
     ///
     /// # Errors
-    /// The library cannot be used, or the graph cannot be run, or computes something else than its golden vectors.
+    /// The library cannot be used, there is no room, or the graph cannot be run, or computes something else than its golden
+    /// vectors.
     pub fn open(
         &self,
         folder: &Folder,
         manifest: &Manifest,
         encoder: &TextEncoder,
+        make_room: MakeRoom<'_>,
     ) -> Result<Embedder, Error> {
         let loaded = self.load()?;
         let openvino = |graph: &Path, threads| openvino::open(&loaded.environment, graph, threads);
@@ -99,7 +109,7 @@ impl Library {
             openvino: if loaded.openvino { Some(&openvino) } else { None },
             onnxruntime: &onnxruntime,
         };
-        self.open_by(openers, folder, manifest, encoder)
+        self.open_by(openers, folder, manifest, encoder, make_room)
     }
 
     fn open_by(
@@ -108,21 +118,24 @@ impl Library {
         folder: &Folder,
         manifest: &Manifest,
         encoder: &TextEncoder,
+        make_room: MakeRoom<'_>,
     ) -> Result<Embedder, Error> {
-        let open = |opener: Opener<'_>| {
+        let open = |opener: Opener<'_>, loaded_per_stored| {
+            make_room(loaded_per_stored)?;
             let runtime = opener(&folder.graph(), self.settings.threads)
                 .map_err(|reason| folder.broken(GRAPH, reason))?;
             let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
             embedder.check_golden(encoder)?;
             Ok(embedder)
         };
-        match openers.openvino.map(open) {
+        let onnxruntime = || open(openers.onnxruntime, onnxruntime::LOADED_PER_STORED);
+        match openers.openvino.map(|opener| open(opener, openvino::LOADED_PER_STORED)) {
             Some(Err(error)) if self.settings.choice == Choice::Auto => {
                 eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
-                open(openers.onnxruntime)
+                onnxruntime()
             }
             Some(opened) => opened,
-            None => open(openers.onnxruntime),
+            None => onnxruntime(),
         }
     }
 
@@ -232,6 +245,20 @@ mod tests {
 
     /// What is opened where the runtimes compute vectors at these cosines to the golden one.
     fn opened(choice: Choice, openvino: f32, onnxruntime: f32) -> Result<&'static str, Error> {
+        opened_within(u64::MAX, choice, openvino, onnxruntime)
+    }
+
+    /// The same where a model may take so many times what its files take.
+    fn opened_within(
+        room: u64,
+        choice: Choice,
+        openvino: f32,
+        onnxruntime: f32,
+    ) -> Result<&'static str, Error> {
+        let make_room = |needed| match needed <= room {
+            true => Ok(()),
+            false => Err(Error::Memory { model: "m".into(), needed, used: 0, limit: room }),
+        };
         let settings = Settings { choice, onnxruntime: PathBuf::new(), openvino: PathBuf::new(), threads: 1 };
         let manifest = Manifest {
             name: "m".into(),
@@ -252,7 +279,7 @@ mod tests {
         };
         let encoder = TextEncoder::new(tokenizer, manifest.max_tokens).unwrap();
         let folder = Folder::staged("m", Path::new("/nowhere"));
-        let embedder = Library::new(settings).open_by(openers, &folder, &manifest, &encoder)?;
+        let embedder = Library::new(settings).open_by(openers, &folder, &manifest, &encoder, &make_room)?;
         Ok(embedder.runtime().name())
     }
 
@@ -265,6 +292,17 @@ mod tests {
     #[test]
     fn auto_falls_back_where_openvino_disagrees() {
         assert_eq!(opened(Choice::Auto, 0.9988, 1.0).unwrap(), "onnxruntime");
+    }
+
+    #[test]
+    fn auto_falls_back_where_openvino_does_not_fit() {
+        assert_eq!(opened_within(5, Choice::Auto, 1.0, 1.0).unwrap(), "openvino");
+        assert_eq!(opened_within(4, Choice::Auto, 1.0, 1.0).unwrap(), "onnxruntime");
+        for (room, choice) in [(4, Choice::Openvino), (1, Choice::Auto)] {
+            let error = opened_within(room, choice, 1.0, 1.0).unwrap_err();
+            assert!(matches!(error, Error::Memory { .. }), "{error}");
+            assert!(error.hint().contains("rag.engine_memory"), "{error}");
+        }
     }
 
     #[test]

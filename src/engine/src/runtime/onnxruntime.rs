@@ -18,6 +18,9 @@ pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<d
     Ok(Box::new(GraphSession::open(library, graph, options)?))
 }
 
+/// While a graph is optimised, the library holds its weights about twice.
+pub const LOADED_PER_STORED: u64 = 2;
+
 /// Texts of 180 tokens, embedded per second of processor time: 35 alone, 34 in pairs, 33 by fours, 30 by eights, 27 by
 /// thirty-twos. Batches pay only for short texts, where a run costs more than its tokens.
 const BUDGET: Budget = Budget { tokens: 512, texts: 32 };

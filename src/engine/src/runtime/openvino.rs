@@ -33,6 +33,9 @@ pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<d
     Ok(Box::new(GraphSession::open(library, graph, options)?))
 }
 
+/// While a graph is read and compiled, weights of 90 MB take 430 MB.
+pub const LOADED_PER_STORED: u64 = 5;
+
 /// Kernels that are kept for another batch of the same shape. The library's own 5,000 grow the process by 3 MB with each
 /// new shape until the memory limit is reached; with 16 it stays at 1 GB of address space, and is not slower.
 const SHAPES_IN_CACHE: u32 = 16;

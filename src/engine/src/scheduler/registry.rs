@@ -73,7 +73,7 @@ impl Registry {
         lock(&self.loading)
     }
 
-    /// Makes room for a model of `bytes` by unloading idle ones, the longest unused first.
+    /// Makes room for a model that takes `bytes` while it is loaded by unloading idle ones, the longest unused first.
     ///
     /// # Errors
     /// [`Error::Memory`]
@@ -82,11 +82,12 @@ impl Registry {
         idle.retain(|station| station.name() != model);
         idle.sort_by_key(|station| std::cmp::Reverse(station.last_used()));
         loop {
-            let (needed, used) = ((bytes * LOADED_PER_STORED) >> 20, system::resident_bytes() >> 20);
+            let (needed, used) = (bytes >> 20, system::resident_bytes() >> 20);
             if used + needed <= self.memory_mb {
                 return Ok(());
             }
-            match idle.pop() {
+            let may_fit = needed <= self.memory_mb;
+            match idle.pop().filter(|_| may_fit) {
                 Some(station) => station.unload_if_idle(),
                 None => {
                     return Err(Error::Memory { model: model.into(), needed, used, limit: self.memory_mb });
@@ -95,9 +96,6 @@ impl Registry {
         }
     }
 }
-
-/// While a graph is optimised, the library holds its weights about twice.
-const LOADED_PER_STORED: u64 = 2;
 
 /// Locks; what a thread left when it panicked is still whole, since nothing here is changed in two steps.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -289,9 +289,11 @@ impl Station {
         let _one_at_a_time = self.registry.begin_loading();
         let description = self.describe()?;
         let manifest = &description.manifest;
-        self.registry.make_room(self.name(), self.folder.size(manifest))?;
         self.folder.verify(manifest)?;
-        let embedder = self.registry.library().open(&self.folder, manifest, &description.encoder)?;
+        let stored = self.folder.size(manifest);
+        let make_room = |times| self.registry.make_room(self.name(), stored * times);
+        let embedder =
+            self.registry.library().open(&self.folder, manifest, &description.encoder, &make_room)?;
         system::give_memory_back();
         lock(&self.state).error = None;
         Ok((description, embedder))
