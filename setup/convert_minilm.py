@@ -85,7 +85,9 @@ def embeddings(graph):
     # Counting the tokens, rather than slicing the table, lets shape inference see that all three summands have the
     # same shape.
     shape = graph.node("Shape", ["input_ids"], "shape")
-    ones = graph.node("ConstantOfShape", [shape], "ones", value=helper.make_tensor("value", TensorProto.INT64, [1], [1]))
+    ones = graph.node(
+        "ConstantOfShape", [shape], "ones", value=helper.make_tensor("value", TensorProto.INT64, [1], [1])
+    )
     places = graph.node("CumSum", [ones, graph.constant("axis", np.array(1, "int64"))], "places", exclusive=1)
     positions = graph.node("Gather", [graph.weight("embeddings.position_embeddings.weight"), places], "positions")
     summed = graph.node("Add", [words, types], "words_types")

@@ -22,9 +22,11 @@ SENTENCES = [
     "PostgreSQL is a relational database.",
     "How do I take a base backup?",
     "The quick brown fox jumps over the lazy dog, while Ærøskøbing's café serves naïve tourists 42 crêpes for €3.50 each.",
-    "To insert a row, use INSERT INTO weather VALUES ('San Francisco', 46, 50, 0.25, '1994-11-27'); the same table can "
-    "be filled from a file with COPY, which is usually faster because it is optimised for this application, while "
-    "allowing less flexibility than INSERT.",
+    (
+        "To insert a row, use INSERT INTO weather VALUES ('San Francisco', 46, 50, 0.25, '1994-11-27'); the same table can "
+        "be filled from a file with COPY, which is usually faster because it is optimised for this application, while "
+        "allowing less flexibility than INSERT."
+    ),
 ]
 TOLERANCE = 1e-5
 

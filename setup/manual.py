@@ -17,7 +17,25 @@ SKIPPED_CLASSES = {"navheader", "navfooter", "toc"}
 ASIDES = {"note", "tip", "warning", "caution", "important"}
 SKIPPED_PAGES = {"bookindex.html", "index.html"}
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta"}
-BLOCKS = {"p", "div", "dl", "dt", "dd", "ul", "ol", "li", "table", "pre", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"}
+BLOCKS = {
+    "p",
+    "div",
+    "dl",
+    "dt",
+    "dd",
+    "ul",
+    "ol",
+    "li",
+    "table",
+    "pre",
+    "blockquote",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+}
 NUMBERING = re.compile(r"^(?:(?:Chapter|Appendix|Part)\s+)?(?:\d+|[A-Z]|[IVX]+)(?:\.\d+)*\.\s+")
 
 

@@ -43,7 +43,7 @@ END $$;
 
 def psql(program, *arguments, text=None):
     command = [program, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "monitoring", *arguments]
-    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, check=False, input=text, capture_output=True, text=True, timeout=120)
 
 
 def rows(program, query):
@@ -106,8 +106,10 @@ def main(program):
     problems += [f"rag.{view} is not monitored" for view in views.stdout.split() if f"rag.{view}" not in text]
     for problem in problems:
         print(problem)
-    print(f"docs result: monitoring {'FAILED' if problems else 'ok'}. {len(queries)} queries, {len(metrics)} metrics, "
-          f"{len(rules)} alerts; {len(problems)} problems")
+    print(
+        f"docs result: monitoring {'FAILED' if problems else 'ok'}. {len(queries)} queries, {len(metrics)} metrics, "
+        f"{len(rules)} alerts; {len(problems)} problems"
+    )
     return bool(problems)
 
 

@@ -60,7 +60,7 @@ class Checker:
 
     def rows(self, database, sql):
         command = [*self.psql, "-At", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
         if result.returncode:
             sys.exit(f"docs result: reference FAILED. {result.stderr.strip()}")
         return [line.split("\t") for line in result.stdout.splitlines()]
@@ -93,13 +93,13 @@ class Page:
         return blocks
 
     def text(self, block):
-        return "\n".join(self.lines[block[1]:block[2]])
+        return "\n".join(self.lines[block[1] : block[2]])
 
     def examples(self):
         """Pairs of a block that is run and the block of output that follows it, or None."""
         for block, after in zip(self.blocks, [*self.blocks[1:], None]):
             if block[0] == "sql":
-                follows = after and after[0] == "text" and not any(self.lines[block[2] + 1:after[1] - 1])
+                follows = after and after[0] == "text" and not any(self.lines[block[2] + 1 : after[1] - 1])
                 yield block, after if follows else None
 
     def sections(self):
@@ -182,7 +182,7 @@ def check_section(checker, page, begin, end, entries):
         if checker.write:
             changes.append((signatures[0][1], signatures[0][2], wanted))
     prose = "\n".join(line for number, line in enumerate(page.lines[begin:end], begin) if not page.fenced(number))
-    cells = {name for row in re.findall(r"^\| ([^|]*) \|", prose, re.M) for name in re.findall(r"\w+", row)}
+    cells = {name for row in re.findall(r"^\| ([^|]*) \|", prose, re.MULTILINE) for name in re.findall(r"\w+", row)}
     said = cells | set(re.findall(r"`(\w+)`", prose))
     functions = [entry for entry in entries if is_function(entry)]
     for argument in {argument for entry in functions for argument in entry[3].split()}:
@@ -235,7 +235,7 @@ def run_page(checker, database, scripts):
     text = f"\\pset footer off\n\\echo '{mark}'\n" + f"\n\\echo '{mark}'\n".join(scripts) + "\n"
     command = [*checker.psql, "-v", f"url={checker.url}", "-d", database]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    result = subprocess.run(command, input=text, timeout=300, **pipes)
+    result = subprocess.run(command, check=False, input=text, timeout=300, **pipes)
     outputs = result.stdout.split(mark + "\n")[1:]
     outputs = [clean(output) for output in outputs]
     return outputs + ["the session has ended"] * (len(scripts) - len(outputs))
@@ -251,6 +251,7 @@ def clean(output):
 
 def matches(expected, output):
     """Whether the output is what is expected, where widths of columns do not count and … stands for anything."""
+
     def simple(text):
         lines = [re.sub(r"-{2,}", "-", re.sub(r" +", " ", line)).strip() for line in text.splitlines()]
         return "\n".join(line for line in lines if line)
@@ -276,7 +277,9 @@ def check_settings(checker, pages):
 
 
 def check_errors(checker, pages, errcodes):
-    codes = {name: code for code, name in re.findall(r"^(\w{5})\s+[EWS]\s+(ERRCODE_\w+)", errcodes.read_text(), re.M)}
+    codes = {
+        name: code for code, name in re.findall(r"^(\w{5})\s+[EWS]\s+(ERRCODE_\w+)", errcodes.read_text(), re.MULTILINE)
+    }
     source = "\n".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.rs")))
     raised = {codes[name] for name in set(re.findall(r"PgSqlErrorCode::(ERRCODE_\w+)", source)) if name in codes}
     page = next(page for page in pages if page.path.name == "errors.md")
@@ -306,8 +309,10 @@ def main(arguments):
     check_examples(checker, chosen, {} if only else catalogue)
     for problem in checker.problems:
         print(problem)
-    print(f"docs result: reference {'FAILED' if checker.problems else 'ok'}. {len(catalogue)} functions and views, "
-          f"{settings} settings, {errors} SQLSTATEs, {checker.examples} examples; {len(checker.problems)} problems")
+    print(
+        f"docs result: reference {'FAILED' if checker.problems else 'ok'}. {len(catalogue)} functions and views, "
+        f"{settings} settings, {errors} SQLSTATEs, {checker.examples} examples; {len(checker.problems)} problems"
+    )
     return bool(checker.problems)
 
 

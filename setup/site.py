@@ -31,7 +31,7 @@ def on_pre_build(config):
 
 def on_page_markdown(markdown, page, config, files):
     # `sql no-run` and the like are for tests.
-    markdown = re.sub(r"^```sql .*$", "```sql", markdown, flags=re.M)
+    markdown = re.sub(r"^```sql .*$", "```sql", markdown, flags=re.MULTILINE)
     here = Path(config.docs_dir, page.file.src_uri).parent
 
     def link(match):
@@ -53,5 +53,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_post_build(config):
-    print(f"{links['inside']} links between pages, {links['files']} to files of the checkout; "
-          f"{links['outside']} to other sites were not followed")
+    print(
+        f"{links['inside']} links between pages, {links['files']} to files of the checkout; "
+        f"{links['outside']} to other sites were not followed"
+    )

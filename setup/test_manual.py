@@ -26,11 +26,13 @@ class Manual(unittest.TestCase):
         self.assertEqual(markdown('<div class="note"><h3>Note</h3><p>Mind.</p></div>'), "**Note**\n\nMind.")
 
     def test_code_block_keeps_its_lines_and_marks_no_inline_code(self):
-        page = '<pre>\nSELECT <em><code>a</code></em>\n  FROM t &lt; 1;\n</pre><p>After</p>'
+        page = "<pre>\nSELECT <em><code>a</code></em>\n  FROM t &lt; 1;\n</pre><p>After</p>"
         self.assertEqual(markdown(page), "```\nSELECT a\n  FROM t < 1;\n```\n\nAfter")
 
     def test_nested_code_is_marked_once(self):
-        self.assertEqual(markdown("<p>Type <code>\\d <em><code>name</code></em></code> now.</p>"), "Type `\\d name` now.")
+        self.assertEqual(
+            markdown("<p>Type <code>\\d <em><code>name</code></em></code> now.</p>"), "Type `\\d name` now."
+        )
 
     def test_list_items_are_numbered_and_indented(self):
         page = "<ol><li><p>One</p><ul><li>In</li></ul></li><li><p>Two</p><p>More</p></li></ol>"

@@ -52,12 +52,16 @@ class Reference(unittest.TestCase):
         self.assertFalse(matches("", "ERROR:  42704: no such thing"))
 
     def test_defaults_lose_their_types(self):
-        self.assertEqual(plain("f(a text DEFAULT 'x'::text, b text[] DEFAULT '{}'::text[], c double precision)"),
-                         "f(a text DEFAULT 'x', b text[] DEFAULT '{}', c float8)")
+        self.assertEqual(
+            plain("f(a text DEFAULT 'x'::text, b text[] DEFAULT '{}'::text[], c double precision)"),
+            "f(a text DEFAULT 'x', b text[] DEFAULT '{}', c float8)",
+        )
 
     def test_a_view_has_a_line_for_each_column(self):
-        self.assertEqual(signature_lines([("calls", "id bigint\x01role name    -- whose", "a view", "")]),
-                         "rag.calls\n    id bigint\n    role name    -- whose")
+        self.assertEqual(
+            signature_lines([("calls", "id bigint\x01role name    -- whose", "a view", "")]),
+            "rag.calls\n    id bigint\n    role name    -- whose",
+        )
 
     def test_an_output_follows_its_example(self):
         with tempfile.TemporaryDirectory() as folder:

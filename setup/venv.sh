@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Makes a Python environment in the cache with the packages of a requirements file, anew where that has changed, and
-# prints the path of its python. usage: venv.sh name requirements.txt
+# prints the path of its python. Of two that make the same one, one waits. usage: venv.sh name requirements.txt
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 environment=$cache/$1 wanted=$2
+exec 9>"$environment.lock"
+flock 9
 if ! cmp --quiet "$wanted" "$environment/requirements.txt"; then
   rm -rf "$environment"
   "$("$here/python.sh")" -m venv "$environment"

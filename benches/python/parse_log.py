@@ -12,10 +12,8 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
-
-UTC = timezone.utc
 
 
 @dataclass(slots=True)
@@ -64,16 +62,57 @@ def duration(value):
 
 # What fields are called: the column, and whether a better name has been before.
 NAMES = {
-    "started": "started", "ts": "started", "time": "started", "timestamp": "started", "@timestamp": "started", "asctime": "started",
-    "duration_ms": "duration", "elapsed_ms": "duration", "duration": "duration", "elapsed": "duration", "latency": "duration",
-    "level": "level", "severity": "level", "levelname": "level", "lvl": "level",
-    "msg": "message", "message": "message", "event": "message",
-    "run": "run", "run_id": "run", "trace_id": "run", "traceId": "run", "request_id": "run",
-    "span": "span", "span_id": "span", "spanId": "span", "parent": "parent", "parent_id": "parent", "parent_span_id": "parent",
-    "kind": "kind", "name": "name", "logger": "name", "tool": "tool", "tool_name": "tool",
-    "input": "input", "arguments": "input", "args": "input", "prompt": "input", "output": "output", "result": "output", "response": "output",
-    "model": "model", "input_tokens": "input_tokens", "prompt_tokens": "input_tokens", "output_tokens": "output_tokens",
-    "completion_tokens": "output_tokens", "cost": "cost", "cost_usd": "cost", "status": "status", "error": "error", "exception": "error",
+    "started": "started",
+    "ts": "started",
+    "time": "started",
+    "timestamp": "started",
+    "@timestamp": "started",
+    "asctime": "started",
+    "duration_ms": "duration",
+    "elapsed_ms": "duration",
+    "duration": "duration",
+    "elapsed": "duration",
+    "latency": "duration",
+    "level": "level",
+    "severity": "level",
+    "levelname": "level",
+    "lvl": "level",
+    "msg": "message",
+    "message": "message",
+    "event": "message",
+    "run": "run",
+    "run_id": "run",
+    "trace_id": "run",
+    "traceId": "run",
+    "request_id": "run",
+    "span": "span",
+    "span_id": "span",
+    "spanId": "span",
+    "parent": "parent",
+    "parent_id": "parent",
+    "parent_span_id": "parent",
+    "kind": "kind",
+    "name": "name",
+    "logger": "name",
+    "tool": "tool",
+    "tool_name": "tool",
+    "input": "input",
+    "arguments": "input",
+    "args": "input",
+    "prompt": "input",
+    "output": "output",
+    "result": "output",
+    "response": "output",
+    "model": "model",
+    "input_tokens": "input_tokens",
+    "prompt_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "completion_tokens": "output_tokens",
+    "cost": "cost",
+    "cost_usd": "cost",
+    "status": "status",
+    "error": "error",
+    "exception": "error",
 }
 GRAVE = {"error", "critical", "fatal", "ERROR", "CRITICAL", "FATAL"}
 KINDS = {"message", "model", "tool", "retrieval", "error", "custom"}
@@ -88,7 +127,9 @@ def from_fields(line, syntax, fields):
             attributes[key] = value
         elif value is not None:
             found[column] = value
-    step = Step(line, syntax, run=found.get("run"), span=found.get("span"), parent=found.get("parent"), name=found.get("name"))
+    step = Step(
+        line, syntax, run=found.get("run"), span=found.get("span"), parent=found.get("parent"), name=found.get("name")
+    )
     step.input = found.get("input")
     step.output = found.get("output")
     step.model = found.get("model")
@@ -263,7 +304,14 @@ def maybe_json(value):
     return value
 
 
-OPERATIONS = {"chat": "model", "text_completion": "model", "generate_content": "model", "embeddings": "model", "execute_tool": "tool", "retrieval": "retrieval"}
+OPERATIONS = {
+    "chat": "model",
+    "text_completion": "model",
+    "generate_content": "model",
+    "embeddings": "model",
+    "execute_tool": "tool",
+    "retrieval": "retrieval",
+}
 
 
 def otlp(line, document):

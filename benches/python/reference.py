@@ -26,7 +26,9 @@ def plain_loop(folder, threads, batch, openvino):
     options.intra_op_num_threads = threads
     providers = ["CPUExecutionProvider"]
     if openvino:
-        hints = {"CPU": {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}}
+        hints = {
+            "CPU": {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        }
         providers = [("OpenVINOExecutionProvider", {"device_type": "CPU", "load_config": json.dumps(hints)})]
     session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=providers)
     names = [each.name for each in session.get_inputs()]

@@ -25,8 +25,10 @@ folder.mkdir(parents=True, exist_ok=True)
 shutil.copy(source / "tokenizer.json", folder / "tokenizer.json")
 
 table = np.random.default_rng(1).standard_normal((VOCABULARY, DIMENSIONS)).astype(np.float32)
-inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-          for name in ("input_ids", "attention_mask", "token_type_ids")]
+inputs = [
+    helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
+    for name in ("input_ids", "attention_mask", "token_type_ids")
+]
 output = helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "tokens", DIMENSIONS])
 # The other inputs are used, times zero, so that every runtime keeps them.
 nodes = [

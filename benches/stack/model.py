@@ -8,7 +8,9 @@ ANSWER = {
     "id": "1",
     "object": "chat.completion",
     "model": "at-once",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "It is in the manual [1]."}}],
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "It is in the manual [1]."}}
+    ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
 

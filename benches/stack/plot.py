@@ -12,7 +12,7 @@ import sys
 import matplotlib
 
 matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 OURS, THEIRS = "#1f6f5c", "#9aa3ad"
 
@@ -33,7 +33,13 @@ def draw(results, path):
             [middle - min(each) for middle, each in zip(middles, found.values(), strict=True)],
             [max(each) - middle for middle, each in zip(middles, found.values(), strict=True)],
         ]
-        axis.barh(names, middles, xerr=spread, color=[OURS] + [THEIRS] * (len(names) - 1), error_kw={"linewidth": 1, "capsize": 3})
+        axis.barh(
+            names,
+            middles,
+            xerr=spread,
+            color=[OURS] + [THEIRS] * (len(names) - 1),
+            error_kw={"linewidth": 1, "capsize": 3},
+        )
         axis.invert_yaxis()
         axis.set_title(f"{contest['name']}: {contest['unit']} a second", loc="left", fontsize=9)
         axis.tick_params(labelsize=8)

@@ -18,8 +18,8 @@ from rank_bm25 import BM25Okapi
 from tokenizers import Tokenizer
 
 sys.path.append(str(Path(__file__).parents[1] / "python"))
-import parse_log  # noqa: E402
-from reference import fastembed_loop  # noqa: E402
+import parse_log
+from reference import fastembed_loop
 
 DIMENSIONS = 384
 BATCH = 32
@@ -78,7 +78,11 @@ class Python:
 
     def fill_pgvector(self):
         config = HybridSearchConfig(
-            tsv_column="words", tsv_lang="pg_catalog.english", fusion_function=reciprocal_rank_fusion, primary_top_k=40, secondary_top_k=40
+            tsv_column="words",
+            tsv_lang="pg_catalog.english",
+            fusion_function=reciprocal_rank_fusion,
+            primary_top_k=40,
+            secondary_top_k=40,
         )
         self.engine.init_vectorstore_table("filled", DIMENSIONS, overwrite_existing=True, hybrid_search_config=config)
         self.store = PGVectorStore.create_sync(self.engine, self.fastembed, "filled", hybrid_search_config=config)
@@ -95,7 +99,11 @@ class Python:
         most = self.chroma_client.get_max_batch_size()
         for start in range(0, len(cut), most):
             part = cut[start : start + most]
-            self.collection.add(ids=[str(start + i) for i in range(len(part))], documents=part, embeddings=self.fastembed.embed_documents(part))
+            self.collection.add(
+                ids=[str(start + i) for i in range(len(part))],
+                documents=part,
+                embeddings=self.fastembed.embed_documents(part),
+            )
         return len(cut)
 
     def parse_log(self):
@@ -109,7 +117,10 @@ class Python:
     def bm25s(self):
         return self.for_each(
             lambda question: self.index.retrieve(
-                bm25s.tokenize([question], stopwords="en", show_progress=False), corpus=self.cut, k=10, show_progress=False
+                bm25s.tokenize([question], stopwords="en", show_progress=False),
+                corpus=self.cut,
+                k=10,
+                show_progress=False,
             )
         )
 
@@ -120,7 +131,11 @@ class Python:
         return self.for_each(lambda question: self.plain.similarity_search(question, k=10))
 
     def chroma(self):
-        return self.for_each(lambda question: self.collection.query(query_embeddings=[self.fastembed.embed_query(question)], n_results=10))
+        return self.for_each(
+            lambda question: self.collection.query(
+                query_embeddings=[self.fastembed.embed_query(question)], n_results=10
+            )
+        )
 
     def hybrid(self):
         return self.for_each(lambda question: self.store.similarity_search(question, k=10))

@@ -28,7 +28,9 @@ def read_pages(path, count):
     csv.field_size_limit(1 << 30)
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [(int(row["id"]), row["title"], row["url"], row["body"]) for row in rows[:: max(1, len(rows) // count)]][:count]
+    return [(int(row["id"]), row["title"], row["url"], row["body"]) for row in rows[:: max(1, len(rows) // count)]][
+        :count
+    ]
 
 
 def questions_about(pages, count):
@@ -63,7 +65,11 @@ def hold(contests, rounds):
                 seconds, counts[who] = timed(work)
                 times[who].append(seconds)
         results.append({"name": name, "unit": unit, "count": counts, "seconds": times})
-        print(name, {who: f"{min(each):.3f} to {max(each):.3f} s, {counts[who]} {unit}" for who, each in times.items()}, flush=True)
+        print(
+            name,
+            {who: f"{min(each):.3f} to {max(each):.3f} s, {counts[who]} {unit}" for who, each in times.items()},
+            flush=True,
+        )
     return results
 
 
@@ -72,10 +78,26 @@ def contests(sql, python):
     return [
         ("chunk", "passages", [("rag.chunk", sql.chunk), ("LangChain text splitter", python.chunk)]),
         ("embed", "passages", [("rag.embed", sql.embed), ("fastembed", python.embed)]),
-        ("fill", "passages", [("collection", sql.fill), ("LangChain, pgvector", python.fill_pgvector), ("Chroma", python.fill_chroma)]),
-        ("text search", "questions", [("rag.search", sql.text), ("bm25s", python.bm25s), ("rank-bm25", python.rank_bm25)]),
-        ("vector search", "questions", [("rag.search", sql.vector), ("LangChain, pgvector", python.pgvector), ("Chroma", python.chroma)]),
-        ("hybrid search", "questions", [("rag.search", sql.hybrid), ("LangChain, pgvector and tsvector", python.hybrid)]),
+        (
+            "fill",
+            "passages",
+            [("collection", sql.fill), ("LangChain, pgvector", python.fill_pgvector), ("Chroma", python.fill_chroma)],
+        ),
+        (
+            "text search",
+            "questions",
+            [("rag.search", sql.text), ("bm25s", python.bm25s), ("rank-bm25", python.rank_bm25)],
+        ),
+        (
+            "vector search",
+            "questions",
+            [("rag.search", sql.vector), ("LangChain, pgvector", python.pgvector), ("Chroma", python.chroma)],
+        ),
+        (
+            "hybrid search",
+            "questions",
+            [("rag.search", sql.hybrid), ("LangChain, pgvector and tsvector", python.hybrid)],
+        ),
         ("log parsing", "steps", [("rag.parse_log", sql.parse_log), ("json, re and datetime", python.parse_log)]),
         ("ask", "questions", [("rag.ask", sql.ask), ("LangChain, pgvector and tsvector", python.ask)]),
     ]
@@ -102,8 +124,16 @@ def main():
         results = hold(contests(sql, python), 1 if options.quick else 3)
         sql.close()
         python.close()
-    machine = {"processors": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version(), "postgresql": version}
-    options.results.write_text(json.dumps({"quick": options.quick, "pages": len(pages), "machine": machine, "contests": results}, indent=1) + "\n")
+    machine = {
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "postgresql": version,
+    }
+    options.results.write_text(
+        json.dumps({"quick": options.quick, "pages": len(pages), "machine": machine, "contests": results}, indent=1)
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

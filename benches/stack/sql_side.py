@@ -17,9 +17,14 @@ class Sql:
         with self.session.cursor() as cursor, cursor.copy("COPY pages FROM STDIN") as copy:
             for page in pages:
                 copy.write_row(page)
-        run("SELECT rag.create_provider('at_once', kind => 'openai', api_key => 'none', base_url => %s, model => 'at-once')", [url])
+        run(
+            "SELECT rag.create_provider('at_once', kind => 'openai', api_key => 'none', base_url => %s, model => 'at-once')",
+            [url],
+        )
         self.filled = False
-        self.passages = [row[0] for row in run("SELECT c.content FROM pages p, rag.chunk(p.body, splitter => 'markdown') c")][:500]
+        self.passages = [
+            row[0] for row in run("SELECT c.content FROM pages p, rag.chunk(p.body, splitter => 'markdown') c")
+        ][:500]
         self.embed()
 
     def one(self, statement, *arguments):
@@ -61,7 +66,9 @@ class Sql:
 
     def ask(self):
         for question in self.questions:
-            self.one("SELECT answer FROM rag.ask('filled', %s, model => 'at_once', k => 10, min_similarity => 0)", question)
+            self.one(
+                "SELECT answer FROM rag.ask('filled', %s, model => 'at_once', k => 10, min_similarity => 0)", question
+            )
         return len(self.questions)
 
     def close(self):

@@ -63,8 +63,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         tools = {tool["function"]["name"] for tool in request.get("tools") or []}
         text, calls = decide(request["messages"], tools)
         tool_calls = [
-            {"index": number, "id": f"call_{time.monotonic_ns()}_{number}", "type": "function",
-             "function": {"name": name, "arguments": json.dumps(arguments)}}
+            {
+                "index": number,
+                "id": f"call_{time.monotonic_ns()}_{number}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
             for number, (name, arguments) in enumerate(calls)
         ]
         message = {"role": "assistant", "content": text} | ({"tool_calls": tool_calls} if tool_calls else {})
@@ -73,13 +77,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         common = {"id": "scripted", "created": int(time.time()), "model": MODEL}
         if request.get("stream"):
             delta = {"index": 0, "delta": message, "finish_reason": finish}
-            events = [common | {"object": "chat.completion.chunk", "choices": [delta]},
-                      common | {"object": "chat.completion.chunk", "choices": [], "usage": usage}]
+            events = [
+                common | {"object": "chat.completion.chunk", "choices": [delta]},
+                common | {"object": "chat.completion.chunk", "choices": [], "usage": usage},
+            ]
             body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
             self.reply("text/event-stream", body)
         else:
             choice = {"index": 0, "message": message, "finish_reason": finish}
-            self.reply("application/json", json.dumps(common | {"object": "chat.completion", "choices": [choice], "usage": usage}))
+            self.reply(
+                "application/json",
+                json.dumps(common | {"object": "chat.completion", "choices": [choice], "usage": usage}),
+            )
 
     def reply(self, kind, body):
         body = body.encode()

@@ -15,11 +15,10 @@ import sys
 from typing import Annotated, TypedDict
 
 import psycopg
+from agent_log import Run
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-
-from agent_log import Run
 
 COLLECTION = os.environ.get("RAGSTONE_COLLECTION", "manual")
 MODEL = os.environ.get("RAGSTONE_MODEL", "local/extractive")
