@@ -67,6 +67,11 @@ impl<'f, 'c> Fields<'f, 'c> {
         }
     }
 
+    /// A text of the log without its escapes.
+    pub fn unescaped(&mut self, text: Span) -> Span {
+        self.composer.unescaped(text.start(), text.end())
+    }
+
     /// The step that the fields are, on top of what is known of it already.
     pub fn step(mut self, known: Draft) -> Draft {
         let mut draft = known;

@@ -5,46 +5,50 @@ use super::fields::{Fields, Value};
 use super::names::Names;
 use super::row::{Draft, Format};
 use super::tape::Tape;
+use memchr::memchr2;
 
-/// Whether a line looks like pairs: it begins with one, and no word stands alone. One pair is enough where its name means
-/// something.
-pub fn is_logfmt(names: &Names, line: &[u8]) -> bool {
-    let mut pairs = Pairs { line, at: 0 };
-    let (mut count, mut known) = (0, false);
-    while let Some(pair) = pairs.next() {
-        if pair.value.is_none() || pair.is_broken {
-            return false;
+/// The pairs of a line. One value serves for many lines.
+#[derive(Debug, Default)]
+pub struct Line(Vec<Pair>);
+
+impl Line {
+    /// Reads the pairs of a line; gives whether it looks like logfmt: it begins with a pair, and no word stands alone. One pair
+    /// is enough where its name means something.
+    pub fn read(&mut self, names: &Names, line: &[u8]) -> bool {
+        self.0.clear();
+        let mut pairs = Pairs { line, at: 0 };
+        while let Some(pair) = pairs.next() {
+            if pair.value.is_none() || pair.is_broken {
+                return false;
+            }
+            self.0.push(pair);
         }
-        count += 1;
-        known |= names.find(&line[pair.key.0..pair.key.1]).is_some();
+        match self.0.as_slice() {
+            [] => false,
+            [only] => names.find(&line[only.key.0..only.key.1]).is_some(),
+            _ => pairs.at == line.len(),
+        }
     }
-    count > 1 && pairs.at == line.len() || count == 1 && known
+
+    /// The step in the pairs that were read, of a line that begins at `start`.
+    pub fn step(&self, composer: &mut Composer<'_>, names: &Names, start: usize, known: Draft) -> Draft {
+        let none = Tape::default();
+        let mut fields = Fields::new(composer, &none);
+        for pair in &self.0 {
+            let at = |(from, to): (usize, usize)| Span::log(start + from, start + to);
+            let value = match pair.value.map(at) {
+                None => continue,
+                Some(text) if pair.has_escapes => Value::Quoted(fields.unescaped(text)),
+                Some(text) if pair.is_quoted => Value::Quoted(text),
+                Some(text) => Value::Bare(text),
+            };
+            fields.put(names, at(pair.key), value);
+        }
+        fields.step(Draft { format: Some(Format::Logfmt), ..known })
+    }
 }
 
-/// The step in a line of pairs, which begins at `start`.
-pub fn step(composer: &mut Composer<'_>, names: &Names, start: usize, end: usize, known: Draft) -> Draft {
-    let log = composer.log;
-    let none = Tape::default();
-    let mut pairs = Pairs { line: &log[start..end], at: 0 };
-    let mut found: Vec<(Span, Value)> = Vec::new();
-    while let Some(pair) = pairs.next() {
-        let at = |(from, to): (usize, usize)| (start + from, start + to);
-        let (from, to) = at(pair.key);
-        let value = match pair.value.map(at) {
-            None => Value::Bare(Span::log(0, 0)),
-            Some((from, to)) if pair.has_escapes => Value::Quoted(composer.unescaped(from, to)),
-            Some((from, to)) if pair.is_quoted => Value::Quoted(Span::log(from, to)),
-            Some((from, to)) => Value::Bare(Span::log(from, to)),
-        };
-        found.push((Span::log(from, to), value));
-    }
-    let mut fields = Fields::new(composer, &none);
-    for (key, value) in found {
-        fields.put(names, key, value);
-    }
-    fields.step(Draft { format: Some(Format::Logfmt), ..known })
-}
-
+#[derive(Debug)]
 struct Pair {
     key: (usize, usize),
     value: Option<(usize, usize)>,
@@ -102,25 +106,21 @@ impl Pairs<'_> {
     }
 
     fn quoted(&mut self, start: usize, pair: &mut Pair) {
-        let mut at = start;
         pair.is_quoted = true;
-        loop {
-            match self.line.get(at) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    pair.has_escapes = true;
-                    at += 2;
-                }
-                Some(_) => at += 1,
-                None => {
-                    pair.is_broken = true;
-                    at = self.line.len();
-                    break;
-                }
+        let mut at = start;
+        while let Some(length) = self.line.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+            at += length;
+            if self.line[at] == b'"' {
+                pair.value = Some((start, at));
+                self.at = at + 1;
+                return;
             }
+            pair.has_escapes = true;
+            at += 2;
         }
-        pair.value = Some((start, at));
-        self.at = (at + 1).min(self.line.len());
+        pair.is_broken = true;
+        pair.value = Some((start, self.line.len()));
+        self.at = self.line.len();
     }
 }
 

@@ -60,6 +60,7 @@ pub fn parse<'c>(
         record: None,
         line: 0,
         none: Tape::default(),
+        pairs: logfmt::Line::default(),
     };
     parser.run(&mut counter);
     Counts { lines: parser.line, ..counter.counts }
@@ -75,6 +76,7 @@ struct Parser<'c> {
     /// The line that is read, from 1.
     line: u32,
     none: Tape,
+    pairs: logfmt::Line,
 }
 
 impl<'c> Parser<'c> {
@@ -137,8 +139,8 @@ impl<'c> Parser<'c> {
         }
         self.finish_record(sink);
         let known = Draft { line: self.line, ..Draft::default() };
-        if self.takes(Format::Logfmt) && logfmt::is_logfmt(&self.names, text) {
-            let draft = logfmt::step(&mut self.composer, &self.names, start, end, known);
+        if self.takes(Format::Logfmt) && self.pairs.read(&self.names, text) {
+            let draft = self.pairs.step(&mut self.composer, &self.names, start, known);
             draft.give(&mut self.composer, &self.none, Span::log(start, end), sink);
         } else {
             unknown(&mut self.composer, self.line, Span::log(start, end), sink);
