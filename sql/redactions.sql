@@ -47,7 +47,7 @@ COMMENT ON TABLE rag._redaction_defaults IS 'internal: rag.redactions as it come
 COMMENT ON FUNCTION rag._redactions_changed() IS
 'internal: checks the pattern of a row of rag.redactions, and tells all sessions of a change';
 COMMENT ON TABLE rag.redactions IS
-'what is replaced in the log of agents before it is stored: in the strings of input, output and attributes, their keys too, in names and in errors. Who owns the extension''s tables may change it';
+'what is replaced in the log of agents before it is stored: in the strings of input, output and attributes, their keys too, in numbers, in names and in errors. Who owns the extension''s tables may change it';
 COMMENT ON COLUMN rag.redactions.name IS 'what it is called; they are used in the order of their names';
 COMMENT ON COLUMN rag.redactions.pattern IS
 'regular expression of the Rust crate regex, whose time is linear in the text: no look-around, no back-references';

@@ -31,7 +31,7 @@ thread_local! {
 pub fn jsonb(value: JsonbRef) -> Outcome<Option<Jsonb>> {
     let rules = rules()?;
     let found = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
-    if takes_utf8() && !any_string(value.bytes, found) {
+    if takes_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, found) {
         return Ok(None);
     }
     match rules.json(&value.to_json()?) {

@@ -182,6 +182,12 @@ async fn rules_of_redaction_reach_every_session() -> Result<()> {
     world.alice.execute(log, &[&world.run]).await?;
     world.alice.batch_execute("COMMIT").await?;
     ensure!(logged("again").await? == "<account>");
+    let card = "SELECT rag.log_step($1, 'custom', 'card', input => '{\"card\": 4111111111111111, \"amount\": 12.50}')";
+    let cards = "INSERT INTO rag.redactions (name, pattern) VALUES ('card', '[0-9]{13,16}')";
+    world.admin.batch_execute(cards).await?;
+    world.alice.execute(card, &[&world.run]).await?;
+    let input: String = world.admin.value("SELECT input::text FROM rag.steps WHERE name = 'card'").await?;
+    ensure!(input == r#"{"card": "[redacted]", "amount": 12.50}"#, "{input}");
     world.admin.batch_execute("TRUNCATE rag.redactions").await?;
     ensure!(logged("without").await? == "account 4711");
     Ok(())

@@ -1,9 +1,12 @@
 //! Secrets that are taken out of a log before it is stored, by patterns.
 
+mod numbers;
+
 use crate::log::value::quote;
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
 
 /// Most memory of a compiled pattern, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -35,6 +38,8 @@ pub struct Redactor {
     /// Finds out at once whether any of them matches.
     set: RegexSet,
     rules: Vec<(Rule, OnceCell<Option<Regex>>)>,
+    /// Whether a rule may match within a number.
+    numbers: bool,
 }
 
 impl Rule {
@@ -69,7 +74,14 @@ impl Redactor {
             let wrong = rules.iter().find_map(|rule| rule.check().err());
             wrong.unwrap_or_else(|| BadPattern { name: "all together".to_owned(), reason: reason(&error) })
         })?;
-        Ok(Self { set, rules: rules.into_iter().map(|rule| (rule, OnceCell::new())).collect() })
+        let numbers = rules.iter().any(|rule| numbers::may_match_in(&rule.pattern));
+        Ok(Self { set, numbers, rules: rules.into_iter().map(|rule| (rule, OnceCell::new())).collect() })
+    }
+
+    /// Whether numbers of JSON are looked at as well.
+    #[must_use]
+    pub fn looks_at_numbers(&self) -> bool {
+        self.numbers
     }
 
     /// Whether there is something in the text that is to be replaced.
@@ -95,23 +107,33 @@ impl Redactor {
         clean
     }
 
-    /// JSON text without secrets in its strings, those that are keys too. All else stays as it is, character by character.
+    /// JSON text without secrets in its strings, those that are keys too, and its numbers, which become strings. All else stays
+    /// as it is, character by character.
     #[must_use]
     pub fn json<'a>(&self, json: &'a str) -> Cow<'a, str> {
         let mut out = String::new();
         let mut copied = 0;
+        let mut replace = |place: Range<usize>, clean: &str| {
+            out.push_str(&json[copied..place.start]);
+            quote(clean, &mut out);
+            copied = place.end;
+        };
         let mut at = 0;
-        while let Some(quote_at) = json[at..].find('"').map(|found| at + found) {
-            let end = string_end(json, quote_at);
-            let token = &json[quote_at..end];
-            if let Some(text) = unquoted(token)
+        while at < json.len() {
+            let quote_at = json[at..].find('"').map_or(json.len(), |found| at + found);
+            if self.numbers {
+                for place in numbers::places(&json[at..quote_at], at) {
+                    if let Cow::Owned(clean) = self.text(&json[place.clone()]) {
+                        replace(place, &clean);
+                    }
+                }
+            }
+            at = string_end(json, quote_at);
+            if let Some(text) = unquoted(&json[quote_at..at])
                 && let Cow::Owned(clean) = self.text(&text)
             {
-                out.push_str(&json[copied..quote_at]);
-                quote(&clean, &mut out);
-                copied = end;
+                replace(quote_at..at, &clean);
             }
-            at = end;
         }
         if copied == 0 {
             return Cow::Borrowed(json);
@@ -185,6 +207,19 @@ mod tests {
         for json in [r#"{"a": "b", "n": 12345678901234567890}"#, "12", "null", "\"", "\"a\\", ""] {
             assert!(matches!(redactor.json(json), Cow::Borrowed(_)), "{json}");
         }
+    }
+
+    #[test]
+    fn numbers_of_json_are_looked_at_where_a_pattern_may_be_in_one() {
+        assert!(!redactor().looks_at_numbers());
+        let redactor = Redactor::new(vec![rule(r"\b[0-9]{13,16}\b", "[card]")]).unwrap();
+        assert!(redactor.looks_at_numbers());
+        assert_eq!(
+            redactor.json(r#"{"n": 4111111111111111, "m": [1, 4111111111111111.0], "k4111111111111111": "4111111111111111"}"#),
+            r#"{"n": "[card]", "m": [1, "[card].0"], "k4111111111111111": "[card]"}"#
+        );
+        assert_eq!(redactor.json("4111111111111111"), r#""[card]""#);
+        assert!(matches!(redactor.json(r#"[1, 2.5, "a", 3]"#), Cow::Borrowed(_)));
     }
 
     /// In JSON text the letter of an escape stands before the secret.
