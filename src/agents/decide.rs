@@ -78,6 +78,22 @@ pub fn resume(run_id: i64) -> Outcome<i64> {
     })
 }
 
+/// Ends a run of the current role's that waits for decisions: nobody can go on with it any more. Does nothing with any other run.
+pub fn give_up(run_id: i64) -> Outcome<()> {
+    let role = Role::current()?.to_text()?;
+    locked(|| {
+        on_tables(|| {
+            run(
+                "WITH given_up AS (
+                   DELETE FROM rag._agent_run WHERE id = $1 AND owner = $2::text::name AND status = 'waiting' RETURNING id)
+                 UPDATE rag._steps s SET status = 'cancelled' FROM given_up g WHERE s.run_id = g.id AND s.status = 'waiting'",
+                &[Arg::new(run_id), Arg::text(&role)],
+            )
+            .map(|_| ())
+        })
+    })
+}
+
 fn decide(step: i64, decision: Decision) -> Outcome<Option<i64>> {
     let decider = Role::current()?.to_text()?;
     locked(|| {

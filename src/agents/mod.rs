@@ -16,7 +16,7 @@ mod state;
 mod think;
 
 pub use course::Order;
-pub use decide::{approve, reject, resume};
+pub use decide::{approve, give_up, reject, resume};
 pub use definition::{NewAgent, create, drop_agent};
 pub use function::run_agent;
 pub use job::work;

@@ -1,9 +1,11 @@
 //! The log of agents as SQL sees it.
 
+use crate::agents;
 use crate::pg::bytes::JsonbRef;
 use crate::pg::clock;
 use crate::pg::error::{Error, Outcome, given, or_raise};
 use crate::pg::text::{Utf8, required};
+use crate::pg::transactions;
 use crate::pg::trigger::Firing;
 use crate::pg::version;
 use crate::runs::{self, Beginning, Ending, Record};
@@ -94,6 +96,9 @@ fn finish_run(
     version::check();
     let run = or_raise(given(run, "run"));
     let end = Ending { status: text(&status), error: text(&error), ..Ending::default() };
+    if !matches!(end.status, Some("waiting" | "running")) && transactions::may_write() {
+        or_raise(agents::give_up(run));
+    }
     or_raise(runs::finish_as(run, &end, output));
 }
 

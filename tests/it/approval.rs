@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         of_two_who_decide_one_comes_first,
         only_who_may_act_for_the_owner_decides,
         what_does_not_wait_cannot_be_decided,
+        a_run_that_waits_is_given_up_by_its_owner,
         what_waits_outlives_the_server,
         what_waits_comes_through_a_dump,
         an_approved_job_that_is_lost_is_resumed,
@@ -190,6 +191,29 @@ async fn what_does_not_wait_cannot_be_decided() -> Result<()> {
     for call in [format!("approve({step})"), format!("reject({step}, 'x')")] {
         alice.refusal(&format!("SELECT rag.{call}")).await?.expect("55000", "but is approved", "")?;
     }
+    Ok(())
+}
+
+async fn a_run_that_waits_is_given_up_by_its_owner() -> Result<()> {
+    let provider = Provider::start([write("careful", "a")])?;
+    let world = world(&provider).await?;
+    let alice = world.session("alice").await?;
+    let step = waiting(&alice).await?[0];
+    let run: i64 = alice.value("SELECT id FROM rag.runs").await?;
+    let finish = format!("SELECT rag.finish_run({run}, status => 'cancelled', error => 'no longer wanted')");
+    world.session("bob").await?.refusal(&finish).await?.expect("42704", "does not exist", "")?;
+    alice.execute(&format!("SELECT rag.finish_run({run}, status => 'waiting')"), &[]).await?;
+    ensure!(alice.value::<i64>("SELECT count(*) FROM rag.approvals").await? == 1);
+    alice.execute(&finish, &[]).await?;
+    ensure!(alice.value::<i64>("SELECT count(*) FROM rag.approvals").await? == 0);
+    let row = alice.query_one("SELECT status, error, finished IS NOT NULL FROM rag.runs", &[]).await?;
+    ensure!((row.get(0), row.get(1), row.get(2)) == ("cancelled", "no longer wanted", true), "{row:?}");
+    for call in [format!("approve({step})"), format!("reject({step}, 'x')")] {
+        alice.refusal(&format!("SELECT rag.{call}")).await?.expect("55000", "but is cancelled", "")?;
+    }
+    let resume = alice.refusal(&format!("SELECT rag.resume_run({run})")).await?;
+    resume.expect("55000", "is forgotten", "Submit the run again")?;
+    ensure!(written(&world).await?.is_empty());
     Ok(())
 }
 
