@@ -742,6 +742,7 @@ SELECT t.folded AS folded_at,
           SELECT FROM rag._steps s
           WHERE (s.written, s.id) > (t.written, t.step_id)
             AND s.written < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint
+            AND (s.written < t.foreign_from OR s.id > t.foreign_step OR s.xmin::text::bigint = s.written & 4294967295)
           LIMIT 100000) w) AS waiting,
        t.anew_before IS NOT NULL AS computed_anew,
        h.pid AS held_back_by,
