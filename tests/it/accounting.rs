@@ -9,7 +9,6 @@ use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
 use tokio::join;
-use tokio_postgres::NoTls;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -87,11 +86,11 @@ async fn a_cancelled_call_is_on_record() -> Result<()> {
     let session = shared().await?.session().await?;
     let provider = Provider::start([Reply::stall()])?;
     with_provider(&session, &provider).await?;
-    let token = session.cancel_token();
+    let token = session.canceller();
     let cancel = async {
         wait::until("the provider is asked", async || Ok((!provider.requests().is_empty()).then_some(())))
             .await?;
-        anyhow::Ok(token.cancel_query(NoTls).await?)
+        token.cancel().await
     };
     let (refusal, cancelled) = join!(session.refusal(GENERATE), cancel);
     cancelled?;

@@ -10,7 +10,6 @@ use ragstone_tests::session::{Session, refusal_in};
 use ragstone_tests::wait;
 use std::future::Future;
 use std::time::{Duration, Instant};
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub fn tests() -> Vec<Trial> {
@@ -74,8 +73,8 @@ where
 }
 
 async fn cancelled(session: &Session, sql: &str) -> Result<()> {
-    let token = session.cancel_token();
-    let (code, time) = stopped(session, sql, |_| async move { Ok(token.cancel_query(NoTls).await?) }).await?;
+    let token = session.canceller();
+    let (code, time) = stopped(session, sql, |_| async move { token.cancel().await }).await?;
     ensure!(code == "57014", "ended with {code}");
     ensure!(time < LIMIT, "stopped after {time:?}");
     goes_on(session).await
@@ -156,10 +155,10 @@ async fn a_query_is_served_before_bulk_work() -> Result<()> {
     let session = session_with_bulk().await?;
     let other = shared().await?.session().await?;
     other.execute("SELECT rag.embed('the connection is made')", &[]).await?;
-    let token = session.cancel_token();
+    let token = session.canceller();
     let (code, time) = stopped(&session, EMBED, async |_| {
         other.execute("SELECT rag.embed('a question')", &[]).await?;
-        token.cancel_query(NoTls).await?;
+        token.cancel().await?;
         Ok(())
     })
     .await?;

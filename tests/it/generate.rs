@@ -9,7 +9,6 @@ use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tokio_postgres::NoTls;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -219,14 +218,14 @@ async fn a_cancelled_call_frees_the_backend_and_closes_the_connection() -> Resul
     let (session, provider) = with([Reply::stall()]).await?;
     for call in ["SELECT rag.generate('hi', model => 'stub')", "SELECT rag.stream('hi', model => 'stub')"] {
         let asked = provider.requests().len();
-        let token = session.cancel_token();
+        let token = session.canceller();
         let cancel = async {
             ragstone_tests::wait::until("the provider is asked", async || {
                 Ok((provider.requests().len() > asked).then_some(()))
             })
             .await?;
             let begin = Instant::now();
-            token.cancel_query(NoTls).await?;
+            token.cancel().await?;
             anyhow::Ok(begin)
         };
         let (refusal, begin) = tokio::join!(session.refusal(call), cancel);

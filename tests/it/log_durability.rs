@@ -11,7 +11,6 @@ use ragstone_tests::server::{self, Options, Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
-use tokio_postgres::NoTls;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -556,7 +555,7 @@ async fn a_step_that_is_being_posted_can_be_cancelled() -> Result<()> {
     let backend = session.backend().await?.0;
     engine.signal(Signal::SIGSTOP);
     let large = format!("SELECT rag.log_step({run}, 'tool', 'large', to_jsonb(repeat('x', 1000000)))");
-    let token = session.cancel_token();
+    let token = session.canceller();
     let cancel = async {
         let waits = "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $1";
         wait::until("the session waits for the engine", async || {
@@ -564,7 +563,7 @@ async fn a_step_that_is_being_posted_can_be_cancelled() -> Result<()> {
             Ok(waits.unwrap_or(false).then_some(()))
         })
         .await?;
-        token.cancel_query(NoTls).await?;
+        token.cancel().await?;
         anyhow::Ok(Instant::now())
     };
     let refused = async {

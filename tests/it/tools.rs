@@ -8,7 +8,6 @@ use ragstone_tests::server::{Server, run, shared};
 use ragstone_tests::session::{Refusal, Session, refusal_in};
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub fn tests() -> Vec<Trial> {
@@ -89,9 +88,9 @@ async fn goes_on(session: &Session) -> Result<()> {
 async fn a_cancelled_tool_ends_the_statement_within_200_ms() -> Result<()> {
     let session = session_with_tools().await?;
     for call in ["rag.call_tool('nap', '{\"seconds\": 60}')", "rag.call_tool('loop')"] {
-        let token = session.cancel_token();
+        let token = session.canceller();
         let sql = format!("SELECT content FROM {call}");
-        let (result, time) = stopped(&session, &sql, async |_| Ok(token.cancel_query(NoTls).await?)).await?;
+        let (result, time) = stopped(&session, &sql, async |_| token.cancel().await).await?;
         let refusal = result.err().context("the tool was not cancelled")?;
         refusal.expect("57014", "canceling statement due to user request", "")?;
         ensure!(time < LIMIT, "stopped after {time:?}");
@@ -103,9 +102,9 @@ async fn a_cancelled_tool_ends_the_statement_within_200_ms() -> Result<()> {
 async fn a_cancel_that_a_tool_catches_is_not_its_limit() -> Result<()> {
     let session = session_with_tools().await?;
     let sql = "SELECT content FROM rag.call_tool('excuse')";
-    let token = session.cancel_token();
+    let token = session.canceller();
     // As by hand: who catches a cancel goes on.
-    let (result, time) = stopped(&session, sql, async |_| Ok(token.cancel_query(NoTls).await?)).await?;
+    let (result, time) = stopped(&session, sql, async |_| token.cancel().await).await?;
     // The second of the two signals may end the statement all the same.
     match result {
         Ok(content) => ensure!(content == ["\"could not sleep\""], "{content:?}"),
@@ -162,10 +161,10 @@ async fn who_cancels_when_the_limit_is_over_cancels_nothing_else() -> Result<()>
     let sql = "SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')";
     let (mut cancelled, mut observed) = (0, 0);
     for round in 0..60_u64 {
-        let token = session.cancel_token();
+        let token = session.canceller();
         let cancel = async {
             tokio::time::sleep(Duration::from_millis(25 + round % 30)).await;
-            token.cancel_query(NoTls).await
+            token.cancel().await
         };
         let (sent, result) = join(cancel, session.query(sql, &[])).await;
         sent?;

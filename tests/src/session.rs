@@ -6,12 +6,14 @@ use crate::server::PORT;
 use anyhow::{Context, bail};
 use futures_util::future::poll_fn;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::DbError;
 use tokio_postgres::types::{FromSql, ToSql};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Notification};
 
 /// An error that the server raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,24 @@ pub struct Session {
     client: Client,
     inbox: Arc<Mutex<Inbox>>,
     driver: JoinHandle<()>,
+    socket: PathBuf,
+}
+
+/// Cancels what a session does, from anywhere.
+#[derive(Clone)]
+pub struct Canceller {
+    token: CancelToken,
+    socket: PathBuf,
+}
+
+impl Canceller {
+    /// Returns when the server has sent its signals: it sends two, and the second must not meet the session's next statement.
+    pub async fn cancel(&self) -> Result<()> {
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        self.token.cancel_query_raw(&mut stream, NoTls).await?;
+        stream.read_to_end(&mut Vec::new()).await?;
+        Ok(())
+    }
 }
 
 /// What the server has sent unasked, and nobody has taken yet.
@@ -102,7 +122,13 @@ impl Session {
                 filled.lock().unwrap_or_else(PoisonError::into_inner).keep(message);
             }
         });
-        Ok(Self { client, inbox, driver })
+        let socket = folder.join(format!(".s.PGSQL.{port}"));
+        Ok(Self { client, inbox, driver, socket })
+    }
+
+    /// For whoever is to cancel what this session does.
+    pub fn canceller(&self) -> Canceller {
+        Canceller { token: self.client.cancel_token(), socket: self.socket.clone() }
     }
 
     /// The one value that a query gives.
