@@ -16,17 +16,14 @@ impl Line {
     /// is enough where its name means something.
     pub fn read(&mut self, names: &Names, line: &[u8]) -> bool {
         self.0.clear();
-        let mut pairs = Pairs { line, at: 0 };
-        while let Some(pair) = pairs.next() {
-            if pair.value.is_none() || pair.is_broken {
-                return false;
-            }
+        for pair in (Pairs { line, at: 0 }) {
+            let Ok(pair) = pair else { return false };
             self.0.push(pair);
         }
         match self.0.as_slice() {
             [] => false,
             [only] => names.find(&line[only.key.0..only.key.1]).is_some(),
-            _ => pairs.at == line.len(),
+            _ => true,
         }
     }
 
@@ -36,11 +33,10 @@ impl Line {
         let mut fields = Fields::new(composer, &none);
         for pair in &self.0 {
             let at = |(from, to): (usize, usize)| Span::log(start + from, start + to);
-            let value = match pair.value.map(at) {
-                None => continue,
-                Some(text) if pair.has_escapes => Value::Quoted(fields.unescaped(text)),
-                Some(text) if pair.is_quoted => Value::Quoted(text),
-                Some(text) => Value::Bare(text),
+            let value = match pair.quotes {
+                Quotes::None => Value::Bare(at(pair.value)),
+                Quotes::Plain => Value::Quoted(at(pair.value)),
+                Quotes::Escaped => Value::Quoted(fields.unescaped(at(pair.value))),
             };
             fields.put(names, at(pair.key), value);
         }
@@ -48,79 +44,72 @@ impl Line {
     }
 }
 
+/// Where key and value are in the line, the value without its quotes.
 #[derive(Debug)]
 struct Pair {
     key: (usize, usize),
-    value: Option<(usize, usize)>,
-    is_quoted: bool,
-    has_escapes: bool,
-    /// A quote has no end, or the key is none.
-    is_broken: bool,
+    value: (usize, usize),
+    quotes: Quotes,
 }
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy)]
+enum Quotes {
+    None,
+    Plain,
+    /// With escapes between them.
+    Escaped,
+}
+
+/// A word stands alone, a key is none, or a quote has no end: nothing is read after it.
+struct NoPair;
 
 struct Pairs<'l> {
     line: &'l [u8],
     at: usize,
 }
 
-impl Pairs<'_> {
-    fn next(&mut self) -> Option<Pair> {
+impl Iterator for Pairs<'_> {
+    type Item = Result<Pair, NoPair>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         let line = self.line;
         while let Some(b' ' | b'\t') = line.get(self.at) {
             self.at += 1;
         }
         let start = self.at;
-        let mut at = start;
-        while line.get(at).is_some_and(|byte| !matches!(byte, b'=' | b' ' | b'\t' | b'"')) {
-            at += 1;
+        let rest = line.get(start..).filter(|rest| !rest.is_empty())?;
+        let ends = |byte: &u8| matches!(byte, b'=' | b' ' | b'\t' | b'"');
+        let end = rest.iter().position(ends).map_or(line.len(), |length| start + length);
+        let is_key = end > start && line[start..end].iter().all(|byte| is_name(*byte));
+        if !is_key || line.get(end) != Some(&b'=') {
+            return Some(Err(NoPair));
         }
-        if at == start && at == line.len() {
-            return None;
-        }
-        let mut pair = Pair {
-            key: (start, at),
-            value: None,
-            is_quoted: false,
-            has_escapes: false,
-            is_broken: at == start,
-        };
-        if line.get(at) != Some(&b'=') {
-            // A word alone, or a quote in the middle of a key.
-            self.at = (at + 1).min(line.len());
-            pair.is_broken |= line.get(at) == Some(&b'"');
-            return Some(pair);
-        }
-        pair.is_broken |= !line[start..at].iter().all(|byte| is_name(*byte));
-        at += 1;
-        if line.get(at) == Some(&b'"') {
-            self.quoted(at + 1, &mut pair);
-        } else {
-            let end = line[at..]
-                .iter()
-                .position(|byte| matches!(byte, b' ' | b'\t'))
-                .map_or(line.len(), |n| at + n);
-            pair.value = Some((at, end));
-            self.at = end;
-        }
-        Some(pair)
+        let value =
+            if line.get(end + 1) == Some(&b'"') { self.quoted(end + 2) } else { Ok(self.bare(end + 1)) };
+        Some(value.map(|(value, quotes)| Pair { key: (start, end), value, quotes }))
+    }
+}
+
+impl Pairs<'_> {
+    fn bare(&mut self, start: usize) -> ((usize, usize), Quotes) {
+        let blank = self.line[start..].iter().position(|byte| matches!(byte, b' ' | b'\t'));
+        self.at = blank.map_or(self.line.len(), |length| start + length);
+        ((start, self.at), Quotes::None)
     }
 
-    fn quoted(&mut self, start: usize, pair: &mut Pair) {
-        pair.is_quoted = true;
-        let mut at = start;
+    fn quoted(&mut self, start: usize) -> Result<((usize, usize), Quotes), NoPair> {
+        let (mut at, mut quotes) = (start, Quotes::Plain);
         while let Some(length) = self.line.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
             at += length;
             if self.line[at] == b'"' {
-                pair.value = Some((start, at));
                 self.at = at + 1;
-                return;
+                return Ok(((start, at), quotes));
             }
-            pair.has_escapes = true;
+            quotes = Quotes::Escaped;
             at += 2;
         }
-        pair.is_broken = true;
-        pair.value = Some((start, self.line.len()));
-        self.at = self.line.len();
+        Err(NoPair)
     }
 }
 
