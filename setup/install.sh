@@ -22,8 +22,8 @@ rm -rf "$stage"
 cargo pgrx package --pg-config "$(pg_config_path)" --no-default-features --features "pg$major" --out-dir "$stage" >&2
 cargo build --quiet --release --package ragstone-engine --bin ragstone-engine
 
-# Databases of older versions are upgraded from what those versions installed.
-cp sql/install/*.sql sql/upgrade/*.sql "$stage$(pg sharedir)/extension/"
+# What upgrades databases of tagged versions; there is nothing before the first tag.
+[[ ! -d sql/upgrade ]] || cp sql/upgrade/*.sql "$stage$(pg sharedir)/extension/"
 install -D -m 755 "$CARGO_TARGET_DIR/release/ragstone-engine" "$library/ragstone-engine"
 install -d "$stage$(pg bindir)" "$models" "$documents"
 ln --symbolic --relative "$library/ragstone-engine" "$stage$(pg bindir)/ragstone-engine"

@@ -24,7 +24,6 @@ CREATE TABLE rag.collection (
   terms_appended bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   refreshed_at timestamptz,
-  -- Since 0.2.0. New columns come last, here and in views, where an upgrade can put them.
   sync text NOT NULL DEFAULT 'manual',
   filled boolean NOT NULL DEFAULT true,
   error text,

@@ -12,9 +12,9 @@ use pgrx::{default, extension_sql_file, name, pg_extern};
 /// Size for checking the other options where the user gives none.
 const ANY_SIZE: i32 = i32::MAX;
 
-#[pg_extern(name = "create_collection", volatile, parallel_unsafe, cost = 1000000)]
+#[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
-fn create_collection_0_2(
+fn create_collection(
     name: Name,
     source: RegClass,
     content: Name,
@@ -88,5 +88,5 @@ fn names(names: Vec<Option<Name>>) -> Outcome<Vec<String>> {
 extension_sql_file!(
     "../../sql/collections.sql",
     name = "collections",
-    requires = [create_collection_0_2, refresh_collection, drop_collection, "status"]
+    requires = [create_collection, refresh_collection, drop_collection, "status"]
 );

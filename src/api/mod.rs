@@ -11,7 +11,6 @@ mod embed_batch;
 pub mod generate;
 mod jobs;
 mod models;
-mod outdated;
 mod parse_log;
 mod providers;
 mod rerank;

@@ -89,8 +89,8 @@ fn _stat_engine() -> TableIterator<
     TableIterator::new(rows)
 }
 
-#[pg_extern(name = "_reports", volatile, parallel_restricted)]
-fn _reports_0_2() -> TableIterator<
+#[pg_extern(volatile, parallel_restricted)]
+fn _reports() -> TableIterator<
     'static,
     (
         name!(collection, Utf8),
@@ -126,4 +126,4 @@ fn reports() -> Result<Vec<Progress>, Error> {
     }
 }
 
-extension_sql_file!("../../sql/status.sql", requires = [status, _stat_engine, _reports_0_2]);
+extension_sql_file!("../../sql/status.sql", requires = [status, _stat_engine, _reports]);

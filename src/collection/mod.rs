@@ -13,7 +13,6 @@ mod source;
 mod statements;
 mod tables;
 mod terms;
-mod upgrade;
 
 pub use self::refresh::{delete_orphans, refresh};
 pub use attachment::follow_owner;
@@ -27,7 +26,6 @@ pub use progress::Reporting;
 pub use statements::key_column;
 pub use tables::index;
 pub use terms::{TermCounts, fold};
-pub use upgrade::upgrade_to_0_2;
 
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, run};

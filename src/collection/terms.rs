@@ -140,7 +140,7 @@ impl Collection {
 }
 
 /// The level columns, each after a comma.
-pub fn levels(prefix: &str) -> String {
+fn levels(prefix: &str) -> String {
     (1..LEVELS).map(|level| format!(", {prefix}{level}")).collect()
 }
 

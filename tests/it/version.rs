@@ -10,6 +10,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         sql_objects_of_another_version_are_refused_until_they_are_updated,
         an_update_is_noticed_by_sessions_that_run,
+        applications_go_on_writing_before_the_update,
     ]
 }
 
@@ -21,6 +22,16 @@ const CALLS: &[&str] = &[
     "SELECT * FROM rag.search('c', 'a')",
     "SELECT * FROM rag.models()",
 ];
+
+async fn installed(session: &Session) -> Result<String> {
+    session.value("SELECT extversion FROM pg_extension WHERE extname = 'ragstone'").await
+}
+
+async fn create_collection(session: &Session) -> Result<()> {
+    session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
+    session.execute("SELECT rag.create_collection('c', 't', 'body')", &[]).await?;
+    Ok(())
+}
 
 async fn set_version(session: &Session, version: &str) -> Result<()> {
     let update = format!("UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'ragstone'");
@@ -34,10 +45,8 @@ async fn expect_refusal(session: &Session, call: &str) -> Result<()> {
 
 async fn sql_objects_of_another_version_are_refused_until_they_are_updated() -> Result<()> {
     let session = shared().await?.session().await?;
-    let right: String =
-        session.value("SELECT extversion FROM pg_extension WHERE extname = 'ragstone'").await?;
-    session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
-    session.execute("SELECT rag.create_collection('c', 't', 'body')", &[]).await?;
+    let right = installed(&session).await?;
+    create_collection(&session).await?;
     let database: String = session.value("SELECT current_database()::text").await?;
     let other = shared().await?.connect(&database).await?;
     set_version(&session, "0.0.0").await?;
@@ -74,5 +83,31 @@ async fn an_update_is_noticed_by_sessions_that_run() -> Result<()> {
         let vector: Option<pgvector::Vector> = session.value("SELECT rag.embed('a')").await?;
         ensure!(vector.is_some());
     }
+    Ok(())
+}
+
+/// Between `make install` and ALTER EXTENSION UPDATE.
+async fn applications_go_on_writing_before_the_update() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let right = installed(&session).await?;
+    create_collection(&session).await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    let other = shared().await?.connect(&database).await?;
+    set_version(&session, "0.0.0").await?;
+    for call in [
+        "SELECT rag.create_collection('d', 't', 'body')",
+        "SELECT rag.refresh_collection('c')",
+        "SELECT rag.drop_collection('c')",
+        "SELECT rag.wait_until_current('c', '60s')",
+    ] {
+        expect_refusal(&other, call).await?;
+    }
+    // Writers do not notice, and whoever looks for the state of things still sees it.
+    other.batch_execute("INSERT INTO t VALUES (1, 'one'); ALTER TABLE t ADD COLUMN title text").await?;
+    other.batch_execute("SELECT * FROM rag.status(); SELECT * FROM rag.stat_engine").await?;
+    ensure!(other.take_notices().is_empty());
+    set_version(&session, &right).await?;
+    ensure!(other.value::<bool>("SELECT rag.wait_until_current('c', '60s')").await?);
+    ensure!(other.value::<i64>("SELECT count(*) FROM c_chunks").await? == 1);
     Ok(())
 }
