@@ -207,6 +207,7 @@ async fn an_open_transaction_holds_reports_back_and_loses_nothing() -> Result<()
 }
 
 async fn the_longest_steps_are_the_longest() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     let run: i64 = session.value("SELECT rag.start_run('a')").await?;
     for part in 0..3 {
@@ -225,6 +226,7 @@ async fn the_longest_steps_are_the_longest() -> Result<()> {
 }
 
 async fn days_outlive_their_steps() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     session.batch_execute("SELECT rag.log_step(rag.start_run('a'), 'tool', 'x', duration_ms => 5)").await?;
     session.batch_execute("SELECT rag.finish_run((SELECT max(id) FROM rag.runs))").await?;
@@ -280,6 +282,7 @@ async fn a_restore_counts_what_it_brings_once() -> Result<()> {
 }
 
 async fn steps_that_wait_for_approval_are_no_calls() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     session
         .batch_execute("SELECT rag.log_step(rag.start_run('a'), 'tool', 'x', status => 'waiting')")
