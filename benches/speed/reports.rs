@@ -1,10 +1,10 @@
 //! Reports over the log of agents, beside the same computed from the steps by plain SQL.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use ragstone_benches::options::Options;
 use ragstone_benches::timing::Times;
 use ragstone_benches::{report, world};
-use ragstone_tests::server::Server;
+use ragstone_tests::server::{Options as Settings, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
@@ -20,6 +20,12 @@ const A_SECOND: f64 = 1000.0;
 
 /// Weeks before this one that the log covers.
 const WEEKS: usize = 13;
+
+/// How long the sums of reports may stay as they are before it is looked why: the worker adds a part in a fraction of a second.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// How long they may stay as they are where nothing is missing and no error is reported.
+const STUCK: Duration = Duration::from_secs(120);
 
 /// Reports: what it is, how it is read, and the same from the steps themselves, where that is another statement.
 const REPORTS: &[(&str, &str, Option<&str>)] = &[
@@ -77,17 +83,31 @@ pub async fn run(options: &Options) -> Result<()> {
     let runs = options.size(1_000_000, 5_000);
     report::part(&format!("reports over {} steps of {runs} runs", runs * STEPS));
     let server = world::server("onnxruntime", false).await?;
+    keep_all(&server).await?;
     let database = server.database().await?;
     let session = server.connect(&database).await?;
     let filled = Instant::now();
     fill(&session, runs).await?;
     report::figure("writing them, 50,000 runs in a transaction", filled.elapsed().as_secs_f64(), "s");
-    let seconds = fold(&session, runs).await?;
+    let seconds = fold(&server, &session, runs).await?;
     report::figure("adding them to the reports, by the worker", seconds, "s");
     report::figure("that is, for a million steps", seconds * 1e6 / (runs * STEPS) as f64, "s");
     session.batch_execute("VACUUM ANALYZE").await?;
     sizes(&session).await?;
     compare(&server, &database, options).await
+}
+
+/// Has the server keep the log for ever. The oldest of the weeks ends 84 to 90 days ago: on Sundays (UTC) the worker would drop it
+/// and the runs in it. Done before there is a database that a worker could come to.
+async fn keep_all(server: &Server) -> Result<()> {
+    server.configure(&Settings::default().set("rag.log_retention", "0"))?;
+    server.connect("postgres").await?.batch_execute("SELECT pg_reload_conf()").await?;
+    wait::until("the server keeps the log for ever", async || {
+        let retention: String =
+            server.connect("postgres").await?.value("SELECT current_setting('rag.log_retention')").await?;
+        Ok((retention == "0").then_some(()))
+    })
+    .await
 }
 
 /// Weeks as the worker makes them, and rows over all of them. The numbers come last: before these the worker adds nothing.
@@ -159,12 +179,21 @@ fn rows(first: usize, last: usize, runs: usize) -> String {
     )
 }
 
+/// Steps and runs: those that are in the reports, or those that should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Sums {
+    steps: i64,
+    runs: i64,
+}
+
 /// Has a worker come, and waits until all is in the reports; gives the seconds.
-async fn fold(session: &Session, runs: usize) -> Result<f64> {
+async fn fold(server: &Server, session: &Session, runs: usize) -> Result<f64> {
     let begin = Instant::now();
     // What is logged brings a worker.
     session.batch_execute("SELECT rag.finish_run(rag.start_run('the bench'))").await?;
-    let expected = (runs * STEPS) as i64;
+    let expected = Sums { steps: (runs * STEPS) as i64, runs: runs as i64 + 1 };
+    let mut last = (Sums { steps: 0, runs: 0 }, Instant::now());
+    let mut looked = begin;
     wait::until_within(Duration::from_secs(3600), "all is in the reports", async || {
         let row = session
             .query_one(
@@ -173,11 +202,56 @@ async fn fold(session: &Session, runs: usize) -> Result<f64> {
                 &[],
             )
             .await?;
-        let (steps, whole, ended): (i64, bool, i64) = (row.get(0), row.get(1), row.get(2));
-        Ok((steps == expected && whole && ended == runs as i64 + 1).then_some(()))
+        let added = Sums { steps: row.get(0), runs: row.get(2) };
+        if added == expected && row.get(1) {
+            return Ok(Some(()));
+        }
+        if added != last.0 {
+            last = (added, Instant::now());
+        }
+        if last.1.elapsed() > STALLED && looked.elapsed() > STALLED {
+            can_still_come(server, session, added, expected).await?;
+            ensure!(last.1.elapsed() < STUCK, "{} for {} s", short(added, expected), STUCK.as_secs());
+            looked = Instant::now();
+        }
+        Ok(None)
     })
     .await?;
     Ok(begin.elapsed().as_secs_f64())
+}
+
+/// Fails where what is expected can no longer come into the reports. Counts all rows, so it is asked only where the sums stall.
+async fn can_still_come(server: &Server, session: &Session, added: Sums, expected: Sums) -> Result<()> {
+    let log = server.log()?;
+    if let Some(error) = log.lines().rev().find(|line| line.contains("ragstone worker: could not")) {
+        bail!("{}, and the worker has failed: {error}", short(added, expected));
+    }
+    let there = "SELECT (SELECT count(*) FROM rag._steps), (SELECT count(*) FROM rag._runs WHERE finished IS NOT NULL),
+                        (SELECT count(*) FROM pg_inherits WHERE inhparent = 'rag._steps'::regclass AND inhrelid <> 'rag._steps_other'::regclass)";
+    let row = session.query_one(there, &[]).await?;
+    let there = Sums { steps: row.get(0), runs: row.get(1) };
+    ensure!(
+        there.steps >= expected.steps && there.runs >= expected.runs,
+        "{}, and no more can come: the log has lost {} steps and {} runs, and has {} weeks of steps of the {} that were made",
+        short(added, expected),
+        (expected.steps - there.steps).max(0),
+        (expected.runs - there.runs).max(0),
+        row.get::<_, i64>(2),
+        WEEKS + 1,
+    );
+    ensure!(
+        added.steps <= expected.steps && added.runs <= expected.runs,
+        "{}, which is more than was logged",
+        short(added, expected)
+    );
+    Ok(())
+}
+
+fn short(added: Sums, expected: Sums) -> String {
+    format!(
+        "reports have {} of {} steps and {} of {} runs that have ended",
+        added.steps, expected.steps, added.runs, expected.runs
+    )
 }
 
 async fn sizes(session: &Session) -> Result<()> {

@@ -244,7 +244,12 @@ fn begin_anew() -> Outcome<Folded> {
 
 fn prune() -> Outcome<()> {
     if let Some(days) = guc::log_retention() {
-        let old = "DELETE FROM rag._slow_step WHERE day < (now() AT TIME ZONE 'UTC')::date - $1 - 7";
+        // Steps of a week are dropped with it. Those of an old log that was imported stay for as long as they have been here.
+        let old = "DELETE FROM rag._slow_step l
+                   WHERE l.day < (now() AT TIME ZONE 'UTC')::date - $1 - 7
+                     AND NOT EXISTS (SELECT FROM rag._steps s
+                                     WHERE s.id = l.id AND s.started = l.started
+                                       AND s.started < ((now() AT TIME ZONE 'UTC')::date - $1 - 7)::timestamp AT TIME ZONE 'UTC')";
         run(old, &[Arg::new(days)])?;
     }
     Ok(())

@@ -51,6 +51,7 @@ pub async fn statuses(session: &Session) -> Result<String> {
 }
 
 async fn a_call_is_on_record_after_a_rollback() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;

@@ -54,6 +54,7 @@ async fn what_a_provider_refuses_fails_the_run_and_keeps_its_steps() -> Result<(
 }
 
 async fn a_spent_budget_fails_the_run_and_more_of_it_resumes_it() -> Result<()> {
+    wait::for_one_period().await?;
     let provider = Provider::start([write("write_down", "a"), Reply::chat("Done.")])?;
     let world = world(&provider).await?;
     world

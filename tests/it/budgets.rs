@@ -30,6 +30,7 @@ fn spent(refusal: &Refusal, message: &str) -> Result<()> {
 }
 
 async fn a_spent_budget_refuses_in_repeatable_read_too() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;
@@ -57,6 +58,7 @@ fn gated(gate: &Gate) -> Reply {
 }
 
 async fn two_sessions_cannot_overspend_together() -> Result<()> {
+    wait::for_one_period().await?;
     let server = shared().await?;
     let first = server.session().await?;
     let name: String = first.value("SELECT current_database()::text").await?;
@@ -82,6 +84,7 @@ async fn two_sessions_cannot_overspend_together() -> Result<()> {
 }
 
 async fn a_budget_counts_the_calls_of_its_role_and_server() -> Result<()> {
+    wait::for_one_period().await?;
     let server = Server::start().await?;
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
@@ -129,6 +132,7 @@ async fn again(session: &Session) -> Result<()> {
 }
 
 async fn a_budget_outlives_the_engine() -> Result<()> {
+    wait::for_one_period().await?;
     let server = Server::start().await?;
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
@@ -149,6 +153,7 @@ async fn a_budget_outlives_the_engine() -> Result<()> {
 }
 
 async fn a_restore_carries_calls_and_budgets() -> Result<()> {
+    wait::for_one_period().await?;
     let server = shared().await?;
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
@@ -177,6 +182,7 @@ async fn a_restore_carries_calls_and_budgets() -> Result<()> {
 }
 
 async fn a_standby_counts_what_it_cannot_write() -> Result<()> {
+    wait::for_one_period().await?;
     let primary = Server::start().await?;
     let session = primary.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;

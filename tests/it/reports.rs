@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         steps_of_many_writers_are_counted_once_each,
         an_open_transaction_holds_reports_back_and_loses_nothing,
         the_longest_steps_are_the_longest,
+        the_longest_steps_of_an_imported_log_stay_as_long_as_it_does,
         days_outlive_their_steps,
         a_restore_counts_what_it_brings_once,
         steps_that_wait_for_approval_are_no_calls,
@@ -207,6 +208,7 @@ async fn an_open_transaction_holds_reports_back_and_loses_nothing() -> Result<()
 }
 
 async fn the_longest_steps_are_the_longest() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     let run: i64 = session.value("SELECT rag.start_run('a')").await?;
     for part in 0..3 {
@@ -224,7 +226,34 @@ async fn the_longest_steps_are_the_longest() -> Result<()> {
     Ok(())
 }
 
+async fn the_longest_steps_of_an_imported_log_stay_as_long_as_it_does() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    let old = "SELECT rag.log_step(rag.start_run('old', started => '2020-01-08'), 'tool', name, started => '2020-01-08', duration_ms => 5)
+               FROM unnest('{kept,deleted}'::text[]) name";
+    session.batch_execute(old).await?;
+    until_exact(&session).await?;
+    session.batch_execute("DELETE FROM rag._steps WHERE name = 'deleted'").await?;
+    // A new worker looks at once for what is only about steps that are deleted.
+    end_workers(&session).await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    let longest =
+        "SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM rag.slowest_steps WHERE agent = 'old'";
+    wait::until("what is about a deleted step is deleted", async || {
+        let caller = server.connect(&database).await?;
+        caller.batch_execute("SELECT rag.finish_run(rag.start_run('new'))").await?;
+        let longest: String = session.value(longest).await?;
+        ensure!(
+            longest.contains("kept"),
+            "the step of the imported log is not among the longest: {longest:?}"
+        );
+        Ok((longest == "kept").then_some(()))
+    })
+    .await
+}
+
 async fn days_outlive_their_steps() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     session.batch_execute("SELECT rag.log_step(rag.start_run('a'), 'tool', 'x', duration_ms => 5)").await?;
     session.batch_execute("SELECT rag.finish_run((SELECT max(id) FROM rag.runs))").await?;
@@ -280,6 +309,7 @@ async fn a_restore_counts_what_it_brings_once() -> Result<()> {
 }
 
 async fn steps_that_wait_for_approval_are_no_calls() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     session
         .batch_execute("SELECT rag.log_step(rag.start_run('a'), 'tool', 'x', status => 'waiting')")

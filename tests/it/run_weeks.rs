@@ -50,6 +50,7 @@ async fn run_of(session: &Session, name: &str) -> Result<i64> {
 }
 
 async fn weeks_are_made_with_the_rows_that_were_there_before() -> Result<()> {
+    wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     let run = run_of(&session, "weekly").await?;
     until_made(&session).await?;
@@ -69,6 +70,7 @@ async fn weeks_are_made_with_the_rows_that_were_there_before() -> Result<()> {
 }
 
 async fn a_writer_that_has_not_committed_keeps_nobody_from_writing() -> Result<()> {
+    wait::for_one_period().await?;
     let server = shared().await?;
     let slow = server.session().await?;
     let database: String = slow.value("SELECT current_database()::text").await?;
@@ -93,6 +95,7 @@ async fn a_writer_that_has_not_committed_keeps_nobody_from_writing() -> Result<(
 }
 
 async fn old_weeks_are_dropped_and_imported_ones_stay_for_a_while() -> Result<()> {
+    wait::for_one_period().await?;
     let server = Server::start_with(Options::default().set("rag.log_retention", "0")).await?;
     let session = server.session().await?;
     run_of(&session, "kept").await?;
@@ -119,6 +122,7 @@ async fn old_weeks_are_dropped_and_imported_ones_stay_for_a_while() -> Result<()
 }
 
 async fn carries(format: Format) -> Result<()> {
+    wait::for_one_period().await?;
     let server = shared().await?;
     let session = server.session().await?;
     let run = run_of(&session, "dumped").await?;
@@ -160,6 +164,7 @@ async fn a_custom_dump_carries_the_log() -> Result<()> {
 }
 
 async fn the_extension_is_dropped_with_its_weeks() -> Result<()> {
+    wait::for_one_period().await?;
     let server = Server::start().await?;
     let session = server.session().await?;
     run_of(&session, "dropped").await?;

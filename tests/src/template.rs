@@ -17,7 +17,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "64MB"),
     ("max_connections", "60"),
     ("log_line_prefix", "'%m [%p] '"),
-    ("timezone", "'UTC'"),
 ];
 
 static TEMPLATE: Mutex<Option<TempDir>> = Mutex::new(None);
@@ -55,6 +54,8 @@ pub fn make(install: &Installation) -> Result<TempDir> {
     for (name, value) in SETTINGS {
         writeln!(text, "{name} = {value}")?;
     }
+    let zone = std::env::var("RAGSTONE_TEST_TIMEZONE").unwrap_or_else(|_| "UTC".to_owned());
+    writeln!(text, "timezone = '{zone}'")?;
     fs::write(path, text)?;
     Ok(folder)
 }

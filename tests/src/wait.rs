@@ -2,13 +2,29 @@
 
 use crate::Result;
 use anyhow::bail;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a condition that should come soon may take, before a test gives up; generous, as machines may be slow.
 pub const SOON: Duration = Duration::from_secs(60);
 
 /// Time between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// A test that is about an hour, a day, a week or a month takes less than this.
+const TEST: Duration = Duration::from_secs(30);
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Waits for the next hour in UTC, where the present one ends so soon that a test could begin in one hour, day, week or month, and
+/// end in another.
+pub async fn for_one_period() -> Result<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let left = HOUR - Duration::from_secs(since.as_secs() % HOUR.as_secs());
+    if left < TEST {
+        tokio::time::sleep(left).await;
+    }
+    Ok(())
+}
 
 /// Waits until `condition` gives a value, for [`SOON`] at most.
 pub async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Runs the regression suite, the integration tests and the bench of reports against what is installed, under a clock that is set to
+# another moment: what passes on most days may fail on a Sunday, at the end of a month or a year, on 29 February, or where summer
+# time begins. usage: clockcheck.sh moment [time zone [integration test...]]
+#
+# The moment is in UTC, and each part begins at it. The time zone is that of servers and clients, UTC where none is given. Times of
+# files and the monotonic clock stay as they are.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage="usage: clockcheck.sh moment [time zone [integration test...]], for example clockcheck.sh '2027-03-28 00:50' Europe/Berlin"
+(($#)) || die "$usage"
+moment=$(date --utc --date "$1" +%s) || die "$usage"
+zone=${2:-UTC}
+tests=("${@:3}")
+command -v faketime >/dev/null || die "libfaketime is missing" "Install it: apt-get install faketime"
+[[ -f /usr/share/zoneinfo/$zone ]] || die "there is no time zone $zone"
+need_cargo
+PG_CONFIG=$(pg_config_path)
+RAGSTONE_PGBOUNCER=$("$here/pgbouncer.sh") || true
+export PG_CONFIG RAGSTONE_PGBOUNCER
+
+folder=$(mktemp --directory)
+trap 'rm -rf "$folder"' EXIT
+# Runs a command under the clock. All processes count the same seconds from the clock of the machine. What the first one makes in
+# /dev/shm is for root alone, and servers run as another user.
+cat >"$folder/run" <<END
+#!/usr/bin/env bash
+export NO_FAKE_STAT=1 TZ=$zone RAGSTONE_TEST_TIMEZONE=$zone
+exec faketime -m --exclude-monotonic -f "\$(printf '%+d' \$(($moment - EPOCHSECONDS)))s" "$folder/shared" "\$@"
+END
+cat >"$folder/shared" <<'END'
+#!/usr/bin/env bash
+read -r semaphore memory <<<"$FAKETIME_SHARED"
+chmod 666 "/dev/shm/sem.${semaphore#/}" "/dev/shm/${memory#/}"
+exec "$@"
+END
+chmod 755 "$folder" "$folder/run" "$folder/shared"
+
+# Programs are built before: cargo itself is not to see the other clock.
+cd "$root"
+cargo test --quiet --package ragstone-tests --test it --no-run
+cargo bench --quiet --package ragstone-benches --bench speed --no-run
+
+summary=() failed=0
+# usage: part name command...
+part() {
+  local name=$1 status=passed
+  shift
+  say "$name at $("$folder/run" date '+%a %F %T %Z')"
+  "$@" || status=FAILED failed=1
+  summary+=("$name $status")
+}
+
+runner="target.'cfg(all())'.runner='$folder/run'"
+integration() { cargo test --quiet --config "$runner" --package ragstone-tests --test it -- "$@"; }
+
+part regression "$folder/run" "$here/installcheck.sh"
+if ((${#tests[@]})); then
+  for test in "${tests[@]}"; do part "integration $test" integration "$test"; done
+else
+  part integration integration
+fi
+part "bench of reports" cargo bench --quiet --config "$runner" --package ragstone-benches --bench speed -- reports
+printf '%s\n' "${summary[@]/#/$1 $zone: }"
+exit "$failed"
