@@ -1,4 +1,4 @@
-# PG=14, 16, 17 or 18 chooses a PostgreSQL, of which a copy is downloaded, and PG_CONFIG=/path/to/pg_config one of yours:
+# PG=16, 17 or 18 chooses a PostgreSQL, of which a copy is downloaded, and PG_CONFIG=/path/to/pg_config one of yours:
 # Debian's 15 otherwise, or the first in PATH.
 
 .DEFAULT_GOAL := help

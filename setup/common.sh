@@ -55,6 +55,10 @@ pg() {
 
 pg_major() { pg version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 
+# Where the extension is built. With a profile of its own each major version has a folder, so that builds for several versions
+# in turn compile nothing again.
+extension_target() { echo "$CARGO_TARGET_DIR${RAGSTONE_PROFILE:+/pg$(pg_major)}"; }
+
 # Runs a command as root, where that can be done without a question that nobody is there to answer.
 as_root() {
   if ((EUID == 0)); then

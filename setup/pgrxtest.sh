@@ -14,5 +14,6 @@ if ((EUID == 0)) || [[ ! -w $(pg pkglibdir) ]]; then
   # It copies into the library's file then, and would change it under the servers that have it mapped.
   as_root rm -f "$(pg pkglibdir)/ragstone.so" || true
 fi
+[[ -z ${RAGSTONE_PROFILE:-} ]] || options+=(--profile "$RAGSTONE_PROFILE")
 cd "$root"
-cargo pgrx test "${options[@]}" "pg$(pg_major)"
+CARGO_TARGET_DIR=$(extension_target) cargo pgrx test "${options[@]}" "pg$(pg_major)"

@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
 # Puts a copy of PostgreSQL into the cache, with its headers, and prints the path of its pg_config. It touches no other
-# PostgreSQL. usage: postgres.sh 14|15|16|17|18
+# PostgreSQL. usage: postgres.sh 15|16|17|18
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 major=${1:-}
 case $major-$(uname -m) in
-  14-x86_64) version=14.23.0 hash=f156cc7d27a60f3f68492cabdd62f1addee6f54883d71d1dccc3b70b5623556c ;;
-  14-aarch64) version=14.23.0 hash=5c8eaf12371b4c11f497a74299ca34ec203258b3c5a40c12719aa9db9dc662a2 ;;
   15-x86_64) version=15.19.0 hash=5da4fb3c7b21e5d922d92a894b3b17838caf66b825e76e06bbcddd2ca985e658 ;;
   15-aarch64) version=15.19.0 hash=d2e4dd91135c2242e69dc4e47b24d003a5c9c88e58a444f2da40207b42dc91a8 ;;
   16-x86_64) version=16.15.0 hash=93bad86ed48ba850a587ed9e3f066a271e7c7ffdaba524f9eeda4cac20efc951 ;;
@@ -16,7 +14,7 @@ case $major-$(uname -m) in
   17-aarch64) version=17.11.0 hash=f3885e7489405eb1c583c5da8d818e9ef69a418c64b58d71a4478202365b248f ;;
   18-x86_64) version=18.6.0 hash=e25217097466f049d4b577b4e980f2ef5fbc6fb0a71f7260a2ef5ca247af0477 ;;
   18-aarch64) version=18.6.0 hash=3ebed8ab6f48450e1af1c991273dd438d559f692a38fad765f75ce52ca44c398 ;;
-  *) die "there is no copy of PostgreSQL $major for $(uname -m)" "PG is one of 14, 15, 16, 17, 18; PG_CONFIG names one of yours." ;;
+  *) die "there is no copy of PostgreSQL $major for $(uname -m)" "PG is one of 15, 16, 17, 18; PG_CONFIG names one of yours." ;;
 esac
 folder=$cache/postgresql/$version
 

@@ -108,18 +108,6 @@ SELECT pg_catalog.pg_extension_config_dump('rag._unsettled', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._run_id', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_id', '');
 
--- pg_dump of PostgreSQL 14 follows a null pointer at a configuration table that is a partition, unless it finds privileges of it to
--- dump: some that are not what the extension gave.
-DO $$
-BEGIN
-  IF pg_catalog.current_setting('server_version_num')::integer < 150000 THEN
-    GRANT SELECT ON rag._runs_other, rag._steps_other TO rag_auditor;
-    DELETE FROM pg_catalog.pg_init_privs
-    WHERE classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
-      AND objoid IN ('rag._runs_other'::pg_catalog.regclass, 'rag._steps_other'::pg_catalog.regclass);
-  END IF;
-END $$;
-
 COMMENT ON SEQUENCE rag._run_id IS 'internal: numbers of runs';
 COMMENT ON SEQUENCE rag._step_id IS 'internal: numbers of steps';
 COMMENT ON TABLE rag._runs IS 'internal: runs of agents by weeks, which begin on Mondays in UTC; see rag.runs';

@@ -3,11 +3,18 @@
 #[pgrx::pg_schema]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 mod tests {
+    use crate::pg::bytes::Jsonb;
+    use crate::pg::major_version::{
+        BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
+    };
     use crate::pg::switch_user::{as_owner, with_settings};
     use crate::pg::text::{utf8_datum, utf8_from_datum};
+    use crate::pg::time_limit;
     use crate::pg::vector::{extension_schema, vector_datum};
     use pgrx::datum::DatumWithOid;
     use pgrx::prelude::*;
+    use ragstone_core::jsonb::{Container, boolean, document, number, string_since};
+    use ragstone_core::log::any_string;
 
     fn one_text(query: &str) -> String {
         Spi::get_one::<String>(query).unwrap().unwrap()
@@ -72,5 +79,108 @@ mod tests {
         let inside = with_settings(&[("work_mem", "12345kB")], || one_text("SHOW work_mem"));
         assert_eq!(inside, "12345kB");
         assert_ne!(one_text("SHOW work_mem"), "12345kB");
+    }
+
+    /// A header of the server that the test runs in, on one line.
+    fn header(name: &str) -> String {
+        let folder = one_text("SELECT setting FROM pg_config WHERE name = 'INCLUDEDIR-SERVER'");
+        let text = std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The number that a header gives a name, if it has the name.
+    fn defined(header: &str, name: &str) -> Option<u32> {
+        let (_, rest) = header.split_once(&format!("#define {name} "))?;
+        let number = rest.split(' ').next()?;
+        let hexadecimal = number.strip_prefix("0x").map(|digits| u32::from_str_radix(digits, 16));
+        hexadecimal.unwrap_or_else(|| number.parse()).ok()
+    }
+
+    #[pg_test]
+    fn numbers_are_those_of_the_headers() {
+        let version: i32 = one_text("SHOW server_version_num").parse().unwrap();
+        assert_eq!(MAJOR, version as u32 / 10000);
+
+        let workers = header("postmaster/bgworker.h");
+        let bypass = defined(&workers, "BGWORKER_BYPASS_ROLELOGINCHECK");
+        assert_eq!(bypass, (!WORKER_NEEDS_LOGIN).then_some(BYPASS_LOGIN_CHECK));
+
+        let windows = header("windowapi.h");
+        assert_eq!(defined(&windows, "WINDOW_SEEK_CURRENT"), Some(WINDOW_SEEK_CURRENT as u32));
+
+        let timeouts = header("utils/timeout.h");
+        let (_, members) = timeouts.split_once("typedef enum TimeoutId {").unwrap();
+        let (members, _) = members.split_once('}').unwrap();
+        let number = |name: &str| {
+            let mut names = members.split([',', ' ']).filter(|word| word.ends_with("_TIMEOUT"));
+            names.position(|member| member == name).map(|place| place as i32)
+        };
+        assert_eq!(number("STARTUP_PACKET_TIMEOUT"), Some(0));
+        assert_eq!(number("STATEMENT_TIMEOUT"), Some(STATEMENT_TIMEOUT));
+        let first_of_users = number("USER_TIMEOUT").unwrap();
+        assert!(members.contains("MAX_TIMEOUTS = USER_TIMEOUT + 10"), "{members}");
+        assert!(NEW_TIMEOUT >= first_of_users);
+        let own = time_limit::timeout();
+        assert!((first_of_users..first_of_users + 10).contains(&own), "{own} of {members}");
+    }
+
+    #[pg_test]
+    fn functions_without_bindings_are_as_the_headers_declare_them() {
+        let declared = [
+            ("windowapi.h", "void *WinGetPartitionLocalMemory(WindowObject winobj, Size sz);"),
+            ("windowapi.h", "int64 WinGetCurrentPosition(WindowObject winobj);"),
+            ("windowapi.h", "void WinSetMarkPosition(WindowObject winobj, int64 markpos);"),
+            ("windowapi.h", "Datum WinGetFuncArgCurrent(WindowObject winobj, int argno, bool *isnull);"),
+            (
+                "windowapi.h",
+                "Datum WinGetFuncArgInPartition(WindowObject winobj, int argno, int relpos, int seektype, \
+                 bool set_mark, bool *isnull, bool *isout);",
+            ),
+            ("utils/timeout.h", "typedef void (*timeout_handler_proc) (void);"),
+            ("utils/timeout.h", "TimeoutId RegisterTimeout(TimeoutId id, timeout_handler_proc handler);"),
+            ("utils/timeout.h", "void enable_timeout_after(TimeoutId id, int delay_ms);"),
+            ("utils/timeout.h", "void disable_timeout(TimeoutId id, bool keep_indicator);"),
+            ("utils/timeout.h", "bool get_timeout_indicator(TimeoutId id, bool reset_indicator);"),
+            ("tcop/tcopprot.h", "void die(SIGNAL_ARGS);"),
+        ];
+        for (name, declaration) in declared {
+            assert!(header(name).contains(declaration), "{name}: {declaration}");
+        }
+    }
+
+    #[pg_test]
+    fn a_jsonb_is_written_as_postgres_writes_it_and_its_strings_are_found() {
+        let json = r#"{"a": [true, "x"], "bc": -1.50}"#;
+        let postgres = Jsonb::from_json(json).unwrap();
+        let mut ours = Vec::new();
+        document(&mut ours, |out| {
+            let mut object = Container::object(out, 2)?;
+            for key in ["a", "bc"] {
+                let start = out.len();
+                out.extend_from_slice(key.as_bytes());
+                let entry = string_since(out, start)?;
+                object.give(out, entry)?;
+            }
+            let mut array = Container::array(out, 2)?;
+            array.give(out, boolean(true))?;
+            let start = out.len();
+            out.push(b'x');
+            let entry = string_since(out, start)?;
+            array.give(out, entry)?;
+            let entry = array.end(out)?;
+            object.give(out, entry)?;
+            let entry = number(out, b"-1.50").unwrap();
+            object.give(out, entry)?;
+            object.end(out)
+        })
+        .unwrap();
+        assert_eq!(ours[4..], postgres.0);
+        let mut found = Vec::new();
+        any_string(&postgres.0, |text| {
+            found.push(String::from_utf8_lossy(text).into_owned());
+            false
+        });
+        found.sort();
+        assert_eq!(found, ["a", "bc", "x"]);
     }
 }

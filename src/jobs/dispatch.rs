@@ -9,6 +9,7 @@ use crate::jobs::submit::cannot_log_in;
 use crate::pg::attempt::in_transaction;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::guc;
+use crate::pg::major_version::WORKER_NEEDS_LOGIN;
 use crate::pg::spi::{Arg, connect, run};
 use crate::sync::is_installed;
 use crate::worker::job::{self, Order, Starting};
@@ -172,7 +173,7 @@ impl Open {
                 "the role that submitted the job does not exist any more",
             ));
         };
-        if job::NEEDS_LOGIN && !self.may_log_in {
+        if WORKER_NEEDS_LOGIN && !self.may_log_in {
             return Some(cannot_log_in(name));
         }
         if !self.may_connect {

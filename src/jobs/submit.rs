@@ -5,8 +5,9 @@ use crate::jobs::kind::{AGENT, Kind};
 use crate::jobs::record::Table;
 use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
+use crate::pg::major_version::WORKER_NEEDS_LOGIN;
 use crate::pg::spi::{Arg, connect, run};
-use crate::worker::{job, wake};
+use crate::worker::wake;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Tries to find the job that has the key, which may be forgotten just now.
@@ -55,7 +56,7 @@ pub fn go_on(run_id: i64, owner: &str) -> Outcome<i64> {
 
 fn check_role(role: pg_sys::Oid) -> Outcome<()> {
     let rows = run("SELECT rolname::text, rolcanlogin FROM pg_roles WHERE oid = $1", &[Arg::new(role)])?;
-    if job::NEEDS_LOGIN && rows.boolean(0, 1) != Some(true) {
+    if WORKER_NEEDS_LOGIN && rows.boolean(0, 1) != Some(true) {
         return Err(cannot_log_in(&rows.text(0, 0).unwrap_or_default()));
     }
     Ok(())

@@ -15,6 +15,7 @@ pub mod guc;
 pub mod identifier;
 pub mod input;
 pub mod installation;
+pub mod major_version;
 pub mod procedure;
 pub mod read_only;
 pub mod relation;

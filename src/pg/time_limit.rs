@@ -5,6 +5,7 @@
 //! Postgres's own, and remembers that it did. Everybody else sets it through SIGINT (a user's cancel, `statement_timeout`,
 //! `lock_timeout`), and those are counted while a limit is in force: who cancels at the same moment is not taken for the limit.
 
+use crate::pg::major_version::{NEW_TIMEOUT, STATEMENT_TIMEOUT};
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{check_for_interrupts, pg_sys};
 use std::cell::Cell;
@@ -13,12 +14,6 @@ use std::mem::MaybeUninit;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// Any from `USER_TIMEOUT` on asks for a new one. The first of them is from 10 to 13 in Postgres 14 to 18, the last is 9 more.
-const A_NEW_ONE: c_int = 15;
-
-/// `STATEMENT_TIMEOUT`, the same in all of them.
-const STATEMENT_TIMEOUT: c_int = 3;
 
 unsafe extern "C-unwind" {
     fn RegisterTimeout(id: c_int, handler: extern "C" fn()) -> c_int;
@@ -143,13 +138,13 @@ fn stop_timer() {
 }
 
 /// The timeout of Postgres's that ours goes by, once for each process.
-fn timeout() -> c_int {
+pub fn timeout() -> c_int {
     static TIMEOUT: AtomicUsize = AtomicUsize::new(0);
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         // SAFETY: handler and callback live as long as the process, as the library is never unloaded.
         unsafe {
-            let id = pg_guard_ffi_boundary(|| RegisterTimeout(A_NEW_ONE, time_is_over));
+            let id = pg_guard_ffi_boundary(|| RegisterTimeout(NEW_TIMEOUT, time_is_over));
             TIMEOUT.store(id as usize, Ordering::Relaxed);
             pg_sys::RegisterSubXactCallback(Some(subtransaction_ended), std::ptr::null_mut());
         }

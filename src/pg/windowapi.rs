@@ -1,5 +1,6 @@
 //! The part of Postgres's `windowapi.h` that is called here, which pgrx does not bind.
 
+use crate::pg::major_version::WINDOW_SEEK_CURRENT;
 use crate::pg::text::utf8_from_datum;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{PgMemoryContexts, pg_sys};
@@ -10,9 +11,6 @@ use std::ffi::c_void;
 pub struct WindowObjectData {
     _private: [u8; 0],
 }
-
-/// `WINDOW_SEEK_CURRENT`.
-const SEEK_CURRENT: i32 = 0;
 
 unsafe extern "C-unwind" {
     fn WinGetPartitionLocalMemory(window: *mut WindowObjectData, size: usize) -> *mut c_void;
@@ -104,7 +102,7 @@ impl Partition {
                     self.0,
                     argument,
                     offset,
-                    SEEK_CURRENT,
+                    WINDOW_SEEK_CURRENT,
                     false,
                     &mut is_null,
                     &mut is_out,

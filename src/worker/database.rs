@@ -1,5 +1,6 @@
 //! A database's worker as a process: how it is registered, and its entry point.
 
+use crate::pg::major_version::pqsignal;
 use crate::pg::{databases, installation};
 use crate::sync::leave::{Left, has_work_left};
 use crate::sync::worker;
@@ -8,10 +9,6 @@ use crate::worker::slots;
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError, SignalWakeFlags,
 };
-#[cfg(not(feature = "pg18"))]
-use pgrx::pg_sys::pqsignal;
-#[cfg(feature = "pg18")]
-use pgrx::pg_sys::pqsignal_be as pqsignal;
 use pgrx::{log, pg_guard, pg_sys};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@
 
 use crate::jobs;
 use crate::pg::installation;
+use crate::pg::major_version::WORKER_CONNECTION_FLAGS;
 use crate::worker::database::die_when_terminated;
 use crate::worker::lock::FileLock;
 use crate::worker::slots;
@@ -15,12 +16,6 @@ use pgrx::bgworkers::{
 use pgrx::{log, pg_guard, pg_sys};
 use std::cell::Cell;
 use std::fs;
-
-/// Whether a worker can only connect as a role that has LOGIN.
-pub const NEEDS_LOGIN: bool = cfg!(any(feature = "pg14", feature = "pg15", feature = "pg16"));
-
-/// `BGWORKER_BYPASS_ROLELOGINCHECK`, which PostgreSQL has since 17.
-const CONNECTION_FLAGS: u32 = if NEEDS_LOGIN { 0 } else { 2 };
 
 thread_local! {
     /// The job of this process. It must not ask about its own lock, since asking would give the lock back.
@@ -142,7 +137,7 @@ pub extern "C-unwind" fn ragstone_job_main(_argument: pg_sys::Datum) {
     die_when_terminated();
     let (database, role) = (pg_sys::Oid::from(order.database), pg_sys::Oid::from(order.role));
     // SAFETY: done once, before anything else touches the database.
-    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, CONNECTION_FLAGS) };
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, WORKER_CONNECTION_FLAGS) };
     jobs::run(&order);
     // Before the lock is given back: another worker's file of this name is another file.
     let _ = fs::remove_file(path);

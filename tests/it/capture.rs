@@ -87,16 +87,14 @@ async fn copy_merge_and_upsert_are_followed() -> Result<()> {
             "INSERT INTO t VALUES (5, 'upserted'), (100, 'inserted') ON CONFLICT (id) DO UPDATE SET body = excluded.body",
         )
         .await?;
-    if server.install.major >= 15 {
-        session
-            .batch_execute(
-                "MERGE INTO t USING (VALUES (6), (7), (200)) v (id) ON t.id = v.id
-                 WHEN MATCHED AND t.id = 6 THEN UPDATE SET body = 'merged'
-                 WHEN MATCHED THEN DELETE
-                 WHEN NOT MATCHED THEN INSERT (id, body) VALUES (v.id, 'merged in')",
-            )
-            .await?;
-    }
+    session
+        .batch_execute(
+            "MERGE INTO t USING (VALUES (6), (7), (200)) v (id) ON t.id = v.id
+             WHEN MATCHED AND t.id = 6 THEN UPDATE SET body = 'merged'
+             WHEN MATCHED THEN DELETE
+             WHEN NOT MATCHED THEN INSERT (id, body) VALUES (v.id, 'merged in')",
+        )
+        .await?;
     converged(&session).await
 }
 

@@ -1,0 +1,57 @@
+//! What differs between the major versions of PostgreSQL, and the numbers of its headers that pgrx does not bind.
+//!
+//! Versions are told apart in this file and nowhere else in Rust. A version that no line names is treated as the newest.
+//!
+//! # Where to look for a new major version
+//!
+//! The newest version is at <https://www.postgresql.org/docs/devel/release.html>: read "Migration" first. Then, in this order:
+//!
+//! 1. `Cargo.toml`: a version of pgrx that knows it, and the feature `pgNN`.
+//! 2. `setup/postgres.sh`: a copy of it, for both architectures. `setup/pgvector.sh`: a pgvector that supports it.
+//! 3. This file: the constants and functions below. `src/backend_tests.rs` compares them with the headers of the server that
+//!    it runs in (`PG=NN setup/pgrxtest.sh`), and the declarations of functions that pgrx does not bind:
+//!    `time_limit.rs` (`utils/timeout.h`), `windowapi.rs` (`windowapi.h`), `background` workers' `die` (`tcop/tcopprot.h`).
+//! 4. What is written into or read from bytes that PostgreSQL keeps on disk: `core/jsonb`, `core/log/jsonb.rs`
+//!    (`utils/jsonb.h`) and `core/tsvector.rs` (`tsearch/ts_type.h`). `pg_upgrade` copies such files as they are, so a change
+//!    would be announced in the release notes. `backend_tests.rs` compares what they write and read with what the server does.
+//! 5. What takes a behaviour for granted: `read_only.rs` (who checks `transaction_read_only`), `installation.rs` (the folder
+//!    `pg_stat_tmp`, which base backups leave out), `attempt.rs` and `text.rs` (internals of errors and encodings).
+//! 6. What reads PostgreSQL's catalogues: `sql/queries/attachments.sql` (kinds of constraints), `unique_indexes.sql` (kinds of keys,
+//!    columns that are not null), `function.sql`, `type.sql` and `commands.sql`. A new kind of table, column, constraint or
+//!    function may have to be refused.
+//! 7. Tests that name a version: `tests/it/job_rights.rs`. Expected outputs whose messages the server words otherwise.
+//! 8. `.ci/run`, `setup/upgradecheck.sh`, `Makefile`, `README.md`, `CONTRIBUTING.md`, `docs/production.md`: the list of versions.
+//!
+//! When the oldest version goes, the same places lose it, and the conditions below that it alone needed.
+
+use pgrx::pg_sys;
+use std::ffi::c_int;
+
+/// The major version that the library is built for. The server refuses a library of another one.
+pub const MAJOR: u32 = pg_sys::PG_MAJORVERSION_NUM;
+
+/// Whether a background worker can only connect as a role that has LOGIN. `BGWORKER_BYPASS_ROLELOGINCHECK`
+/// (`postmaster/bgworker.h`) exists since 17.
+pub const WORKER_NEEDS_LOGIN: bool = MAJOR < 17;
+
+/// The flags with which a background worker connects as a role, with LOGIN or without.
+pub const WORKER_CONNECTION_FLAGS: u32 = if WORKER_NEEDS_LOGIN { 0 } else { BYPASS_LOGIN_CHECK };
+
+/// `BGWORKER_BYPASS_ROLELOGINCHECK`, which the bindings of older versions do not have.
+pub const BYPASS_LOGIN_CHECK: u32 = 0x0002;
+
+// Since 18 the backend's function has a name of its own, as that of libpq is another one (`port.h`).
+#[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
+pub use pgrx::pg_sys::pqsignal;
+#[cfg(not(any(feature = "pg15", feature = "pg16", feature = "pg17")))]
+pub use pgrx::pg_sys::pqsignal_be as pqsignal;
+
+/// Asks `RegisterTimeout` for a timeout of its own (`utils/timeout.h`). Each number from `USER_TIMEOUT` on does, and that is 12
+/// in 15 and 16, and 13 in 17 and 18, where `TRANSACTION_TIMEOUT` came before it: the largest number asks in all of them.
+pub const NEW_TIMEOUT: c_int = c_int::MAX;
+
+/// `STATEMENT_TIMEOUT` (`utils/timeout.h`): the same in 15 to 18.
+pub const STATEMENT_TIMEOUT: c_int = 3;
+
+/// `WINDOW_SEEK_CURRENT` (`windowapi.h`): the same in 15 to 18.
+pub const WINDOW_SEEK_CURRENT: c_int = 0;
