@@ -8,7 +8,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, connect, run, run_once};
 use crate::pg::switch_user::as_owner;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
-use ragstone_core::bm25::LEVELS;
+use ragstone_core::levels::LEVELS;
 
 struct Tables {
     collection: String,

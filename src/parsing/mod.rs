@@ -11,8 +11,8 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::text::Utf8;
 use crate::pg::text::required;
 use crate::pg::wait::serve_interrupts;
-use crate::provider::nearest;
 use ragstone_core::log::parse::{self, Counts, Encode, Format, Row, Sink};
+use ragstone_core::suggest::nearest;
 
 /// Names of formats in SQL, and what each means.
 const NAMES: [(&str, Option<Format>); 8] = [
