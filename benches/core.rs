@@ -4,7 +4,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use ragstone_core::bm25;
 use ragstone_core::chunk::{Cutter, Tokenize};
 use ragstone_core::fusion::{Fusion, Scored, fuse};
-use ragstone_core::log::parse::{self, Row, Sink};
+use ragstone_core::log::parse::{self, ParsedStep, Sink};
 use ragstone_core::protocol::{
     ChunkOptions, Frame, Kind, Lane, PREFIX, Request, Response, Splitter, Vectors, decode, encode,
 };
@@ -141,8 +141,8 @@ fn chunking(criterion: &mut Criterion) {
 struct Taken(u64);
 
 impl Sink for Taken {
-    fn row(&mut self, row: &Row<'_>) {
-        self.0 += u64::from(black_box(row).line);
+    fn step(&mut self, step: &ParsedStep<'_>) {
+        self.0 += u64::from(black_box(step).line);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::pg::text::{sayable, utf8_datum};
 use crate::sync::is_installed;
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys;
-use ragstone_core::protocol::FailureKind;
+use ragstone_core::failure::FailureKind;
 use ragstone_core::provider::{Call, Status};
 
 /// Old calls that are deleted in one transaction.

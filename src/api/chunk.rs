@@ -7,10 +7,8 @@ use crate::pg::version;
 use crate::worker::client;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
+use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
-
-/// Between two headings of a path, as it is shown.
-pub const HEADING_SEPARATOR: &str = " > ";
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
@@ -66,11 +64,6 @@ pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Outcome<ChunkOp
         .hint("An overlap is less than the chunk size."));
     }
     Ok(ChunkOptions { splitter, size: size as u32, overlap: overlap as u32 })
-}
-
-/// The heading path of a chunk as one text.
-pub fn heading(chunk: &Chunk) -> Option<String> {
-    (!chunk.headings.is_empty()).then(|| chunk.headings.join(HEADING_SEPARATOR))
 }
 
 fn chunks_of(model: String, options: ChunkOptions, document: String) -> Outcome<Vec<Chunk>> {

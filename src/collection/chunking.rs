@@ -1,11 +1,11 @@
 //! Rows to passages: the engine cuts, in the model's own tokens.
 
-use crate::api::chunk::heading;
 use crate::collection::config::Collection;
 use crate::collection::passage::{Passage, Row};
 use crate::embedding::tokenizer;
 use crate::pg::error::{Error, Outcome};
 use crate::worker::client;
+use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Model, Request, Response, Splitter};
 use std::collections::BTreeMap;
 use std::rc::Rc;

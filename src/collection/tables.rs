@@ -8,7 +8,7 @@ use crate::pg::identifier::{literal, quoted};
 use crate::pg::spi::{Arg, connect, run, run_once};
 use crate::pg::switch_user::as_owner;
 use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::bm25::LEVELS;
+use ragstone_core::levels::LEVELS;
 
 /// Longest name of a table, in bytes (`NAMEDATALEN - 1`).
 const LONGEST_NAME: usize = 63;

@@ -8,7 +8,7 @@ use crate::collection::config::Collection;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::spi::{Arg, Rows, connect, run, select};
 use crate::pg::switch_user::as_owner;
-use ragstone_core::bm25::{LEVELS, is_levelled};
+use ragstone_core::levels::{LEVELS, is_levelled};
 use ragstone_core::tsvector::Lexemes;
 use std::collections::HashMap;
 

@@ -5,8 +5,8 @@ use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::quoted;
 use crate::pg::spi::{Arg, run};
-use crate::provider::nearest;
 use pgrx::pg_sys;
+use ragstone_core::suggest::nearest;
 
 /// A kind of job.
 #[derive(Debug, Clone, Copy)]

@@ -11,26 +11,26 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::text::Utf8;
 use crate::pg::text::required;
 use crate::pg::wait::serve_interrupts;
-use crate::provider::nearest;
-use ragstone_core::log::parse::{self, Counts, Encode, Format, Row, Sink};
+use ragstone_core::log::parse::{self, Counts, Encode, LogFormat, ParsedStep, Sink};
+use ragstone_core::suggest::nearest;
 
 /// Names of formats in SQL, and what each means.
-const NAMES: [(&str, Option<Format>); 8] = [
+const NAMES: [(&str, Option<LogFormat>); 8] = [
     ("auto", None),
-    ("json", Some(Format::Json)),
-    ("logfmt", Some(Format::Logfmt)),
-    ("python", Some(Format::Python)),
-    ("langchain", Some(Format::LangChain)),
-    ("langgraph", Some(Format::LangChain)),
-    ("otlp", Some(Format::Otlp)),
-    ("opentelemetry", Some(Format::Otlp)),
+    ("json", Some(LogFormat::Json)),
+    ("logfmt", Some(LogFormat::Logfmt)),
+    ("python", Some(LogFormat::Python)),
+    ("langchain", Some(LogFormat::LangChain)),
+    ("langgraph", Some(LogFormat::LangChain)),
+    ("otlp", Some(LogFormat::Otlp)),
+    ("opentelemetry", Some(LogFormat::Otlp)),
 ];
 
 /// The format that an argument names; none for `auto`.
 ///
 /// # Errors
 /// 22004 where it is null, 22023 where there is no such format.
-pub fn format_named(name: Option<Utf8>) -> Outcome<Option<Format>> {
+pub fn format_named(name: Option<Utf8>) -> Outcome<Option<LogFormat>> {
     let name = required(name, "format")?;
     if let Some((_, format)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(*format);
@@ -44,7 +44,7 @@ pub fn format_named(name: Option<Utf8>) -> Outcome<Option<Format>> {
 }
 
 /// Gives the steps of a log to a sink, until somebody cancels it. Texts and `jsonb` come in the server's encoding.
-pub fn parse(content: &Content, format: Option<Format>, take: impl FnMut(&Row<'_>)) -> Counts {
+pub fn parse(content: &Content, format: Option<LogFormat>, take: impl FnMut(&ParsedStep<'_>)) -> Counts {
     let mut sink = Cancellable(take);
     if encoding::is_utf8() {
         return parse::parse(content.bytes(), format, None, &mut sink);
@@ -55,9 +55,9 @@ pub fn parse(content: &Content, format: Option<Format>, take: impl FnMut(&Row<'_
 
 struct Cancellable<F>(F);
 
-impl<F: FnMut(&Row<'_>)> Sink for Cancellable<F> {
-    fn row(&mut self, row: &Row<'_>) {
-        (self.0)(row);
+impl<F: FnMut(&ParsedStep<'_>)> Sink for Cancellable<F> {
+    fn step(&mut self, step: &ParsedStep<'_>) {
+        (self.0)(step);
     }
 
     fn pause(&mut self) {

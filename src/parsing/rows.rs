@@ -4,7 +4,7 @@ use crate::pg::clock;
 use crate::pg::encoding;
 use crate::pg::tuplestore::Tuplestore;
 use pgrx::pg_sys::Datum;
-use ragstone_core::log::parse::Row;
+use ragstone_core::log::parse::ParsedStep;
 
 /// Columns of the function.
 pub const COLUMNS: usize = 19;
@@ -22,7 +22,7 @@ impl Table {
     }
 
     /// Adds a step.
-    pub fn add(&mut self, row: &Row<'_>) {
+    pub fn add(&mut self, row: &ParsedStep<'_>) {
         let float = |value: Option<f64>| value.map(|value| Datum::from(value.to_bits()));
         let int = |value: Option<i64>| value.map(Datum::from);
         self.store.set(0, Some(Datum::from(row.line)));

@@ -4,7 +4,8 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 use std::ffi::CStr;
 
-use ragstone_core::protocol::{Failure, FailureKind, FrameError};
+use ragstone_core::failure::{Failure, FailureKind};
+use ragstone_core::protocol::FrameError;
 
 /// An error as the user will read it.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::{literal, quoted};
 use crate::pg::spi::{connect, run_once};
 use crate::provider::generator::LOCAL;
-use crate::provider::options::nearest;
 use crate::provider::template::{self, TEMPLATES};
+use ragstone_core::suggest::nearest;
 use std::fmt::Write as _;
 
 /// What a provider is to be.

@@ -20,7 +20,7 @@ pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
 pub use local::refuse_options as refuse_options_of_local;
-pub use options::{Catalog, Options, nearest, validate};
+pub use options::{Catalog, Options, validate};
 pub use prompt::{Knobs, check_temperature, positive, schema};
 pub use rerank::rerank;
 pub use tokens::{count_generously, count_tokens};

@@ -4,6 +4,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::provider::url;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::provider::{Limits, Prices, Wire};
+use ragstone_core::suggest::nearest;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -54,9 +55,6 @@ const SERVER: [(&str, Domain); 17] = [
 ];
 
 const KEYS: [&str; 3] = ["api_key", "api_key_env", "api_key_file"];
-
-/// Names at least so similar are taken for what was meant (Jaro-Winkler).
-const SIMILAR: f64 = 0.75;
 
 impl Catalog {
     /// The catalogue that Postgres names to a validator, if such objects have options here.
@@ -175,13 +173,6 @@ fn missing(name: &str) -> Error {
     .hint("A server has at least the options protocol and base_url; rag.create_provider makes one from a template.")
 }
 
-/// The name that was most likely meant.
-pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let similar = |candidate: &str| strsim::jaro_winkler(name, candidate);
-    let best = known.iter().copied().max_by(|a, b| similar(a).total_cmp(&similar(b)))?;
-    (similar(best) >= SIMILAR).then_some(best)
-}
-
 fn wire(name: &str) -> Option<Wire> {
     Some(match name {
         "openai" => Wire::OpenAi,
@@ -252,18 +243,5 @@ impl Options {
     /// A number, if there is one.
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_misspelt_name_is_recognised() {
-        let known = Catalog::Server.names();
-        assert_eq!(nearest("baseurl", &known), Some("base_url"));
-        assert_eq!(nearest("time_out_ms", &known), Some("timeout_ms"));
-        assert_eq!(nearest("zzz", &known), None);
     }
 }

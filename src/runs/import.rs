@@ -10,7 +10,7 @@ use crate::pg::error::{Error, Outcome};
 use crate::pg::role::Role;
 use crate::runs::{self, tables};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
-use ragstone_core::log::parse::{Format, Row, Status};
+use ragstone_core::log::parse::{LogFormat, ParsedStep, StepStatus};
 use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ const NAMELESS: &str = "imported";
 /// How a log is imported.
 pub struct Import<'a> {
     /// One format, or all.
-    pub format: Option<Format>,
+    pub format: Option<LogFormat>,
     /// What the runs call themselves; what their outermost steps are called if nothing.
     pub agent: Option<String>,
     /// Of all runs, an object.
@@ -103,11 +103,11 @@ struct Root {
     input: Option<String>,
     output: Option<String>,
     error: Option<String>,
-    status: Status,
+    status: StepStatus,
 }
 
 impl Survey {
-    fn see(&mut self, row: &Row<'_>) {
+    fn see(&mut self, row: &ParsedStep<'_>) {
         let place = self.place(row.run);
         let run = &mut self.runs[place];
         run.steps += 1;
@@ -185,7 +185,7 @@ impl Writer {
         self.flush()
     }
 
-    fn step(&mut self, row: &Row<'_>) -> Outcome<()> {
+    fn step(&mut self, row: &ParsedStep<'_>) -> Outcome<()> {
         let place = self.survey.place(row.run);
         let id = match row.span {
             Some(span) => self.number_of(place, span)?,
@@ -236,11 +236,11 @@ impl Writer {
         for run in &self.survey.runs {
             let root = run.root.as_ref();
             let status = match root.map(|root| root.status) {
-                Some(Status::Error) => "failed",
-                Some(Status::Cancelled) => "cancelled",
+                Some(StepStatus::Error) => "failed",
+                Some(StepStatus::Cancelled) => "cancelled",
                 // The log ends before the run does.
-                Some(Status::Running) => continue,
-                Some(Status::Ok) | None => "done",
+                Some(StepStatus::Running) => continue,
+                Some(StepStatus::Ok) | None => "done",
             };
             self.entries.push(Entry::End(RunEnd {
                 id: run.id,

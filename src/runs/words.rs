@@ -1,7 +1,7 @@
 //! The words that a run's and a step's columns may hold.
 
 use crate::pg::error::{Error, Outcome};
-use crate::provider::nearest;
+use ragstone_core::suggest::nearest;
 
 /// What a step can be.
 const KINDS: [&str; 6] = ["message", "model", "tool", "retrieval", "error", "custom"];

@@ -7,7 +7,8 @@ use crate::pg::switch_user::as_owner;
 use crate::search::candidates::Ranking;
 use crate::search::filter::Filter;
 use pgrx::pg_sys;
-use ragstone_core::bm25::{self, LEVELS};
+use ragstone_core::bm25;
+use ragstone_core::levels::LEVELS;
 use ragstone_core::threshold::{Bounds, QueryTerm};
 use std::collections::HashMap;
 

@@ -6,9 +6,9 @@ use crate::pg::bytes::Jsonb;
 use crate::pg::error::{Error, Outcome};
 use crate::pg::identifier::quoted;
 use crate::pg::spi::Arg;
-use crate::provider::nearest;
 use crate::tools::function::Returns;
 use crate::tools::{Target, Tool};
+use ragstone_core::suggest::nearest;
 use std::cell::RefCell;
 
 /// What is being converted, for what Postgres raises meanwhile.

@@ -1,6 +1,6 @@
 //! A condition on the words of a chunk, and what it costs Postgres to find the chunks that meet it.
 
-use crate::bm25::levelled;
+use crate::levels::levelled;
 
 /// Microseconds for each posting that GIN has to look at, and for each operand that it then evaluates.
 const POSTING: f64 = 0.05;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::FailureKind;
+
 /// A value that no message, log line or error ever shows.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(pub String);
@@ -293,5 +295,5 @@ pub enum Status {
     /// Nobody waited for it any more.
     Cancelled,
     /// It failed; the kind decides the SQLSTATE. No message, since a provider may repeat the prompt in it.
-    Failed(crate::protocol::FailureKind),
+    Failed(FailureKind),
 }

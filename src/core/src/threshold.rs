@@ -4,13 +4,13 @@
 //! largest possible weight, do not sum to the score of the n-th best. Here the skipping is left to Postgres's GIN
 //! index: the condition "these bounds can sum to the threshold" is monotone in the terms that a chunk holds, so it is a formula of
 //! ANDs and ORs, and GIN evaluates such a formula without reading the postings of the terms that do not decide. Terms come
-//! in [levels](crate::bm25::level), each with its own bound and its own posting list, so that one common word alone is bounded too.
+//! in [levels](crate::levels::level), each with its own bound and its own posting list, so that one common word alone is bounded too.
 //!
 //! Ranking asks for all chunks that can reach a guessed threshold. If n of them do reach it, they are the n best: every chunk left
 //! out has less. If not, it asks again with a lower threshold, at last with none, which is every chunk with any of the words.
 
-use crate::bm25::{LEVELS, largest_impact, usual_impact};
 use crate::condition::{Condition, Operand, all, any};
+use crate::levels::{LEVELS, largest_impact, usual_impact};
 use crate::tsvector::LONGEST_LEVELLED;
 
 /// Most operands in a condition.
@@ -198,7 +198,8 @@ impl Reach<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bm25::{density, idf, impact, level};
+    use crate::bm25::idf;
+    use crate::levels::{density, impact, level};
 
     /// A small generator (Marsaglia's xorshift), so that a failure can be repeated.
     struct Random(u64);

@@ -6,10 +6,10 @@
 //! A chunk's vector is not what `to_tsvector` made of its text. Ranking needs to know *how often* a word occurs and never
 //! where, so a lexeme has no position if it occurs once, and otherwise a single one, whose number is the frequency.
 //! That makes the vectors a third smaller. And a lexeme that weighs much in its chunk is there again for each
-//! [level](crate::bm25::level) that it reaches, with the level as a last byte, so that the GIN index can find the chunks in
+//! [level](crate::levels::level) that it reaches, with the level as a last byte, so that the GIN index can find the chunks in
 //! which a common word is important without reading all the others: see [`crate::threshold`].
 
-use crate::bm25;
+use crate::levels;
 use thiserror::Error;
 
 /// A lexeme has at most as many bytes (less than `MAXSTRLEN`).
@@ -147,7 +147,7 @@ impl ChunkTerms {
     pub fn from_tsvector(payload: &[u8]) -> Result<Self, TsVectorError> {
         let terms: Vec<_> = Lexemes::new(payload)?
             .occurrences()
-            .filter(|(lexeme, _)| !bm25::is_levelled(lexeme))
+            .filter(|(lexeme, _)| !levels::is_levelled(lexeme))
             .map(|(lexeme, count)| (lexeme.to_vec(), count))
             .collect();
         let words = terms.iter().map(|(_, frequency)| frequency).sum();
@@ -164,9 +164,9 @@ impl ChunkTerms {
         let mut entries = Vec::with_capacity(self.terms.len() * 2);
         for (lexeme, frequency) in &self.terms {
             entries.push((lexeme.clone(), *frequency));
-            let level = bm25::level(*frequency, self.words, reference_words);
+            let level = levels::level(*frequency, self.words, reference_words);
             if lexeme.len() <= LONGEST_LEVELLED {
-                entries.extend((1..=level).map(|level| (bm25::levelled(lexeme, level), 1)));
+                entries.extend((1..=level).map(|level| (levels::levelled(lexeme, level), 1)));
             }
         }
         // A lexeme's level sorts directly behind it, but so may longer lexemes: only a sort gets all of them right.
@@ -225,7 +225,7 @@ mod tests {
         let payload = chunk(&[("backup", 7), ("base", 1)]).encode(8.0).unwrap();
         let lexemes: Vec<_> =
             Lexemes::new(&payload).unwrap().frequencies().map(|(l, _)| l.to_vec()).collect();
-        assert_eq!(bm25::level(7, 8, 8.0), 3);
+        assert_eq!(levels::level(7, 8, 8.0), 3);
         assert_eq!(lexemes, [&b"backup"[..], b"backup\x01", b"backup\x02", b"backup\x03", b"base"]);
     }
 

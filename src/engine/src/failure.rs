@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ragstone_core::protocol::{Failure, FailureKind};
+use ragstone_core::failure::{Failure, FailureKind};
 use thiserror::Error;
 
 /// Why a request came to nothing.

@@ -4,7 +4,8 @@
 mod support;
 
 use ragstone_core::{
-    protocol::{FailureKind, Kind, Request, Response, Vectors},
+    failure::FailureKind,
+    protocol::{Kind, Request, Response, Vectors},
     provider::{Account, Call, Key, Prompt, Status, Target, Wire},
 };
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};

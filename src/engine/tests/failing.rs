@@ -9,7 +9,8 @@ use std::{
     path::Path,
 };
 
-use ragstone_core::protocol::{FailureKind, Kind, Request, Response, lock_name, socket_name};
+use ragstone_core::failure::FailureKind;
+use ragstone_core::protocol::{Kind, Request, Response, lock_name, socket_name};
 use support::{Client, Engine, MODEL, embed, embed_with, install_tiny_model, outcome, wait_for};
 
 #[test]

@@ -5,7 +5,8 @@ mod support;
 
 use std::sync::mpsc::channel;
 
-use ragstone_core::protocol::{FailureKind, Request, Response};
+use ragstone_core::failure::FailureKind;
+use ragstone_core::protocol::{Request, Response};
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use support::{
     Client, Engine,

@@ -5,7 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use ragstone_core::protocol::{FailureKind, Response};
+use ragstone_core::failure::FailureKind;
+use ragstone_core::protocol::Response;
 use ragstone_tests::provider::{Part, Provider, Reply};
 use support::{
     Engine,

@@ -3,8 +3,9 @@
 
 mod support;
 
+use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{
-    ChunkOptions, FailureKind, Kind, Lane, MAX_FRAME, Model, PROTOCOL, Progress, Request, Response, Splitter,
+    ChunkOptions, Kind, Lane, MAX_FRAME, Model, PROTOCOL, Progress, Request, Response, Splitter,
 };
 use support::{Client, Engine, MODEL, embed, embed_with, wait_for};
 

@@ -5,8 +5,10 @@
 //! is too large, because a slice may have more tokens alone than in its document (a word that was cut in two).
 
 mod headings;
-
 mod sizer;
+pub mod title;
+
+pub use sizer::Tokenize;
 
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 use thiserror::Error;
@@ -14,24 +16,6 @@ use thiserror::Error;
 use crate::protocol::{Chunk, ChunkOptions, Splitter};
 use headings::Outline;
 use sizer::{DocumentSizer, ExactSizer};
-
-/// Counts a text's tokens, special tokens left out.
-pub trait Tokenize {
-    /// Why it cannot.
-    type Error;
-
-    /// Appends the byte offset in `text` at which each of its tokens begins, in ascending order.
-    ///
-    /// # Errors
-    /// The tokenizer's own.
-    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Self::Error>;
-
-    /// Number of tokens of `text`.
-    ///
-    /// # Errors
-    /// The tokenizer's own.
-    fn count(&self, text: &str) -> Result<usize, Self::Error>;
-}
 
 /// Sizes that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -4,7 +4,23 @@ use std::cell::RefCell;
 
 use text_splitter::ChunkSizer;
 
-use super::Tokenize;
+/// Counts a text's tokens, special tokens left out.
+pub trait Tokenize {
+    /// Why it cannot.
+    type Error;
+
+    /// Appends the byte offset in `text` at which each of its tokens begins, in ascending order.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Self::Error>;
+
+    /// Number of tokens of `text`.
+    ///
+    /// # Errors
+    /// The tokenizer's own.
+    fn count(&self, text: &str) -> Result<usize, Self::Error>;
+}
 
 /// Knows where the tokens of one document begin.
 pub struct DocumentSizer<'a, T> {

@@ -1,12 +1,12 @@
 //! `numeric` in its binary form, of which `jsonb` makes its numbers (`src/backend/utils/adt/numeric.c`, "Packed numeric").
 
-use super::{Entry, IS_NUMERIC, pad, varlena_header};
+use super::layout::{IS_NUMERIC, JEntry, pad, varlena_header};
 
 /// Decimal digits in a digit of `numeric`.
 const BASE_DIGITS: i64 = 4;
 
 /// Digits after the point that `numeric` can show.
-const MOST_SCALE: i64 = 0x3fff;
+const MAX_SCALE: i64 = 0x3fff;
 
 /// Bits of the header.
 const SHORT: u16 = 0x8000;
@@ -14,7 +14,7 @@ const SHORT_NEGATIVE: u16 = 0x2000;
 const LONG_NEGATIVE: u16 = 0x4000;
 
 /// Appends a whole number.
-pub fn int(out: &mut Vec<u8>, value: i64) -> Entry {
+pub fn int(out: &mut Vec<u8>, value: i64) -> JEntry {
     let mut rest = value.unsigned_abs();
     let mut digits = [0u16; 5];
     let mut first = digits.len();
@@ -27,22 +27,22 @@ pub fn int(out: &mut Vec<u8>, value: i64) -> Entry {
     pack(out, value < 0, weight.max(0), 0, &digits[first..])
 }
 
-/// Appends a number as JSON writes it, with all of its digits. None, and nothing is appended, where `numeric` has no room for
-/// it.
-pub fn number(out: &mut Vec<u8>, json: &[u8]) -> Option<Entry> {
+/// Appends a number in JSON's form, with all of its digits. Returns none, and appends nothing, if the number is out of the range of
+/// `numeric`.
+pub fn number(out: &mut Vec<u8>, json: &[u8]) -> Option<JEntry> {
     if json.len() <= 18
         && let Some(value) = plain_int(json)
     {
         return Some(int(out, value));
     }
-    let parts = Parts::of(json)?;
+    let parts = DecimalParts::of(json)?;
     // Decimal digits are grouped in fours at both sides of the point; the first group may be short.
     let before = parts.count() + parts.exponent;
     let scale = (parts.fraction.len() as i64 - parts.written_exponent).max(0);
     let skipped = parts.leading_zeros();
     let first = before - skipped;
     let weight = (first - 1).div_euclid(BASE_DIGITS);
-    if scale > MOST_SCALE || i16::try_from(weight).is_err() {
+    if scale > MAX_SCALE || i16::try_from(weight).is_err() {
         return None;
     }
     let mut room = (weight + 1) * BASE_DIGITS - first;
@@ -78,8 +78,8 @@ fn plain_int(json: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// What a number consists of.
-struct Parts<'a> {
+/// The parts of a number in decimal digits.
+struct DecimalParts<'a> {
     negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
@@ -88,7 +88,7 @@ struct Parts<'a> {
     exponent: i64,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> DecimalParts<'a> {
     fn of(json: &'a [u8]) -> Option<Self> {
         let (negative, json) = match json {
             [b'-', rest @ ..] => (true, rest),
@@ -119,7 +119,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn pack(out: &mut Vec<u8>, negative: bool, weight: i64, scale: i64, digits: &[u16]) -> Entry {
+fn pack(out: &mut Vec<u8>, negative: bool, weight: i64, scale: i64, digits: &[u16]) -> JEntry {
     let zeros = digits.iter().rev().take_while(|digit| **digit == 0).count();
     let digits = &digits[..digits.len() - zeros];
     // Zero has neither a sign nor a weight.
@@ -142,5 +142,5 @@ fn pack(out: &mut Vec<u8>, negative: bool, weight: i64, scale: i64, digits: &[u1
     }
     let header = varlena_header(out.len() - start);
     out[start..start + 4].copy_from_slice(&header);
-    Entry((out.len() - before) as u32 | IS_NUMERIC)
+    JEntry((out.len() - before) as u32 | IS_NUMERIC)
 }

@@ -1,12 +1,13 @@
 //! `jsonb` read back as JSON, for tests.
 
-use super::{
-    ARRAY, HAS_OFFSET, IS_CONTAINER, IS_FALSE, IS_NULL, IS_NUMERIC, IS_TRUE, LENGTH, OBJECT, SCALAR, TYPE,
+use super::layout::{
+    ARRAY, COUNT, HAS_OFFSET, IS_CONTAINER, IS_FALSE, IS_NULL, IS_NUMERIC, IS_TRUE, LENGTH_OR_OFFSET, OBJECT,
+    OFFSET_STRIDE, SCALAR, TYPE, varlena_header,
 };
 
 /// JSON of a `jsonb` with its header. Panics where it is none.
 pub fn shown(bytes: &[u8]) -> String {
-    assert_eq!(bytes[..4], super::varlena_header(bytes.len()), "the header has the length");
+    assert_eq!(bytes[..4], varlena_header(bytes.len()), "the header has the length");
     container(&bytes[4..])
 }
 
@@ -16,7 +17,7 @@ fn word(bytes: &[u8], index: usize) -> u32 {
 
 fn container(bytes: &[u8]) -> String {
     let head = word(bytes, 0);
-    let count = (head & LENGTH) as usize;
+    let count = (head & COUNT) as usize;
     let entries = if head & OBJECT != 0 { 2 * count } else { count };
     let data = 4 + 4 * entries;
     let mut end = 0;
@@ -24,8 +25,8 @@ fn container(bytes: &[u8]) -> String {
         .map(|index| {
             let entry = word(bytes, index + 1);
             let start = end;
-            end = if entry & HAS_OFFSET != 0 { 0 } else { start } + (entry & LENGTH) as usize;
-            assert_eq!(entry & HAS_OFFSET != 0, index % super::STRIDE == 0, "entry {index} of {entries}");
+            end = if entry & HAS_OFFSET != 0 { 0 } else { start } + (entry & LENGTH_OR_OFFSET) as usize;
+            assert_eq!(entry & HAS_OFFSET != 0, index % OFFSET_STRIDE == 0, "entry {index} of {entries}");
             value(entry, bytes, data + start, data + end)
         })
         .collect();
@@ -52,7 +53,7 @@ fn value(entry: u32, bytes: &[u8], start: usize, end: usize) -> String {
 }
 
 fn number(bytes: &[u8]) -> String {
-    assert_eq!(bytes[..4], super::varlena_header(bytes.len()), "the number's header");
+    assert_eq!(bytes[..4], varlena_header(bytes.len()), "the number's header");
     let half = |index: usize| u16::from_ne_bytes([bytes[4 + 2 * index], bytes[5 + 2 * index]]);
     let head = half(0);
     let (negative, scale, weight, first) = if head & 0x8000 != 0 {

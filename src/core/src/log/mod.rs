@@ -2,7 +2,6 @@
 
 mod entry;
 pub mod histogram;
-mod jsonb;
 mod packet;
 pub mod parse;
 pub mod pattern;
@@ -14,7 +13,6 @@ pub mod span;
 pub mod trace;
 
 pub use entry::{Entry, RunEnd, RunStart, Step};
-pub use jsonb::any_string;
 pub use packet::Packet;
 pub use redact::{BadPattern, Redactor, Rule};
 pub use traceparent::{NoTraceParent, TraceParent};

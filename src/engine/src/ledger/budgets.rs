@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use ragstone_core::{
-    protocol::FailureKind,
+    failure::FailureKind,
     provider::{Budget, Spent, Usage},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ragstone_core::{
-    protocol::FailureKind,
+    failure::FailureKind,
     provider::{Account, Call, Spent, Status, Target, Usage},
 };
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ragstone_core::{protocol::FailureKind, provider::Target};
+use ragstone_core::{failure::FailureKind, provider::Target};
 use reqwest::{
     Client, Url,
     dns::{Addrs, Name, Resolve, Resolving},

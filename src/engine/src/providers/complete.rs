@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use ragstone_core::{
-    protocol::{FailureKind, Response},
+    failure::FailureKind,
+    protocol::Response,
     provider::{Completion, Message, Prompt, Role},
 };
 use reqwest::header::CONTENT_TYPE;

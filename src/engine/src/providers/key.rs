@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read};
 
 use ragstone_core::{
-    protocol::FailureKind,
+    failure::FailureKind,
     provider::{Key, Secret, Target},
 };
 

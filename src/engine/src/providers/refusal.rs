@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ragstone_core::{protocol::FailureKind, provider::Target};
+use ragstone_core::{failure::FailureKind, provider::Target};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 

@@ -1,7 +1,8 @@
 //! Calls of a provider that is a stub.
 
 use ragstone_core::{
-    protocol::{Failure, Request, Response},
+    failure::Failure,
+    protocol::{Request, Response},
     provider::{Account, Completion, Key, Limits, Message, Prices, Prompt, Role, Secret, Target, Wire},
 };
 use ragstone_tests::provider::{Provider, Reply};

@@ -13,9 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ragstone_core::failure::Failure;
 use ragstone_core::protocol::{
-    Failure, Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, Stats, Vectors, decode, encode,
-    frame_length, socket_name,
+    Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, Stats, Vectors, decode, encode, frame_length,
+    socket_name,
 };
 use tempfile::TempDir;
 

@@ -1,58 +1,60 @@
-//! A step made of named fields, whether they come from an object or from pairs.
+//! A step made of named fields: the members of an object, or the pairs of logfmt.
 
-use super::compose::{Composer, Item, Span, fixed};
-use super::names::{COLUMNS, Column, Level, Names, level};
-use super::row::{Draft, Kind, Status};
-use super::tape::{Sort, Tape};
+use super::attributes::AttributeWriter;
+use super::field_names::{COLUMN_COUNT, Column, FieldNames, Level, level};
+use super::json_index::{JsonIndex, NodeKind};
+use super::jsonb_source::JsonbSource;
+use super::step::{StepDraft, StepKind, StepStatus};
+use super::text_span::{TextSpan, own_key};
 use super::time::{duration, moment};
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy)]
-pub enum Value {
+pub enum FieldValue {
     /// Of an object.
     Node(u32),
     /// Of a pair, without quotes.
-    Bare(Span),
+    Bare(TextSpan),
     /// Of a pair, in quotes.
-    Quoted(Span),
+    Quoted(TextSpan),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    key: Span,
-    value: Value,
+    key: TextSpan,
+    value: FieldValue,
     rank: u8,
     unit: f64,
 }
 
-/// Fields by the columns that they mean. What means none is an attribute.
+/// Fields by the column that their name means. A field that means no column is an attribute.
 pub struct Fields<'f, 'c> {
-    composer: &'f mut Composer<'c>,
-    tape: &'f Tape,
-    slots: [Option<Slot>; COLUMNS],
+    writer: &'f mut AttributeWriter<'c>,
+    json: &'f JsonIndex,
+    slots: [Option<Slot>; COLUMN_COUNT],
 }
 
 impl<'f, 'c> Fields<'f, 'c> {
     /// No fields yet.
-    pub fn new(composer: &'f mut Composer<'c>, tape: &'f Tape) -> Self {
-        Self { composer, tape, slots: [None; COLUMNS] }
+    pub fn new(writer: &'f mut AttributeWriter<'c>, json: &'f JsonIndex) -> Self {
+        Self { writer, json, slots: [None; COLUMN_COUNT] }
     }
 
     /// All fields of an object.
-    pub fn object(&mut self, names: &Names, object: u32) {
-        for (key, value) in self.tape.members(object) {
-            let key = self.composer.text(self.tape, key);
-            self.put(names, key, Value::Node(value));
+    pub fn object(&mut self, names: &FieldNames, object: u32) {
+        for (key, value) in self.json.members(object) {
+            let key = self.writer.text(self.json, key);
+            self.put(names, key, FieldValue::Node(value));
         }
     }
 
     /// One more field. Null is no value where the name means a column.
     #[inline]
-    pub fn put(&mut self, names: &Names, key: Span, value: Value) {
-        let Some(name) = names.find(self.composer.bytes(key)) else {
+    pub fn put(&mut self, names: &FieldNames, key: TextSpan, value: FieldValue) {
+        let Some(name) = names.find(self.writer.bytes(key)) else {
             return self.attribute(key, value);
         };
-        if matches!(value, Value::Node(node) if self.tape.node(node).sort == Sort::Null) {
+        if matches!(value, FieldValue::Node(node) if self.json.node(node).kind == NodeKind::Null) {
             return;
         }
         let slot = Slot { key, value, rank: name.rank, unit: name.unit };
@@ -68,12 +70,12 @@ impl<'f, 'c> Fields<'f, 'c> {
     }
 
     /// A text of the log without its escapes.
-    pub fn unescaped(&mut self, text: Span) -> Span {
-        self.composer.unescaped(text.start(), text.end())
+    pub fn unescaped(&mut self, text: TextSpan) -> TextSpan {
+        self.writer.unescaped(text.start(), text.end())
     }
 
     /// The step that the fields are, on top of what is known of it already.
-    pub fn step(mut self, known: Draft) -> Draft {
+    pub fn step(mut self, known: StepDraft) -> StepDraft {
         let mut draft = known;
         self.ids(&mut draft);
         self.times(&mut draft);
@@ -84,8 +86,8 @@ impl<'f, 'c> Fields<'f, 'c> {
         self.kind(&mut draft, failed);
         if let Some(slot) = self.take(Column::Attributes) {
             match slot.value {
-                Value::Node(node) if self.tape.node(node).sort == Sort::Object => {
-                    self.composer.members_of(self.tape, node);
+                FieldValue::Node(node) if self.json.node(node).kind == NodeKind::Object => {
+                    self.writer.members_of(self.json, node);
                 }
                 value => self.attribute(slot.key, value),
             }
@@ -93,7 +95,7 @@ impl<'f, 'c> Fields<'f, 'c> {
         draft
     }
 
-    fn ids(&mut self, draft: &mut Draft) {
+    fn ids(&mut self, draft: &mut StepDraft) {
         for (column, span) in [
             (Column::Run, &mut draft.run),
             (Column::Span, &mut draft.span),
@@ -112,7 +114,7 @@ impl<'f, 'c> Fields<'f, 'c> {
         }
     }
 
-    fn times(&mut self, draft: &mut Draft) {
+    fn times(&mut self, draft: &mut StepDraft) {
         if let Some(started) = self.read(Column::Started, |text, _| moment(text)) {
             draft.started_us = Some(started);
         }
@@ -123,51 +125,51 @@ impl<'f, 'c> Fields<'f, 'c> {
         }
     }
 
-    fn usage(&mut self, draft: &mut Draft) {
+    fn usage(&mut self, draft: &mut StepDraft) {
         draft.input_tokens = self.read(Column::InputTokens, |text, _| count(text));
         draft.output_tokens = self.read(Column::OutputTokens, |text, _| count(text));
         draft.cost = self.read(Column::Cost, |text, _| amount(text));
         let Some(slot) = self.take(Column::Usage) else { return };
-        if let Value::Node(object) = slot.value {
-            let (input, output) = tokens_of(self.tape, self.composer.log, object);
+        if let FieldValue::Node(object) = slot.value {
+            let (input, output) = tokens_of(self.json, self.writer.log, object);
             draft.input_tokens = draft.input_tokens.or(input);
             draft.output_tokens = draft.output_tokens.or(output);
         }
         self.attribute(slot.key, slot.value);
     }
 
-    /// Status, error and message. Gives whether the fields tell of a failure.
-    fn failure(&mut self, draft: &mut Draft) -> bool {
-        let grave = self.level();
-        draft.status = self.read(Column::Status, |text, _| Status::of(text)).or(draft.status);
-        let (error, told) = self.error();
-        let trace = self.take(Column::Trace).map_or(Span::NONE, |slot| self.text(slot.value));
+    /// Status, error and message. Returns whether the fields report a failure.
+    fn failure(&mut self, draft: &mut StepDraft) -> bool {
+        let is_grave = self.level();
+        draft.status = self.read(Column::Status, |text, _| StepStatus::of(text)).or(draft.status);
+        let (error, has_error) = self.error();
+        let trace = self.take(Column::Trace).map_or(TextSpan::NONE, |slot| self.text(slot.value));
         let message = self.take(Column::Message);
-        let failed = grave || told || draft.status == Some(Status::Error);
-        let mut said = message;
+        let failed = is_grave || has_error || draft.status == Some(StepStatus::Error);
+        let mut output = message;
         if error.is_none()
             && failed
             && let Some(slot) = message.filter(|slot| self.is_text(slot.value))
         {
             draft.error = self.text(slot.value);
-            said = None;
+            output = None;
         } else {
             draft.error = error;
         }
         if trace.is_some() {
             draft.error =
-                if draft.error.is_none() { trace } else { self.composer.joined([draft.error, trace], b"\n") };
+                if draft.error.is_none() { trace } else { self.writer.joined([draft.error, trace], b"\n") };
         }
-        if let Some(slot) = said {
-            if draft.output == Item::Nothing {
+        if let Some(slot) = output {
+            if draft.output == JsonbSource::Nothing {
                 draft.output = item(slot.value);
             } else {
-                self.composer.member(fixed("message"), item(slot.value));
+                self.writer.member(own_key("message"), item(slot.value));
             }
-            draft.kind = draft.kind.or(Some(Kind::Message));
+            draft.kind = draft.kind.or(Some(StepKind::Message));
         }
         if failed && draft.status.is_none() {
-            draft.status = Some(Status::Error);
+            draft.status = Some(StepStatus::Error);
         }
         failed
     }
@@ -176,67 +178,67 @@ impl<'f, 'c> Fields<'f, 'c> {
     fn level(&mut self) -> bool {
         let Some(slot) = self.take(Column::Level) else { return false };
         let text = self.text(slot.value);
-        let bytes = self.composer.bytes(text);
+        let bytes = self.writer.bytes(text);
         let grave = level(bytes) == Some(Level::Error) || matches!(bytes, b"50" | b"60");
-        self.composer.member(fixed("level"), item(slot.value));
+        self.writer.member(own_key("level"), item(slot.value));
         grave
     }
 
     /// The error's text, and whether there is an error at all.
-    fn error(&mut self) -> (Span, bool) {
-        let Some(slot) = self.take(Column::Error) else { return (Span::NONE, false) };
+    fn error(&mut self) -> (TextSpan, bool) {
+        let Some(slot) = self.take(Column::Error) else { return (TextSpan::NONE, false) };
         match slot.value {
-            Value::Node(node) => match self.tape.node(node).sort {
-                Sort::Plain | Sort::Escaped => (),
-                Sort::Object => {
+            FieldValue::Node(node) => match self.json.node(node).kind {
+                NodeKind::Plain | NodeKind::Escaped => (),
+                NodeKind::Object => {
                     self.attribute(slot.key, slot.value);
-                    let message = self.tape.get(self.composer.log, node, b"message");
+                    let message = self.json.get(self.writer.log, node, b"message");
                     return (
-                        message.map_or(Span::NONE, |message| self.composer.text(self.tape, message)),
+                        message.map_or(TextSpan::NONE, |message| self.writer.text(self.json, message)),
                         true,
                     );
                 }
-                sort => {
+                kind => {
                     self.attribute(slot.key, slot.value);
-                    return (Span::NONE, !matches!(sort, Sort::False));
+                    return (TextSpan::NONE, !matches!(kind, NodeKind::False));
                 }
             },
-            Value::Bare(_) | Value::Quoted(_) => (),
+            FieldValue::Bare(_) | FieldValue::Quoted(_) => (),
         }
         let text = self.text(slot.value);
-        let empty = self.composer.bytes(text).is_empty();
-        (if empty { Span::NONE } else { text }, !empty)
+        let empty = self.writer.bytes(text).is_empty();
+        (if empty { TextSpan::NONE } else { text }, !empty)
     }
 
-    fn kind(&mut self, draft: &mut Draft, failed: bool) {
-        let given = self.read(Column::Kind, |text, _| Kind::of(text));
+    fn kind(&mut self, draft: &mut StepDraft, failed: bool) {
+        let given = self.read(Column::Kind, |text, _| StepKind::of(text));
         if let Some(slot) = self.take(Column::Tool) {
             if self.is_text(slot.value) {
                 if draft.name.is_some() {
-                    self.composer.member(fixed("name"), Item::Text(draft.name));
+                    self.writer.member(own_key("name"), JsonbSource::Text(draft.name));
                 }
                 draft.name = self.text(slot.value);
-                draft.kind = Some(Kind::Tool);
+                draft.kind = Some(StepKind::Tool);
             } else {
                 self.attribute(slot.key, slot.value);
             }
         }
         let is_model = draft.model.is_some() || draft.input_tokens.is_some() || draft.output_tokens.is_some();
         let found = match draft.kind {
-            Some(Kind::Tool) => Kind::Tool,
-            _ if is_model => Kind::Model,
-            _ if failed => Kind::Error,
+            Some(StepKind::Tool) => StepKind::Tool,
+            _ if is_model => StepKind::Model,
+            _ if failed => StepKind::Error,
             Some(kind) => kind,
-            None => Kind::Custom,
+            None => StepKind::Custom,
         };
         draft.kind = Some(given.unwrap_or(found));
     }
 
-    /// What a column's field says, read from its text; where that cannot be read it stays an attribute.
+    /// The value of a column's field, read from its text. A field whose text cannot be read becomes an attribute.
     fn read<T>(&mut self, column: Column, read: impl Fn(&[u8], f64) -> Option<T>) -> Option<T> {
         let slot = self.take(column)?;
         let text = self.text(slot.value);
-        let value = read(self.composer.bytes(text), slot.unit);
+        let value = read(self.writer.bytes(text), slot.unit);
         if value.is_none() {
             self.attribute(slot.key, slot.value);
         }
@@ -247,40 +249,42 @@ impl<'f, 'c> Fields<'f, 'c> {
         self.slots[column as usize].take()
     }
 
-    fn text(&mut self, value: Value) -> Span {
+    fn text(&mut self, value: FieldValue) -> TextSpan {
         match value {
-            Value::Node(node) => self.composer.text(self.tape, node),
-            Value::Bare(span) | Value::Quoted(span) => span,
+            FieldValue::Node(node) => self.writer.text(self.json, node),
+            FieldValue::Bare(span) | FieldValue::Quoted(span) => span,
         }
     }
 
-    fn is_text(&self, value: Value) -> bool {
+    fn is_text(&self, value: FieldValue) -> bool {
         match value {
-            Value::Node(node) => matches!(self.tape.node(node).sort, Sort::Plain | Sort::Escaped),
-            Value::Bare(_) | Value::Quoted(_) => true,
+            FieldValue::Node(node) => {
+                matches!(self.json.node(node).kind, NodeKind::Plain | NodeKind::Escaped)
+            }
+            FieldValue::Bare(_) | FieldValue::Quoted(_) => true,
         }
     }
 
-    fn attribute(&mut self, key: Span, value: Value) {
-        self.composer.member(key, item(value));
+    fn attribute(&mut self, key: TextSpan, value: FieldValue) {
+        self.writer.member(key, item(value));
     }
 }
 
-fn item(value: Value) -> Item {
+fn item(value: FieldValue) -> JsonbSource {
     match value {
-        Value::Node(node) => Item::Node(node),
-        Value::Bare(span) => Item::Bare(span),
-        Value::Quoted(span) => Item::Text(span),
+        FieldValue::Node(node) => JsonbSource::Node(node),
+        FieldValue::Bare(span) => JsonbSource::Bare(span),
+        FieldValue::Quoted(span) => JsonbSource::Text(span),
     }
 }
 
 /// Tokens of the prompt and of the answer in an object of a provider, LangChain's included.
-pub fn tokens_of(tape: &Tape, log: &[u8], object: u32) -> (Option<i64>, Option<i64>) {
+pub fn tokens_of(json: &JsonIndex, log: &[u8], object: u32) -> (Option<i64>, Option<i64>) {
     let (mut input, mut output) = (None, None);
-    for (key, value) in tape.members(object) {
-        match tape.source(log, key) {
-            b"input_tokens" | b"prompt_tokens" => input = count(tape.source(log, value)),
-            b"output_tokens" | b"completion_tokens" => output = count(tape.source(log, value)),
+    for (key, value) in json.members(object) {
+        match json.source(log, key) {
+            b"input_tokens" | b"prompt_tokens" => input = count(json.source(log, value)),
+            b"output_tokens" | b"completion_tokens" => output = count(json.source(log, value)),
             _ => {}
         }
     }

@@ -1,20 +1,21 @@
 //! logfmt: `level=info msg="order found" order=7` (`github.com/kr/logfmt`, and what Go's loggers make of it).
 
-use super::compose::{Composer, Span};
-use super::fields::{Fields, Value};
-use super::names::Names;
-use super::row::{Draft, Format};
-use super::tape::Tape;
+use super::attributes::AttributeWriter;
+use super::field_names::FieldNames;
+use super::fields::{FieldValue, Fields};
+use super::json_index::JsonIndex;
+use super::step::{LogFormat, StepDraft};
+use super::text_span::TextSpan;
 use memchr::memchr2;
 
 /// The pairs of a line. One value serves for many lines.
 #[derive(Debug, Default)]
-pub struct Line(Vec<Pair>);
+pub struct LogfmtLine(Vec<Pair>);
 
-impl Line {
+impl LogfmtLine {
     /// Reads the pairs of a line; gives whether it looks like logfmt: it begins with a pair, and no word stands alone. One pair
     /// is enough where its name means something.
-    pub fn read(&mut self, names: &Names, line: &[u8]) -> bool {
+    pub fn read(&mut self, names: &FieldNames, line: &[u8]) -> bool {
         self.0.clear();
         for pair in (Pairs { line, at: 0 }) {
             let Ok(pair) = pair else { return false };
@@ -28,19 +29,25 @@ impl Line {
     }
 
     /// The step in the pairs that were read, of a line that begins at `start`.
-    pub fn step(&self, composer: &mut Composer<'_>, names: &Names, start: usize, known: Draft) -> Draft {
-        let none = Tape::default();
-        let mut fields = Fields::new(composer, &none);
+    pub fn step(
+        &self,
+        writer: &mut AttributeWriter<'_>,
+        names: &FieldNames,
+        start: usize,
+        known: StepDraft,
+    ) -> StepDraft {
+        let none = JsonIndex::default();
+        let mut fields = Fields::new(writer, &none);
         for pair in &self.0 {
-            let at = |(from, to): (usize, usize)| Span::log(start + from, start + to);
+            let at = |(from, to): (usize, usize)| TextSpan::log(start + from, start + to);
             let value = match pair.quotes {
-                Quotes::None => Value::Bare(at(pair.value)),
-                Quotes::Plain => Value::Quoted(at(pair.value)),
-                Quotes::Escaped => Value::Quoted(fields.unescaped(at(pair.value))),
+                Quotes::None => FieldValue::Bare(at(pair.value)),
+                Quotes::Plain => FieldValue::Quoted(at(pair.value)),
+                Quotes::Escaped => FieldValue::Quoted(fields.unescaped(at(pair.value))),
             };
             fields.put(names, at(pair.key), value);
         }
-        fields.step(Draft { format: Some(Format::Logfmt), ..known })
+        fields.step(StepDraft { format: Some(LogFormat::Logfmt), ..known })
     }
 }
 
@@ -62,7 +69,7 @@ enum Quotes {
 }
 
 /// A word stands alone, a key is none, or a quote has no end: nothing is read after it.
-struct NoPair;
+struct NotLogfmt;
 
 struct Pairs<'l> {
     line: &'l [u8],
@@ -70,7 +77,7 @@ struct Pairs<'l> {
 }
 
 impl Iterator for Pairs<'_> {
-    type Item = Result<Pair, NoPair>;
+    type Item = Result<Pair, NotLogfmt>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let line = self.line;
@@ -83,7 +90,7 @@ impl Iterator for Pairs<'_> {
         let end = rest.iter().position(ends).map_or(line.len(), |length| start + length);
         let is_key = end > start && line[start..end].iter().all(|byte| is_name(*byte));
         if !is_key || line.get(end) != Some(&b'=') {
-            return Some(Err(NoPair));
+            return Some(Err(NotLogfmt));
         }
         let value =
             if line.get(end + 1) == Some(&b'"') { self.quoted(end + 2) } else { Ok(self.bare(end + 1)) };
@@ -98,7 +105,7 @@ impl Pairs<'_> {
         ((start, self.at), Quotes::None)
     }
 
-    fn quoted(&mut self, start: usize) -> Result<((usize, usize), Quotes), NoPair> {
+    fn quoted(&mut self, start: usize) -> Result<((usize, usize), Quotes), NotLogfmt> {
         let (mut at, mut quotes) = (start, Quotes::Plain);
         while let Some(length) = self.line.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
             at += length;
@@ -109,7 +116,7 @@ impl Pairs<'_> {
             quotes = Quotes::Escaped;
             at += 2;
         }
-        Err(NoPair)
+        Err(NotLogfmt)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Spans of OpenTelemetry in JSON: as OTLP has them (`opentelemetry-proto`, `trace.proto`, in its mapping to JSON), whole
 //! exports or one resource or span in a line, and as the SDK's console exporter shows them.
 
-use super::compose::{Composer, Item, Span, fixed, key_value};
+use super::attributes::{AttributeWriter, key_value};
 use super::fields::count;
-use super::row::{Draft, Format, Kind, Sink, Status};
-use super::tape::{Sort, Tape};
+use super::json_index::{JsonIndex, NodeKind};
+use super::jsonb_source::JsonbSource;
+use super::step::{LogFormat, Sink, StepDraft, StepKind, StepStatus};
+use super::text_span::{TextSpan, own_key};
 use super::time::moment;
 use crate::log::semconv::{self, former, operation};
 
-/// What the spans of one export have in common, as places of the tape.
+/// What the spans of one export have in common, as nodes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Origin {
     resource: Option<u32>,
@@ -16,25 +18,37 @@ pub struct Origin {
 }
 
 /// The spans of an export: the value of `resourceSpans`.
-pub fn export(composer: &mut Composer<'_>, tape: &Tape, resources: u32, known: Draft, sink: &mut impl Sink) {
-    for each in tape.elements(resources) {
-        resource(composer, tape, each, known, sink);
+pub fn export(
+    writer: &mut AttributeWriter<'_>,
+    json: &JsonIndex,
+    resources: u32,
+    known: StepDraft,
+    sink: &mut impl Sink,
+) {
+    for each in json.elements(resources) {
+        resource(writer, json, each, known, sink);
     }
 }
 
 /// The spans of a resource: an object that has `scopeSpans`.
-pub fn resource(composer: &mut Composer<'_>, tape: &Tape, object: u32, known: Draft, sink: &mut impl Sink) {
-    let log = composer.log;
+pub fn resource(
+    writer: &mut AttributeWriter<'_>,
+    json: &JsonIndex,
+    object: u32,
+    known: StepDraft,
+    sink: &mut impl Sink,
+) {
+    let log = writer.log;
     let resource =
-        tape.get(log, object, b"resource").and_then(|resource| tape.get(log, resource, b"attributes"));
+        json.get(log, object, b"resource").and_then(|resource| json.get(log, resource, b"attributes"));
     for scopes in [b"scopeSpans".as_slice(), b"scope_spans", b"instrumentationLibrarySpans"] {
-        let scopes = tape.get(log, object, scopes);
-        for scope in scopes.into_iter().flat_map(|scopes| tape.elements(scopes)) {
-            let named = tape.get(log, scope, b"scope");
-            let origin = Origin { resource, scope: named.and_then(|scope| tape.get(log, scope, b"name")) };
-            let spans = tape.get(log, scope, b"spans");
-            for each in spans.into_iter().flat_map(|spans| tape.elements(spans)) {
-                span(composer, tape, each, &origin, known, sink);
+        let scopes = json.get(log, object, scopes);
+        for scope in scopes.into_iter().flat_map(|scopes| json.elements(scopes)) {
+            let named = json.get(log, scope, b"scope");
+            let origin = Origin { resource, scope: named.and_then(|scope| json.get(log, scope, b"name")) };
+            let spans = json.get(log, scope, b"spans");
+            for each in spans.into_iter().flat_map(|spans| json.elements(spans)) {
+                span(writer, json, each, &origin, known, sink);
             }
         }
     }
@@ -42,116 +56,116 @@ pub fn resource(composer: &mut Composer<'_>, tape: &Tape, object: u32, known: Dr
 
 /// One span as OTLP has it.
 pub fn span(
-    composer: &mut Composer<'_>,
-    tape: &Tape,
+    writer: &mut AttributeWriter<'_>,
+    json: &JsonIndex,
     object: u32,
     origin: &Origin,
-    known: Draft,
+    known: StepDraft,
     sink: &mut impl Sink,
 ) {
-    let log = composer.log;
-    let mut draft = Draft { format: Some(Format::Otlp), ..known };
-    let mut told = Told { is_typed: true, ..Told::default() };
-    for (key, value) in tape.members(object) {
-        match tape.source(log, key) {
-            b"traceId" => draft.run = id(tape, log, value),
-            b"spanId" => draft.span = id(tape, log, value),
-            b"parentSpanId" => draft.parent = id(tape, log, value),
-            b"name" => draft.name = composer.text(tape, value),
-            b"startTimeUnixNano" => draft.started_us = nanoseconds(tape.source(log, value)),
-            b"endTimeUnixNano" => told.ended_us = nanoseconds(tape.source(log, value)),
-            b"status" => told.status(composer, tape, value, &mut draft),
+    let log = writer.log;
+    let mut draft = StepDraft { format: Some(LogFormat::Otlp), ..known };
+    let mut columns = SpanColumns { is_typed: true, ..SpanColumns::default() };
+    for (key, value) in json.members(object) {
+        match json.source(log, key) {
+            b"traceId" => draft.run = id(json, log, value),
+            b"spanId" => draft.span = id(json, log, value),
+            b"parentSpanId" => draft.parent = id(json, log, value),
+            b"name" => draft.name = writer.text(json, value),
+            b"startTimeUnixNano" => draft.started_us = nanoseconds(json.source(log, value)),
+            b"endTimeUnixNano" => columns.ended_us = nanoseconds(json.source(log, value)),
+            b"status" => columns.status(writer, json, value, &mut draft),
             b"attributes" => {
-                for pair in tape.elements(value) {
-                    if let Some((key, value)) = key_value(tape, log, pair) {
-                        told.attribute(composer, tape, key, value);
+                for pair in json.elements(value) {
+                    if let Some((key, value)) = key_value(json, log, pair) {
+                        columns.attribute(writer, json, key, value);
                     }
                 }
             }
-            b"events" => told.events = Some(value),
+            b"events" => columns.events = Some(value),
             b"flags" | b"traceState" => {}
-            _ => other(composer, tape, key, value),
+            _ => other(writer, json, key, value),
         }
     }
     if let Some(resource) = origin.resource {
-        composer.member(fixed("resource"), Item::KeyValues(resource));
+        writer.member(own_key("resource"), JsonbSource::KeyValues(resource));
     }
     if let Some(scope) = origin.scope {
-        composer.member(fixed("scope"), Item::Node(scope));
+        writer.member(own_key("scope"), JsonbSource::Node(scope));
     }
-    let node = tape.node(object);
-    told.finish(composer, tape, &mut draft);
-    draft.give(composer, tape, Span::log(node.start as usize, node.end as usize), sink);
+    let node = json.node(object);
+    columns.finish(writer, json, &mut draft);
+    draft.emit(writer, json, TextSpan::log(node.start as usize, node.end as usize), sink);
 }
 
 /// One span as the SDK for Python shows it.
 pub fn console(
-    composer: &mut Composer<'_>,
-    tape: &Tape,
+    writer: &mut AttributeWriter<'_>,
+    json: &JsonIndex,
     object: u32,
-    known: Draft,
-    whole: Span,
+    known: StepDraft,
+    whole: TextSpan,
     sink: &mut impl Sink,
 ) {
-    let log = composer.log;
-    let mut draft = Draft { format: Some(Format::Otlp), ..known };
-    let mut told = Told::default();
-    for (key, value) in tape.members(object) {
-        match tape.source(log, key) {
+    let log = writer.log;
+    let mut draft = StepDraft { format: Some(LogFormat::Otlp), ..known };
+    let mut columns = SpanColumns::default();
+    for (key, value) in json.members(object) {
+        match json.source(log, key) {
             b"context" => {
                 draft.run =
-                    tape.get(log, value, b"trace_id").map_or(Span::NONE, |value| id(tape, log, value));
+                    json.get(log, value, b"trace_id").map_or(TextSpan::NONE, |value| id(json, log, value));
                 draft.span =
-                    tape.get(log, value, b"span_id").map_or(Span::NONE, |value| id(tape, log, value));
+                    json.get(log, value, b"span_id").map_or(TextSpan::NONE, |value| id(json, log, value));
             }
-            b"parent_id" => draft.parent = id(tape, log, value),
-            b"name" => draft.name = composer.text(tape, value),
-            b"start_time" => draft.started_us = moment(tape.source(log, value)),
-            b"end_time" => told.ended_us = moment(tape.source(log, value)),
-            b"status" => told.status(composer, tape, value, &mut draft),
+            b"parent_id" => draft.parent = id(json, log, value),
+            b"name" => draft.name = writer.text(json, value),
+            b"start_time" => draft.started_us = moment(json.source(log, value)),
+            b"end_time" => columns.ended_us = moment(json.source(log, value)),
+            b"status" => columns.status(writer, json, value, &mut draft),
             b"attributes" => {
-                for (key, value) in tape.members(value) {
-                    told.attribute(composer, tape, key, value);
+                for (key, value) in json.members(value) {
+                    columns.attribute(writer, json, key, value);
                 }
             }
-            b"events" => told.events = Some(value),
+            b"events" => columns.events = Some(value),
             b"resource" => {
-                let attributes = tape.get(log, value, b"attributes").unwrap_or(value);
-                composer.member(fixed("resource"), Item::Node(attributes));
+                let attributes = json.get(log, value, b"attributes").unwrap_or(value);
+                writer.member(own_key("resource"), JsonbSource::Node(attributes));
             }
-            _ => other(composer, tape, key, value),
+            _ => other(writer, json, key, value),
         }
     }
-    told.finish(composer, tape, &mut draft);
-    draft.give(composer, tape, whole, sink);
+    columns.finish(writer, json, &mut draft);
+    draft.emit(writer, json, whole, sink);
 }
 
 /// A member that has no column, if it says anything.
-fn other(composer: &mut Composer<'_>, tape: &Tape, key: u32, value: u32) {
-    let node = tape.node(value);
-    let is_empty = matches!(node.sort, Sort::Object | Sort::Array) && node.next == value + 1;
-    if node.sort != Sort::Null && !is_empty {
-        let key = composer.text(tape, key);
-        composer.member(key, Item::Node(value));
+fn other(writer: &mut AttributeWriter<'_>, json: &JsonIndex, key: u32, value: u32) {
+    let node = json.node(value);
+    let is_empty = matches!(node.kind, NodeKind::Object | NodeKind::Array) && node.next == value + 1;
+    if node.kind != NodeKind::Null && !is_empty {
+        let key = writer.text(json, key);
+        writer.member(key, JsonbSource::Node(value));
     }
 }
 
-/// What a span's attributes and events say of its columns, as places of the tape.
+/// What a span's attributes and events say of its columns, as nodes.
 #[derive(Debug, Default)]
-struct Told {
+struct SpanColumns {
     /// Whether values are OTLP's `AnyValue`s.
     is_typed: bool,
     ended_us: Option<i64>,
     events: Option<u32>,
     operation: Option<u32>,
     other_kind: Option<u32>,
-    known: [Option<(u32, u32)>; KNOWN],
+    mapped: [Option<(u32, u32)>; MAPPED_ATTRIBUTES],
 }
 
 /// Attributes that are columns of some kinds of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Known {
+enum MappedAttribute {
     Model,
     InputTokens,
     OutputTokens,
@@ -164,9 +178,9 @@ enum Known {
     Documents,
 }
 
-const KNOWN: usize = Known::Documents as usize + 1;
+const MAPPED_ATTRIBUTES: usize = MappedAttribute::Documents as usize + 1;
 
-impl Known {
+impl MappedAttribute {
     fn of(name: &[u8]) -> Option<Self> {
         let name = std::str::from_utf8(name).ok().filter(|name| name.starts_with("gen_ai."))?;
         Some(match name {
@@ -185,12 +199,12 @@ impl Known {
     }
 }
 
-impl Told {
-    fn attribute(&mut self, composer: &mut Composer<'_>, tape: &Tape, key: u32, value: u32) {
-        let name = tape.source(composer.log, key);
-        match Known::of(name) {
+impl SpanColumns {
+    fn attribute(&mut self, writer: &mut AttributeWriter<'_>, json: &JsonIndex, key: u32, value: u32) {
+        let name = json.source(writer.log, key);
+        match MappedAttribute::of(name) {
             Some(known) => {
-                self.known[known as usize] = Some((key, value));
+                self.mapped[known as usize] = Some((key, value));
                 return;
             }
             None if name == semconv::OPERATION_NAME.as_bytes() => self.operation = Some(value),
@@ -199,75 +213,82 @@ impl Told {
             }
             None => {}
         }
-        let key = composer.text(tape, key);
-        composer.member(key, self.item(value));
+        let key = writer.text(json, key);
+        writer.member(key, self.item(value));
     }
 
-    fn item(&self, value: u32) -> Item {
-        if self.is_typed { Item::Any(value) } else { Item::Node(value) }
+    fn item(&self, value: u32) -> JsonbSource {
+        if self.is_typed { JsonbSource::Any(value) } else { JsonbSource::Node(value) }
     }
 
     /// The value within an `AnyValue`.
-    fn bare(&self, tape: &Tape, value: u32) -> u32 {
-        if self.is_typed { tape.members(value).next().map_or(value, |(_, inner)| inner) } else { value }
+    fn bare(&self, json: &JsonIndex, value: u32) -> u32 {
+        if self.is_typed { json.members(value).next().map_or(value, |(_, inner)| inner) } else { value }
     }
 
     /// A value that may be JSON in a text, as these attributes are where the exporter knows no structures.
-    fn json(&self, composer: &mut Composer<'_>, tape: &Tape, value: u32) -> Item {
-        let inner = self.bare(tape, value);
-        match tape.node(inner).sort {
-            Sort::Plain | Sort::Escaped => Item::Json(composer.text(tape, inner)),
+    fn json(&self, writer: &mut AttributeWriter<'_>, json: &JsonIndex, value: u32) -> JsonbSource {
+        let inner = self.bare(json, value);
+        match json.node(inner).kind {
+            NodeKind::Plain | NodeKind::Escaped => JsonbSource::Json(writer.text(json, inner)),
             _ => self.item(value),
         }
     }
 
-    fn status(&mut self, composer: &mut Composer<'_>, tape: &Tape, status: u32, draft: &mut Draft) {
-        for (key, value) in tape.members(status) {
-            match tape.source(composer.log, key) {
+    fn status(
+        &mut self,
+        writer: &mut AttributeWriter<'_>,
+        json: &JsonIndex,
+        status: u32,
+        draft: &mut StepDraft,
+    ) {
+        for (key, value) in json.members(status) {
+            match json.source(writer.log, key) {
                 b"code" | b"status_code" => {
                     let failed =
-                        matches!(tape.source(composer.log, value), b"2" | b"STATUS_CODE_ERROR" | b"ERROR");
-                    draft.status = Some(if failed { Status::Error } else { Status::Ok });
+                        matches!(json.source(writer.log, value), b"2" | b"STATUS_CODE_ERROR" | b"ERROR");
+                    draft.status = Some(if failed { StepStatus::Error } else { StepStatus::Ok });
                 }
-                b"message" | b"description" => draft.error = composer.text(tape, value),
+                b"message" | b"description" => draft.error = writer.text(json, value),
                 _ => {}
             }
         }
     }
 
-    fn finish(&mut self, composer: &mut Composer<'_>, tape: &Tape, draft: &mut Draft) {
-        let log = composer.log;
+    fn finish(&mut self, writer: &mut AttributeWriter<'_>, json: &JsonIndex, draft: &mut StepDraft) {
+        let log = writer.log;
         if let (Some(started), Some(ended)) = (draft.started_us, self.ended_us) {
             draft.duration_ms = (ended >= started).then(|| (ended - started) as f64 / 1000.0);
         }
         draft.status =
-            draft.status.or(Some(if self.ended_us.is_some() { Status::Ok } else { Status::Running }));
-        let kind = self.kind(tape, log);
+            draft.status.or(Some(if self.ended_us.is_some() { StepStatus::Ok } else { StepStatus::Running }));
+        let kind = self.kind(json, log);
         draft.kind = Some(kind);
-        if kind == Kind::Model {
-            draft.model = self.text(composer, tape, Known::Model);
-            draft.input_tokens = self.count(tape, log, Known::InputTokens);
-            draft.output_tokens = self.count(tape, log, Known::OutputTokens);
+        if kind == StepKind::Model {
+            draft.model = self.text(writer, json, MappedAttribute::Model);
+            draft.input_tokens = self.count(json, log, MappedAttribute::InputTokens);
+            draft.output_tokens = self.count(json, log, MappedAttribute::OutputTokens);
         }
-        if kind == Kind::Tool {
-            draft.name = self.text(composer, tape, Known::Tool).or(draft.name);
+        if kind == StepKind::Tool {
+            draft.name = self.text(writer, json, MappedAttribute::Tool).or(draft.name);
         }
         let (inputs, outputs) = match kind {
-            Kind::Tool => (Known::Arguments, Known::Result),
-            Kind::Retrieval => (Known::Query, Known::Documents),
-            _ => (Known::Input, Known::Output),
+            StepKind::Tool => (MappedAttribute::Arguments, MappedAttribute::Result),
+            StepKind::Retrieval => (MappedAttribute::Query, MappedAttribute::Documents),
+            _ => (MappedAttribute::Input, MappedAttribute::Output),
         };
-        draft.input = self.take(inputs).map_or(Item::Nothing, |value| self.json(composer, tape, value));
-        draft.output = self.take(outputs).map_or(Item::Nothing, |value| self.json(composer, tape, value));
-        for (key, value) in std::mem::take(&mut self.known).into_iter().flatten() {
-            let key = composer.text(tape, key);
-            composer.member(key, self.item(value));
+        draft.input = self.take(inputs).map_or(JsonbSource::Nothing, |value| self.json(writer, json, value));
+        draft.output =
+            self.take(outputs).map_or(JsonbSource::Nothing, |value| self.json(writer, json, value));
+        for (key, value) in std::mem::take(&mut self.mapped).into_iter().flatten() {
+            let key = writer.text(json, key);
+            writer.member(key, self.item(value));
         }
-        self.exception(composer, tape, draft);
+        self.exception(writer, json, draft);
     }
 
-    fn kind(&self, tape: &Tape, log: &[u8]) -> Kind {
-        let text = |value: Option<u32>| value.map(|value| tape.source(log, self.bare(tape, value)));
+    fn kind(&self, json: &JsonIndex, log: &[u8]) -> StepKind {
+        let text = |value: Option<u32>| value.map(|value| json.source(log, self.bare(json, value)));
         let operation = text(self.operation).and_then(|operation| std::str::from_utf8(operation).ok());
         match operation {
             Some(
@@ -275,74 +296,79 @@ impl Told {
                 | operation::TEXT_COMPLETION
                 | operation::GENERATE_CONTENT
                 | operation::EMBEDDINGS,
-            ) => Kind::Model,
-            Some(operation::EXECUTE_TOOL) => Kind::Tool,
-            Some(operation::RETRIEVAL) => Kind::Retrieval,
-            Some(_) => Kind::Custom,
-            None => text(self.other_kind).and_then(Kind::of).unwrap_or(Kind::Custom),
+            ) => StepKind::Model,
+            Some(operation::EXECUTE_TOOL) => StepKind::Tool,
+            Some(operation::RETRIEVAL) => StepKind::Retrieval,
+            Some(_) => StepKind::Custom,
+            None => text(self.other_kind).and_then(StepKind::of).unwrap_or(StepKind::Custom),
         }
     }
 
-    fn take(&mut self, known: Known) -> Option<u32> {
-        self.known[known as usize].take().map(|(_, value)| value)
+    fn take(&mut self, known: MappedAttribute) -> Option<u32> {
+        self.mapped[known as usize].take().map(|(_, value)| value)
     }
 
-    fn text(&mut self, composer: &mut Composer<'_>, tape: &Tape, known: Known) -> Span {
+    fn text(
+        &mut self,
+        writer: &mut AttributeWriter<'_>,
+        json: &JsonIndex,
+        known: MappedAttribute,
+    ) -> TextSpan {
         match self.take(known) {
-            Some(value) => composer.text(tape, self.bare(tape, value)),
-            None => Span::NONE,
+            Some(value) => writer.text(json, self.bare(json, value)),
+            None => TextSpan::NONE,
         }
     }
 
-    fn count(&mut self, tape: &Tape, log: &[u8], known: Known) -> Option<i64> {
-        let (key, value) = self.known[known as usize].take()?;
-        let count = count(tape.source(log, self.bare(tape, value)));
+    fn count(&mut self, json: &JsonIndex, log: &[u8], known: MappedAttribute) -> Option<i64> {
+        let (key, value) = self.mapped[known as usize].take()?;
+        let count = count(json.source(log, self.bare(json, value)));
         if count.is_none() {
-            self.known[known as usize] = Some((key, value));
+            self.mapped[known as usize] = Some((key, value));
         }
         count
     }
 
     /// The error's text where the status has none: that of the exception among the events, which become an attribute.
-    fn exception(&self, composer: &mut Composer<'_>, tape: &Tape, draft: &mut Draft) {
-        let Some(events) = self.events.filter(|events| tape.elements(*events).next().is_some()) else {
+    fn exception(&self, writer: &mut AttributeWriter<'_>, json: &JsonIndex, draft: &mut StepDraft) {
+        let Some(events) = self.events.filter(|events| json.elements(*events).next().is_some()) else {
             return;
         };
-        let log = composer.log;
-        composer.member(fixed("events"), Item::Node(events));
+        let log = writer.log;
+        writer.member(own_key("events"), JsonbSource::Node(events));
         let is_exception = |event: &u32| {
-            tape.get(log, *event, b"name").is_some_and(|name| tape.source(log, name) == b"exception")
+            json.get(log, *event, b"name").is_some_and(|name| json.source(log, name) == b"exception")
         };
-        let failed = draft.status == Some(Status::Error) && draft.error.is_none();
-        let exception = tape.elements(events).filter(is_exception).last().filter(|_| failed);
-        let Some(attributes) = exception.and_then(|event| tape.get(log, event, b"attributes")) else {
+        let failed = draft.status == Some(StepStatus::Error) && draft.error.is_none();
+        let exception = json.elements(events).filter(is_exception).last().filter(|_| failed);
+        let Some(attributes) = exception.and_then(|event| json.get(log, event, b"attributes")) else {
             return;
         };
-        let mut parts = [Span::NONE; 2];
+        let mut parts = [TextSpan::NONE; 2];
         let pairs: Vec<(u32, u32)> = if self.is_typed {
-            tape.elements(attributes).filter_map(|pair| key_value(tape, log, pair)).collect()
+            json.elements(attributes).filter_map(|pair| key_value(json, log, pair)).collect()
         } else {
-            tape.members(attributes).collect()
+            json.members(attributes).collect()
         };
         for (key, value) in pairs {
-            match tape.source(log, key) {
-                b"exception.type" => parts[0] = composer.text(tape, self.bare(tape, value)),
-                b"exception.message" => parts[1] = composer.text(tape, self.bare(tape, value)),
+            match json.source(log, key) {
+                b"exception.type" => parts[0] = writer.text(json, self.bare(json, value)),
+                b"exception.message" => parts[1] = writer.text(json, self.bare(json, value)),
                 _ => {}
             }
         }
-        draft.error = composer.joined(parts, b": ");
+        draft.error = writer.joined(parts, b": ");
     }
 }
 
 /// An id in hexadecimal; OTLP's empty id, and null, are none.
-fn id(tape: &Tape, log: &[u8], value: u32) -> Span {
-    let node = tape.node(value);
+fn id(json: &JsonIndex, log: &[u8], value: u32) -> TextSpan {
+    let node = json.node(value);
     let (mut start, end) = (node.start as usize, node.end as usize);
     if log[start..end].starts_with(b"0x") {
         start += 2;
     }
-    if node.sort == Sort::Null || start == end { Span::NONE } else { Span::log(start, end) }
+    if node.kind == NodeKind::Null || start == end { TextSpan::NONE } else { TextSpan::log(start, end) }
 }
 
 /// Microseconds of nanoseconds since 1970, which are a text since JSON has no such numbers.

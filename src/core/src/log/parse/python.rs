@@ -1,23 +1,25 @@
 //! Records of Python's `logging`, by whatever format string they were written: a moment, a level and a name in any of the
 //! usual orders, then the message. Lines that belong to the record before, as those of a traceback, are joined to it.
 
-use super::compose::{Composer, Item, Span, fixed};
-use super::names::{Level, level};
-use super::row::{Draft, Format, Kind, Status};
+use super::attributes::AttributeWriter;
+use super::field_names::{Level, level};
+use super::jsonb_source::JsonbSource;
+use super::step::{LogFormat, StepDraft, StepKind, StepStatus};
+use super::text_span::{TextSpan, own_key};
 use super::time::iso;
 
 /// Words before the message that may be levels, names or numbers of processes.
-const MOST_WORDS: usize = 6;
+const MAX_HEAD_WORDS: usize = 6;
 
 /// A record whose last line is not known yet.
 #[derive(Debug, Clone, Copy)]
-pub struct Record {
+pub struct PythonRecord {
     /// Line of its beginning.
     pub line: u32,
     started_us: Option<i64>,
-    level: Span,
+    level: TextSpan,
     grave: bool,
-    name: Span,
+    name: TextSpan,
     /// Where the message begins.
     message: usize,
     /// Where its first line ends.
@@ -36,7 +38,7 @@ const LINKS: [&[u8]; 2] = [
     b"The above exception was the direct cause of the following exception:",
 ];
 
-impl Record {
+impl PythonRecord {
     /// The record that begins with the line from `start` to `end`.
     pub fn begin(log: &[u8], start: usize, end: usize, line: u32) -> Option<Self> {
         let text = &log[start..end];
@@ -46,15 +48,15 @@ impl Record {
             b'A'..=b'Z' => Head::with_level(text),
             _ => None,
         }?;
-        let place = |(from, to): (usize, usize)| Span::log(start + from, start + to);
-        let level_span = head.level.map_or(Span::NONE, place);
+        let place = |(from, to): (usize, usize)| TextSpan::log(start + from, start + to);
+        let level_span = head.level.map_or(TextSpan::NONE, place);
         let grave = head.level.is_some_and(|(from, to)| level(&text[from..to]) == Some(Level::Error));
         Some(Self {
             line,
             started_us: head.started_us,
             level: level_span,
             grave,
-            name: head.name.map_or(Span::NONE, place),
+            name: head.name.map_or(TextSpan::NONE, place),
             message: start + head.message,
             first_end: end,
             end,
@@ -63,15 +65,15 @@ impl Record {
         })
     }
 
-    /// Takes a line that belongs to the record; gives whether it does. Where other formats are excluded, `greedy`, every line
+    /// Takes a line that belongs to the record; gives whether it does. Where other formats are excluded, `takes_all`, every line
     /// that begins no record belongs to the one before.
-    pub fn take(&mut self, log: &[u8], start: usize, end: usize, greedy: bool) -> bool {
+    pub fn take(&mut self, log: &[u8], start: usize, end: usize, takes_all: bool) -> bool {
         let text = &log[start..end];
         let indented = matches!(text.first(), Some(b' ' | b'\t'));
         let begins = text.starts_with(TRACEBACK);
         let links = self.traceback.is_some() && LINKS.iter().any(|link| text.starts_with(link));
         let names_exception = self.in_traceback && !indented && !begins && is_exception(text);
-        if !(greedy || indented || begins || links || names_exception) {
+        if !(takes_all || indented || begins || links || names_exception) {
             return false;
         }
         if begins {
@@ -91,45 +93,45 @@ impl Record {
     }
 
     /// All of its message.
-    pub fn whole(&self) -> Span {
-        Span::log(self.message, self.end)
+    pub fn whole(&self) -> TextSpan {
+        TextSpan::log(self.message, self.end)
     }
 
     /// What is known of it without its message.
-    pub fn known(&self) -> Draft {
-        Draft {
+    pub fn known(&self) -> StepDraft {
+        StepDraft {
             line: self.line,
-            format: Some(Format::Python),
+            format: Some(LogFormat::Python),
             name: self.name,
             started_us: self.started_us,
-            status: self.grave.then_some(Status::Error),
-            ..Draft::default()
+            status: self.grave.then_some(StepStatus::Error),
+            ..StepDraft::default()
         }
     }
 
     /// The record as a step.
-    pub fn step(&self, composer: &mut Composer<'_>) -> Draft {
+    pub fn step(&self, writer: &mut AttributeWriter<'_>) -> StepDraft {
         let mut draft = self.known();
-        self.level(composer);
-        let whole = Span::log(self.message, self.end);
+        self.level(writer);
+        let whole = TextSpan::log(self.message, self.end);
         let has_trace = self.traceback.is_some();
         let said = self.traceback.map_or(self.end, |start| start.saturating_sub(1).max(self.message));
-        let message = Span::log(self.message, trimmed(composer.log, self.message, said));
-        draft.kind = Some(if self.grave || has_trace { Kind::Error } else { Kind::Message });
-        if draft.kind == Some(Kind::Error) {
+        let message = TextSpan::log(self.message, trimmed(writer.log, self.message, said));
+        draft.kind = Some(if self.grave || has_trace { StepKind::Error } else { StepKind::Message });
+        if draft.kind == Some(StepKind::Error) {
             draft.error = whole;
-            draft.status = Some(Status::Error);
+            draft.status = Some(StepStatus::Error);
         }
         if !self.grave {
-            draft.output = Item::Text(message);
+            draft.output = JsonbSource::Text(message);
         }
         draft
     }
 
     /// Adds the level to the attributes.
-    pub fn level(&self, composer: &mut Composer<'_>) {
+    pub fn level(&self, writer: &mut AttributeWriter<'_>) {
         if self.level.is_some() {
-            composer.member(fixed("level"), Item::Text(self.level));
+            writer.member(own_key("level"), JsonbSource::Text(self.level));
         }
     }
 }
@@ -203,7 +205,7 @@ impl Head {
         let begin = separators(text, start);
         let mut at = begin;
         let mut numbers = 0;
-        for _ in 0..MOST_WORDS {
+        for _ in 0..MAX_HEAD_WORDS {
             let bracket = usize::from(text.get(at) == Some(&b'['));
             let (from, to) = (at + bracket, word_end(text, at + bracket));
             if from == to || bracket == 1 && text.get(to) != Some(&b']') {

@@ -2,39 +2,39 @@ use super::*;
 
 /// Steps as a person can read them: the columns that have a value.
 #[derive(Default)]
-struct Shown(Vec<String>);
+struct ReadableSteps(Vec<String>);
 
-impl Sink for Shown {
-    fn row(&mut self, row: &Row<'_>) {
+impl Sink for ReadableSteps {
+    fn step(&mut self, step: &ParsedStep<'_>) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-        let mut shown = format!("{} {} {}", row.line, row.kind.name(), row.status.name());
+        let mut shown = format!("{} {} {}", step.line, step.kind.name(), step.status.name());
         let mut show = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 shown += &format!(" {name}={value}");
             }
         };
-        show("format", row.format.map(|format| format.name().to_owned()));
-        show("run", row.run.map(text));
-        show("span", row.span.map(text));
-        show("parent", row.parent.map(text));
-        show("name", row.name.map(text));
-        show("started", row.started_us.map(|us| us.to_string()));
-        show("ms", row.duration_ms.map(|ms| ms.to_string()));
-        show("input", row.input.map(crate::jsonb::shown));
-        show("output", row.output.map(crate::jsonb::shown));
-        show("model", row.model.map(text));
-        show("in", row.input_tokens.map(|tokens| tokens.to_string()));
-        show("out", row.output_tokens.map(|tokens| tokens.to_string()));
-        show("cost", row.cost.map(|cost| cost.to_string()));
-        show("error", row.error.map(text));
-        show("attributes", row.attributes.map(crate::jsonb::shown));
-        show("raw", row.raw.map(text));
+        show("format", step.format.map(|format| format.name().to_owned()));
+        show("run", step.run.map(text));
+        show("span", step.span.map(text));
+        show("parent", step.parent.map(text));
+        show("name", step.name.map(text));
+        show("started", step.started_us.map(|us| us.to_string()));
+        show("ms", step.duration_ms.map(|ms| ms.to_string()));
+        show("input", step.input.map(crate::jsonb::shown));
+        show("output", step.output.map(crate::jsonb::shown));
+        show("model", step.model.map(text));
+        show("in", step.input_tokens.map(|tokens| tokens.to_string()));
+        show("out", step.output_tokens.map(|tokens| tokens.to_string()));
+        show("cost", step.cost.map(|cost| cost.to_string()));
+        show("error", step.error.map(text));
+        show("attributes", step.attributes.map(crate::jsonb::shown));
+        show("raw", step.raw.map(text));
         self.0.push(shown);
     }
 }
 
-fn shown(log: &str, format: Option<Format>) -> Vec<String> {
-    let mut rows = Shown::default();
+fn shown(log: &str, format: Option<LogFormat>) -> Vec<String> {
+    let mut rows = ReadableSteps::default();
     parse(log.as_bytes(), format, None, &mut rows);
     rows.0
 }
@@ -183,11 +183,11 @@ fn what_other_programs_have_written_is_understood() {
 fn one_format_leaves_the_lines_of_others() {
     let mixed = "level=info msg=a\n{\"msg\":\"b\"}\nINFO:x:c";
     for (format, known) in [
-        (Format::Logfmt, 1),
-        (Format::Json, 1),
-        (Format::Python, 1),
-        (Format::Otlp, 0),
-        (Format::LangChain, 0),
+        (LogFormat::Logfmt, 1),
+        (LogFormat::Json, 1),
+        (LogFormat::Python, 1),
+        (LogFormat::Otlp, 0),
+        (LogFormat::LangChain, 0),
     ] {
         let rows = shown(mixed, Some(format));
         let read = rows.iter().filter(|row| row.contains(" format=")).count();
@@ -257,7 +257,7 @@ fn damaged_logs_never_fail() {
             }
         }
         let log = String::from_utf8_lossy(&log);
-        for format in [None, Some(Format::ALL[chance.below(5)])] {
+        for format in [None, Some(LogFormat::ALL[chance.below(5)])] {
             shown(&log, format);
         }
     }

@@ -1,6 +1,6 @@
 //! What goes wrong with a call, in the words that the user reads.
 
-use ragstone_core::protocol::FailureKind;
+use ragstone_core::failure::FailureKind;
 
 use super::{At, Call};
 use crate::{

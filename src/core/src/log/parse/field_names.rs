@@ -51,12 +51,12 @@ pub enum Column {
 }
 
 /// How many columns there are.
-pub const COLUMNS: usize = Column::Attributes as usize + 1;
+pub const COLUMN_COUNT: usize = Column::Attributes as usize + 1;
 
 /// A name: the column that it means, how good a name it is (of two that mean one column the lower wins, and the other stays
 /// an attribute), and the milliseconds of its unit.
 #[derive(Debug, Clone, Copy)]
-pub struct Name {
+pub struct FieldName {
     /// The name as logs write it.
     pub name: &'static str,
     /// What it means.
@@ -67,16 +67,16 @@ pub struct Name {
     pub unit: f64,
 }
 
-const fn name(name: &'static str, column: Column, rank: u8) -> Name {
-    Name { name, column, rank, unit: 1.0 }
+const fn name(name: &'static str, column: Column, rank: u8) -> FieldName {
+    FieldName { name, column, rank, unit: 1.0 }
 }
 
-const fn duration(name: &'static str, rank: u8, unit: f64) -> Name {
-    Name { name, column: Column::Duration, rank, unit }
+const fn duration(name: &'static str, rank: u8, unit: f64) -> FieldName {
+    FieldName { name, column: Column::Duration, rank, unit }
 }
 
 /// All names that are known.
-pub const NAMES: &[Name] = &[
+pub const NAMES: &[FieldName] = &[
     name("started", Column::Started, 0),
     name("started_at", Column::Started, 1),
     name("start_time", Column::Started, 2),
@@ -204,18 +204,18 @@ pub const NAMES: &[Name] = &[
 
 /// The names by their bytes: 512 places, of which a name takes the first that is free from its own on.
 #[derive(Debug)]
-pub struct Names([Option<&'static Name>; PLACES]);
+pub struct FieldNames([Option<&'static FieldName>; TABLE_SIZE]);
 
-const PLACES: usize = 512;
+const TABLE_SIZE: usize = 512;
 
-impl Names {
+impl FieldNames {
     /// All that are known.
     pub fn new() -> Self {
-        let mut places = [None; PLACES];
+        let mut places = [None; TABLE_SIZE];
         for name in NAMES {
             let mut place = place(name.name.as_bytes());
             while places[place].is_some() {
-                place = (place + 1) % PLACES;
+                place = (place + 1) % TABLE_SIZE;
             }
             places[place] = Some(name);
         }
@@ -224,13 +224,13 @@ impl Names {
 
     /// What a field of this name means.
     #[inline]
-    pub fn find(&self, key: &[u8]) -> Option<&'static Name> {
+    pub fn find(&self, key: &[u8]) -> Option<&'static FieldName> {
         let mut place = place(key);
         while let Some(name) = self.0[place] {
             if name.name.as_bytes() == key {
                 return Some(name);
             }
-            place = (place + 1) % PLACES;
+            place = (place + 1) % TABLE_SIZE;
         }
         None
     }
@@ -245,7 +245,7 @@ fn place(key: &[u8]) -> usize {
         + byte(length / 2) * 137
         + byte(length.wrapping_sub(1)) * 389
         + byte(length.wrapping_sub(3)) * 53;
-    (ends + length * 1031) % PLACES
+    (ends + length * 1031) % TABLE_SIZE
 }
 
 /// How bad a record is.
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn every_name_is_found_and_no_other() {
-        let names = Names::new();
+        let names = FieldNames::new();
         for name in NAMES {
             let found = names.find(name.name.as_bytes()).expect("a known name");
             assert_eq!((found.name, found.column), (name.name, name.column));
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn few_names_share_a_place() {
-        let names = Names::new();
+        let names = FieldNames::new();
         let moved = NAMES
             .iter()
             .filter(|name| names.0[place(name.name.as_bytes())].is_some_and(|at| at.name != name.name));

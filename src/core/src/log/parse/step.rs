@@ -1,11 +1,13 @@
-//! A step as a parser gives it.
+//! A step as the parser hands it over.
 
-use super::compose::{Composer, Item, Span};
-use super::tape::Tape;
+use super::attributes::AttributeWriter;
+use super::json_index::JsonIndex;
+use super::jsonb_source::JsonbSource;
+use super::text_span::{TextSpan, own_key};
 
 /// How lines of a log are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// An object in each line.
     Json,
     /// `key=value` pairs.
@@ -18,7 +20,7 @@ pub enum Format {
     Otlp,
 }
 
-impl Format {
+impl LogFormat {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Json, Self::Logfmt, Self::Python, Self::LangChain, Self::Otlp];
 
@@ -36,7 +38,7 @@ impl Format {
 
 /// What a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StepKind {
     /// Something was said.
     Message,
     /// A model was called.
@@ -51,7 +53,7 @@ pub enum Kind {
     Custom,
 }
 
-impl Kind {
+impl StepKind {
     /// Its name in SQL.
     pub fn name(self) -> &'static str {
         match self {
@@ -80,7 +82,7 @@ impl Kind {
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum StepStatus {
     /// Well.
     Ok,
     /// With an error.
@@ -91,7 +93,7 @@ pub enum Status {
     Cancelled,
 }
 
-impl Status {
+impl StepStatus {
     /// Its name in SQL.
     pub fn name(self) -> &'static str {
         match self {
@@ -116,11 +118,11 @@ impl Status {
 
 /// A step, or a line that was not understood. Texts are in UTF-8; `jsonb` is PostgreSQL's binary form with its header.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
+pub struct ParsedStep<'a> {
     /// Where it begins, from 1.
     pub line: u32,
     /// How it was written; none where it was not understood.
-    pub format: Option<Format>,
+    pub format: Option<LogFormat>,
     /// The log's own id of the run or trace.
     pub run: Option<&'a [u8]>,
     /// The log's own id of the step.
@@ -128,7 +130,7 @@ pub struct Row<'a> {
     /// The log's own id of the step that it is a part of.
     pub parent: Option<&'a [u8]>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: StepKind,
     /// Of the tool, the logger, the function.
     pub name: Option<&'a [u8]>,
     /// Microseconds since 1970.
@@ -148,7 +150,7 @@ pub struct Row<'a> {
     /// In the log's own currency.
     pub cost: Option<f64>,
     /// How it ended.
-    pub status: Status,
+    pub status: StepStatus,
     /// What went wrong.
     pub error: Option<&'a [u8]>,
     /// All else that the log says, a `jsonb` object.
@@ -157,95 +159,112 @@ pub struct Row<'a> {
     pub raw: Option<&'a [u8]>,
 }
 
-/// Who takes the steps.
+/// Receives the steps.
 pub trait Sink {
     /// A step.
-    fn row(&mut self, row: &Row<'_>);
+    fn step(&mut self, step: &ParsedStep<'_>);
 
-    /// Called every so many lines, also where they give no steps.
+    /// Called at intervals of lines, also if these lines gave no steps.
     fn pause(&mut self) {}
 }
 
 /// A step that is being put together.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Draft {
-    /// See [`Row`].
+pub struct StepDraft {
+    /// As in [`ParsedStep`].
     pub line: u32,
-    /// See [`Row`].
-    pub format: Option<Format>,
-    /// See [`Row`].
-    pub run: Span,
-    /// See [`Row`].
-    pub span: Span,
-    /// See [`Row`].
-    pub parent: Span,
-    /// See [`Row`].
-    pub kind: Option<Kind>,
-    /// See [`Row`].
-    pub name: Span,
-    /// See [`Row`].
+    /// As in [`ParsedStep`].
+    pub format: Option<LogFormat>,
+    /// As in [`ParsedStep`].
+    pub run: TextSpan,
+    /// As in [`ParsedStep`].
+    pub span: TextSpan,
+    /// As in [`ParsedStep`].
+    pub parent: TextSpan,
+    /// As in [`ParsedStep`].
+    pub kind: Option<StepKind>,
+    /// As in [`ParsedStep`].
+    pub name: TextSpan,
+    /// As in [`ParsedStep`].
     pub started_us: Option<i64>,
-    /// See [`Row`].
+    /// As in [`ParsedStep`].
     pub duration_ms: Option<f64>,
-    /// See [`Row`].
-    pub input: Item,
-    /// See [`Row`].
-    pub output: Item,
-    /// See [`Row`].
-    pub model: Span,
-    /// See [`Row`].
+    /// As in [`ParsedStep`].
+    pub input: JsonbSource,
+    /// As in [`ParsedStep`].
+    pub output: JsonbSource,
+    /// As in [`ParsedStep`].
+    pub model: TextSpan,
+    /// As in [`ParsedStep`].
     pub input_tokens: Option<i64>,
-    /// See [`Row`].
+    /// As in [`ParsedStep`].
     pub output_tokens: Option<i64>,
-    /// See [`Row`].
+    /// As in [`ParsedStep`].
     pub cost: Option<f64>,
-    /// See [`Row`].
-    pub status: Option<Status>,
-    /// See [`Row`].
-    pub error: Span,
-    /// See [`Row`].
-    pub raw: Span,
+    /// As in [`ParsedStep`].
+    pub status: Option<StepStatus>,
+    /// As in [`ParsedStep`].
+    pub error: TextSpan,
+    /// As in [`ParsedStep`].
+    pub raw: TextSpan,
 }
 
-impl Draft {
-    /// Writes the `jsonb` columns, with the members that were collected as attributes, and hands the step over. One whose
-    /// values are too long for `jsonb` goes without them, as `whole` alone.
-    pub fn give(&self, composer: &mut Composer<'_>, tape: &Tape, whole: Span, sink: &mut impl Sink) {
-        let attributes = composer.document(tape, Item::Members);
-        let input = composer.document(tape, self.input);
-        let output = composer.document(tape, self.output);
+impl StepDraft {
+    /// Writes the `jsonb` columns, with the members that were collected as attributes, and hands the step over. A step whose
+    /// values are too long for `jsonb` is handed over as unparsed text, `whole`.
+    pub fn emit(
+        &self,
+        writer: &mut AttributeWriter<'_>,
+        json: &JsonIndex,
+        whole: TextSpan,
+        sink: &mut impl Sink,
+    ) {
+        let attributes = writer.document(json, JsonbSource::Members);
+        let input = writer.document(json, self.input);
+        let output = writer.document(json, self.output);
         let (Ok(attributes), Ok(input), Ok(output)) = (attributes, input, output) else {
-            composer.clear();
+            writer.clear();
             let draft = Self { line: self.line, raw: whole, ..Self::default() };
-            sink.row(&draft.row(composer, [None; 3]));
+            sink.step(&draft.step(writer, [None; 3]));
             return;
         };
-        sink.row(&self.row(composer, [attributes, input, output]));
-        composer.clear();
+        sink.step(&self.step(writer, [attributes, input, output]));
+        writer.clear();
     }
 
-    fn row<'a>(&self, composer: &'a Composer<'_>, places: [Option<(usize, usize)>; 3]) -> Row<'a> {
-        let [attributes, input, output] = places.map(|place| place.map(|place| composer.written(place)));
-        Row {
+    fn step<'a>(
+        &self,
+        writer: &'a AttributeWriter<'_>,
+        places: [Option<(usize, usize)>; 3],
+    ) -> ParsedStep<'a> {
+        let [attributes, input, output] = places.map(|place| place.map(|place| writer.written(place)));
+        ParsedStep {
             line: self.line,
             format: self.format,
-            run: composer.shown(self.run),
-            span: composer.shown(self.span),
-            parent: composer.shown(self.parent),
-            kind: self.kind.unwrap_or(Kind::Custom),
-            name: composer.shown(self.name),
+            run: writer.shown(self.run),
+            span: writer.shown(self.span),
+            parent: writer.shown(self.parent),
+            kind: self.kind.unwrap_or(StepKind::Custom),
+            name: writer.shown(self.name),
             started_us: self.started_us,
             duration_ms: self.duration_ms,
             input,
             output,
-            model: composer.shown(self.model),
+            model: writer.shown(self.model),
             input_tokens: self.input_tokens,
             output_tokens: self.output_tokens,
             cost: self.cost,
-            status: self.status.unwrap_or(Status::Ok),
-            error: composer.shown(self.error),
+            status: self.status.unwrap_or(StepStatus::Ok),
+            error: writer.shown(self.error),
             attributes,
-            raw: composer.shown(self.raw),
+            raw: writer.shown(self.raw),
         }
     }
+}
+
+/// Hands over a text that no format knows.
+pub fn unknown(writer: &mut AttributeWriter<'_>, line: u32, raw: TextSpan, sink: &mut impl Sink) {
+    writer.clear();
+    writer.member(own_key("unparsed"), JsonbSource::True);
+    StepDraft { line, raw, ..StepDraft::default() }.emit(writer, &JsonIndex::default(), raw, sink);
 }

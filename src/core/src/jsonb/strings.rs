@@ -1,20 +1,10 @@
-//! Strings in a `jsonb` value, found where Postgres keeps them (`src/include/utils/jsonb.h`): to make JSON text of every value
-//! that is written would take longer than to write it.
+//! Finds strings in a `jsonb` value where PostgreSQL stores them: to make JSON text of each value before it is written would take
+//! longer than to write it.
 
-/// Bits of a container's header.
-const COUNT: u32 = 0x0fff_ffff;
-const OBJECT: u32 = 0x2000_0000;
-const ARRAY: u32 = 0x4000_0000;
+use super::layout::{ARRAY, COUNT, HAS_OFFSET, IS_CONTAINER, IS_STRING, LENGTH_OR_OFFSET, OBJECT, TYPE};
 
-/// Bits of an entry.
-const END_OR_LENGTH: u32 = 0x0fff_ffff;
-const KIND: u32 = 0x7000_0000;
-const STRING: u32 = 0x0000_0000;
-const CONTAINER: u32 = 0x5000_0000;
-const HAS_END: u32 = 0x8000_0000;
-
-/// Whether a key or a string of the value passes the test. `jsonb` is the value after its header, in the server's byte order. Also
-/// true where the bytes are not understood: the caller looks closer then.
+/// Whether a key or a string of the value passes the test. `jsonb` is the value after its header, in the server's byte order. Returns
+/// true for malformed bytes as well, so that the caller examines them.
 pub fn any_string(jsonb: &[u8], mut test: impl FnMut(&[u8]) -> bool) -> bool {
     let mut containers = vec![jsonb];
     while let Some(container) = containers.pop() {
@@ -25,7 +15,7 @@ pub fn any_string(jsonb: &[u8], mut test: impl FnMut(&[u8]) -> bool) -> bool {
     false
 }
 
-/// Tests the strings of one container, and notes the containers in it. None where it makes no sense.
+/// Tests the strings of one container, and adds the containers in it to `inner`. None if the bytes are malformed.
 fn visit<'a>(
     container: &'a [u8],
     inner: &mut Vec<&'a [u8]>,
@@ -42,12 +32,12 @@ fn visit<'a>(
     let mut start = 0;
     for place in 0..entries {
         let entry = word(container, 4 + place * 4)?;
-        let number = (entry & END_OR_LENGTH) as usize;
-        let end = if entry & HAS_END == 0 { start + number } else { number };
-        match entry & KIND {
-            STRING if test(values.get(start..end)?) => return Some(true),
+        let number = (entry & LENGTH_OR_OFFSET) as usize;
+        let end = if entry & HAS_OFFSET == 0 { start + number } else { number };
+        match entry & TYPE {
+            IS_STRING if test(values.get(start..end)?) => return Some(true),
             // A container begins at a multiple of four.
-            CONTAINER => inner.push(values.get(start.next_multiple_of(4)..end)?),
+            IS_CONTAINER => inner.push(values.get(start.next_multiple_of(4)..end)?),
             _ => {}
         }
         start = end;
@@ -69,7 +59,7 @@ mod tests {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
         let inner = [words(&[OBJECT | 1, 0x8000_0001, 1]), b"ky".to_vec()].concat();
         let array = [
-            words(&[ARRAY | 2, 0x8000_0001, CONTAINER | (3 + inner.len() as u32)]),
+            words(&[ARRAY | 2, 0x8000_0001, IS_CONTAINER | (3 + inner.len() as u32)]),
             b"x\0\0\0".to_vec(),
             inner,
         ]
@@ -77,7 +67,7 @@ mod tests {
         let numeric = vec![0x20, 0, 0, 0, 0, 0x80, 1, 0];
         let length = array.len() as u32 + 1;
         let head =
-            words(&[OBJECT | 2, 0x8000_0001, 2, CONTAINER | length, 0x1000_0000 | numeric.len() as u32]);
+            words(&[OBJECT | 2, 0x8000_0001, 2, IS_CONTAINER | length, 0x1000_0000 | numeric.len() as u32]);
         [head, b"abc\0".to_vec(), array, numeric].concat()
     }
 

@@ -1,0 +1,51 @@
+//! The kinds of failure that the engine reports to a backend. Each decides the SQLSTATE of the error that the user sees.
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong in the engine, in the words that the user will read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Decides the SQLSTATE.
+    pub kind: FailureKind,
+    /// Lower case, no period, expected and actual.
+    pub message: String,
+    /// A fact, or empty.
+    pub detail: String,
+    /// An instruction, or empty.
+    pub hint: String,
+}
+
+/// The kinds of failure that have a SQLSTATE of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The request makes no sense.
+    BadArgument,
+    /// Text that cannot be read.
+    MalformedDocument,
+    /// More than a stated limit.
+    OverLimit,
+    /// No such model.
+    UnknownModel,
+    /// A model's files are missing or not what its manifest says.
+    CorruptModel,
+    /// The queue has no room.
+    QueueFull,
+    /// The engine cannot do this now or here.
+    Unavailable,
+    /// The two sides speak different versions.
+    Protocol,
+    /// A fault of the engine itself.
+    Internal,
+    /// There is no connection to the provider: name, network, certificate.
+    ProviderUnreachable,
+    /// The connection was lost, or nothing came for too long.
+    ProviderLost,
+    /// The provider answered with an error.
+    ProviderRefused,
+    /// The provider's answer is not what its protocol says.
+    ProviderMalformed,
+    /// A budget has no room for the call.
+    BudgetSpent,
+    /// The caller's role, or whoever set up the server, may not do this.
+    Forbidden,
+}
