@@ -3,14 +3,12 @@
 #[pgrx::pg_schema]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 mod tests {
-    use crate::pg::bytes::Jsonb;
-    use crate::pg::major_version::{
-        BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
-    };
-    use crate::pg::switch_user::{as_owner, with_settings};
-    use crate::pg::text::{utf8_datum, utf8_from_datum};
-    use crate::pg::time_limit;
-    use crate::pg::vector::{extension_schema, vector_datum};
+    use ragstone_pg::bytes::Jsonb;
+    use ragstone_pg::major_version::{BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN};
+    use ragstone_pg::switch_user::{as_owner, with_settings};
+    use ragstone_pg::text::{utf8_datum, utf8_from_datum};
+    use ragstone_pg::time_limit;
+    use ragstone_pg::vector::{extension_schema, vector_datum};
     use pgrx::datum::DatumWithOid;
     use pgrx::prelude::*;
     use ragstone_core::jsonb::{Container, boolean, document, number, string_since};

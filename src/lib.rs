@@ -1,29 +1,29 @@
 //! Ragstone: retrieval-augmented generation inside PostgreSQL.
 //!
-//! In reading order: what SQL sees, what it is made of, and what touches Postgres.
+//! In reading order: what SQL sees, what it is made of, and the background workers.
 
 mod api;
 mod agents;
-mod ask;
-mod chat;
-mod collection;
-mod search;
-mod sync;
 mod jobs;
-mod runs;
 mod tools;
+mod chat;
+mod ask;
+mod search;
+mod collections;
 mod embedding;
-mod parsing;
 mod provider;
-mod accounting;
-mod worker;
-mod pg;
+mod log_import;
+mod agent_log;
+mod call_log;
+mod background;
 
 #[cfg(any(test, feature = "pg_test"))]
 mod backend_tests;
 #[cfg(test)]
 pub mod pg_test;
 
+use ragstone_client::processes::{launcher, supervisor};
+use ragstone_client::settings;
 use pgrx::{extension_sql_file, pg_guard, pg_module_magic};
 
 pg_module_magic!(name, version);
@@ -33,7 +33,8 @@ extension_sql_file!("../sql/privileges.sql", finalize);
 
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
-    pg::guc::define();
-    worker::supervisor::register_if_preloaded();
-    worker::launcher::register_if_preloaded();
+    settings::define();
+    jobs::handlers::register(&[agents::HANDLER]);
+    supervisor::register_if_preloaded();
+    launcher::register_if_preloaded();
 }

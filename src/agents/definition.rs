@@ -1,14 +1,14 @@
 //! Agents as they are kept.
 
 use crate::agents::undefined;
-use crate::collection::on_tables;
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::role::Role;
-use crate::pg::spi::{Arg, run};
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, run};
 use crate::provider::{check_temperature, schema};
 use crate::tools;
-use crate::worker::client;
+use ragstone_client::engine::client;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
 use ragstone_core::agent::Limits;

@@ -1,11 +1,13 @@
 //! `rag.run_agent`: a run in the caller's transaction.
 
 use crate::agents::Finished;
-use crate::agents::course::{Course, Order};
-use crate::agents::log::{self, Clock};
-use crate::pg::error::{Error, Outcome};
-use crate::pg::switch_user::with_settings;
-use crate::runs;
+use crate::agents::run::Course;
+use crate::agents::request::Order;
+use crate::agents::log;
+use crate::agents::log::Clock;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::switch_user::with_settings;
+use crate::agent_log;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::{Action, Ask, Event, Stop, next};
 use ragstone_core::provider::Completion;
@@ -27,7 +29,7 @@ thread_local! {
 pub fn run_agent(order: &Order) -> Outcome<Finished> {
     let _depth = Depth::enter()?;
     // The session's own run, if it has one, is its current one again afterwards.
-    let current = runs::current().map_or_else(String::new, |run| run.to_string());
+    let current = agent_log::current().map_or_else(String::new, |run| run.to_string());
     with_settings(&[("rag.run", &current)], || run_within(order))
 }
 

@@ -1,17 +1,25 @@
 //! A run as a job, transaction by transaction: what the model said is committed before any tool is called, and each tool's effect
 //! together with the step that tells of it. A job that is begun again goes on from what is committed.
 
-use crate::agents::course::{Course, Order};
-use crate::agents::log::{self, Clock};
-use crate::agents::{Finished, state};
-use crate::jobs::{self, in_rounds, piece, replayed};
-use crate::pg::attempt::{in_transaction, outside_transaction};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::Outcome;
-use crate::pg::spi::connect;
-use crate::pg::switch_user::set_for_session;
+use ragstone_client::engine::replay;
+use crate::agents::run::Course;
+use crate::agents::request::Order;
+use crate::agents::log;
+use crate::agents::log::Clock;
+use crate::agents::{Finished, events};
+use crate::jobs;
+use crate::jobs::AGENT;
+use crate::jobs::handlers::{Handler, WriteResult};
+use crate::jobs::in_rounds;
+use ragstone_client::engine::pieces::piece;
+use ragstone_client::engine::replay::during as replayed;
+use ragstone_pg::attempt::{in_transaction, outside_transaction};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::connect;
+use ragstone_pg::switch_user::set_for_session;
 use crate::provider::completion;
-use crate::worker::call::Call;
+use ragstone_client::engine::call::Call;
 use ragstone_core::agent::{Action, Ask, Event, Form, Stop, next};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -24,9 +32,13 @@ enum Work {
     GoOn(i64),
 }
 
+/// How jobs of the kind `agent` are done.
+pub const HANDLER: Handler =
+    Handler { kind: AGENT, run: work, failed: events::job_ended, forget_old: events::forget_old };
+
 /// Does what there is to do of a job's run. `done` writes down the job's result, in the transaction in which the run ends or
 /// begins to wait.
-pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Outcome<()> {
+fn work(job: i64, args: &Jsonb, done: WriteResult) -> Outcome<()> {
     // The log's rows are written with what they tell of, and not by another process.
     set_for_session("rag.log_durability", "transaction");
     let mut course = in_rounds(job, || replayed(|| begin(job, args)))?;
@@ -37,7 +49,7 @@ pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Out
                 piece(&format!("[{}]\n", call.name));
                 let (step, event) = in_rounds(job, || {
                     let (step, event) = replayed(|| course.act(position, &call))?;
-                    state::append(course.run, course.events.len(), step, &event, None)?;
+                    events::append(course.run, course.events.len(), step, &event, None)?;
                     Ok((step, event))
                 })?;
                 course.add(step, event);
@@ -46,19 +58,19 @@ pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Out
             Action::Refuse { position, content, repeats } => {
                 let (step, event) = in_transaction(|| {
                     let (step, event) = course.refuse(position, content.clone(), repeats)?;
-                    state::append(course.run, course.events.len(), step, &event, None)?;
+                    events::append(course.run, course.events.len(), step, &event, None)?;
                     Ok((step, event))
                 })?;
                 course.add(step, event);
                 continue;
             }
-            Action::AskForApproval(positions) => return in_transaction(|| course.wait(&positions, &done)),
+            Action::AskForApproval(positions) => return in_transaction(|| course.wait(&positions, done)),
             // Somebody has decided on some calls, and this job was begun all the same.
-            Action::Wait => return in_transaction(|| course.wait(&[], &done)),
+            Action::Wait => return in_transaction(|| course.wait(&[], done)),
             Action::Answer(answer) => {
                 return in_transaction(|| {
                     let finished = course.answered(answer.clone())?;
-                    state::forget(course.run)?;
+                    events::forget(course.run)?;
                     done(&result(&finished, &[])?)
                 });
             }
@@ -67,7 +79,7 @@ pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Out
         if let Some(stop) = finished {
             return in_transaction(|| {
                 let finished = course.stopped(&stop)?;
-                state::fail(course.run)?;
+                events::fail(course.run)?;
                 done(&result(&finished, &[])?)
             });
         }
@@ -75,14 +87,14 @@ pub fn work(job: i64, args: &Jsonb, done: impl Fn(&Jsonb) -> Outcome<()>) -> Out
 }
 
 fn begin(job: i64, args: &Jsonb) -> Outcome<Course> {
-    if let Some(run) = state::find(job)? {
-        return state::load(run, job);
+    if let Some(run) = events::find(job)? {
+        return events::load(run, job);
     }
     match Work::read(args)? {
-        Work::GoOn(run) => state::load(run, job),
+        Work::GoOn(run) => events::load(run, job),
         Work::Begin(order) => {
             let course = Course::begin(&order, Some(job))?;
-            state::begin(&course, job)?;
+            events::begin(&course, job)?;
             Ok(course)
         }
     }
@@ -114,7 +126,7 @@ impl Course {
     fn think_aloud(&mut self, ask: &Ask) -> Outcome<Option<Stop>> {
         let (call, model) = in_transaction(|| connect(|| self.prepare(ask)))?;
         let (began, start) = (Clock::start(), Instant::now());
-        let answer = outside_transaction(|| jobs::ask(call)?.wait());
+        let answer = outside_transaction(|| replay::ask(call)?.wait());
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let completion = match answer {
             Ok(answer) => in_transaction(|| completion(answer))?,
@@ -125,7 +137,7 @@ impl Course {
         let event = Event::Said(said.clone());
         let step = in_transaction(|| {
             let step = log::said(self.run, &model, ask.messages.len(), &said, began.took(ms))?;
-            state::append(self.run, self.events.len(), step, &event, None)?;
+            events::append(self.run, self.events.len(), step, &event, None)?;
             Ok(step)
         })?;
         self.add(step, event);
@@ -144,10 +156,10 @@ impl Course {
         let mut steps = Vec::new();
         for (more, position) in positions.iter().enumerate() {
             let (step, event) = self.ask_for_approval(*position)?;
-            state::append(self.run, self.events.len() + more, step, &event, Some("waiting"))?;
+            events::append(self.run, self.events.len() + more, step, &event, Some("waiting"))?;
             steps.push(step);
         }
-        state::wait(self.run)?;
+        events::wait(self.run)?;
         let finished = self.finished("waiting", None, None);
         log::finish(&finished)?;
         done(&result(&finished, &steps)?)

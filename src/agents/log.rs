@@ -1,9 +1,10 @@
 //! What a run leaves in the log.
 
 use crate::agents::Finished;
-use crate::agents::course::Order;
-use crate::pg::error::{Error, Outcome};
-use crate::runs::{self, Ending, NewRun, NewStep};
+use crate::agents::request::Order;
+use ragstone_pg::error::{Error, Outcome};
+use crate::agent_log;
+use crate::agent_log::{Ending, NewRun, NewStep};
 use crate::tools::Observation;
 use ragstone_core::agent::{Said, ToolCall};
 use ragstone_core::log::semconv;
@@ -45,7 +46,7 @@ pub fn begin(order: &Order, job: Option<i64>) -> Outcome<i64> {
 
 /// What was asked.
 pub fn asked(run: i64, input: &str) -> Outcome<i64> {
-    runs::log(
+    agent_log::log(
         run,
         NewStep {
             kind: "message",
@@ -67,7 +68,7 @@ pub fn said(run: i64, model: &str, messages: usize, said: &Said, took: Took) -> 
         output["tool_calls"] = calls.into();
     }
     let count = |tokens| i64::try_from(tokens).ok();
-    runs::log(
+    agent_log::log(
         run,
         NewStep {
             kind: "model",
@@ -106,23 +107,23 @@ pub fn made(
         step.error = Some(&seen.content);
         step.sqlstate = seen.sqlstate.as_deref();
     }
-    runs::log(run, step)
+    agent_log::log(run, step)
 }
 
 /// A call was refused.
 pub fn refused(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Outcome<i64> {
-    runs::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool(call, parent) })
+    agent_log::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool(call, parent) })
 }
 
 /// A call waits for approval.
 pub fn waits(run: i64, call: &ToolCall, parent: Option<i64>) -> Outcome<i64> {
-    runs::log(run, NewStep { status: Some("waiting"), ..tool(call, parent) })
+    agent_log::log(run, NewStep { status: Some("waiting"), ..tool(call, parent) })
 }
 
 /// Something ended the run.
 pub fn failed(run: i64, error: &Error) -> Outcome<i64> {
     let code = error.code();
-    runs::log(
+    agent_log::log(
         run,
         NewStep {
             kind: "error",

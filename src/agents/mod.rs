@@ -5,24 +5,24 @@
 //! transaction from what [`state`] keeps, and [`decide`] goes on with runs that wait or have failed. What is to be done next says
 //! `ragstone_core::agent`.
 
-mod act;
-mod course;
-mod decide;
+mod request;
+mod call_tool;
+mod run;
+mod approval;
 mod definition;
 mod function;
 mod job;
 mod log;
-mod state;
-mod think;
+mod events;
+mod ask_model;
 
-pub use course::Order;
-pub use decide::{approve, give_up, reject, resume};
-pub use definition::{NewAgent, create, drop_agent};
-pub use function::run_agent;
-pub use job::work;
-pub use state::{forget_old, job_ended};
+pub use crate::agents::request::Order;
+pub use crate::agents::approval::{approve, give_up, reject, resume};
+pub use crate::agents::definition::{NewAgent, create, drop_agent};
+pub use crate::agents::function::run_agent;
+pub use crate::agents::job::HANDLER;
 
-use crate::pg::error::Error;
+use ragstone_pg::error::Error;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::Spent;
 

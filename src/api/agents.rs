@@ -1,10 +1,12 @@
 //! Agents as SQL sees them: `rag.create_agent`, `rag.run_agent`, `rag.approve` and what belongs to them.
 
-use crate::agents::{self, Finished, NewAgent, Order};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{given, or_raise};
-use crate::pg::text::{Utf8, required};
-use crate::pg::version;
+use crate::agents;
+use crate::agents::{Finished, NewAgent};
+use crate::agents::request::Order;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{given, or_raise};
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};

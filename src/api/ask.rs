@@ -1,13 +1,14 @@
 //! `rag.ask`: an answer from a collection, with citations.
 
 use crate::api::generate::or_null;
-use crate::ask::{self, Answered, Question, ask_as_step, search_for};
-use crate::pg::attempt::in_subtransaction;
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Outcome, or_raise};
-use crate::pg::switch_user::with_settings;
-use crate::pg::text::{Utf8, required};
-use crate::pg::version;
+use crate::ask;
+use crate::ask::{Answered, Question, ask_as_step, search_for};
+use ragstone_pg::attempt::in_subtransaction;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Outcome, or_raise};
+use ragstone_pg::switch_user::with_settings;
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
 use crate::provider::{check_temperature, positive};
 use crate::search::Mode;
 use pgrx::iter::TableIterator;

@@ -1,10 +1,11 @@
 //! `rag.chat` and what belongs to conversations.
 
-use crate::chat::{self, ChatPieces, NewPersona, NewSession, Turn};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Outcome, given, or_raise};
-use crate::pg::text::{Utf8, required};
-use crate::pg::version;
+use crate::chat;
+use crate::chat::{ChatPieces, NewPersona, NewSession, Turn};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Outcome, given, or_raise};
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
 use crate::provider::positive;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};

@@ -1,10 +1,10 @@
 //! `rag.chunk`: a document to pieces that a model can read.
 
 use crate::embedding::{model_or_default, tokenizer};
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::text::Utf8;
-use crate::pg::version;
-use crate::worker::client;
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::text::Utf8;
+use ragstone_pg::version;
+use ragstone_client::engine::client;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
 use ragstone_core::chunk::title::heading;

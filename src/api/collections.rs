@@ -1,11 +1,13 @@
 //! `rag.create_collection`, `rag.refresh_collection`, `rag.drop_collection`.
 
+use crate::collections::lifecycle::{create, drop, refresh};
 use crate::api::chunk::chunk_options;
-use crate::collection::{self, Settings, Sync};
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::identifier::{Name, RegClass, RegConfig};
-use crate::pg::text::Utf8;
-use crate::pg::version;
+use crate::collections::lifecycle::create::Settings;
+use crate::collections::catalog::collection::Sync;
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::identifier::{Name, RegClass, RegConfig};
+use ragstone_pg::text::Utf8;
+use ragstone_pg::version;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 
@@ -42,7 +44,7 @@ fn create_collection(
         sync: or_raise(Sync::parse(&sync.0)),
     };
     version::check();
-    or_raise(collection::create(settings))
+    or_raise(create::create(settings))
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
@@ -60,7 +62,7 @@ fn refresh_collection(
     ),
 > {
     version::check();
-    let changes = or_raise(collection::refresh(&name.0));
+    let changes = or_raise(refresh::refresh(&name.0));
     TableIterator::once((
         changes.added,
         changes.changed,
@@ -73,7 +75,7 @@ fn refresh_collection(
 #[pg_extern(volatile, parallel_unsafe)]
 fn drop_collection(name: Name) {
     version::check();
-    or_raise(collection::drop_collection(&name.0));
+    or_raise(drop::drop_collection(&name.0));
 }
 
 fn names(names: Vec<Option<Name>>) -> Outcome<Vec<String>> {

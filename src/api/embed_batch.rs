@@ -1,10 +1,10 @@
 //! `rag.embed_batch(…) OVER ()`: one embedding per row, computed many rows at a time.
 
 use crate::embedding::Embedder;
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::vector::Vector;
-use crate::pg::version;
-use crate::pg::windowapi::{Argument, Partition};
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::vector::Vector;
+use ragstone_pg::version;
+use ragstone_pg::windowapi::{Argument, Partition};
 use pgrx::{PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
 use std::collections::VecDeque;
 

@@ -1,10 +1,12 @@
 //! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
 
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Outcome, or_raise};
-use crate::pg::text::{Utf8, sayable_json};
-use crate::pg::version;
-use crate::provider::{self, Knobs, send_all};
+use crate::embedding::tokens;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Outcome, or_raise};
+use ragstone_pg::text::{Utf8, sayable_json};
+use ragstone_pg::version;
+use crate::provider;
+use crate::provider::{Knobs, send_all};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
@@ -250,7 +252,7 @@ fn stream(
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
 fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> Option<i32> {
     version::check();
-    let counts = or_raise(provider::count_tokens(vec![input?.0], model.map(|model| model.0)));
+    let counts = or_raise(tokens::count_tokens(vec![input?.0], model.map(|model| model.0)));
     counts.first().map(|count| *count as i32)
 }
 

@@ -1,9 +1,9 @@
 //! `rag.models`: what is installed.
 
-use crate::pg::error::{Error, or_raise};
-use crate::pg::text::Utf8;
-use crate::pg::version;
-use crate::worker::client;
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::text::Utf8;
+use ragstone_pg::version;
+use ragstone_client::engine::client;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql, name, pg_extern};
 use ragstone_core::protocol::{Request, Response};

@@ -1,12 +1,14 @@
 //! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
 
-use crate::parsing::{self, COLUMNS, Content, Table};
-use crate::pg::bytes::{Bytes, JsonbRef, TextBytes, argument_bytes};
-use crate::pg::error::or_raise;
-use crate::pg::text::Utf8;
-use crate::pg::tuplestore::Tuplestore;
-use crate::pg::version;
-use crate::runs::{self, Import};
+use crate::log_import;
+use crate::log_import::{COLUMNS, Content, Table};
+use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes, argument_bytes};
+use ragstone_pg::error::or_raise;
+use ragstone_pg::text::Utf8;
+use ragstone_pg::tuplestore::Tuplestore;
+use ragstone_pg::version;
+use crate::agent_log;
+use crate::log_import::import::Import;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 
@@ -57,10 +59,10 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, content: fn(&[u8]) -> Content<'
         let store: Tuplestore<COLUMNS> = or_raise(Tuplestore::of(fcinfo));
         (argument_bytes(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Utf8>(fcinfo, 1), store)
     };
-    let format = or_raise(parsing::format_named(format));
+    let format = or_raise(log_import::format_named(format));
     if let Some(bytes) = bytes {
         let mut table = Table::new(store);
-        parsing::parse(&content(bytes), format, |row| table.add(row));
+        log_import::parse(&content(bytes), format, |row| table.add(row));
     }
     pg_sys::Datum::null()
 }
@@ -124,7 +126,7 @@ fn imported(
     agent: Option<Utf8>,
     attributes: Option<JsonbRef<'_>>,
 ) -> Runs {
-    let format = or_raise(parsing::format_named(format));
+    let format = or_raise(log_import::format_named(format));
     let how = Import { format, agent: agent.map(|agent| agent.0), attributes };
     let made = content.map_or_else(Vec::new, |content| or_raise(runs::import(&content, &how)));
     TableIterator::new(

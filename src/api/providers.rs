@@ -1,10 +1,11 @@
 //! Providers: the wrapper's validator, and `rag.create_provider`.
 
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::text::{Utf8, required};
-use crate::pg::version;
-use crate::provider::{self, Catalog, NewProvider, Options};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
+use crate::provider;
+use crate::provider::{Catalog, NewProvider, Options};
 use pgrx::{PgLogLevel, PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! What reports on the log of agents are made of: views over sums, and the functions that these need.
 
-use crate::pg::bytes::Bytes;
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::text::Utf8;
+use ragstone_pg::bytes::Bytes;
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::text::Utf8;
 use pgrx::{extension_sql_file, pg_extern};
 use ragstone_core::log::histogram::Histogram;
 use ragstone_core::log::pattern::pattern;

@@ -1,8 +1,8 @@
 //! `rag.rerank`: documents in the order in which they answer a question.
 
-use crate::pg::error::or_raise;
-use crate::pg::text::{Utf8, required};
-use crate::pg::version;
+use ragstone_pg::error::or_raise;
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
 use crate::provider;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql, name, pg_extern};

@@ -1,14 +1,15 @@
 //! The log of agents as SQL sees it.
 
 use crate::agents;
-use crate::pg::bytes::JsonbRef;
-use crate::pg::clock;
-use crate::pg::error::{Error, Outcome, given, or_raise};
-use crate::pg::text::{Utf8, required};
-use crate::pg::transactions;
-use crate::pg::trigger::Firing;
-use crate::pg::version;
-use crate::runs::{self, Beginning, Ending, Record};
+use ragstone_pg::bytes::JsonbRef;
+use ragstone_pg::clock;
+use ragstone_pg::error::{Error, Outcome, given, or_raise};
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::transactions;
+use ragstone_pg::trigger::Firing;
+use ragstone_pg::version;
+use crate::agent_log;
+use crate::agent_log::{Beginning, Ending, Record};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_guard, pg_sys};
 
@@ -24,7 +25,7 @@ fn start_run<'a>(
 ) -> i64 {
     version::check();
     let agent = or_raise(required(agent, "agent"));
-    or_raise(runs::begin(&Beginning {
+    or_raise(agent_log::begin(&Beginning {
         agent: &agent,
         session,
         job: None,
@@ -75,7 +76,7 @@ fn log_step<'a>(
         sqlstate: None,
         attributes,
     };
-    or_raise(runs::record(run, &step))
+    or_raise(agent_log::record(run, &step))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -83,7 +84,7 @@ fn log_steps(run: Option<i64>, steps: Option<JsonbRef<'_>>) -> Vec<i64> {
     version::check();
     let run = or_raise(given(run, "run"));
     let steps = or_raise(given(steps, "steps"));
-    or_raise(runs::log_all(run, steps))
+    or_raise(agent_log::log_all(run, steps))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -99,7 +100,7 @@ fn finish_run(
     if !matches!(end.status, Some("waiting" | "running")) && transactions::may_write() {
         or_raise(agents::give_up(run));
     }
-    or_raise(runs::finish_as(run, &end, output));
+    or_raise(agent_log::finish_as(run, &end, output));
 }
 
 /// Of the trigger function `rag._redactions_changed`, which sql/redactions.sql makes: pgrx's own give no row back.
@@ -125,7 +126,7 @@ pub unsafe extern "C-unwind" fn ragstone_redactions_changed(
             "rag._redactions_changed was not called as a trigger",
         )));
     };
-    or_raise(runs::redactions_changed(firing));
+    or_raise(agent_log::redactions_changed(firing));
     if firing.is_for_row() { firing.unchanged() } else { pg_sys::Datum::null() }
 }
 

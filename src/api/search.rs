@@ -1,10 +1,11 @@
 //! `rag.search`, and the function that scores a chunk.
 
-use crate::pg::bytes::{Bytes, Jsonb, TsVectorBytes};
-use crate::pg::error::{Error, or_raise};
-use crate::pg::text::{Utf8, required};
-use crate::pg::version;
-use crate::search::{self, Mode, Request, parse_fusion, parse_k};
+use ragstone_pg::bytes::{Bytes, Jsonb, TsVectorBytes};
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
+use crate::search;
+use crate::search::{Mode, Request, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::bm25;

@@ -1,10 +1,10 @@
 //! A run for people, as a tree, and for machines, as OpenTelemetry's spans.
 
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, or_raise};
-use crate::pg::text::Utf8;
-use crate::pg::version;
-use crate::runs;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::text::Utf8;
+use ragstone_pg::version;
+use crate::agent_log;
 use pgrx::iter::SetOfIterator;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern};
 use ragstone_core::log::{semconv, span};

@@ -1,7 +1,7 @@
 //! `rag.stat_log`.
 
-use crate::pg::error::or_raise;
-use crate::runs;
+use ragstone_pg::error::or_raise;
+use crate::agent_log;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
 
@@ -13,7 +13,7 @@ fn _stat_log() -> TableIterator<
 > {
     // SAFETY: a plain read of this session's state.
     let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
-    let row = or_raise(runs::state(database)).map(|state| {
+    let row = or_raise(agent_log::state(database)).map(|state| {
         let number = |count: u64| count.cast_signed();
         (number(state.posted), number(state.waiting), number(state.waiting_bytes), number(state.lost))
     });

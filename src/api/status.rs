@@ -1,9 +1,10 @@
 //! `rag.status`, `rag.stat_engine` and what `rag.collections` shows of works in progress.
 
-use crate::pg::error::{Error, or_raise};
-use crate::pg::installation;
-use crate::pg::text::Utf8;
-use crate::worker::{client, slots};
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_client::settings::paths;
+use ragstone_pg::text::Utf8;
+use ragstone_client::engine::client;
+use ragstone_client::processes::slots;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
 use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
@@ -13,7 +14,7 @@ fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Ut
     let mut rows = vec![
         ("version", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ("protocol", Some(PROTOCOL.to_string())),
-        ("socket", Some(installation::socket().display().to_string())),
+        ("socket", Some(paths::socket().display().to_string())),
     ];
     match or_raise(stats()) {
         None => rows.push(("engine", Some("not running; the first call starts it".to_owned()))),

@@ -1,12 +1,16 @@
 //! What keeps collections current, as SQL sees it.
 
+use crate::collections::capture::ddl;
+use crate::collections::capture;
+use crate::collections::lifecycle::wait;
+use crate::collections::queue::failure;
 use crate::api::chunk::chunk_options;
-use crate::pg::error::{Error, Outcome, or_raise};
-use crate::pg::identifier::Name;
-use crate::pg::text::Utf8;
-use crate::pg::trigger::Firing;
-use crate::pg::version;
-use crate::sync::{self, migration};
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::identifier::Name;
+use ragstone_pg::text::Utf8;
+use ragstone_pg::trigger::Firing;
+use ragstone_pg::version;
+use crate::collections::lifecycle::migration;
 use pgrx::datum::Interval;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_core::protocol::Splitter;
@@ -18,7 +22,7 @@ CREATE FUNCTION rag.\"_capture\"() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAM
 fn _capture(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: this is the call's own fcinfo.
     match unsafe { Firing::of(fcinfo) } {
-        Some(firing) => sync::capture(firing),
+        Some(firing) => capture::capture(firing),
         None => or_raise(Err(Error::new(
             PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             "rag._capture was not called as a trigger",
@@ -30,20 +34,20 @@ fn _capture(fcinfo: pg_sys::FunctionCallInfo) {
 CREATE FUNCTION rag.\"_follow_ddl\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
 fn _follow_ddl(_fcinfo: pg_sys::FunctionCallInfo) {
-    sync::follow_ddl();
+    ddl::follow_ddl();
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn wait_until_current(collection: Name, timeout: default!(Option<Interval>, "NULL")) -> bool {
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
     version::check();
-    or_raise(sync::wait::wait(&collection.0, timeout))
+    or_raise(wait::wait(&collection.0, timeout))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn retry_failed(collection: Name) -> i64 {
     version::check();
-    or_raise(sync::retry(&collection.0))
+    or_raise(failure::retry(&collection.0))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]

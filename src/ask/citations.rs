@@ -1,7 +1,7 @@
 //! Citations as JSON.
 
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 use crate::search::Hit;
 use ragstone_core::ask::Citation;
 

@@ -2,7 +2,7 @@
 
 use crate::ask::{Made, Question};
 use crate::embedding::{Embedder, plain_vectors};
-use crate::pg::error::Outcome;
+use ragstone_pg::error::Outcome;
 use crate::search::Passages;
 use ragstone_core::ask::extract::{self, Asked, Candidate};
 use ragstone_core::ask::units::units;

@@ -6,13 +6,14 @@ mod remote;
 mod request;
 mod step;
 
-pub use request::{Question, search as search_for};
-pub use step::ask_as_step;
+pub use crate::ask::request::{Question, search as search_for};
+pub use crate::ask::step::ask_as_step;
 
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 use crate::provider::{CallOptions, Generator, Pieces};
-use crate::search::{self, Passages};
+use crate::search;
+use crate::search::Passages;
 use ragstone_core::ask::{self, UNKNOWN};
 
 /// An answer as SQL shows it.

@@ -1,8 +1,9 @@
 //! A provider's language model answers from the passages.
 
 use crate::ask::{Made, Question};
-use crate::pg::error::{Error, Outcome};
-use crate::provider::{CallOptions, Remote, count_generously};
+use ragstone_pg::error::{Error, Outcome};
+use crate::provider::{CallOptions, Remote};
+use crate::embedding::tokens::count_generously;
 use crate::search::Hit;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;

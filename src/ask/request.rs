@@ -1,6 +1,6 @@
 //! What a caller of `rag.ask` asks for.
 
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Outcome};
 use crate::search::{Mode, Request};
 use ragstone_core::fusion::Fusion;
 use ragstone_core::provider::Message;

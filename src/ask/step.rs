@@ -1,9 +1,10 @@
 //! A question as a step of the session's current run, of which its search and its model's answer are parts.
 
 use crate::ask::{Answered, Question};
-use crate::pg::error::Outcome;
-use crate::pg::guc;
-use crate::runs::{self, NewStep, Said};
+use ragstone_pg::error::Outcome;
+use ragstone_client::settings;
+use crate::agent_log;
+use crate::agent_log::{NewStep, Said};
 use serde_json::{Value, json};
 
 /// Has a question answered by `work`; `function` is the SQL function that was called. What a provider's model answered is in
@@ -29,7 +30,7 @@ fn said(answered: &Answered) -> Said {
         "similarity": answered.similarity,
         "finish_reason": answered.finish_reason,
     });
-    if guc::log_prompts() {
+    if settings::log_prompts() {
         output["answer"] = Value::from(answered.answer.as_str());
     }
     Said { output: Some(output), ..Said::default() }

@@ -1,10 +1,11 @@
 //! What was said before, in as many tokens as a model has for it.
 
 use crate::chat::session::Session;
-use crate::collection::on_tables;
-use crate::pg::error::Outcome;
-use crate::pg::spi::{Arg, select};
-use crate::provider::{CallOptions, Generator, Remote, count_generously};
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::{Arg, select};
+use crate::provider::{CallOptions, Generator, Remote};
+use crate::embedding::tokens::count_generously;
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
 

@@ -2,7 +2,7 @@
 
 use crate::chat::history::History;
 use crate::chat::session::{NewMessage, Session};
-use crate::pg::error::Outcome;
+use ragstone_pg::error::Outcome;
 use crate::provider::{CallOptions, Generator};
 use pgrx::PgSqlErrorCode;
 use ragstone_core::chat::title;

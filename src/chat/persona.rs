@@ -1,9 +1,9 @@
 //! Personas: how a model is to behave, in versions. A new version takes effect with the next message.
 
-use crate::collection::on_tables;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::role::Role;
-use crate::pg::spi::{Arg, run, select};
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, run, select};
 use crate::provider::check_temperature;
 use pgrx::PgSqlErrorCode;
 

@@ -1,11 +1,12 @@
 //! Sessions and what is written into them.
 
 use crate::chat::persona;
-use crate::collection::{Collection, locked, on_tables};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::role::Role;
-use crate::pg::spi::{Arg, connect, run};
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::own_tables::{locked, on_tables};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, connect, run};
 use crate::provider::Generator;
 use pgrx::PgSqlErrorCode;
 

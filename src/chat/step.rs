@@ -1,8 +1,9 @@
 //! A turn of a conversation as a step of the session's current run. What was said is in `rag.messages`.
 
 use crate::chat::turn::{Said, Turn, chat};
-use crate::pg::error::Outcome;
-use crate::runs::{self, NewStep, OpenStep};
+use ragstone_pg::error::Outcome;
+use crate::agent_log;
+use crate::agent_log::{NewStep, OpenStep};
 use serde_json::{Value, json};
 
 /// As [`chat`].
@@ -49,7 +50,7 @@ fn input(turn: &Turn) -> Value {
     json!({"session": turn.session, "collection": turn.collection})
 }
 
-fn said(said: &Said) -> runs::Said {
+fn said(said: &Said) -> agent_log::Said {
     let output = json!({"message": said.message, "answered": said.answered, "model": said.model});
-    runs::Said { output: Some(output), ..runs::Said::default() }
+    agent_log::Said { output: Some(output), ..runs::Said::default() }
 }

@@ -1,9 +1,10 @@
 //! One turn of a conversation, its answer piece by piece. The answer is written down when its last piece has come.
 
-use crate::ask::{self, Streamed};
+use crate::ask;
+use crate::ask::Streamed;
 use crate::chat::step::TurnStep;
 use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Outcome};
 use crate::provider::Pieces;
 use ragstone_core::ask::UNKNOWN;
 use ragstone_core::ask::prompt::NO_ANSWER;
@@ -36,7 +37,7 @@ enum Next {
 /// Says something, and gives the answer as it comes. It is a step of the session's current run, logged after the last piece.
 ///
 /// # Errors
-/// As [`super::chat`].
+/// As [`crate::chat::chat`].
 pub fn chat_stream(turn: &Turn) -> Outcome<ChatPieces> {
     let mut step = TurnStep::begin(turn)?;
     match within(step.as_ref(), || begin(turn)) {

@@ -1,11 +1,13 @@
 //! One turn of a conversation.
 
-use crate::ask::{self, Answered, Question};
+use crate::ask;
+use crate::ask::{Answered, Question};
 use crate::chat::history::History;
-use crate::chat::persona::{self, Persona};
+use crate::chat::persona;
+use crate::chat::persona::Persona;
 use crate::chat::session::{NewMessage, Session};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::ask::relevance::LEAST_SIMILARITY;
 use ragstone_core::chat as core_chat;

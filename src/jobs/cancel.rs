@@ -1,11 +1,12 @@
 //! `rag.cancel`.
 
-use crate::collection::locked;
+use ragstone_client::processes::job_registry;
+use ragstone_pg::own_tables::locked;
 use crate::jobs::record::Table;
 use crate::jobs::unknown;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, connect, run};
-use crate::worker::job;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run};
+use crate::background::job_main;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Cancels a job that has not ended; false if it has. A worker that is in the middle of it is interrupted, and says itself
@@ -20,7 +21,7 @@ pub fn cancel(id: i64) -> Outcome<bool> {
             // SAFETY: a plain read.
             let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
             match rows.text(0, 0).unwrap_or_default().as_str() {
-                "running" if job::interrupt(database, id, rows.int4(0, 1)) => Ok(true),
+                "running" if job_registry::interrupt(database, id, rows.int4(0, 1)) => Ok(true),
                 // Nobody has begun with it, or nobody again: who is about to will find it cancelled.
                 "queued" | "running" => {
                     table.failed(id, &cancelled())?;

@@ -1,18 +1,20 @@
 //! The database's worker has workers started for jobs, the oldest first, and sees to those whose worker has gone.
 
-use crate::agents;
-use crate::collection::locked;
+use ragstone_client::processes::job_registry;
+use ragstone_pg::own_tables::locked;
 use crate::jobs::MOST_ATTEMPTS;
+use crate::jobs::handlers;
 use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
 use crate::jobs::submit::cannot_log_in;
-use crate::pg::attempt::in_transaction;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::guc;
-use crate::pg::major_version::WORKER_NEEDS_LOGIN;
-use crate::pg::spi::{Arg, connect, run};
-use crate::sync::is_installed;
-use crate::worker::job::{self, Order, Starting};
+use ragstone_pg::attempt::in_transaction;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_client::settings;
+use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::extension::is_installed;
+use crate::background::job_main;
+use ragstone_client::processes::job_registry::{Order, Starting};
 use pgrx::{PgSqlErrorCode, log};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -131,10 +133,10 @@ impl Dispatch {
     }
 
     fn begin(&mut self, open: &[Open]) -> Outcome<()> {
-        let mut room = guc::max_job_workers().saturating_sub(self.busy());
+        let mut room = settings::max_job_workers().saturating_sub(self.busy());
         for job in open {
             let resting = self.resting.get(&job.id).is_some_and(|(until, _)| Instant::now() < *until);
-            if resting || self.started.contains_key(&job.id) || job::holder(self.database, job.id).is_some() {
+            if resting || self.started.contains_key(&job.id) || job_registry::holder(self.database, job.id).is_some() {
                 continue;
             }
             if let Some(error) = job.hopeless() {
@@ -146,7 +148,7 @@ impl Dispatch {
             }
             let order = Order { database: self.database, role: job.role, job: job.id };
             // No slot: the next look tries again.
-            let Some(worker) = job::register(&order) else { break };
+            let Some(worker) = job_registry::register(&order) else { break };
             self.started.insert(job.id, Started { worker, attempts: job.attempts });
             room -= 1;
         }
@@ -155,8 +157,8 @@ impl Dispatch {
 
     /// Workers that run, in all databases, with those that have been asked for.
     fn busy(&self) -> usize {
-        let coming = self.started.keys().filter(|id| job::holder(self.database, **id).is_none());
-        job::running() + coming.count()
+        let coming = self.started.keys().filter(|id| job_registry::holder(self.database, **id).is_none());
+        job_registry::running() + coming.count()
     }
 }
 
@@ -194,7 +196,7 @@ impl Open {
 
 /// Sends the workers of a database away, since somebody wants it for himself.
 pub fn send_away(database: u32) {
-    job::send_away(database);
+    job_registry::send_away(database);
 }
 
 /// Whether a database has jobs that have not ended.
@@ -233,12 +235,12 @@ fn open_jobs() -> Outcome<Vec<Open>> {
 }
 
 fn forget_old() -> Outcome<()> {
-    let Some(days) = guc::jobs_retention() else { return Ok(()) };
+    let Some(days) = settings::jobs_retention() else { return Ok(()) };
     Table::find()?.write(|| {
         run(
             "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(days => $1)",
             &[Arg::new(days)],
         )?;
-        agents::forget_old()
+        handlers::all().try_for_each(|handler| (handler.forget_old)())
     })
 }

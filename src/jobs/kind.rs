@@ -1,10 +1,10 @@
 //! Kinds of jobs: which function each stands for, and how its arguments come from JSON to their types.
 
-use crate::pg::arguments::{Given, Parameter, given};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::identifier::quoted;
-use crate::pg::spi::{Arg, run};
+use ragstone_pg::arguments::{Given, Parameter, given};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::quoted;
+use ragstone_pg::spi::{Arg, run};
 use pgrx::pg_sys;
 use ragstone_core::suggest::nearest;
 

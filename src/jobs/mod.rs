@@ -3,30 +3,30 @@
 //!
 //! In the order of a job's life: [`submit`] takes it, [`dispatch`] has a worker started for it, [`run`] is that worker, and
 //! [`read`], [`wait`] and [`cancel`] are for whoever waits for it. [`kind`] knows the functions, [`record`] the table, [`replay`] how models and providers are asked with no
-//! transaction open. Runs of agents are done by [`crate::agents`].
+//! transaction open. Kinds that are no call of their function have a handler in [`handlers`].
 
 mod cancel;
 mod dispatch;
+pub mod handlers;
 mod kind;
-mod mailbox;
 mod read;
 mod record;
-mod replay;
 mod run;
 mod submit;
 mod wait;
 
-pub use cancel::cancel;
-pub use dispatch::{Dispatch, has_jobs, send_away};
-pub use mailbox::{is_read_along, piece};
-pub use read::{next, result};
-pub use replay::{Asked, ask, during as replayed, is_active as is_replayed};
-pub use run::{in_rounds, run};
-pub use submit::{go_on, submit};
-pub use wait::wait;
+pub use crate::jobs::cancel::cancel;
+pub use crate::jobs::kind::AGENT;
+pub use crate::jobs::dispatch::{Dispatch, has_jobs, send_away};
+pub use ragstone_client::engine::pieces::{is_read_along, piece};
+pub use crate::jobs::read::{next, result};
+pub use ragstone_client::engine::replay::{Asked, ask, during as replayed, is_active as is_replayed};
+pub use crate::jobs::run::{in_rounds, run};
+pub use crate::jobs::submit::{go_on, submit};
+pub use crate::jobs::wait::wait;
 
-use crate::pg::error::{Error, Outcome};
-use crate::worker::wake;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_client::processes::wake;
 use pgrx::PgSqlErrorCode;
 
 /// How often a worker begins with a job before it is given up.

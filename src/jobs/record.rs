@@ -1,11 +1,10 @@
 //! What the table of jobs says of a job. It is written as its owner, since nobody else may.
 
-use crate::agents;
-use crate::jobs::kind::AGENT;
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, Rows, run};
-use crate::pg::switch_user::as_owner;
+use crate::jobs::handlers;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, run};
+use ragstone_pg::switch_user::as_owner;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Channel on which a job's number is sent when it has ended.
@@ -68,8 +67,8 @@ impl Table {
                  WHERE id = $1 AND status IN ('queued', 'running') RETURNING kind",
                 &args,
             )?;
-            if rows.text(0, 0).as_deref() == Some(AGENT) {
-                agents::job_ended(id, error)?;
+            if let Some(handler) = rows.text(0, 0).and_then(|kind| handlers::of(&kind)) {
+                (handler.failed)(id, error)?;
             }
             Ok(rows)
         })?;

@@ -1,18 +1,19 @@
 //! The worker of one job. It is connected as the role that submitted it; what it writes about the job it writes as the
 //! owner of the table of jobs, in statements of ours.
 
-use crate::agents;
-use crate::collection::locked;
-use crate::jobs::kind::{AGENT, Kind};
+use ragstone_pg::own_tables::locked;
+use crate::jobs::handlers::{self, Handler};
+use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
-use crate::jobs::{MOST_ATTEMPTS, mailbox, replay};
-use crate::pg::activity;
-use crate::pg::attempt::{in_transaction, outside_transaction};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, connect, run as run_statement};
-use crate::pg::switch_user::set_for_session;
-use crate::worker::job::Order;
+use crate::jobs::MOST_ATTEMPTS;
+use ragstone_client::engine::{pieces, replay};
+use ragstone_pg::activity;
+use ragstone_pg::attempt::{in_transaction, outside_transaction};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run as run_statement};
+use ragstone_pg::switch_user::set_for_session;
+use ragstone_client::processes::job_registry::Order;
 use pgrx::{PgSqlErrorCode, log, pg_sys};
 use ragstone_core::protocol::JobRun;
 
@@ -47,9 +48,12 @@ pub fn run(order: &Order) {
         job: order.job.unsigned_abs(),
         attempt: job.attempt,
     };
-    mailbox::begin(run);
+    pieces::begin(run);
     activity::report(&format!("ragstone: job {} ({})", job.id, job.kind));
-    let done = if job.kind == AGENT { job.run_agent() } else { job.work_until_done() };
+    let done = match handlers::of(&job.kind) {
+        Some(handler) => job.hand_over(handler),
+        None => job.work_until_done(),
+    };
     if let Err(error) = done {
         let record = || in_transaction(|| locked(|| connect(|| job.table.failed(job.id, &error))));
         let mut recorded = record();
@@ -62,7 +66,7 @@ pub fn run(order: &Order) {
             say(order, &error);
         }
     }
-    mailbox::end(run);
+    pieces::end(run);
 }
 
 impl Job {
@@ -96,8 +100,8 @@ impl Job {
         })
     }
 
-    fn run_agent(&self) -> Outcome<()> {
-        agents::work(self.id, &self.args, |result| self.done(Some(result)))
+    fn hand_over(&self, handler: &Handler) -> Outcome<()> {
+        (handler.run)(self.id, &self.args, &|result| self.done(Some(result)))
     }
 
     fn done(&self, result: Option<&Jsonb>) -> Outcome<()> {

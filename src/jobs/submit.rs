@@ -1,13 +1,13 @@
 //! `rag.submit`.
 
-use crate::collection::locked;
+use ragstone_pg::own_tables::locked;
 use crate::jobs::kind::{AGENT, Kind};
 use crate::jobs::record::Table;
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::major_version::WORKER_NEEDS_LOGIN;
-use crate::pg::spi::{Arg, connect, run};
-use crate::worker::wake;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_client::processes::wake;
 use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Tries to find the job that has the key, which may be forgotten just now.

@@ -1,13 +1,13 @@
 //! `CALL rag.wait(…)`: a procedure, so that it waits with no snapshot.
 
-use crate::collection::locked;
+use ragstone_pg::own_tables::locked;
 use crate::jobs::read::{State, engine};
 use crate::jobs::refuse_own;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::procedure::{commit, with_snapshot};
-use crate::pg::spi::connect;
-use crate::pg::wait::for_latch;
-use crate::worker::slots;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::procedure::{commit, with_snapshot};
+use ragstone_pg::spi::connect;
+use ragstone_pg::wait::for_latch;
+use ragstone_client::processes::slots;
 use pgrx::PgSqlErrorCode;
 use std::time::{Duration, Instant};
 

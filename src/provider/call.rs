@@ -1,14 +1,16 @@
 //! Calls to a provider's language model, through the engine.
 
+use ragstone_client::engine::pieces;
+use ragstone_client::engine::replay;
 use crate::jobs;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::text::{sayable, sayable_json};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::text::{sayable, sayable_json};
 use crate::provider::account::account;
 use crate::provider::generator::Remote;
 use crate::provider::step::ModelStep;
-use crate::worker::call::Call;
-use crate::worker::client::Pending;
-use crate::worker::slots;
+use ragstone_client::engine::call::Call;
+use ragstone_client::engine::client::Pending;
+use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
 use std::collections::VecDeque;
@@ -38,12 +40,12 @@ impl Remote {
     /// # Errors
     /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
     pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        completion(jobs::ask(self.prepare(prompt, options, false)?)?.wait()?)
+        completion(replay::ask(self.prepare(prompt, options, false)?)?.wait()?)
     }
 
     /// The same for an answer that somebody may read along: the worker of a job hands on its pieces as they come.
     pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
-        completion(jobs::ask(self.prepare(prompt, options, jobs::is_read_along())?)?.wait()?)
+        completion(replay::ask(self.prepare(prompt, options, pieces::is_read_along())?)?.wait()?)
     }
 
     /// Asks, and gives the answer piece by piece.
@@ -80,13 +82,13 @@ pub fn send_all(
     let mut calls = prompts.map(|prompt| remote.prepare(prompt, options, false)).fuse();
     // What is asked for between two transactions is asked for all at once.
     let concurrency = remote.target.limits.concurrency as usize;
-    let most = if jobs::is_replayed() { usize::MAX } else { MOST_UNDER_WAY.min(concurrency) };
+    let most = if replay::is_active() { usize::MAX } else { MOST_UNDER_WAY.min(concurrency) };
     let mut under_way = VecDeque::new();
     loop {
         while under_way.len() < most
             && let Some(call) = calls.next()
         {
-            under_way.push_back(jobs::ask(call?)?);
+            under_way.push_back(replay::ask(call?)?);
         }
         match under_way.pop_front() {
             Some(asked) => {

@@ -1,11 +1,12 @@
 //! A server and its key from a template.
 
-use crate::pg::attempt::in_subtransaction;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::identifier::{literal, quoted};
-use crate::pg::spi::{connect, run_once};
+use ragstone_pg::attempt::in_subtransaction;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::{literal, quoted};
+use ragstone_pg::spi::{connect, run_once};
 use crate::provider::generator::LOCAL;
-use crate::provider::template::{self, TEMPLATES};
+use crate::provider::template;
+use crate::provider::template::TEMPLATES;
 use ragstone_core::suggest::nearest;
 use std::fmt::Write as _;
 

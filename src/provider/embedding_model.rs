@@ -1,11 +1,11 @@
 //! A provider's embedding model.
 
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
-use crate::worker::call::Call;
-use crate::worker::slots;
+use ragstone_client::engine::call::Call;
+use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
 

@@ -1,8 +1,8 @@
 //! From the name of a server to a target, with the rights and the key of the current role.
 
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, connect, select};
-use crate::pg::switch_user::as_owner;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, select};
+use ragstone_pg::switch_user::as_owner;
 use crate::provider::options::Options;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::provider::{Key, Secret, Target};

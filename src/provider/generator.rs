@@ -1,7 +1,7 @@
 //! What a call's `model` names: the answerer that comes with Ragstone, or a provider's language model.
 
-use crate::pg::error::{Error, Outcome};
-use crate::pg::guc;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_client::settings;
 use crate::provider::find::find;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::provider::Target;
@@ -41,7 +41,7 @@ impl Generator {
     /// # Errors
     /// 42704 where there is no such server or model, 42501 where the current role may not use it.
     pub fn find(model: Option<&str>) -> Outcome<Self> {
-        let name = model.map_or_else(guc::default_llm, str::to_owned);
+        let name = model.map_or_else(settings::default_llm, str::to_owned);
         if name == EXTRACTIVE {
             return Ok(Self::Extractive);
         }

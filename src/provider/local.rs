@@ -1,8 +1,8 @@
 //! The server `local` has nothing that could be set: it is this host.
 
-use crate::collection::locked;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{connect, run};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{connect, run};
 use pgrx::PgSqlErrorCode;
 
 /// Refuses the command that has just ended where it gave the server options, or anybody a key for it. The wrapper's validator

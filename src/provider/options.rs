@@ -1,6 +1,6 @@
 //! The options of servers and user mappings, and what makes them valid.
 
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Outcome};
 use crate::provider::url;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::provider::{Limits, Prices, Wire};

@@ -1,8 +1,8 @@
 //! What a language model is asked, from the arguments of SQL functions.
 
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::text::Utf8;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::text::Utf8;
 use crate::provider::call::CallOptions;
 use crate::provider::generator::{Generator, Remote};
 use ragstone_core::provider::{Completion, Message, Prompt, Role};
@@ -93,7 +93,7 @@ impl Knobs {
             return Err(Error::bad_argument("neither prompt nor messages are given"));
         }
         whole.tools = tools.as_ref().map(list).transpose()?;
-        whole.schema = schema.as_ref().map(self::schema).transpose()?;
+        whole.schema = schema.as_ref().map(crate::provider::prompt::schema).transpose()?;
         Ok(whole)
     }
 }

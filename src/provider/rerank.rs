@@ -1,12 +1,13 @@
 //! A provider's reranking model: how well documents answer a question.
 
+use ragstone_client::engine::replay;
 use crate::jobs;
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
-use crate::worker::call::Call;
-use crate::worker::slots;
+use ragstone_client::engine::call::Call;
+use ragstone_client::processes::slots;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{Request, Response};
 
@@ -34,7 +35,7 @@ pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Outcome<Vec
         documents,
         account,
     };
-    match jobs::ask(Call::within(&limits, request))?.wait()? {
+    match replay::ask(Call::within(&limits, request))?.wait()? {
         Response::Scores(scores) if scores.len() == expected => Ok(scores),
         other => Err(Error::internal(format!("unexpected answer to a rerank request: {other:?}"))),
     }

@@ -1,11 +1,12 @@
 //! Calls to a provider's language model as steps of the session's current run. What was said is in the log only where
 //! `rag.log_prompts` has it in `rag.calls` as well.
 
-use crate::pg::clock;
-use crate::pg::error::Outcome;
-use crate::pg::guc;
+use ragstone_pg::clock;
+use ragstone_pg::error::Outcome;
+use ragstone_client::settings;
 use crate::provider::{CallOptions, Remote};
-use crate::runs::{self, NewStep, OpenStep, Said};
+use crate::agent_log;
+use crate::agent_log::{NewStep, OpenStep, Said};
 use ragstone_core::provider::{Completion, Message, Prompt};
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ impl Remote {
             duration_ms: Some(took),
             ..NewStep::default()
         };
-        runs::step_done(new, answer, said)
+        agent_log::step_done(new, answer, said)
     }
 
     fn as_step(
@@ -51,7 +52,7 @@ impl Remote {
         ask: impl FnOnce(Prompt) -> Outcome<Completion>,
     ) -> Outcome<Completion> {
         let model = self.full_name();
-        let input = (guc::log_prompts() && runs::current().is_some()).then(|| messages(&prompt.messages));
+        let input = (settings::log_prompts() && agent_log::current().is_some()).then(|| messages(&prompt.messages));
         let new = || NewStep {
             kind: "model",
             name: Some(options.function),
@@ -65,7 +66,7 @@ impl Remote {
     /// An answer that comes piece by piece, as a step that is logged when the last piece has come.
     pub(super) fn begin_step(&self, prompt: &Prompt, options: CallOptions) -> Outcome<Option<ModelStep>> {
         let Some(open) = OpenStep::begin()? else { return Ok(None) };
-        let input = guc::log_prompts().then(|| messages(&prompt.messages));
+        let input = settings::log_prompts().then(|| messages(&prompt.messages));
         Ok(Some(ModelStep { open, model: self.full_name(), function: options.function, input }))
     }
 
@@ -99,7 +100,7 @@ impl ModelStep {
 
 fn said(completion: &Completion) -> Said {
     let mut output = json!({"finish_reason": completion.finish_reason});
-    if guc::log_prompts() {
+    if settings::log_prompts() {
         output["content"] = Value::from(completion.content.as_str());
     }
     Said {

@@ -1,6 +1,6 @@
 //! Where a provider may be.
 
-use crate::pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Outcome};
 use http::Uri;
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
 //! Two rankings of a collection's chunks, deeper at each round. They are made as the chunk table's owner: whether the
 //! caller may see a row is asked when it is looked up.
 
-use crate::collection::Collection;
-use crate::pg::error::Outcome;
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::error::Outcome;
 use crate::search::filter::Filter;
 use crate::search::request::{Mode, Request};
 use crate::search::text::TextSearch;
@@ -19,15 +19,6 @@ const FIRST_DEPTH_ALONE: usize = 40;
 
 /// How much deeper each round goes.
 const DEEPER: usize = 4;
-
-/// Chunks, best first.
-#[derive(Debug, Default)]
-pub struct Ranking {
-    /// With their scores.
-    pub scored: Vec<Scored>,
-    /// Whether there are no more.
-    pub exhausted: bool,
-}
 
 /// The candidates of one search.
 pub struct Candidates<'a> {

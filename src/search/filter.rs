@@ -1,10 +1,10 @@
 //! A condition on metadata, and how many chunks meet it.
 
-use crate::collection::Collection;
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::Outcome;
-use crate::pg::spi::{Arg, select};
-use crate::pg::switch_user::as_owner;
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::{Arg, select};
+use ragstone_pg::switch_user::as_owner;
 use pgrx::pg_sys;
 
 /// Up to so many chunks are all compared with the query. To count and compare them takes a few milliseconds, as does a walk

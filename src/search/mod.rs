@@ -1,5 +1,6 @@
 //! Search: the best chunks of a collection for a query, of rows that the caller may read.
 
+mod ranking;
 mod candidates;
 mod filter;
 mod request;
@@ -8,19 +9,20 @@ mod step;
 mod text;
 mod vector;
 
-pub use request::{Mode, Request, parse_fusion, parse_k};
-pub use step::{passages_as_step, search_as_step};
+pub use crate::search::request::{Mode, Request, parse_fusion, parse_k};
+pub use crate::search::step::{passages_as_step, search_as_step};
 
-use crate::collection::{Collection, Sync, locked};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::connect;
-use crate::worker::slots;
-use candidates::Candidates;
+use crate::collections::catalog::collection::{Collection, Sync};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::connect;
+use ragstone_client::processes::slots;
+use crate::search::candidates::Candidates;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
-use rows::Reader;
+use crate::search::rows::Reader;
 use std::collections::HashSet;
-use vector::VectorSearch;
+use crate::search::vector::VectorSearch;
 
 /// Rows that are looked up at once, at least: some may be hidden from the caller, or gone.
 const LEAST_SLICE: usize = 16;

@@ -1,8 +1,8 @@
 //! What a caller of `rag.search` asks for.
 
-use crate::collection::Collection;
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 use ragstone_core::fusion::Fusion;
 
 /// Most hits.

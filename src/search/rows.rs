@@ -1,14 +1,16 @@
 //! Chunks that were found, with the rows that they belong to. The chunks are read as their table's owner, the rows as
 //! the caller: he sees what he would see in the source itself.
 
-use crate::collection::{Collection, key_column, locked};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::identifier::quoted;
-use crate::pg::relation::equality_operator;
-use crate::pg::spi::{Arg, Rows, select};
-use crate::pg::switch_user::as_owner;
-use crate::pg::value::{Value, has_array_type};
+use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::keys::key_column;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::quoted;
+use ragstone_pg::relation::equality_operator;
+use ragstone_pg::spi::{Arg, Rows, select};
+use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::value::{Value, has_array_type};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 

@@ -1,8 +1,9 @@
 //! Searches as steps of the session's current run: what was looked for, and the keys of what was found. The texts are in the
 //! source, for those who may read them.
 
-use crate::pg::error::Outcome;
-use crate::runs::{self, NewStep, Said};
+use ragstone_pg::error::Outcome;
+use crate::agent_log;
+use crate::agent_log::{NewStep, Said};
 use crate::search::{Hit, Passages, Request, passages, search};
 use serde_json::{Value, json};
 
@@ -27,9 +28,9 @@ pub fn passages_as_step(request: &Request) -> Outcome<Passages> {
 
 fn new(request: &Request) -> NewStep<'_> {
     let mode = match request.mode {
-        super::Mode::Hybrid => "hybrid",
-        super::Mode::Vector => "vector",
-        super::Mode::Text => "text",
+        crate::search::Mode::Hybrid => "hybrid",
+        crate::search::Mode::Vector => "vector",
+        crate::search::Mode::Text => "text",
     };
     NewStep {
         kind: "retrieval",

@@ -1,10 +1,11 @@
 //! The best chunks by their words.
 
-use crate::collection::{Collection, analyse_query};
-use crate::pg::error::Outcome;
-use crate::pg::spi::{Arg, select};
-use crate::pg::switch_user::as_owner;
-use crate::search::candidates::Ranking;
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::passage::analyse_query;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::{Arg, select};
+use ragstone_pg::switch_user::as_owner;
+use crate::search::ranking::Ranking;
 use crate::search::filter::Filter;
 use pgrx::pg_sys;
 use ragstone_core::bm25;

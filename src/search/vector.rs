@@ -1,12 +1,13 @@
 //! The best chunks by their embeddings.
 
-use crate::collection::Collection;
-use crate::embedding::{self, Embedder};
-use crate::jobs::Asked;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, select};
-use crate::pg::switch_user::{as_owner, with_settings};
-use crate::search::candidates::Ranking;
+use crate::collections::catalog::collection::Collection;
+use crate::embedding;
+use crate::embedding::Embedder;
+use ragstone_client::engine::replay::Asked;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, select};
+use ragstone_pg::switch_user::{as_owner, with_settings};
+use crate::search::ranking::Ranking;
 use crate::search::filter::Filter;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::fusion::Scored;

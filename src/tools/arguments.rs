@@ -1,11 +1,11 @@
 //! What a model gives a tool: checked, made values of the parameters' types, and put into a statement.
 
-use crate::collection::locked;
-use crate::pg::arguments::{Given, Parameter, given};
-use crate::pg::bytes::Jsonb;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::identifier::quoted;
-use crate::pg::spi::Arg;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::arguments::{Given, Parameter, given};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::quoted;
+use ragstone_pg::spi::Arg;
 use crate::tools::function::Returns;
 use crate::tools::{Target, Tool};
 use ragstone_core::suggest::nearest;

@@ -1,13 +1,13 @@
 //! Calling a tool: as the caller and nobody else, read-only unless it writes, within its time, in a subtransaction of its
 //! own, and with the session as it was afterwards.
 
-use crate::pg::attempt::{Failed, try_in_subtransaction};
-use crate::pg::cursor::Cursor;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::read_only::ReadOnly;
-use crate::pg::spi::connect;
-use crate::pg::switch_user::{as_nobody_else, with_settings};
-use crate::pg::time_limit::{Canceller, serve_statement_timeout, within};
+use ragstone_pg::attempt::{Failed, try_in_subtransaction};
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::read_only::ReadOnly;
+use ragstone_pg::spi::connect;
+use ragstone_pg::switch_user::{as_nobody_else, with_settings};
+use ragstone_pg::time_limit::{Canceller, serve_statement_timeout, within};
 use crate::tools::arguments::Place;
 use crate::tools::content::{clip, read};
 use crate::tools::{Observation, Tool};

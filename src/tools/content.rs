@@ -1,9 +1,9 @@
 //! What a model is shown of a result: JSON, up to so many rows and bytes.
 
-use crate::pg::cursor::Cursor;
-use crate::pg::error::Outcome;
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::Outcome;
 use crate::tools::Observation;
-use crate::tools::create::Limits;
+use crate::tools::limits::Limits;
 use crate::tools::function::Returns;
 
 /// Rows that are fetched at once while they are shown: few, as each may be large.

@@ -1,10 +1,10 @@
 //! Making and dropping tools.
 
-use crate::collection::{config_owner, locked};
-use crate::pg::error::{Error, Outcome};
-use crate::pg::identifier::quoted;
-use crate::pg::spi::{Arg, check_statement, connect, run};
-use crate::pg::switch_user::as_owner;
+use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::quoted;
+use ragstone_pg::spi::{Arg, check_statement, connect, run};
+use ragstone_pg::switch_user::as_owner;
 use crate::tools::find::{of_collection, undescribed, unknown};
 use crate::tools::function::Function;
 use crate::tools::schema::{is_name, of_parameters};
@@ -21,21 +21,6 @@ const MOST_BYTES: i32 = 16 * 1024 * 1024;
 
 /// Most rows of a result.
 const MOST_ROWS: i32 = 100_000;
-
-/// What a call may take, give and do.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Longest time, milliseconds.
-    pub timeout_ms: i32,
-    /// Most rows that are shown; of a search, how many are found.
-    pub max_rows: i32,
-    /// Most bytes that are shown.
-    pub max_bytes: i32,
-    /// Whether it may write.
-    pub writes: bool,
-    /// Whether a person has to agree to each call.
-    pub requires_approval: bool,
-}
 
 /// What a tool is made of.
 #[derive(Debug)]
@@ -148,26 +133,6 @@ fn current_role() -> Outcome<String> {
 fn exists(name: &str) -> Error {
     Error::new(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, format!("tool \"{name}\" already exists"))
         .hint("Choose another name, or replace it: replace => true.")
-}
-
-impl Limits {
-    fn check(self) -> Outcome<()> {
-        let Self { timeout_ms, max_rows, max_bytes, .. } = self;
-        if timeout_ms < 1 {
-            return Err(Error::bad_argument(format!("timeout_ms must be more than 0, not {timeout_ms}")));
-        }
-        if !(1..=MOST_ROWS).contains(&max_rows) {
-            return Err(Error::bad_argument(format!(
-                "max_rows must be from 1 to {MOST_ROWS}, not {max_rows}"
-            )));
-        }
-        if !(LEAST_BYTES..=MOST_BYTES).contains(&max_bytes) {
-            return Err(Error::bad_argument(format!(
-                "max_bytes must be from {LEAST_BYTES} to {MOST_BYTES}, not {max_bytes}"
-            )));
-        }
-        Ok(())
-    }
 }
 
 impl NewTool {

@@ -1,10 +1,10 @@
 //! Tools by their names, with what the catalogue says of them now.
 
-use crate::collection::locked;
-use crate::pg::arguments::Parameter;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, Rows, connect, run};
-use crate::tools::create::Limits;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::arguments::Parameter;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, connect, run};
+use crate::tools::limits::Limits;
 use crate::tools::function::Function;
 use crate::tools::{Target, Tool, schema};
 use pgrx::{PgSqlErrorCode, pg_sys};

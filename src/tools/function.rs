@@ -1,8 +1,8 @@
 //! What can be a tool of a function, and what cannot.
 
-use crate::pg::arguments::Parameter;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, Rows, run};
+use ragstone_pg::arguments::Parameter;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, run};
 use crate::tools::schema::is_name;
 use pgrx::{PgSqlErrorCode, pg_sys};
 

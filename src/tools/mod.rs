@@ -1,5 +1,6 @@
 //! Tools: SQL functions, and searches of a collection, that a language model may ask for.
 
+mod limits;
 mod create;
 mod find;
 mod function;
@@ -8,11 +9,12 @@ mod arguments;
 mod call;
 mod content;
 
-pub use create::{Limits, NewTool, Subject, create, drop_tool};
-pub use find::{Listed, find, list};
+pub use crate::tools::limits::Limits;
+pub use crate::tools::create::{NewTool, Subject, create, drop_tool};
+pub use crate::tools::find::{Listed, find, list};
 
-use crate::pg::arguments::Parameter;
-use function::Returns;
+use ragstone_pg::arguments::Parameter;
+use crate::tools::function::Returns;
 use serde_json::{Value, json};
 
 /// A tool that the current role may use.

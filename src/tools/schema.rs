@@ -1,8 +1,8 @@
 //! JSON schemas of what functions take, by JSON Schema 2020-12 as far as all providers have it.
 
-use crate::pg::arguments::Parameter;
-use crate::pg::error::{Error, Outcome};
-use crate::pg::spi::{Arg, run};
+use ragstone_pg::arguments::Parameter;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, run};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use serde_json::{Map, Value, json};
 

@@ -1,0 +1,169 @@
+//! What is taken out of the log before it is stored: the rules of `rag.redactions`, compiled once in a session.
+
+use ragstone_pg::bytes::{Jsonb, JsonbRef};
+use ragstone_pg::catalogue;
+use ragstone_pg::encoding::takes_utf8;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_client::settings;
+use ragstone_pg::relcache;
+use ragstone_pg::spi::{Arg, connect, latest, run, select};
+use ragstone_pg::trigger::{Event, Firing};
+use crate::agent_log::tables;
+use crate::agent_log::insert::{Left, write};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::jsonb::any_string;
+use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, shorten};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Once;
+
+thread_local! {
+    static RULES: RefCell<Option<Rc<Redactor>>> = const { RefCell::new(None) };
+
+    /// The table, as it was when the rules were read.
+    static TABLE: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
+
+    /// Whether the rules are those that the table has, as far as this session was told.
+    static CURRENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A value without secrets; none where it has none.
+pub fn jsonb(value: JsonbRef) -> Outcome<Option<Jsonb>> {
+    let rules = rules()?;
+    let found = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
+    if takes_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, found) {
+        return Ok(None);
+    }
+    match rules.json(&value.to_json()?) {
+        Cow::Borrowed(_) => Ok(None),
+        Cow::Owned(json) => Jsonb::from_json(&json).map(Some),
+    }
+}
+
+/// A text without secrets.
+pub fn text(text: &str) -> Outcome<Cow<'_, str>> {
+    Ok(rules()?.text(text))
+}
+
+/// Writes entries that come from outside, as [`write()`] does, without secrets and with values that are not too long.
+pub fn write_clean(entries: &[Entry]) -> Outcome<Left> {
+    let mut entries = entries.to_vec();
+    entries.iter_mut().try_for_each(clean)?;
+    write(&entries)
+}
+
+fn clean(entry: &mut Entry) -> Outcome<()> {
+    let (rules, limit) = (rules()?, settings::log_max_value());
+    let json = |value: &mut Option<String>| {
+        if let Some(Cow::Owned(clean)) = value.as_deref().map(|value| rules.json(value)) {
+            *value = Some(clean);
+        }
+        if let Some(long) = value.take_if(|value| value.len() > limit) {
+            *value = Some(shorten(&long, limit));
+        }
+    };
+    let text = |value: &mut Option<String>| {
+        if let Some(Cow::Owned(clean)) = value.as_deref().map(|value| rules.text(value)) {
+            *value = Some(clean);
+        }
+    };
+    match entry {
+        Entry::Start(run) => [&mut run.input, &mut run.attributes].into_iter().for_each(json),
+        Entry::Step(step) => {
+            [&mut step.input, &mut step.output, &mut step.attributes].into_iter().for_each(json);
+            [&mut step.name, &mut step.error].into_iter().for_each(text);
+        }
+        Entry::End(end) => {
+            json(&mut end.output);
+            text(&mut end.error);
+        }
+    }
+    Ok(())
+}
+
+/// What the triggers of `rag.redactions` do: a row that comes is looked at, and whatever is done is told to all sessions.
+pub fn changed(firing: Firing) -> Outcome<()> {
+    if !firing.is_for_row() {
+        relcache::tell(firing.relation());
+        return Ok(());
+    }
+    let text = |column: &str| {
+        let row = firing.new_row()?;
+        row.text(firing.column(column)?)
+    };
+    let rule = Rule {
+        name: text("name").unwrap_or_default(),
+        pattern: text("pattern").unwrap_or_default(),
+        replacement: text("replacement").unwrap_or_default(),
+    };
+    rule.check().map_err(refused)?;
+    if firing.event() == Event::Insert {
+        connect(|| run(include_str!("../../sql/queries/replace_redaction.sql"), &[Arg::text(&rule.name)]))?;
+    }
+    Ok(())
+}
+
+fn rules() -> Outcome<Rc<Redactor>> {
+    watch();
+    if CURRENT.get()
+        && let Some(rules) = RULES.with_borrow(Option::clone)
+    {
+        return Ok(rules);
+    }
+    // What is told while they are read makes them be read again.
+    CURRENT.set(true);
+    let read = read();
+    match read {
+        Ok(rules) => {
+            let rules = Rc::new(rules);
+            RULES.set(Some(Rc::clone(&rules)));
+            Ok(rules)
+        }
+        Err(error) => {
+            CURRENT.set(false);
+            Err(error)
+        }
+    }
+}
+
+/// The rules as they are now, and not as they were when the transaction began.
+fn read() -> Outcome<Redactor> {
+    TABLE.set(catalogue::ours(c"redactions")?);
+    let rules = connect(|| {
+        tables::as_owner(|| {
+            let rows = latest(|| {
+                select(
+                    "SELECT name, pattern, replacement FROM rag.redactions WHERE enabled ORDER BY name",
+                    &[],
+                )
+            })?;
+            let rules = (0..rows.count).filter_map(|row| {
+                Some(Rule {
+                    name: rows.text(row, 0)?,
+                    pattern: rows.text(row, 1)?,
+                    replacement: rows.text(row, 2)?,
+                })
+            });
+            Ok(rules.collect())
+        })
+    })?;
+    Redactor::new(rules).map_err(refused)
+}
+
+fn watch() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        relcache::at_every_change(|table| {
+            if table.is_none_or(|table| table == TABLE.get()) {
+                CURRENT.set(false);
+            }
+        });
+    });
+}
+
+fn refused(pattern: BadPattern) -> Error {
+    Error::new(PgSqlErrorCode::ERRCODE_INVALID_REGULAR_EXPRESSION, pattern.to_string())
+        .detail(pattern.reason)
+        .hint("Patterns are regular expressions of the Rust crate regex: no look-around, no back-references.")
+}

@@ -1,0 +1,189 @@
+//! The beginning of a run.
+
+use ragstone_pg::bytes::JsonbRef;
+use ragstone_pg::clock;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, connect, run as statement};
+use ragstone_pg::switch_user;
+use ragstone_pg::transactions;
+use crate::agent_log::session;
+use crate::agent_log::session::Known;
+use crate::agent_log::send::posted;
+use crate::agent_log::tables;
+use crate::agent_log::stored_value::{Kept, jsonb};
+use pgrx::PgSqlErrorCode;
+use ragstone_core::log::{Entry, RunStart, TraceParent};
+use serde_json::Value;
+
+/// A run that our own code begins.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NewRun<'a> {
+    /// What runs.
+    pub agent: &'a str,
+    /// The conversation that it is a part of.
+    pub session: Option<i64>,
+    /// The job that does it.
+    pub job: Option<i64>,
+    /// What it was asked.
+    pub input: Option<&'a Value>,
+    /// The application's span that it is a part of, as W3C's Trace Context writes it.
+    pub traceparent: Option<&'a str>,
+    /// An object.
+    pub attributes: Option<&'a Value>,
+    /// When it began, microseconds since 1970; now if nothing.
+    pub started_us: Option<i64>,
+}
+
+/// A run as SQL begins it: JSON stays where it is.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Beginning<'a> {
+    /// As in [`NewRun`].
+    pub agent: &'a str,
+    /// As in [`NewRun`].
+    pub session: Option<i64>,
+    /// As in [`NewRun`].
+    pub job: Option<i64>,
+    /// As in [`NewRun`].
+    pub input: Option<JsonbRef<'a>>,
+    /// As in [`NewRun`].
+    pub traceparent: Option<&'a str>,
+    /// As in [`NewRun`].
+    pub attributes: Option<JsonbRef<'a>>,
+    /// As in [`NewRun`].
+    pub started_us: Option<i64>,
+}
+
+/// Begins a run of the current role's, and gives its number. It becomes the session's current run.
+///
+/// # Errors
+/// 22023 where the agent has no name or the traceparent is none; 42704 where there is no such session.
+pub fn start(run: &NewRun) -> Outcome<i64> {
+    let (input, attributes) = (jsonb(run.input)?, jsonb(run.attributes)?);
+    begin(&Beginning {
+        agent: run.agent,
+        session: run.session,
+        job: run.job,
+        input: input.as_ref().map(JsonbRef::from),
+        traceparent: run.traceparent,
+        attributes: attributes.as_ref().map(JsonbRef::from),
+        started_us: run.started_us,
+    })
+}
+
+/// As [`start`].
+///
+/// # Errors
+/// As [`start`].
+pub fn begin(run: &Beginning) -> Outcome<i64> {
+    if run.agent.trim().is_empty() {
+        return Err(Error::bad_argument("agent is empty"));
+    }
+    let trace = run
+        .traceparent
+        .map(TraceParent::parse)
+        .transpose()
+        .map_err(|error| Error::bad_argument(error.to_string()))?;
+    let role = Role::current()?;
+    if let Some(session) = run.session {
+        check_session(session, role)?;
+    }
+    let row = Row {
+        id: tables::as_owner(tables::next_run)?,
+        role,
+        run,
+        trace,
+        input: Kept::of(run.input)?,
+        attributes: Kept::of(run.attributes)?,
+        started_us: run.started_us.unwrap_or_else(clock::now),
+    };
+    let autonomous = posted(|| row.entry())?;
+    if !autonomous {
+        row.insert()?;
+    }
+    tables::ensure_worker();
+    let Row { id, started_us, .. } = row;
+    let begun_in = (!autonomous).then(transactions::current);
+    session::remember(Known {
+        id,
+        role,
+        agent: run.agent.into(),
+        started_us,
+        number: 0,
+        autonomous,
+        begun_in,
+    });
+    switch_user::set_in_transaction("rag.run", &id.to_string())?;
+    Ok(id)
+}
+
+struct Row<'a> {
+    id: i64,
+    role: Role,
+    run: &'a Beginning<'a>,
+    trace: Option<TraceParent>,
+    input: Kept<'a>,
+    attributes: Kept<'a>,
+    started_us: i64,
+}
+
+impl Row<'_> {
+    fn insert(&self) -> Outcome<()> {
+        let trace = self.trace.as_ref();
+        let args = [
+            Arg::new(self.id),
+            Arg::name(self.role.name()),
+            Arg::text(self.run.agent),
+            Arg::optional(self.run.session),
+            Arg::optional(self.run.job),
+            self.input.arg(),
+            Arg::optional_text(trace.map(|trace| trace.trace_id.as_str())),
+            Arg::optional_text(trace.map(|trace| trace.parent_id.as_str())),
+            self.attributes.arg(),
+            Arg::timestamptz(self.started_us),
+            Arg::new(transactions::top().cast_signed()),
+        ];
+        connect(|| {
+            tables::as_owner(|| {
+                statement(
+                    "INSERT INTO rag._runs (id, owner, agent, session, job, status, input, trace_id, parent_span_id, attributes,
+                                            started, written)
+                     VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8, $9, $10, $11)",
+                    &args,
+                )
+                .map(|_| ())
+            })
+        })
+    }
+
+    fn entry(&self) -> Outcome<Entry> {
+        Ok(Entry::Start(RunStart {
+            id: self.id,
+            owner: self.role.to_text()?,
+            agent: self.run.agent.to_owned(),
+            session: self.run.session,
+            job: self.run.job,
+            input: self.input.to_json()?,
+            trace_id: self.trace.as_ref().map(|trace| trace.trace_id.clone()),
+            parent_span_id: self.trace.as_ref().map(|trace| trace.parent_id.clone()),
+            attributes: self.attributes.to_json()?,
+            started_us: self.started_us,
+            caller_xid: transactions::current_if_it_may_write(),
+        }))
+    }
+}
+
+fn check_session(session: i64, role: Role) -> Outcome<()> {
+    let found = connect(|| {
+        tables::as_owner(|| {
+            let query = "SELECT FROM rag._sessions s
+                         WHERE s.id OPERATOR(pg_catalog.=) $1 AND s.owner OPERATOR(pg_catalog.=) $2";
+            Ok(statement(query, &[Arg::new(session), Arg::name(role.name())])?.count)
+        })
+    })?;
+    if found > 0 {
+        return Ok(());
+    }
+    Err(Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("session {session} does not exist"))
+        .hint("rag.sessions shows your sessions; rag.create_session makes one."))
+}

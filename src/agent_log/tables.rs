@@ -1,0 +1,53 @@
+//! The tables of the log: whose they are, and the numbers of their rows.
+
+use ragstone_pg::catalogue::{next_of_ours, owner_of_ours};
+use ragstone_pg::error::Outcome;
+use ragstone_pg::switch_user::as_owner_of_ours;
+use ragstone_pg::transactions;
+use crate::agent_log::send;
+use ragstone_client::processes::{slots, wake};
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::time::{Duration, Instant};
+
+/// A session that writes looks so often whether its database has a worker, which makes the partitions.
+const LOOK: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Sees to it that somebody makes partitions, and adds to reports what the transaction adds to the log.
+pub fn ensure_worker() {
+    wake::log_at_commit();
+    if LOOKED.get().is_none_or(|at| at.elapsed() >= LOOK) {
+        LOOKED.set(Some(Instant::now()));
+        slots::ensure();
+    }
+}
+
+/// Does `work`, statements on the log's tables that name every object with its schema, as the owner of these.
+pub fn as_owner<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    as_owner_of_ours(owner_of_ours(c"_steps")?, work)
+}
+
+/// The next run's number. To be called as the owner.
+pub fn next_run() -> Outcome<i64> {
+    next(c"_run_id")
+}
+
+/// The next step's number. To be called as the owner.
+pub fn next_step() -> Outcome<i64> {
+    next(c"_step_id")
+}
+
+/// A transaction that reads only may log what another one writes.
+fn next(sequence: &CStr) -> Outcome<i64> {
+    let number = || next_of_ours(sequence);
+    if send::is_autonomous() { transactions::as_if_it_may_write(number) } else { number() }
+}
+
+/// A number for a step that is logged later, and that other steps are already parts of.
+pub fn reserve() -> Outcome<i64> {
+    as_owner(next_step)
+}

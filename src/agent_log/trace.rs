@@ -1,0 +1,73 @@
+//! A run as its owner sees it in psql.
+
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::clock;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, connect, select};
+use crate::agent_log::unknown;
+use pgrx::pg_sys;
+use ragstone_core::log::trace::{self, Run, Step, Style};
+
+/// Columns of a line.
+const WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;
+
+/// The lines of a run that the current role may see. Only ASCII where the database's encoding has no more.
+pub fn trace(run: i64, width: i32, ascii: bool) -> Outcome<Vec<String>> {
+    if !WIDTHS.contains(&width) {
+        let (least, most) = (WIDTHS.start(), WIDTHS.end());
+        return Err(Error::bad_argument(format!("width must be {least} to {most}, but is {width}")));
+    }
+    // SAFETY: a plain read of the session's state.
+    let has_lines = unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32;
+    let style = Style { width: width as usize, ascii: ascii || !has_lines };
+    connect(|| {
+        let found = locked(|| {
+            select(
+                "SELECT agent, status, started, finished, error, rolled_back FROM rag.runs WHERE id = $1",
+                &[Arg::new(run)],
+            )
+        })?;
+        if found.count == 0 {
+            return Err(unknown(run));
+        }
+        let steps = locked(|| select(include_str!("../../sql/queries/trace.sql"), &[Arg::new(run)]))?;
+        let steps: Vec<Step> = (0..steps.count).map(|row| step(&steps, row)).collect();
+        Ok(trace::lines(&read(&found, run), &steps, style))
+    })
+}
+
+fn read(rows: &Rows, id: i64) -> Run {
+    Run {
+        id,
+        agent: rows.text(0, 0).unwrap_or_default(),
+        status: rows.text(0, 1).unwrap_or_default(),
+        started_us: moment(rows, 0, 2).unwrap_or_default(),
+        finished_us: moment(rows, 0, 3),
+        error: rows.text(0, 4),
+        rolled_back: rows.boolean(0, 5).unwrap_or(false),
+    }
+}
+
+fn step(rows: &Rows, row: usize) -> Step {
+    Step {
+        id: rows.int8(row, 0).unwrap_or_default(),
+        parent: rows.int8(row, 1),
+        kind: rows.text(row, 2).unwrap_or_default(),
+        name: rows.text(row, 3),
+        model: rows.text(row, 4),
+        input_tokens: rows.int8(row, 5),
+        output_tokens: rows.int8(row, 6),
+        cost: rows.float8(row, 7),
+        started_us: moment(rows, row, 8).unwrap_or_default(),
+        duration_ms: rows.float8(row, 9),
+        status: rows.text(row, 10).unwrap_or_default(),
+        error: rows.text(row, 11),
+        input: rows.text(row, 12),
+        output: rows.text(row, 13),
+    }
+}
+
+/// Microseconds since 1970.
+fn moment(rows: &Rows, row: usize, column: usize) -> Option<i64> {
+    clock::from_postgres(rows.int8(row, column)?)
+}

@@ -1,0 +1,20 @@
+//! With preload: asks for a worker for each database when the server starts. One that finds no extension leaves at once.
+
+use ragstone_pg::attempt::in_transaction;
+use ragstone_pg::databases;
+use ragstone_client::processes::slots;
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
+use pgrx::{log, pg_guard, pg_sys};
+
+/// The launcher's entry point.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn ragstone_launcher_main(_argument: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
+    // No database: only catalogues that all share.
+    BackgroundWorker::connect_worker_to_spi(None, None);
+    match in_transaction(|| Ok(databases::connectable())) {
+        Ok(found) => found.into_iter().for_each(slots::want),
+        Err(error) => log!("ragstone launcher: {}", error.message),
+    }
+}

@@ -1,0 +1,7 @@
+//! How calls to providers come to be on record: the engine keeps those that have ended until the database's worker has
+//! written them down in a transaction of its own, whatever becomes of the caller's.
+
+mod writer;
+mod rows;
+
+pub use crate::call_log::writer::{Books, has_calls_left};

@@ -1,0 +1,113 @@
+//! Calls on their way into tables.
+
+use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::attempt::in_transaction;
+use ragstone_pg::error::{Error, Outcome, sqlstate};
+use ragstone_client::settings;
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::text::{sayable, utf8_datum};
+use ragstone_pg::extension::is_installed;
+use pgrx::datum::IntoDatum;
+use pgrx::pg_sys;
+use ragstone_core::failure::FailureKind;
+use ragstone_core::provider::{Call, Status};
+
+/// Old calls that are deleted in one transaction.
+const PRUNED_AT_ONCE: i64 = 1000;
+
+/// Writes calls that are not written yet, in a transaction of their own. Where one of them cannot be written with its texts, it
+/// is written without.
+///
+/// # Errors
+/// What keeps any call from being written; then some of them may be.
+pub fn write(calls: &[Call]) -> Outcome<()> {
+    if write_all(calls).is_ok() {
+        return Ok(());
+    }
+    for call in calls {
+        if write_all(std::slice::from_ref(call)).is_err() {
+            write_all(&[Call { prompt: None, reply: None, ..call.clone() }])?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes some of the calls that are older than `rag.calls_retention`. Gives whether there may be more.
+pub fn prune() -> Outcome<bool> {
+    let days = settings::calls_retention();
+    if days == 0 {
+        return Ok(false);
+    }
+    let query = include_str!("../../sql/queries/prune_calls.sql");
+    let deleted =
+        as_books_owner(|| run(query, &[Arg::new(days), Arg::new(PRUNED_AT_ONCE)]).map(|rows| rows.count))?;
+    Ok(deleted as i64 == PRUNED_AT_ONCE)
+}
+
+fn write_all(calls: &[Call]) -> Outcome<()> {
+    as_books_owner(|| run(include_str!("../../sql/queries/record.sql"), &arguments(calls)).map(|_| 0))?;
+    Ok(())
+}
+
+/// Nothing is done where the extension has gone: the worker leaves, and its calls with it.
+fn as_books_owner(work: impl FnOnce() -> Outcome<usize>) -> Outcome<usize> {
+    in_transaction(|| {
+        locked(|| connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) }))
+    })
+}
+
+fn arguments(calls: &[Call]) -> [Arg; 16] {
+    let int8s = |value: fn(&Call) -> u64| Arg::int8s(calls.iter().map(|call| value(call).cast_signed()));
+    let float8s = |value: fn(&Call) -> f64| array(pg_sys::FLOAT8OID, calls, |call| value(call).into_datum());
+    let texts = |value: fn(&Call) -> &str| Arg::texts(calls.iter().map(value));
+    let optional =
+        |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(said));
+    [
+        int8s(|call| call.number),
+        Arg::int8s(calls.iter().map(|call| call.began_us)),
+        array(pg_sys::OIDOID, calls, |call| pg_sys::Oid::from(call.role).into_datum()),
+        texts(|call| &call.function),
+        texts(|call| &call.server),
+        texts(|call| &call.model),
+        int8s(|call| call.usage.input_tokens),
+        int8s(|call| call.usage.output_tokens),
+        float8s(|call| call.usage.cost),
+        float8s(|call| call.usage.latency_ms),
+        texts(|call| status(&call.status)),
+        array(pg_sys::TEXTOID, calls, |call| code(&call.status).map(|code| utf8_datum(&code))),
+        int8s(|call| u64::from(call.retries)),
+        optional(|call| call.prompt.as_deref()),
+        optional(|call| call.reply.as_deref()),
+        array(pg_sys::BOOLOID, calls, |call| is_counted(&call.status).into_datum()),
+    ]
+}
+
+/// What a model said need not be in the encoding of the database.
+fn said(text: &str) -> pg_sys::Datum {
+    utf8_datum(&sayable(text.to_owned()))
+}
+
+fn array(element: pg_sys::Oid, calls: &[Call], value: impl Fn(&Call) -> Option<pg_sys::Datum>) -> Arg {
+    Arg::array(element, calls.iter().map(value).collect())
+}
+
+fn status(status: &Status) -> &'static str {
+    match status {
+        Status::Answered => "answered",
+        Status::Cancelled => "cancelled",
+        Status::Failed(_) => "failed",
+    }
+}
+
+fn code(status: &Status) -> Option<String> {
+    match status {
+        Status::Answered | Status::Cancelled => None,
+        Status::Failed(kind) => Some(Error::new(sqlstate(*kind), "").code()),
+    }
+}
+
+/// What a budget refused has taken nothing from any.
+fn is_counted(status: &Status) -> bool {
+    *status != Status::Failed(FailureKind::BudgetSpent)
+}

@@ -1,0 +1,268 @@
+//! A session asks the engine: connecting, starting the engine where there is none, waiting, asking again.
+
+use ragstone_pg::error::{Error, Outcome};
+use crate::settings;
+use ragstone_pg::wait;
+use crate::engine::connection::{Attempt, Connection, Lost};
+use crate::engine::launch::Launch;
+use ragstone_core::protocol::{Progress, Request, Response};
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+/// Times that one request may see the engine die before it is taken for the cause.
+const MOST_DEATHS: u32 = 16;
+
+/// Pause between two tries to connect.
+const RETRY: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// The session's connection, with a number that tells one connection from the next.
+    static SESSION: RefCell<Session> = const { RefCell::new(Session { connection: None, generation: 0 }) };
+}
+
+struct Session {
+    connection: Option<Box<Connection>>,
+    generation: u64,
+}
+
+/// A request on its way. Dropping it tells the engine that nobody waits any longer.
+pub struct Pending {
+    request: Request,
+    id: u64,
+    generation: u64,
+    deadline: Instant,
+    answered: bool,
+}
+
+/// The engine's answer to a request; a failure of the engine's is an error here.
+pub fn call(request: Request) -> Outcome<Response> {
+    send(request)?.wait()
+}
+
+/// Puts a request on its way. Several may be under way at once.
+pub fn send(request: Request) -> Outcome<Pending> {
+    send_for(request, Duration::from_millis(settings::request_timeout()))
+}
+
+/// The same, where the answer may take another time than `rag.request_timeout`.
+pub fn send_for(request: Request, patience: Duration) -> Outcome<Pending> {
+    let deadline = Instant::now() + patience;
+    let (generation, id) = send_by(&request, deadline)?;
+    Ok(Pending { request, id, generation, deadline, answered: false })
+}
+
+/// Puts a request on its way where an engine runs already; nothing where none does.
+pub fn send_if_running(request: Request) -> Outcome<Option<Pending>> {
+    SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
+    if SESSION.with_borrow(|session| session.connection.is_none()) {
+        match Connection::open()? {
+            Attempt::Connected(connection) => adopt(connection),
+            Attempt::NobodyListens | Attempt::Busy => return Ok(None),
+        }
+    }
+    send(request).map(Some)
+}
+
+/// The answer of an engine that runs already, or nothing where none does.
+pub fn call_if_running(request: Request) -> Outcome<Option<Response>> {
+    call_if_running_for(request, Duration::from_millis(settings::request_timeout()))
+}
+
+/// The same, where the answer may take another time than `rag.request_timeout`.
+pub fn call_if_running_for(request: Request, patience: Duration) -> Outcome<Option<Response>> {
+    // The session's own connection may be one to an engine that has gone.
+    if !matches!(Connection::open()?, Attempt::Connected(_)) {
+        return Ok(None);
+    }
+    send_for(request, patience)?.wait().map(Some)
+}
+
+/// Tells other sessions how far a work has come. Only where the engine is connected, and never an error: progress is
+/// no reason to fail.
+pub fn report(progress: Progress) {
+    post(&Request::Report(progress));
+}
+
+/// Sends what is not answered. Only where the engine is connected, and never an error.
+pub fn post(request: &Request) {
+    SESSION.with_borrow_mut(|session| {
+        if let Some(connection) = &mut session.connection {
+            let _ = connection.send(request);
+        }
+    });
+}
+
+impl Pending {
+    /// Waits for the answer. A cancelled statement leaves from here, and the request with it.
+    pub fn wait(mut self) -> Outcome<Response> {
+        self.next()
+    }
+
+    /// Waits for the answer, or the next piece of it.
+    pub fn next(&mut self) -> Outcome<Response> {
+        for _ in 0..MOST_DEATHS {
+            match receive(self.generation, self.id, self.deadline) {
+                Ok(Some(answer)) => {
+                    self.answered = !matches!(answer, Response::Piece(_));
+                    return match answer {
+                        Response::Failed(failure) => Err(failure.into()),
+                        answer => Ok(answer),
+                    };
+                }
+                Ok(None) => return Err(no_answer()),
+                Err(Lost::Refused(error)) => return Err(error),
+                Err(Lost::Gone) if !self.request.is_repeatable() => {
+                    self.answered = true;
+                    return Err(engine_ended());
+                }
+                Err(Lost::Gone) => (self.generation, self.id) = send_by(&self.request, self.deadline)?,
+            }
+        }
+        Err(Error::unavailable(format!(
+            "the engine died {MOST_DEATHS} times while it worked on this request"
+        ))
+        .hint("Look for lines of ragstone-engine in the server's log."))
+    }
+}
+
+/// For who has other things to do than to wait.
+impl Pending {
+    /// The answer, if it has come. Never asks again: an engine that has gone is an error.
+    pub fn look(&mut self) -> Outcome<Option<Response>> {
+        match receive(self.generation, self.id, Instant::now()) {
+            Ok(Some(Response::Failed(failure))) => {
+                self.answered = true;
+                Err(failure.into())
+            }
+            Ok(answer) => {
+                self.answered = answer.as_ref().is_some_and(|answer| !matches!(answer, Response::Piece(_)));
+                Ok(answer)
+            }
+            Err(Lost::Refused(error)) => Err(error),
+            Err(Lost::Gone) => Err(Error::unavailable("the engine has ended")),
+        }
+    }
+
+    /// Waits until something comes from the engine, the latch is set or the time is over.
+    pub fn nap(&self, timeout: Duration) {
+        let watched = SESSION.with_borrow(|session| {
+            let own = session.connection.as_ref().filter(|_| session.generation == self.generation);
+            own.map(|connection| connection.watched())
+        });
+        match watched {
+            Some((socket, interest)) => wait::for_socket(socket, interest, Instant::now() + timeout),
+            None => wait::for_latch(timeout),
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        SESSION.with_borrow_mut(|session| {
+            if session.generation == self.generation
+                && let Some(connection) = &mut session.connection
+            {
+                connection.cancel(self.id);
+            }
+        });
+    }
+}
+
+/// Takes the connection out of its place while it is waited on, so that an interrupt finds nothing borrowed.
+fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, Lost> {
+    let mut lease = Lease::take(generation).ok_or(Lost::Gone)?;
+    let answer =
+        lease.connection.as_mut().map_or(Err(Lost::Gone), |connection| connection.receive(id, deadline));
+    if answer.is_err() {
+        lease.connection = None;
+    }
+    answer
+}
+
+/// The session's connection while it is waited on; goes back to its place also when the wait is unwound.
+struct Lease {
+    connection: Option<Box<Connection>>,
+}
+
+impl Lease {
+    fn take(generation: u64) -> Option<Self> {
+        SESSION.with_borrow_mut(|session| {
+            let current = session.generation == generation && session.connection.is_some();
+            current.then(|| Self { connection: session.connection.take() })
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        SESSION.with_borrow_mut(|session| session.connection = self.connection.take());
+    }
+}
+
+/// Sends over the session's connection, made first if need be.
+fn send_by(request: &Request, deadline: Instant) -> Outcome<(u64, u64)> {
+    if !request.is_repeatable() {
+        // An engine that ended while nobody asked it anything is no reason to fail.
+        SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
+    }
+    while SESSION.with_borrow(|session| session.connection.is_none()) {
+        let mut connection = connect_by(deadline)?;
+        // Nor is one that was ending, and could still be connected to.
+        if request.is_repeatable() || connection.is_greeted(deadline)? {
+            adopt(connection);
+        } else if Instant::now() >= deadline {
+            return Err(no_answer());
+        }
+    }
+    SESSION.with_borrow_mut(|session| match &mut session.connection {
+        Some(connection) => Ok((session.generation, connection.send(request)?)),
+        None => Err(Error::internal("the connection has gone before it was used")),
+    })
+}
+
+/// The connection is the session's from now on.
+fn adopt(connection: Box<Connection>) {
+    SESSION.with_borrow_mut(|session| {
+        session.connection = Some(connection);
+        session.generation += 1;
+    });
+}
+
+/// A connection, once there is one; starts the engine where none runs.
+pub(super) fn connect_by(deadline: Instant) -> Outcome<Box<Connection>> {
+    let mut launch = Launch::default();
+    loop {
+        let busy = match Connection::open()? {
+            Attempt::Connected(connection) => return Ok(connection),
+            Attempt::Busy => true,
+            Attempt::NobodyListens => {
+                launch.advance()?;
+                false
+            }
+        };
+        if Instant::now() >= deadline {
+            return Err(if busy { backlog_full() } else { launch.too_slow() });
+        }
+        wait::for_latch(RETRY);
+    }
+}
+
+fn backlog_full() -> Error {
+    Error::unavailable(format!("the engine accepted no connection within {} ms", settings::request_timeout()))
+        .detail("the backlog of its socket is full")
+        .hint("Raise rag.request_timeout, or open fewer sessions at once.")
+}
+
+fn engine_ended() -> Error {
+    Error::unavailable("the engine ended while a provider was being asked")
+        .detail("The provider may have answered, and may charge for it.")
+        .hint("Ask again. The reason is in the server's log.")
+}
+
+fn no_answer() -> Error {
+    Error::unavailable(format!("the engine did not answer within {} ms", settings::request_timeout()))
+        .hint("Raise rag.request_timeout, or look at rag.stat_engine for what it is busy with.")
+}

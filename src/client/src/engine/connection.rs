@@ -1,0 +1,311 @@
+//! One session's connection to the engine: non-blocking, and waiting under the latch only.
+
+use ragstone_pg::error::{Error, Outcome};
+use crate::settings::paths;
+use ragstone_pg::wait;
+use ragstone_pg::wait::Interest;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Instant;
+
+/// Number of the Hello request.
+const HELLO: u64 = 0;
+
+/// How a try to connect ended.
+pub enum Attempt {
+    /// The engine accepted.
+    Connected(Box<Connection>),
+    /// There is no socket, or nobody listens on it.
+    NobodyListens,
+    /// The socket's backlog is full.
+    Busy,
+}
+
+/// Why a connection cannot be used any longer.
+#[derive(Debug)]
+pub enum Lost {
+    /// The engine has gone; what was asked may be asked again.
+    Gone,
+    /// Asking again would not help.
+    Refused(Error),
+}
+
+/// A connection to the engine.
+pub struct Connection {
+    stream: UnixStream,
+    outgoing: Vec<u8>,
+    written: usize,
+    incoming: Vec<u8>,
+    /// Of each request what has come and was not taken yet.
+    answers: HashMap<u64, VecDeque<Response>>,
+    unwanted: HashSet<u64>,
+    last: u64,
+    greeted: bool,
+}
+
+impl Connection {
+    /// Tries to connect, without ever blocking.
+    pub fn open() -> Outcome<Attempt> {
+        let path = paths::socket();
+        let stream = match connect(&path) {
+            Ok(stream) => stream,
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                    return Ok(Attempt::NobodyListens);
+                }
+                ErrorKind::WouldBlock | ErrorKind::Interrupted => return Ok(Attempt::Busy),
+                _ => {
+                    return Err(Error::unavailable(format!(
+                        "could not connect to the engine's socket \"{}\"",
+                        path.display()
+                    ))
+                    .detail(error.to_string())
+                    .hint("Check rag.socket_directory."));
+                }
+            },
+        };
+        check_peer(&stream)?;
+        let mut connection = Self {
+            stream,
+            outgoing: Vec::new(),
+            written: 0,
+            incoming: Vec::new(),
+            answers: HashMap::new(),
+            unwanted: HashSet::new(),
+            last: HELLO,
+            greeted: false,
+        };
+        let hello = Request::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
+        connection.outgoing = protocol::encode(HELLO, &hello)?;
+        Ok(Attempt::Connected(Box::new(connection)))
+    }
+
+    /// Puts a request on its way and gives its number.
+    pub fn send(&mut self, request: &Request) -> Outcome<u64> {
+        self.last += 1;
+        let frame = protocol::encode(self.last, request)?;
+        self.outgoing.extend_from_slice(&frame);
+        // A failure to write shows again, and is handled, where the answer is waited for.
+        let _ = self.write();
+        Ok(self.last)
+    }
+
+    /// Whether the engine's end is still open, as far as this side can know.
+    pub fn is_open(&mut self) -> bool {
+        self.write().and_then(|()| self.read()).is_ok()
+    }
+
+    /// Waits until all that was sent is on its way. False where it is not when the time is over.
+    pub fn flush(&mut self, deadline: Instant) -> Result<bool, Lost> {
+        loop {
+            self.write()?;
+            if self.written == self.outgoing.len() {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            wait::for_socket(self.stream.as_raw_fd(), Interest::Write, deadline);
+        }
+    }
+
+    /// Waits for the engine's greeting. False where it has gone instead.
+    pub fn is_greeted(&mut self, deadline: Instant) -> Outcome<bool> {
+        loop {
+            match self.write().and_then(|()| self.read()) {
+                Ok(_) if self.greeted => return Ok(true),
+                Ok(_) if Instant::now() >= deadline => return Ok(false),
+                Ok(_) => wait::for_socket(self.stream.as_raw_fd(), Interest::Read, deadline),
+                Err(Lost::Gone) => return Ok(false),
+                Err(Lost::Refused(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the answer to a request, or for the next piece of it.
+    pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, Lost> {
+        loop {
+            if let Some(answer) = self.take(id) {
+                return Ok(Some(answer));
+            }
+            self.write()?;
+            if self.read()? {
+                continue;
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            let (socket, interest) = self.watched();
+            wait::for_socket(socket, interest, deadline);
+        }
+    }
+
+    /// The socket, and what to wait for on it.
+    pub fn watched(&self) -> (RawFd, Interest) {
+        let interest = if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
+        (self.stream.as_raw_fd(), interest)
+    }
+
+    /// Tells the engine to drop a request whose answer nobody waits for any longer.
+    pub fn cancel(&mut self, request: u64) {
+        let come = self.answers.remove(&request).unwrap_or_default();
+        if come.iter().any(|answer| !is_piece(answer)) {
+            return;
+        }
+        self.unwanted.insert(request);
+        let _ = self.send(&Request::Cancel { request });
+    }
+
+    fn take(&mut self, id: u64) -> Option<Response> {
+        let come = self.answers.get_mut(&id)?;
+        let answer = come.pop_front();
+        if come.is_empty() {
+            self.answers.remove(&id);
+        }
+        answer
+    }
+
+    fn write(&mut self) -> Result<(), Lost> {
+        while self.written < self.outgoing.len() {
+            match self.stream.write(&self.outgoing[self.written..]) {
+                Ok(0) => return Err(Lost::Gone),
+                Ok(bytes) => self.written += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The engine may have said why before it closed: what it sent is read before the loss counts.
+                Err(_) => return self.read().and(Err(Lost::Gone)),
+            }
+        }
+        self.outgoing = Vec::new();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Reads what has come and says whether that was an answer or more.
+    fn read(&mut self) -> Result<bool, Lost> {
+        let mut buffer = [0; 65_536];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(Lost::Gone),
+                Ok(bytes) => {
+                    self.incoming.extend_from_slice(&buffer[..bytes]);
+                    if self.take_frames()? {
+                        return Ok(true);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(Lost::Gone),
+            }
+        }
+    }
+
+    fn take_frames(&mut self) -> Result<bool, Lost> {
+        let refused = |error: protocol::FrameError| Lost::Refused(error.into());
+        let (mut start, mut any) = (0, false);
+        while let Some(prefix) = self.incoming[start..].first_chunk::<PREFIX>() {
+            let length = protocol::frame_length(*prefix).map_err(refused)?;
+            let begin = start + PREFIX;
+            let Some(bytes) = self.incoming.get(begin..begin + length) else {
+                break;
+            };
+            let frame = protocol::decode::<Response>(bytes).map_err(refused)?;
+            start = begin + length;
+            any = true;
+            self.accept(frame)?;
+        }
+        self.incoming.drain(..start);
+        if self.incoming.is_empty() {
+            self.incoming = Vec::new();
+        }
+        Ok(any)
+    }
+
+    fn accept(&mut self, frame: Frame<Response>) -> Result<(), Lost> {
+        match frame {
+            Frame { id: HELLO, body: Response::Hello { protocol: PROTOCOL, .. } } => {
+                self.greeted = true;
+                Ok(())
+            }
+            Frame { id: HELLO, body: Response::Hello { protocol, version, .. } } => {
+                Err(Lost::Refused(other_protocol(&format!("engine {version} speaks protocol {protocol}"))))
+            }
+            Frame { id: HELLO, body: Response::Failed(failure) } => Err(Lost::Refused(failure.into())),
+            Frame { id, body } => {
+                let unwanted =
+                    if is_piece(&body) { self.unwanted.contains(&id) } else { self.unwanted.remove(&id) };
+                if !unwanted {
+                    self.answers.entry(id).or_default().push_back(body);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether more follows.
+fn is_piece(answer: &Response) -> bool {
+    matches!(answer, Response::Piece(_))
+}
+
+fn other_protocol(found: &str) -> Error {
+    Error::unavailable("the running engine does not match this version of ragstone")
+        .detail(format!("{found}, the library {} speaks protocol {PROTOCOL}", env!("CARGO_PKG_VERSION")))
+        .hint("Close the sessions that still use the old version, or restart the server.")
+}
+
+/// A connected non-blocking stream socket. The standard library can only connect blockingly, which would hang where
+/// the backlog is full.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    // SAFETY: an all-zero sockaddr_un is a valid value.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() >= address.sun_path.len() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "path is longer than 107 bytes"));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: the descriptor is owned as soon as it is known to be one; the address lives through the call.
+    unsafe {
+        let socket =
+            libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let socket = OwnedFd::from_raw_fd(socket);
+        let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+        if libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(UnixStream::from(socket))
+    }
+}
+
+/// Refuses a peer of another operating system user: texts must not reach whoever put a socket there.
+fn check_peer(stream: &UnixStream) -> Outcome<()> {
+    let mut peer = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the buffer has the length that is given.
+    let (result, own) = unsafe {
+        let option = (&raw mut peer).cast();
+        let result =
+            libc::getsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, option, &mut length);
+        (result, libc::geteuid())
+    };
+    if result == 0 && peer.uid == own {
+        return Ok(());
+    }
+    Err(Error::new(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("the engine's socket belongs to user id {}, not to {own}", peer.uid),
+    )
+    .hint("Set rag.socket_directory to a folder in which only the server's user can write."))
+}

@@ -1,0 +1,98 @@
+//! A session starts the engine: it registers a supervisor, which any role may do and which needs no preload.
+
+use crate::processes::supervisor;
+use ragstone_pg::error::{Error, Outcome};
+use crate::settings;
+use crate::settings::paths;
+use crate::processes::file_lock::FileLock;
+use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Another session's supervisor may have got the last worker slot just now: its engine is waited for so long.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// Supervisors that one call registers before it gives up.
+const MOST_TRIES: u32 = 3;
+
+/// A start of the engine, as the session that needs it sees it.
+#[derive(Default)]
+pub struct Launch {
+    worker: Option<DynamicBackgroundWorker>,
+    tries: u32,
+    no_slot_since: Option<Instant>,
+}
+
+impl Launch {
+    /// Does the next step, if one is due. To be called again and again while nobody listens on the socket.
+    pub fn advance(&mut self) -> Outcome<()> {
+        if let Some(worker) = &self.worker {
+            if !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) {
+                return Ok(());
+            }
+            self.worker = None;
+        }
+        if FileLock::holder(&paths::supervisor_lock()).is_some() {
+            return Ok(());
+        }
+        if self.tries >= MOST_TRIES {
+            return Err(did_not_start());
+        }
+        check_installation()?;
+        match supervisor::register() {
+            Ok(worker) => {
+                self.worker = Some(worker);
+                self.tries += 1;
+                Ok(())
+            }
+            Err(_) => {
+                let since = *self.no_slot_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < GRACE { Ok(()) } else { Err(no_slot()) }
+            }
+        }
+    }
+
+    /// What to say when the time is over.
+    pub fn too_slow(&self) -> Error {
+        did_not_start().detail(format!("it did not listen within {} ms", settings::request_timeout()))
+    }
+}
+
+fn did_not_start() -> Error {
+    Error::unavailable("the engine did not start")
+        .hint("Look for lines of ragstone-engine and \"ragstone supervisor\" in the server's log.")
+}
+
+fn no_slot() -> Error {
+    Error::unavailable("no background worker slot is free to start the engine")
+        .hint("Raise max_worker_processes by 2 or more and restart the server.")
+}
+
+fn check_installation() -> Outcome<()> {
+    let engine = paths::engine();
+    if !accessible(&engine, libc::X_OK) {
+        return Err(Error::unavailable(format!(
+            "the engine's program \"{}\" cannot be executed",
+            engine.display()
+        ))
+        .hint("Run make install, or set rag.engine_path."));
+    }
+    let folder = paths::socket_directory();
+    if !accessible(&folder, libc::W_OK | libc::X_OK) {
+        return Err(Error::unavailable(format!(
+            "the engine's socket directory \"{}\" is not writable",
+            folder.display()
+        ))
+        .hint("Set rag.socket_directory to a folder that the server's user can write in, and nobody else."));
+    }
+    Ok(())
+}
+
+fn accessible(path: &Path, mode: libc::c_int) -> bool {
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: the path is NUL-terminated and lives through the call.
+    unsafe { libc::access(path.as_ptr(), mode) == 0 }
+}

@@ -1,0 +1,83 @@
+//! Locks by which a server has one supervisor, and a database one worker in each place. They are POSIX record locks: a
+//! child does not inherit them, the kernel gives them back, and whoever only wants to know who holds one need not take it.
+//!
+//! A process loses its lock when it closes any descriptor of the file, so it must not ask about a lock that it holds.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Held as long as the value lives.
+pub struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// The lock, or nothing where another process holds it.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            let mut lock = whole_file();
+            // SAFETY: the descriptor is open and the structure lives through the call.
+            if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut lock) } != 0 {
+                return match io::Error::last_os_error() {
+                    error if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN)) => Ok(None),
+                    error => Err(error),
+                };
+            }
+            // The lock of a file that was removed meanwhile is none.
+            if is_at(&file, path) {
+                return Ok(Some(Self { _file: file }));
+            }
+        }
+    }
+
+    /// Removes the file of a lock that nobody holds. Who wants to take it at that moment may find it taken.
+    pub fn tidy(path: &Path) {
+        if let Ok(Some(_lock)) = Self::take(path) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// The other process that holds the lock.
+    pub fn holder(path: &Path) -> Option<i32> {
+        let file = OpenOptions::new().write(true).open(path).ok()?;
+        let mut lock = whole_file();
+        // SAFETY: the descriptor is open and the structure lives through the call.
+        let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+        (asked == 0 && lock.l_type != libc::F_UNLCK as libc::c_short).then_some(lock.l_pid)
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.metadata()) {
+        (Ok(file), Ok(there)) => (file.dev(), file.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+fn whole_file() -> libc::flock {
+    // SAFETY: an all-zero flock is a valid value; zero start and length mean the whole file.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    lock
+}
+
+/// What comes after the prefix in the names of our files.
+pub fn files(prefix: &str) -> impl Iterator<Item = String> {
+    let stem = paths::worker_wanted(0).with_extension(prefix);
+    let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = fs::read_dir(paths::socket_directory()).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        entry.file_name().to_string_lossy().strip_prefix(start.as_str()).map(str::to_owned)
+    })
+}
+
+/// Database and place of a worker, as its file has them after the prefix.
+pub fn numbers(name: &str) -> Option<(u32, i32)> {
+    let (database, place) = name.split_once('-')?;
+    Some((database.parse().ok()?, place.parse().ok()?))
+}

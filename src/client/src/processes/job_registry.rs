@@ -1,0 +1,117 @@
+//! The workers of jobs: how one is registered, found, interrupted and sent away.
+//!
+//! It holds the lock of a file as long as it works. Who holds it is known by the kernel, so that no session can pretend to
+//! be a job's worker, or keep a job from having one.
+
+use crate::processes::file_lock::{FileLock, files};
+use crate::settings::paths;
+use pgrx::bgworkers::{
+    BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
+};
+use pgrx::pg_sys;
+use std::cell::Cell;
+
+thread_local! {
+    /// The job of this process. It must not ask about its own lock, since asking would give the lock back.
+    static OWN: Cell<Option<(u32, i64)>> = const { Cell::new(None) };
+}
+
+/// This process works on a job from now on.
+pub fn become_worker(order: &Order) {
+    OWN.set(Some((order.database, order.job)));
+}
+
+/// What a worker is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// OID of the database.
+    pub database: u32,
+    /// OID of the role.
+    pub role: u32,
+    /// Number of the job.
+    pub job: i64,
+}
+
+impl Order {
+    fn text(&self) -> String {
+        format!("{} {} {}", self.database, self.role, self.job)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let order = Self {
+            database: words.next()?.parse().ok()?,
+            role: words.next()?.parse().ok()?,
+            job: words.next()?.parse().ok()?,
+        };
+        words.next().is_none().then_some(order)
+    }
+}
+
+/// A worker that was asked for.
+pub struct Starting(DynamicBackgroundWorker);
+
+impl Starting {
+    /// Whether it has gone, or never came.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
+    }
+}
+
+/// Asks for a worker; nothing where no slot is free. Whoever asks is woken when it comes and when it goes. Not in a
+/// transaction, which would end the life of what is given.
+pub fn register(order: &Order) -> Option<Starting> {
+    // SAFETY: plain reads of the server's state.
+    let (upgrading, own_pid) = unsafe { (pg_sys::IsBinaryUpgrade, pg_sys::MyProcPid) };
+    if upgrading {
+        return None;
+    }
+    let builder = BackgroundWorkerBuilder::new("ragstone job")
+        .set_type("ragstone job")
+        .set_library("ragstone")
+        .set_function("ragstone_job_main")
+        .set_extra(&order.text())
+        .set_notify_pid(own_pid)
+        .enable_spi_access()
+        .set_restart_time(None);
+    builder.load_dynamic().ok().map(Starting)
+}
+
+/// The process that works on a job.
+pub fn holder(database: u32, job: i64) -> Option<i32> {
+    if OWN.get() == Some((database, job)) {
+        // SAFETY: a plain read.
+        return Some(unsafe { pg_sys::MyProcPid });
+    }
+    FileLock::holder(&paths::job_lock(database, job))
+}
+
+/// Cancels the statement of a process, if that is the one that works on the job.
+pub fn interrupt(database: u32, job: i64, pid: Option<i32>) -> bool {
+    let holder = holder(database, job).filter(|holder| Some(*holder) == pid);
+    // SAFETY: a signal to the process that holds the lock at this moment.
+    holder.is_some_and(|pid| unsafe { libc::kill(pid, libc::SIGINT) } == 0)
+}
+
+/// Workers of jobs of all databases that run.
+pub fn running() -> usize {
+    all().filter(|(database, job)| holder(*database, *job).is_some()).count()
+}
+
+/// Ends the workers of a database, which leave their jobs as they are.
+pub fn send_away(database: u32) {
+    for (_, job) in all().filter(|(of, _)| *of == database) {
+        if let Some(pid) = holder(database, job) {
+            // SAFETY: as above.
+            unsafe { libc::kill(pid, libc::SIGTERM) };
+        }
+    }
+}
+
+/// Databases and jobs of which there are files.
+pub fn all() -> impl Iterator<Item = (u32, i64)> {
+    file_lock::files("job-").filter_map(|name| {
+        let (database, job) = name.split_once('-')?;
+        Some((database.parse().ok()?, job.parse().ok()?))
+    })
+}

@@ -1,0 +1,157 @@
+//! The workers of all databases: who has one, who waits for one, who has to go.
+//!
+//! Without preload there is no shared memory of ours; each worker holds the lock of a file instead, whose name says for
+//! which database it works.
+
+use crate::processes::job_registry;
+use crate::processes::register;
+use crate::processes::supervisor;
+use ragstone_pg::databases;
+use crate::settings;
+use crate::settings::paths;
+use crate::processes::file_lock::FileLock;
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// A session registers a worker at most so often: one that was just registered has not taken its place yet.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static REGISTERED: Cell<Option<Instant>> = const { Cell::new(None) };
+
+    /// A worker must not ask about its own lock, since asking would give the lock back.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This process is a worker.
+pub fn become_worker() {
+    IS_WORKER.set(true);
+}
+
+/// Sees to it that this database has a worker, as far as there is room for one.
+pub fn ensure() {
+    // SAFETY: plain reads of the server's state.
+    let (standby, upgrading) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade) };
+    // SAFETY: a plain read of this session's state.
+    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+    if standby || upgrading || IS_WORKER.get() || is_coming() {
+        return;
+    }
+    if FileLock::holder(&paths::worker_lock(database, 0)).is_some() {
+        return;
+    }
+    REGISTERED.set(Some(Instant::now()));
+    start_or_wait(database);
+}
+
+/// Whether a worker that this session has registered may not have taken its place yet.
+fn is_coming() -> bool {
+    REGISTERED.get().is_some_and(|at| at.elapsed() < PATIENCE)
+}
+
+/// Sets more workers on this database. For its first worker, when there is much to do.
+pub fn ensure_more(database: u32) {
+    for place in 1..guc::sync_workers() {
+        let held = FileLock::holder(&paths::worker_lock(database, place)).is_some();
+        if !held && running() < settings::max_sync_workers() as usize {
+            let _ = register::register(database, place);
+        }
+    }
+}
+
+/// Wakes this database's worker. Where it has left meanwhile another one comes.
+pub fn wake() {
+    if let Some(pid) = ensure_after_commit() {
+        databases::set_latch(pid);
+    }
+}
+
+/// Sees to it that another worker comes where this database's has left, and gives the one that has not. Allocates nothing of
+/// Postgres's, and raises nothing.
+pub fn ensure_after_commit() -> Option<i32> {
+    if IS_WORKER.get() {
+        return None;
+    }
+    // SAFETY: a plain read.
+    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+    let holder = FileLock::holder(&paths::worker_lock(database, 0));
+    if holder.is_none() && !is_coming() {
+        want(database);
+    }
+    holder
+}
+
+/// Whether another database waits for a worker.
+pub fn is_somebody_waiting() -> bool {
+    files("wanted-").next().is_some()
+}
+
+/// The supervisor's part: sends workers away from databases that somebody wants for himself, and starts workers for
+/// those that wait.
+pub fn tend() {
+    for (database, place) in files("worker-").filter_map(|name| numbers(&name)) {
+        let path = paths::worker_lock(database, place);
+        match FileLock::holder(&path) {
+            Some(pid) if databases::is_wanted_exclusively(database) => {
+                // SAFETY: a signal to the process that holds the lock at this moment.
+                unsafe { libc::kill(pid, libc::SIGTERM) };
+            }
+            Some(_) => {}
+            None => FileLock::tidy(&path),
+        }
+    }
+    for (database, job) in job_registry::all() {
+        match job_registry::holder(database, job) {
+            Some(_) if databases::is_wanted_exclusively(database) => job_registry::send_away(database),
+            Some(_) => {}
+            None => FileLock::tidy(&paths::job_lock(database, job)),
+        }
+    }
+    for database in files("wanted-").filter_map(|name| name.parse().ok()) {
+        if running() < settings::max_sync_workers() as usize {
+            give(database);
+        }
+    }
+}
+
+/// Gives a database that waits a worker.
+fn give(database: u32) {
+    // Before it is looked who works there: who asks after this moment is heard the next time. A worker that is there now sees
+    // what was noted until now, before it leaves or just after.
+    let _ = fs::remove_file(paths::worker_wanted(database));
+    let held = FileLock::holder(&paths::worker_lock(database, 0)).is_some();
+    if !held && register::register(database, 0).is_err() {
+        want(database);
+    }
+}
+
+fn start_or_wait(database: u32) {
+    let room = running() < settings::max_sync_workers() as usize;
+    if !room || register::register(database, 0).is_err() {
+        want(database);
+        // Whoever gives out what becomes free. An engine need not have been used yet.
+        if FileLock::holder(&paths::supervisor_lock()).is_none() {
+            let _ = supervisor::register();
+        }
+    }
+}
+
+/// A database that waited has a worker, who sees what was noted until now.
+pub fn is_given(database: u32) {
+    let _ = fs::remove_file(paths::worker_wanted(database));
+}
+
+/// Asks the supervisor for a worker, as soon as there is room for one.
+pub fn want(database: u32) {
+    let _ = fs::write(paths::worker_wanted(database), "");
+}
+
+/// Workers of all databases that run.
+pub fn running() -> usize {
+    files("worker-")
+        .filter_map(|name| numbers(&name))
+        .filter(|(database, place)| FileLock::holder(&paths::worker_lock(*database, *place)).is_some())
+        .count()
+}

@@ -1,0 +1,74 @@
+//! Where `make install` puts the parts that are not SQL, unless a setting says otherwise.
+
+use crate::settings;
+use pgrx::pg_sys;
+use ragstone_core::protocol::socket_name;
+use std::ffi::CStr;
+use std::path::PathBuf;
+
+/// The engine's program.
+pub fn engine() -> PathBuf {
+    settings::engine_path().map_or_else(|| library_folder().join("ragstone-engine"), PathBuf::from)
+}
+
+/// The folder that holds a folder per model.
+pub fn models() -> PathBuf {
+    settings::models_path().map_or_else(|| share_folder().join("ragstone/models"), PathBuf::from)
+}
+
+/// ONNX Runtime's library.
+pub fn onnxruntime() -> PathBuf {
+    settings::onnxruntime_path().map_or_else(|| library_folder().join("libonnxruntime.so"), PathBuf::from)
+}
+
+/// The folder of an ONNX Runtime library with OpenVINO's execution provider; it need not exist.
+pub fn openvino() -> PathBuf {
+    settings::openvino_path().map_or_else(|| library_folder().join("openvino"), PathBuf::from)
+}
+
+/// The folder of the engine's socket. Relative to the data directory, where every server process stands, since a
+/// socket's path may have 107 bytes only; base backups leave `pg_stat_tmp` out.
+pub fn socket_directory() -> PathBuf {
+    settings::socket_directory().map_or_else(|| PathBuf::from("pg_stat_tmp"), PathBuf::from)
+}
+
+/// The engine's socket.
+pub fn socket() -> PathBuf {
+    socket_directory().join(socket_name())
+}
+
+/// The file whose lock a database's worker holds, in each of its places.
+pub fn worker_lock(database: u32, place: i32) -> PathBuf {
+    socket().with_extension(format!("worker-{database}-{place}"))
+}
+
+/// The file whose lock a job's worker holds.
+pub fn job_lock(database: u32, job: i64) -> PathBuf {
+    socket().with_extension(format!("job-{database}-{job}"))
+}
+
+/// The file that says that a database waits for a worker.
+pub fn worker_wanted(database: u32) -> PathBuf {
+    socket().with_extension(format!("wanted-{database}"))
+}
+
+/// The file whose lock the one supervisor holds.
+pub fn supervisor_lock() -> PathBuf {
+    socket().with_extension("supervisor")
+}
+
+fn library_folder() -> PathBuf {
+    // SAFETY: pkglib_path is a NUL-terminated buffer that the server fills at its start.
+    let path = unsafe { CStr::from_ptr(&raw const pg_sys::pkglib_path as *const _) };
+    PathBuf::from(path.to_string_lossy().into_owned()).join("ragstone")
+}
+
+fn share_folder() -> PathBuf {
+    let mut path = [0; pg_sys::MAXPGPATH as usize];
+    // SAFETY: my_exec_path is filled at the server's start, and the buffer has the length that the function expects.
+    let path = unsafe {
+        pg_sys::get_share_path(&raw const pg_sys::my_exec_path as *const _, path.as_mut_ptr());
+        CStr::from_ptr(path.as_ptr())
+    };
+    PathBuf::from(path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,43 @@
+//! The event trigger's part: which collections a command concerns. Nothing that goes wrong here breaks the command.
+
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::attempt::in_subtransaction;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{connect, run};
+use crate::collections::capture::follow::{follow, restored_by, sources};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use crate::collections::capture::own_ddl;
+
+/// Lets collections follow the command that has just ended.
+pub fn follow_ddl() {
+    if own_ddl::is_under_way() {
+        return;
+    }
+    if let Err(error) = own_ddl::own(|| in_subtransaction(|| locked(|| connect(try_follow)))) {
+        warn("collections could not follow this command", &error);
+    }
+}
+
+fn try_follow() -> Outcome<()> {
+    let rows = run(include_str!("../../../sql/queries/commands.sql"), &[])?;
+    let (mut redefined, mut added_to) = (Vec::new(), Vec::new());
+    for row in 0..rows.count {
+        let tables = if rows.boolean(row, 1) == Some(true) { &mut added_to } else { &mut redefined };
+        tables.extend(rows.oid(row, 0));
+    }
+    let restored = restored_by(&[redefined.as_slice(), &added_to].concat())?;
+    let known = sources(&redefined)?.into_iter().filter(|collection| !collection.is_restoring());
+    for mut collection in known.chain(restored) {
+        if let Err(error) = in_subtransaction(|| connect(|| follow(&mut collection))) {
+            warn(&format!("collection \"{}\" could not follow this command", collection.name), &error);
+        }
+    }
+    Ok(())
+}
+
+fn warn(what: &str, error: &Error) {
+    Error::new(PgSqlErrorCode::ERRCODE_WARNING, format!("{what}: {}", error.message))
+        .detail(error.detail.clone())
+        .hint(error.hint.clone())
+        .notice(PgLogLevel::WARNING);
+}

@@ -1,0 +1,240 @@
+//! What writers do: the trigger on a source notes the keys of changed rows, and deletes the chunks of deleted ones.
+//!
+//! It compares values and not SET lists, and touches neither the catalogue nor a table where nothing that is indexed has
+//! changed. Nothing that goes wrong in it breaks the user's write.
+
+pub mod ddl;
+pub mod follow;
+pub mod own_ddl;
+pub mod reconcile;
+pub mod triggers;
+
+use crate::collections::indexing::immediate;
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::terms::TermCounts;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::attempt::in_subtransaction;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::relation::lock_if_free;
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::{as_owner, with_settings};
+use ragstone_pg::trigger::{Column, Event, Firing, Row};
+use crate::collections::catalog::keys::{Key, KeyColumns};
+use crate::collections::indexing::batch;
+use crate::collections::queue;
+use crate::collections::capture::reconcile;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+/// Keys that are held before they are noted.
+const SLICE: usize = 10_000;
+
+/// Types are written in a form that does not depend on the writer's settings.
+const PORTABLE: [(&str, &str); 4] = [
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+];
+
+thread_local! {
+    /// Collections with tables on which a trigger may speak for them.
+    static TRUSTED: RefCell<HashSet<(i64, pg_sys::Oid)>> = RefCell::new(HashSet::new());
+}
+
+/// Notes what a statement changed. Never an error, unless whoever waits for the statement wants it to end.
+pub fn capture(firing: Firing) {
+    if let Err(error) = try_capture(firing) {
+        warn(firing, error);
+    }
+}
+
+fn try_capture(firing: Firing) -> Outcome<()> {
+    let columns = Columns::of(firing)?;
+    if firing.event() == Event::Update && !columns.any_changed(firing) {
+        return Ok(());
+    }
+    let noted = in_subtransaction(|| locked(|| connect(|| columns.note(firing))));
+    match noted {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            in_subtransaction(|| locked(|| connect(|| queue::append_all(columns.collection))))?;
+            Err(error)
+        }
+    }
+}
+
+fn warn(firing: Firing, error: Error) {
+    let collection = firing.arguments().into_iter().next().unwrap_or_default();
+    Error::new(
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("a change was not noted for collection number {collection}: {}", error.message),
+    )
+    .detail("the write itself is not affected; the worker will compare all rows")
+    .notice(PgLogLevel::WARNING);
+}
+
+/// The columns that a trigger watches.
+struct Columns {
+    collection: i64,
+    key: Vec<Column>,
+    watched: Vec<Column>,
+}
+
+impl Columns {
+    /// From the trigger's arguments: the collection's number, the number of key columns, the key columns, the others.
+    fn of(firing: Firing) -> Outcome<Self> {
+        let arguments = firing.arguments();
+        let malformed = || Error::bad_argument("the trigger's arguments are malformed");
+        let [collection, count, names @ ..] = arguments.as_slice() else { return Err(malformed()) };
+        let count: usize = count.parse().map_err(|_| malformed())?;
+        if count > names.len() {
+            return Err(malformed());
+        }
+        let column = |name: &String| {
+            firing.column(name).ok_or_else(|| {
+                Error::new(
+                    PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+                    format!("column \"{name}\" does not exist"),
+                )
+            })
+        };
+        let (key, watched) = names.split_at(count);
+        Ok(Self {
+            collection: collection.parse().map_err(|_| malformed())?,
+            key: key.iter().map(column).collect::<Outcome<_>>()?,
+            watched: watched.iter().map(column).collect::<Outcome<_>>()?,
+        })
+    }
+
+    fn any_changed(&self, firing: Firing) -> bool {
+        let mut any = false;
+        firing.for_each(|old, new| any = any || self.changed(old, new));
+        any
+    }
+
+    fn changed(&self, old: Option<Row>, new: Option<Row>) -> bool {
+        match (old, new) {
+            (Some(old), Some(new)) => {
+                !self.key.iter().chain(&self.watched).all(|column| old.same(new, *column))
+            }
+            _ => true,
+        }
+    }
+
+    fn note(&self, firing: Firing) -> Outcome<()> {
+        let Some(collection) = self.trusted(firing)? else { return Ok(()) };
+        if firing.event() == Event::Truncate {
+            return truncated(&collection);
+        }
+        let mut changes = Changes { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
+        let mut outcome = Ok(());
+        with_settings(&PORTABLE, || {
+            firing.for_each(|old, new| {
+                if outcome.is_ok() && self.changed(old, new) {
+                    outcome = changes.add(old, new);
+                }
+            });
+        });
+        outcome?;
+        changes.flush()
+    }
+
+    /// The collection, if the table is its source or a part of it: anybody may make a trigger with any arguments.
+    fn trusted(&self, firing: Firing) -> Outcome<Option<Collection>> {
+        let Some(collection) = Collection::find_by_id(self.collection)? else { return Ok(None) };
+        let place = (self.collection, firing.relation());
+        if TRUSTED.with_borrow(|trusted| trusted.contains(&place)) {
+            return Ok(Some(collection));
+        }
+        let rows = run(
+            include_str!("../../../sql/queries/ancestors.sql"),
+            &[Arg::new(firing.relation()), Arg::new(collection.source()?.oid)],
+        )?;
+        if rows.count == 0 {
+            return Ok(None);
+        }
+        TRUSTED.with_borrow_mut(|trusted| trusted.insert(place));
+        Ok(Some(collection))
+    }
+}
+
+struct Changes<'a> {
+    collection: Collection,
+    columns: &'a Columns,
+    /// Keys that no row has any more.
+    gone: Vec<Key>,
+    /// Keys to look at again, those that have gone with them: a chunk may be committed that this transaction cannot see.
+    noted: Vec<Key>,
+}
+
+impl Changes<'_> {
+    fn add(&mut self, old: Option<Row>, new: Option<Row>) -> Outcome<()> {
+        let same_key = match (old, new) {
+            (Some(old), Some(new)) => self.columns.key.iter().all(|column| old.same(new, *column)),
+            _ => false,
+        };
+        if let Some(new) = new {
+            self.noted.extend(self.key(new));
+        }
+        if let Some(key) = old.filter(|_| !same_key).and_then(|old| self.key(old)) {
+            self.gone.push(key.clone());
+            self.noted.push(key);
+        }
+        if self.noted.len() >= SLICE { self.flush() } else { Ok(()) }
+    }
+
+    /// A row without a whole key cannot be found again; refresh says so.
+    fn key(&self, row: Row) -> Option<Key> {
+        self.columns.key.iter().map(|column| row.text(*column)).collect()
+    }
+
+    fn flush(&mut self) -> Outcome<()> {
+        let (gone, noted) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.noted));
+        delete_chunks(&mut self.collection, &gone)?;
+        if noted.is_empty() {
+            return Ok(());
+        }
+        if self.collection.sync == crate::collections::catalog::collection::Sync::Immediate {
+            let now = in_subtransaction(|| immediate::index_now(&self.collection, &noted));
+            match now {
+                Ok(()) => return Ok(()),
+                Err(error) => Error::new(
+                    PgSqlErrorCode::ERRCODE_WARNING,
+                    format!(
+                        "collection \"{}\" will have the change later: {}",
+                        self.collection.name, error.message
+                    ),
+                )
+                .hint(error.hint)
+                .notice(PgLogLevel::WARNING),
+            }
+        }
+        queue::append(self.collection.id, &noted)
+    }
+}
+
+/// Deletes the chunks of rows that have gone. Where somebody holds the chunk table, to index it for instance, the writer
+/// does not wait: search shows no chunk without its row, and the worker deletes it.
+fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Outcome<()> {
+    let chunks = collection.chunks()?.clone();
+    if gone.is_empty() || !lock_if_free(chunks.oid) {
+        return Ok(());
+    }
+    let keys = KeyColumns::of(collection)?;
+    let statement = collection.delete_keyed(&keys, false)?;
+    let arguments = keys.arguments(gone.iter());
+    let rows = as_owner(chunks.owner, || run(&statement, &arguments))?;
+    let mut terms = TermCounts::default();
+    terms.count_deleted(&rows)?;
+    terms.write(collection)
+}
+
+fn truncated(collection: &Collection) -> Outcome<()> {
+    if lock_if_free(collection.chunks()?.oid) {
+        let mut collection = collection.clone();
+        reconcile::delete_orphans(&mut collection)?;
+    }
+    queue::append_all(collection.id)
+}

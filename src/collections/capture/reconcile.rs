@@ -1,0 +1,76 @@
+//! Comparing a collection with its source, for what no trigger saw: the first fill, a trigger that was disabled, rows that
+//! came and went with a partition.
+
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::terms::TermCounts;
+use crate::collections::indexing::orphans::delete_orphans as delete_orphans_of;
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections::catalog::keys::{Key, KeyColumns};
+use crate::collections::queue;
+use pgrx::PgSqlErrorCode;
+
+/// Keys that are read at once.
+const FETCH: i64 = 10_000;
+
+/// How closely rows are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Only which there are.
+    Keys,
+    /// What is in them, too.
+    Content,
+}
+
+/// Notes the rows that the collection has not, or not as they are, and deletes the chunks of rows that have gone. Gives
+/// the number of rows noted.
+pub fn compare(collection: &mut Collection, depth: Depth) -> Outcome<usize> {
+    delete_orphans(collection)?;
+    let operators = connect(|| KeyColumns::of(collection))?.operators;
+    let statement = match depth {
+        Depth::Keys => collection.select_missing(&operators)?,
+        Depth::Content => collection.select_stale(&operators)?,
+    };
+    let source = collection.source()?.clone();
+    let cursor = connect(|| as_owner(source.owner, || Cursor::open(&statement, &[])))?;
+    let mut noted = 0;
+    loop {
+        let found = connect(|| {
+            let rows = as_owner(source.owner, || cursor.fetch(FETCH))?;
+            let keys: Vec<Key> = (0..rows.count).filter_map(|row| rows.texts(row, 0)).collect();
+            let whole: Vec<Key> = keys.into_iter().filter(|key| key.len() == collection.key.len()).collect();
+            queue::append(collection.id, &whole)?;
+            noted += whole.len();
+            give_way(source.oid)?;
+            Ok::<_, Error>(rows.count)
+        })?;
+        if found == 0 {
+            break;
+        }
+    }
+    connect(|| as_owner(source.owner, || cursor.close()))?;
+    Ok(noted)
+}
+
+/// Deletes the chunks whose row has gone.
+pub fn delete_orphans(collection: &mut Collection) -> Outcome<()> {
+    let operators = connect(|| KeyColumns::of(collection))?.operators;
+    let mut terms = TermCounts::default();
+    delete_orphans_of(collection, &operators, &mut terms)?;
+    terms.write(collection)
+}
+
+/// Ends a long comparison where somebody waits for the table: it is begun anew later.
+fn give_way(source: pgrx::pg_sys::Oid) -> Outcome<()> {
+    let rows = run(
+        "SELECT FROM pg_locks WHERE relation = $1 AND locktype = 'relation' AND NOT granted
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        &[Arg::new(source)],
+    )?;
+    if rows.count == 0 {
+        return Ok(());
+    }
+    Err(Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "somebody waits for the source"))
+}

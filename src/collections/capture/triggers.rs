@@ -1,0 +1,164 @@
+//! The triggers on a source, and on its partitions and children: a parent's trigger does not fire for what is written to
+//! a leaf directly. A statement trigger can have transition tables for one event only, so there is one for each. Row
+//! triggers that are enabled for replicas stand in where changes are applied, since statement triggers are not fired then.
+
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::identifier::{literal, quoted};
+use ragstone_pg::spi::{Arg, run, run_once};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections::capture::own_ddl::own;
+use pgrx::pg_sys;
+
+/// Name, and what follows it, of each statement trigger.
+const STATEMENT: [(&str, &str); 4] = [
+    ("insert", "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
+    (
+        "update",
+        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+    ),
+    ("delete", "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT"),
+    ("truncate", "AFTER TRUNCATE ON {} FOR EACH STATEMENT"),
+];
+
+/// The row trigger of a table that holds rows itself.
+const REPLICA: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
+
+struct Table {
+    oid: pg_sys::Oid,
+    owner: pg_sys::Oid,
+    name: String,
+    holds_rows: bool,
+}
+
+struct Existing {
+    table: Table,
+    trigger: String,
+    arguments: Vec<u8>,
+}
+
+/// Makes the triggers that are missing, and drops those that are not right any more. Gives whether any was.
+pub fn install(collection: &Collection) -> Outcome<bool> {
+    let arguments = arguments(collection);
+    let tables = tables(collection)?;
+    let (right, stale) = existing(collection, &tables, &arguments)?;
+    stale.iter().try_for_each(drop_trigger)?;
+    let missing = missing(collection, &tables, &right);
+    let make = |(table, name, definition): &(&Table, String, &str)| make(table, name, definition, &arguments);
+    // A follower of the first of these commands would make the rest.
+    own(|| missing.iter().try_for_each(make))?;
+    Ok(!stale.is_empty() || !missing.is_empty())
+}
+
+/// Whether all triggers are there and right.
+pub fn are_complete(collection: &Collection) -> Outcome<bool> {
+    let tables = tables(collection)?;
+    let (right, stale) = existing(collection, &tables, &arguments(collection))?;
+    Ok(stale.is_empty() && missing(collection, &tables, &right).is_empty())
+}
+
+/// Drops all triggers of a collection.
+pub fn remove(collection: &Collection) -> Outcome<()> {
+    found(collection.id)?.iter().try_for_each(drop_trigger)
+}
+
+fn trigger_name(collection: i64, event: &str) -> String {
+    format!("ragstone_{collection}_{event}")
+}
+
+/// The collection, the number of key columns, those columns, and the other columns to watch.
+fn arguments(collection: &Collection) -> Vec<String> {
+    let mut arguments = vec![collection.id.to_string(), collection.key.len().to_string()];
+    arguments.extend(collection.key.iter().cloned());
+    arguments.push(collection.content.clone());
+    arguments.extend(collection.title.iter().chain(&collection.metadata).cloned());
+    arguments
+}
+
+fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Outcome<()> {
+    let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
+    let name = quoted(name);
+    as_owner(table.owner, || {
+        run_once(&format!(
+            "CREATE TRIGGER {name} {} EXECUTE FUNCTION rag._capture({})",
+            definition.replace("{}", &table.name),
+            arguments.join(", ")
+        ))?;
+        if definition == REPLICA.1 {
+            run_once(&format!("ALTER TABLE {} ENABLE REPLICA TRIGGER {name}", table.name))?;
+        }
+        Ok(())
+    })
+}
+
+fn drop_trigger(existing: &Existing) -> Outcome<()> {
+    let Existing { table, trigger, .. } = existing;
+    as_owner(table.owner, || {
+        run_once(&format!("DROP TRIGGER IF EXISTS {} ON {}", quoted(trigger), table.name)).map(|_| ())
+    })
+}
+
+/// The source with all that inherits from it.
+fn tables(collection: &Collection) -> Outcome<Vec<Table>> {
+    let rows = run(include_str!("../../../sql/queries/tree.sql"), &[Arg::new(collection.source()?.oid)])?;
+    let table = |row| {
+        Some(Table {
+            oid: rows.oid(row, 0)?,
+            owner: rows.oid(row, 1)?,
+            name: rows.text(row, 2)?,
+            holds_rows: rows.text(row, 3)? == "r",
+        })
+    };
+    Ok((0..rows.count).filter_map(table).collect())
+}
+
+/// The triggers that are there: those that are right, and the others.
+fn existing(
+    collection: &Collection,
+    tables: &[Table],
+    arguments: &[String],
+) -> Outcome<(Vec<Existing>, Vec<Existing>)> {
+    let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
+    let right = |found: &Existing| {
+        found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
+    };
+    Ok(found(collection.id)?.into_iter().partition(right))
+}
+
+/// Table, name and definition of the triggers that are not there.
+fn missing<'a>(
+    collection: &Collection,
+    tables: &'a [Table],
+    existing: &[Existing],
+) -> Vec<(&'a Table, String, &'static str)> {
+    let wanted = tables.iter().flat_map(|table| {
+        let replica = table.holds_rows.then_some(&REPLICA);
+        STATEMENT.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
+    });
+    wanted
+        .map(|(table, event, definition)| (table, trigger_name(collection.id, event), definition))
+        .filter(|(table, name, _)| {
+            !existing.iter().any(|found| found.table.oid == table.oid && found.trigger == *name)
+        })
+        .collect()
+}
+
+fn found(collection: i64) -> Outcome<Vec<Existing>> {
+    let rows = run(
+        include_str!("../../../sql/queries/triggers.sql"),
+        &[Arg::text(&format!("ragstone_{collection}_"))],
+    )?;
+    let existing = |row| {
+        Some(Existing {
+            table: Table {
+                oid: rows.oid(row, 0)?,
+                owner: rows.oid(row, 1)?,
+                name: rows.text(row, 2)?,
+                holds_rows: false,
+            },
+            trigger: rows.text(row, 3)?,
+            arguments: rows.bytes(row, 4)?,
+        })
+    };
+    Ok((0..rows.count).filter_map(existing).collect())
+}

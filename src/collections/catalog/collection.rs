@@ -1,0 +1,302 @@
+//! A collection's row in `rag.collection`.
+
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, connect, run, select};
+use ragstone_pg::switch_user::as_owner;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::protocol::Splitter;
+
+const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
+
+/// A table as it is now.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// In pg_class.
+    pub oid: pg_sys::Oid,
+    /// As whom statements on it run.
+    pub owner: pg_sys::Oid,
+    /// With its schema, as it stands in a statement.
+    pub name: String,
+}
+
+/// A collection.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// Its number; zero until it has a row.
+    pub id: i64,
+    /// As users call it.
+    pub name: String,
+    /// The table that is searched, unless it was dropped.
+    pub source: Option<Relation>,
+    /// Chunks, unless the table was dropped.
+    pub chunks: Option<Relation>,
+    /// Words, unless the table was dropped.
+    pub terms: Option<Relation>,
+    /// Columns that tell the source's rows apart.
+    pub key: Vec<String>,
+    /// Column that is searched.
+    pub content: String,
+    /// Column that is put before each chunk.
+    pub title: Option<String>,
+    /// Columns that can be filtered by.
+    pub metadata: Vec<String>,
+    /// Name of the model.
+    pub model: String,
+    /// Of the model that made the embeddings.
+    pub fingerprint: String,
+    /// Length of an embedding.
+    pub dimensions: i32,
+    /// Most tokens in a chunk; as many as the model reads if none.
+    pub chunk_size: Option<i32>,
+    /// Tokens that chunks repeat.
+    pub chunk_overlap: i32,
+    /// How content is cut.
+    pub splitter: Splitter,
+    /// Text search configuration.
+    pub language: String,
+    /// Words per chunk for which levels are made; zero before the first chunk.
+    pub reference_words: f64,
+    /// Rows with content, when it was refreshed last.
+    pub source_rows: i64,
+    /// Chunks, when it was refreshed last.
+    pub chunk_count: i64,
+    /// Rows that the terms table had when it was folded last.
+    pub terms_folded: i64,
+    /// Rows that were added to it since.
+    pub terms_appended: i64,
+    /// Schema of pgvector, as it stands in a statement.
+    pub vector_schema: String,
+    /// How it follows its source.
+    pub sync: Sync,
+    /// Whether its first fill has ended and its indexes are there.
+    pub filled: bool,
+    /// What the source is, as `pg_class.relkind` has it.
+    pub source_kind: Option<String>,
+    /// Numbers of the key, content, title (0: none) and metadata columns; none until a restore has ended.
+    pub column_numbers: Vec<i16>,
+    /// Why it cannot follow its source.
+    pub error: Option<String>,
+    /// The collection that this one is to replace.
+    pub successor_of: Option<i64>,
+    /// The collection that has replaced this one.
+    pub predecessor_of: Option<i64>,
+}
+
+/// How a collection follows its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// A worker brings it up to date soon after a commit.
+    Background,
+    /// The writer's own transaction does.
+    Immediate,
+    /// Only when somebody asks.
+    Manual,
+}
+
+impl Sync {
+    /// From SQL's argument.
+    pub fn parse(name: &str) -> Outcome<Self> {
+        match name {
+            "background" => Ok(Self::Background),
+            "immediate" => Ok(Self::Immediate),
+            "manual" => Ok(Self::Manual),
+            _ => Err(Error::bad_argument(format!("unknown sync \"{name}\""))
+                .hint("Use 'background', 'immediate' or 'manual'.")),
+        }
+    }
+
+    /// As it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Immediate => "immediate",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+impl Collection {
+    /// The collection of this name. To be called under a search path of pg_catalog only.
+    pub fn find(name: &str) -> Outcome<Option<Self>> {
+        // Its own snapshot is the calling statement's, as a search must not see more than that.
+        let rows = select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+    }
+
+    /// The same as it is after all that others have committed: for work that has waited for a lock.
+    pub fn find_latest(name: &str) -> Outcome<Option<Self>> {
+        let rows = run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+    }
+
+    /// The collection with this number, as it is now.
+    pub fn find_by_id(id: i64) -> Outcome<Option<Self>> {
+        let rows = run(QUERY, &[Arg::optional_text(None), Arg::new(id)])?;
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+    }
+
+    /// The collections whose numbers are the first column of these rows, as they are now.
+    pub fn find_all(numbers: &Rows) -> Outcome<Vec<Self>> {
+        let ids = (0..numbers.count).filter_map(|row| numbers.int8(row, 0));
+        ids.filter_map(|id| Self::find_by_id(id).transpose()).collect()
+    }
+
+    /// The error where there is none of this name.
+    pub fn unknown(name: &str) -> Error {
+        Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("collection \"{name}\" does not exist"))
+            .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
+    }
+
+    /// The source, which must still be there.
+    pub fn source(&self) -> Outcome<&Relation> {
+        self.source.as_ref().ok_or_else(|| self.gone("source"))
+    }
+
+    /// The chunk table, which must still be there.
+    pub fn chunks(&self) -> Outcome<&Relation> {
+        self.chunks.as_ref().ok_or_else(|| self.gone("chunk table"))
+    }
+
+    /// The terms table, which must still be there.
+    pub fn terms(&self) -> Outcome<&Relation> {
+        self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
+    }
+
+    /// Whether it came with a restore that has not ended: until then nobody but the restore touches its tables.
+    pub fn is_restoring(&self) -> bool {
+        self.sync != Sync::Manual && self.column_numbers.is_empty()
+    }
+
+    fn gone(&self, table: &str) -> Error {
+        Error::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("the {table} of collection \"{}\" does not exist any more", self.name),
+        )
+        .hint("Drop the collection with rag.drop_collection and create it again.")
+    }
+
+    fn read(rows: &Rows) -> Outcome<Self> {
+        let missing = |column: &str| Error::internal(format!("rag.collection.{column} is null"));
+        let text = |column, name| rows.text(0, column).ok_or_else(|| missing(name));
+        let texts = |column, name| rows.texts(0, column).ok_or_else(|| missing(name));
+        let relation = |column| {
+            let (oid, owner) = (rows.oid(0, column)?, rows.oid(0, column + 1)?);
+            Some(Relation { oid, owner, name: rows.text(0, column + 2)? })
+        };
+        Ok(Self {
+            id: rows.int8(0, 0).ok_or_else(|| missing("id"))?,
+            name: text(1, "name")?,
+            source: relation(2),
+            chunks: relation(5),
+            terms: relation(8),
+            key: texts(11, "key_columns")?,
+            content: text(12, "content_column")?,
+            title: rows.text(0, 13),
+            metadata: texts(14, "metadata_columns")?,
+            model: text(15, "model")?,
+            fingerprint: text(16, "fingerprint")?,
+            dimensions: rows.int4(0, 17).ok_or_else(|| missing("dimensions"))?,
+            chunk_size: rows.int4(0, 18),
+            chunk_overlap: rows.int4(0, 19).unwrap_or(0),
+            splitter: if text(20, "splitter")? == "markdown" { Splitter::Markdown } else { Splitter::Text },
+            language: text(21, "language")?,
+            reference_words: rows.float8(0, 22).unwrap_or(0.0),
+            source_rows: rows.int8(0, 23).unwrap_or(0),
+            chunk_count: rows.int8(0, 24).unwrap_or(0),
+            terms_folded: rows.int8(0, 25).unwrap_or(0),
+            terms_appended: rows.int8(0, 26).unwrap_or(0),
+            vector_schema: text(27, "extension vector")?,
+            sync: Sync::parse(&text(28, "sync")?)?,
+            filled: rows.boolean(0, 29).unwrap_or(false),
+            source_kind: rows.text(0, 30),
+            column_numbers: rows.int2s(0, 31).unwrap_or_default(),
+            error: rows.text(0, 32),
+            successor_of: rows.int8(0, 33),
+            predecessor_of: rows.int8(0, 34),
+        })
+    }
+
+    /// Adds the collection's row, and learns its number.
+    pub fn insert(&mut self) -> Outcome<()> {
+        let splitter = match self.splitter {
+            Splitter::Text => "text",
+            Splitter::Markdown => "markdown",
+        };
+        let arguments = [
+            Arg::text(&self.name),
+            Arg::new(self.source()?.oid),
+            Arg::new(self.chunks()?.oid),
+            Arg::new(self.terms()?.oid),
+            Arg::texts(&self.key),
+            Arg::text(&self.content),
+            Arg::optional_text(self.title.as_deref()),
+            Arg::texts(&self.metadata),
+            Arg::text(&self.model),
+            Arg::text(&self.fingerprint),
+            Arg::new(self.dimensions),
+            Arg::optional(self.chunk_size),
+            Arg::new(self.chunk_overlap),
+            Arg::text(splitter),
+            Arg::text(&self.language),
+            Arg::text(self.sync.name()),
+            Arg::new(self.filled),
+            Arg::optional(self.successor_of),
+            Arg::int2s(&self.column_numbers),
+        ];
+        let rows = as_owner(config_owner()?, || {
+            run(
+                "WITH made AS (
+                 INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
+                   title_column, metadata_columns, model, fingerprint, dimensions, chunk_size, chunk_overlap, splitter,
+                   language, sync, filled, successor_of)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                 RETURNING id)
+                 INSERT INTO rag._columns (collection, numbers) SELECT id, $19 FROM made RETURNING collection",
+                &arguments,
+            )
+        })?;
+        self.id = rows.int8(0, 0).ok_or_else(|| Error::internal("rag.collection gave no id"))?;
+        Ok(())
+    }
+
+    /// Writes down what a refresh has changed.
+    pub fn update(&self) -> Outcome<()> {
+        let arguments = [
+            Arg::new(self.id),
+            Arg::text(&self.fingerprint),
+            Arg::new(self.dimensions),
+            Arg::new(self.reference_words),
+            Arg::new(self.source_rows),
+            Arg::new(self.chunk_count),
+            Arg::new(self.terms_folded),
+            Arg::new(self.terms_appended),
+            Arg::new(self.filled),
+        ];
+        as_owner(config_owner()?, || {
+            run(
+                "UPDATE rag.collection
+                 SET fingerprint = $2, dimensions = $3, reference_words = $4, source_rows = $5, chunks = $6,
+                     terms_folded = $7, terms_appended = $8, filled = $9, refreshed_at = now()
+                 WHERE id = $1",
+                &arguments,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Removes the collection's row.
+    pub fn delete(&self) -> Outcome<()> {
+        as_owner(config_owner()?, || run("DELETE FROM rag.collection WHERE id = $1", &[Arg::new(self.id)]))?;
+        Ok(())
+    }
+}
+
+/// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
+/// transaction ends.
+pub fn lock_name(name: &str) -> Outcome<()> {
+    run(
+        "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",
+        &[Arg::text(name)],
+    )?;
+    Ok(())
+}

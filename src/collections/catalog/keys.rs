@@ -1,0 +1,113 @@
+//! Keys of rows as text, and how they find their rows again.
+
+use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::keys::key_column;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::relation::equality_operator;
+use ragstone_pg::spi::{Arg, run};
+
+/// A row's key columns as text, in the order of the collection's key.
+pub type Key = Vec<String>;
+
+/// How the key columns of a collection are compared.
+#[derive(Debug, Clone)]
+pub struct KeyColumns {
+    /// Equality operators, each with its schema.
+    pub operators: Vec<String>,
+    /// Types, as they stand in a cast.
+    types: Vec<String>,
+}
+
+impl KeyColumns {
+    /// Of a collection's chunk table. To be called under a search path of pg_catalog only.
+    pub fn of(collection: &Collection) -> Outcome<Self> {
+        let names: Vec<_> = (0..collection.key.len()).map(key_column).collect();
+        let rows = run(
+            "SELECT atttypid, format_type(atttypid, atttypmod) FROM pg_attribute
+             WHERE attrelid = $1 AND attname = ANY ($2) AND NOT attisdropped ORDER BY attnum",
+            &[Arg::new(collection.chunks()?.oid), Arg::texts(&names)],
+        )?;
+        let (mut operators, mut types) = (Vec::new(), Vec::new());
+        for row in 0..names.len() {
+            let (Some(oid), Some(name)) = (rows.oid(row, 0), rows.text(row, 1)) else {
+                return Err(Error::internal("a key column has gone"));
+            };
+            operators.push(equality_operator(oid)?);
+            types.push(name);
+        }
+        Ok(Self { operators, types })
+    }
+
+    /// Number of columns.
+    pub fn count(&self) -> usize {
+        self.types.len()
+    }
+
+    /// Keys as rows `k` of columns `key_1`, `key_2`, … in their own types, and `place` from 1. They are the statement's
+    /// first arguments.
+    pub fn rows(&self) -> String {
+        let arrays: Vec<_> = (1..=self.count()).map(|place| format!("${place}::text[]")).collect();
+        let names: Vec<_> = (1..=self.count()).map(|place| format!("t{place}")).collect();
+        let columns: Vec<_> = self
+            .types
+            .iter()
+            .enumerate()
+            .map(|(place, name)| format!("t{}::{name} AS {}", place + 1, key_column(place)))
+            .collect();
+        format!(
+            "(SELECT {}, place FROM unnest({}) WITH ORDINALITY t ({}, place)) k",
+            columns.join(", "),
+            arrays.join(", "),
+            names.join(", ")
+        )
+    }
+
+    /// The arguments for [`rows`](Self::rows).
+    pub fn arguments<'k>(&self, keys: impl Iterator<Item = &'k Key> + Clone) -> Vec<Arg> {
+        (0..self.count()).map(|place| Arg::texts(keys.clone().map(|key| &key[place]))).collect()
+    }
+
+    /// Whether a row of the source has the key `k`.
+    pub fn match_source(&self, collection: &Collection) -> String {
+        self.pairs(|place| format!("s.{}", ragstone_pg::identifier::quoted(&collection.key[place])))
+    }
+
+    /// Whether a chunk has the key `k`.
+    pub fn match_chunk(&self) -> String {
+        self.pairs(|place| format!("c.{}", key_column(place)))
+    }
+
+    fn pairs(&self, left: impl Fn(usize) -> String) -> String {
+        self.operators
+            .iter()
+            .enumerate()
+            .map(|(place, operator)| format!("{} {operator} k.{}", left(place), key_column(place)))
+            .collect::<Vec<_>>()
+            .join(" AND ")
+    }
+}
+
+/// Whether each key has as many columns as the collection: a key may be older than the collection's last change.
+pub fn fits(collection: &Collection, key: &Key) -> bool {
+    key.len() == collection.key.len()
+}
+
+/// Name of the chunk table's column for a key column, by its place from 0.
+pub fn key_column(place: usize) -> String {
+    format!("key_{}", place + 1)
+}
+
+/// The equality operators of the key's columns.
+pub fn operators(collection: &Collection) -> Outcome<Vec<String>> {
+    let columns: Vec<_> = (0..collection.key.len()).map(crate::collections::catalog::keys::key_column).collect();
+    let rows = run(
+        "SELECT atttypid FROM pg_attribute WHERE attrelid = $1 AND attname = ANY ($2) ORDER BY attnum",
+        &[Arg::new(collection.chunks()?.oid), Arg::texts(&columns)],
+    )?;
+    (0..columns.len())
+        .map(|row| {
+            let oid = rows.oid(row, 0).ok_or_else(|| Error::internal("a key column has gone"))?;
+            equality_operator(oid)
+        })
+        .collect()
+}

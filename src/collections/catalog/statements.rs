@@ -1,0 +1,237 @@
+//! The statements that keep a collection's tables. All names in them are quoted, and they run under a search path of
+//! pg_catalog only.
+
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::identifier::{literal, quoted};
+use crate::collections::catalog::keys::KeyColumns;
+
+/// Longest content that is cut, in bytes of the server's encoding: with room for the rest of a frame.
+pub const LONGEST_CONTENT: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
+
+/// `alias.column` of the source.
+fn of_source(column: &str) -> String {
+    format!("s.{}", quoted(column))
+}
+
+impl Collection {
+    /// Key columns of the source next to those of the chunk table.
+    fn keys(&self) -> impl Iterator<Item = (String, String)> {
+        self.key.iter().enumerate().map(|(place, name)| (of_source(name), format!("c.{}", key_column(place))))
+    }
+
+    /// The source's metadata columns as one jsonb object.
+    pub fn metadata_expression(&self) -> String {
+        json_object(&self.metadata)
+    }
+
+    /// The source's key columns as one jsonb object.
+    pub fn key_expression(&self) -> String {
+        json_object(&self.key)
+    }
+
+    /// The source's title as text.
+    pub fn title_expression(&self) -> String {
+        match &self.title {
+            Some(title) => format!("{}::text", of_source(title)),
+            None => "NULL::text".into(),
+        }
+    }
+
+    /// The source's content as text. Nondeterministic collations know no patterns.
+    fn content_expression(&self) -> String {
+        format!("({}::text COLLATE \"C\")", of_source(&self.content))
+    }
+
+    /// Whether a source's row has anything to be cut.
+    fn has_content(&self) -> String {
+        format!("{} ~ '\\S'", self.content_expression())
+    }
+
+    /// Whether a row of the source and a chunk belong together. Comparing is the business of the key's own types.
+    fn same_key(&self, operators: &[String]) -> String {
+        let pairs = self.keys().zip(operators);
+        pairs
+            .map(|((source, chunk), operator)| format!("{source} {operator} {chunk}"))
+            .collect::<Vec<_>>()
+            .join(" AND ")
+    }
+
+    /// All rows with content: title, content, metadata, hash, whether the collection has it, whether it is as it was, the
+    /// length of the content, the key if that is too long, 0, and the key's columns. What need not be cut has no content.
+    pub fn select_rows(&self, operators: &[String], all: bool) -> Outcome<String> {
+        let stale = if all { "true" } else { "c.row_hash IS DISTINCT FROM x.hash" };
+        self.rows(operators, stale, &format!("{} s", self.source()?.name), "0::bigint")
+    }
+
+    /// The same of the rows with these keys, with the key's place in place of the 0, in the order of places.
+    pub fn select_keyed(&self, keys: &KeyColumns) -> Outcome<String> {
+        let from = format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
+        let rows = self.rows(&keys.operators, "c.row_hash IS DISTINCT FROM x.hash", &from, "k.place")?;
+        Ok(format!("{rows} ORDER BY k.place"))
+    }
+
+    /// Places of the keys whose rows have the hashes that the last argument has at these places.
+    pub fn select_unchanged(&self, keys: &KeyColumns, lock: &str) -> Outcome<String> {
+        Ok(format!(
+            "SELECT k.place FROM {keys} JOIN {source} s ON {same} {hash}
+             WHERE {has_content} AND x.hash = (${hashes}::bytea[])[k.place] {lock}",
+            keys = keys.rows(),
+            source = self.source()?.name,
+            same = keys.match_source(self),
+            hash = self.row_hash(),
+            has_content = self.has_content(),
+            hashes = keys.count() + 1,
+        ))
+    }
+
+    /// Text columns of all rows that are not in the collection as they are, for the queue.
+    pub fn select_stale(&self, operators: &[String]) -> Outcome<String> {
+        let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
+        Ok(format!(
+            "SELECT ARRAY[{keys}] FROM {source} s {hash}
+             LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
+             WHERE {has_content} AND c.row_hash IS DISTINCT FROM x.hash",
+            keys = keys.join(", "),
+            source = self.source()?.name,
+            hash = self.row_hash(),
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// The same of rows that are not in the collection at all: a comparison of keys only.
+    pub fn select_missing(&self, operators: &[String]) -> Outcome<String> {
+        let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
+        Ok(format!(
+            "SELECT ARRAY[{keys}] FROM {source} s
+             WHERE {has_content} AND NOT EXISTS (SELECT FROM {chunks} c WHERE {same_key} AND c.seq = 1)",
+            keys = keys.join(", "),
+            source = self.source()?.name,
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// A row's title, content, metadata, length and hash, as `x`.
+    fn row_hash(&self) -> String {
+        format!(
+            "CROSS JOIN LATERAL (SELECT {title} AS title, {content} AS content, {metadata} AS metadata OFFSET 0) w
+             CROSS JOIN LATERAL (
+               SELECT w.title, w.content, w.metadata, octet_length(w.content) AS length,
+                      sha256(convert_to(coalesce(octet_length(w.title), -1)::text || ':' || coalesce(w.title, '')
+                                        || w.metadata::text || w.content, 'UTF8')) AS hash
+               OFFSET 0) x",
+            title = self.title_expression(),
+            content = self.content_expression(),
+            metadata = self.metadata_expression(),
+        )
+    }
+
+    fn rows(&self, operators: &[String], stale: &str, from: &str, place: &str) -> Outcome<String> {
+        let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
+        Ok(format!(
+            "SELECT x.title,
+                    CASE WHEN {stale} AND x.length <= {LONGEST_CONTENT} THEN x.content END,
+                    x.metadata,
+                    x.hash,
+                    c.chunk_id IS NOT NULL,
+                    c.row_hash IS NOT DISTINCT FROM x.hash,
+                    x.length,
+                    CASE WHEN {stale} AND x.length > {LONGEST_CONTENT} THEN ({key})::text END,
+                    {place},
+                    {keys}
+             FROM {from} {hash}
+             LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
+             WHERE {has_content}",
+            key = self.key_expression(),
+            keys = keys.join(", "),
+            hash = self.row_hash(),
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// Chunks whose row has gone, or has no content any more.
+    pub fn select_orphans(&self, operators: &[String]) -> Outcome<String> {
+        Ok(format!(
+            "SELECT c.chunk_id FROM {chunks} c
+             WHERE NOT EXISTS (SELECT FROM {source} s WHERE {same_key} AND {has_content})",
+            chunks = self.chunks()?.name,
+            source = self.source()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// Deletes chunks by number; gives what their words and rows counted for.
+    pub fn delete_chunks(&self) -> Outcome<String> {
+        Ok(format!(
+            "DELETE FROM {chunks} WHERE chunk_id = ANY ($1) RETURNING words, tsv, seq",
+            chunks = self.chunks()?.name
+        ))
+    }
+
+    /// Deletes the chunks of rows with these keys, with `gone` only where there is no such row; gives what they counted for.
+    pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Outcome<String> {
+        let gone = if gone {
+            format!(
+                "AND NOT EXISTS (SELECT FROM {source} s WHERE {same} AND {has_content})",
+                source = self.source()?.name,
+                same = keys.match_source(self),
+                has_content = self.has_content(),
+            )
+        } else {
+            String::new()
+        };
+        Ok(format!(
+            "DELETE FROM {chunks} c USING {keys} WHERE {same} {gone} RETURNING c.words, c.tsv, c.seq",
+            chunks = self.chunks()?.name,
+            keys = keys.rows(),
+            same = keys.match_chunk(),
+        ))
+    }
+
+    /// Deletes the chunks of one row; gives what their words counted for, and their embeddings.
+    pub fn delete_row(&self, operators: &[String]) -> Outcome<String> {
+        let same: Vec<_> = operators
+            .iter()
+            .enumerate()
+            .map(|(place, operator)| format!("{} {operator} ${}", key_column(place), place + 1))
+            .collect();
+        Ok(format!(
+            "DELETE FROM {chunks} WHERE {same}
+             RETURNING words, tsv, seq, content_hash, fingerprint, embedding::real[]",
+            chunks = self.chunks()?.name,
+            same = same.join(" AND "),
+        ))
+    }
+
+    /// Stores a chunk: ten values, then the key's.
+    pub fn insert_chunk(&self) -> Outcome<String> {
+        let columns: Vec<_> = (0..self.key.len()).map(key_column).collect();
+        let values: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 11)).collect();
+        Ok(format!(
+            "INSERT INTO {chunks} (seq, words, embedding, tsv, heading, content, metadata, row_hash, content_hash,
+                                   fingerprint, {columns})
+             VALUES ($1, $2, $3::{vector}.halfvec({dimensions}), $4, $5, $6, $7, $8, $9, $10, {values})",
+            chunks = self.chunks()?.name,
+            columns = columns.join(", "),
+            vector = self.vector_schema,
+            dimensions = self.dimensions,
+            values = values.join(", "),
+        ))
+    }
+}
+
+fn json_object(columns: &[String]) -> String {
+    let pairs: Vec<_> =
+        columns.iter().map(|name| format!("{}, {}", literal(name), of_source(name))).collect();
+    if pairs.is_empty() {
+        return "'{}'::pg_catalog.jsonb".into();
+    }
+    format!("pg_catalog.jsonb_build_object({})", pairs.join(", "))
+}

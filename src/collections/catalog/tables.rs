@@ -1,0 +1,188 @@
+//! The two tables of a collection: made, indexed, given to nobody.
+
+use crate::collections::catalog::collection::{Collection, Relation};
+use crate::collections::catalog::source::Source;
+use crate::collections::catalog::keys::key_column;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::{literal, quoted};
+use ragstone_pg::spi::{Arg, connect, run, run_once};
+use ragstone_pg::switch_user::as_owner;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::levels::LEVELS;
+
+/// Longest name of a table, in bytes (`NAMEDATALEN - 1`).
+const LONGEST_NAME: usize = 63;
+
+const CHUNKS: &str = "_chunks";
+const TERMS: &str = "_terms";
+
+/// Embeddings of more dimensions may not fit in a page with the rest of their row.
+const MOST_INLINE_DIMENSIONS: i32 = 2000;
+
+/// Checks that a collection's tables can have their names.
+pub fn check_name(name: &str) -> Outcome<()> {
+    let longest = LONGEST_NAME - CHUNKS.len();
+    if name.is_empty() || name.len() > longest {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_INVALID_NAME,
+            format!("collection name must have 1 to {longest} bytes, not {}", name.len()),
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the tables, as the source's owner and in its schema, with names that begin with `stem`.
+///
+/// Ranking reads words, vector and number of a chunk; they come first, so that a row is not walked to its end. The row
+/// stays in one piece as far as it fits in a page, since a vector in another table is one more look-up for each candidate.
+pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Outcome<()> {
+    let (chunks, terms) = (stem.to_owned() + CHUNKS, stem.to_owned() + TERMS);
+    let qualified = |table: &str| format!("{}.{}", quoted(&source.schema), quoted(table));
+    for table in [&chunks, &terms] {
+        check_free(&source.schema, table, &collection.name)?;
+    }
+    as_owner(source.owner, || {
+        run_once(&chunk_table(collection, source, &qualified(&chunks))?)?;
+        run_once(&format!(
+            "ALTER TABLE {} ALTER COLUMN tsv SET STORAGE MAIN, ALTER COLUMN embedding SET STORAGE {}",
+            qualified(&chunks),
+            if collection.dimensions <= MOST_INLINE_DIMENSIONS { "PLAIN" } else { "EXTERNAL" },
+        ))?;
+        run_once(&terms_table(&qualified(&terms)))?;
+        for table in [&chunks, &terms] {
+            comment(&qualified(table), &collection.name)?;
+        }
+        Ok::<_, Error>(())
+    })?;
+    collection.chunks = Some(made(&qualified(&chunks), source.owner)?);
+    collection.terms = Some(made(&qualified(&terms), source.owner)?);
+    revoke(collection.chunks()?, "TABLE")?;
+    revoke(collection.terms()?, "TABLE")?;
+    revoke(&sequence(collection.chunks()?)?, "SEQUENCE")
+}
+
+/// Makes the indexes by which rows and texts are found again.
+pub fn index_keys(collection: &Collection) -> Outcome<()> {
+    let (chunks, terms) = (collection.chunks()?, collection.terms()?);
+    let keys: Vec<_> = (0..collection.key.len()).map(key_column).collect();
+    let table = &chunks.name;
+    let statements = [
+        format!("ALTER TABLE {table} ADD PRIMARY KEY (chunk_id)"),
+        format!("CREATE UNIQUE INDEX ON {table} ({}, seq)", keys.join(", ")),
+        format!("CREATE INDEX ON {table} (content_hash)"),
+        format!("CREATE INDEX ON {} (lexeme)", terms.name),
+    ];
+    for statement in statements {
+        connect(|| as_owner(chunks.owner, || run_once(&statement).map(|_| ())))?;
+    }
+    Ok(())
+}
+
+/// Makes the indexes that search uses, once the tables are filled: that is several times as fast as keeping them while
+/// they fill.
+pub fn index(collection: &Collection) -> Outcome<()> {
+    let (chunks, terms) = (collection.chunks()?, collection.terms()?);
+    let vector = &collection.vector_schema;
+    let table = &chunks.name;
+    let mut statements = vec![
+        // A pending list would make the searches after a refresh slow.
+        format!("CREATE INDEX ON {table} USING gin (tsv) WITH (fastupdate = off)"),
+        format!("CREATE INDEX ON {table} USING hnsw (embedding {vector}.halfvec_cosine_ops)"),
+        format!("ANALYZE {table}"),
+        format!("ANALYZE {}", terms.name),
+    ];
+    if !collection.metadata.is_empty() {
+        statements.push(format!(
+            "CREATE INDEX ON {table} USING gin (metadata jsonb_path_ops) WITH (fastupdate = off)"
+        ));
+    }
+    for statement in statements {
+        connect(|| as_owner(chunks.owner, || run_once(&statement).map(|_| ())))?;
+    }
+    Ok(())
+}
+
+fn chunk_table(collection: &Collection, source: &Source, name: &str) -> Outcome<String> {
+    let mut keys = String::new();
+    for (place, key) in collection.key.iter().enumerate() {
+        keys += &format!("{} {} NOT NULL, ", key_column(place), source.column(key)?.definition);
+    }
+    Ok(format!(
+        "CREATE TABLE {name} (
+           chunk_id bigint GENERATED ALWAYS AS IDENTITY,
+           seq integer NOT NULL,
+           words integer NOT NULL,
+           embedding {vector}.halfvec({dimensions}) NOT NULL,
+           tsv tsvector NOT NULL,
+           {keys}
+           heading text,
+           content text NOT NULL,
+           metadata jsonb NOT NULL,
+           row_hash bytea NOT NULL,
+           content_hash bytea NOT NULL,
+           fingerprint text NOT NULL
+         ) WITH (toast_tuple_target = 8160)",
+        vector = collection.vector_schema,
+        dimensions = collection.dimensions,
+    ))
+}
+
+fn terms_table(name: &str) -> String {
+    let levels: String =
+        (1..LEVELS).map(|level| format!(",\n           level_{level} bigint NOT NULL")).collect();
+    format!(
+        "CREATE TABLE {name} (
+           lexeme text COLLATE \"C\" NOT NULL,
+           chunks bigint NOT NULL,
+           words bigint NOT NULL{levels}
+         )"
+    )
+}
+
+fn comment(table: &str, collection: &str) -> Outcome<()> {
+    let text = format!("internal: part of the collection {collection}, kept by ragstone");
+    run_once(&format!("COMMENT ON TABLE {table} IS {}", literal(&text))).map(|_| ())
+}
+
+fn check_free(schema: &str, table: &str, collection: &str) -> Outcome<()> {
+    let name = format!("{}.{}", quoted(schema), quoted(table));
+    let taken = run("SELECT to_regclass($1) IS NOT NULL", &[Arg::text(&name)])?;
+    if taken.boolean(0, 0) != Some(true) {
+        return Ok(());
+    }
+    Err(Error::new(PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE, format!("relation {name} already exists"))
+        .detail(format!("collection \"{collection}\" needs a table of this name"))
+        .hint("Choose another name for the collection, or drop that relation."))
+}
+
+fn made(name: &str, owner: pg_sys::Oid) -> Outcome<Relation> {
+    let rows = run("SELECT to_regclass($1)::oid", &[Arg::text(name)])?;
+    let oid = rows.oid(0, 0).ok_or_else(|| Error::internal(format!("table {name} was not made")))?;
+    Ok(Relation { oid, owner, name: name.to_owned() })
+}
+
+/// The sequence of the chunks' numbers.
+fn sequence(chunks: &Relation) -> Outcome<Relation> {
+    let rows = run(
+        "SELECT d.objid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+         FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'i' AND c.relkind = 'S'",
+        &[Arg::new(chunks.oid)],
+    )?;
+    let (Some(oid), Some(name)) = (rows.oid(0, 0), rows.text(0, 1)) else {
+        return Err(Error::internal("the chunk table has no sequence"));
+    };
+    Ok(Relation { oid, owner: chunks.owner, name })
+}
+
+/// Takes away what default privileges gave to others.
+fn revoke(relation: &Relation, kind: &str) -> Outcome<()> {
+    let grants = run(include_str!("../../../sql/queries/grants.sql"), &[Arg::new(relation.oid)])?;
+    for row in 0..grants.count {
+        let role = grants.text(row, 0).unwrap_or_default();
+        as_owner(relation.owner, || {
+            run_once(&format!("REVOKE ALL ON {kind} {} FROM {role}", relation.name))
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! Some changed rows on their way: read, cut, embedded. A worker does each step in a transaction of its own or in none;
+//! an immediate collection's writer does them all in his.
+
+use crate::collections::indexing::chunking::Chunker;
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::passage::{Passage, Row, analyse};
+use crate::collections::indexing::bulk::read_row;
+use crate::embedding::{Embedder, plain_vectors};
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections::catalog::keys::{Key, KeyColumns};
+use crate::collections::indexing::write;
+use ragstone_client::engine::client::Pending;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::{Kind, Lane};
+use std::collections::{HashMap, VecDeque};
+
+/// Bytes of content after which a batch takes no more rows: with it, memory is bounded by this and one row.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Rows that are read at once, after fewer at first: how long they are is known when they are there.
+const FETCH: i64 = 16;
+
+/// Texts in one request to the engine.
+const SLICE: usize = 128;
+
+/// A row that was noted, and where.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its key.
+    pub key: Key,
+    /// The queue's rows that note it.
+    pub ids: Vec<i64>,
+    /// What was found when it was read.
+    pub found: Found,
+}
+
+/// What a row was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// There was no row of this key, or it had no content.
+    Nothing,
+    /// The collection had it as it was.
+    Same,
+    /// It was to be cut; its hash.
+    Stale(Vec<u8>),
+}
+
+/// Rows of one collection.
+pub struct Batch {
+    /// The collection, as it was read last.
+    pub collection: Collection,
+    /// How its keys are compared.
+    pub keys: KeyColumns,
+    /// The rows.
+    pub items: Vec<Item>,
+    /// Their passages with the embeddings, once they are there.
+    pub passages: Vec<(Passage, Option<Vec<f32>>)>,
+    embedder: Embedder,
+    rows: Vec<Row>,
+    under_way: VecDeque<(Vec<usize>, Pending)>,
+}
+
+impl Batch {
+    /// Of rows that were noted.
+    pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Self> {
+        let keys = KeyColumns::of(&collection)?;
+        // With the owner's rights and key, whoever wrote the rows.
+        let embedder =
+            as_owner(collection.chunks()?.owner, || Embedder::find(&collection.model, Kind::Document))?;
+        let items = items.into_iter().map(|(key, ids)| Item { key, ids, found: Found::Nothing }).collect();
+        Ok(Self {
+            collection,
+            keys,
+            items,
+            passages: Vec::new(),
+            embedder,
+            rows: Vec::new(),
+            under_way: VecDeque::new(),
+        })
+    }
+
+    /// Reads the rows; gives back those that are too much for one batch.
+    pub fn read(&mut self) -> Outcome<Vec<Item>> {
+        let statement = self.collection.select_keyed(&self.keys)?;
+        let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
+        let owner = self.collection.source()?.owner;
+        let cursor = as_owner(owner, || Cursor::open(&statement, &arguments))?;
+        let (mut bytes, mut last) = (0, 0);
+        let (mut done, mut most) = (false, 1);
+        while bytes < BATCH_BYTES && !done {
+            let rows = as_owner(owner, || cursor.fetch(most))?;
+            done = rows.count < most as usize;
+            most = (most * 2).min(FETCH);
+            for row in 0..rows.count {
+                let place = rows.int8(row, 8).unwrap_or(1).max(1) as usize - 1;
+                last = place;
+                let stale = read_row(&rows, row, &self.collection)?;
+                self.items[place].found = match stale {
+                    None => Found::Same,
+                    Some(mut stale) => {
+                        bytes += stale.content.len();
+                        stale.place = place;
+                        let hash = stale.hash.clone();
+                        self.rows.push(stale);
+                        Found::Stale(hash)
+                    }
+                };
+            }
+        }
+        as_owner(owner, || cursor.close())?;
+        Ok(if done { Vec::new() } else { self.items.split_off(last + 1) })
+    }
+
+    /// Cuts the rows. Needs the engine, and no transaction.
+    pub fn cut(&mut self) -> Outcome<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let model = self.embedder.describe(Some(self.collection.dimensions as u32))?;
+        check_fingerprint(&self.collection, &model.fingerprint)?;
+        let passages = Chunker::new(&self.collection, &model).cut(std::mem::take(&mut self.rows))?;
+        self.passages = passages.into_iter().map(|passage| (passage, None)).collect();
+        Ok(())
+    }
+
+    /// Finds words and hashes of the passages, and the embeddings that the collection has of the same text.
+    pub fn analyse(&mut self) -> Outcome<()> {
+        if self.passages.is_empty() {
+            return Ok(());
+        }
+        let owner = self.collection.chunks()?.owner;
+        let (mut passages, embeddings): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.passages).into_iter().unzip();
+        for slice in passages.chunks_mut(SLICE) {
+            connect(|| as_owner(owner, || analyse(slice, &self.collection.language)))?;
+        }
+        self.passages = passages.into_iter().zip(embeddings).collect();
+        let known = connect(|| self.known())?;
+        for (passage, embedding) in &mut self.passages {
+            *embedding = known.get(&passage.hash).cloned();
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> Outcome<HashMap<Vec<u8>, Vec<f32>>> {
+        let chunks = self.collection.chunks()?;
+        let statement = format!(
+            "SELECT DISTINCT ON (content_hash) content_hash, embedding::real[] FROM {}
+             WHERE content_hash = ANY ($1) AND fingerprint = $2",
+            chunks.name
+        );
+        let hashes = Arg::byteas(self.passages.iter().map(|(passage, _)| passage.hash.as_slice()));
+        let fingerprint = Arg::text(&self.collection.fingerprint);
+        let rows = as_owner(chunks.owner, || run(&statement, &[hashes, fingerprint]))?;
+        Ok((0..rows.count).filter_map(|row| Some((rows.bytes(row, 0)?, rows.float4s(row, 1)?))).collect())
+    }
+
+    /// Sends what has no embedding yet to the engine, each text once.
+    pub fn send(&mut self) -> Outcome<()> {
+        let mut first: HashMap<&[u8], usize> = HashMap::new();
+        for (place, (passage, embedding)) in self.passages.iter().enumerate() {
+            if embedding.is_none() {
+                first.entry(&passage.hash).or_insert(place);
+            }
+        }
+        let mut places: Vec<usize> = first.into_values().collect();
+        places.sort_unstable();
+        for slice in places.chunks(SLICE) {
+            let texts = slice.iter().map(|place| self.passages[*place].0.text.clone()).collect();
+            self.under_way.push_back((slice.to_vec(), self.embedder.send(Lane::Bulk, texts)?));
+        }
+        Ok(())
+    }
+
+    /// Waits for the embeddings.
+    pub fn receive(&mut self) -> Outcome<()> {
+        let dimensions = self.collection.dimensions as usize;
+        while let Some((places, pending)) = self.under_way.pop_front() {
+            let vectors = plain_vectors(pending.wait()?)?;
+            check_fingerprint(&self.collection, &vectors.fingerprint)?;
+            if vectors.values.len() != places.len() * dimensions {
+                let values = vectors.values.len();
+                return Err(Error::internal(format!("{values} values for {} passages", places.len())));
+            }
+            for (place, embedding) in places.into_iter().zip(vectors.values.chunks_exact(dimensions)) {
+                self.passages[place].1 = Some(embedding.to_vec());
+            }
+        }
+        self.spread();
+        Ok(())
+    }
+
+    /// Gives passages of the same text the same embedding.
+    fn spread(&mut self) {
+        let known: HashMap<Vec<u8>, Vec<f32>> = self
+            .passages
+            .iter()
+            .filter_map(|(passage, embedding)| Some((passage.hash.clone(), embedding.clone()?)))
+            .collect();
+        for (passage, embedding) in &mut self.passages {
+            if embedding.is_none() {
+                *embedding = known.get(&passage.hash).cloned();
+            }
+        }
+    }
+}
+
+/// Vectors of two models never meet: whoever installed another model under the name must say so to the collection.
+fn check_fingerprint(collection: &Collection, found: &str) -> Outcome<()> {
+    if found == collection.fingerprint {
+        return Ok(());
+    }
+    Err(Error::new(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!(
+            "model \"{}\" is not the one that collection \"{}\" was made with",
+            collection.model, collection.name
+        ),
+    )
+    .detail(format!("its fingerprint is {found}, expected {}", collection.fingerprint))
+    .hint("Install the old model again, or embed everything anew with rag.refresh_collection."))
+}

@@ -1,0 +1,280 @@
+//! From rows to stored chunks. While the engine embeds some, others are read, cut and stored.
+
+use crate::collections::indexing::chunking::Chunker;
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::passage;
+use crate::collections::indexing::passage::{Passage, Row};
+use crate::collections::indexing::progress::Reporting;
+use crate::collections::catalog::statements::LONGEST_CONTENT;
+use crate::collections::indexing::terms::TermCounts;
+use crate::embedding::{Embedder, plain_vectors};
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::value::Value;
+use ragstone_client::engine::client::Pending;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::{Kind, Lane, Model};
+use std::collections::{HashMap, VecDeque};
+
+/// Passages in one request to the engine.
+const SLICE: usize = 128;
+
+/// Requests under way. With two, the engine has work while rows are stored; the third lets it sort by length.
+const MOST_UNDER_WAY: usize = 3;
+
+/// Bytes of content that are read at once, about.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Rows that are read at once, at most.
+const BATCH_ROWS: i64 = 1024;
+
+/// Columns of the statement that reads rows, before the key's.
+const FIXED_COLUMNS: usize = 9;
+
+/// What filling did to the rows of the source and their chunks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Rows that were not in the collection.
+    pub added: i64,
+    /// Rows whose title, metadata or content is another.
+    pub changed: i64,
+    /// Rows that are as they were.
+    pub unchanged: i64,
+    /// Chunks that were stored.
+    pub stored: i64,
+    /// Chunks that were replaced.
+    pub replaced: i64,
+    /// Chunks that the engine embedded.
+    pub embedded: i64,
+}
+
+/// The work of filling one collection.
+pub struct Fill<'a> {
+    collection: &'a mut Collection,
+    chunker: Chunker,
+    embedder: Embedder,
+    fingerprint: String,
+    insert: String,
+    delete_row: String,
+    waiting: Vec<Passage>,
+    under_way: VecDeque<(Vec<Passage>, Pending)>,
+    /// Embeddings of chunks that were just deleted, by the hash of their text.
+    known: HashMap<Vec<u8>, Vec<f32>>,
+    terms: &'a mut TermCounts,
+    filled: Filled,
+    read: u64,
+}
+
+impl<'a> Fill<'a> {
+    /// For a collection whose tables are there.
+    pub fn new(
+        collection: &'a mut Collection,
+        model: &Model,
+        operators: &[String],
+        terms: &'a mut TermCounts,
+    ) -> Outcome<Self> {
+        Ok(Self {
+            chunker: Chunker::new(collection, model),
+            embedder: Embedder::find(&collection.model, Kind::Document)?,
+            fingerprint: model.fingerprint.clone(),
+            insert: collection.insert_chunk()?,
+            delete_row: collection.delete_row(operators)?,
+            waiting: Vec::new(),
+            under_way: VecDeque::new(),
+            known: HashMap::new(),
+            terms,
+            filled: Filled::default(),
+            read: 0,
+            collection,
+        })
+    }
+
+    /// Reads the rows that `select` gives and stores their chunks.
+    pub fn run(mut self, select: &str, progress: &mut Reporting) -> Outcome<Filled> {
+        progress.expect(self.count_source()?);
+        let source = self.collection.source()?.owner;
+        let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
+        let mut most = 32;
+        loop {
+            let (rows, seen, bytes) = self.read(&cursor, most)?;
+            if seen == 0 {
+                break;
+            }
+            self.take(rows)?;
+            self.read += seen as u64;
+            progress.report(self.read);
+            most = if bytes > BATCH_BYTES { (most / 2).max(1) } else { (most * 2).min(BATCH_ROWS) };
+        }
+        connect(|| as_owner(source, || cursor.close()))?;
+        self.send()?;
+        while !self.under_way.is_empty() {
+            self.store_oldest()?;
+        }
+        Ok(self.filled)
+    }
+
+    fn count_source(&self) -> Outcome<u64> {
+        let source = self.collection.source()?;
+        let statement = format!("SELECT count(*) FROM {}", source.name);
+        connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as u64)))
+    }
+
+    /// Rows to cut, rows seen, bytes of content.
+    fn read(&mut self, cursor: &Cursor, most: i64) -> Outcome<(Vec<Row>, usize, usize)> {
+        let source = self.collection.source()?.owner;
+        connect(|| {
+            let rows = as_owner(source, || cursor.fetch(most))?;
+            let mut stale = Vec::new();
+            for row in 0..rows.count {
+                match (rows.boolean(row, 4) == Some(true), rows.boolean(row, 5) == Some(true)) {
+                    (false, _) => self.filled.added += 1,
+                    (true, false) => self.filled.changed += 1,
+                    (true, true) => self.filled.unchanged += 1,
+                }
+                if let Some(stale_row) = read_row(&rows, row, self.collection)? {
+                    if rows.boolean(row, 4) == Some(true) {
+                        self.delete(&stale_row.key)?;
+                    }
+                    stale.push(stale_row);
+                }
+            }
+            let bytes = stale.iter().map(|row| row.content.len()).sum();
+            Ok((stale, rows.count, bytes))
+        })
+    }
+
+    /// Deletes the chunks of a row that will be cut again, and keeps their embeddings in mind.
+    fn delete(&mut self, key: &[Value]) -> Outcome<()> {
+        let arguments: Vec<_> = key.iter().map(Arg::value).collect();
+        let owner = self.collection.chunks()?.owner;
+        let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
+        for row in 0..rows.count {
+            let (words, tsvector) = (rows.int4(row, 0).unwrap_or(0), rows.bytes(row, 1).unwrap_or_default());
+            self.terms.count(&tsvector, words, rows.int4(row, 2) == Some(1), -1)?;
+            if rows.text(row, 4).as_deref() == Some(self.fingerprint.as_str())
+                && let (Some(hash), Some(embedding)) = (rows.bytes(row, 3), rows.float4s(row, 5))
+            {
+                self.known.insert(hash, embedding);
+            }
+        }
+        self.filled.replaced += rows.count as i64;
+        Ok(())
+    }
+
+    /// Cuts rows, stores what is known and sends what is not.
+    fn take(&mut self, rows: Vec<Row>) -> Outcome<()> {
+        let mut passages = self.chunker.cut(rows)?;
+        let owner = self.collection.chunks()?.owner;
+        for passages in passages.chunks_mut(SLICE) {
+            connect(|| as_owner(owner, || passage::analyse(passages, &self.collection.language)))?;
+        }
+        self.learn_reference(&passages);
+        let known = std::mem::take(&mut self.known);
+        for passage in passages {
+            match known.get(&passage.hash) {
+                Some(embedding) => self.store(&[passage], embedding)?,
+                None => self.waiting.push(passage),
+            }
+            if self.waiting.len() >= SLICE {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Levels are relative to the first chunks that a collection ever has.
+    fn learn_reference(&mut self, passages: &[Passage]) {
+        if self.collection.reference_words <= 0.0 && !passages.is_empty() {
+            let words: f64 = passages.iter().map(|passage| f64::from(passage.terms.words)).sum();
+            self.collection.reference_words = (words / passages.len() as f64).max(1.0);
+        }
+    }
+
+    fn send(&mut self) -> Outcome<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        if self.under_way.len() >= MOST_UNDER_WAY {
+            self.store_oldest()?;
+        }
+        let passages = std::mem::take(&mut self.waiting);
+        let texts = passages.iter().map(|passage| passage.text.clone()).collect();
+        self.under_way.push_back((passages, self.embedder.send(Lane::Bulk, texts)?));
+        Ok(())
+    }
+
+    fn store_oldest(&mut self) -> Outcome<()> {
+        let Some((passages, pending)) = self.under_way.pop_front() else { return Ok(()) };
+        let vectors = plain_vectors(pending.wait()?)?;
+        if vectors.fingerprint != self.fingerprint {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("model \"{}\" was replaced while it was in use", self.collection.model),
+            )
+            .hint("Start again."));
+        }
+        self.filled.embedded += passages.len() as i64;
+        self.store(&passages, &vectors.values)
+    }
+
+    /// Stores passages with their embeddings, `[passages, dimensions]`.
+    fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Outcome<()> {
+        let dimensions = self.collection.dimensions as usize;
+        if embeddings.len() != passages.len() * dimensions {
+            return Err(Error::internal(format!(
+                "{} values for {} passages",
+                embeddings.len(),
+                passages.len()
+            )));
+        }
+        let owner = self.collection.chunks()?.owner;
+        connect(|| {
+            as_owner(owner, || {
+                for (passage, embedding) in passages.iter().zip(embeddings.chunks_exact(dimensions)) {
+                    let tsvector = passage.tsvector(self.collection.reference_words)?;
+                    passage::store(&self.insert, passage, &tsvector, embedding, &self.fingerprint)?;
+                    self.terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;
+                }
+                Ok::<_, Error>(())
+            })
+        })?;
+        self.filled.stored += passages.len() as i64;
+        if self.terms.is_large() {
+            self.terms.write(self.collection)?;
+        }
+        Ok(())
+    }
+}
+
+/// A row that is to be cut, or nothing if it is as it was.
+pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Option<Row>> {
+    if let Some(key) = rows.text(row, 7) {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!(
+                "content of {} bytes is over the limit of {LONGEST_CONTENT} bytes",
+                rows.int4(row, 6).unwrap_or(0)
+            ),
+        )
+        .detail(format!("the row's key is {key}"))
+        .hint("Split the document into several rows."));
+    }
+    let Some(content) = rows.text(row, 1) else { return Ok(None) };
+    let key = (0..collection.key.len()).map(|place| {
+        rows.value(row, FIXED_COLUMNS + place).ok_or_else(|| {
+            Error::new(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, "a row's key is null")
+                .detail(format!("the key column is \"{}\"", collection.key[place]))
+                .hint("Give every row a key, or leave such rows out of the materialized view.")
+        })
+    });
+    Ok(Some(Row {
+        title: rows.text(row, 0).unwrap_or_default(),
+        content,
+        metadata: rows.bytes(row, 2).ok_or_else(|| Error::internal("a row has no metadata"))?,
+        hash: rows.bytes(row, 3).ok_or_else(|| Error::internal("a row has no hash"))?,
+        key: key.collect::<Outcome<_>>()?,
+        place: 0,
+    }))
+}

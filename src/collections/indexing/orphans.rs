@@ -1,0 +1,39 @@
+//! Chunks whose row has gone.
+
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::terms::TermCounts;
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+
+/// Chunks that are deleted at once.
+const DELETE_BATCH: i64 = 10_000;
+
+/// Deletes the chunks whose row has gone; gives rows and chunks.
+pub fn delete_orphans(
+    collection: &Collection,
+    operators: &[String],
+    terms: &mut TermCounts,
+) -> Outcome<(i64, i64)> {
+    let owner = collection.chunks()?.owner;
+    let (select, delete) = (collection.select_orphans(operators)?, collection.delete_chunks()?);
+    let cursor = connect(|| as_owner(owner, || Cursor::open(&select, &[])))?;
+    let (mut gone, mut chunks) = (0, 0);
+    loop {
+        let found = connect(|| {
+            let orphans = as_owner(owner, || cursor.fetch(DELETE_BATCH))?;
+            let numbers = Arg::int8s((0..orphans.count).filter_map(|row| orphans.int8(row, 0)));
+            let deleted = as_owner(owner, || run(&delete, &[numbers]))?;
+            terms.count_deleted(&deleted)?;
+            gone += (0..deleted.count).filter(|row| deleted.int4(*row, 2) == Some(1)).count() as i64;
+            chunks += deleted.count as i64;
+            Ok::<_, Error>(orphans.count)
+        })?;
+        if found == 0 {
+            break;
+        }
+    }
+    connect(|| as_owner(owner, || cursor.close()))?;
+    Ok((gone, chunks))
+}

@@ -1,0 +1,133 @@
+//! A chunk on its way into the chunk table.
+
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, run};
+use ragstone_pg::value::Value;
+use pgrx::pg_sys;
+use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
+use std::rc::Rc;
+
+/// A row of the source that is to be cut.
+#[derive(Debug)]
+pub struct Row {
+    /// Put before each of its chunks.
+    pub title: String,
+    /// What is cut.
+    pub content: String,
+    /// `jsonb`, after its header.
+    pub metadata: Vec<u8>,
+    /// Of title, metadata and content.
+    pub hash: Vec<u8>,
+    /// What tells it from other rows.
+    pub key: Vec<Value>,
+    /// Its place among the rows that were asked for; 0 where all are read.
+    pub place: usize,
+}
+
+/// A piece of a row.
+#[derive(Debug)]
+pub struct Passage {
+    /// Its row, without the content.
+    pub row: Rc<Row>,
+    /// Its place in the row, from 1.
+    pub seq: i32,
+    /// The headings it stands under.
+    pub heading: Option<String>,
+    /// Its text.
+    pub content: String,
+    /// What is embedded and indexed: title, headings and text.
+    pub text: String,
+    /// Of [`Self::text`].
+    pub hash: Vec<u8>,
+    /// Words of [`Self::text`].
+    pub terms: ChunkTerms,
+}
+
+impl Passage {
+    /// A piece of a row; its hash and words are not known yet.
+    pub fn new(row: &Rc<Row>, seq: i32, heading: Option<String>, content: String) -> Self {
+        let parts = [row.title.as_str(), heading.as_deref().unwrap_or(""), content.as_str()];
+        let text = parts.into_iter().filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n");
+        Self {
+            row: Rc::clone(row),
+            seq,
+            heading,
+            content,
+            text,
+            hash: Vec::new(),
+            terms: ChunkTerms::default(),
+        }
+    }
+
+    /// The vector that is indexed: the words with their levels.
+    pub fn tsvector(&self, reference_words: f64) -> Outcome<Vec<u8>> {
+        self.terms.encode(reference_words).map_err(|error| tsvector_error(&error))
+    }
+}
+
+/// Finds the hashes and words of passages.
+pub fn analyse(passages: &mut [Passage], language: &str) -> Outcome<()> {
+    if passages.is_empty() {
+        return Ok(());
+    }
+    let texts = Arg::texts(passages.iter().map(|passage| &passage.text));
+    let rows = run(
+        "SELECT to_tsvector($1::regconfig, t.text), sha256(convert_to(t.text, 'UTF8'))
+         FROM unnest($2) WITH ORDINALITY t (text, place)
+         ORDER BY t.place",
+        &[Arg::text(language), texts],
+    )?;
+    for (row, passage) in passages.iter_mut().enumerate() {
+        let tsvector = rows.bytes(row, 0).ok_or_else(|| Error::internal("a passage has no words"))?;
+        passage.terms = ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))?;
+        passage.hash = rows.bytes(row, 1).ok_or_else(|| Error::internal("a passage has no hash"))?;
+    }
+    Ok(())
+}
+
+/// The words of a query.
+pub fn analyse_query(query: &str, language: &str) -> Outcome<ChunkTerms> {
+    let rows = ragstone_pg::spi::select(
+        "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, $2)",
+        &[Arg::text(language), Arg::text(query)],
+    )?;
+    let tsvector = rows.bytes(0, 0).ok_or_else(|| Error::internal("a query has no words"))?;
+    ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))
+}
+
+/// Stores a passage by the collection's statement for it.
+pub fn store(
+    statement: &str,
+    passage: &Passage,
+    tsvector: &[u8],
+    embedding: &[f32],
+    fingerprint: &str,
+) -> Outcome<()> {
+    let row = &passage.row;
+    let mut values = vec![
+        Arg::new(passage.seq),
+        Arg::new(passage.terms.words as i32),
+        Arg::float4s(embedding),
+        Arg::varlena(pg_sys::TSVECTOROID, tsvector),
+        Arg::optional_text(passage.heading.as_deref()),
+        Arg::text(&passage.content),
+        Arg::varlena(pg_sys::JSONBOID, &row.metadata),
+        Arg::varlena(pg_sys::BYTEAOID, &row.hash),
+        Arg::varlena(pg_sys::BYTEAOID, &passage.hash),
+        Arg::text(fingerprint),
+    ];
+    values.extend(row.key.iter().map(Arg::value));
+    run(statement, &values)?;
+    Ok(())
+}
+
+/// What a tsvector refuses, as the user will read it.
+pub fn tsvector_error(error: &TsVectorError) -> Error {
+    match error {
+        TsVectorError::Malformed => Error::internal(error),
+        TsVectorError::TooLong(_) => {
+            Error::new(pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, error.to_string())
+                .hint("Use a smaller chunk_size.")
+        }
+    }
+}

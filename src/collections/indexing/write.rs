@@ -1,0 +1,142 @@
+//! A batch into the collection's tables, and out of the queue, in one transaction.
+
+use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::indexing::passage::{Passage, store};
+use crate::collections::indexing::terms::TermCounts;
+use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections::indexing::batch::{Batch, Found, Item};
+use crate::collections::catalog::keys::Key;
+use crate::collections::queue::failure;
+use crate::collections::queue;
+use std::collections::HashSet;
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Rows that are done.
+    pub rows: usize,
+    /// Rows added to the terms table.
+    pub words: usize,
+    /// Rows that somebody was changing; they stay in the queue.
+    pub left: Vec<Item>,
+}
+
+/// Writes a batch. A row that has changed since it was read, or that somebody is changing, is left for later.
+pub fn write(batch: &mut Batch) -> Outcome<Written> {
+    let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
+        return Ok(Written::default());
+    };
+    batch.collection = collection;
+    learn_reference(batch)?;
+    let stale = |item: &Item| matches!(item.found, Found::Stale(_));
+    let unchanged: HashSet<usize> = connect(|| lock_unchanged(batch))?;
+    let mut terms = TermCounts::default();
+    let replaced: Vec<&Key> = unchanged.iter().map(|place| &batch.items[*place].key).collect();
+    connect(|| delete_chunks(batch, &replaced, false, &mut terms))?;
+    let gone: Vec<&Key> =
+        batch.items.iter().filter(|item| item.found == Found::Nothing).map(|item| &item.key).collect();
+    connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
+    store_passages(batch, &unchanged, &mut terms)?;
+    let before = batch.collection.terms_appended;
+    terms.write(&mut batch.collection)?;
+    let words = (batch.collection.terms_appended - before).max(0) as usize;
+
+    let (mut done, mut left) = (Vec::new(), Vec::new());
+    for (place, item) in batch.items.iter().enumerate() {
+        if stale(item) && !unchanged.contains(&place) { left.push(item.clone()) } else { done.push(item) }
+    }
+    let ids: Vec<i64> = done.iter().flat_map(|item| item.ids.iter().copied()).collect();
+    connect(|| {
+        failure::forgive(batch.collection.id, done.iter().map(|item| &item.key))?;
+        queue::delete(&ids)
+    })?;
+    Ok(Written { rows: done.len(), words, left })
+}
+
+/// Levels are relative to the first chunks that a collection ever has.
+fn learn_reference(batch: &mut Batch) -> Outcome<()> {
+    if batch.collection.reference_words > 0.0 || batch.passages.is_empty() {
+        return Ok(());
+    }
+    let words: f64 = batch.passages.iter().map(|(passage, _)| f64::from(passage.terms.words)).sum();
+    let reference = (words / batch.passages.len() as f64).max(1.0);
+    // Another worker may have been first.
+    let rows = connect(|| {
+        as_owner(config_owner()?, || {
+            let rows = run(
+                "UPDATE rag.collection SET reference_words = $2 WHERE id = $1 AND reference_words <= 0
+                 RETURNING reference_words",
+                &[Arg::new(batch.collection.id), Arg::new(reference)],
+            )?;
+            Ok::<_, Error>(rows.count)
+        })
+    })?;
+    batch.collection.reference_words = reference;
+    if rows == 0
+        && let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))?
+    {
+        batch.collection = collection;
+    }
+    Ok(())
+}
+
+/// Places of the rows that are as they were read. They are kept from being deleted until the transaction ends; a writer
+/// of an immediate collection also works on the chunks when he changes the content, so there he is kept from that too.
+fn lock_unchanged(batch: &Batch) -> Outcome<HashSet<usize>> {
+    let (collection, keys) = (&batch.collection, &batch.keys);
+    let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.found {
+        Found::Stale(hash) => Some((place, &item.key, hash.as_slice())),
+        _ => None,
+    });
+    let stale: Vec<_> = stale.collect();
+    if stale.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let lock = match (collection.source_kind.as_deref(), collection.sync) {
+        (Some("r" | "p"), Sync::Immediate) => "FOR SHARE OF s SKIP LOCKED",
+        (Some("r" | "p"), _) => "FOR KEY SHARE OF s SKIP LOCKED",
+        _ => "",
+    };
+    let statement = collection.select_unchanged(keys, lock)?;
+    let mut arguments = keys.arguments(stale.iter().map(|(_, key, _)| *key));
+    arguments.push(Arg::byteas(stale.iter().map(|(_, _, hash)| *hash)));
+    let rows = as_owner(collection.source()?.owner, || run(&statement, &arguments))?;
+    let place = |row| Some(stale.get(rows.int8(row, 0)? as usize - 1)?.0);
+    Ok((0..rows.count).filter_map(place).collect())
+}
+
+/// Deletes the chunks of rows; with `gone`, only of rows that are really gone.
+fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Outcome<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let statement = batch.collection.delete_keyed(&batch.keys, gone)?;
+    let arguments = batch.keys.arguments(keys.iter().copied());
+    let rows: Rows = as_owner(batch.collection.chunks()?.owner, || run(&statement, &arguments))?;
+    terms.count_deleted(&rows)
+}
+
+fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Outcome<()> {
+    let collection = &batch.collection;
+    let (insert, owner) = (collection.insert_chunk()?, collection.chunks()?.owner);
+    let wanted: Vec<&(Passage, Option<Vec<f32>>)> =
+        batch.passages.iter().filter(|(passage, _)| unchanged.contains(&passage.row.place)).collect();
+    for slice in wanted.chunks(128) {
+        connect(|| {
+            as_owner(owner, || {
+                for (passage, embedding) in slice {
+                    let embedding =
+                        embedding.as_ref().ok_or_else(|| Error::internal("a passage has no embedding"))?;
+                    let tsvector = passage.tsvector(collection.reference_words)?;
+                    store(&insert, passage, &tsvector, embedding, &collection.fingerprint)?;
+                    terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;
+                }
+                Ok::<_, Error>(())
+            })
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `rag.drop_collection`.
+
+use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::lock_name;
+use ragstone_pg::own_tables::{locked, not_owner};
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::{Arg, connect, run, run_once};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections::queue;
+use crate::collections::capture::triggers;
+
+/// Drops a collection's tables and its row. The source stays.
+pub fn drop_collection(name: &str) -> Outcome<()> {
+    locked(|| {
+        connect(|| {
+            lock_name(name)?;
+            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+            check_owner(&collection)?;
+            for beside in related(&collection)? {
+                drop_tables(&beside)?;
+            }
+            drop_tables(&collection)
+        })
+    })
+}
+
+/// Drops what a collection consists of.
+pub fn drop_tables(collection: &Collection) -> Outcome<()> {
+    triggers::remove(collection)?;
+    for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
+        as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
+    }
+    queue::forget(collection.id)?;
+    collection.delete()
+}
+
+/// What is built to replace a collection, or was replaced by it.
+fn related(collection: &Collection) -> Outcome<Vec<Collection>> {
+    let rows = run(
+        "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
+        &[Arg::new(collection.id)],
+    )?;
+    Collection::find_all(&rows)
+}
+
+/// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have
+/// gone is a row that protects nothing.
+fn check_owner(collection: &Collection) -> Outcome<()> {
+    let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) else { return Ok(()) };
+    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(relation.owner)])?;
+    match rows.boolean(0, 0) {
+        Some(true) => Ok(()),
+        _ => Err(not_owner("drop its collection", &relation.name)),
+    }
+}

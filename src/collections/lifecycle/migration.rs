@@ -1,0 +1,192 @@
+//! Changing a collection's model or chunks while it is searched: a second collection of the same source is filled beside
+//! it by the same means as any other, and takes its name when it has caught up. Both follow the source until the
+//! migration is finished, so that going back is as quick as going on.
+
+use crate::collections::catalog::collection::{Collection, Sync, lock_name};
+use crate::collections::lifecycle::create::{Settings, create_beside};
+use ragstone_pg::own_tables::{config_owner, locked, not_owner};
+use crate::collections::lifecycle::drop::drop_tables;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::ChunkOptions;
+
+/// Queries on which the results of both are compared: beginnings of chunks.
+const SAMPLE: i32 = 20;
+
+/// Characters of a chunk that make a query.
+const QUERY: i32 = 80;
+
+/// What is to be different.
+pub struct Changes {
+    /// Another model.
+    pub model: Option<String>,
+    /// Other sizes.
+    pub chunks: ChunkOptions,
+    /// Whether the chunk size is given, by the user or the collection.
+    pub sized: bool,
+}
+
+/// Begins to build a collection's successor.
+pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Outcome<Changes>) -> Outcome<()> {
+    locked(|| {
+        let old = connect(|| open(name, "alter its collection"))?;
+        if old.sync == Sync::Manual {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("collection \"{name}\" is manual, no worker builds another beside it"),
+            )
+            .hint("Create another collection with the other settings, then drop this one."));
+        }
+        if connect(|| beside(old.id))?.is_some() {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
+                format!("collection \"{name}\" is in a migration"),
+            )
+            .hint("End it first, with rag.finish_migration or rag.rollback_migration."));
+        }
+        let changes = changes(&old)?;
+        let number = connect(next_number)?;
+        let settings = Settings {
+            name: format!("{name} (migration {number})"),
+            source: old.source()?.oid,
+            content: old.content.clone(),
+            title: old.title.clone(),
+            metadata: old.metadata.clone(),
+            model: changes.model,
+            chunks: changes.chunks,
+            sized: changes.sized,
+            language: None,
+            key: Some(old.key.clone()),
+            sync: old.sync,
+        };
+        create_beside(&old, &settings, number)
+    })
+}
+
+/// Ends a migration: what was before is dropped.
+pub fn finish(name: &str) -> Outcome<()> {
+    locked(|| {
+        connect(|| {
+            let collection = open(name, "finish its migration")?;
+            match beside(collection.id)? {
+                Some(old) if old.predecessor_of.is_some() => drop_tables(&old),
+                Some(_) => Err(Error::new(
+                    PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!("the migration of collection \"{name}\" has not caught up yet"),
+                )
+                .hint("Wait for it, or give it up with rag.rollback_migration.")),
+                None => Err(no_migration(name)),
+            }
+        })
+    })
+}
+
+/// Goes back to what was before, or gives up what was being built.
+pub fn rollback(name: &str) -> Outcome<()> {
+    locked(|| {
+        connect(|| {
+            let collection = open(name, "roll its migration back")?;
+            match beside(collection.id)? {
+                Some(successor) if successor.successor_of.is_some() => drop_tables(&successor),
+                Some(old) => {
+                    exchange_names(old.id, collection.id)?;
+                    let new = Collection::find_by_id(collection.id)?.ok_or_else(|| no_migration(name))?;
+                    drop_tables(&new)
+                }
+                None => Err(no_migration(name)),
+            }
+        })
+    })
+}
+
+/// Finds out how many of the first ten results a successor has in common with the collection that it is to replace.
+pub fn measure(successor: &Collection) -> Outcome<()> {
+    let Some(old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
+        return Ok(());
+    };
+    let overlap = connect(|| {
+        let chunks = successor.chunks()?;
+        let sample = format!(
+            "SELECT left(content, {QUERY}) FROM {} ORDER BY content_hash LIMIT {SAMPLE}",
+            chunks.name
+        );
+        let rows = as_owner(chunks.owner, || run(&sample, &[]))?;
+        let queries = Arg::texts((0..rows.count).filter_map(|row| rows.text(row, 0)));
+        let rows = as_owner(old.source()?.owner, || {
+            run(
+                include_str!("../../../sql/queries/overlap.sql"),
+                &[queries, Arg::text(&old.name), Arg::text(&successor.name)],
+            )
+        })?;
+        Ok::<_, Error>(rows.float8(0, 0))
+    })?;
+    connect(|| {
+        as_owner(config_owner()?, || {
+            run(
+                "UPDATE rag.collection SET overlap = $2 WHERE id = $1",
+                &[Arg::new(successor.id), Arg::optional(overlap)],
+            )
+        })
+    })?;
+    Ok(())
+}
+
+/// Gives a successor that has caught up the name of the collection that it replaces.
+pub fn switch(id: i64) -> Outcome<()> {
+    let Some(successor) = Collection::find_by_id(id)? else { return Ok(()) };
+    match successor.successor_of {
+        Some(old) => exchange_names(id, old),
+        None => Ok(()),
+    }
+}
+
+/// The first takes the name of the second, which stays as its predecessor. Both with one commit: whoever
+/// searches finds one of them or the other.
+fn exchange_names(to: i64, from: i64) -> Outcome<()> {
+    let names = run("SELECT name FROM rag.collection WHERE id = $1", &[Arg::new(from)])?;
+    if let Some(name) = names.text(0, 0) {
+        lock_name(&name)?;
+    }
+    as_owner(config_owner()?, || {
+        run(
+            "UPDATE rag.collection SET name = name || ' (before ' || $1 || ')', predecessor_of = $1, successor_of = NULL
+             WHERE id = $2",
+            &[Arg::new(to), Arg::new(from)],
+        )?;
+        run(
+            "UPDATE rag.collection SET name = $2, successor_of = NULL, predecessor_of = NULL WHERE id = $1",
+            &[Arg::new(to), Arg::optional_text(names.text(0, 0).as_deref())],
+        )
+    })?;
+    Ok(())
+}
+
+fn open(name: &str, action: &str) -> Outcome<Collection> {
+    lock_name(name)?;
+    let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+    let source = collection.source()?;
+    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(source.owner)])?;
+    if rows.boolean(0, 0) == Some(true) { Ok(collection) } else { Err(not_owner(action, &source.name)) }
+}
+
+/// The other collection of a migration.
+fn beside(id: i64) -> Outcome<Option<Collection>> {
+    let rows =
+        run("SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1", &[Arg::new(id)])?;
+    rows.int8(0, 0).map_or(Ok(None), Collection::find_by_id)
+}
+
+fn next_number() -> Outcome<i64> {
+    let rows = as_owner(config_owner()?, || run("SELECT nextval('rag.collection_id_seq')", &[]))?;
+    rows.int8(0, 0).ok_or_else(|| Error::internal("a sequence gave no number"))
+}
+
+fn no_migration(name: &str) -> Error {
+    Error::new(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("collection \"{name}\" is in no migration"),
+    )
+    .hint("Begin one with rag.alter_collection.")
+}

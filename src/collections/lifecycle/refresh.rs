@@ -1,0 +1,103 @@
+//! `rag.refresh_collection`.
+
+use crate::collections::capture::follow;
+use crate::collections::queue::failure;
+use crate::collections::catalog::owner_change::follow_owner;
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::bulk::Fill;
+use crate::collections::indexing::progress::Reporting;
+use crate::collections::catalog::source::Source;
+use crate::collections::indexing::terms::{TermCounts, fold};
+use crate::collections::catalog::collection::{Sync, lock_name};
+use ragstone_pg::own_tables::locked;
+use crate::embedding::Embedder;
+use ragstone_pg::cursor::Cursor;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::relation::equality_operator;
+use ragstone_pg::spi::{Arg, connect, run, run_once};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::protocol::Kind;
+
+/// What a refresh found, in rows of the source, and how many chunks it had to embed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changes {
+    /// Rows that were not in the collection.
+    pub added: i64,
+    /// Rows whose title, metadata or content is another.
+    pub changed: i64,
+    /// Rows that are not in the source any more.
+    pub deleted: i64,
+    /// Rows that are as they were.
+    pub unchanged: i64,
+    /// Chunks embedded.
+    pub embedded: i64,
+}
+
+/// Brings a collection up to date.
+pub fn refresh(name: &str) -> Outcome<Changes> {
+    locked(|| {
+        let (mut collection, operators) = connect(|| open(name))?;
+        let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
+        if model.dimensions as i32 != collection.dimensions {
+            return Err(Error::new(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!(
+                    "model \"{}\" has {} dimensions now, not {}",
+                    model.name, model.dimensions, collection.dimensions
+                ),
+            )
+            .hint("Drop the collection with rag.drop_collection and create it again."));
+        }
+        let mut progress = Reporting::start(name);
+        let mut terms = TermCounts::default();
+        let (deleted, orphans) = delete_orphans(&collection, &operators, &mut terms)?;
+        let all = model.fingerprint != collection.fingerprint;
+        let rows = collection.select_rows(&operators, all)?;
+        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
+        terms.write(&mut collection)?;
+        fold(&mut collection)?;
+        collection.fingerprint = model.fingerprint;
+        collection.source_rows = filled.added + filled.changed + filled.unchanged;
+        collection.chunk_count += filled.stored - filled.replaced - orphans;
+        connect(|| {
+            collection.update()?;
+            failure::set_error(collection.id, None)
+        })?;
+        Ok(Changes {
+            added: filled.added,
+            changed: filled.changed,
+            deleted,
+            unchanged: filled.unchanged,
+            embedded: filled.embedded,
+        })
+    })
+}
+
+/// The collection, locked against other refreshes, if the caller may refresh it.
+fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
+    lock_name(name)?;
+    let mut collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+    let source = Source::open(collection.source()?.oid, "refresh its collection")?;
+    source.check_content(&collection.content)?;
+    follow_owner(&mut collection)?;
+    if collection.is_restoring() {
+        // Whoever refreshes it says that the restore has ended, whether or not it brought the triggers.
+        follow::align(&mut collection)?;
+    }
+    let operators = operators(&collection)?;
+    keep_others_from_writing(&collection)?;
+    Ok((collection, operators))
+}
+
+/// A worker, or a writer of an immediate collection, may be writing the same chunks: who comes second waits, and sees what the
+/// first has done.
+fn keep_others_from_writing(collection: &Collection) -> Outcome<()> {
+    if collection.sync == Sync::Manual {
+        return Ok(());
+    }
+    let chunks = collection.chunks()?;
+    let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", chunks.name);
+    as_owner(chunks.owner, || run_once(&lock)).map(|_| ())
+}

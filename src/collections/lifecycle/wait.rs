@@ -1,0 +1,63 @@
+//! `rag.wait_until_current`.
+
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::wait::for_latch;
+use ragstone_client::processes::{slots, wake};
+use pgrx::PgSqlErrorCode;
+use std::time::{Duration, Instant};
+
+/// Pause between two looks at the queue.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until everything that was committed to a collection's source is in it; false if that took longer. Rows that were
+/// given up do not count.
+pub fn wait(name: &str, timeout: Option<Duration>) -> Outcome<bool> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let collection = locked(|| connect(|| Collection::find_latest(name)))?;
+        let collection = collection.ok_or_else(|| Collection::unknown(name))?;
+        check_possible(&collection)?;
+        if locked(|| connect(|| is_current(&collection)))? {
+            return Ok(true);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Ok(false);
+        }
+        slots::ensure();
+        for_latch(PAUSE);
+    }
+}
+
+fn check_possible(collection: &Collection) -> Outcome<()> {
+    let state =
+        |message: String| Error::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message);
+    let name = &collection.name;
+    if wake::is_noted(collection.id) {
+        return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))
+            .hint("COMMIT first."));
+    }
+    // SAFETY: a plain read of the server's state.
+    if unsafe { pgrx::pg_sys::RecoveryInProgress() } {
+        return Err(state(format!("collection \"{name}\" is brought up to date on the primary server"))
+            .hint("Wait there."));
+    }
+    match &collection.error {
+        Some(error) => Err(state(format!("collection \"{name}\" cannot follow its source: {error}"))),
+        None => Ok(()),
+    }
+}
+
+fn is_current(collection: &Collection) -> Outcome<bool> {
+    let rows = as_owner(config_owner()?, || {
+        run(
+            "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
+                AND NOT EXISTS (SELECT FROM rag._failure WHERE collection = $1 AND retry_at IS NOT NULL)",
+            &[Arg::new(collection.id)],
+        )
+    })?;
+    Ok(collection.filled && !collection.is_restoring() && rows.boolean(0, 0) == Some(true))
+}

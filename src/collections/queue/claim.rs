@@ -1,0 +1,218 @@
+//! Taking work from the queue. A row's key is claimed by a session advisory lock, so that two workers never work on the
+//! same row, and nothing is left behind where one dies.
+
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, Rows, run};
+use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::transactions::wait_until_told;
+use crate::collections::catalog::keys::{Key, fits};
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// Rows of the queue that are looked at, at once.
+const WINDOW: i32 = 512;
+
+/// Rows of the source in one batch, at most.
+const MOST_ROWS: usize = 128;
+
+/// After so long a row is looked at again that somebody was changing.
+const LATER: Duration = Duration::from_millis(100);
+
+/// After so long it is looked again whether a restore has brought all of a collection.
+const RESTORING: Duration = Duration::from_secs(1);
+
+/// Work that was taken.
+pub enum Claim {
+    /// These rows have changed; the queue's rows that say so, the locks that were taken.
+    Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<i64>),
+    /// All rows are to be compared; the queue's rows that say so.
+    All(Collection, Vec<i64>),
+    /// The collection has gone; the queue's rows of it.
+    Orphans(Vec<i64>),
+}
+
+/// What this worker has in hand, and what it does not touch for now.
+#[derive(Default)]
+pub struct Hands {
+    /// Rows of the queue that are under way.
+    pub ids: HashSet<i64>,
+    /// Rows of sources that are under way.
+    pub keys: HashSet<(i64, Key)>,
+    /// Rows that are taken alone: something failed with them in it.
+    pub alone: HashSet<(i64, Key)>,
+    /// Collections that have to wait.
+    pub paused: HashMap<i64, Instant>,
+    /// Rows of the queue that have to wait.
+    later: HashMap<i64, Instant>,
+    /// No row of the queue before this one was there when all were looked at last.
+    floor: i64,
+}
+
+impl Hands {
+    /// Takes work, the oldest first. Looks at all of the queue if `all`: numbers are given before a commit, so that a
+    /// lower one may show up later.
+    pub fn claim(&mut self, all: bool) -> Outcome<Option<Claim>> {
+        let now = Instant::now();
+        self.later.retain(|_, until| *until > now);
+        self.paused.retain(|_, until| *until > now);
+        if let Some(claim) = self.claim_failed()? {
+            return Ok(Some(claim));
+        }
+        let floor = if all { 0 } else { self.floor };
+        let busy = Arg::int8s(self.ids.iter().chain(self.later.keys()).copied());
+        let paused = Arg::int8s(self.paused.keys().copied());
+        let rows = as_owner(config_owner()?, || {
+            run(
+                "SELECT id, collection, key, writer FROM rag._queue
+                 WHERE id >= $1 AND id <> ALL ($2) AND collection <> ALL ($3)
+                 ORDER BY id LIMIT $4",
+                &[Arg::new(floor), busy, paused, Arg::new(WINDOW)],
+            )
+        })?;
+        if let Some(first) = rows.int8(0, 0) {
+            self.floor = self.ids.iter().copied().fold(first, i64::min);
+        }
+        let writers: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 3)).collect();
+        writers.into_iter().for_each(wait_until_told);
+        self.take(&rows)
+    }
+
+    /// Leaves rows of the queue alone for a moment.
+    pub fn leave(&mut self, ids: impl IntoIterator<Item = i64>) {
+        let until = Instant::now() + LATER;
+        self.later.extend(ids.into_iter().map(|id| (id, until)));
+    }
+
+    /// When something that has to wait may go on.
+    pub fn next(&self) -> Option<Instant> {
+        self.later.values().chain(self.paused.values()).min().copied()
+    }
+
+    fn take(&mut self, rows: &Rows) -> Outcome<Option<Claim>> {
+        let Some(id) = rows.int8(0, 1) else { return Ok(None) };
+        let of_it = |row: &usize| rows.int8(*row, 1) == Some(id);
+        let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
+            let ids = (0..rows.count).filter(of_it).filter_map(|row| rows.int8(row, 0)).collect();
+            return Ok(Some(Claim::Orphans(ids)));
+        };
+        if collection.is_restoring() {
+            self.paused.insert(id, Instant::now() + RESTORING);
+            return self.claim(false);
+        }
+        let compare: Vec<i64> = (0..rows.count)
+            .filter(of_it)
+            .filter(|row| rows.datum(*row, 2).is_none())
+            .filter_map(|row| rows.int8(row, 0))
+            .collect();
+        if !compare.is_empty() {
+            return Ok(Some(Claim::All(collection, compare)));
+        }
+        // A key may be older than a restore that changed what a key is; the collection is compared then.
+        let unfit: Vec<i64> = (0..rows.count)
+            .filter(of_it)
+            .filter(|row| rows.texts(*row, 2).is_none_or(|key| !fits(&collection, &key)))
+            .filter_map(|row| rows.int8(row, 0))
+            .collect();
+        if !unfit.is_empty() {
+            return Ok(Some(Claim::Orphans(unfit)));
+        }
+        let mut wanted: Vec<(Key, Vec<i64>)> = Vec::new();
+        let mut places: HashMap<Key, usize> = HashMap::new();
+        for row in (0..rows.count).filter(of_it) {
+            let (Some(number), Some(key)) = (rows.int8(row, 0), rows.texts(row, 2)) else { continue };
+            match places.get(&key) {
+                Some(place) => wanted[*place].1.push(number),
+                None if wanted.len() < MOST_ROWS && self.is_free(id, &key, wanted.is_empty()) => {
+                    places.insert(key.clone(), wanted.len());
+                    let alone = self.alone.contains(&(id, key.clone()));
+                    wanted.push((key, vec![number]));
+                    if alone {
+                        break;
+                    }
+                }
+                None => {}
+            }
+        }
+        self.lock(collection, wanted)
+    }
+
+    fn is_free(&self, collection: i64, key: &Key, first: bool) -> bool {
+        let place = (collection, key.clone());
+        !self.keys.contains(&place) && (first || !self.alone.contains(&place))
+    }
+
+    /// Rows that failed, and are due to be tried again.
+    fn claim_failed(&mut self) -> Outcome<Option<Claim>> {
+        let rows = as_owner(config_owner()?, || {
+            run(
+                "SELECT collection, key FROM rag._failure
+                 WHERE retry_at <= clock_timestamp() AND collection <> ALL ($1) ORDER BY retry_at LIMIT 16",
+                &[Arg::int8s(self.paused.keys().copied())],
+            )
+        })?;
+        for row in 0..rows.count {
+            let (Some(id), Some(key)) = (rows.int8(row, 0), rows.texts(row, 1)) else { continue };
+            if self.keys.contains(&(id, key.clone())) {
+                continue;
+            }
+            let usable =
+                |found: &Collection| found.source.is_some() && !found.is_restoring() && fits(found, &key);
+            let Some(collection) = Collection::find_by_id(id)?.filter(usable) else {
+                continue;
+            };
+            self.alone.insert((id, key.clone()));
+            if let Some(claim) = self.lock(collection, vec![(key, Vec::new())])? {
+                return Ok(Some(claim));
+            }
+        }
+        Ok(None)
+    }
+
+    fn lock(&mut self, collection: Collection, wanted: Vec<(Key, Vec<i64>)>) -> Outcome<Option<Claim>> {
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let names =
+            Arg::texts(wanted.iter().map(|(key, _)| format!("{} {}", collection.id, key.join("\u{1f}"))));
+        let rows = run(
+            "SELECT place, number, pg_try_advisory_lock(number)
+             FROM (SELECT place, hashtextextended('ragstone row ' || name, 0) AS number
+                   FROM unnest($1) WITH ORDINALITY t (name, place) OFFSET 0) locks
+             ORDER BY place",
+            &[names],
+        )?;
+        let (mut taken, mut locks) = (Vec::new(), Vec::new());
+        for (row, (key, ids)) in wanted.into_iter().enumerate() {
+            if rows.boolean(row, 2) != Some(true) {
+                self.leave(ids);
+                continue;
+            }
+            locks.push(rows.int8(row, 1).ok_or_else(|| Error::internal("a lock has no number"))?);
+            self.ids.extend(ids.iter().copied());
+            self.keys.insert((collection.id, key.clone()));
+            taken.push((key, ids));
+        }
+        Ok((!taken.is_empty()).then_some(Claim::Rows(collection, taken, locks)))
+    }
+
+    /// Lays down rows that were taken.
+    pub fn put_down(&mut self, collection: i64, key: &Key, ids: &[i64]) {
+        self.keys.remove(&(collection, key.clone()));
+        for id in ids {
+            self.ids.remove(id);
+        }
+    }
+}
+
+/// Gives locks back.
+pub fn unlock(locks: &[i64]) -> Outcome<()> {
+    if !locks.is_empty() {
+        run(
+            "SELECT pg_advisory_unlock(number) FROM unnest($1) number",
+            &[Arg::int8s(locks.iter().copied())],
+        )?;
+    }
+    Ok(())
+}

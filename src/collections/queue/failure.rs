@@ -1,0 +1,97 @@
+//! What failed: a row, a collection, or what all of them need.
+
+use crate::collections::catalog::collection::Collection;
+use ragstone_pg::own_tables::{config_owner, locked, not_owner};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_client::settings;
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+use crate::collections::catalog::keys::Key;
+use crate::collections::queue;
+
+/// Records that a row could not be indexed, and takes it out of the queue. The pause before the next try doubles each
+/// time, with some chance in it, so that rows that failed together do not come back together.
+pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Outcome<()> {
+    let arguments = [
+        Arg::new(collection),
+        Arg::texts(key),
+        Arg::text(&error.code()),
+        Arg::text(&error.message),
+        Arg::optional_text(Some(error.detail.as_str()).filter(|detail| !detail.is_empty())),
+        Arg::new(settings::sync_max_attempts()),
+    ];
+    connect(|| {
+        as_owner(config_owner()?, || {
+            run(
+                "INSERT INTO rag._failure AS f (collection, key, attempts, retry_at, sqlstate, message, detail)
+                 VALUES ($1, $2, 1, CASE WHEN $6 > 1 THEN clock_timestamp() + make_interval(secs => 0.75 + random() / 2) END,
+                         $3, $4, $5)
+                 ON CONFLICT (collection, key) DO UPDATE
+                 SET attempts = f.attempts + 1,
+                     retry_at = CASE WHEN f.attempts + 1 < $6
+                       THEN clock_timestamp() + make_interval(secs => least(2.0 ^ f.attempts, 3600) * (0.75 + random() / 2)) END,
+                     sqlstate = excluded.sqlstate, message = excluded.message, detail = excluded.detail,
+                     failed_at = clock_timestamp()",
+                &arguments,
+            )
+        })?;
+        queue::delete(ids)
+    })
+}
+
+/// Forgets the failures of rows that are done.
+pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Outcome<()> {
+    let any = as_owner(config_owner()?, || {
+        run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])
+    })?;
+    if any.count == 0 {
+        return Ok(());
+    }
+    for key in keys {
+        as_owner(config_owner()?, || {
+            run(
+                "DELETE FROM rag._failure WHERE collection = $1 AND key = $2",
+                &[Arg::new(collection), Arg::texts(key)],
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes down why a collection cannot follow its source, or that it can.
+pub fn set_error(collection: i64, error: Option<&Error>) -> Outcome<()> {
+    let message = error.map(|error| match error.hint.as_str() {
+        "" => error.message.clone(),
+        hint => format!("{} (hint: {hint})", error.message),
+    });
+    as_owner(config_owner()?, || {
+        run(
+            "UPDATE rag.collection SET error = $2 WHERE id = $1 AND error IS DISTINCT FROM $2",
+            &[Arg::new(collection), Arg::optional_text(message.as_deref())],
+        )
+    })?;
+    Ok(())
+}
+
+/// Tries the failed rows of a collection again; gives their number.
+pub fn retry(name: &str) -> Outcome<i64> {
+    locked(|| {
+        connect(|| {
+            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+            let source = collection.source()?;
+            let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(source.owner)])?;
+            if rows.boolean(0, 0) != Some(true) {
+                return Err(not_owner("retry its failed rows", &source.name));
+            }
+            let failed = as_owner(config_owner()?, || {
+                run(
+                    "WITH failed AS (DELETE FROM rag._failure WHERE collection = $1 RETURNING collection, key)
+                     INSERT INTO rag._queue (collection, key) SELECT * FROM failed",
+                    &[Arg::new(collection.id)],
+                )
+            })?;
+            ragstone_client::processes::wake::at_commit(collection.id);
+            Ok(failed.count as i64)
+        })
+    })
+}

@@ -1,0 +1,125 @@
+//! Arguments of functions as JSON objects give them: by name, each made a value of its parameter's type. They are passed as
+//! parameters of a statement, and never become a part of its text.
+
+use crate::bytes::Jsonb;
+use crate::error::{Error, Outcome};
+use crate::input::{Shape, qualified_name, shape};
+use crate::spi::{Arg, run};
+use pgrx::pg_sys;
+
+/// What a function takes.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// Its type.
+    pub oid: pg_sys::Oid,
+    /// The type's name for people.
+    pub type_name: String,
+    /// Whether it has no default.
+    pub required: bool,
+    /// The default as an expression.
+    pub default: Option<String>,
+    /// Whether it takes all arguments that are left.
+    pub variadic: bool,
+}
+
+/// An argument as it was given.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Of which parameter.
+    pub name: String,
+    /// What `jsonb_typeof` calls it.
+    pub shape: String,
+    json: String,
+    /// A scalar without its quotes; none for null.
+    scalar: Option<String>,
+}
+
+impl Parameter {
+    /// Parameters of functions, in order, with the function of each. To be called under a search path of `pg_catalog`.
+    pub fn of(functions: &[pg_sys::Oid]) -> Outcome<Vec<(pg_sys::Oid, Self)>> {
+        let oids = functions.iter().map(|oid| Some(pg_sys::Datum::from(*oid))).collect();
+        let rows =
+            run(include_str!("../../../sql/queries/parameters.sql"), &[Arg::array(pg_sys::OIDOID, oids)])?;
+        let parameter = |row| {
+            let parameter = Self {
+                name: rows.text(row, 1).unwrap_or_default(),
+                oid: rows.oid(row, 2)?,
+                type_name: rows.text(row, 3)?,
+                required: rows.boolean(row, 4)?,
+                default: rows.text(row, 5),
+                variadic: rows.boolean(row, 6)?,
+            };
+            Some((rows.oid(row, 0)?, parameter))
+        };
+        Ok((0..rows.count).filter_map(parameter).collect())
+    }
+
+    /// Whether arrays are given where an array is expected, objects where one is, and scalars elsewhere.
+    pub fn fits(&self, given: &Given) -> bool {
+        match (shape(self.oid), given.shape.as_str()) {
+            (_, "null") | (Shape::Json, _) | (Shape::Array, "array") | (Shape::Object, "object") => true,
+            (Shape::Scalar, shape) => matches!(shape, "string" | "number" | "boolean"),
+            _ => false,
+        }
+    }
+
+    /// The argument in the parameter's type, under the current search path.
+    ///
+    /// # Errors
+    /// 22023 where it has another shape; raises what the type's input function raises. `whose` says whose argument it is.
+    pub fn value(&self, given: &Given, whose: &str) -> Outcome<Arg> {
+        if !self.fits(given) {
+            return Err(Error::bad_argument(format!(
+                "argument \"{}\" of {whose}: expected {}, not a JSON {}",
+                given.name, self.type_name, given.shape
+            )));
+        }
+        match (shape(self.oid), given.shape.as_str()) {
+            (_, "null") => Arg::from_text(self.oid, None),
+            (Shape::Json, _) => Arg::from_text(self.oid, Some(&given.json)),
+            (Shape::Scalar, _) => Arg::from_text(self.oid, given.scalar.as_deref()),
+            (Shape::Array | Shape::Object, _) => self.composed(given),
+        }
+    }
+
+    /// An array or a row: what is in it is converted as Postgres converts members of JSON.
+    fn composed(&self, given: &Given) -> Outcome<Arg> {
+        let statement = format!(
+            "SELECT v FROM pg_catalog.jsonb_to_record(
+               pg_catalog.jsonb_build_object('v', $1::pg_catalog.text::pg_catalog.jsonb)) AS r (v {})",
+            qualified_name(self.oid)?
+        );
+        let rows = run(&statement, &[Arg::text(&given.json)])?;
+        match rows.value(0, 0) {
+            Some(value) => Ok(Arg::value_of(self.oid, &value)),
+            None => Arg::from_text(self.oid, None),
+        }
+    }
+}
+
+/// The members of a JSON object, under a search path of `pg_catalog`. `what` says what the object is.
+///
+/// # Errors
+/// 22023 where it is no object.
+pub fn given(args: &Jsonb, what: &str) -> Outcome<Vec<Given>> {
+    let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
+    let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();
+    if shape != "object" {
+        return Err(Error::bad_argument(format!(
+            "{what} must be a JSON object of named arguments, not a JSON {shape}"
+        )));
+    }
+    let rows =
+        run("SELECT key, jsonb_typeof(value), value::text, value #>> '{}' FROM jsonb_each($1)", &[args])?;
+    let given = (0..rows.count).filter_map(|row| {
+        Some(Given {
+            name: rows.text(row, 0)?,
+            shape: rows.text(row, 1)?,
+            json: rows.text(row, 2)?,
+            scalar: rows.text(row, 3),
+        })
+    });
+    Ok(given.collect())
+}

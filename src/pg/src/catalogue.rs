@@ -1,0 +1,44 @@
+//! Relations by name, their owners, and numbers from sequences, from the catalogue's caches: a statement would take longer
+//! than to add a row.
+
+use crate::error::{Error, Outcome};
+use pgrx::{direct_function_call, pg_sys};
+use std::ffi::CStr;
+
+/// The relation of this name in schema `rag`.
+pub fn ours(name: &CStr) -> Outcome<pg_sys::Oid> {
+    // SAFETY: look-ups by terminated names.
+    let oid = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"rag".as_ptr(), true);
+        pg_sys::get_relname_relid(name.as_ptr(), schema)
+    };
+    if oid == pg_sys::InvalidOid { Err(gone(name)) } else { Ok(oid) }
+}
+
+/// Who owns the relation of this name in schema `rag`.
+pub fn owner_of_ours(name: &CStr) -> Outcome<pg_sys::Oid> {
+    let relation = ours(name)?;
+    // SAFETY: the tuple is a row of pg_class, and is given back after it was read.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(relation));
+        if tuple.is_null() {
+            return Err(gone(name));
+        }
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        Ok(owner)
+    }
+}
+
+/// The next number of a sequence in schema `rag`, with the current role's rights.
+pub fn next_of_ours(sequence: &CStr) -> Outcome<i64> {
+    let sequence = ours(sequence)?;
+    // SAFETY: nextval takes an OID, and gives a bigint or raises.
+    let number = unsafe { direct_function_call(pg_sys::nextval_oid, &[Some(pg_sys::Datum::from(sequence))]) };
+    number.ok_or_else(|| Error::internal("a sequence without a number"))
+}
+
+fn gone(name: &CStr) -> Error {
+    Error::internal(format!("rag.{} has gone", name.to_string_lossy()))
+}

@@ -1,0 +1,72 @@
+//! Rows of a long SELECT, a few at a time, over many [`connect`](crate::spi::connect)s of one transaction.
+
+use crate::error::{Error, Outcome};
+use crate::spi::{Arg, Rows, plan, rows};
+use crate::encoding::server_cstring;
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString, c_char};
+
+/// Rows of a SELECT, a few at a time.
+pub struct Cursor(CString);
+
+impl Cursor {
+    /// Starts a SELECT, which sees the database as it is now. The cursor ends with the transaction, or when it is closed.
+    pub fn open(sql: &str, args: &[Arg]) -> Outcome<Self> {
+        let text = server_cstring(sql)?;
+        let mut types: Vec<_> = args.iter().map(|arg| arg.oid).collect();
+        let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
+        let nulls: Vec<c_char> =
+            args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
+        // SAFETY: all arrays have the same length; the portal's name is terminated and copied.
+        unsafe {
+            let portal = pg_sys::SPI_cursor_open_with_args(
+                std::ptr::null(),
+                text.as_ptr(),
+                types.len() as i32,
+                types.as_mut_ptr(),
+                datums.as_mut_ptr(),
+                nulls.as_ptr(),
+                false,
+                0,
+            );
+            Ok(Self(CStr::from_ptr((*portal).name).to_owned()))
+        }
+    }
+
+    /// Starts a SELECT by a kept plan. What it calls may write.
+    pub fn open_kept(sql: &str, args: &[Arg]) -> Outcome<Self> {
+        let plan = plan(sql, args)?;
+        let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
+        let nulls: Vec<c_char> =
+            args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
+        // SAFETY: the plan was prepared for as many arguments of these types; the portal's name is terminated and copied.
+        unsafe {
+            let portal =
+                pg_sys::SPI_cursor_open(std::ptr::null(), plan, datums.as_mut_ptr(), nulls.as_ptr(), false);
+            Ok(Self(CStr::from_ptr((*portal).name).to_owned()))
+        }
+    }
+
+    /// The next rows; none at the end.
+    pub fn fetch(&self, most: i64) -> Outcome<Rows> {
+        // SAFETY: the name lives through the call; fetching raises where it fails.
+        unsafe {
+            pg_sys::SPI_tuptable = std::ptr::null_mut();
+            pg_sys::SPI_cursor_fetch(self.portal()?, true, most as _);
+        }
+        rows(0)
+    }
+
+    /// Ends the SELECT before the transaction does.
+    pub fn close(self) -> Outcome<()> {
+        // SAFETY: the portal was just found.
+        unsafe { pg_sys::SPI_cursor_close(self.portal()?) };
+        Ok(())
+    }
+
+    fn portal(&self) -> Outcome<pg_sys::Portal> {
+        // SAFETY: the name lives through the call.
+        let portal = unsafe { pg_sys::SPI_cursor_find(self.0.as_ptr()) };
+        if portal.is_null() { Err(Error::internal("the cursor has gone")) } else { Ok(portal) }
+    }
+}

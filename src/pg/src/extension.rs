@@ -1,0 +1,33 @@
+//! The extension as an object of the database: it may go at any moment.
+
+use pgrx::pg_sys;
+
+/// Keeps the extension from being dropped until the transaction ends, where the process has a database and that has the
+/// extension. DROP EXTENSION locks the extension before its tables. Whoever uses several of these in a transaction does the
+/// same, or the two may wait for each other.
+pub fn hold() {
+    // SAFETY: plain reads, a look-up by a terminated name in the transaction that is open, and a lock that ends with it.
+    unsafe {
+        if pg_sys::MyDatabaseId == pg_sys::InvalidOid {
+            return;
+        }
+        let extension = pg_sys::get_extension_oid(c"ragstone".as_ptr(), true);
+        if extension != pg_sys::InvalidOid {
+            pg_sys::LockDatabaseObject(
+                pg_sys::ExtensionRelationId,
+                extension,
+                0,
+                pg_sys::AccessShareLock as pg_sys::LOCKMODE,
+            );
+        }
+    }
+}
+
+/// Whether the database has the extension, in the version of this library: it may go at any moment.
+pub fn is_installed() -> Outcome<bool> {
+    let rows = run(
+        "SELECT FROM pg_extension WHERE extname = 'ragstone' AND extversion = $1",
+        &[Arg::text(env!("CARGO_PKG_VERSION"))],
+    )?;
+    Ok(rows.count == 1)
+}

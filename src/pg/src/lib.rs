@@ -1,0 +1,36 @@
+//! Everything that touches Postgres: errors, text, vectors, rights, waiting, SQL. Nothing in it knows what Ragstone does.
+
+pub mod activity;
+pub mod arguments;
+pub mod attempt;
+pub mod blame;
+pub mod bytes;
+pub mod catalogue;
+pub mod clock;
+pub mod cursor;
+pub mod databases;
+pub mod encoding;
+pub mod error;
+pub mod extension;
+pub mod identifier;
+pub mod input;
+pub mod major_version;
+pub mod own_tables;
+pub mod procedure;
+pub mod read_only;
+pub mod relation;
+pub mod relcache;
+pub mod role;
+pub mod spi;
+mod sql_type;
+pub mod switch_user;
+pub mod text;
+pub mod time_limit;
+pub mod transactions;
+pub mod trigger;
+pub mod tuplestore;
+pub mod value;
+pub mod vector;
+pub mod version;
+pub mod wait;
+pub mod windowapi;

@@ -1,0 +1,55 @@
+//! What a procedure needs that ends its transaction and begins another one, and that pgrx does not have.
+
+use crate::error::{Error, Outcome};
+use pgrx::{PgSqlErrorCode, pg_sys};
+
+/// Refuses a call that may not end its transaction: in a transaction block, or in a function.
+///
+/// # Safety
+/// `fcinfo` must be the one of a CALL in progress.
+pub unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> Outcome<()> {
+    // SAFETY: CALL passes a CallContext node as the call's context.
+    let atomic = unsafe {
+        let context = (*fcinfo).context;
+        let call = !context.is_null() && (*context).type_ == pg_sys::NodeTag::T_CallContext;
+        !call || (*context.cast::<pg_sys::CallContext>()).atomic
+    };
+    if atomic {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            format!("{what} cannot run inside a transaction block or a function"),
+        )
+        .hint("CALL it by itself, or ask again and again with rag.next."));
+    }
+    // SAFETY: a plain read of the transaction's state.
+    if unsafe { pg_sys::GetTopTransactionIdIfAny() } != pg_sys::InvalidTransactionId {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("{what} would commit what the transaction has written"),
+        )
+        .hint("COMMIT first."));
+    }
+    Ok(())
+}
+
+/// Ends the transaction and begins another one, which has no snapshot. Only after [`check_may_commit`].
+pub fn commit() {
+    // SAFETY: the connection is closed again; an ERROR in between closes it, too.
+    unsafe {
+        pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32);
+        pg_sys::SPI_commit();
+        pg_sys::SPI_start_transaction();
+        pg_sys::SPI_finish();
+    }
+}
+
+/// Does `work` under a snapshot of this moment, which a procedure does not have by itself.
+pub fn with_snapshot<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR pops it with its transaction.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        let done = work();
+        pg_sys::PopActiveSnapshot();
+        done
+    }
+}

@@ -1,0 +1,66 @@
+//! Subtransactions that are read-only whatever is done in them.
+
+use crate::error::{Error, Outcome, or_raise};
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+const SETTING: &CStr = c"transaction_read_only";
+
+/// Postgres refuses to SET `transaction_read_only` off in a subtransaction, but before version 17 nobody is asked where it is
+/// RESET: that gives it the value that it has by default. So the default is on while one of these lives.
+#[derive(Debug)]
+pub struct ReadOnly {
+    default: Option<CString>,
+}
+
+impl ReadOnly {
+    /// To be made before the subtransaction, and dropped after it.
+    pub fn prepare() -> Self {
+        // SAFETY: the setting exists; its value is copied at once.
+        let default = unsafe {
+            let default = pg_sys::GetConfigOptionResetString(SETTING.as_ptr());
+            (!default.is_null()).then(|| CStr::from_ptr(default).to_owned())
+        };
+        or_raise(set_default(c"on"));
+        Self { default }
+    }
+
+    /// Makes the current subtransaction read-only; its end undoes that.
+    pub fn begin(&self) {
+        // SAFETY: each subtransaction puts back what it found when it began.
+        unsafe { pg_sys::XactReadOnly = true };
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        if let Some(default) = &self.default {
+            // The value is one that the setting had.
+            set_default(default).ok();
+        }
+    }
+}
+
+/// Sets what RESET gives, and not the value.
+fn set_default(value: &CStr) -> Outcome<()> {
+    // SAFETY: the strings live through the call, which copies them; the value is put back. While it is off, no value is
+    // refused.
+    let set = unsafe {
+        let before = pg_sys::XactReadOnly;
+        pg_sys::XactReadOnly = false;
+        let set = pg_sys::set_config_option(
+            SETTING.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            pg_sys::WARNING as i32,
+            false,
+        );
+        pg_sys::XactReadOnly = before;
+        set
+    };
+    // Below 0 where the value itself would not have been set, as whoever began the transaction has done so.
+    if set != 0 { Ok(()) } else { Err(Error::internal("the default of transaction_read_only cannot be set")) }
+}

@@ -1,0 +1,41 @@
+//! Tables and types by OID.
+
+use crate::error::{Error, Outcome};
+use crate::spi::{Arg, select};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+thread_local! {
+    /// Equality operators by type.
+    static EQUALITY: RefCell<HashMap<pg_sys::Oid, String>> = RefCell::new(HashMap::new());
+}
+
+/// Keeps a table from being dropped or altered until the end of the transaction; others may read and write it.
+pub fn lock_against_changes(relation: pg_sys::Oid) {
+    // SAFETY: takes a lock that the transaction's end releases; waiting for it can be cancelled.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
+}
+
+/// Locks a table for writing, unless that would mean to wait. Held until the end of the transaction.
+pub fn lock_if_free(relation: pg_sys::Oid) -> bool {
+    // SAFETY: as above.
+    unsafe { pg_sys::ConditionalLockRelationOid(relation, pg_sys::RowExclusiveLock as i32) }
+}
+
+/// The equality operator of a type's default sort order, written with its schema. To be called under a search path of
+/// pg_catalog only.
+pub fn equality_operator(of: pg_sys::Oid) -> Outcome<String> {
+    if let Some(operator) = EQUALITY.with_borrow(|known| known.get(&of).cloned()) {
+        return Ok(operator);
+    }
+    // SAFETY: the type cache's entries live as long as the session.
+    let oid = unsafe { (*pg_sys::lookup_type_cache(of, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
+    let rows = select(include_str!("../../../sql/queries/equality.sql"), &[Arg::new(oid)])?;
+    let operator = rows.text(0, 0).ok_or_else(|| {
+        Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION, "key type has no equality operator")
+            .detail(format!("the type's OID is {}", of.to_u32()))
+    })?;
+    EQUALITY.with_borrow_mut(|known| known.insert(of, operator.clone()));
+    Ok(operator)
+}

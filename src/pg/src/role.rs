@@ -1,0 +1,76 @@
+//! The current role.
+
+use crate::error::Outcome;
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::ffi::{CStr, c_int};
+use std::sync::Once;
+
+thread_local! {
+    /// How often a role may have been changed since the session first asked for one.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A role as it is called at the moment.
+#[derive(Clone, Copy)]
+pub struct Role {
+    /// Its number on this server.
+    pub oid: pg_sys::Oid,
+    name: pg_sys::NameData,
+    seen: u64,
+}
+
+impl Role {
+    /// The role whose rights count now.
+    pub fn current() -> Outcome<Self> {
+        watch();
+        // SAFETY: a plain read of the session's identity; the name is a terminated string.
+        unsafe {
+            let oid = pg_sys::GetUserId();
+            let given = pg_sys::GetUserNameFromId(oid, false);
+            let mut name = pg_sys::NameData::default();
+            pg_sys::namestrcpy(&mut name, given);
+            pg_sys::pfree(given.cast());
+            Ok(Self { oid, name, seen: CHANGES.get() })
+        }
+    }
+
+    /// Whether it is the current role, and has been all the time called what it is called now.
+    pub fn is_current(&self) -> bool {
+        // SAFETY: a plain read of the session's identity.
+        self.oid == unsafe { pg_sys::GetUserId() } && self.seen == CHANGES.get()
+    }
+
+    /// Its name as columns hold it.
+    pub fn name(&self) -> &pg_sys::NameData {
+        &self.name
+    }
+
+    /// Its name as text.
+    pub fn to_text(self) -> Outcome<String> {
+        // SAFETY: a name is terminated, in the server's encoding.
+        unsafe {
+            let text = pg_sys::cstring_to_text(CStr::from_ptr(self.name.data.as_ptr()).as_ptr());
+            Ok(crate::text::utf8_from_datum(pg_sys::Datum::from(text)))
+        }
+    }
+}
+
+/// Notices ALTER ROLE RENAME.
+fn watch() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the callback lives as long as the process, as the library is never unloaded.
+        unsafe {
+            pg_sys::CacheRegisterSyscacheCallback(
+                pg_sys::SysCacheIdentifier::AUTHOID as c_int,
+                Some(roles_changed),
+                pg_sys::Datum::null(),
+            );
+        }
+    });
+}
+
+extern "C-unwind" fn roles_changed(_argument: pg_sys::Datum, _cache: c_int, _hash: u32) {
+    CHANGES.set(CHANGES.get() + 1);
+}

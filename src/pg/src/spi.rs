@@ -1,0 +1,388 @@
+//! Running SQL from inside a function: plans that are kept, read-only execution, rows whose memory is given back.
+//!
+//! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
+//! each result until the end. A search runs eight small statements, so planning would cost more than the search.
+
+use crate::bytes::{Jsonb, JsonbRef};
+use crate::clock;
+use crate::error::{Error, Outcome};
+use crate::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
+use crate::value::{Value, array_datum, varlena, varlena_bytes};
+use pgrx::datum::{FromDatum, IntoDatum};
+use pgrx::{Spi, pg_sys};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char};
+
+/// Plans that a session keeps. A search of one collection needs about ten.
+const MOST_PLANS: usize = 256;
+
+thread_local! {
+    /// Kept plans by their text and argument types. Postgres itself notices when one is out of date.
+    static PLANS: RefCell<HashMap<(String, Vec<pg_sys::Oid>), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
+
+    /// Statements under way: one may call a function that runs another.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// An argument of a statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Arg {
+    pub(super) oid: pg_sys::Oid,
+    pub(super) datum: Option<pg_sys::Datum>,
+}
+
+impl Arg {
+    /// A value of a type that pgrx knows; the datum is made in the current memory context.
+    pub fn new<T: IntoDatum>(value: T) -> Self {
+        Self { oid: T::type_oid(), datum: value.into_datum() }
+    }
+
+    /// A value of a type that pgrx knows, or null.
+    pub fn optional<T: IntoDatum>(value: Option<T>) -> Self {
+        Self { oid: T::type_oid(), datum: value.and_then(IntoDatum::into_datum) }
+    }
+
+    /// A `text`.
+    pub fn text(value: &str) -> Self {
+        Self { oid: pg_sys::TEXTOID, datum: Some(utf8_datum(value)) }
+    }
+
+    /// A `text`, or null.
+    pub fn optional_text(value: Option<&str>) -> Self {
+        Self { oid: pg_sys::TEXTOID, datum: value.map(utf8_datum) }
+    }
+
+    /// A `jsonb`, or null.
+    pub fn optional_jsonb(value: Option<&Jsonb>) -> Self {
+        Self { oid: pg_sys::JSONBOID, datum: value.map(|value| varlena(&value.0)) }
+    }
+
+    /// A `text` whose bytes are in the server's encoding already.
+    pub fn server_text(bytes: &[u8]) -> Self {
+        Self { oid: pg_sys::TEXTOID, datum: Some(varlena(bytes)) }
+    }
+
+    /// A `text[]` of texts in UTF-8.
+    pub fn texts<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> Self {
+        let datums = values.into_iter().map(|value| Some(utf8_datum(value.as_ref()))).collect();
+        Self::array(pg_sys::TEXTOID, datums)
+    }
+
+    /// A `text[]` that is null.
+    pub fn null_texts() -> Self {
+        Self { oid: pg_sys::TEXTARRAYOID, datum: None }
+    }
+
+    /// A `text[]` of texts in the server's encoding.
+    pub fn server_texts<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::array(pg_sys::TEXTOID, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
+    }
+
+    /// A varlena type of which these are the bytes after its header.
+    pub fn varlena(oid: pg_sys::Oid, bytes: &[u8]) -> Self {
+        Self { oid, datum: Some(varlena(bytes)) }
+    }
+
+    /// The same, or null.
+    pub fn varlena_or_null(oid: pg_sys::Oid, bytes: Option<&[u8]>) -> Self {
+        Self { oid, datum: bytes.map(varlena) }
+    }
+
+    /// A `timestamptz`, of microseconds since 1970.
+    pub fn timestamptz(microseconds: i64) -> Self {
+        let datum = pg_sys::Datum::from(clock::to_postgres(microseconds));
+        Self { oid: pg_sys::TIMESTAMPTZOID, datum: Some(datum) }
+    }
+
+    /// A `jsonb` argument, passed on as it came.
+    pub fn jsonb(value: JsonbRef<'_>) -> Self {
+        Self { oid: pg_sys::JSONBOID, datum: Some(value.datum()) }
+    }
+
+    /// A `name`. Its bytes are read while the statement runs.
+    pub fn name(name: &pg_sys::NameData) -> Self {
+        Self { oid: pg_sys::NAMEOID, datum: Some(pg_sys::Datum::from(std::ptr::from_ref(name))) }
+    }
+
+    /// The value of a type that is passed as 64 bits, if it is not null.
+    pub fn int8(&self) -> Option<i64> {
+        self.datum.map(|datum| datum.value() as i64)
+    }
+
+    /// A null of a type.
+    pub fn null(oid: pg_sys::Oid) -> Self {
+        Self { oid, datum: None }
+    }
+
+    /// A value of a type known only at run time.
+    pub fn value(value: &Value) -> Self {
+        Self { oid: value.oid, datum: Some(value.datum()) }
+    }
+
+    /// A `real[]`.
+    pub fn float4s(values: &[f32]) -> Self {
+        let datums = values.iter().map(|value| value.into_datum()).collect();
+        Self::array(pg_sys::FLOAT4OID, datums)
+    }
+
+    /// A `bigint[]`.
+    pub fn int8s(values: impl IntoIterator<Item = i64>) -> Self {
+        Self::array(pg_sys::INT8OID, values.into_iter().map(IntoDatum::into_datum).collect())
+    }
+
+    /// A `smallint[]`.
+    pub fn int2s(values: &[i16]) -> Self {
+        Self::array(pg_sys::INT2OID, values.iter().map(|value| value.into_datum()).collect())
+    }
+
+    /// A `bytea[]`.
+    pub fn byteas<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::array(pg_sys::BYTEAOID, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
+    }
+
+    /// An array; `element` must have an array type.
+    pub fn array(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> Self {
+        // SAFETY: a look-up by OID.
+        let oid = unsafe { pg_sys::get_array_type(element) };
+        Self { oid, datum: Some(array_datum(element, values)) }
+    }
+}
+
+/// Rows that a statement gave. They live at most as long as the [`connect`] in which it ran.
+pub struct Rows {
+    table: *mut pg_sys::SPITupleTable,
+    /// Rows given, or changed by a statement that gives none.
+    pub count: usize,
+}
+
+impl Rows {
+    /// The value in a row and column, both from 0, if it is not null.
+    pub fn datum(&self, row: usize, column: usize) -> Option<pg_sys::Datum> {
+        if self.table.is_null() || row >= self.count {
+            return None;
+        }
+        let mut is_null = false;
+        // SAFETY: the table has `count` rows; a column that does not exist is null.
+        let datum = unsafe {
+            let tuple = *(*self.table).vals.add(row);
+            pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column as i32 + 1, &mut is_null)
+        };
+        (!is_null).then_some(datum)
+    }
+
+    /// A copy of a value of any type, which outlives the rows.
+    pub fn value(&self, row: usize, column: usize) -> Option<Value> {
+        // SAFETY: the datum is of the type that the column says.
+        self.datum(row, column).map(|datum| unsafe { Value::copy(self.type_oid(column), datum) })
+    }
+
+    /// The type of a column, from 0.
+    pub fn type_oid(&self, column: usize) -> pg_sys::Oid {
+        if self.table.is_null() {
+            return pg_sys::InvalidOid;
+        }
+        // SAFETY: the table is valid; a column that does not exist has type InvalidOid.
+        unsafe { pg_sys::SPI_gettypeid((*self.table).tupdesc, column as i32 + 1) }
+    }
+
+    /// An `int8`.
+    pub fn int8(&self, row: usize, column: usize) -> Option<i64> {
+        self.datum(row, column).map(|datum| datum.value() as i64)
+    }
+
+    /// An `int2`.
+    pub fn int2(&self, row: usize, column: usize) -> Option<i16> {
+        self.datum(row, column).map(|datum| datum.value() as i16)
+    }
+
+    /// An `int4`.
+    pub fn int4(&self, row: usize, column: usize) -> Option<i32> {
+        self.datum(row, column).map(|datum| datum.value() as i32)
+    }
+
+    /// A `float8`.
+    pub fn float8(&self, row: usize, column: usize) -> Option<f64> {
+        self.datum(row, column).map(|datum| f64::from_bits(datum.value() as u64))
+    }
+
+    /// A `boolean`.
+    pub fn boolean(&self, row: usize, column: usize) -> Option<bool> {
+        self.datum(row, column).map(|datum| datum.value() as u8 != 0)
+    }
+
+    /// An `oid` or one of its relatives.
+    pub fn oid(&self, row: usize, column: usize) -> Option<pg_sys::Oid> {
+        self.datum(row, column).map(|datum| pg_sys::Oid::from(datum.value() as u32))
+    }
+
+    /// A `text`.
+    pub fn text(&self, row: usize, column: usize) -> Option<String> {
+        // SAFETY: callers ask only for columns that their statements make text.
+        self.datum(row, column).map(|datum| unsafe { utf8_from_datum(datum) })
+    }
+
+    /// The start of a `text`, up to so many bytes as the server has it, and how many there are.
+    pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
+        // SAFETY: as above.
+        self.datum(row, column).map(|datum| unsafe { utf8_start_from_datum(datum, most) })
+    }
+
+    /// The bytes of any varlena, after its header.
+    pub fn bytes(&self, row: usize, column: usize) -> Option<Vec<u8>> {
+        // SAFETY: callers ask only for columns of varlena types.
+        self.datum(row, column).map(|datum| unsafe { varlena_bytes(datum) })
+    }
+
+    /// A `text[]` without nulls.
+    pub fn texts(&self, row: usize, column: usize) -> Option<Vec<String>> {
+        let datum = self.datum(row, column)?;
+        // SAFETY: callers ask only for columns that their statements make text[].
+        let texts = unsafe { <Vec<Option<Utf8>> as FromDatum>::from_datum(datum, false) }?;
+        Some(texts.into_iter().flatten().map(|text| text.0).collect())
+    }
+
+    /// A `smallint[]` without nulls.
+    pub fn int2s(&self, row: usize, column: usize) -> Option<Vec<i16>> {
+        let datum = self.datum(row, column)?;
+        // SAFETY: callers ask only for columns that their statements make smallint[].
+        unsafe { <Vec<i16> as FromDatum>::from_datum(datum, false) }
+    }
+
+    /// A `float4[]` without nulls.
+    pub fn float4s(&self, row: usize, column: usize) -> Option<Vec<f32>> {
+        let datum = self.datum(row, column)?;
+        // SAFETY: callers ask only for columns that their statements make real[].
+        unsafe { <Vec<f32> as FromDatum>::from_datum(datum, false) }
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // While an ERROR unwinds, SPI's own clean-up frees the rows, and may have done so already.
+        if !self.table.is_null() && !std::thread::panicking() {
+            // SAFETY: the table is freed once, before the connection that it belongs to.
+            unsafe { pg_sys::SPI_freetuptable(self.table) };
+        }
+    }
+}
+
+/// Does `work` with a memory context of its own, in which statements may run.
+pub fn connect<T>(work: impl FnOnce() -> T) -> T {
+    Spi::connect(|_| work())
+}
+
+/// Does `work`, SELECTs that see what was committed by now, also in a transaction that sees what there was at its beginning.
+pub fn latest<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        let done = work();
+        pg_sys::PopActiveSnapshot();
+        done
+    }
+}
+
+/// Runs a SELECT by a kept plan, under the snapshot of the calling statement. Works on a standby.
+pub fn select(sql: &str, args: &[Arg]) -> Outcome<Rows> {
+    run_kept(sql, args, true)
+}
+
+/// Runs a statement by a kept plan; sees what the transaction has done so far.
+pub fn run(sql: &str, args: &[Arg]) -> Outcome<Rows> {
+    run_kept(sql, args, false)
+}
+
+/// Raises what is wrong with a statement, without running it.
+pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Outcome<()> {
+    let text = server_cstring(sql)?;
+    let mut types = types.to_vec();
+    // SAFETY: text and types live through the call; the plan lives as long as the connection.
+    unsafe { pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr()) };
+    Ok(())
+}
+
+/// Runs a statement once, one that changes definitions for instance.
+pub fn run_once(sql: &str) -> Outcome<Rows> {
+    let text = server_cstring(sql)?;
+    let _running = Running::start();
+    // SAFETY: the text lives through the call; every ERROR unwinds.
+    let status = unsafe {
+        pg_sys::SPI_tuptable = std::ptr::null_mut();
+        pg_sys::SPI_execute(text.as_ptr(), false, 0)
+    };
+    rows(status)
+}
+
+fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Outcome<Rows> {
+    let plan = plan(sql, args)?;
+    let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
+    let nulls: Vec<c_char> =
+        args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
+    let _running = Running::start();
+    // SAFETY: the plan was prepared for as many arguments of these types; every ERROR unwinds.
+    let status = unsafe {
+        pg_sys::SPI_tuptable = std::ptr::null_mut();
+        pg_sys::SPI_execute_plan(plan, datums.as_mut_ptr(), nulls.as_ptr(), read_only, 0)
+    };
+    rows(status)
+}
+
+pub(super) fn rows(status: i32) -> Outcome<Rows> {
+    if status < 0 {
+        return Err(Error::internal(format!("SPI status {status}")));
+    }
+    // SAFETY: SPI sets both for each statement.
+    unsafe { Ok(Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }) }
+}
+
+/// A kept plan, made for all values of its arguments: what is best for one query is here best for the others too, and
+/// a plan for each value would be made anew at each call.
+pub(super) fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
+    let key = (sql.to_owned(), args.iter().map(|arg| arg.oid).collect::<Vec<_>>());
+    if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {
+        return Ok(plan);
+    }
+    let text = server_cstring(sql)?;
+    // SAFETY: text and types live through the call; a plan that is kept belongs to the session.
+    let plan = unsafe {
+        let plan = pg_sys::SPI_prepare_cursor(
+            text.as_ptr(),
+            key.1.len() as i32,
+            key.1.clone().as_mut_ptr(),
+            pg_sys::CURSOR_OPT_GENERIC_PLAN as i32,
+        );
+        if plan.is_null() || pg_sys::SPI_keepplan(plan) != 0 {
+            let status = pg_sys::SPI_result;
+            return Err(Error::internal(format!("SPI cannot prepare: status {status}")));
+        }
+        plan
+    };
+    let old = PLANS.with_borrow_mut(|plans| {
+        let full = plans.len() >= MOST_PLANS && DEPTH.get() == 0;
+        let old = if full { std::mem::take(plans) } else { HashMap::new() };
+        plans.insert(key, plan);
+        old
+    });
+    for plan in old.into_values() {
+        // SAFETY: each plan was kept once, and none is running.
+        unsafe { pg_sys::SPI_freeplan(plan) };
+    }
+    Ok(plan)
+}
+
+/// Counts a statement as under way, also when an ERROR ends it.
+struct Running;
+
+impl Running {
+    fn start() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}

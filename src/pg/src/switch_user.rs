@@ -1,0 +1,127 @@
+//! Working as another role and under other settings, both undone however the work ends.
+
+use crate::error::{Error, or_raise};
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+/// Does `work` as `owner`, with nothing on the search path that a user could have put there. Whatever an owner
+/// attached to his tables (triggers, checks, index expressions) runs as himself, and cannot change the session.
+pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let _identity = Identity::switch(owner);
+    with_settings(&[("search_path", "pg_catalog, pg_temp")], work)
+}
+
+/// Does `work`, a statement of ours that names every object with its schema, as the owner of our tables. The search path
+/// stays: to set and to reset it takes longer than to add a row.
+pub fn as_owner_of_ours<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let _identity = Identity::switch(owner);
+    work()
+}
+
+/// Does `work` as the current role, which it cannot leave: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are refused, as
+/// in a SECURITY DEFINER function.
+pub fn as_nobody_else<T>(work: impl FnOnce() -> T) -> T {
+    let _identity = Identity::stay();
+    work()
+}
+
+/// Does `work` under settings that nobody sees afterwards. Works on a standby, where SET by SPI does not.
+pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
+    let _level = SettingsLevel::open();
+    for (name, value) in settings {
+        or_raise(set(name, value));
+    }
+    work()
+}
+
+/// Sets a setting for as long as the process lives. For background workers, outside of a transaction.
+pub fn set_for_session(name: &str, value: &str) {
+    or_raise(set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET));
+}
+
+/// Sets a setting for the session, as SET does: undone where the transaction is rolled back.
+pub fn set_in_transaction(name: &str, value: &str) -> Result<(), Error> {
+    set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET)
+}
+
+fn set(name: &str, value: &str) -> Result<(), Error> {
+    set_as(name, value, pg_sys::GucAction::GUC_ACTION_SAVE)
+}
+
+fn set_as(name: &str, value: &str, action: pg_sys::GucAction::Type) -> Result<(), Error> {
+    let name = CString::new(name).map_err(Error::internal)?;
+    let value = CString::new(value).map_err(Error::internal)?;
+    // SAFETY: both strings live through the call, which copies them.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            action,
+            true,
+            0,
+            false,
+        );
+    }
+    Ok(())
+}
+
+/// The role before a switch, and what it may not do.
+struct Identity {
+    user: pg_sys::Oid,
+    context: i32,
+}
+
+impl Identity {
+    fn switch(owner: pg_sys::Oid) -> Self {
+        let before = Self::now();
+        before
+            .become_with(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION);
+        before
+    }
+
+    fn stay() -> Self {
+        let before = Self::now();
+        before.become_with(before.user, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
+        before
+    }
+
+    fn now() -> Self {
+        let mut now = Self { user: pg_sys::InvalidOid, context: 0 };
+        // SAFETY: a plain accessor of the session's identity.
+        unsafe { pg_sys::GetUserIdAndSecContext(&mut now.user, &mut now.context) };
+        now
+    }
+
+    fn become_with(&self, user: pg_sys::Oid, restrictions: u32) {
+        // SAFETY: a plain accessor of the session's identity.
+        unsafe { pg_sys::SetUserIdAndSecContext(user, self.context | restrictions as i32) };
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        // SAFETY: gives back what was read in `switch`; never raises.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
+    }
+}
+
+/// A nesting level of settings. On an ERROR the transaction's or subtransaction's own abort unwinds it.
+struct SettingsLevel(i32);
+
+impl SettingsLevel {
+    fn open() -> Self {
+        // SAFETY: a counter of the session.
+        Self(unsafe { pg_sys::NewGUCNestLevel() })
+    }
+}
+
+impl Drop for SettingsLevel {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the level was opened by `open` and is the innermost one.
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        }
+    }
+}

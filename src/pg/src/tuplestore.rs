@@ -1,0 +1,115 @@
+//! Rows of a set-returning function, put where the executor reads them.
+//!
+//! A function that gives its rows one by one has them copied into a tuple store by the executor, each after a call through
+//! two context switches. This one fills the store itself, and rows beyond `work_mem` go to a file.
+
+use crate::error::{Error, Outcome};
+use pgrx::{PgSqlErrorCode, pg_sys};
+
+/// A store of rows of `N` columns.
+pub struct Tuplestore<const N: usize> {
+    store: *mut pg_sys::Tuplestorestate,
+    shape: pg_sys::TupleDesc,
+    values: [pg_sys::Datum; N],
+    nulls: [bool; N],
+    /// Where texts wait until the row is copied: the places of columns in it, since it moves while it grows.
+    texts: Vec<u8>,
+    places: Vec<(usize, usize)>,
+}
+
+impl<const N: usize> Tuplestore<N> {
+    /// The result of a call, which is a set of rows.
+    ///
+    /// # Safety
+    /// `fcinfo` must be the one of a call in progress, of a function that returns TABLE.
+    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Outcome<Self> {
+        // SAFETY: the executor fills resultinfo where it takes a set; the tag says whether it has.
+        unsafe {
+            let result = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+            let materialize = pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32;
+            let takes = !result.is_null()
+                && (*result).type_ == pg_sys::NodeTag::T_ReturnSetInfo
+                && (*result).allowedModes & materialize != 0;
+            if !takes {
+                return Err(Error::new(
+                    PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                    "set-valued function called in a context that cannot accept a set",
+                ));
+            }
+            let before = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = (*(*result).econtext).ecxt_per_query_memory;
+            let mut shape = std::ptr::null_mut();
+            let class = pg_sys::get_call_result_type(fcinfo, std::ptr::null_mut(), &mut shape);
+            let random =
+                (*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32;
+            let store = pg_sys::tuplestore_begin_heap(random != 0, false, pg_sys::work_mem);
+            pg_sys::CurrentMemoryContext = before;
+            let fits = class == pg_sys::TypeFuncClass::TYPEFUNC_COMPOSITE && (*shape).natts as usize == N;
+            if !fits {
+                return Err(Error::internal("the function's columns are not those of the library"));
+            }
+            (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
+            (*result).setResult = store;
+            (*result).setDesc = shape;
+            Ok(Self {
+                store,
+                shape,
+                values: [pg_sys::Datum::null(); N],
+                nulls: [true; N],
+                texts: Vec::new(),
+                places: Vec::new(),
+            })
+        }
+    }
+
+    /// A column's value that is passed by value.
+    #[inline]
+    pub fn set(&mut self, column: usize, value: Option<pg_sys::Datum>) {
+        if let Some(value) = value {
+            self.values[column] = value;
+            self.nulls[column] = false;
+        }
+    }
+
+    /// A column's text, in the server's encoding.
+    #[inline]
+    pub fn set_text(&mut self, column: usize, text: Option<&[u8]>) {
+        let Some(text) = text else { return };
+        self.align();
+        self.places.push((column, self.texts.len()));
+        self.texts.extend_from_slice(&ragstone_core::jsonb::varlena_header(text.len() + 4));
+        self.texts.extend_from_slice(text);
+    }
+
+    /// A column's varlena with its header, which stays where it is until the row is put.
+    #[inline]
+    pub fn set_varlena(&mut self, column: usize, value: Option<&[u8]>) {
+        self.set(column, value.map(|value| pg_sys::Datum::from(value.as_ptr())));
+    }
+
+    /// Puts the row, and begins another.
+    pub fn put(&mut self) {
+        for (column, place) in self.places.drain(..) {
+            self.values[column] = pg_sys::Datum::from(self.texts[place..].as_ptr());
+            self.nulls[column] = false;
+        }
+        // SAFETY: the store and its shape live as long as the query; the arrays have as many values as the shape columns, and
+        // each varlena has its header. All of it is copied.
+        unsafe {
+            pg_sys::tuplestore_putvalues(
+                self.store,
+                self.shape,
+                self.values.as_mut_ptr(),
+                self.nulls.as_mut_ptr(),
+            );
+        }
+        self.texts.clear();
+        self.nulls = [true; N];
+    }
+
+    /// To four bytes, which a varlena's header is aligned to.
+    fn align(&mut self) {
+        let length = self.texts.len().next_multiple_of(4);
+        self.texts.resize(length, 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! Values of types that are known only at run time: a source's keys.
+
+use crate::error::{Error, or_raise};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use std::ffi::c_char;
+
+/// A value that Rust owns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Value {
+    /// Its type.
+    pub oid: pg_sys::Oid,
+    content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Content {
+    ByValue(usize),
+    /// Bytes after the header.
+    Varlena(Vec<u8>),
+    /// All bytes, of a type whose length is fixed.
+    Fixed(Vec<u8>),
+}
+
+impl Value {
+    /// Copies a value.
+    ///
+    /// # Safety
+    /// The datum must be a valid value of the type, and not null.
+    pub unsafe fn copy(oid: pg_sys::Oid, datum: pg_sys::Datum) -> Self {
+        let (length, by_value, _) = layout(oid);
+        let content = match (by_value, usize::try_from(length)) {
+            (true, _) => Content::ByValue(datum.value()),
+            // SAFETY: a type that is passed by reference and has a fixed length is that many bytes.
+            (false, Ok(length)) => Content::Fixed(unsafe {
+                std::slice::from_raw_parts(datum.cast_mut_ptr::<u8>(), length).to_vec()
+            }),
+            // SAFETY: all others that a table can hold are varlenas.
+            (false, Err(_)) => Content::Varlena(unsafe { varlena_bytes(datum) }),
+        };
+        Self { oid, content }
+    }
+
+    /// The value in the current memory context.
+    pub fn datum(&self) -> pg_sys::Datum {
+        match &self.content {
+            Content::ByValue(value) => pg_sys::Datum::from(*value),
+            Content::Varlena(bytes) => varlena(bytes),
+            // SAFETY: the allocation has room for the bytes.
+            Content::Fixed(bytes) => unsafe {
+                let copy = pg_sys::palloc(bytes.len()).cast::<u8>();
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy, bytes.len());
+                pg_sys::Datum::from(copy)
+            },
+        }
+    }
+}
+
+/// Length, by value, alignment.
+fn layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
+    let (mut length, mut by_value, mut align) = (0, false, 0);
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::get_typlenbyvalalign(oid, &mut length, &mut by_value, &mut align) };
+    (length, by_value, align)
+}
+
+/// Whether there are arrays of a type; of arrays there are none.
+pub fn has_array_type(oid: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::get_array_type(oid) != pg_sys::InvalidOid }
+}
+
+/// An array in the current memory context.
+pub fn array_datum(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> pg_sys::Datum {
+    let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+    let mut datums: Vec<_> = values.into_iter().map(|value| value.unwrap_or(pg_sys::Datum::null())).collect();
+    let (mut dimensions, mut lower_bounds) = ([datums.len() as i32], [1]);
+    let (length, by_value, align) = layout(element);
+    // SAFETY: the slices have the lengths that are given, and the element's layout is its own.
+    unsafe {
+        pg_sys::Datum::from(pg_sys::construct_md_array(
+            datums.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+            i32::from(!nulls.is_empty()),
+            dimensions.as_mut_ptr(),
+            lower_bounds.as_mut_ptr(),
+            element,
+            i32::from(length),
+            by_value,
+            align,
+        ))
+    }
+}
+
+/// A varlena with these bytes, in the current memory context.
+pub fn varlena(bytes: &[u8]) -> pg_sys::Datum {
+    let length = bytes.len() + 4;
+    if length > 0x3fff_ffff {
+        return or_raise(Err(Error::new(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("value of {length} bytes is over the limit of 1 GB"),
+        )));
+    }
+    // SAFETY: the allocation has room for the header and the bytes.
+    unsafe {
+        let varlena = pg_sys::palloc(length);
+        pgrx::set_varsize_4b(varlena.cast(), length as i32);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), varlena.cast::<u8>().add(4), bytes.len());
+        pg_sys::Datum::from(varlena)
+    }
+}
+
+/// A copy of the bytes of a varlena after its header.
+///
+/// # Safety
+/// The datum must be a valid varlena that is not null.
+pub unsafe fn varlena_bytes(datum: pg_sys::Datum) -> Vec<u8> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+        pgrx::varlena::varlena_to_byte_slice(varlena).to_vec()
+    }
+}

@@ -1,0 +1,67 @@
+//! Whether the SQL objects of the database are those that this library was built for.
+
+use crate::error::{Error, Outcome, or_raise};
+use crate::spi::{connect, select};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::sync::Once;
+
+/// The library's own version.
+const LIBRARY: &str = env!("CARGO_PKG_VERSION");
+
+thread_local! {
+    /// How often a function's definition may have changed since the session's first check.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+
+    /// The number of changes at which the versions were the same.
+    static RIGHT_AT: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Raises 55000 where the database has the extension in another version than the library. To be called first by every
+/// SQL function; a session that loaded the library before an update goes on with it until it ends.
+pub fn check() {
+    if RIGHT_AT.get() != Some(CHANGES.get()) {
+        or_raise(look_up());
+    }
+}
+
+fn look_up() -> Outcome<()> {
+    watch();
+    let changes = CHANGES.get();
+    let installed = connect(|| {
+        let rows = select(include_str!("../../../sql/queries/version.sql"), &[])?;
+        rows.text(0, 0).ok_or_else(|| {
+            Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, "extension \"ragstone\" is not installed")
+                .hint("CREATE EXTENSION ragstone CASCADE;")
+        })
+    })?;
+    if installed != LIBRARY {
+        return Err(Error::new(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("the extension is version {installed}, but the session has loaded the library of version {LIBRARY}"),
+        )
+        .hint("Run ALTER EXTENSION ragstone UPDATE, or reconnect."));
+    }
+    RIGHT_AT.set(Some(changes));
+    Ok(())
+}
+
+/// Notices ALTER EXTENSION UPDATE: Postgres tells sessions of changes to functions, not of changes to `pg_extension`.
+fn watch() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // SAFETY: the callback lives as long as the process, as the library is never unloaded.
+        unsafe {
+            pg_sys::CacheRegisterSyscacheCallback(
+                pg_sys::SysCacheIdentifier::PROCOID as c_int,
+                Some(functions_changed),
+                pg_sys::Datum::null(),
+            );
+        }
+    });
+}
+
+extern "C-unwind" fn functions_changed(_argument: pg_sys::Datum, _cache: c_int, _hash: u32) {
+    CHANGES.set(CHANGES.get() + 1);
+}

@@ -1,0 +1,117 @@
+//! The part of Postgres's `windowapi.h` that is called here, which pgrx does not bind.
+
+use crate::major_version::WINDOW_SEEK_CURRENT;
+use crate::text::utf8_from_datum;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use pgrx::{PgMemoryContexts, pg_sys};
+use std::ffi::c_void;
+
+/// A window function's view of its partition.
+#[repr(C)]
+pub struct WindowObjectData {
+    _private: [u8; 0],
+}
+
+unsafe extern "C-unwind" {
+    fn WinGetPartitionLocalMemory(window: *mut WindowObjectData, size: usize) -> *mut c_void;
+    fn WinGetCurrentPosition(window: *mut WindowObjectData) -> i64;
+    fn WinSetMarkPosition(window: *mut WindowObjectData, position: i64);
+    fn WinGetFuncArgCurrent(
+        window: *mut WindowObjectData,
+        argument: i32,
+        is_null: *mut bool,
+    ) -> pg_sys::Datum;
+    fn WinGetFuncArgInPartition(
+        window: *mut WindowObjectData,
+        argument: i32,
+        offset: i32,
+        seek: i32,
+        set_mark: bool,
+        is_null: *mut bool,
+        is_out: *mut bool,
+    ) -> pg_sys::Datum;
+}
+
+/// A row's text argument, seen from the current row.
+pub enum Argument {
+    /// There is no such row in the partition.
+    Outside,
+    /// Its value, if it is not null.
+    Inside(Option<String>),
+}
+
+/// The partition in which a window function was called.
+#[derive(Clone, Copy)]
+pub struct Partition(*mut WindowObjectData);
+
+impl Partition {
+    /// The partition of this call, unless the function was called without OVER.
+    ///
+    /// # Safety
+    /// `fcinfo` must be the one of a call in progress.
+    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
+        // SAFETY: the executor passes a WindowObject node as the call's context where there is OVER.
+        let context = unsafe { (*fcinfo).context };
+        (!context.is_null()).then_some(Self(context.cast()))
+    }
+
+    /// The call site's state in this partition, made at its first row and dropped with the partition's memory.
+    pub fn state<'a, T: Default>(self) -> &'a mut T {
+        // SAFETY: the window object is valid during the call. The memory is zeroed at first and keeps what is written here
+        // as long as the partition lives; the context that holds it drops the value when it is reset.
+        unsafe {
+            let place: *mut *mut T =
+                pg_guard_ffi_boundary(|| WinGetPartitionLocalMemory(self.0, size_of::<*mut T>())).cast();
+            if (*place).is_null() {
+                let context = pg_sys::GetMemoryChunkContext(place.cast());
+                *place = PgMemoryContexts::For(context).leak_and_drop_on_delete(T::default());
+            }
+            &mut **place
+        }
+    }
+
+    /// Number of the current row in its partition, from 0.
+    pub fn position(self) -> i64 {
+        // SAFETY: as above.
+        unsafe { pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.0)) }
+    }
+
+    /// Promises that no row before the current one will be asked for again.
+    pub fn forget_before(self, position: i64) {
+        // SAFETY: as above.
+        unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.0, position)) };
+    }
+
+    /// A text argument of the current row.
+    pub fn current(self, argument: i32) -> Option<String> {
+        let mut is_null = false;
+        // SAFETY: as above; the argument is of type text, as the function is declared.
+        unsafe {
+            let datum = pg_guard_ffi_boundary(|| WinGetFuncArgCurrent(self.0, argument, &mut is_null));
+            (!is_null).then(|| utf8_from_datum(datum))
+        }
+    }
+
+    /// A text argument of the row `offset` rows after the current one.
+    pub fn ahead(self, argument: i32, offset: i32) -> Argument {
+        let (mut is_null, mut is_out) = (false, false);
+        // SAFETY: as above; the datum is valid until the next call and is copied at once.
+        unsafe {
+            let datum = pg_guard_ffi_boundary(|| {
+                WinGetFuncArgInPartition(
+                    self.0,
+                    argument,
+                    offset,
+                    WINDOW_SEEK_CURRENT,
+                    false,
+                    &mut is_null,
+                    &mut is_out,
+                )
+            });
+            match is_out {
+                true => Argument::Outside,
+                false => Argument::Inside((!is_null).then(|| utf8_from_datum(datum))),
+            }
+        }
+    }
+}
