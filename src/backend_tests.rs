@@ -3,16 +3,18 @@
 #[pgrx::pg_schema]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 mod tests {
-    use ragstone_pg::bytes::Jsonb;
-    use ragstone_pg::major_version::{BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN};
-    use ragstone_pg::switch_user::{as_owner, with_settings};
-    use ragstone_pg::text::{utf8_datum, utf8_from_datum};
-    use ragstone_pg::time_limit;
-    use ragstone_pg::vector::{extension_schema, vector_datum};
     use pgrx::datum::DatumWithOid;
     use pgrx::prelude::*;
     use ragstone_core::jsonb::{Container, boolean, document, number, string_since};
     use ragstone_core::log::any_string;
+    use ragstone_pg::bytes::Jsonb;
+    use ragstone_pg::major_version::{
+        BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
+    };
+    use ragstone_pg::switch_user::{as_owner, with_settings};
+    use ragstone_pg::text::{utf8_datum, utf8_from_datum};
+    use ragstone_pg::time_limit;
+    use ragstone_pg::vector::{extension_schema, vector_datum};
 
     fn one_text(query: &str) -> String {
         Spi::get_one::<String>(query).unwrap().unwrap()

@@ -22,9 +22,9 @@ mod backend_tests;
 #[cfg(test)]
 pub mod pg_test;
 
+use pgrx::{extension_sql_file, pg_guard, pg_module_magic};
 use ragstone_client::processes::{launcher, supervisor};
 use ragstone_client::settings;
-use pgrx::{extension_sql_file, pg_guard, pg_module_magic};
 
 pg_module_magic!(name, version);
 

@@ -1,12 +1,12 @@
 //! Several steps of a run at once.
 
+use crate::agent_log::step::{Record, record};
+use crate::agent_log::{send, session};
+use pgrx::pg_sys;
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::Arg;
-use crate::agent_log::step::{Record, record};
-use crate::agent_log::{session, send};
-use pgrx::pg_sys;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

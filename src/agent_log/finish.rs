@@ -1,16 +1,16 @@
 //! The end of a run, or its pause.
 
+use crate::agent_log::send::{post, posted};
+use crate::agent_log::session;
+use crate::agent_log::session::Known;
+use crate::agent_log::stored_value::{Kept, jsonb};
+use crate::agent_log::{current, redaction, tables, unknown, vocabulary};
+use ragstone_core::log::{Entry, RunEnd};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::Outcome;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::{switch_user, transactions};
-use crate::agent_log::session;
-use crate::agent_log::session::Known;
-use crate::agent_log::send::{post, posted};
-use crate::agent_log::stored_value::{Kept, jsonb};
-use crate::agent_log::{current, redaction, tables, unknown, vocabulary};
-use ragstone_core::log::{Entry, RunEnd};
 use serde_json::Value;
 use std::borrow::Cow;
 

@@ -1,15 +1,14 @@
 //! Steps that Ragstone's own functions log of themselves, while a run is the session's current one.
 
+use crate::agent_log::{NewStep, current, log, session, tables};
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use ragstone_client::engine::replay;
-use crate::jobs;
+use ragstone_client::settings;
+use ragstone_client::settings::LogDurability;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
-use ragstone_client::settings::LogDurability;
 use ragstone_pg::transactions;
-use crate::agent_log::{NewStep, current, log, session, tables};
-use pgrx::{PgLogLevel, PgSqlErrorCode};
 use serde_json::Value;
 use std::cell::Cell;
 use std::time::Instant;
@@ -64,7 +63,7 @@ impl OpenStep {
     /// Begins one, where there is a run that can be logged into.
     pub fn begin() -> Outcome<Option<Self>> {
         let Some(run) = ours() else { return Ok(None) };
-        Ok(Some(Self { run, id: reserve()?, started_us: clock::now(), clock: Instant::now() }))
+        Ok(Some(Self { run, id: tables::reserve()?, started_us: clock::now(), clock: Instant::now() }))
     }
 
     /// Does `work` as a part of it.

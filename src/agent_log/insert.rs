@@ -1,17 +1,17 @@
 //! Entries into the tables of the log, many at once, in the transaction that is open.
 
-use ragstone_pg::own_tables::locked;
+use pgrx::datum::IntoDatum;
+use pgrx::pg_sys::{self, Datum};
+use ragstone_core::log::{Entry, RunEnd, RunStart, Step, without_nul};
 use ragstone_pg::bytes::jsonb_datum;
 use ragstone_pg::catalogue::owner_of_ours;
 use ragstone_pg::clock;
 use ragstone_pg::error::Outcome;
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::text::{representable, utf8_datum};
 use ragstone_pg::transactions;
-use pgrx::datum::IntoDatum;
-use pgrx::pg_sys::{self, Datum};
-use ragstone_core::log::{Entry, RunEnd, RunStart, Step, without_nul};
 use std::collections::{HashMap, HashSet};
 
 /// What is not done when entries are written.

@@ -17,31 +17,30 @@ mod redaction;
 mod writer;
 mod start;
 mod step;
-mod tables;
+pub mod tables;
 mod trace;
 mod stored_value;
 mod partitions;
 mod vocabulary;
 mod insert;
 
-pub use crate::agent_log::batch::log_all;
-pub use crate::agent_log::finish::{Ending, finish, finish_as};
-pub use crate::agent_log::rollup::{Fold, has_steps_left};
-pub use crate::agent_log::implicit::{OpenStep, Said, step, step_done, within};
-pub use crate::agent_log::tables::reserve;
-pub use crate::log_import::import::{Import, import};
-pub use crate::agent_log::send::state;
-pub use crate::agent_log::redaction::changed as redactions_changed;
-pub use crate::agent_log::redaction::write_clean as write;
-pub use crate::agent_log::writer::{Scribe, has_entries_left};
-pub use crate::agent_log::start::{Beginning, NewRun, begin, start};
-pub use crate::agent_log::step::{NewStep, Record, log, record};
-pub use crate::agent_log::trace::trace;
-pub use crate::agent_log::partitions::Weeks;
+pub use batch::log_all;
+pub use finish::{Ending, finish, finish_as};
+pub use implicit::{OpenStep, Said, step, step_done, within};
+pub use partitions::Weeks;
+pub use redaction::changed as redactions_changed;
+pub use redaction::write_clean as write;
+pub use rollup::{Fold, has_steps_left};
+pub use send::state;
+pub use start::{Beginning, NewRun, begin, start};
+pub use step::{NewStep, Record, log, record};
+pub use tables::reserve;
+pub use trace::trace;
+pub use writer::{Scribe, has_entries_left};
 
-use ragstone_pg::error::Error;
-use ragstone_client::settings;
 use pgrx::PgSqlErrorCode;
+use ragstone_client::settings;
+use ragstone_pg::error::Error;
 
 /// The session's current run, as `rag.run` says. Whether there is such a run, and whose it is, shows when it is used.
 pub fn current() -> Option<i64> {

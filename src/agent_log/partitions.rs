@@ -3,14 +3,14 @@
 //! No writer waits for long: a lock that others hold is asked for again later, and rows are moved out of the default partition
 //! only where they are few.
 
-use ragstone_pg::own_tables::{config_owner, locked};
+use pgrx::{PgSqlErrorCode, log};
+use ragstone_client::settings;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Outcome;
-use ragstone_client::settings;
+use ragstone_pg::extension::is_installed;
+use ragstone_pg::own_tables::{config_owner, locked};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::{as_owner, with_settings};
-use ragstone_pg::extension::is_installed;
-use pgrx::{PgSqlErrorCode, log};
 use std::time::{Duration, Instant};
 
 /// The tables that have weeks, and what else a week's partition needs.

@@ -1,18 +1,18 @@
 //! What is taken out of the log before it is stored: the rules of `rag.redactions`, compiled once in a session.
 
+use crate::agent_log::insert::{Left, write};
+use crate::agent_log::tables;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_client::settings;
+use ragstone_core::jsonb::any_string;
+use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, shorten};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::catalogue;
 use ragstone_pg::encoding::takes_utf8;
 use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
 use ragstone_pg::relcache;
 use ragstone_pg::spi::{Arg, connect, latest, run, select};
 use ragstone_pg::trigger::{Event, Firing};
-use crate::agent_log::tables;
-use crate::agent_log::insert::{Left, write};
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::jsonb::any_string;
-use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, shorten};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -9,13 +9,13 @@
 //! is not this one, the sums of the days that the tables have are computed anew. From then on a number from `foreign_from` on,
 //! of a step up to `foreign_step`, is foreign, unless the row says that a transaction of this server with that number wrote it.
 
-use ragstone_pg::error::{Error, Outcome};
+use crate::agent_log::writer::as_log_owner;
+use pgrx::log;
 use ragstone_client::settings;
+use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::transactions;
-use crate::agent_log::writer::as_log_owner;
-use pgrx::log;
 use std::time::{Duration, Instant};
 
 /// Steps that are added in one transaction: a fraction of a second.

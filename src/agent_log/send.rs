@@ -1,17 +1,17 @@
 //! Entries that are to outlive the transaction that they are made in: they go to the engine, which keeps them for the database's
 //! worker.
 
-use ragstone_pg::catalogue::ours;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
-use ragstone_client::settings::LogDurability;
-use ragstone_pg::wait;
 use crate::agent_log::insert::write;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use ragstone_client::engine::{client, one_way};
 use ragstone_client::processes::slots;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use ragstone_client::settings;
+use ragstone_client::settings::LogDurability;
 use ragstone_core::log::{Entry, Packet};
 use ragstone_core::protocol::{LogState, Request, Response};
+use ragstone_pg::catalogue::ours;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,12 @@
 //! Runs that this session has begun, or has found to be the current role's. To look each step's run up would take longer than to
 //! write the step.
 
+use crate::agent_log::{send, tables, unknown};
 use ragstone_pg::clock;
 use ragstone_pg::error::Outcome;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::transactions;
-use crate::agent_log::{send, tables, unknown};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -1,5 +1,12 @@
 //! The beginning of a run.
 
+use crate::agent_log::send::posted;
+use crate::agent_log::session;
+use crate::agent_log::session::Known;
+use crate::agent_log::stored_value::{Kept, jsonb};
+use crate::agent_log::tables;
+use pgrx::PgSqlErrorCode;
+use ragstone_core::log::{Entry, RunStart, TraceParent};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome};
@@ -7,13 +14,6 @@ use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::switch_user;
 use ragstone_pg::transactions;
-use crate::agent_log::session;
-use crate::agent_log::session::Known;
-use crate::agent_log::send::posted;
-use crate::agent_log::tables;
-use crate::agent_log::stored_value::{Kept, jsonb};
-use pgrx::PgSqlErrorCode;
-use ragstone_core::log::{Entry, RunStart, TraceParent};
 use serde_json::Value;
 
 /// A run that our own code begins.

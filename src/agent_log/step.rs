@@ -1,17 +1,17 @@
 //! A step of a run.
 
+use crate::agent_log::send::posted;
+use crate::agent_log::session;
+use crate::agent_log::session::Known;
+use crate::agent_log::stored_value::{Kept, jsonb};
+use crate::agent_log::tables::reserve;
+use crate::agent_log::{redaction, tables, vocabulary};
+use ragstone_core::log::{Entry, Step};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::transactions;
-use crate::agent_log::session;
-use crate::agent_log::session::Known;
-use crate::agent_log::send::posted;
-use crate::agent_log::stored_value::{Kept, jsonb};
-use crate::agent_log::{redaction, tables, vocabulary};
-use crate::agent_log::tables::reserve;
-use ragstone_core::log::{Entry, Step};
 use serde_json::Value;
 use std::borrow::Cow;
 

@@ -1,12 +1,12 @@
 //! What a row may hold: values without secrets, that are not too long.
 
-use ragstone_pg::bytes::{Jsonb, JsonbRef};
-use ragstone_pg::error::Outcome;
-use ragstone_client::settings;
-use ragstone_pg::spi::Arg;
 use crate::agent_log::redaction;
 use pgrx::pg_sys;
+use ragstone_client::settings;
 use ragstone_core::log::shorten;
+use ragstone_pg::bytes::{Jsonb, JsonbRef};
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::Arg;
 use serde_json::Value;
 
 /// An input, output or attributes as it is kept.

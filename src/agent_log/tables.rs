@@ -1,11 +1,11 @@
 //! The tables of the log: whose they are, and the numbers of their rows.
 
+use crate::agent_log::send;
+use ragstone_client::processes::{slots, wake};
 use ragstone_pg::catalogue::{next_of_ours, owner_of_ours};
 use ragstone_pg::error::Outcome;
 use ragstone_pg::switch_user::as_owner_of_ours;
 use ragstone_pg::transactions;
-use crate::agent_log::send;
-use ragstone_client::processes::{slots, wake};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};

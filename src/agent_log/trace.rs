@@ -1,12 +1,12 @@
 //! A run as its owner sees it in psql.
 
-use ragstone_pg::own_tables::locked;
-use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{Arg, Rows, connect, select};
 use crate::agent_log::unknown;
 use pgrx::pg_sys;
 use ragstone_core::log::trace::{self, Run, Step, Style};
+use ragstone_pg::clock;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{Arg, Rows, connect, select};
 
 /// Columns of a line.
 const WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;

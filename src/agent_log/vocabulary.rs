@@ -1,7 +1,7 @@
 //! The words that a run's and a step's columns may hold.
 
-use ragstone_pg::error::{Error, Outcome};
 use ragstone_core::suggest::nearest;
+use ragstone_pg::error::{Error, Outcome};
 
 /// What a step can be.
 const KINDS: [&str; 6] = ["message", "model", "tool", "retrieval", "error", "custom"];

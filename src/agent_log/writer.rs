@@ -1,20 +1,20 @@
 //! The worker's part in the log: it writes down what was posted to the engine, and what has become of the transactions that
 //! posted it.
 
-use ragstone_pg::own_tables::{config_owner, locked};
-use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::catalogue::ours;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{connect, run};
-use ragstone_pg::switch_user::{as_owner, with_settings};
-use crate::agent_log::send;
 use crate::agent_log::insert::{Left, write};
-use ragstone_pg::blame::{Fault, fault};
-use ragstone_pg::extension::is_installed;
-use ragstone_client::engine::mailbox::{Inbox, Mail};
+use crate::agent_log::send;
 use pgrx::log;
+use ragstone_client::engine::mailbox::{Inbox, Mail};
 use ragstone_core::log::{Entry, Packet, RunEnd, quote};
 use ragstone_core::protocol::{Request, Response};
+use ragstone_pg::attempt::in_transaction;
+use ragstone_pg::blame::{Fault, fault};
+use ragstone_pg::catalogue::ours;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::extension::is_installed;
+use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::spi::{connect, run};
+use ragstone_pg::switch_user::{as_owner, with_settings};
 use std::time::{Duration, Instant};
 
 /// What has become of callers is looked up so often, while some have not ended.

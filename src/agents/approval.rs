@@ -1,14 +1,14 @@
 //! `rag.approve`, `rag.reject` and `rag.resume_run`: what goes on with a run that waits or has failed.
 
 use crate::agents::{events, undefined, wrong_state};
-use ragstone_pg::own_tables::locked;
-use ragstone_pg::own_tables::on_tables;
 use crate::jobs;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::role::Role;
-use ragstone_pg::spi::{Arg, connect, run, select};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::agent::{Event, Fate};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, connect, run, select};
 
 /// What is decided about a call.
 #[derive(Debug, Clone)]

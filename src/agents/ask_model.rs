@@ -1,12 +1,12 @@
 //! The model is asked.
 
 use crate::agents::run::{Course, FUNCTION};
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::{CallOptions, Remote};
 use ragstone_client::engine::client;
 use ragstone_core::agent::{Ask, Form, Said, tool_calls};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
+use ragstone_pg::error::{Error, Outcome};
 
 impl Course {
     /// The question that is to be asked.

@@ -1,13 +1,12 @@
 //! A tool is called.
 
-use crate::agent_log::tables;
-use crate::agents::run::Course;
-use crate::agents::log;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::switch_user::with_settings;
 use crate::agent_log;
+use crate::agents::log;
+use crate::agents::run::Course;
 use crate::tools::Tool;
 use ragstone_core::agent::{Called, Event, Fate, ToolCall, spent};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::switch_user::with_settings;
 use std::time::Instant;
 
 impl Course {
@@ -16,7 +15,7 @@ impl Course {
     pub fn act(&self, position: usize, call: &ToolCall) -> Outcome<(i64, Event)> {
         let began = log::Clock::start();
         let start = Instant::now();
-        let (run, step) = (self.run.to_string(), tables::reserve()?);
+        let (run, step) = (self.run.to_string(), agent_log::reserve()?);
         let tool = self.tools.iter().find(|tool| tool.name == call.name);
         let tool = self.timed(tool.cloned().ok_or_else(|| Error::internal("an unknown tool is called"))?);
         // What the tool searches and asks is a part of this step.

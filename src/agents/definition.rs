@@ -1,18 +1,18 @@
 //! Agents as they are kept.
 
 use crate::agents::undefined;
-use ragstone_pg::own_tables::on_tables;
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::role::Role;
-use ragstone_pg::spi::{Arg, run};
 use crate::provider::{check_temperature, schema};
 use crate::tools;
-use ragstone_client::engine::client;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
+use ragstone_client::engine::client;
 use ragstone_core::agent::Limits;
 use ragstone_core::protocol::Request;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, run};
 
 /// Most tools of an agent: all of them are told to the model with each question.
 const MOST_TOOLS: usize = 128;

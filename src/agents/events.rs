@@ -1,16 +1,16 @@
 //! What is kept of runs that are jobs, so that they can be gone on with.
 
-use crate::agents::run::Course;
 use crate::agents::definition::Agent;
+use crate::agents::run::Course;
 use crate::agents::{undefined, wrong_state};
-use ragstone_pg::own_tables::on_tables;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
-use ragstone_pg::role::Role;
-use ragstone_pg::spi::{Arg, run};
 use crate::tools;
 use pgrx::PgSqlErrorCode;
+use ragstone_client::settings;
 use ragstone_core::agent::Event;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, run};
 
 /// Keeps a run that has begun with its first events.
 pub fn begin(course: &Course, job: i64) -> Outcome<()> {

@@ -1,16 +1,16 @@
 //! `rag.run_agent`: a run in the caller's transaction.
 
+use crate::agent_log;
 use crate::agents::Finished;
-use crate::agents::run::Course;
-use crate::agents::request::Order;
 use crate::agents::log;
 use crate::agents::log::Clock;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::switch_user::with_settings;
-use crate::agent_log;
+use crate::agents::request::Order;
+use crate::agents::run::Course;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::{Action, Ask, Event, Stop, next};
 use ragstone_core::provider::Completion;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::switch_user::with_settings;
 use std::cell::Cell;
 use std::time::Instant;
 

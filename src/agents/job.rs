@@ -1,26 +1,25 @@
 //! A run as a job, transaction by transaction: what the model said is committed before any tool is called, and each tool's effect
 //! together with the step that tells of it. A job that is begun again goes on from what is committed.
 
-use ragstone_client::engine::replay;
-use crate::agents::run::Course;
-use crate::agents::request::Order;
 use crate::agents::log;
 use crate::agents::log::Clock;
+use crate::agents::request::Order;
+use crate::agents::run::Course;
 use crate::agents::{Finished, events};
-use crate::jobs;
 use crate::jobs::AGENT;
 use crate::jobs::handlers::{Handler, WriteResult};
 use crate::jobs::in_rounds;
+use crate::provider::completion;
+use ragstone_client::engine::call::Call;
 use ragstone_client::engine::pieces::piece;
+use ragstone_client::engine::replay;
 use ragstone_client::engine::replay::during as replayed;
+use ragstone_core::agent::{Action, Ask, Event, Form, Stop, next};
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::Outcome;
 use ragstone_pg::spi::connect;
 use ragstone_pg::switch_user::set_for_session;
-use crate::provider::completion;
-use ragstone_client::engine::call::Call;
-use ragstone_core::agent::{Action, Ask, Event, Form, Stop, next};
 use serde_json::{Value, json};
 use std::time::Instant;
 

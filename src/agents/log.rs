@@ -1,13 +1,13 @@
 //! What a run leaves in the log.
 
-use crate::agents::Finished;
-use crate::agents::request::Order;
-use ragstone_pg::error::{Error, Outcome};
 use crate::agent_log;
 use crate::agent_log::{Ending, NewRun, NewStep};
+use crate::agents::Finished;
+use crate::agents::request::Order;
 use crate::tools::Observation;
 use ragstone_core::agent::{Said, ToolCall};
 use ragstone_core::log::semconv;
+use ragstone_pg::error::{Error, Outcome};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,7 +35,7 @@ impl Clock {
 /// A run begins.
 pub fn begin(order: &Order, job: Option<i64>) -> Outcome<i64> {
     let input = Value::from(order.input.as_str());
-    runs::start(&NewRun {
+    agent_log::start(&NewRun {
         agent: &order.agent,
         session: order.session,
         job,
@@ -138,7 +138,7 @@ pub fn failed(run: i64, error: &Error) -> Outcome<i64> {
 /// A run ends, or waits.
 pub fn finish(finished: &Finished) -> Outcome<()> {
     let code = finished.error.as_ref().map(Error::code);
-    runs::finish(
+    agent_log::finish(
         finished.run,
         Ending {
             status: Some(finished.status),

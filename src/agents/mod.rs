@@ -16,15 +16,15 @@ mod log;
 mod events;
 mod ask_model;
 
-pub use crate::agents::request::Order;
-pub use crate::agents::approval::{approve, give_up, reject, resume};
-pub use crate::agents::definition::{NewAgent, create, drop_agent};
-pub use crate::agents::function::run_agent;
-pub use crate::agents::job::HANDLER;
+pub use approval::{approve, give_up, reject, resume};
+pub use definition::{NewAgent, create, drop_agent};
+pub use function::run_agent;
+pub use job::HANDLER;
+pub use request::Order;
 
-use ragstone_pg::error::Error;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::Spent;
+use ragstone_pg::error::Error;
 
 /// What came of a run.
 #[derive(Debug, Clone)]

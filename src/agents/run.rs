@@ -1,14 +1,15 @@
 //! One run of an agent, as whoever does it holds it.
 
 use crate::agents::definition::Agent;
+use crate::agents::request::Order;
 use crate::agents::{Finished, log, wrong_state};
 use crate::chat::memory;
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::{CallOptions, Generator, Remote};
 use crate::tools;
 use crate::tools::Tool;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::{Event, Plan, Stop, ToolFacts, spent};
+use ragstone_pg::error::{Error, Outcome};
 use serde_json::Value;
 
 /// Name of the SQL function, for the record of calls.

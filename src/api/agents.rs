@@ -1,15 +1,15 @@
 //! Agents as SQL sees them: `rag.create_agent`, `rag.run_agent`, `rag.approve` and what belongs to them.
 
 use crate::agents;
+use crate::agents::Order;
 use crate::agents::{Finished, NewAgent};
-use crate::agents::request::Order;
+use pgrx::datum::Interval;
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{given, or_raise};
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
-use pgrx::datum::Interval;
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern};
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]

@@ -3,17 +3,17 @@
 use crate::api::generate::or_null;
 use crate::ask;
 use crate::ask::{Answered, Question, ask_as_step, search_for};
+use crate::provider::{check_temperature, positive};
+use crate::search::Mode;
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern};
+use ragstone_core::ask::relevance::LEAST_SIMILARITY;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Outcome, or_raise};
 use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
-use crate::provider::{check_temperature, positive};
-use crate::search::Mode;
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern};
-use ragstone_core::ask::relevance::LEAST_SIMILARITY;
 
 /// The columns of an answer.
 type Row = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);

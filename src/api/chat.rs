@@ -2,13 +2,13 @@
 
 use crate::chat;
 use crate::chat::{ChatPieces, NewPersona, NewSession, Turn};
+use crate::provider::positive;
+use pgrx::iter::{SetOfIterator, TableIterator};
+use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Outcome, given, or_raise};
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
-use crate::provider::positive;
-use pgrx::iter::{SetOfIterator, TableIterator};
-use pgrx::{default, extension_sql_file, name, pg_extern};
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn create_session(

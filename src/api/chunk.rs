@@ -1,14 +1,14 @@
 //! `rag.chunk`: a document to pieces that a model can read.
 
 use crate::embedding::{model_or_default, tokenizer};
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql, name, pg_extern};
+use ragstone_client::engine::client;
+use ragstone_core::chunk::title::heading;
+use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
-use ragstone_client::engine::client;
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql, name, pg_extern};
-use ragstone_core::chunk::title::heading;
-use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]

@@ -1,15 +1,15 @@
 //! `rag.create_collection`, `rag.refresh_collection`, `rag.drop_collection`.
 
-use crate::collections::lifecycle::{create, drop, refresh};
 use crate::api::chunk::chunk_options;
-use crate::collections::lifecycle::create::Settings;
 use crate::collections::catalog::collection::Sync;
+use crate::collections::lifecycle::create::Settings;
+use crate::collections::lifecycle::{create, drop, refresh};
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::identifier::{Name, RegClass, RegConfig};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern};
 
 /// Size for checking the other options where the user gives none.
 const ANY_SIZE: i32 = i32::MAX;

@@ -1,11 +1,11 @@
 //! `rag.embed`: a text, or an array of texts, to pgvector's type.
 
 use crate::embedding::Embedder;
+use pgrx::{default, extension_sql, pg_extern};
 use ragstone_pg::error::or_raise;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::vector::{Vector, VectorArray};
 use ragstone_pg::version;
-use pgrx::{default, extension_sql, pg_extern};
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
 fn embed(

@@ -1,11 +1,11 @@
 //! `rag.embed_batch(…) OVER ()`: one embedding per row, computed many rows at a time.
 
 use crate::embedding::Embedder;
+use pgrx::{PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::vector::Vector;
 use ragstone_pg::version;
 use ragstone_pg::windowapi::{Argument, Partition};
-use pgrx::{PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
 use std::collections::VecDeque;
 
 /// Rows that are read ahead and embedded together.

@@ -1,15 +1,15 @@
 //! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
 
 use crate::embedding::tokens;
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Outcome, or_raise};
-use ragstone_pg::text::{Utf8, sayable_json};
-use ragstone_pg::version;
 use crate::provider;
 use crate::provider::{Knobs, send_all};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Outcome, or_raise};
+use ragstone_pg::text::{Utf8, sayable_json};
+use ragstone_pg::version;
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]

@@ -2,14 +2,14 @@
 
 use crate::api::sync::duration;
 use crate::jobs;
+use pgrx::datum::Interval;
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome, given, or_raise};
 use ragstone_pg::procedure::check_may_commit;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
-use pgrx::datum::Interval;
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 use std::time::Duration;
 
 #[pg_extern(volatile, parallel_unsafe)]

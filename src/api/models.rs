@@ -1,12 +1,12 @@
 //! `rag.models`: what is installed.
 
+use pgrx::iter::TableIterator;
+use pgrx::{extension_sql, name, pg_extern};
+use ragstone_client::engine::client;
+use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::error::{Error, or_raise};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
-use ragstone_client::engine::client;
-use pgrx::iter::TableIterator;
-use pgrx::{extension_sql, name, pg_extern};
-use ragstone_core::protocol::{Request, Response};
 
 #[pg_extern(stable, parallel_restricted)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]

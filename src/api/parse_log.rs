@@ -1,16 +1,16 @@
 //! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
 
+use crate::agent_log;
 use crate::log_import;
+use crate::log_import::Import;
 use crate::log_import::{COLUMNS, Content, Table};
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes, argument_bytes};
 use ragstone_pg::error::or_raise;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::tuplestore::Tuplestore;
 use ragstone_pg::version;
-use crate::agent_log;
-use crate::log_import::import::Import;
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 
 /// The version of the calling convention of a function that sql/parse_log.sql makes: pgrx cannot make ones that fill the
 /// executor's store of rows.
@@ -128,7 +128,7 @@ fn imported(
 ) -> Runs {
     let format = or_raise(log_import::format_named(format));
     let how = Import { format, agent: agent.map(|agent| agent.0), attributes };
-    let made = content.map_or_else(Vec::new, |content| or_raise(runs::import(&content, &how)));
+    let made = content.map_or_else(Vec::new, |content| or_raise(log_import::import(&content, &how)));
     TableIterator::new(
         made.into_iter().map(|run| (run.run_id, run.run.map(Utf8), Utf8(run.agent), run.steps, run.unknown)),
     )

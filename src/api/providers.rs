@@ -1,12 +1,12 @@
 //! Providers: the wrapper's validator, and `rag.create_provider`.
 
+use crate::provider;
+use crate::provider::{Catalog, NewProvider, Options};
+use pgrx::{PgLogLevel, PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
-use crate::provider;
-use crate::provider::{Catalog, NewProvider, Options};
-use pgrx::{PgLogLevel, PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
 use serde_json::Value;
 
 // No check of the version: an older version's servers are restored and altered between `make install` and the update.

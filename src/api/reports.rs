@@ -1,11 +1,11 @@
 //! What reports on the log of agents are made of: views over sums, and the functions that these need.
 
-use ragstone_pg::bytes::Bytes;
-use ragstone_pg::error::{Error, Outcome, or_raise};
-use ragstone_pg::text::Utf8;
 use pgrx::{extension_sql_file, pg_extern};
 use ragstone_core::log::histogram::Histogram;
 use ragstone_core::log::pattern::pattern;
+use ragstone_pg::bytes::Bytes;
+use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::text::Utf8;
 
 #[pg_extern(immutable, parallel_safe, cost = 10)]
 fn _histogram_add<'a>(state: Option<Bytes<'a>>, duration_ms: Option<f64>) -> Option<Vec<u8>> {

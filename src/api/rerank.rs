@@ -1,11 +1,11 @@
 //! `rag.rerank`: documents in the order in which they answer a question.
 
-use ragstone_pg::error::or_raise;
-use ragstone_pg::text::{Utf8, required};
-use ragstone_pg::version;
 use crate::provider;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql, name, pg_extern};
+use ragstone_pg::error::or_raise;
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
 fn rerank(

@@ -1,6 +1,10 @@
 //! The log of agents as SQL sees it.
 
+use crate::agent_log;
+use crate::agent_log::{Beginning, Ending, Record};
 use crate::agents;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_guard, pg_sys};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome, given, or_raise};
@@ -8,10 +12,6 @@ use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::transactions;
 use ragstone_pg::trigger::Firing;
 use ragstone_pg::version;
-use crate::agent_log;
-use crate::agent_log::{Beginning, Ending, Record};
-use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_guard, pg_sys};
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]

@@ -1,15 +1,15 @@
 //! `rag.search`, and the function that scores a chunk.
 
-use ragstone_pg::bytes::{Bytes, Jsonb, TsVectorBytes};
-use ragstone_pg::error::{Error, or_raise};
-use ragstone_pg::text::{Utf8, required};
-use ragstone_pg::version;
 use crate::search;
 use crate::search::{Mode, Request, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::bm25;
 use ragstone_core::tsvector::Lexemes;
+use ragstone_pg::bytes::{Bytes, Jsonb, TsVectorBytes};
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::version;
 
 // Not parallel: it works as other roles for a while, which a leader does not tell its workers.
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]

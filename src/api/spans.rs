@@ -1,13 +1,13 @@
 //! A run for people, as a tree, and for machines, as OpenTelemetry's spans.
 
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, or_raise};
-use ragstone_pg::text::Utf8;
-use ragstone_pg::version;
 use crate::agent_log;
 use pgrx::iter::SetOfIterator;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern};
 use ragstone_core::log::{semconv, span};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::text::Utf8;
+use ragstone_pg::version;
 
 #[pg_extern(stable, parallel_restricted)]
 fn trace(
@@ -20,7 +20,7 @@ fn trace(
         or_raise(run.ok_or_else(|| {
             Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "run must not be null")
         }));
-    SetOfIterator::new(or_raise(runs::trace(run, width, ascii)).into_iter().map(Utf8))
+    SetOfIterator::new(or_raise(agent_log::trace(run, width, ascii)).into_iter().map(Utf8))
 }
 
 #[pg_extern(immutable, parallel_safe, cost = 10)]

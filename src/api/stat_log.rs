@@ -1,9 +1,9 @@
 //! `rag.stat_log`.
 
-use ragstone_pg::error::or_raise;
 use crate::agent_log;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
+use ragstone_pg::error::or_raise;
 
 #[pg_extern(volatile, parallel_restricted)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]

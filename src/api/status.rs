@@ -1,13 +1,13 @@
 //! `rag.status`, `rag.stat_engine` and what `rag.collections` shows of works in progress.
 
-use ragstone_pg::error::{Error, or_raise};
-use ragstone_client::settings::paths;
-use ragstone_pg::text::Utf8;
-use ragstone_client::engine::client;
-use ragstone_client::processes::slots;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
+use ragstone_client::engine::client;
+use ragstone_client::processes::slots;
+use ragstone_client::settings::paths;
 use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
+use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::text::Utf8;
 
 #[pg_extern(volatile, parallel_restricted)]
 fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Utf8>))> {

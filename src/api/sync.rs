@@ -1,19 +1,19 @@
 //! What keeps collections current, as SQL sees it.
 
-use crate::collections::capture::ddl;
+use crate::api::chunk::chunk_options;
 use crate::collections::capture;
+use crate::collections::capture::ddl;
+use crate::collections::lifecycle::migration;
 use crate::collections::lifecycle::wait;
 use crate::collections::queue::failure;
-use crate::api::chunk::chunk_options;
+use pgrx::datum::Interval;
+use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
+use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::identifier::Name;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::trigger::Firing;
 use ragstone_pg::version;
-use crate::collections::lifecycle::migration;
-use pgrx::datum::Interval;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
-use ragstone_core::protocol::Splitter;
 use std::time::Duration;
 
 #[pg_extern(sql = "

@@ -1,15 +1,15 @@
 //! Tools as SQL sees them: `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
 
+use crate::tools;
+use crate::tools::Limits;
+use crate::tools::{Listed, NewTool, Subject};
+use pgrx::iter::TableIterator;
+use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome, given, or_raise};
 use ragstone_pg::identifier::RegProcedure;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
-use crate::tools;
-use crate::tools::limits::Limits;
-use crate::tools::{Listed, NewTool, Subject};
-use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern};
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::too_many_arguments, reason = "arguments of the SQL function")]

@@ -1,9 +1,9 @@
 //! Citations as JSON.
 
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
 use crate::search::Hit;
 use ragstone_core::ask::Citation;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 
 /// A JSON array with an object for each citation. Keys and metadata go from one `jsonb` to the other as text, so that no
 /// number in them loses a digit.

@@ -2,11 +2,11 @@
 
 use crate::ask::{Made, Question};
 use crate::embedding::{Embedder, plain_vectors};
-use ragstone_pg::error::Outcome;
 use crate::search::Passages;
 use ragstone_core::ask::extract::{self, Asked, Candidate};
 use ragstone_core::ask::units::units;
 use ragstone_core::protocol::{Kind, Lane};
+use ragstone_pg::error::Outcome;
 
 /// Most sentences that are compared with the question. Five passages of the PostgreSQL manual have 23 on average.
 const MOST_CANDIDATES: usize = 128;

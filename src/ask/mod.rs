@@ -6,15 +6,15 @@ mod remote;
 mod request;
 mod step;
 
-pub use crate::ask::request::{Question, search as search_for};
-pub use crate::ask::step::ask_as_step;
+pub use request::{Question, search as search_for};
+pub use step::ask_as_step;
 
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::{CallOptions, Generator, Pieces};
 use crate::search;
 use crate::search::Passages;
 use ragstone_core::ask::{self, UNKNOWN};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 
 /// An answer as SQL shows it.
 #[derive(Debug)]

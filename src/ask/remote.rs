@@ -1,14 +1,14 @@
 //! A provider's language model answers from the passages.
 
 use crate::ask::{Made, Question};
-use ragstone_pg::error::{Error, Outcome};
-use crate::provider::{CallOptions, Remote};
 use crate::embedding::tokens::count_generously;
+use crate::provider::{CallOptions, Remote};
 use crate::search::Hit;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;
 use ragstone_core::ask::prompt::{Source, beginning, fitting, is_no_answer, messages, without_thoughts};
 use ragstone_core::provider::{Completion, Message, Prompt};
+use ragstone_pg::error::{Error, Outcome};
 
 /// Tokens that are kept free for an answer whose length is not bounded, if that is not more than a quarter of the window.
 const ANSWER_TOKENS: u32 = 1024;

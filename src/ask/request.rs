@@ -1,9 +1,9 @@
 //! What a caller of `rag.ask` asks for.
 
-use ragstone_pg::error::{Error, Outcome};
 use crate::search::{Mode, Request};
 use ragstone_core::fusion::Fusion;
 use ragstone_core::provider::Message;
+use ragstone_pg::error::{Error, Outcome};
 
 /// Most passages: what a model's window holds, and what a reader of citations can follow.
 const MOST_PASSAGES: i32 = 100;

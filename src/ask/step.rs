@@ -1,10 +1,10 @@
 //! A question as a step of the session's current run, of which its search and its model's answer are parts.
 
-use crate::ask::{Answered, Question};
-use ragstone_pg::error::Outcome;
-use ragstone_client::settings;
 use crate::agent_log;
 use crate::agent_log::{NewStep, Said};
+use crate::ask::{Answered, Question};
+use ragstone_client::settings;
+use ragstone_pg::error::Outcome;
 use serde_json::{Value, json};
 
 /// Has a question answered by `work`; `function` is the SQL function that was called. What a provider's model answered is in
@@ -20,7 +20,7 @@ pub fn ask_as_step(
         input: Some(json!({"collection": question.search.collection, "question": question.search.query})),
         ..NewStep::default()
     };
-    runs::step(new, work, said)
+    agent_log::step(new, work, said)
 }
 
 fn said(answered: &Answered) -> Said {

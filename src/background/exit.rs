@@ -1,14 +1,14 @@
 //! How a database's worker leaves, and what it must not leave behind.
 
+use crate::agent_log::{has_entries_left, has_steps_left};
 use crate::call_log::has_calls_left;
-use ragstone_pg::own_tables::{config_owner, locked};
 use crate::jobs::has_jobs;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Outcome;
+use ragstone_pg::extension::is_installed;
+use ragstone_pg::own_tables::{config_owner, locked};
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
-use crate::agent_log::{has_entries_left, has_steps_left};
-use ragstone_pg::extension::is_installed;
 
 /// Why a worker leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

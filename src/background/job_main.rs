@@ -3,19 +3,14 @@
 //! It holds the lock of a file as long as it works. Who holds it is known by the kernel, so that no session can pretend to
 //! be a job's worker, or keep a job from having one.
 
-use ragstone_client::processes::file_lock;
 use crate::jobs;
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::{log, pg_guard, pg_sys};
+use ragstone_client::processes::file_lock::FileLock;
+use ragstone_client::processes::job_registry::{self, Order};
+use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::settings::paths;
 use ragstone_pg::major_version::WORKER_CONNECTION_FLAGS;
-use ragstone_client::processes::register::die_when_terminated;
-use ragstone_client::processes::file_lock::FileLock;
-use ragstone_client::processes::slots;
-use pgrx::bgworkers::{
-    BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
-    SignalWakeFlags,
-};
-use pgrx::{log, pg_guard, pg_sys};
-use std::cell::Cell;
 use std::fs;
 
 /// The worker's entry point.

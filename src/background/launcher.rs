@@ -1,10 +1,10 @@
 //! With preload: asks for a worker for each database when the server starts. One that finds no extension leaves at once.
 
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::{log, pg_guard, pg_sys};
+use ragstone_client::processes::slots;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::databases;
-use ragstone_client::processes::slots;
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
-use pgrx::{log, pg_guard, pg_sys};
 
 /// The launcher's entry point.
 #[pg_guard]

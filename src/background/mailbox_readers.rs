@@ -1,7 +1,7 @@
 //! What comes to a database's worker by way of the engine, to be written down: calls to providers, and the log.
 
-use crate::call_log::Books;
 use crate::agent_log::Scribe;
+use crate::call_log::Books;
 use std::time::Duration;
 
 /// Both, for the first worker of a database.

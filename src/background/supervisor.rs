@@ -1,14 +1,11 @@
 //! The supervisor: a background worker that starts the engine, watches it and starts it again.
 
-use ragstone_client::settings;
-use ragstone_client::settings::paths;
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::{check_for_interrupts, log, pg_guard, pg_sys};
 use ragstone_client::processes::file_lock::FileLock;
 use ragstone_client::processes::slots;
-use pgrx::bgworkers::{
-    BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker,
-    DynamicBackgroundWorkerLoadError, SignalWakeFlags,
-};
-use pgrx::{check_for_interrupts, log, pg_guard, pg_sys};
+use ragstone_client::settings;
+use ragstone_client::settings::paths;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -43,10 +40,7 @@ pub extern "C-unwind" fn ragstone_supervisor_main(_argument: pg_sys::Datum) {
         Ok(Some(_lock)) => supervise(),
         Ok(None) => {}
         Err(error) => {
-            log!(
-                "ragstone supervisor: could not lock \"{}\": {error}",
-                paths::supervisor_lock().display()
-            );
+            log!("ragstone supervisor: could not lock \"{}\": {error}", paths::supervisor_lock().display());
         }
     }
 }

@@ -1,34 +1,34 @@
 //! The worker's loop: it takes what was noted, keeps a few batches under way so that the engine always has work, and
 //! sleeps with nothing open.
 
-use ragstone_pg::extension;
-use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::locked;
-use crate::jobs;
-use crate::jobs::Dispatch;
-use ragstone_pg::attempt::{in_transaction, outside_transaction};
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::connect;
-use ragstone_pg::{activity, databases, wait};
-use ragstone_client::settings;
 use crate::agent_log::{Fold, Weeks, has_steps_left};
-use crate::collections::indexing::batch::{Batch, Found};
-use crate::collections::queue::claim::{Claim, Hands, unlock};
-use crate::collections::queue::failure;
-use ragstone_pg::blame::{Fault, fault};
-use crate::collections::catalog::keys::Key;
 use crate::background::exit::{Left, has_mail_left};
 use crate::background::mailbox_readers::Mail;
 use crate::collections::capture::reconcile;
 use crate::collections::capture::reconcile::Depth;
+use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::keys::Key;
+use crate::collections::indexing::batch::{Batch, Found};
+use crate::collections::indexing::rate::Rate;
+use crate::collections::indexing::write::{Written, write};
 use crate::collections::lifecycle::settle;
 use crate::collections::lifecycle::settle::Settled;
-use crate::collections::indexing::write::{Written, write};
-use crate::collections::indexing::rate::Rate;
 use crate::collections::queue;
-use ragstone_client::processes::slots;
+use crate::collections::queue::claim::{Claim, Hands, unlock};
+use crate::collections::queue::failure;
+use crate::jobs;
+use crate::jobs::Dispatch;
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::{log, pg_sys};
+use ragstone_client::processes::slots;
+use ragstone_client::settings;
+use ragstone_pg::attempt::{in_transaction, outside_transaction};
+use ragstone_pg::blame::{Fault, fault};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::extension;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::connect;
+use ragstone_pg::{activity, databases, wait};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -401,7 +401,9 @@ impl Worker {
     /// A worker before this one may have left something unfinished.
     fn touch_unfilled(&mut self) {
         let followed = in_transaction(|| {
-            locked(|| connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) }))
+            locked(|| {
+                connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
+            })
         });
         if let Ok(followed) = followed {
             self.touched.extend(followed.into_iter().map(|collection| collection.id));

@@ -1,16 +1,13 @@
 //! A database's worker as a process: how it is registered, and its entry point.
 
-use crate::pg::major_version::pqsignal;
-use ragstone_pg::databases;
-use ragstone_client::settings::paths;
 use crate::background::exit::{Left, has_work_left};
 use crate::background::sync_loop;
-use ragstone_client::processes::file_lock::FileLock;
-use ragstone_client::processes::slots;
-use pgrx::bgworkers::{
-    BackgroundWorker, BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError, SignalWakeFlags,
-};
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::{log, pg_guard, pg_sys};
+use ragstone_client::processes::file_lock::FileLock;
+use ragstone_client::processes::{register, slots};
+use ragstone_client::settings::paths;
+use ragstone_pg::databases;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,7 +29,7 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
     if place == 0 {
         slots::is_given(database);
     }
-    die_when_terminated();
+    register::die_when_terminated();
     // SAFETY: done once, before anything else touches the database. The callback lives as long as the process.
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);

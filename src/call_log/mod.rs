@@ -4,4 +4,4 @@
 mod writer;
 mod rows;
 
-pub use crate::call_log::writer::{Books, has_calls_left};
+pub use writer::{Books, has_calls_left};

@@ -1,17 +1,17 @@
 //! Calls on their way into tables.
 
-use ragstone_pg::own_tables::{config_owner, locked};
+use pgrx::datum::IntoDatum;
+use pgrx::pg_sys;
+use ragstone_client::settings;
+use ragstone_core::failure::FailureKind;
+use ragstone_core::provider::{Call, Status};
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::{Error, Outcome, sqlstate};
-use ragstone_client::settings;
+use ragstone_pg::extension::is_installed;
+use ragstone_pg::own_tables::{config_owner, locked};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::text::{sayable, utf8_datum};
-use ragstone_pg::extension::is_installed;
-use pgrx::datum::IntoDatum;
-use pgrx::pg_sys;
-use ragstone_core::failure::FailureKind;
-use ragstone_core::provider::{Call, Status};
 
 /// Old calls that are deleted in one transaction.
 const PRUNED_AT_ONCE: i64 = 1000;

@@ -1,12 +1,12 @@
 //! What the worker has to do with calls: those that have ended are written down, and deleted when they are old.
 
 use crate::call_log::rows;
-use ragstone_pg::error::Outcome;
+use pgrx::log;
 use ragstone_client::engine::client;
 use ragstone_client::engine::mailbox::{Inbox, Mail};
-use pgrx::log;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::Call;
+use ragstone_pg::error::Outcome;
 use std::time::{Duration, Instant};
 
 /// Old calls are looked for so often.

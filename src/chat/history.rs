@@ -1,13 +1,13 @@
 //! What was said before, in as many tokens as a model has for it.
 
 use crate::chat::session::Session;
-use ragstone_pg::own_tables::on_tables;
-use ragstone_pg::error::Outcome;
-use ragstone_pg::spi::{Arg, select};
-use crate::provider::{CallOptions, Generator, Remote};
 use crate::embedding::tokens::count_generously;
+use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
+use ragstone_pg::error::Outcome;
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::spi::{Arg, select};
 
 /// Share of a model's window that may be filled with what was said before, one in so many.
 const SHARE: u32 = 4;

@@ -2,11 +2,11 @@
 
 use crate::chat::history::History;
 use crate::chat::session::{NewMessage, Session};
-use ragstone_pg::error::Outcome;
 use crate::provider::{CallOptions, Generator};
 use pgrx::PgSqlErrorCode;
 use ragstone_core::chat::title;
 use ragstone_core::provider::Message;
+use ragstone_pg::error::Outcome;
 
 /// What a model is shown of a session of the current role. What does not fit is summed up first, by the same model.
 pub fn recall(session: i64, generator: &Generator, options: CallOptions) -> Outcome<Vec<Message>> {

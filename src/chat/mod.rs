@@ -8,8 +8,8 @@ mod step;
 mod stream;
 mod turn;
 
-pub use crate::chat::persona::{NewPersona, set_persona};
-pub use crate::chat::session::{NewSession, create_session, delete_session, give_feedback};
-pub use crate::chat::step::chat_as_step;
-pub use crate::chat::stream::{ChatPieces, chat_stream};
-pub use crate::chat::turn::Turn;
+pub use persona::{NewPersona, set_persona};
+pub use session::{NewSession, create_session, delete_session, give_feedback};
+pub use step::chat_as_step;
+pub use stream::{ChatPieces, chat_stream};
+pub use turn::Turn;

@@ -1,11 +1,11 @@
 //! Personas: how a model is to behave, in versions. A new version takes effect with the next message.
 
-use ragstone_pg::own_tables::on_tables;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::role::Role;
-use ragstone_pg::spi::{Arg, run, select};
 use crate::provider::check_temperature;
 use pgrx::PgSqlErrorCode;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, run, select};
 
 /// A persona as its maker gives it.
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 use crate::chat::persona;
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::{locked, on_tables};
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::role::Role;
-use ragstone_pg::spi::{Arg, connect, run};
 use crate::provider::Generator;
 use pgrx::PgSqlErrorCode;
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::{locked, on_tables};
+use ragstone_pg::role::Role;
+use ragstone_pg::spi::{Arg, connect, run};
 
 /// A session as it is asked for.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 //! A turn of a conversation as a step of the session's current run. What was said is in `rag.messages`.
 
-use crate::chat::turn::{Said, Turn, chat};
-use ragstone_pg::error::Outcome;
 use crate::agent_log;
 use crate::agent_log::{NewStep, OpenStep};
+use crate::chat::turn::{Said, Turn, chat};
+use ragstone_pg::error::Outcome;
 use serde_json::{Value, json};
 
 /// As [`chat`].
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// # Errors
 /// As [`chat`].
 pub fn chat_as_step(turn: &Turn) -> Outcome<Said> {
-    runs::step(|| new(turn.function, input(turn)), || chat(turn), said)
+    agent_log::step(|| new(turn.function, input(turn)), || chat(turn), said)
 }
 
 /// A turn whose answer comes piece by piece.
@@ -52,5 +52,5 @@ fn input(turn: &Turn) -> Value {
 
 fn said(said: &Said) -> agent_log::Said {
     let output = json!({"message": said.message, "answered": said.answered, "model": said.model});
-    agent_log::Said { output: Some(output), ..runs::Said::default() }
+    agent_log::Said { output: Some(output), ..agent_log::Said::default() }
 }

@@ -4,10 +4,10 @@ use crate::ask;
 use crate::ask::Streamed;
 use crate::chat::step::TurnStep;
 use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::Pieces;
 use ragstone_core::ask::UNKNOWN;
 use ragstone_core::ask::prompt::NO_ANSWER;
+use ragstone_pg::error::{Error, Outcome};
 
 /// The pieces of an answer.
 pub struct ChatPieces {

@@ -6,12 +6,12 @@ use crate::chat::history::History;
 use crate::chat::persona;
 use crate::chat::persona::Persona;
 use crate::chat::session::{NewMessage, Session};
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::ask::relevance::LEAST_SIMILARITY;
 use ragstone_core::chat as core_chat;
 use ragstone_core::provider::{Message, Prompt, Role};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
 
 /// Tokens of a question that was made independent of what was said before it.
 const QUESTION_TOKENS: u32 = 256;

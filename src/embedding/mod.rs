@@ -2,18 +2,17 @@
 
 pub mod tokens;
 
-use ragstone_client::engine::replay;
-use crate::jobs;
-use ragstone_client::engine::replay::Asked;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
-use ragstone_client::settings::OverlongInput;
 use crate::provider::{EmbeddingModel, installed};
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use ragstone_client::engine::call::Call;
 use ragstone_client::engine::client;
 use ragstone_client::engine::client::Pending;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use ragstone_client::engine::replay;
+use ragstone_client::engine::replay::Asked;
+use ragstone_client::settings;
+use ragstone_client::settings::OverlongInput;
 use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
+use ragstone_pg::error::{Error, Outcome};
 use std::cell::Cell;
 use std::collections::VecDeque;
 

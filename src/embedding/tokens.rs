@@ -1,9 +1,9 @@
 //! How long texts are in tokens.
 
 use crate::embedding::{model_or_default, tokenizer};
-use ragstone_pg::error::{Error, Outcome};
 use ragstone_client::engine::client;
 use ragstone_core::protocol::{Request, Response};
+use ragstone_pg::error::{Error, Outcome};
 
 /// Tokens of each text by the tokenizer of an installed model, `rag.default_model` if none is named. Of a provider's model
 /// that is an estimate: tokenizers of English differ by about a fifth.

@@ -1,13 +1,12 @@
 //! `rag.cancel`.
 
-use ragstone_client::processes::job_registry;
-use ragstone_pg::own_tables::locked;
 use crate::jobs::record::Table;
 use crate::jobs::unknown;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{Arg, connect, run};
-use crate::background::job_main;
 use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_client::processes::job_registry;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{Arg, connect, run};
 
 /// Cancels a job that has not ended; false if it has. A worker that is in the middle of it is interrupted, and says itself
 /// that the job was cancelled.

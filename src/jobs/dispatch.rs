@@ -1,21 +1,20 @@
 //! The database's worker has workers started for jobs, the oldest first, and sees to those whose worker has gone.
 
-use ragstone_client::processes::job_registry;
-use ragstone_pg::own_tables::locked;
 use crate::jobs::MOST_ATTEMPTS;
 use crate::jobs::handlers;
 use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
 use crate::jobs::submit::cannot_log_in;
+use pgrx::{PgSqlErrorCode, log};
+use ragstone_client::processes::job_registry;
+use ragstone_client::processes::job_registry::{Order, Starting};
+use ragstone_client::settings;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
-use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
-use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::extension::is_installed;
-use crate::background::job_main;
-use ragstone_client::processes::job_registry::{Order, Starting};
-use pgrx::{PgSqlErrorCode, log};
+use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -136,7 +135,10 @@ impl Dispatch {
         let mut room = settings::max_job_workers().saturating_sub(self.busy());
         for job in open {
             let resting = self.resting.get(&job.id).is_some_and(|(until, _)| Instant::now() < *until);
-            if resting || self.started.contains_key(&job.id) || job_registry::holder(self.database, job.id).is_some() {
+            if resting
+                || self.started.contains_key(&job.id)
+                || job_registry::holder(self.database, job.id).is_some()
+            {
                 continue;
             }
             if let Some(error) = job.hopeless() {

@@ -1,12 +1,12 @@
 //! Kinds of jobs: which function each stands for, and how its arguments come from JSON to their types.
 
+use pgrx::pg_sys;
+use ragstone_core::suggest::nearest;
 use ragstone_pg::arguments::{Given, Parameter, given};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::spi::{Arg, run};
-use pgrx::pg_sys;
-use ragstone_core::suggest::nearest;
 
 /// A kind of job.
 #[derive(Debug, Clone, Copy)]

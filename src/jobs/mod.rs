@@ -15,19 +15,17 @@ mod run;
 mod submit;
 mod wait;
 
-pub use crate::jobs::cancel::cancel;
-pub use crate::jobs::kind::AGENT;
-pub use crate::jobs::dispatch::{Dispatch, has_jobs, send_away};
-pub use ragstone_client::engine::pieces::{is_read_along, piece};
-pub use crate::jobs::read::{next, result};
-pub use ragstone_client::engine::replay::{Asked, ask, during as replayed, is_active as is_replayed};
-pub use crate::jobs::run::{in_rounds, run};
-pub use crate::jobs::submit::{go_on, submit};
-pub use crate::jobs::wait::wait;
+pub use cancel::cancel;
+pub use dispatch::{Dispatch, has_jobs, send_away};
+pub use kind::AGENT;
+pub use read::{next, result};
+pub use run::{in_rounds, run};
+pub use submit::{go_on, submit};
+pub use wait::wait;
 
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::processes::wake;
 use pgrx::PgSqlErrorCode;
+use ragstone_client::processes::wake;
+use ragstone_pg::error::{Error, Outcome};
 
 /// How often a worker begins with a job before it is given up.
 const MOST_ATTEMPTS: i32 = 3;

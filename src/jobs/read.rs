@@ -1,16 +1,16 @@
 //! `rag.next` and `rag.result`: what the submitter of a job sees of it.
 
-use ragstone_pg::own_tables::locked;
-use ragstone_client::engine::pieces::{BLOCK, ask};
 use crate::jobs::{refuse_own, unknown};
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_client::engine::pieces::{BLOCK, ask};
+use ragstone_client::processes::slots;
+use ragstone_core::protocol::{JobRun, Pieces};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::text::sayable;
 use ragstone_pg::wait::for_latch;
-use ragstone_client::processes::slots;
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::protocol::{JobRun, Pieces};
 use std::time::{Duration, Instant};
 
 /// The table is looked at so often, whatever the engine says.

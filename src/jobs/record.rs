@@ -1,11 +1,11 @@
 //! What the table of jobs says of a job. It is written as its owner, since nobody else may.
 
 use crate::jobs::handlers;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, Rows, run};
 use ragstone_pg::switch_user::as_owner;
-use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Channel on which a job's number is sent when it has ended.
 const CHANNEL: &str = "rag_job";

@@ -1,21 +1,21 @@
 //! The worker of one job. It is connected as the role that submitted it; what it writes about the job it writes as the
 //! owner of the table of jobs, in statements of ours.
 
-use ragstone_pg::own_tables::locked;
+use crate::jobs::MOST_ATTEMPTS;
 use crate::jobs::handlers::{self, Handler};
 use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
-use crate::jobs::MOST_ATTEMPTS;
+use pgrx::{PgSqlErrorCode, log, pg_sys};
 use ragstone_client::engine::{pieces, replay};
+use ragstone_client::processes::job_registry::Order;
+use ragstone_core::protocol::JobRun;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::{Arg, connect, run as run_statement};
 use ragstone_pg::switch_user::set_for_session;
-use ragstone_client::processes::job_registry::Order;
-use pgrx::{PgSqlErrorCode, log, pg_sys};
-use ragstone_core::protocol::JobRun;
 
 /// Times that it is tried to write down why a job failed: an interrupt that came late ends one of them.
 const TRIES: usize = 3;

@@ -1,14 +1,14 @@
 //! `rag.submit`.
 
-use ragstone_pg::own_tables::locked;
 use crate::jobs::kind::{AGENT, Kind};
 use crate::jobs::record::Table;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_client::processes::wake;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_client::processes::wake;
-use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Tries to find the job that has the key, which may be forgotten just now.
 const TRIES: usize = 3;

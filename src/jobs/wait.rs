@@ -1,14 +1,14 @@
 //! `CALL rag.wait(…)`: a procedure, so that it waits with no snapshot.
 
-use ragstone_pg::own_tables::locked;
 use crate::jobs::read::{State, engine};
 use crate::jobs::refuse_own;
+use pgrx::PgSqlErrorCode;
+use ragstone_client::processes::slots;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::procedure::{commit, with_snapshot};
 use ragstone_pg::spi::connect;
 use ragstone_pg::wait::for_latch;
-use ragstone_client::processes::slots;
-use pgrx::PgSqlErrorCode;
 use std::time::{Duration, Instant};
 
 /// The table is looked at so often, whatever the engine says.

@@ -1,8 +1,8 @@
 //! The text of a log in UTF-8.
 
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use ragstone_pg::encoding;
 use ragstone_pg::error::Error;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
 use std::borrow::Cow;
 
 /// A log in UTF-8, where it was given or a copy.

@@ -3,17 +3,17 @@
 //! The log is read twice, which costs little beside writing: first to see which runs there are, when they begin and what
 //! their outermost steps are called, then to write the steps, a few hundred at a time.
 
+use crate::agent_log;
+use crate::agent_log::tables;
 use crate::log_import;
 use crate::log_import::Content;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use ragstone_core::log::parse::{LogFormat, ParsedStep, StepStatus};
+use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::role::Role;
-use crate::agent_log;
-use crate::agent_log::tables;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
-use ragstone_core::log::parse::{LogFormat, ParsedStep, StepStatus};
-use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
 use std::collections::HashMap;
 
 /// Steps that are written at once.
@@ -257,7 +257,7 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Outcome<()> {
-        runs::write(&std::mem::take(&mut self.entries)).map(|_| ())
+        agent_log::write(&std::mem::take(&mut self.entries)).map(|_| ())
     }
 
     /// The number of the step that has an id of the log's. It has one as soon as it is named, as a parent or itself.

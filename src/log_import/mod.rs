@@ -4,16 +4,17 @@ mod import;
 mod content;
 mod rows;
 
-pub use crate::log_import::content::Content;
-pub use crate::log_import::rows::{COLUMNS, Table};
+pub use content::Content;
+pub use import::{Import, import};
+pub use rows::{COLUMNS, Table};
 
+use ragstone_core::log::parse::{self, Counts, Encode, LogFormat, ParsedStep, Sink};
+use ragstone_core::suggest::nearest;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::text::required;
 use ragstone_pg::wait::serve_interrupts;
-use ragstone_core::log::parse::{self, Counts, Encode, LogFormat, ParsedStep, Sink};
-use ragstone_core::suggest::nearest;
 
 /// Names of formats in SQL, and what each means.
 const NAMES: [(&str, Option<LogFormat>); 8] = [

@@ -1,10 +1,10 @@
 //! Steps as rows of `rag.parse_log`.
 
+use pgrx::pg_sys::Datum;
+use ragstone_core::log::parse::ParsedStep;
 use ragstone_pg::clock;
 use ragstone_pg::encoding;
 use ragstone_pg::tuplestore::Tuplestore;
-use pgrx::pg_sys::Datum;
-use ragstone_core::log::parse::ParsedStep;
 
 /// Columns of the function.
 pub const COLUMNS: usize = 19;

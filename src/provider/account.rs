@@ -1,11 +1,11 @@
 //! For whom a call is made, and what it may take.
 
-use ragstone_pg::error::Outcome;
+use pgrx::pg_sys;
 use ragstone_client::settings;
+use ragstone_core::provider::{Account, Budget, Spent};
+use ragstone_pg::error::Outcome;
 use ragstone_pg::spi::{Arg, Rows, connect, select};
 use ragstone_pg::switch_user::as_owner;
-use pgrx::pg_sys;
-use ragstone_core::provider::{Account, Budget, Spent};
 
 /// The current role's account with a server. Reads only, so it works on a standby and in a read-only transaction.
 pub fn account(server: &str, function: &'static str) -> Outcome<Account> {
@@ -13,7 +13,12 @@ pub fn account(server: &str, function: &'static str) -> Outcome<Account> {
     let role = unsafe { pg_sys::GetUserId() };
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
     let budgets = connect(|| as_owner(superuser, || budgets(role, server)))?;
-    Ok(Account { role: role.to_u32(), function: function.to_owned(), keep_text: settings::log_prompts(), budgets })
+    Ok(Account {
+        role: role.to_u32(),
+        function: function.to_owned(),
+        keep_text: settings::log_prompts(),
+        budgets,
+    })
 }
 
 /// The budgets that apply, as the statement's snapshot has them. The engine knows of what was spent since.

@@ -1,18 +1,17 @@
 //! Calls to a provider's language model, through the engine.
 
-use ragstone_client::engine::pieces;
-use ragstone_client::engine::replay;
-use crate::jobs;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::text::{sayable, sayable_json};
 use crate::provider::account::account;
 use crate::provider::generator::Remote;
 use crate::provider::step::ModelStep;
 use ragstone_client::engine::call::Call;
 use ragstone_client::engine::client::Pending;
+use ragstone_client::engine::pieces;
+use ragstone_client::engine::replay;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::text::{sayable, sayable_json};
 use std::collections::VecDeque;
 
 /// Most calls that one statement keeps under way. The provider's own concurrency holds as well.

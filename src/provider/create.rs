@@ -1,13 +1,13 @@
 //! A server and its key from a template.
 
-use ragstone_pg::attempt::in_subtransaction;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::identifier::{literal, quoted};
-use ragstone_pg::spi::{connect, run_once};
 use crate::provider::generator::LOCAL;
 use crate::provider::template;
 use crate::provider::template::TEMPLATES;
 use ragstone_core::suggest::nearest;
+use ragstone_pg::attempt::in_subtransaction;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::{literal, quoted};
+use ragstone_pg::spi::{connect, run_once};
 use std::fmt::Write as _;
 
 /// What a provider is to be.

@@ -1,6 +1,5 @@
 //! A provider's embedding model.
 
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
@@ -8,6 +7,7 @@ use ragstone_client::engine::call::Call;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
+use ragstone_pg::error::{Error, Outcome};
 
 /// Tokens of a chunk where the server does not say what its model reads. Providers read more; finding gets worse with it.
 const MAX_TOKENS: u32 = 512;

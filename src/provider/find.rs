@@ -1,11 +1,11 @@
 //! From the name of a server to a target, with the rights and the key of the current role.
 
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{Arg, connect, select};
-use ragstone_pg::switch_user::as_owner;
 use crate::provider::options::Options;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::provider::{Key, Secret, Target};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::spi::{Arg, connect, select};
+use ragstone_pg::switch_user::as_owner;
 
 /// A server that the current role may use.
 #[derive(Debug)]

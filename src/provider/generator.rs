@@ -1,10 +1,10 @@
 //! What a call's `model` names: the answerer that comes with Ragstone, or a provider's language model.
 
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
 use crate::provider::find::find;
 use pgrx::PgSqlErrorCode;
+use ragstone_client::settings;
 use ragstone_core::provider::Target;
+use ragstone_pg::error::{Error, Outcome};
 
 /// Name of the server that serves what is installed on this host.
 pub const LOCAL: &str = "local";

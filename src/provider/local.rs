@@ -1,9 +1,9 @@
 //! The server `local` has nothing that could be set: it is this host.
 
-use ragstone_pg::own_tables::locked;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{connect, run};
 use pgrx::PgSqlErrorCode;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{connect, run};
 
 /// Refuses the command that has just ended where it gave the server options, or anybody a key for it. The wrapper's validator
 /// is not told whose options it looks at.

@@ -1,10 +1,10 @@
 //! The options of servers and user mappings, and what makes them valid.
 
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::url;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::provider::{Limits, Prices, Wire};
 use ragstone_core::suggest::nearest;
+use ragstone_pg::error::{Error, Outcome};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 

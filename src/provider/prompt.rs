@@ -1,11 +1,11 @@
 //! What a language model is asked, from the arguments of SQL functions.
 
-use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::text::Utf8;
 use crate::provider::call::CallOptions;
 use crate::provider::generator::{Generator, Remote};
 use ragstone_core::provider::{Completion, Message, Prompt, Role};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::text::Utf8;
 use serde_json::Value;
 
 /// How the functions that ask a language model are called.

@@ -1,15 +1,14 @@
 //! A provider's reranking model: how well documents answer a question.
 
-use ragstone_client::engine::replay;
-use crate::jobs;
-use ragstone_pg::error::{Error, Outcome};
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
-use ragstone_client::engine::call::Call;
-use ragstone_client::processes::slots;
 use pgrx::PgSqlErrorCode;
+use ragstone_client::engine::call::Call;
+use ragstone_client::engine::replay;
+use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
+use ragstone_pg::error::{Error, Outcome};
 
 /// The score of each document, in their order.
 ///

@@ -1,13 +1,13 @@
 //! Calls to a provider's language model as steps of the session's current run. What was said is in the log only where
 //! `rag.log_prompts` has it in `rag.calls` as well.
 
-use ragstone_pg::clock;
-use ragstone_pg::error::Outcome;
-use ragstone_client::settings;
-use crate::provider::{CallOptions, Remote};
 use crate::agent_log;
 use crate::agent_log::{NewStep, OpenStep, Said};
+use crate::provider::{CallOptions, Remote};
+use ragstone_client::settings;
 use ragstone_core::provider::{Completion, Message, Prompt};
+use ragstone_pg::clock;
+use ragstone_pg::error::Outcome;
 use serde_json::{Value, json};
 
 impl Remote {
@@ -52,7 +52,8 @@ impl Remote {
         ask: impl FnOnce(Prompt) -> Outcome<Completion>,
     ) -> Outcome<Completion> {
         let model = self.full_name();
-        let input = (settings::log_prompts() && agent_log::current().is_some()).then(|| messages(&prompt.messages));
+        let input =
+            (settings::log_prompts() && agent_log::current().is_some()).then(|| messages(&prompt.messages));
         let new = || NewStep {
             kind: "model",
             name: Some(options.function),
@@ -60,7 +61,7 @@ impl Remote {
             input,
             ..NewStep::default()
         };
-        runs::step(new, || ask(prompt), said)
+        agent_log::step(new, || ask(prompt), said)
     }
 
     /// An answer that comes piece by piece, as a step that is logged when the last piece has come.

@@ -1,7 +1,7 @@
 //! Where a provider may be.
 
-use ragstone_pg::error::{Error, Outcome};
 use http::Uri;
+use ragstone_pg::error::{Error, Outcome};
 use std::net::IpAddr;
 
 /// Checks an address: http or https with a host, and nothing in it that is secret or would be lost. Without `allow_http`

@@ -2,12 +2,13 @@
 //! caller may see a row is asked when it is looked up.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::error::Outcome;
 use crate::search::filter::Filter;
+use crate::search::ranking::Ranking;
 use crate::search::request::{Mode, Request};
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
+use ragstone_pg::error::Outcome;
 
 /// Chunks of each ranking in the first round. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield and a set of
 /// Anthropic's documentation is 0.700 for 50, 100 and 200 chunks of each, and 0.697 for 1,000; with 100, weights of 0.4 and

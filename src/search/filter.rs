@@ -1,11 +1,11 @@
 //! A condition on metadata, and how many chunks meet it.
 
 use crate::collections::catalog::collection::Collection;
+use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::Outcome;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
-use pgrx::pg_sys;
 
 /// Up to so many chunks are all compared with the query. To count and compare them takes a few milliseconds, as does a walk
 /// over the graph of embeddings that finds one in twenty of what it passes.

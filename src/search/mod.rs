@@ -9,20 +9,20 @@ mod step;
 mod text;
 mod vector;
 
-pub use crate::search::request::{Mode, Request, parse_fusion, parse_k};
-pub use crate::search::step::{passages_as_step, search_as_step};
+pub use request::{Mode, Request, parse_fusion, parse_k};
+pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync};
-use ragstone_pg::own_tables::locked;
+use crate::search::candidates::Candidates;
+use crate::search::rows::Reader;
+use crate::search::vector::VectorSearch;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+use ragstone_client::processes::slots;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::connect;
-use ragstone_client::processes::slots;
-use crate::search::candidates::Candidates;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
-use crate::search::rows::Reader;
 use std::collections::HashSet;
-use crate::search::vector::VectorSearch;
 
 /// Rows that are looked up at once, at least: some may be hidden from the caller, or gone.
 const LEAST_SLICE: usize = 16;

@@ -1,9 +1,9 @@
 //! What a caller of `rag.search` asks for.
 
 use crate::collections::catalog::collection::Collection;
+use ragstone_core::fusion::Fusion;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
-use ragstone_core::fusion::Fusion;
 
 /// Most hits.
 const MOST_HITS: i32 = 10_000;

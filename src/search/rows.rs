@@ -3,15 +3,15 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
-use ragstone_pg::own_tables::locked;
+use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::identifier::quoted;
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::relation::equality_operator;
 use ragstone_pg::spi::{Arg, Rows, select};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::{Value, has_array_type};
-use pgrx::pg_sys;
 use std::collections::HashMap;
 
 /// A chunk with its row.

@@ -1,10 +1,10 @@
 //! Searches as steps of the session's current run: what was looked for, and the keys of what was found. The texts are in the
 //! source, for those who may read them.
 
-use ragstone_pg::error::Outcome;
 use crate::agent_log;
 use crate::agent_log::{NewStep, Said};
 use crate::search::{Hit, Passages, Request, passages, search};
+use ragstone_pg::error::Outcome;
 use serde_json::{Value, json};
 
 /// Hits of which the log has keys and scores.
@@ -15,7 +15,7 @@ const MOST_HITS: usize = 100;
 /// # Errors
 /// As [`search`].
 pub fn search_as_step(request: &Request) -> Outcome<Vec<Hit>> {
-    runs::step(|| new(request), || search(request), |hits| said(hits))
+    agent_log::step(|| new(request), || search(request), |hits| said(hits))
 }
 
 /// As [`passages`].
@@ -23,7 +23,7 @@ pub fn search_as_step(request: &Request) -> Outcome<Vec<Hit>> {
 /// # Errors
 /// As [`passages`].
 pub fn passages_as_step(request: &Request) -> Outcome<Passages> {
-    runs::step(|| new(request), || passages(request), |passages| said(&passages.hits))
+    agent_log::step(|| new(request), || passages(request), |passages| said(&passages.hits))
 }
 
 fn new(request: &Request) -> NewStep<'_> {

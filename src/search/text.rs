@@ -2,15 +2,15 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::passage::analyse_query;
-use ragstone_pg::error::Outcome;
-use ragstone_pg::spi::{Arg, select};
-use ragstone_pg::switch_user::as_owner;
-use crate::search::ranking::Ranking;
 use crate::search::filter::Filter;
+use crate::search::ranking::Ranking;
 use pgrx::pg_sys;
 use ragstone_core::bm25;
 use ragstone_core::levels::LEVELS;
 use ragstone_core::threshold::{Bounds, QueryTerm};
+use ragstone_pg::error::Outcome;
+use ragstone_pg::spi::{Arg, select};
+use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
 
 /// By how much more chunks are expected over the next threshold when one was too high. The conditions are so cheap that the

@@ -3,15 +3,15 @@
 use crate::collections::catalog::collection::Collection;
 use crate::embedding;
 use crate::embedding::Embedder;
+use crate::search::filter::Filter;
+use crate::search::ranking::Ranking;
+use pgrx::PgSqlErrorCode;
 use ragstone_client::engine::replay::Asked;
+use ragstone_core::fusion::Scored;
+use ragstone_core::protocol::{Kind, Lane};
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::{as_owner, with_settings};
-use crate::search::ranking::Ranking;
-use crate::search::filter::Filter;
-use pgrx::PgSqlErrorCode;
-use ragstone_core::fusion::Scored;
-use ragstone_core::protocol::{Kind, Lane};
 use std::cell::Cell;
 use std::collections::HashMap;
 

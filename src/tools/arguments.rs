@@ -1,14 +1,14 @@
 //! What a model gives a tool: checked, made values of the parameters' types, and put into a statement.
 
-use ragstone_pg::own_tables::locked;
+use crate::tools::function::Returns;
+use crate::tools::{Target, Tool};
+use ragstone_core::suggest::nearest;
 use ragstone_pg::arguments::{Given, Parameter, given};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::identifier::quoted;
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::Arg;
-use crate::tools::function::Returns;
-use crate::tools::{Target, Tool};
-use ragstone_core::suggest::nearest;
 use std::cell::RefCell;
 
 /// What is being converted, for what Postgres raises meanwhile.

@@ -1,6 +1,10 @@
 //! Calling a tool: as the caller and nobody else, read-only unless it writes, within its time, in a subtransaction of its
 //! own, and with the session as it was afterwards.
 
+use crate::tools::arguments::Place;
+use crate::tools::content::{clip, read};
+use crate::tools::{Observation, Tool};
+use pgrx::PgSqlErrorCode;
 use ragstone_pg::attempt::{Failed, try_in_subtransaction};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Outcome};
@@ -8,10 +12,6 @@ use ragstone_pg::read_only::ReadOnly;
 use ragstone_pg::spi::connect;
 use ragstone_pg::switch_user::{as_nobody_else, with_settings};
 use ragstone_pg::time_limit::{Canceller, serve_statement_timeout, within};
-use crate::tools::arguments::Place;
-use crate::tools::content::{clip, read};
-use crate::tools::{Observation, Tool};
-use pgrx::PgSqlErrorCode;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 

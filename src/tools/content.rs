@@ -1,10 +1,10 @@
 //! What a model is shown of a result: JSON, up to so many rows and bytes.
 
+use crate::tools::Observation;
+use crate::tools::function::Returns;
+use crate::tools::limits::Limits;
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::Outcome;
-use crate::tools::Observation;
-use crate::tools::limits::Limits;
-use crate::tools::function::Returns;
 
 /// Rows that are fetched at once while they are shown: few, as each may be large.
 const FEW: i64 = 16;

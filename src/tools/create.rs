@@ -1,26 +1,18 @@
 //! Making and dropping tools.
 
-use ragstone_pg::own_tables::{config_owner, locked};
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::identifier::quoted;
-use ragstone_pg::spi::{Arg, check_statement, connect, run};
-use ragstone_pg::switch_user::as_owner;
 use crate::tools::find::{of_collection, undescribed, unknown};
 use crate::tools::function::Function;
+use crate::tools::limits::Limits;
 use crate::tools::schema::{is_name, of_parameters};
 use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::quoted;
+use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::spi::{Arg, check_statement, connect, run};
+use ragstone_pg::switch_user::as_owner;
 
 /// Longest name that all providers take.
 const LONGEST_NAME: usize = 64;
-
-/// Fewest bytes of a result that are of any use.
-const LEAST_BYTES: i32 = 256;
-
-/// Most bytes of a result; what a model reads is far less.
-const MOST_BYTES: i32 = 16 * 1024 * 1024;
-
-/// Most rows of a result.
-const MOST_ROWS: i32 = 100_000;
 
 /// What a tool is made of.
 #[derive(Debug)]

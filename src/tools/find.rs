@@ -1,13 +1,13 @@
 //! Tools by their names, with what the catalogue says of them now.
 
-use ragstone_pg::own_tables::locked;
-use ragstone_pg::arguments::Parameter;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{Arg, Rows, connect, run};
-use crate::tools::limits::Limits;
 use crate::tools::function::Function;
+use crate::tools::limits::Limits;
 use crate::tools::{Target, Tool, schema};
 use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_pg::arguments::Parameter;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{Arg, Rows, connect, run};
 use serde_json::{Map, Value, json};
 
 /// A tool as the list has it.

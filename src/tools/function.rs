@@ -1,10 +1,10 @@
 //! What can be a tool of a function, and what cannot.
 
+use crate::tools::schema::is_name;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, Rows, run};
-use crate::tools::schema::is_name;
-use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Longest name of an argument that all providers take.
 const LONGEST_NAME: usize = 64;

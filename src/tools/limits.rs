@@ -1,5 +1,16 @@
 //! What a call of a tool may take, give and do.
 
+use ragstone_pg::error::{Error, Outcome};
+
+/// Fewest bytes of a result that are of any use.
+const LEAST_BYTES: i32 = 256;
+
+/// Most bytes of a result; what a model reads is far less.
+const MOST_BYTES: i32 = 16 * 1024 * 1024;
+
+/// Most rows of a result.
+const MOST_ROWS: i32 = 100_000;
+
 /// What a call may take, give and do.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -16,7 +27,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn check(self) -> Outcome<()> {
+    /// Refuses limits that make no sense.
+    ///
+    /// # Errors
+    /// 22023.
+    pub fn check(self) -> Outcome<()> {
         let Self { timeout_ms, max_rows, max_bytes, .. } = self;
         if timeout_ms < 1 {
             return Err(Error::bad_argument(format!("timeout_ms must be more than 0, not {timeout_ms}")));

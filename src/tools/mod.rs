@@ -9,12 +9,12 @@ mod arguments;
 mod call;
 mod content;
 
-pub use crate::tools::limits::Limits;
-pub use crate::tools::create::{NewTool, Subject, create, drop_tool};
-pub use crate::tools::find::{Listed, find, list};
+pub use create::{NewTool, Subject, create, drop_tool};
+pub use find::{Listed, find, list};
+pub use limits::Limits;
 
-use ragstone_pg::arguments::Parameter;
 use crate::tools::function::Returns;
+use ragstone_pg::arguments::Parameter;
 use serde_json::{Value, json};
 
 /// A tool that the current role may use.

@@ -1,9 +1,9 @@
 //! JSON schemas of what functions take, by JSON Schema 2020-12 as far as all providers have it.
 
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, run};
-use pgrx::{PgSqlErrorCode, pg_sys};
 use serde_json::{Map, Value, json};
 
 /// Rows in rows, arrays and domains, at most.

@@ -1,12 +1,12 @@
 //! The event trigger's part: which collections a command concerns. Nothing that goes wrong here breaks the command.
 
-use ragstone_pg::own_tables::locked;
+use crate::collections::capture::follow::{follow, restored_by, sources};
+use crate::collections::capture::own_ddl;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::spi::{connect, run};
-use crate::collections::capture::follow::{follow, restored_by, sources};
-use pgrx::{PgLogLevel, PgSqlErrorCode};
-use crate::collections::capture::own_ddl;
 
 /// Lets collections follow the command that has just ended.
 pub fn follow_ddl() {

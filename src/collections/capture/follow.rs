@@ -1,17 +1,17 @@
 //! A collection follows what is done to its source's definition: columns that are renamed or dropped, another owner,
 //! another type of key, partitions that come and go.
 
+use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::config_owner;
-use crate::collections::catalog::owner_change::follow_owner;
 use crate::collections::catalog::keys::key_column;
+use crate::collections::catalog::owner_change::follow_owner;
+use crate::collections::queue;
+use crate::collections::queue::failure;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run, run_once};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::queue::failure;
-use crate::collections::queue;
-use crate::collections::capture::triggers;
-use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Brings a collection into line with its source as it is now. While a restore brings its parts, it is left alone: a
 /// trigger made here would be in the way of the dump's own, and an empty chunk table may be about to be filled.

@@ -9,21 +9,19 @@ pub mod own_ddl;
 pub mod reconcile;
 pub mod triggers;
 
-use crate::collections::indexing::immediate;
 use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::keys::{Key, KeyColumns};
+use crate::collections::indexing::immediate;
 use crate::collections::indexing::terms::TermCounts;
-use ragstone_pg::own_tables::locked;
+use crate::collections::queue;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
 use ragstone_pg::relation::lock_if_free;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::{as_owner, with_settings};
 use ragstone_pg::trigger::{Column, Event, Firing, Row};
-use crate::collections::catalog::keys::{Key, KeyColumns};
-use crate::collections::indexing::batch;
-use crate::collections::queue;
-use crate::collections::capture::reconcile;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashSet;
 

@@ -2,15 +2,15 @@
 //! came and went with a partition.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::terms::TermCounts;
+use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::orphans::delete_orphans as delete_orphans_of;
+use crate::collections::indexing::terms::TermCounts;
+use crate::collections::queue;
+use pgrx::PgSqlErrorCode;
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::catalog::keys::{Key, KeyColumns};
-use crate::collections::queue;
-use pgrx::PgSqlErrorCode;
 
 /// Keys that are read at once.
 const FETCH: i64 = 10_000;

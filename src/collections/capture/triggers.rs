@@ -2,13 +2,13 @@
 //! a leaf directly. A statement trigger can have transition tables for one event only, so there is one for each. Row
 //! triggers that are enabled for replicas stand in where changes are applied, since statement triggers are not fired then.
 
+use crate::collections::capture::own_ddl::own;
 use crate::collections::catalog::collection::Collection;
+use pgrx::pg_sys;
 use ragstone_pg::error::Outcome;
 use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::capture::own_ddl::own;
-use pgrx::pg_sys;
 
 /// Name, and what follows it, of each statement trigger.
 const STATEMENT: [(&str, &str); 4] = [

@@ -1,10 +1,11 @@
 //! A collection's row in `rag.collection`.
 
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{Arg, Rows, connect, run, select};
-use ragstone_pg::switch_user::as_owner;
 use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_core::protocol::Splitter;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::spi::{Arg, Rows, run, select};
+use ragstone_pg::switch_user::as_owner;
 
 const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
 

@@ -1,7 +1,6 @@
 //! Keys of rows as text, and how they find their rows again.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::keys::key_column;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::relation::equality_operator;
 use ragstone_pg::spi::{Arg, run};
@@ -99,7 +98,8 @@ pub fn key_column(place: usize) -> String {
 
 /// The equality operators of the key's columns.
 pub fn operators(collection: &Collection) -> Outcome<Vec<String>> {
-    let columns: Vec<_> = (0..collection.key.len()).map(crate::collections::catalog::keys::key_column).collect();
+    let columns: Vec<_> =
+        (0..collection.key.len()).map(crate::collections::catalog::keys::key_column).collect();
     let rows = run(
         "SELECT atttypid FROM pg_attribute WHERE attrelid = $1 AND attname = ANY ($2) ORDER BY attnum",
         &[Arg::new(collection.chunks()?.oid), Arg::texts(&columns)],

@@ -2,10 +2,10 @@
 //! the like would from then on run as the new one.
 
 use crate::collections::catalog::collection::{Collection, Relation};
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
-use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// Gives a collection's tables to the source's owner, if they are not his already.
 pub fn follow_owner(collection: &mut Collection) -> Outcome<()> {

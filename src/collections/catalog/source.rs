@@ -1,12 +1,12 @@
 //! The table that a collection is made of: what it is, whose, and how its rows are told apart.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::not_owner;
+use pgrx::{PgSqlErrorCode, pg_sys};
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::identifier::quoted;
+use ragstone_pg::own_tables::not_owner;
 use ragstone_pg::relation::lock_against_changes;
 use ragstone_pg::spi::{Arg, run};
-use pgrx::{PgSqlErrorCode, pg_sys};
 
 /// `jsonb_build_object` takes at most 100 arguments, two for each column.
 const MOST_METADATA_COLUMNS: usize = 50;

@@ -2,9 +2,10 @@
 //! pg_catalog only.
 
 use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::keys::KeyColumns;
+use crate::collections::catalog::keys::key_column;
 use ragstone_pg::error::Outcome;
 use ragstone_pg::identifier::{literal, quoted};
-use crate::collections::catalog::keys::KeyColumns;
 
 /// Longest content that is cut, in bytes of the server's encoding: with room for the rest of a frame.
 pub const LONGEST_CONTENT: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);

@@ -1,14 +1,14 @@
 //! The two tables of a collection: made, indexed, given to nobody.
 
 use crate::collections::catalog::collection::{Collection, Relation};
-use crate::collections::catalog::source::Source;
 use crate::collections::catalog::keys::key_column;
+use crate::collections::catalog::source::Source;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use ragstone_core::levels::LEVELS;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::levels::LEVELS;
 
 /// Longest name of a table, in bytes (`NAMEDATALEN - 1`).
 const LONGEST_NAME: usize = 63;

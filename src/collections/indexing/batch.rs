@@ -1,20 +1,19 @@
 //! Some changed rows on their way: read, cut, embedded. A worker does each step in a transaction of its own or in none;
 //! an immediate collection's writer does them all in his.
 
-use crate::collections::indexing::chunking::Chunker;
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::passage::{Passage, Row, analyse};
+use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::bulk::read_row;
+use crate::collections::indexing::chunking::Chunker;
+use crate::collections::indexing::passage::{Passage, Row, analyse};
 use crate::embedding::{Embedder, plain_vectors};
+use pgrx::PgSqlErrorCode;
+use ragstone_client::engine::client::Pending;
+use ragstone_core::protocol::{Kind, Lane};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::catalog::keys::{Key, KeyColumns};
-use crate::collections::indexing::write;
-use ragstone_client::engine::client::Pending;
-use pgrx::PgSqlErrorCode;
-use ragstone_core::protocol::{Kind, Lane};
 use std::collections::{HashMap, VecDeque};
 
 /// Bytes of content after which a batch takes no more rows: with it, memory is bounded by this and one row.

@@ -1,21 +1,21 @@
 //! From rows to stored chunks. While the engine embeds some, others are read, cut and stored.
 
-use crate::collections::indexing::chunking::Chunker;
 use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::statements::LONGEST_CONTENT;
+use crate::collections::indexing::chunking::Chunker;
 use crate::collections::indexing::passage;
 use crate::collections::indexing::passage::{Passage, Row};
 use crate::collections::indexing::progress::Reporting;
-use crate::collections::catalog::statements::LONGEST_CONTENT;
 use crate::collections::indexing::terms::TermCounts;
 use crate::embedding::{Embedder, plain_vectors};
+use pgrx::PgSqlErrorCode;
+use ragstone_client::engine::client::Pending;
+use ragstone_core::protocol::{Kind, Lane, Model};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
-use ragstone_client::engine::client::Pending;
-use pgrx::PgSqlErrorCode;
-use ragstone_core::protocol::{Kind, Lane, Model};
 use std::collections::{HashMap, VecDeque};
 
 /// Passages in one request to the engine.

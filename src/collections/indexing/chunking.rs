@@ -3,10 +3,10 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::passage::{Passage, Row};
 use crate::embedding::tokenizer;
-use ragstone_pg::error::{Error, Outcome};
 use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Model, Request, Response, Splitter};
+use ragstone_pg::error::{Error, Outcome};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

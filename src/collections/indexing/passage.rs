@@ -1,10 +1,10 @@
 //! A chunk on its way into the chunk table.
 
+use pgrx::pg_sys;
+use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::value::Value;
-use pgrx::pg_sys;
-use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
 use std::rc::Rc;
 
 /// A row of the source that is to be cut.

@@ -1,7 +1,7 @@
 //! How far a work on a collection has come, for other sessions to see while it is not committed.
 
-use ragstone_client::engine::client;
 use pgrx::pg_sys;
+use ragstone_client::engine::client;
 use ragstone_core::protocol::Progress;
 use std::time::Instant;
 

@@ -5,11 +5,11 @@
 //! stands for all: chunks, words, and as its first level the rows of the source.
 
 use crate::collections::catalog::collection::Collection;
+use ragstone_core::levels::{LEVELS, is_levelled};
+use ragstone_core::tsvector::Lexemes;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::spi::{Arg, Rows, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
-use ragstone_core::levels::{LEVELS, is_levelled};
-use ragstone_core::tsvector::Lexemes;
 use std::collections::HashMap;
 
 /// Words held in memory before they are written, about 20 MB.

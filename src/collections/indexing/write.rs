@@ -1,16 +1,16 @@
 //! A batch into the collection's tables, and out of the queue, in one transaction.
 
 use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::catalog::keys::Key;
+use crate::collections::indexing::batch::{Batch, Found, Item};
 use crate::collections::indexing::passage::{Passage, store};
 use crate::collections::indexing::terms::TermCounts;
-use ragstone_pg::own_tables::config_owner;
+use crate::collections::queue;
+use crate::collections::queue::failure;
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::indexing::batch::{Batch, Found, Item};
-use crate::collections::catalog::keys::Key;
-use crate::collections::queue::failure;
-use crate::collections::queue;
 use std::collections::HashSet;
 
 /// What became of a batch.

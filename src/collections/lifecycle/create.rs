@@ -1,24 +1,23 @@
 //! `rag.create_collection`.
 
-use crate::collections::catalog::keys;
-use crate::collections::indexing::chunking::capacity;
-use crate::collections::catalog::collection::{Collection, Relation, Sync};
-use crate::collections::indexing::bulk::Fill;
-use crate::collections::indexing::progress::Reporting;
-use crate::collections::catalog::source::Source;
-use crate::collections::indexing::terms::{TermCounts, fold};
-use crate::collections::catalog::collection::lock_name;
-use ragstone_pg::own_tables::locked;
-use crate::collections::lifecycle::refresh;
-use crate::collections::catalog::tables;
-use crate::embedding::{Embedder, model_or_default};
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::identifier::quoted;
-use ragstone_pg::spi::{Arg, connect, run};
-use crate::collections::queue;
 use crate::collections::capture::triggers;
+use crate::collections::catalog::collection::lock_name;
+use crate::collections::catalog::collection::{Collection, Relation, Sync};
+use crate::collections::catalog::keys;
+use crate::collections::catalog::source::Source;
+use crate::collections::catalog::tables;
+use crate::collections::indexing::bulk::Fill;
+use crate::collections::indexing::chunking::capacity;
+use crate::collections::indexing::progress::Reporting;
+use crate::collections::indexing::terms::{TermCounts, fold};
+use crate::collections::queue;
+use crate::embedding::{Embedder, model_or_default};
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use ragstone_core::protocol::{ChunkOptions, Kind, Model};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::identifier::quoted;
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{Arg, connect, run};
 
 /// Most dimensions that an HNSW index of halfvec takes.
 const MOST_DIMENSIONS: u32 = 4000;

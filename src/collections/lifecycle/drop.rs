@@ -1,13 +1,13 @@
 //! `rag.drop_collection`.
 
+use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::collection::lock_name;
-use ragstone_pg::own_tables::{locked, not_owner};
+use crate::collections::queue;
 use ragstone_pg::error::Outcome;
+use ragstone_pg::own_tables::{locked, not_owner};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::queue;
-use crate::collections::capture::triggers;
 
 /// Drops a collection's tables and its row. The source stays.
 pub fn drop_collection(name: &str) -> Outcome<()> {

@@ -4,13 +4,13 @@
 
 use crate::collections::catalog::collection::{Collection, Sync, lock_name};
 use crate::collections::lifecycle::create::{Settings, create_beside};
-use ragstone_pg::own_tables::{config_owner, locked, not_owner};
 use crate::collections::lifecycle::drop::drop_tables;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::switch_user::as_owner;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::ChunkOptions;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::{config_owner, locked, not_owner};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
 
 /// Queries on which the results of both are compared: beginnings of chunks.
 const SAMPLE: i32 = 20;

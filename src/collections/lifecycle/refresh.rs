@@ -1,24 +1,23 @@
 //! `rag.refresh_collection`.
 
 use crate::collections::capture::follow;
-use crate::collections::queue::failure;
-use crate::collections::catalog::owner_change::follow_owner;
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::bulk::Fill;
-use crate::collections::indexing::progress::Reporting;
-use crate::collections::catalog::source::Source;
-use crate::collections::indexing::terms::{TermCounts, fold};
 use crate::collections::catalog::collection::{Sync, lock_name};
-use ragstone_pg::own_tables::locked;
+use crate::collections::catalog::keys::operators;
+use crate::collections::catalog::owner_change::follow_owner;
+use crate::collections::catalog::source::Source;
+use crate::collections::indexing::bulk::Fill;
+use crate::collections::indexing::orphans::delete_orphans;
+use crate::collections::indexing::progress::Reporting;
+use crate::collections::indexing::terms::{TermCounts, fold};
+use crate::collections::queue::failure;
 use crate::embedding::Embedder;
-use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::relation::equality_operator;
-use ragstone_pg::spi::{Arg, connect, run, run_once};
-use ragstone_pg::switch_user::as_owner;
-use crate::collections;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::Kind;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::locked;
+use ragstone_pg::spi::{connect, run_once};
+use ragstone_pg::switch_user::as_owner;
 
 /// What a refresh found, in rows of the source, and how many chunks it had to embed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,17 @@
 //! What is done when nothing is queued for a collection: its indexes after the first fill, folding its words, counting,
 //! telling who listens, and the switch of a migration.
 
+use crate::collections::capture::follow;
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::{config_owner, locked};
-use crate::collections::indexing::terms::fold;
 use crate::collections::catalog::tables::index;
+use crate::collections::indexing::terms::fold;
+use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Outcome;
+use ragstone_pg::own_tables::{config_owner, locked};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
-use crate::collections::capture::follow;
-use crate::collections::lifecycle::migration;
 
 /// Channel on which a collection's name is sent when it is current.
 const CHANNEL: &str = "rag_current";

@@ -1,13 +1,13 @@
 //! `rag.wait_until_current`.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::{config_owner, locked};
+use pgrx::PgSqlErrorCode;
+use ragstone_client::processes::{slots, wake};
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::{config_owner, locked};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
-use ragstone_client::processes::{slots, wake};
-use pgrx::PgSqlErrorCode;
 use std::time::{Duration, Instant};
 
 /// Pause between two looks at the queue.

@@ -2,12 +2,12 @@
 //! same row, and nothing is left behind where one dies.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::config_owner;
+use crate::collections::catalog::keys::{Key, fits};
 use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::transactions::wait_until_told;
-use crate::collections::catalog::keys::{Key, fits};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 

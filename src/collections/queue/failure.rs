@@ -1,13 +1,13 @@
 //! What failed: a row, a collection, or what all of them need.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::own_tables::{config_owner, locked, not_owner};
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_client::settings;
-use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::switch_user::as_owner;
 use crate::collections::catalog::keys::Key;
 use crate::collections::queue;
+use ragstone_client::settings;
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::own_tables::{config_owner, locked, not_owner};
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
 
 /// Records that a row could not be indexed, and takes it out of the queue. The pause before the next try doubles each
 /// time, with some chance in it, so that rows that failed together do not come back together.

@@ -3,12 +3,12 @@
 pub mod claim;
 pub mod failure;
 
-use ragstone_pg::own_tables::config_owner;
-use ragstone_pg::error::Outcome;
-use ragstone_pg::spi::{Arg, run};
-use ragstone_pg::switch_user::as_owner;
 use crate::collections::catalog::keys::Key;
 use ragstone_client::processes::wake;
+use ragstone_pg::error::Outcome;
+use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::spi::{Arg, run};
+use ragstone_pg::switch_user::as_owner;
 
 /// Notes changed rows of a collection. Their worker hears of it when the transaction commits.
 pub fn append(collection: i64, keys: &[Key]) -> Outcome<()> {

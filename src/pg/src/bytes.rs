@@ -1,7 +1,7 @@
 //! Values that pass through Rust as bytes: `jsonb`, `bytea` and `tsvector`.
 
-use crate::error::{Error, Outcome};
 use crate::encoding::server_cstring;
+use crate::error::{Error, Outcome};
 use crate::sql_type;
 use crate::text::utf8_from_datum;
 use crate::value::{varlena, varlena_bytes};

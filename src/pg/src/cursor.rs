@@ -1,8 +1,8 @@
 //! Rows of a long SELECT, a few at a time, over many [`connect`](crate::spi::connect)s of one transaction.
 
+use crate::encoding::server_cstring;
 use crate::error::{Error, Outcome};
 use crate::spi::{Arg, Rows, plan, rows};
-use crate::encoding::server_cstring;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 

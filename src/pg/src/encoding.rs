@@ -1,7 +1,8 @@
 //! Bytes in the server's encoding that must not fail to be converted: what cannot be is replaced.
 
+use crate::error::{Error, Outcome};
 use pgrx::pg_sys;
-use std::ffi::c_int;
+use std::ffi::{CStr, CString, c_char, c_int};
 
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
 const ANY: c_int = pg_sys::pg_enc::PG_SQL_ASCII as c_int;
@@ -28,7 +29,7 @@ pub fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
         if std::ptr::eq(converted, start) {
             return Some(bytes.to_vec());
         }
-        let copy = std::ffi::CStr::from_ptr(converted).to_bytes().to_vec();
+        let copy = CStr::from_ptr(converted).to_bytes().to_vec();
         pg_sys::pfree(converted.cast());
         Some(copy)
     }

@@ -1,5 +1,7 @@
 //! The extension as an object of the database: it may go at any moment.
 
+use crate::error::Outcome;
+use crate::spi::{Arg, run};
 use pgrx::pg_sys;
 
 /// Keeps the extension from being dropped until the transaction ends, where the process has a database and that has the

@@ -1,8 +1,8 @@
 //! Values of types that are known only at run time, from their text.
 
+use crate::encoding::server_cstring;
 use crate::error::{Error, Outcome};
 use crate::spi::{Arg, run};
-use crate::encoding::server_cstring;
 use crate::value::Value;
 use pgrx::pg_sys;
 

@@ -5,6 +5,7 @@
 
 use crate::bytes::{Jsonb, JsonbRef};
 use crate::clock;
+use crate::encoding::server_cstring;
 use crate::error::{Error, Outcome};
 use crate::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
 use crate::value::{Value, array_datum, varlena, varlena_bytes};
@@ -12,7 +13,7 @@ use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::{Spi, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::c_char;
 
 /// Plans that a session keeps. A search of one collection needs about ten.
 const MOST_PLANS: usize = 256;

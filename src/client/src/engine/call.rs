@@ -1,11 +1,11 @@
 //! A request with all that it needs: what is left needs no transaction.
 
-use ragstone_pg::error::Outcome;
-use crate::settings;
 use crate::engine::client;
 use crate::engine::client::Pending;
+use crate::settings;
 use ragstone_core::protocol::Request;
 use ragstone_core::provider::Limits;
+use ragstone_pg::error::Outcome;
 use std::time::Duration;
 
 /// The engine ends a call to a provider in time by itself, and says more about it.

@@ -1,11 +1,11 @@
 //! A session asks the engine: connecting, starting the engine where there is none, waiting, asking again.
 
-use ragstone_pg::error::{Error, Outcome};
-use crate::settings;
-use ragstone_pg::wait;
 use crate::engine::connection::{Attempt, Connection, Lost};
 use crate::engine::launch::Launch;
+use crate::settings;
 use ragstone_core::protocol::{Progress, Request, Response};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::wait;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,11 @@
 //! One session's connection to the engine: non-blocking, and waiting under the latch only.
 
-use ragstone_pg::error::{Error, Outcome};
 use crate::settings::paths;
-use ragstone_pg::wait;
-use ragstone_pg::wait::Interest;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::wait;
+use ragstone_pg::wait::Interest;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};

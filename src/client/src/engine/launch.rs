@@ -1,11 +1,11 @@
 //! A session starts the engine: it registers a supervisor, which any role may do and which needs no preload.
 
+use crate::processes::file_lock::FileLock;
 use crate::processes::supervisor;
-use ragstone_pg::error::{Error, Outcome};
 use crate::settings;
 use crate::settings::paths;
-use crate::processes::file_lock::FileLock;
 use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
+use ragstone_pg::error::{Error, Outcome};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,12 +1,12 @@
 //! One of the engine's mailboxes, as the worker sees it that writes down what is in it: it asks, writes, says so, and asks
 //! for what follows, without ever waiting for the engine.
 
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::{activity, wait};
 use crate::engine::client;
 use crate::engine::client::Pending;
 use pgrx::log;
 use ragstone_core::protocol::{Request, Response};
+use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::{activity, wait};
 use std::time::{Duration, Instant};
 
 /// After so long it is asked anew: a request of a worker before this one may have come to the engine later.

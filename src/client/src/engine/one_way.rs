@@ -1,10 +1,10 @@
 //! What a session hands over to the engine without waiting for an answer, over a connection of its own: where the engine reads
 //! nothing more for a while, since it has no room, the session's other requests go on.
 
-use ragstone_pg::error::{Error, Outcome};
 use crate::engine::client::connect_by;
 use crate::engine::connection::{Connection, Lost};
 use ragstone_core::protocol::Request;
+use ragstone_pg::error::{Error, Outcome};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 

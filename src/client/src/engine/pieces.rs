@@ -1,9 +1,9 @@
 //! A job's pieces in the engine: the worker that posts them, and the session that asks for them.
 
-use ragstone_pg::attempt::outside_transaction;
-use ragstone_pg::error::{Error, Outcome};
 use crate::engine::client;
 use ragstone_core::protocol::{JobRun, Pieces, Request, Response};
+use ragstone_pg::attempt::outside_transaction;
+use ragstone_pg::error::{Error, Outcome};
 use std::cell::Cell;
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! How a job asks models and providers with no transaction open: what its function asks for is remembered, its transaction is
 //! given up, the answers are waited for, and the function is called again, which finds them.
 
-use crate::engine::pieces;
-use ragstone_pg::error::{Error, Outcome};
 use crate::engine::call::Call;
 use crate::engine::client::Pending;
+use crate::engine::pieces;
 use ragstone_core::protocol::Response;
+use ragstone_pg::error::{Error, Outcome};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 

@@ -3,6 +3,7 @@
 //!
 //! A process loses its lock when it closes any descriptor of the file, so it must not ask about a lock that it holds.
 
+use crate::settings::paths;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;

@@ -5,9 +5,7 @@
 
 use crate::processes::file_lock::{FileLock, files};
 use crate::settings::paths;
-use pgrx::bgworkers::{
-    BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker,
-};
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -37,7 +35,8 @@ impl Order {
         format!("{} {} {}", self.database, self.role, self.job)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`register`] has sent along.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let order = Self {
             database: words.next()?.parse().ok()?,
@@ -110,7 +109,7 @@ pub fn send_away(database: u32) {
 
 /// Databases and jobs of which there are files.
 pub fn all() -> impl Iterator<Item = (u32, i64)> {
-    file_lock::files("job-").filter_map(|name| {
+    files("job-").filter_map(|name| {
         let (database, job) = name.split_once('-')?;
         Some((database.parse().ok()?, job.parse().ok()?))
     })

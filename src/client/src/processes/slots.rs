@@ -3,14 +3,14 @@
 //! Without preload there is no shared memory of ours; each worker holds the lock of a file instead, whose name says for
 //! which database it works.
 
+use crate::processes::file_lock::{FileLock, files, numbers};
 use crate::processes::job_registry;
 use crate::processes::register;
 use crate::processes::supervisor;
-use ragstone_pg::databases;
 use crate::settings;
 use crate::settings::paths;
-use crate::processes::file_lock::FileLock;
 use pgrx::pg_sys;
+use ragstone_pg::databases;
 use std::cell::Cell;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn is_coming() -> bool {
 
 /// Sets more workers on this database. For its first worker, when there is much to do.
 pub fn ensure_more(database: u32) {
-    for place in 1..guc::sync_workers() {
+    for place in 1..settings::sync_workers() {
         let held = FileLock::holder(&paths::worker_lock(database, place)).is_some();
         if !held && running() < settings::max_sync_workers() as usize {
             let _ = register::register(database, place);

@@ -1,6 +1,7 @@
 //! Ragstone's settings. Whatever names a file, a program or a limit of the server is SIGHUP.
 
 mod log;
+pub mod paths;
 
 pub use crate::settings::log::{LogDurability, log_durability, log_max_value, log_retention, run};
 
@@ -67,7 +68,7 @@ pub fn define() {
         GucFlags::default(),
     );
     integers();
-    paths();
+    define_paths();
     log::define();
     GucRegistry::define_enum_guc(
         c"rag.overlong_input",
@@ -214,7 +215,7 @@ fn integers() {
     );
 }
 
-fn paths() {
+fn define_paths() {
     let path = |name, description, setting| {
         GucRegistry::define_string_guc(
             name,
