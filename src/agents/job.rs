@@ -12,7 +12,7 @@ use crate::pg::spi::connect;
 use crate::pg::switch_user::set_for_session;
 use crate::provider::completion;
 use crate::worker::call::Call;
-use ragstone_core::agent::{Action, Ask, Event, Form, Stop, next};
+use ragstone_core::agent::{Action, Event, ModelRequest, ReplyFormat, StopReason, next};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -111,7 +111,7 @@ impl Work {
 
 impl Course {
     /// Asks the model with no transaction open, and keeps what it says. A limit, where the run's time is over.
-    fn think_aloud(&mut self, ask: &Ask) -> Outcome<Option<Stop>> {
+    fn think_aloud(&mut self, ask: &ModelRequest) -> Outcome<Option<StopReason>> {
         let (call, model) = in_transaction(|| connect(|| self.prepare(ask)))?;
         let (began, start) = (Clock::start(), Instant::now());
         let answer = outside_transaction(|| jobs::ask(call)?.wait());
@@ -133,9 +133,10 @@ impl Course {
     }
 
     /// The call, and the model's name. An answer that has to meet a schema is not streamed: it may be mended.
-    fn prepare(&self, ask: &Ask) -> Outcome<(Call, String)> {
+    fn prepare(&self, ask: &ModelRequest) -> Outcome<(Call, String)> {
         let remote = self.remote()?;
-        let call = remote.prepare(self.prompt(ask), Self::options(&remote, ask), ask.form == Form::Free)?;
+        let call =
+            remote.prepare(self.prompt(ask), Self::options(&remote, ask), ask.form == ReplyFormat::Free)?;
         Ok((call, format!("{}/{}", remote.target.name, remote.model)))
     }
 

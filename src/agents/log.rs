@@ -5,7 +5,7 @@ use crate::agents::course::Order;
 use crate::pg::error::{Error, Outcome};
 use crate::runs::{self, Ending, NewRun, NewStep};
 use crate::tools::Observation;
-use ragstone_core::agent::{Said, ToolCall};
+use ragstone_core::agent::{ModelReply, ToolCall};
 use ragstone_core::log::semconv;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -58,7 +58,7 @@ pub fn asked(run: i64, input: &str) -> Outcome<i64> {
 }
 
 /// What the model said, of so many messages.
-pub fn said(run: i64, model: &str, messages: usize, said: &Said, took: Took) -> Outcome<i64> {
+pub fn said(run: i64, model: &str, messages: usize, said: &ModelReply, took: Took) -> Outcome<i64> {
     let calls: Vec<Value> = (said.calls.iter())
         .map(|call| json!({ "id": call.id, "name": call.name, "arguments": arguments(call) }))
         .collect();

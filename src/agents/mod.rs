@@ -24,7 +24,7 @@ pub use state::{forget_old, job_ended};
 
 use crate::pg::error::Error;
 use pgrx::PgSqlErrorCode;
-use ragstone_core::agent::Spent;
+use ragstone_core::agent::RunUsage;
 
 /// What came of a run.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Finished {
     /// `done`, `failed` or `waiting`.
     pub status: &'static str,
     /// What it took.
-    pub spent: Spent,
+    pub spent: RunUsage,
     /// Why there is no answer.
     pub error: Option<Error>,
 }
