@@ -12,7 +12,7 @@ use crate::provider::{check_temperature, positive};
 use crate::search::Mode;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
-use ragstone_core::ask::relevance::LEAST_SIMILARITY;
+use ragstone_core::ask::relevance::MIN_SIMILARITY;
 
 /// The columns of an answer.
 type Row = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);
@@ -47,7 +47,7 @@ impl Arguments {
             temperature: self.temperature,
             max_tokens,
             timeout_ms: timeout_ms.and_then(|timeout| i32::try_from(timeout).ok()),
-            ..Question::new(search, self.min_similarity.unwrap_or(LEAST_SIMILARITY))?
+            ..Question::new(search, self.min_similarity.unwrap_or(MIN_SIMILARITY))?
         })
     }
 

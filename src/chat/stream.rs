@@ -5,7 +5,7 @@ use crate::chat::step::TurnStep;
 use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
 use crate::pg::error::{Error, Outcome};
 use crate::provider::Pieces;
-use ragstone_core::ask::UNKNOWN;
+use ragstone_core::ask::UNANSWERED;
 use ragstone_core::ask::prompt::NO_ANSWER;
 
 /// The pieces of an answer.
@@ -94,7 +94,7 @@ fn advance(ready: &Ready, state: &mut State) -> Outcome<Next> {
             Some(piece) => (piece, State::Collection { streamed, held }),
             None => {
                 let said = ready.answered(streamed.answered()?)?;
-                return Ok(Next::Last((!said.answered).then(|| UNKNOWN.to_owned()), said));
+                return Ok(Next::Last((!said.answered).then(|| UNANSWERED.to_owned()), said));
             }
         },
     };
