@@ -2,7 +2,7 @@
 
 use crate::agent_log::unknown;
 use pgrx::pg_sys;
-use ragstone_core::log::trace::{self, Run, Step, Style};
+use ragstone_core::log::trace::{self, TraceRun, TraceStep, TraceStyle};
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::own_tables::locked;
@@ -19,7 +19,7 @@ pub fn trace(run: i64, width: i32, ascii: bool) -> Outcome<Vec<String>> {
     }
     // SAFETY: a plain read of the session's state.
     let has_lines = unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32;
-    let style = Style { width: width as usize, ascii: ascii || !has_lines };
+    let style = TraceStyle { width: width as usize, ascii: ascii || !has_lines };
     connect(|| {
         let found = locked(|| {
             select(
@@ -31,13 +31,13 @@ pub fn trace(run: i64, width: i32, ascii: bool) -> Outcome<Vec<String>> {
             return Err(unknown(run));
         }
         let steps = locked(|| select(include_str!("../../sql/queries/trace.sql"), &[Arg::new(run)]))?;
-        let steps: Vec<Step> = (0..steps.count).map(|row| step(&steps, row)).collect();
+        let steps: Vec<TraceStep> = (0..steps.count).map(|row| step(&steps, row)).collect();
         Ok(trace::lines(&read(&found, run), &steps, style))
     })
 }
 
-fn read(rows: &Rows, id: i64) -> Run {
-    Run {
+fn read(rows: &Rows, id: i64) -> TraceRun {
+    TraceRun {
         id,
         agent: rows.text(0, 0).unwrap_or_default(),
         status: rows.text(0, 1).unwrap_or_default(),
@@ -48,8 +48,8 @@ fn read(rows: &Rows, id: i64) -> Run {
     }
 }
 
-fn step(rows: &Rows, row: usize) -> Step {
-    Step {
+fn step(rows: &Rows, row: usize) -> TraceStep {
+    TraceStep {
         id: rows.int8(row, 0).unwrap_or_default(),
         parent: rows.int8(row, 1),
         kind: rows.text(row, 2).unwrap_or_default(),

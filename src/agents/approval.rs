@@ -3,7 +3,7 @@
 use crate::agents::{events, undefined, wrong_state};
 use crate::jobs;
 use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_core::agent::{Event, Fate};
+use ragstone_core::agent::{CallState, Event};
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::own_tables::locked;
 use ragstone_pg::own_tables::on_tables;
@@ -164,9 +164,9 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Ou
         Decision::Reject { reason } => ("rejected", Some(reason.clone())),
     };
     if let Event::Called(called) = &mut event {
-        called.fate = match decision {
-            Decision::Approve { .. } => Fate::Approved,
-            Decision::Reject { reason } => Fate::Rejected { reason: reason.clone() },
+        called.state = match decision {
+            Decision::Approve { .. } => CallState::Approved,
+            Decision::Reject { reason } => CallState::Rejected { reason: reason.clone() },
         };
     }
     let event = serde_json::to_string(&event).map_err(Error::internal)?;

@@ -3,17 +3,17 @@
 use crate::agents::run::{Course, FUNCTION};
 use crate::provider::{CallOptions, Remote};
 use ragstone_client::engine::client;
-use ragstone_core::agent::{Ask, Form, Said, tool_calls};
+use ragstone_core::agent::{ModelReply, ModelRequest, ReplyFormat, tool_calls};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
 use ragstone_pg::error::{Error, Outcome};
 
 impl Course {
     /// The question that is to be asked.
-    pub fn prompt(&self, ask: &Ask) -> Prompt {
+    pub fn prompt(&self, ask: &ModelRequest) -> Prompt {
         let (tools, schema) = match ask.form {
-            Form::Free => (self.definitions.clone(), None),
-            Form::Schema => (None, self.plan.schema.clone()),
+            ReplyFormat::Free => (self.definitions.clone(), None),
+            ReplyFormat::Schema => (None, self.plan.schema.clone()),
         };
         Prompt {
             messages: ask.messages.clone(),
@@ -26,16 +26,16 @@ impl Course {
     }
 
     /// How it is asked: not longer than the run has time.
-    pub fn options(remote: &Remote, ask: &Ask) -> CallOptions {
+    pub fn options(remote: &Remote, ask: &ModelRequest) -> CallOptions {
         let most = ask.timeout_ms.map(|left| left.min(remote.target.limits.timeout_ms));
         let timeout_ms = most.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
         CallOptions { function: FUNCTION, timeout_ms }
     }
 
     /// What the model said. Needs no transaction.
-    pub fn said(&self, completion: Completion, form: Form, ms: f64) -> Outcome<Said> {
+    pub fn said(&self, completion: Completion, form: ReplyFormat, ms: f64) -> Outcome<ModelReply> {
         let calls = tool_calls(completion.tool_calls.as_deref(), self.events.len());
-        let mut said = Said {
+        let mut said = ModelReply {
             content: completion.content,
             calls,
             finish_reason: completion.finish_reason,
@@ -48,7 +48,7 @@ impl Course {
         };
         // What was asked for by the schema, the engine has compared with it.
         if let Some(schema) = &self.plan.schema
-            && form == Form::Free
+            && form == ReplyFormat::Free
             && said.calls.is_empty()
         {
             let met = fitting(schema, &said.content)?;

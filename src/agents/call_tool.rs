@@ -4,7 +4,7 @@ use crate::agent_log;
 use crate::agents::log;
 use crate::agents::run::Course;
 use crate::tools::Tool;
-use ragstone_core::agent::{Called, Event, Fate, ToolCall, spent};
+use ragstone_core::agent::{CallState, CallUpdate, Event, ToolCall, run_usage};
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::switch_user::with_settings;
 use std::time::Instant;
@@ -23,16 +23,16 @@ impl Course {
             agent_log::within(self.run, step, || tool.call(&call.arguments))
         })?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        let fate = Fate::Made { content: seen.content.clone(), is_error: seen.is_error };
+        let state = CallState::Made { content: seen.content.clone(), is_error: seen.is_error };
         let parent = self.asked_for(position).or_else(|| self.thought());
         let step = log::made(self.run, step, call, parent, &seen, began.took(ms))?;
-        Ok((step, Event::Called(Called { position, fate, ms })))
+        Ok((step, Event::Called(CallUpdate { position, state, ms })))
     }
 
     /// The tool with no more time than the run has left.
     fn timed(&self, tool: Tool) -> Tool {
         match self.plan.limits.timeout_ms {
-            Some(limit) => tool.within(limit.saturating_sub(spent(&self.events).ms as u64)),
+            Some(limit) => tool.within(limit.saturating_sub(run_usage(&self.events).ms as u64)),
             None => tool,
         }
     }
@@ -41,13 +41,16 @@ impl Course {
     pub fn refuse(&self, position: usize, content: String, repeats: bool) -> Outcome<(i64, Event)> {
         let call = self.call(position);
         let step = log::refused(self.run, &call, self.thought(), &content)?;
-        Ok((step, Event::Called(Called { position, fate: Fate::Refused { content, repeats }, ms: 0.0 })))
+        Ok((
+            step,
+            Event::Called(CallUpdate { position, state: CallState::Refused { content, repeats }, ms: 0.0 }),
+        ))
     }
 
     /// Writes down that a call waits for approval.
     pub fn ask_for_approval(&self, position: usize) -> Outcome<(i64, Event)> {
         let step = log::waits(self.run, &self.call(position), self.thought())?;
-        Ok((step, Event::Called(Called { position, fate: Fate::Waiting, ms: 0.0 })))
+        Ok((step, Event::Called(CallUpdate { position, state: CallState::Waiting, ms: 0.0 })))
     }
 
     /// A call of the model's last answer.
@@ -64,7 +67,9 @@ impl Course {
         let pairs = self.events.iter().zip(&self.steps).rev();
         pairs.take_while(|(event, _)| !matches!(event, Event::Said(_))).find_map(
             |(event, step)| match event {
-                Event::Called(called) if called.position == position && called.fate == Fate::Approved => {
+                Event::Called(called)
+                    if called.position == position && called.state == CallState::Approved =>
+                {
                     Some(*step)
                 }
                 _ => None,

@@ -6,7 +6,7 @@ use crate::tools;
 use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
 use ragstone_client::engine::client;
-use ragstone_core::agent::Limits;
+use ragstone_core::agent::RunLimits;
 use ragstone_core::protocol::Request;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
@@ -53,7 +53,7 @@ pub struct Agent {
     /// Names of its tools.
     pub tools: Vec<String>,
     /// What a run may take.
-    pub limits: Limits,
+    pub limits: RunLimits,
     /// JSON Schema.
     pub schema: Option<String>,
     /// Randomness.
@@ -124,7 +124,7 @@ impl Agent {
                 return Err(unknown(name));
             };
             let number = |column| rows.int8(0, column).and_then(|number| u64::try_from(number).ok());
-            let limits = Limits {
+            let limits = RunLimits {
                 max_steps: max_steps.unsigned_abs(),
                 token_budget: number(4),
                 timeout_ms: number(5),

@@ -7,7 +7,7 @@ use crate::agents::log::Clock;
 use crate::agents::request::Order;
 use crate::agents::run::Course;
 use pgrx::PgSqlErrorCode;
-use ragstone_core::agent::{Action, Ask, Event, Stop, next};
+use ragstone_core::agent::{Action, Event, ModelRequest, StopReason, next};
 use ragstone_core::provider::Completion;
 use ragstone_pg::error::{Error, Outcome};
 use ragstone_pg::switch_user::with_settings;
@@ -67,7 +67,7 @@ impl Course {
         }
     }
 
-    fn think(&self, ask: &Ask) -> Outcome<Result<(i64, Event), Stop>> {
+    fn think(&self, ask: &ModelRequest) -> Outcome<Result<(i64, Event), StopReason>> {
         let remote = self.remote()?;
         let (began, start) = (Clock::start(), Instant::now());
         let answer = remote.complete(self.prompt(ask), Self::options(&remote, ask));
@@ -84,13 +84,13 @@ impl Course {
     }
 
     /// Whether the run has no more time, so that the provider's failure is no wonder.
-    pub fn is_late(&self, ask: &Ask, ms: f64) -> bool {
+    pub fn is_late(&self, ask: &ModelRequest, ms: f64) -> bool {
         ask.timeout_ms.is_some_and(|left| ms >= left as f64)
     }
 
     /// The end of a run that has no more time.
-    pub fn late(&self) -> Stop {
-        Stop::Time(self.plan.limits.timeout_ms.unwrap_or_default())
+    pub fn late(&self) -> StopReason {
+        StopReason::Time(self.plan.limits.timeout_ms.unwrap_or_default())
     }
 }
 

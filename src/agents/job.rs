@@ -14,7 +14,7 @@ use ragstone_client::engine::call::Call;
 use ragstone_client::engine::pieces::piece;
 use ragstone_client::engine::replay;
 use ragstone_client::engine::replay::during as replayed;
-use ragstone_core::agent::{Action, Ask, Event, Form, Stop, next};
+use ragstone_core::agent::{Action, Event, ModelRequest, ReplyFormat, StopReason, next};
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::Outcome;
@@ -122,7 +122,7 @@ impl Work {
 
 impl Course {
     /// Asks the model with no transaction open, and keeps what it says. A limit, where the run's time is over.
-    fn think_aloud(&mut self, ask: &Ask) -> Outcome<Option<Stop>> {
+    fn think_aloud(&mut self, ask: &ModelRequest) -> Outcome<Option<StopReason>> {
         let (call, model) = in_transaction(|| connect(|| self.prepare(ask)))?;
         let (began, start) = (Clock::start(), Instant::now());
         let answer = outside_transaction(|| replay::ask(call)?.wait());
@@ -144,9 +144,10 @@ impl Course {
     }
 
     /// The call, and the model's name. An answer that has to meet a schema is not streamed: it may be mended.
-    fn prepare(&self, ask: &Ask) -> Outcome<(Call, String)> {
+    fn prepare(&self, ask: &ModelRequest) -> Outcome<(Call, String)> {
         let remote = self.remote()?;
-        let call = remote.prepare(self.prompt(ask), Self::options(&remote, ask), ask.form == Form::Free)?;
+        let call =
+            remote.prepare(self.prompt(ask), Self::options(&remote, ask), ask.form == ReplyFormat::Free)?;
         Ok((call, format!("{}/{}", remote.target.name, remote.model)))
     }
 

@@ -5,7 +5,7 @@ use crate::agent_log::{Ending, NewRun, NewStep};
 use crate::agents::Finished;
 use crate::agents::request::Order;
 use crate::tools::Observation;
-use ragstone_core::agent::{Said, ToolCall};
+use ragstone_core::agent::{ModelReply, ToolCall};
 use ragstone_core::log::semconv;
 use ragstone_pg::error::{Error, Outcome};
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ pub fn asked(run: i64, input: &str) -> Outcome<i64> {
 }
 
 /// What the model said, of so many messages.
-pub fn said(run: i64, model: &str, messages: usize, said: &Said, took: Took) -> Outcome<i64> {
+pub fn said(run: i64, model: &str, messages: usize, said: &ModelReply, took: Took) -> Outcome<i64> {
     let calls: Vec<Value> = (said.calls.iter())
         .map(|call| json!({ "id": call.id, "name": call.name, "arguments": arguments(call) }))
         .collect();

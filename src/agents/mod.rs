@@ -23,7 +23,7 @@ pub use job::HANDLER;
 pub use request::Order;
 
 use pgrx::PgSqlErrorCode;
-use ragstone_core::agent::Spent;
+use ragstone_core::agent::RunUsage;
 use ragstone_pg::error::Error;
 
 /// What came of a run.
@@ -36,7 +36,7 @@ pub struct Finished {
     /// `done`, `failed` or `waiting`.
     pub status: &'static str,
     /// What it took.
-    pub spent: Spent,
+    pub spent: RunUsage,
     /// Why there is no answer.
     pub error: Option<Error>,
 }

@@ -8,7 +8,7 @@ use crate::provider::{CallOptions, Generator, Remote};
 use crate::tools;
 use crate::tools::Tool;
 use pgrx::PgSqlErrorCode;
-use ragstone_core::agent::{Event, Plan, Stop, ToolFacts, spent};
+use ragstone_core::agent::{AgentSpec, Event, StopReason, ToolSpec, run_usage};
 use ragstone_pg::error::{Error, Outcome};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub struct Course {
     /// The agent as it is now.
     pub agent: Agent,
     /// The same for the state machine.
-    pub plan: Plan,
+    pub plan: AgentSpec,
     /// Its tools as they were when this began. Looked up again for each call they would take longer than most of them do;
     /// whether the current role may still call one, Postgres asks at each call.
     pub tools: Vec<Tool>,
@@ -80,8 +80,8 @@ impl Course {
     pub fn of(agent: Agent, tools: Vec<Tool>, run: i64, session: Option<i64>) -> Self {
         let facts = tools
             .iter()
-            .map(|tool| ToolFacts { name: tool.name.clone(), needs_approval: tool.requires_approval });
-        let plan = Plan {
+            .map(|tool| ToolSpec { name: tool.name.clone(), needs_approval: tool.requires_approval });
+        let plan = AgentSpec {
             instructions: agent.instructions.clone(),
             tools: facts.collect(),
             schema: agent.schema.clone(),
@@ -121,7 +121,7 @@ impl Course {
     }
 
     /// A limit ends the run. What was done stays.
-    pub fn stopped(&self, stop: &Stop) -> Outcome<Finished> {
+    pub fn stopped(&self, stop: &StopReason) -> Outcome<Finished> {
         let last = match self.events.last() {
             Some(Event::Said(said)) if said.calls.is_empty() && !said.content.trim().is_empty() => {
                 Some(said.content.clone())
@@ -137,26 +137,28 @@ impl Course {
 
     /// What has come of it so far.
     pub fn finished(&self, status: &'static str, answer: Option<String>, error: Option<Error>) -> Finished {
-        Finished { run: self.run, answer, status, spent: spent(&self.events), error }
+        Finished { run: self.run, answer, status, spent: run_usage(&self.events), error }
     }
 
-    fn limit(&self, stop: &Stop) -> Error {
+    fn limit(&self, stop: &StopReason) -> Error {
         let (sqlstate, hint) = match stop {
-            Stop::Steps(_) => {
+            StopReason::Steps(_) => {
                 (PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "Raise the agent's max_steps.")
             }
-            Stop::Tokens { .. } => {
+            StopReason::Tokens { .. } => {
                 (PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "Raise the agent's token_budget.")
             }
-            Stop::Time(_) => (PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "Raise the agent's timeout."),
-            Stop::Loop(_) => (
+            StopReason::Time(_) => {
+                (PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "Raise the agent's timeout.")
+            }
+            StopReason::Loop(_) => (
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 "Say in the instructions when to stop, or use another model.",
             ),
-            Stop::Silence => {
+            StopReason::Silence => {
                 (PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION, "Change the instructions, or use another model.")
             }
-            Stop::Cut => (
+            StopReason::Cut => (
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 "Ask for a shorter answer, or raise the model's own limit at its provider.",
             ),

@@ -7,7 +7,7 @@ use crate::provider::{check_temperature, positive};
 use crate::search::Mode;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
-use ragstone_core::ask::relevance::LEAST_SIMILARITY;
+use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Outcome, or_raise};
@@ -48,7 +48,7 @@ impl Arguments {
             temperature: self.temperature,
             max_tokens,
             timeout_ms: timeout_ms.and_then(|timeout| i32::try_from(timeout).ok()),
-            ..Question::new(search, self.min_similarity.unwrap_or(LEAST_SIMILARITY))?
+            ..Question::new(search, self.min_similarity.unwrap_or(MIN_SIMILARITY))?
         })
     }
 

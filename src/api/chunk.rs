@@ -5,7 +5,7 @@ use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
 use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
-use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
+use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter, UnknownSplitter};
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
@@ -45,14 +45,9 @@ fn chunk(
 
 /// The options in SQL's arguments, checked.
 pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Outcome<ChunkOptions> {
-    let splitter = match splitter {
-        "text" => Splitter::Text,
-        "markdown" => Splitter::Markdown,
-        _ => {
-            return Err(Error::bad_argument(format!("unknown splitter \"{splitter}\""))
-                .hint("Use 'text' or 'markdown'."));
-        }
-    };
+    let splitter: Splitter = splitter.parse().map_err(|error: UnknownSplitter| {
+        Error::bad_argument(error.to_string()).hint("Use 'text' or 'markdown'.")
+    })?;
     if size < 1 {
         return Err(Error::bad_argument(format!("chunk size must be at least 1 token, not {size}")));
     }

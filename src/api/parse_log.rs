@@ -1,6 +1,5 @@
 //! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
 
-use crate::agent_log;
 use crate::log_import;
 use crate::log_import::Import;
 use crate::log_import::{COLUMNS, Content, Table};

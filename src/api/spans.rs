@@ -32,7 +32,7 @@ fn _span_name(kind: Option<Utf8>, name: Option<Utf8>, model: Option<Utf8>) -> Ut
 #[pg_extern(immutable, strict, parallel_safe, cost = 100)]
 fn _span_attributes(row: Jsonb) -> Jsonb {
     let attributes = row.to_json().and_then(|json| {
-        let row: span::Row = serde_json::from_str(&json).map_err(Error::internal)?;
+        let row: span::LoggedRecord = serde_json::from_str(&json).map_err(Error::internal)?;
         Jsonb::from_json(&span::attributes(&row).to_string())
     });
     or_raise(attributes)

@@ -8,7 +8,6 @@ use crate::collections::lifecycle::wait;
 use crate::collections::queue::failure;
 use pgrx::datum::Interval;
 use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
-use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Outcome, or_raise};
 use ragstone_pg::identifier::Name;
 use ragstone_pg::text::Utf8;
@@ -61,10 +60,9 @@ fn alter_collection(
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);
         let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);
-        let splitter = if old.splitter == Splitter::Markdown { "markdown" } else { "text" };
         Ok(migration::Changes {
             model: model.map(|model| model.0),
-            chunks: chunk_options(size.unwrap_or(i32::MAX), overlap, splitter)?,
+            chunks: chunk_options(size.unwrap_or(i32::MAX), overlap, old.splitter.name())?,
             sized: size.is_some(),
         })
     }));

@@ -3,7 +3,7 @@
 use crate::ask::{Made, Question};
 use crate::embedding::{Embedder, plain_vectors};
 use crate::search::Passages;
-use ragstone_core::ask::extract::{self, Asked, Candidate};
+use ragstone_core::ask::extract::{self, Candidate, EmbeddedQuestion};
 use ragstone_core::ask::units::units;
 use ragstone_core::protocol::{Kind, Lane};
 use ragstone_pg::error::Outcome;
@@ -28,7 +28,7 @@ pub fn answer(question: &Question, passages: &Passages) -> Outcome<Made> {
     let candidates: Vec<_> = (found.iter().zip(embeddings))
         .map(|(&(passage, unit), embedding)| Candidate { passage, unit, embedding })
         .collect();
-    let asked = Asked { text: &question.search.query, embedding: &passages.question };
+    let asked = EmbeddedQuestion { text: &question.search.query, embedding: &passages.question };
     let scores: Vec<f64> = passages.hits.iter().map(|hit| hit.score).collect();
     let answer = extract::answer(asked, &scores, &candidates);
     Ok(Made { answer, finish_reason: Some("stop".to_owned()) })

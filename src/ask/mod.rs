@@ -12,14 +12,14 @@ pub use step::ask_as_step;
 use crate::provider::{CallOptions, Generator, Pieces};
 use crate::search;
 use crate::search::Passages;
-use ragstone_core::ask::{self, UNKNOWN};
+use ragstone_core::ask::{self, UNANSWERED};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Outcome};
 
 /// An answer as SQL shows it.
 #[derive(Debug)]
 pub struct Answered {
-    /// Markdown with citations such as `[1]`, or [`UNKNOWN`].
+    /// Markdown with citations such as `[1]`, or [`UNANSWERED`].
     pub answer: String,
     /// A JSON array.
     pub citations: Jsonb,
@@ -108,7 +108,7 @@ fn answered(made: Made, passages: &Passages, model: String) -> Outcome<Answered>
     // What cites nothing is not from the collection, whatever the model says.
     let answered = made.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
     let answer =
-        made.answer.unwrap_or_else(|| ask::Answer { text: UNKNOWN.to_owned(), citations: Vec::new() });
+        made.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });
     Ok(Answered {
         citations: citations::to_json(&answer.citations, &passages.hits)?,
         answer: answer.text,

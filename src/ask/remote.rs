@@ -6,7 +6,9 @@ use crate::provider::{CallOptions, Remote};
 use crate::search::Hit;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;
-use ragstone_core::ask::prompt::{Source, beginning, fitting, is_no_answer, messages, without_thoughts};
+use ragstone_core::ask::prompt::{
+    PromptPassage, beginning, fitting, is_no_answer, messages, without_thoughts,
+};
 use ragstone_core::provider::{Completion, Message, Prompt};
 use ragstone_pg::error::{Error, Outcome};
 
@@ -93,7 +95,7 @@ fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Vec<String
     shown.truncate(fits.max(1));
     if let (0, Some(hit), Some(tokens)) = (fits, hits.first(), passages.first()) {
         let content = beginning(&hit.content, *tokens, room.saturating_sub(FRAME));
-        shown = vec![Source { content, ..source(hit) }.render(1)];
+        shown = vec![PromptPassage { content, ..source(hit) }.render(1)];
     }
     Ok(shown)
 }
@@ -114,6 +116,6 @@ fn room(remote: &Remote, question: &Question, around: u32) -> Outcome<u32> {
     .hint("Lower max_tokens, shorten the question, or set the server's option context_window."))
 }
 
-fn source(hit: &Hit) -> Source<'_> {
-    Source { title: hit.title.as_deref(), heading: hit.heading.as_deref(), content: &hit.content }
+fn source(hit: &Hit) -> PromptPassage<'_> {
+    PromptPassage { title: hit.title.as_deref(), heading: hit.heading.as_deref(), content: &hit.content }
 }

@@ -5,7 +5,7 @@ use crate::ask::Streamed;
 use crate::chat::step::TurnStep;
 use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
 use crate::provider::Pieces;
-use ragstone_core::ask::UNKNOWN;
+use ragstone_core::ask::UNANSWERED;
 use ragstone_core::ask::prompt::NO_ANSWER;
 use ragstone_pg::error::{Error, Outcome};
 
@@ -95,7 +95,7 @@ fn advance(ready: &Ready, state: &mut State) -> Outcome<Next> {
             Some(piece) => (piece, State::Collection { streamed, held }),
             None => {
                 let said = ready.answered(streamed.answered()?)?;
-                return Ok(Next::Last((!said.answered).then(|| UNKNOWN.to_owned()), said));
+                return Ok(Next::Last((!said.answered).then(|| UNANSWERED.to_owned()), said));
             }
         },
     };

@@ -7,7 +7,7 @@ use crate::chat::persona;
 use crate::chat::persona::Persona;
 use crate::chat::session::{NewMessage, Session};
 use crate::provider::{CallOptions, Generator, Remote};
-use ragstone_core::ask::relevance::LEAST_SIMILARITY;
+use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_core::chat as core_chat;
 use ragstone_core::provider::{Message, Prompt, Role};
 use ragstone_pg::bytes::Jsonb;
@@ -151,7 +151,7 @@ impl Turn {
             Generator::Remote(_) => self.message.trim().to_owned(),
             Generator::Extractive => core_chat::standalone(last_question.as_deref(), &self.message),
         };
-        let mut question = Question::new(ask::search_for(collection, text, self.k)?, LEAST_SIMILARITY)?;
+        let mut question = Question::new(ask::search_for(collection, text, self.k)?, MIN_SIMILARITY)?;
         question.history = shown;
         question.max_tokens = self.max_tokens;
         question.timeout_ms = self.timeout_ms;

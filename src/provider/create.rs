@@ -46,7 +46,7 @@ pub fn create(provider: &NewProvider) -> Outcome<()> {
         }
         (None, url) => url,
     };
-    let mut options = vec![("protocol", template.protocol), ("base_url", base_url)];
+    let mut options = vec![("protocol", template.wire.name()), ("base_url", base_url)];
     for (name, value) in &provider.options {
         options.retain(|(known, _)| known != name);
         options.push((name, value));

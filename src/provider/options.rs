@@ -142,7 +142,9 @@ fn check(name: &str, value: &str, domain: Domain) -> Outcome<()> {
         Err(Error::bad_argument(format!("option \"{name}\" must be {wanted}, not \"{value}\"")))
     };
     match domain {
-        Domain::Protocol if wire(value).is_none() => wrong("openai, anthropic, gemini, cohere or tei"),
+        Domain::Protocol if Wire::from_str(value).is_err() => {
+            wrong("openai, anthropic, gemini, cohere or tei")
+        }
         Domain::Boolean if boolean(value).is_none() => wrong("true or false"),
         Domain::Text if value.trim().is_empty() => wrong("a text"),
         Domain::Number(least, most) if !value.parse().is_ok_and(|it| (least..=most).contains(&it)) => {
@@ -173,17 +175,6 @@ fn missing(name: &str) -> Error {
     .hint("A server has at least the options protocol and base_url; rag.create_provider makes one from a template.")
 }
 
-fn wire(name: &str) -> Option<Wire> {
-    Some(match name {
-        "openai" => Wire::OpenAi,
-        "anthropic" => Wire::Anthropic,
-        "gemini" => Wire::Gemini,
-        "cohere" => Wire::Cohere,
-        "tei" => Wire::Tei,
-        _ => return None,
-    })
-}
-
 fn boolean(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "on" | "yes" | "1" => Some(true),
@@ -209,7 +200,7 @@ impl Options {
 
     /// How the server is spoken to.
     pub fn wire(&self) -> Outcome<Wire> {
-        self.get("protocol").and_then(wire).ok_or_else(|| missing("protocol"))
+        self.get("protocol").and_then(|name| name.parse().ok()).ok_or_else(|| missing("protocol"))
     }
 
     /// Where the server is, without a slash at the end.

@@ -3,7 +3,7 @@
 use crate::searching::ndcg;
 use anyhow::ensure;
 use libtest_mimic::Trial;
-use ragstone_core::ask::relevance::LEAST_SIMILARITY;
+use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_tests::Result;
 use ragstone_tests::asking::{ELSEWHERE, extract, passing, similarities};
 use ragstone_tests::bookindex;
@@ -49,8 +49,8 @@ async fn chunked_pages_are_found_by_the_entries_of_the_index() -> Result<()> {
 async fn questions_are_answered_where_there_is_an_answer(loaded: &Loaded, asked: &[Question]) -> Result<()> {
     let texts: Vec<String> = asked.iter().map(|question| question.text.clone()).collect();
     let elsewhere: Vec<String> = ELSEWHERE.iter().map(|question| (*question).to_owned()).collect();
-    let own = passing(&similarities(loaded, &texts).await?, LEAST_SIMILARITY);
-    let foreign = passing(&similarities(loaded, &elsewhere).await?, LEAST_SIMILARITY);
+    let own = passing(&similarities(loaded, &texts).await?, MIN_SIMILARITY);
+    let foreign = passing(&similarities(loaded, &elsewhere).await?, MIN_SIMILARITY);
     eprintln!("manual: {own:.3} of its own questions pass, {foreign:.3} of others");
     ensure!(own >= 0.94, "{own:.3} of the manual's own questions pass, expected 0.96");
     ensure!(foreign <= 0.1, "{foreign:.3} of the questions about other subjects pass, expected 0.07");

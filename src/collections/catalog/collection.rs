@@ -199,7 +199,7 @@ impl Collection {
             dimensions: rows.int4(0, 17).ok_or_else(|| missing("dimensions"))?,
             chunk_size: rows.int4(0, 18),
             chunk_overlap: rows.int4(0, 19).unwrap_or(0),
-            splitter: if text(20, "splitter")? == "markdown" { Splitter::Markdown } else { Splitter::Text },
+            splitter: text(20, "splitter")?.parse().map_err(Error::internal)?,
             language: text(21, "language")?,
             reference_words: rows.float8(0, 22).unwrap_or(0.0),
             source_rows: rows.int8(0, 23).unwrap_or(0),
@@ -219,10 +219,6 @@ impl Collection {
 
     /// Adds the collection's row, and learns its number.
     pub fn insert(&mut self) -> Outcome<()> {
-        let splitter = match self.splitter {
-            Splitter::Text => "text",
-            Splitter::Markdown => "markdown",
-        };
         let arguments = [
             Arg::text(&self.name),
             Arg::new(self.source()?.oid),
@@ -237,7 +233,7 @@ impl Collection {
             Arg::new(self.dimensions),
             Arg::optional(self.chunk_size),
             Arg::new(self.chunk_overlap),
-            Arg::text(splitter),
+            Arg::text(self.splitter.name()),
             Arg::text(&self.language),
             Arg::text(self.sync.name()),
             Arg::new(self.filled),

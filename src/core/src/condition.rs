@@ -2,13 +2,13 @@
 
 use crate::levels::levelled;
 
-/// Microseconds for each posting that GIN has to look at, and for each operand that it then evaluates.
-const POSTING: f64 = 0.05;
-const POSTING_OPERAND: f64 = 0.012;
+/// Microseconds for each posting that GIN visits, and for each operand that it then evaluates.
+const POSTING_COST_US: f64 = 0.05;
+const OPERAND_COST_US: f64 = 0.012;
 
 /// Microseconds for each chunk that is read and scored: 2 to 4 were measured, and doubled because words attract each other, so
 /// that more chunks meet a condition than would if they were independent.
-const CHUNK: f64 = 8.0;
+const CHUNK_COST_US: f64 = 8.0;
 
 /// A term in a level or a higher one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +98,8 @@ impl Condition {
         let looked_up =
             (0..operands.len()).find(|last| self.is_met(&operands[..=*last])).unwrap_or(operands.len());
         let walked: f64 = operands[looked_up..].iter().map(|operand| postings(*operand)).sum();
-        walked * (POSTING + POSTING_OPERAND * evaluated) + self.share(chunks, &postings) * chunks * CHUNK
+        walked * (POSTING_COST_US + OPERAND_COST_US * evaluated)
+            + self.share(chunks, &postings) * chunks * CHUNK_COST_US
     }
 
     fn collect(&self, operands: &mut Vec<Operand>) {

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod ask;
+pub mod backoff;
 pub mod bm25;
 pub mod chat;
 pub mod chunk;

@@ -1,6 +1,6 @@
 //! Calls to providers of language models, as backend and engine speak of them.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,35 @@ pub enum Wire {
     Cohere,
     /// Text Embeddings Inference: embed and rerank.
     Tei,
+}
+
+/// A name that no wire protocol has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown protocol \"{0}\"")]
+pub struct UnknownWire(pub String);
+
+impl Wire {
+    /// All protocols.
+    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Cohere, Self::Tei];
+
+    /// Its name in the option `protocol` of a server.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Cohere => "cohere",
+            Self::Tei => "tei",
+        }
+    }
+}
+
+impl FromStr for Wire {
+    type Err = UnknownWire;
+
+    fn from_str(name: &str) -> Result<Self, UnknownWire> {
+        Self::ALL.into_iter().find(|wire| wire.name() == name).ok_or_else(|| UnknownWire(name.to_owned()))
+    }
 }
 
 /// Where the key of a provider is.
@@ -296,4 +325,17 @@ pub enum Status {
     Cancelled,
     /// It failed; the kind decides the SQLSTATE. No message, since a provider may repeat the prompt in it.
     Failed(FailureKind),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_read_by_their_names() {
+        for wire in Wire::ALL {
+            assert_eq!(wire.name().parse(), Ok(wire));
+        }
+        assert_eq!("smtp".parse::<Wire>(), Err(UnknownWire("smtp".into())));
+    }
 }

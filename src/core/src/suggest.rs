@@ -1,13 +1,13 @@
 //! The name that a misspelt one was most likely meant to be, for the hints of errors.
 
 /// Names at least so similar are taken for what was meant (Jaro-Winkler).
-const SIMILAR: f64 = 0.75;
+const MIN_SIMILARITY: f64 = 0.75;
 
 /// The name that was most likely meant.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let similar = |candidate: &str| strsim::jaro_winkler(name, candidate);
     let best = known.iter().copied().max_by(|a, b| similar(a).total_cmp(&similar(b)))?;
-    (similar(best) >= SIMILAR).then_some(best)
+    (similar(best) >= MIN_SIMILARITY).then_some(best)
 }
 
 #[cfg(test)]

@@ -11,22 +11,22 @@
 
 use crate::condition::{Condition, Operand, all, any};
 use crate::levels::{LEVELS, largest_impact, usual_impact};
-use crate::tsvector::LONGEST_LEVELLED;
+use crate::tsvector::MAX_LEVELLED_BYTES;
 
 /// Most operands in a condition.
-const MOST_OPERANDS: usize = 96;
+const MAX_OPERANDS: usize = 96;
 
-/// Most steps in the making of a condition.
-const MOST_STEPS: usize = 4_000;
+/// Most steps in the construction of a condition.
+const MAX_STEPS: usize = 4_000;
 
 /// Levels that a condition may tell apart.
-const CHOICES: [&[usize]; 4] = [&[0, 1, 2, 3], &[0, 1, 3], &[0, 2], &[0]];
+const LEVEL_CHOICES: [&[usize]; 4] = [&[0, 1, 2, 3], &[0, 1, 3], &[0, 2], &[0]];
 
-/// Of how many numbers of terms a condition is tried, at most about.
-const MOST_TRIES: usize = 16;
+/// About the most numbers of terms for which a condition is tried.
+const MAX_TRIES: usize = 16;
 
 /// Steps of the distribution from which the threshold is guessed.
-const BINS: usize = 512;
+const SCORE_BINS: usize = 512;
 
 /// A word of the query that some chunk holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ impl Bounds {
     pub fn new(mut terms: Vec<QueryTerm>, chunks: u64, average: f64, reference: f64) -> Self {
         terms.sort_by(|a, b| b.idf.total_cmp(&a.idf).then_with(|| a.lexeme.cmp(&b.lexeme)));
         let bound = |term: &QueryTerm, level| {
-            let level = if term.lexeme.len() > LONGEST_LEVELLED { LEVELS } else { level };
+            let level = if term.lexeme.len() > MAX_LEVELLED_BYTES { LEVELS } else { level };
             term.idf * largest_impact(level, average, reference)
         };
         let largest: Vec<_> =
@@ -77,17 +77,17 @@ impl Bounds {
     ///
     /// Words of a question attract each other, so usually more chunks reach it.
     pub fn guess(&self, wanted: f64) -> f64 {
-        let step = self.rest[0] / (BINS - 1) as f64;
+        let step = self.rest[0] / (SCORE_BINS - 1) as f64;
         if self.chunks == 0 || step <= 0.0 {
             return 0.0;
         }
-        let mut distribution = vec![0.0; BINS];
+        let mut distribution = vec![0.0; SCORE_BINS];
         distribution[0] = 1.0;
         for term in &self.terms {
             distribution = self.add_term(&distribution, term, step);
         }
         let mut expected = 0.0;
-        for bin in (1..BINS).rev() {
+        for bin in (1..SCORE_BINS).rev() {
             expected += distribution[bin] * self.chunks as f64;
             if expected >= wanted {
                 return bin as f64 * step;
@@ -97,17 +97,17 @@ impl Bounds {
     }
 
     fn add_term(&self, before: &[f64], term: &QueryTerm, step: f64) -> Vec<f64> {
-        let mut after = vec![0.0; BINS];
+        let mut after = vec![0.0; SCORE_BINS];
         let mut absent = 1.0;
         for (level, chunks) in term.chunks.iter().enumerate().filter(|(_, chunks)| **chunks > 0) {
             let share = *chunks as f64 / self.chunks as f64;
             absent -= share;
             let shift = (term.idf * usual_impact(level) / step) as usize;
-            for bin in 0..BINS.saturating_sub(shift) {
+            for bin in 0..SCORE_BINS.saturating_sub(shift) {
                 after[bin + shift] += before[bin] * share;
             }
         }
-        for bin in 0..BINS {
+        for bin in 0..SCORE_BINS {
             after[bin] += before[bin] * absent.max(0.0);
         }
         after
@@ -127,10 +127,10 @@ impl Bounds {
         let terms = self.terms.len();
         let mut cheapest = any((0..terms).map(|term| Condition::Has(Operand { term, level: 0 })).collect());
         let mut least = self.cost(&cheapest);
-        for used in (1..=terms).rev().step_by(1 + terms / MOST_TRIES) {
-            for levels in CHOICES {
-                let mut reach = Reach { bounds: self, used, levels, operands: 0, steps: 0 };
-                match reach.from(0, need - self.rest[used]) {
+        for used in (1..=terms).rev().step_by(1 + terms / MAX_TRIES) {
+            for levels in LEVEL_CHOICES {
+                let mut search = ConditionSearch { bounds: self, used, levels, operands: 0, steps: 0 };
+                match search.from(0, need - self.rest[used]) {
                     None | Some(Condition::Always) => {}
                     Some(condition) => {
                         let cost = self.cost(&condition);
@@ -151,8 +151,8 @@ impl Bounds {
     }
 }
 
-/// The making of one condition.
-struct Reach<'a> {
+/// The construction of one condition.
+struct ConditionSearch<'a> {
     bounds: &'a Bounds,
     /// Terms that are asked for.
     used: usize,
@@ -162,11 +162,11 @@ struct Reach<'a> {
     steps: usize,
 }
 
-impl Reach<'_> {
+impl ConditionSearch<'_> {
     /// The condition that the terms from `term` on sum to `need`; nothing if it would be too large.
     fn from(&mut self, term: usize, need: f64) -> Option<Condition> {
         self.steps += 1;
-        if self.operands > MOST_OPERANDS || self.steps > MOST_STEPS {
+        if self.operands > MAX_OPERANDS || self.steps > MAX_STEPS {
             return None;
         }
         if need <= 0.0 {
@@ -214,13 +214,13 @@ mod tests {
     }
 
     /// Words of a chunk by term number, and its length.
-    struct Chunk {
+    struct SampleChunk {
         frequencies: Vec<u32>,
         words: u32,
     }
 
     struct Corpus {
-        chunks: Vec<Chunk>,
+        chunks: Vec<SampleChunk>,
         average: f64,
         reference: f64,
     }
@@ -237,7 +237,7 @@ mod tests {
                         })
                         .collect();
                     let words = frequencies.iter().sum::<u32>() + random.below(30) as u32;
-                    Chunk { frequencies, words }
+                    SampleChunk { frequencies, words }
                 })
                 .collect();
             let average = chunks.iter().map(|chunk| f64::from(chunk.words)).sum::<f64>() / 400.0;
@@ -245,7 +245,7 @@ mod tests {
             Self { chunks, average, reference }
         }
 
-        fn level(&self, chunk: &Chunk, term: usize) -> Option<usize> {
+        fn level(&self, chunk: &SampleChunk, term: usize) -> Option<usize> {
             let frequency = chunk.frequencies[term];
             (frequency > 0).then(|| level(frequency, chunk.words, self.reference))
         }
@@ -263,7 +263,7 @@ mod tests {
             Bounds::new(query.collect(), 400, self.average, self.reference)
         }
 
-        fn score(&self, chunk: &Chunk, bounds: &Bounds) -> f64 {
+        fn score(&self, chunk: &SampleChunk, bounds: &Bounds) -> f64 {
             let of = |term: &QueryTerm| {
                 let frequency = chunk.frequencies[usize::from(term.lexeme[0] - b'a')];
                 term.idf * impact(density(frequency, chunk.words, self.average))
@@ -271,7 +271,7 @@ mod tests {
             bounds.terms().iter().map(of).sum()
         }
 
-        fn meets(&self, chunk: &Chunk, bounds: &Bounds, condition: &Condition) -> bool {
+        fn meets(&self, chunk: &SampleChunk, bounds: &Bounds, condition: &Condition) -> bool {
             match condition {
                 Condition::Always => true,
                 Condition::Never => false,
@@ -327,7 +327,7 @@ mod tests {
         let bounds = Bounds::new(terms.collect(), 1000, 10.0, 10.0);
         for step in 0..50 {
             let text = bounds.tsquery(bounds.rest[0] * f64::from(step) / 50.0);
-            assert!(text.iter().filter(|byte| **byte == b'\'').count() / 2 <= MOST_OPERANDS);
+            assert!(text.iter().filter(|byte| **byte == b'\'').count() / 2 <= MAX_OPERANDS);
         }
     }
 

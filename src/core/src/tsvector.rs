@@ -12,17 +12,17 @@
 use crate::levels;
 use thiserror::Error;
 
-/// A lexeme has at most as many bytes (less than `MAXSTRLEN`).
-const LONGEST_LEXEME: usize = (1 << 11) - 2;
+/// The longest lexeme in bytes (less than `MAXSTRLEN`).
+const MAX_LEXEME_BYTES: usize = (1 << 11) - 2;
 
-/// The lexemes of one vector have at most as many bytes, positions included (`MAXSTRPOS`).
-const LONGEST_STRINGS: usize = (1 << 20) - 1;
+/// The most bytes of the lexemes of one vector, positions included (`MAXSTRPOS`).
+const MAX_STRINGS_BYTES: usize = (1 << 20) - 1;
 
 /// The largest position, and so the largest frequency (`MAXENTRYPOS - 1`).
-const LARGEST_POSITION: u16 = (1 << 14) - 1;
+const MAX_POSITION: u16 = (1 << 14) - 1;
 
 /// Lexemes over this many bytes get no level: there is no room for it in the longest ones.
-pub const LONGEST_LEVELLED: usize = LONGEST_LEXEME - 1;
+pub const MAX_LEVELLED_BYTES: usize = MAX_LEXEME_BYTES - 1;
 
 /// A vector that cannot be read or written.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum TsVectorError {
     #[error("internal: malformed tsvector")]
     Malformed,
     /// More text than a vector holds.
-    #[error("chunk has too many different words: {0} bytes, the limit is {LONGEST_STRINGS}")]
+    #[error("chunk has too many different words: {0} bytes, the limit is {MAX_STRINGS_BYTES}")]
     TooLong(usize),
 }
 
@@ -84,28 +84,28 @@ impl<'a> Lexemes<'a> {
     }
 
     #[inline]
-    fn entry(&self, index: usize) -> Option<Entry<'a>> {
+    fn entry(&self, index: usize) -> Option<WordEntry<'a>> {
         let word = self.entries.get(index * 4..)?.first_chunk()?;
         let (has_positions, length, offset) = unpack(u32::from_ne_bytes(*word));
         let lexeme = self.strings.get(offset..offset + length)?;
         let after = (offset + length).next_multiple_of(2);
         let tail = if has_positions { self.strings.get(after..)? } else { &[] };
-        Some(Entry { lexeme, tail })
+        Some(WordEntry { lexeme, tail })
     }
 }
 
-struct Entry<'a> {
+struct WordEntry<'a> {
     lexeme: &'a [u8],
     /// Starts with the lexeme's positions; empty if it has none.
     tail: &'a [u8],
 }
 
-impl Entry<'_> {
+impl WordEntry<'_> {
     /// How many positions there are, and the first.
     #[inline]
     fn positions(&self) -> Option<(u16, u16)> {
         let &[a, b, c, d] = self.tail.first_chunk()?;
-        Some((u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]) & LARGEST_POSITION))
+        Some((u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]) & MAX_POSITION))
     }
 
     #[inline]
@@ -165,7 +165,7 @@ impl ChunkTerms {
         for (lexeme, frequency) in &self.terms {
             entries.push((lexeme.clone(), *frequency));
             let level = levels::level(*frequency, self.words, reference_words);
-            if lexeme.len() <= LONGEST_LEVELLED {
+            if lexeme.len() <= MAX_LEVELLED_BYTES {
                 entries.extend((1..=level).map(|level| (levels::levelled(lexeme, level), 1)));
             }
         }
@@ -184,12 +184,12 @@ fn write(entries: &[(Vec<u8>, u32)]) -> Result<Vec<u8>, TsVectorError> {
         strings.extend_from_slice(lexeme);
         if *frequency > 1 {
             strings.resize(strings.len().next_multiple_of(2), 0);
-            let position = u16::try_from(*frequency).unwrap_or(LARGEST_POSITION).min(LARGEST_POSITION);
+            let position = u16::try_from(*frequency).unwrap_or(MAX_POSITION).min(MAX_POSITION);
             strings.extend_from_slice(&1u16.to_ne_bytes());
             strings.extend_from_slice(&position.to_ne_bytes());
         }
     }
-    if strings.len() > LONGEST_STRINGS {
+    if strings.len() > MAX_STRINGS_BYTES {
         return Err(TsVectorError::TooLong(strings.len()));
     }
     let mut payload = (entries.len() as i32).to_ne_bytes().to_vec();

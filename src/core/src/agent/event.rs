@@ -17,14 +17,14 @@ pub enum Event {
         input: String,
     },
     /// The model has answered.
-    Said(Said),
+    Said(ModelReply),
     /// Something was decided about a call, or it was made.
-    Called(Called),
+    Called(CallUpdate),
 }
 
-/// An answer of the model.
+/// A reply of the model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Said {
+pub struct ModelReply {
     /// Its text.
     pub content: String,
     /// The tools that it calls, in its order.
@@ -32,7 +32,7 @@ pub struct Said {
     /// Why it ended there, as [`crate::provider::Completion`] has it.
     pub finish_reason: String,
     /// In which form it was asked for.
-    pub form: Form,
+    pub form: ReplyFormat,
     /// Whether the text meets the agent's schema, where it has one and no tool is called.
     pub fits: Option<bool>,
     /// Tokens of the prompt.
@@ -45,10 +45,10 @@ pub struct Said {
     pub ms: f64,
 }
 
-/// In which form the model is asked to answer.
+/// The format in which the model is asked to reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Form {
+pub enum ReplyFormat {
     /// As it likes; it may call tools.
     #[default]
     Free,
@@ -67,31 +67,32 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// What became of one of the calls of the model's last answer.
+/// A new state of one of the calls in the model's last reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Called {
+pub struct CallUpdate {
     /// Its place in that answer, from 0.
     pub position: usize,
     /// What became of it.
-    pub fate: Fate,
+    #[serde(rename = "fate")]
+    pub state: CallState,
     /// How long it took, milliseconds.
     pub ms: f64,
 }
 
-/// What became of a call.
+/// The state of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fate", rename_all = "lowercase")]
-pub enum Fate {
-    /// Somebody has to say whether it may be made.
+pub enum CallState {
+    /// It waits for the approval of a person.
     Waiting,
-    /// It may be made.
+    /// A person has approved it.
     Approved,
-    /// It must not be made.
+    /// A person has rejected it.
     Rejected {
         /// Why not.
         reason: String,
     },
-    /// It was made, and this is what came of it.
+    /// The tool has returned.
     Made {
         /// What the tool gave, or what went wrong.
         content: String,
@@ -189,9 +190,17 @@ mod tests {
                 history: vec![Message::new(crate::provider::Role::User, "hi")],
                 input: "x".into(),
             },
-            Event::Said(Said { calls: vec![ToolCall::default()], fits: Some(true), ..Said::default() }),
-            Event::Called(Called { position: 1, fate: Fate::Rejected { reason: "no".into() }, ms: 0.5 }),
-            Event::Called(Called { position: 0, fate: Fate::Waiting, ms: 0.0 }),
+            Event::Said(ModelReply {
+                calls: vec![ToolCall::default()],
+                fits: Some(true),
+                ..ModelReply::default()
+            }),
+            Event::Called(CallUpdate {
+                position: 1,
+                state: CallState::Rejected { reason: "no".into() },
+                ms: 0.5,
+            }),
+            Event::Called(CallUpdate { position: 0, state: CallState::Waiting, ms: 0.0 }),
         ];
         for event in events {
             let json = serde_json::to_string(&event).unwrap();

@@ -1,13 +1,19 @@
-//! What an agent does next, told from what it has done.
+//! The state machine of an agent's run.
 //!
-//! A run is a list of events: what it was asked, what its model said, what became of the tools' calls. [`next`] looks at them
-//! and says what is to be done; whoever does it adds an event and asks again. Nothing else is remembered, so a run that was
-//! broken off anywhere goes on from its events as if it never had been.
+//! A run is a list of events: its input, the model's replies, and the states of the tools' calls. [`next`] returns the action that
+//! follows from them; the caller carries it out, adds an event and calls [`next`] again. There is no other state, so a run that was
+//! interrupted anywhere continues from its events as if it had not been.
 
+mod action;
 mod conversation;
 mod event;
 mod next;
 mod repeats;
+mod spec;
+mod usage;
 
-pub use event::{Called, Event, Fate, Form, Said, ToolCall, tool_calls};
-pub use next::{Action, Ask, Limits, Plan, Spent, Stop, ToolFacts, next, spent};
+pub use action::{Action, ModelRequest, StopReason};
+pub use event::{CallState, CallUpdate, Event, ModelReply, ReplyFormat, ToolCall, tool_calls};
+pub use next::next;
+pub use spec::{AgentSpec, RunLimits, ToolSpec};
+pub use usage::{RunUsage, run_usage};

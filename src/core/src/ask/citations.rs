@@ -7,14 +7,14 @@ use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Most digits of a number that is looked at.
-const MOST_DIGITS: usize = 4;
+/// A number in brackets with more digits is no citation.
+const MAX_NUMBER_DIGITS: usize = 4;
 
-/// Most bytes between brackets that are looked at.
-const LONGEST_MARKER: usize = 64;
+/// Brackets with more bytes between them are no citation.
+const MAX_MARKER_BYTES: usize = 64;
 
 /// Most numbers of a range such as `[1-3]`.
-const LONGEST_RANGE: usize = 20;
+const MAX_RANGE_NUMBERS: usize = 20;
 
 /// Numbers in brackets somewhere in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn markers(text: &str) -> Vec<Marker> {
     let mut from = 0;
     while let Some(open) = text[from..].find('[').map(|offset| from + offset) {
         from = open + 1;
-        let near = text.floor_char_boundary(from + LONGEST_MARKER);
+        let near = text.floor_char_boundary(from + MAX_MARKER_BYTES);
         let Some(close) = text[from..near].find(']').map(|offset| from + offset) else { continue };
         let is_code = code.iter().any(|code| code.contains(&open));
         if let (false, Some(numbers)) = (is_code, numbers(&text[from..close])) {
@@ -103,7 +103,7 @@ fn numbers(inside: &str) -> Option<Vec<usize>> {
         let mut ends = part.splitn(2, ['-', '–']).map(number);
         let first = ends.next()??;
         let last = ends.next().unwrap_or(Some(first))?;
-        numbers.extend((first..=last).take(LONGEST_RANGE));
+        numbers.extend((first..=last).take(MAX_RANGE_NUMBERS));
     }
     (!numbers.is_empty()).then_some(numbers)
 }
@@ -111,7 +111,7 @@ fn numbers(inside: &str) -> Option<Vec<usize>> {
 fn number(digits: &str) -> Option<usize> {
     let digits = digits.trim();
     let is_number =
-        (1..=MOST_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        (1..=MAX_NUMBER_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { digits.parse().ok() } else { None }
 }
 

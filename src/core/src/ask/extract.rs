@@ -6,31 +6,31 @@ use crate::ask::units::Unit;
 use crate::ask::{Answer, Citation, ELLIPSIS};
 
 /// Most units in an answer.
-const MOST_UNITS: usize = 3;
+const MAX_UNITS: usize = 3;
 
 /// Most bytes that an answer quotes.
-const MOST_BYTES: usize = 1400;
+const MAX_QUOTED_BYTES: usize = 1400;
 
 /// How much a passage's score in the search, relative to the best one's, counts beside the similarity of its unit. From 0
 /// to 0.4 the share of answers that begin with the right page grows, by 7 points for the PostgreSQL manual's index and by
 /// none for Anthropic's documentation; beyond it nothing is gained.
 const PASSAGE_WEIGHT: f64 = 0.4;
 
-/// How far below the best unit another one may score.
-const MARGIN: f64 = 0.15;
+/// A unit whose score is lower than the best one by more than this is left out.
+const MAX_SCORE_GAP: f64 = 0.15;
 
-/// Two units that are as similar as this say the same.
-const SAME: f64 = 0.85;
+/// Two units with a cosine of at least this say the same.
+const DUPLICATE_SIMILARITY: f64 = 0.85;
 
-/// By how much blocks, the commands and steps of an answer to "how do I", go before sentences there.
+/// Added to the score of blocks if the question is "how do I …", since blocks hold commands and steps.
 const BLOCK_BONUS: f64 = 0.1;
 
-/// By how much captions and what a cut has left of sentences go after whole ones.
+/// Subtracted from the score of captions and of sentences that were cut.
 const FRAGMENT_PENALTY: f64 = 0.1;
 
-/// What is asked.
+/// The question with its embedding.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct EmbeddedQuestion<'a> {
     /// The question.
     pub text: &'a str,
     /// Its embedding.
@@ -50,7 +50,7 @@ pub struct Candidate<'a> {
 
 /// The answer in the best candidates' own words, in reading order, each with its citation; nothing if there are none.
 /// `scores` are those of the passages in the search.
-pub fn answer(question: Asked, scores: &[f64], candidates: &[Candidate]) -> Option<Answer> {
+pub fn answer(question: EmbeddedQuestion, scores: &[f64], candidates: &[Candidate]) -> Option<Answer> {
     let mut chosen = choose(question, scores, candidates);
     chosen.sort_by_key(|candidate| (candidate.passage, candidate.unit.start));
     (!chosen.is_empty()).then(|| compose(&chosen))
@@ -58,7 +58,7 @@ pub fn answer(question: Asked, scores: &[f64], candidates: &[Candidate]) -> Opti
 
 /// The best candidates that do not say the same.
 fn choose<'c, 'a>(
-    question: Asked,
+    question: EmbeddedQuestion,
     scores: &[f64],
     candidates: &'c [Candidate<'a>],
 ) -> Vec<&'c Candidate<'a>> {
@@ -71,16 +71,17 @@ fn choose<'c, 'a>(
     };
     let mut ranked: Vec<_> = candidates.iter().map(|candidate| (score(candidate), candidate)).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let least = ranked.first().map_or(0.0, |best| best.0) - MARGIN;
+    let least = ranked.first().map_or(0.0, |best| best.0) - MAX_SCORE_GAP;
     let mut chosen: Vec<&Candidate> = Vec::new();
     let mut bytes = 0;
     for (score, candidate) in ranked {
-        if chosen.len() == MOST_UNITS || score < least {
+        if chosen.len() == MAX_UNITS || score < least {
             break;
         }
-        let is_new = chosen.iter().all(|other| cosine(other.embedding, candidate.embedding) < SAME);
+        let is_new =
+            chosen.iter().all(|other| cosine(other.embedding, candidate.embedding) < DUPLICATE_SIMILARITY);
         let length = candidate.unit.text.len();
-        if is_new && (chosen.is_empty() || bytes + length <= MOST_BYTES) {
+        if is_new && (chosen.is_empty() || bytes + length <= MAX_QUOTED_BYTES) {
             bytes += length;
             chosen.push(candidate);
         }
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
     use crate::ask::units::units;
 
-    const ASKED: Asked = Asked { text: "How do I do it?", embedding: &[1.0, 0.0] };
+    const QUESTION: EmbeddedQuestion = EmbeddedQuestion { text: "How do I do it?", embedding: &[1.0, 0.0] };
 
     /// Each passage's units with embeddings of two dimensions, whose cosine with (1, 0) is the given number; those of
     /// negative numbers lie on the other side.
@@ -170,7 +171,7 @@ mod tests {
                 candidates.push(Candidate { passage, unit, embedding });
             }
         }
-        let answer = answer(ASKED, &vec![0.0; passages.len()], &candidates).unwrap_or_default();
+        let answer = answer(QUESTION, &vec![0.0; passages.len()], &candidates).unwrap_or_default();
         assert_eq!(answer.text, expected);
         let actual: Vec<_> = answer.citations.iter().map(|citation| citation.quote.as_str()).collect();
         assert_eq!(actual, quotes);
@@ -247,12 +248,12 @@ mod tests {
         let candidates: Vec<_> = (units.iter().zip([&[0.8, 0.6], &[0.75, -0.66]]))
             .map(|(unit, embedding)| Candidate { passage: 0, unit: *unit, embedding })
             .collect();
-        let best = |text| choose(Asked { text, ..ASKED }, &[1.0], &candidates)[0].unit.is_block;
+        let best = |text| choose(EmbeddedQuestion { text, ..QUESTION }, &[1.0], &candidates)[0].unit.is_block;
         assert!(best("How do I dump?") && best("Tell me how to dump") && !best("What is like it?"));
     }
 
     #[test]
     fn nothing_gives_no_answer() {
-        assert_eq!(answer(ASKED, &[], &[]), None);
+        assert_eq!(answer(QUESTION, &[], &[]), None);
     }
 }

@@ -8,8 +8,8 @@ pub mod relevance;
 pub mod units;
 pub mod words;
 
-/// The answer where the passages have none.
-pub const UNKNOWN: &str = "The collection does not answer this question.";
+/// The text of the answer if the passages hold none.
+pub const UNANSWERED: &str = "The collection does not answer this question.";
 
 /// What supports an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

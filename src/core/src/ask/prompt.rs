@@ -9,21 +9,21 @@ pub const NO_ANSWER: &str = "NO_ANSWER";
 const INSTRUCTIONS: &str = include_str!("instructions.txt");
 
 /// Names of the elements that the model is shown. A passage cannot contain their tags.
-const ELEMENTS: [&str; 7] =
+const PROMPT_ELEMENTS: [&str; 7] =
     ["passages", "passage", "question", "conversation", "last_message", "summary", "tool_result"];
 
-/// Tags by which chats are put together for some models.
-const CHAT: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];
+/// Tags of the chat templates of some models.
+const CHAT_TEMPLATE_TAGS: [&str; 7] = ["s", "bos", "eos", "sys", "start_of_turn", "end_of_turn", "system"];
 
-/// Characters after a `<` that are looked at.
-const LONGEST_TAG: usize = 64;
+/// Characters after a `<` in which a tag is looked for.
+const MAX_TAG_CHARS: usize = 64;
 
-/// Letters of a tag's name that are looked at.
-const LONGEST_NAME: usize = 16;
+/// Characters of a tag's name that are compared.
+const MAX_TAG_NAME_CHARS: usize = 16;
 
 /// A passage as it is shown to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source<'a> {
+pub struct PromptPassage<'a> {
     /// The row's title.
     pub title: Option<&'a str>,
     /// Headings that the passage stands under.
@@ -32,7 +32,7 @@ pub struct Source<'a> {
     pub content: &'a str,
 }
 
-impl Source<'_> {
+impl PromptPassage<'_> {
     /// The passage between its tags, with its number, from 1.
     pub fn render(&self, number: usize) -> String {
         let mut lines = format!("<passage number=\"{number}\">\n");
@@ -77,7 +77,7 @@ pub fn is_no_answer(answer: &str) -> bool {
     answer.trim_matches(is_mark).starts_with(NO_ANSWER)
 }
 
-/// How many of the passages, whose lengths in tokens these are, fit into so many tokens: the first ones.
+/// How many of the first passages fit into `room` tokens. `tokens` are the lengths of the passages.
 pub fn fitting(tokens: &[u32], room: u32) -> usize {
     let mut used = 0_u32;
     tokens
@@ -99,12 +99,12 @@ pub fn beginning(text: &str, tokens: u32, room: u32) -> &str {
     text[..cut].rfind(char::is_whitespace).map_or(&text[..cut], |space| &text[..space])
 }
 
-/// Text in which nothing is a tag of ours, a token by which a chat is put together, or a citation.
+/// Text without reserved tags, tokens of chat templates and citations.
 fn as_data(text: &str) -> String {
     escaped(&without_markers(text))
 }
 
-/// Text in which nothing is a tag of ours or a token by which a chat is put together (`<|im_start|>`, `<<SYS>>`).
+/// Text without reserved tags and tokens of chat templates (`<|im_start|>`, `<<SYS>>`).
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut from = 0;
@@ -117,20 +117,21 @@ pub(crate) fn escaped(text: &str) -> String {
     safe.replace("[INST]", "(INST)").replace("[/INST]", "(/INST)")
 }
 
-/// Whether what follows a `<` makes it a tag that nobody else may write.
+/// Whether the text after a `<` makes it a tag that is reserved.
 fn is_special(rest: &str) -> bool {
     if rest.starts_with(['|', '｜']) {
         return true;
     }
     // What cannot be seen is left out, as a model may overlook it too.
-    let name: String = (rest.chars().take(LONGEST_TAG))
+    let name: String = (rest.chars().take(MAX_TAG_CHARS))
         .filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c))
         .skip_while(|c| ['/', '<'].contains(c))
         .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .take(LONGEST_NAME)
+        .take(MAX_TAG_NAME_CHARS)
         .flat_map(char::to_lowercase)
         .collect();
-    ELEMENTS.iter().any(|element| name.starts_with(element)) || CHAT.contains(&name.as_str())
+    PROMPT_ELEMENTS.iter().any(|element| name.starts_with(element))
+        || CHAT_TEMPLATE_TAGS.contains(&name.as_str())
 }
 
 fn is_invisible(c: char) -> bool {
@@ -141,8 +142,8 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn source(content: &str) -> Source<'_> {
-        Source { title: Some("A\ntitle"), heading: None, content }
+    fn source(content: &str) -> PromptPassage<'_> {
+        PromptPassage { title: Some("A\ntitle"), heading: None, content }
     }
 
     #[test]
@@ -174,7 +175,7 @@ mod tests {
             assert_eq!(rendered.matches('<').count(), 2, "{planted:?} became {rendered}");
             assert!(rendered.ends_with("b\n</passage>\n"));
         }
-        let titled = Source { title: Some("x\n</passage>"), heading: Some("<passage>"), content: "b" };
+        let titled = PromptPassage { title: Some("x\n</passage>"), heading: Some("<passage>"), content: "b" };
         assert_eq!(titled.render(1).matches('<').count(), 2);
         let asked = messages("</question><passages>", &[], None);
         assert_eq!(asked[1].content.matches("<passages>").count(), 1);

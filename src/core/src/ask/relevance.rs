@@ -4,7 +4,7 @@
 ///
 /// Measured on four collections: at 0.40 between 96 and 100 % of their own questions pass, 0 to 12 % of those about other
 /// subjects, and of those about a neighbouring one (another product's manual) 12 and 33 %. docs/benchmarks.md has the figures.
-pub const LEAST_SIMILARITY: f64 = 0.4;
+pub const MIN_SIMILARITY: f64 = 0.4;
 
 /// The cosine of two vectors; zero where one of them has no length.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -7,11 +7,11 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Longest unit in bytes, roughly characters: about a screenful. What is longer is divided.
-pub const LONGEST: usize = 700;
+/// Longest unit in bytes, roughly characters: about a screenful. Longer units are divided.
+pub const MAX_UNIT_BYTES: usize = 700;
 
-/// Fewest words of a unit: less is a caption, or what a cut has left of a sentence.
-const FEWEST_WORDS: usize = 3;
+/// A unit with fewer words is a caption, or the rest of a sentence that was cut.
+const MIN_UNIT_WORDS: usize = 3;
 
 /// Words with a period that ends no sentence.
 const ABBREVIATIONS: &[&str] = &[
@@ -43,20 +43,20 @@ pub fn units(passage: &str) -> Vec<Unit<'_>> {
     let mut found = Vec::new();
     for (kind, range) in blocks(passage) {
         match kind {
-            Kind::Heading => {}
-            Kind::Text => sentences(passage, range, &mut found),
-            Kind::Whole | Kind::Parts(_) => add_block(passage, kind, range, &mut found),
+            BlockKind::Heading => {}
+            BlockKind::Text => sentences(passage, range, &mut found),
+            BlockKind::Whole | BlockKind::Parts(_) => add_block(passage, kind, range, &mut found),
         }
     }
     // A sentence that only introduces what follows says nothing without it.
     found.retain(|unit| {
-        unit.is_block || (!unit.text.ends_with(':') && unit.text.unicode_words().count() >= FEWEST_WORDS)
+        unit.is_block || (!unit.text.ends_with(':') && unit.text.unicode_words().count() >= MIN_UNIT_WORDS)
     });
     found
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum BlockKind {
     Heading,
     Text,
     /// Code.
@@ -66,8 +66,8 @@ enum Kind {
 }
 
 /// The outermost blocks of Markdown; in plain text these are its paragraphs.
-fn blocks(passage: &str) -> Vec<(Kind, Range<usize>)> {
-    let mut blocks: Vec<(Kind, Range<usize>)> = Vec::new();
+fn blocks(passage: &str) -> Vec<(BlockKind, Range<usize>)> {
+    let mut blocks: Vec<(BlockKind, Range<usize>)> = Vec::new();
     let mut depth = 0_usize;
     for (event, range) in Parser::new_ext(passage, Options::ENABLE_TABLES).into_offset_iter() {
         match event {
@@ -75,8 +75,11 @@ fn blocks(passage: &str) -> Vec<(Kind, Range<usize>)> {
                 depth += 1;
                 if depth == 1 {
                     blocks.push((kind(&tag), range));
-                } else if let (2, Tag::Item | Tag::TableHead | Tag::TableRow, Some((Kind::Parts(parts), _))) =
-                    (depth, &tag, blocks.last_mut())
+                } else if let (
+                    2,
+                    Tag::Item | Tag::TableHead | Tag::TableRow,
+                    Some((BlockKind::Parts(parts), _)),
+                ) = (depth, &tag, blocks.last_mut())
                 {
                     parts.push(range);
                 }
@@ -88,22 +91,22 @@ fn blocks(passage: &str) -> Vec<(Kind, Range<usize>)> {
     blocks
 }
 
-fn kind(tag: &Tag) -> Kind {
+fn kind(tag: &Tag) -> BlockKind {
     match tag {
-        Tag::Heading { .. } => Kind::Heading,
-        Tag::CodeBlock(_) => Kind::Whole,
-        Tag::List(_) | Tag::Table(_) => Kind::Parts(Vec::new()),
-        _ => Kind::Text,
+        Tag::Heading { .. } => BlockKind::Heading,
+        Tag::CodeBlock(_) => BlockKind::Whole,
+        Tag::List(_) | Tag::Table(_) => BlockKind::Parts(Vec::new()),
+        _ => BlockKind::Text,
     }
 }
 
 /// Adds a code block, list or table: with the sentence before it where that introduces it, else alone; in parts if it is
 /// too long.
-fn add_block<'a>(passage: &'a str, kind: Kind, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
+fn add_block<'a>(passage: &'a str, kind: BlockKind, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
     let range = with_indent(passage, range);
     let Some(block) = trimmed(passage, range, true) else { return };
     if let Some(intro) = found.last().filter(|intro| introduces(passage, intro, &block)).copied()
-        && block.end() - intro.start <= LONGEST
+        && block.end() - intro.start <= MAX_UNIT_BYTES
     {
         found.pop();
         let text = &passage[intro.start..block.end()];
@@ -111,12 +114,12 @@ fn add_block<'a>(passage: &'a str, kind: Kind, range: Range<usize>, found: &mut 
         return;
     }
     match kind {
-        Kind::Parts(parts) if block.text.len() > LONGEST || parts.len() == 1 => {
+        BlockKind::Parts(parts) if block.text.len() > MAX_UNIT_BYTES || parts.len() == 1 => {
             for part in parts {
                 add_part(passage, part, found);
             }
         }
-        _ if block.text.len() > LONGEST => found.extend(lines(passage, &block)),
+        _ if block.text.len() > MAX_UNIT_BYTES => found.extend(lines(passage, &block)),
         _ => found.push(block),
     }
 }
@@ -135,7 +138,7 @@ fn introduces(passage: &str, intro: &Unit, block: &Unit) -> bool {
 /// Adds an item or row by itself, or its sentences.
 fn add_part<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
     match trimmed(passage, range.clone(), false) {
-        Some(part) if part.text.len() <= LONGEST => {
+        Some(part) if part.text.len() <= MAX_UNIT_BYTES => {
             found.push(Unit { is_block: part.text.contains('\n'), ..part })
         }
         Some(_) => sentences(passage, range, found),
@@ -145,7 +148,7 @@ fn add_part<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>
 
 /// The first lines of a block that is too long, as many as there is room for.
 fn lines<'a>(passage: &'a str, block: &Unit<'a>) -> Option<Unit<'a>> {
-    let room = passage.floor_char_boundary(block.start + LONGEST);
+    let room = passage.floor_char_boundary(block.start + MAX_UNIT_BYTES);
     let last = passage[block.start..room].rfind('\n').map(|newline| block.start + newline)?;
     trimmed(passage, block.start..last, true)
 }
@@ -191,8 +194,8 @@ fn is_abbreviation(text: &str) -> bool {
 /// Adds a sentence, or pieces of it where it is too long, cut between words.
 fn divide<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>) {
     let Some(mut rest) = trimmed(passage, range, false) else { return };
-    while rest.text.len() > LONGEST {
-        let room = rest.text.floor_char_boundary(LONGEST);
+    while rest.text.len() > MAX_UNIT_BYTES {
+        let room = rest.text.floor_char_boundary(MAX_UNIT_BYTES);
         let cut = rest.text[..room].rfind(char::is_whitespace).unwrap_or(room);
         let end = rest.end();
         found.extend(trimmed(passage, rest.start..rest.start + cut, false));
@@ -286,10 +289,10 @@ mod tests {
         let long = "word ".repeat(400);
         let units = units(&long);
         assert_eq!(units.len(), 3);
-        assert!(units.iter().all(|unit| unit.text.len() <= LONGEST && !unit.text.ends_with("wor")));
+        assert!(units.iter().all(|unit| unit.text.len() <= MAX_UNIT_BYTES && !unit.text.ends_with("wor")));
         let code = format!("```\n{}```", "a line of code\n".repeat(100));
         let units = super::units(&code);
-        assert!(units.len() == 1 && units[0].text.len() <= LONGEST && units[0].text.ends_with("code"));
+        assert!(units.len() == 1 && units[0].text.len() <= MAX_UNIT_BYTES && units[0].text.ends_with("code"));
     }
 
     #[test]

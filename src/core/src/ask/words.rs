@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Words that most English sentences share, so that sharing them says nothing.
-const COMMON: &[&str] = &[
+const COMMON_WORDS: &[&str] = &[
     "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "for", "from",
     "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "may", "must", "my", "no", "not", "of",
     "on", "or", "should", "so", "such", "than", "that", "the", "their", "them", "then", "there", "these",
@@ -14,7 +14,10 @@ const COMMON: &[&str] = &[
 
 /// The distinct words of a text in lower case, common ones left out.
 pub fn words(text: &str) -> HashSet<String> {
-    text.unicode_words().map(str::to_lowercase).filter(|word| !COMMON.contains(&word.as_str())).collect()
+    text.unicode_words()
+        .map(str::to_lowercase)
+        .filter(|word| !COMMON_WORDS.contains(&word.as_str()))
+        .collect()
 }
 
 /// How much of two sets of words is common to both: twice the shared words over all (Dice 1945), from 0 to 1.

@@ -95,15 +95,15 @@ impl<T: Tokenize> ChunkSizer for ExactSizer<'_, T> {
 }
 
 /// Bytes that are tokenised together.
-const BLOCK: usize = 64 << 10;
+const BLOCK_BYTES: usize = 64 << 10;
 
 /// The text from `start`, about a block long, up to white space if there is some.
 fn block_at(document: &str, start: usize) -> &str {
     let rest = &document[start..];
-    if rest.len() <= BLOCK {
+    if rest.len() <= BLOCK_BYTES {
         return rest;
     }
-    let block = &rest[..rest.floor_char_boundary(BLOCK)];
+    let block = &rest[..rest.floor_char_boundary(BLOCK_BYTES)];
     match block.rfind('\n').or_else(|| block.rfind(char::is_whitespace)) {
         Some(space) if space > 0 => &block[..space],
         _ => block,

@@ -5,7 +5,7 @@ use super::layout::{IS_NUMERIC, JEntry, pad, varlena_header};
 /// Decimal digits in a digit of `numeric`.
 const BASE_DIGITS: i64 = 4;
 
-/// Digits after the point that `numeric` can show.
+/// Most digits after the point that `numeric` can show.
 const MAX_SCALE: i64 = 0x3fff;
 
 /// Bits of the header.

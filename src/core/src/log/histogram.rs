@@ -10,23 +10,23 @@ use std::cmp::Ordering;
 /// A percentile is off by at most this part of itself.
 pub const RELATIVE_ERROR: f64 = 0.02;
 
-/// The same before a percentile is rounded to four digits.
-const IN_BUCKETS: f64 = RELATIVE_ERROR - 0.0006;
+/// The relative error of a bucket, before a percentile is rounded to four digits.
+const BUCKET_ERROR: f64 = RELATIVE_ERROR - 0.0006;
 
 /// Bounds of buckets grow by this factor.
-const GAMMA: f64 = (1.0 + IN_BUCKETS) / (1.0 - IN_BUCKETS);
+const GAMMA: f64 = (1.0 + BUCKET_ERROR) / (1.0 - BUCKET_ERROR);
 
-/// What is not greater is counted as nothing. In milliseconds: a nanosecond.
-const LEAST: f64 = 1e-6;
+/// Durations up to this are counted as zero: a nanosecond.
+const MIN_DURATION_MS: f64 = 1e-6;
 
-/// What is greater is counted as this much. In milliseconds: 31 years.
-const MOST: f64 = 1e12;
+/// Longer durations are counted as this one: 31 years.
+const MAX_DURATION_MS: f64 = 1e12;
 
-/// The bucket of what is not greater than [`LEAST`].
-const ZERO: i32 = i32::MIN;
+/// The bucket of durations up to [`MIN_DURATION_MS`].
+const ZERO_BUCKET: i32 = i32::MIN;
 
-/// First byte of a histogram that is kept.
-const FORMAT: u8 = 1;
+/// First byte of a stored histogram.
+const FORMAT_VERSION: u8 = 1;
 
 /// Counts by bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -93,8 +93,8 @@ impl Histogram {
     /// as it needs.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1 + 3 * self.counts.len());
-        bytes.push(FORMAT);
-        let mut before = i64::from(ZERO);
+        bytes.push(FORMAT_VERSION);
+        let mut before = i64::from(ZERO_BUCKET);
         for (bucket, count) in &self.counts {
             put(&mut bytes, i64::from(*bucket).abs_diff(before));
             put(&mut bytes, *count);
@@ -106,11 +106,11 @@ impl Histogram {
     /// What [`Self::to_bytes`] made; None where something else is given.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (format, mut rest) = bytes.split_first()?;
-        if *format != FORMAT {
+        if *format != FORMAT_VERSION {
             return None;
         }
         let mut counts: Vec<(i32, u64)> = Vec::with_capacity(rest.len() / 2);
-        let mut before = i64::from(ZERO);
+        let mut before = i64::from(ZERO_BUCKET);
         while !rest.is_empty() {
             let distance = i64::try_from(take(&mut rest)?).ok()?;
             let count = take(&mut rest)?;
@@ -126,13 +126,17 @@ impl Histogram {
 }
 
 fn bucket(duration: f64) -> i32 {
-    if duration <= LEAST { ZERO } else { (duration.min(MOST).ln() / GAMMA.ln()).ceil() as i32 }
+    if duration <= MIN_DURATION_MS {
+        ZERO_BUCKET
+    } else {
+        (duration.min(MAX_DURATION_MS).ln() / GAMMA.ln()).ceil() as i32
+    }
 }
 
 /// What is as far from the lower bound of a bucket as from the upper one, in parts of each: four digits of it, since more would
 /// say nothing.
 fn middle(bucket: i32) -> f64 {
-    if bucket == ZERO { 0.0 } else { four_digits(2.0 * GAMMA.powi(bucket) / (GAMMA + 1.0)) }
+    if bucket == ZERO_BUCKET { 0.0 } else { four_digits(2.0 * GAMMA.powi(bucket) / (GAMMA + 1.0)) }
 }
 
 fn four_digits(value: f64) -> f64 {
@@ -252,7 +256,7 @@ mod tests {
         assert_eq!(Histogram::default().quantile(0.5), None);
         assert_eq!(of(&[f64::NAN]).count(), 0);
         assert_eq!(of(&[-5.0, 0.0]).quantile(1.0), Some(0.0));
-        assert!(of(&[f64::INFINITY]).quantile(0.5).unwrap() >= MOST * 0.98);
+        assert!(of(&[f64::INFINITY]).quantile(0.5).unwrap() >= MAX_DURATION_MS * 0.98);
         assert!(of(&[5.0]).quantile(f64::NAN).unwrap() > 4.9);
     }
 }

@@ -1,4 +1,4 @@
-//! What agents do, step by step: the records that a log of them is made of.
+//! The log of agents: its entries, their redaction, parsers of foreign logs, and spans and trees made of runs.
 
 mod entry;
 pub mod histogram;
@@ -15,5 +15,5 @@ pub mod trace;
 pub use entry::{Entry, RunEnd, RunStart, Step};
 pub use packet::Packet;
 pub use redact::{BadPattern, Redactor, Rule};
-pub use traceparent::{NoTraceParent, TraceParent};
+pub use traceparent::{TraceParent, TraceParentError};
 pub use value::{quote, shorten, without_nul};

@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::Entry;
 use crate::protocol::{FrameError, MAX_FRAME};
 
-/// A packet gets no further entry when it has so many bytes.
-const FULL: usize = 1 << 20;
+/// A packet of this size in bytes gets no further entry.
+const FULL_PACKET_BYTES: usize = 1 << 20;
 
 /// Most bytes of a packet: a frame of answers may have several, and one of this size behind them.
-pub const MOST_BYTES: usize = MAX_FRAME / 2;
+pub const MAX_PACKET_BYTES: usize = MAX_FRAME / 2;
 
 /// Entries of one table of steps. Made and read by backends and workers only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,10 +34,10 @@ impl Packet {
         for entry in entries {
             let before = bytes.len();
             bytes = postcard::to_extend(entry, bytes)?;
-            if bytes.len() - before > MOST_BYTES {
+            if bytes.len() - before > MAX_PACKET_BYTES {
                 return Err(FrameError::TooLong(bytes.len() - before));
             }
-            if before > 0 && bytes.len() > FULL {
+            if before > 0 && bytes.len() > FULL_PACKET_BYTES {
                 let next = bytes.split_off(before);
                 packets.push(Self {
                     table,
@@ -93,13 +93,13 @@ impl Serialize for Body {
 
 impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_bytes(Copied)
+        deserializer.deserialize_bytes(BodyVisitor)
     }
 }
 
-struct Copied;
+struct BodyVisitor;
 
-impl de::Visitor<'_> for Copied {
+impl de::Visitor<'_> for BodyVisitor {
     type Value = Body;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,7 +145,7 @@ mod tests {
     fn many_entries_take_several_packets_and_keep_their_order() {
         let entries: Vec<_> = (0..50).map(|id| step(id, "x".repeat(100_000))).collect();
         let packets = Packet::pack(7, &entries).unwrap();
-        assert!(packets.len() >= 5 && packets.iter().all(|packet| packet.bytes() <= FULL));
+        assert!(packets.len() >= 5 && packets.iter().all(|packet| packet.bytes() <= FULL_PACKET_BYTES));
         assert_eq!(packets.iter().map(|packet| packet.entries).sum::<u32>(), 50);
         let unpacked: Vec<_> = packets.iter().flat_map(|packet| packet.unpack().unwrap()).collect();
         assert_eq!(unpacked, entries);
@@ -153,10 +153,13 @@ mod tests {
 
     #[test]
     fn an_entry_may_be_larger_than_others_but_not_than_a_frame() {
-        let entries = [step(1, "x".repeat(FULL * 2)), step(2, "y".into())];
+        let entries = [step(1, "x".repeat(FULL_PACKET_BYTES * 2)), step(2, "y".into())];
         let packets = Packet::pack(7, &entries).unwrap();
         assert_eq!(packets.iter().map(|packet| packet.entries).collect::<Vec<_>>(), [1, 1]);
-        assert!(matches!(Packet::pack(7, &[step(1, "x".repeat(MOST_BYTES))]), Err(FrameError::TooLong(_))));
+        assert!(matches!(
+            Packet::pack(7, &[step(1, "x".repeat(MAX_PACKET_BYTES))]),
+            Err(FrameError::TooLong(_))
+        ));
         assert!(Packet::pack(7, &[]).unwrap().is_empty());
     }
 

@@ -1,14 +1,14 @@
 //! What texts of errors have in common: the same failure has the same pattern, whatever number, identifier or value it
 //! names.
 
-/// Characters of a pattern.
-const LONGEST: usize = 200;
+/// Longest pattern in characters.
+const MAX_PATTERN_CHARS: usize = 200;
 
-/// Characters between quotation marks: what is farther apart is not one quotation.
-const LONGEST_QUOTED: usize = 500;
+/// Most characters between quotation marks: if they are farther apart they are no pair.
+const MAX_QUOTED_CHARS: usize = 500;
 
-/// Characters of a text that are looked at.
-const LOOKED_AT: usize = 4000;
+/// Only this number of characters of a text is read.
+const MAX_INPUT_CHARS: usize = 4000;
 
 /// First line of what Python prints; the error is in the last.
 const TRACEBACK: &str = "Traceback (most recent call last)";
@@ -18,10 +18,10 @@ const TRACEBACK: &str = "Traceback (most recent call last)";
 pub fn pattern(text: &str) -> String {
     let text = text.trim();
     let text = if text.starts_with(TRACEBACK) { last_line(text) } else { text };
-    let chars: Vec<char> = text.chars().take(LOOKED_AT).collect();
+    let chars: Vec<char> = text.chars().take(MAX_INPUT_CHARS).collect();
     let mut out = Pattern::default();
     let mut at = 0;
-    while at < chars.len() && out.length <= LONGEST {
+    while at < chars.len() && out.length <= MAX_PATTERN_CHARS {
         at = out.take(&chars, at);
     }
     out.finish()
@@ -89,10 +89,10 @@ impl Pattern {
     }
 
     fn finish(self) -> String {
-        if self.length <= LONGEST {
+        if self.length <= MAX_PATTERN_CHARS {
             return self.text;
         }
-        self.text.chars().take(LONGEST - 1).chain(['…']).collect()
+        self.text.chars().take(MAX_PATTERN_CHARS - 1).chain(['…']).collect()
     }
 }
 
@@ -108,7 +108,7 @@ fn quoted_end(chars: &[char], at: usize) -> Option<usize> {
     if at > 0 && chars[at - 1].is_alphanumeric() {
         return None;
     }
-    let end = (at + 1..chars.len().min(at + LONGEST_QUOTED))
+    let end = (at + 1..chars.len().min(at + MAX_QUOTED_CHARS))
         .find(|&it| chars[it] == close && chars.get(it + 1).is_none_or(|next| !next.is_alphanumeric()))?;
     Some(end + 1)
 }
@@ -183,9 +183,9 @@ mod tests {
     #[test]
     fn a_long_text_is_cut() {
         let long = pattern(&"ab ".repeat(5000));
-        assert_eq!(long.chars().count(), LONGEST);
+        assert_eq!(long.chars().count(), MAX_PATTERN_CHARS);
         assert!(long.ends_with('…'));
-        assert_eq!(pattern(&"x".repeat(1_000_000)).chars().count(), LONGEST);
+        assert_eq!(pattern(&"x".repeat(1_000_000)).chars().count(), MAX_PATTERN_CHARS);
         assert_eq!(pattern(&"1".repeat(1_000_000)), "#");
     }
 

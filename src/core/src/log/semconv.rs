@@ -99,8 +99,8 @@ pub mod operation {
     pub const INVOKE_WORKFLOW: &str = "invoke_workflow";
 }
 
-/// What the conventions have no name for.
-pub mod ragstone {
+/// Attributes of Ragstone's own, for which the conventions have no name.
+pub mod own {
     /// The step's kind.
     pub const STEP_KIND: &str = "ragstone.step.kind";
     /// The step's place in its run.

@@ -1,14 +1,14 @@
 //! A run or a step as a span of OpenTelemetry's: its name and its attributes, as OTLP writes them in JSON
 //! (opentelemetry-proto, `common/v1/common.proto` and the JSON mapping of protobuf: 64-bit integers are strings).
 
-use super::semconv::{self as names, operation, ragstone};
+use super::semconv::{self as names, operation, own};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// A row of `rag.runs` or `rag.steps`. What is not there is not in the span.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Row {
+pub struct LoggedRecord {
     /// Number of the run or step.
     pub id: i64,
     /// The step's run; none for a run.
@@ -63,8 +63,8 @@ pub fn name(kind: Option<&str>, name: Option<&str>, model: Option<&str>) -> Stri
 }
 
 /// The span's attributes: an array of keys and values. Of two with the same key the one that the row itself says is there.
-pub fn attributes(row: &Row) -> Value {
-    let mut out = Attributes::default();
+pub fn attributes(row: &LoggedRecord) -> Value {
+    let mut out = AttributeList::default();
     match row.run_id {
         None => run(row, &mut out),
         Some(run_id) => step(row, run_id, &mut out),
@@ -74,10 +74,10 @@ pub fn attributes(row: &Row) -> Value {
     }
     out.text(names::AGENT_NAME, row.agent.as_deref());
     out.text(names::CONVERSATION_ID, row.session.map(|session| session.to_string()).as_deref());
-    out.text(ragstone::STATUS, row.status.as_deref());
-    out.text(ragstone::OWNER, row.owner.as_deref());
+    out.text(own::STATUS, row.status.as_deref());
+    out.text(own::OWNER, row.owner.as_deref());
     if row.rolled_back {
-        out.put(ragstone::ROLLED_BACK, json!({"boolValue": true}));
+        out.put(own::ROLLED_BACK, json!({"boolValue": true}));
     }
     for (key, given) in row.attributes.iter().flatten() {
         out.put(key, value(given));
@@ -85,16 +85,16 @@ pub fn attributes(row: &Row) -> Value {
     Value::Array(out.0)
 }
 
-fn run(row: &Row, out: &mut Attributes) {
+fn run(row: &LoggedRecord, out: &mut AttributeList) {
     out.text(names::OPERATION_NAME, Some(operation::INVOKE_AGENT));
     // The conventions ask for a provider; this is who runs the agent.
     out.text(names::PROVIDER_NAME, Some("ragstone"));
-    out.number(ragstone::RUN_ID, Some(row.id));
-    out.content(ragstone::INPUT, row.input.as_ref());
-    out.content(ragstone::OUTPUT, row.output.as_ref());
+    out.number(own::RUN_ID, Some(row.id));
+    out.content(own::INPUT, row.input.as_ref());
+    out.content(own::OUTPUT, row.output.as_ref());
 }
 
-fn step(row: &Row, run_id: i64, out: &mut Attributes) {
+fn step(row: &LoggedRecord, run_id: i64, out: &mut AttributeList) {
     let (input, output) = match row.kind.as_deref() {
         Some("model") => {
             out.text(names::OPERATION_NAME, Some(operation::CHAT));
@@ -109,9 +109,9 @@ fn step(row: &Row, run_id: i64, out: &mut Attributes) {
         Some("retrieval") => {
             out.text(names::OPERATION_NAME, Some(operation::RETRIEVAL));
             out.text(names::DATA_SOURCE_ID, row.name.as_deref());
-            (ragstone::INPUT, names::RETRIEVAL_DOCUMENTS)
+            (own::INPUT, names::RETRIEVAL_DOCUMENTS)
         }
-        _ => (ragstone::INPUT, ragstone::OUTPUT),
+        _ => (own::INPUT, own::OUTPUT),
     };
     if let Some(model) = &row.model {
         let (server, model) = server_and_model(model);
@@ -121,12 +121,12 @@ fn step(row: &Row, run_id: i64, out: &mut Attributes) {
     out.number(names::USAGE_INPUT_TOKENS, row.input_tokens);
     out.number(names::USAGE_OUTPUT_TOKENS, row.output_tokens);
     if let Some(cost) = row.cost {
-        out.put(ragstone::COST, json!({"doubleValue": cost}));
+        out.put(own::COST, json!({"doubleValue": cost}));
     }
-    out.number(ragstone::RUN_ID, Some(run_id));
-    out.number(ragstone::STEP_ID, Some(row.id));
-    out.number(ragstone::STEP_NUMBER, row.number);
-    out.text(ragstone::STEP_KIND, row.kind.as_deref());
+    out.number(own::RUN_ID, Some(run_id));
+    out.number(own::STEP_ID, Some(row.id));
+    out.number(own::STEP_NUMBER, row.number);
+    out.text(own::STEP_KIND, row.kind.as_deref());
     out.content(input, row.input.as_ref());
     out.content(output, row.output.as_ref());
 }
@@ -140,9 +140,9 @@ fn server_and_model(model: &str) -> (Option<&str>, &str) {
 }
 
 #[derive(Default)]
-struct Attributes(Vec<Value>);
+struct AttributeList(Vec<Value>);
 
-impl Attributes {
+impl AttributeList {
     fn put(&mut self, key: &str, value: Value) {
         if !self.0.iter().any(|attribute| attribute["key"] == key) {
             self.0.push(json!({"key": key, "value": value}));

@@ -1,7 +1,7 @@
 //! The `traceparent` header of W3C's Trace Context, level 2, section 3.2: the application's span that a run is a part of.
 
 /// Length of version 00, and least length of later ones.
-const LENGTH: usize = 55;
+const HEADER_LENGTH: usize = 55;
 
 /// A span of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct TraceParent {
 
 /// Why a text is no traceparent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoTraceParent {
+pub enum TraceParentError {
     /// It has not the form.
     #[error(
         "traceparent must be like 00-<32 digits>-<16 digits>-<2 digits>, in lower-case hexadecimal, not \"{0}\""
@@ -35,10 +35,10 @@ impl TraceParent {
     /// is left alone.
     ///
     /// # Errors
-    /// [`NoTraceParent`] where the specification has the header ignored.
-    pub fn parse(text: &str) -> Result<Self, NoTraceParent> {
-        let malformed = || NoTraceParent::Malformed(text.chars().take(LENGTH + 1).collect());
-        let (head, more) = text.split_at_checked(LENGTH).ok_or_else(malformed)?;
+    /// [`TraceParentError`] where the specification has the header ignored.
+    pub fn parse(text: &str) -> Result<Self, TraceParentError> {
+        let malformed = || TraceParentError::Malformed(text.chars().take(HEADER_LENGTH + 1).collect());
+        let (head, more) = text.split_at_checked(HEADER_LENGTH).ok_or_else(malformed)?;
         let parts: Vec<&str> = head.split('-').collect();
         let &[version, trace_id, parent_id, flags] = parts.as_slice() else { return Err(malformed()) };
         let widths = [(version, 2), (trace_id, 32), (parent_id, 16), (flags, 2)];
@@ -46,14 +46,14 @@ impl TraceParent {
             return Err(malformed());
         }
         match version {
-            "ff" => return Err(NoTraceParent::Version),
+            "ff" => return Err(TraceParentError::Version),
             "00" if !more.is_empty() => return Err(malformed()),
             _ if !more.is_empty() && !more.starts_with('-') => return Err(malformed()),
             _ => {}
         }
         for (name, id) in [("trace id", trace_id), ("parent id", parent_id)] {
             if id.bytes().all(|digit| digit == b'0') {
-                return Err(NoTraceParent::Zeros(name));
+                return Err(TraceParentError::Zeros(name));
             }
         }
         let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
@@ -72,7 +72,7 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const SPAN: &str = "00f067aa0ba902b7";
 
-    fn parsed(text: &str) -> Result<(String, String, bool), NoTraceParent> {
+    fn parsed(text: &str) -> Result<(String, String, bool), TraceParentError> {
         TraceParent::parse(text).map(|it| (it.trace_id, it.parent_id, it.sampled))
     }
 
@@ -90,16 +90,19 @@ mod tests {
         let ids = Ok((TRACE.to_owned(), SPAN.to_owned(), true));
         assert_eq!(parsed(&format!("01-{TRACE}-{SPAN}-01")), ids);
         assert_eq!(parsed(&format!("cc-{TRACE}-{SPAN}-01-what-the-future-will-be")), ids);
-        assert!(matches!(parsed(&format!("cc-{TRACE}-{SPAN}-01.later")), Err(NoTraceParent::Malformed(_))));
-        assert_eq!(parsed(&format!("ff-{TRACE}-{SPAN}-01")), Err(NoTraceParent::Version));
+        assert!(matches!(
+            parsed(&format!("cc-{TRACE}-{SPAN}-01.later")),
+            Err(TraceParentError::Malformed(_))
+        ));
+        assert_eq!(parsed(&format!("ff-{TRACE}-{SPAN}-01")), Err(TraceParentError::Version));
     }
 
     #[test]
     fn identifiers_of_zeros_are_refused() {
         let zeros = "0".repeat(32);
-        assert_eq!(parsed(&format!("00-{zeros}-{SPAN}-01")), Err(NoTraceParent::Zeros("trace id")));
+        assert_eq!(parsed(&format!("00-{zeros}-{SPAN}-01")), Err(TraceParentError::Zeros("trace id")));
         let zeros = "0".repeat(16);
-        assert_eq!(parsed(&format!("00-{TRACE}-{zeros}-01")), Err(NoTraceParent::Zeros("parent id")));
+        assert_eq!(parsed(&format!("00-{TRACE}-{zeros}-01")), Err(TraceParentError::Zeros("parent id")));
     }
 
     #[test]
@@ -117,7 +120,7 @@ mod tests {
             "ä".repeat(40),
         ]);
         for text in texts {
-            assert!(matches!(parsed(&text), Err(NoTraceParent::Malformed(_))), "{text}");
+            assert!(matches!(parsed(&text), Err(TraceParentError::Malformed(_))), "{text}");
         }
     }
 }

@@ -1,15 +1,15 @@
 use super::*;
-use crate::agent::Called;
+use crate::agent::{CallUpdate, RunLimits};
 
-fn plan(tools: &[(&str, bool)]) -> Plan {
+fn plan(tools: &[(&str, bool)]) -> AgentSpec {
     let tools = tools
         .iter()
-        .map(|(name, needs_approval)| ToolFacts { name: (*name).into(), needs_approval: *needs_approval });
-    Plan {
+        .map(|(name, needs_approval)| ToolSpec { name: (*name).into(), needs_approval: *needs_approval });
+    AgentSpec {
         instructions: "Help.".into(),
         tools: tools.collect(),
         schema: None,
-        limits: Limits { max_steps: 5, token_budget: None, timeout_ms: None },
+        limits: RunLimits { max_steps: 5, token_budget: None, timeout_ms: None },
     }
 }
 
@@ -22,25 +22,25 @@ fn call(name: &str, arguments: &str) -> ToolCall {
 }
 
 fn said(calls: &[ToolCall]) -> Event {
-    Event::Said(Said {
+    Event::Said(ModelReply {
         calls: calls.to_vec(),
         input_tokens: 7,
         output_tokens: 3,
         ms: 10.0,
-        ..Said::default()
+        ..ModelReply::default()
     })
 }
 
-fn answered(content: &str) -> Said {
-    Said { content: content.into(), input_tokens: 7, output_tokens: 3, ..Said::default() }
+fn answered(content: &str) -> ModelReply {
+    ModelReply { content: content.into(), input_tokens: 7, output_tokens: 3, ..ModelReply::default() }
 }
 
-fn called(position: usize, fate: Fate) -> Event {
-    Event::Called(Called { position, fate, ms: 1.0 })
+fn called(position: usize, state: CallState) -> Event {
+    Event::Called(CallUpdate { position, state, ms: 1.0 })
 }
 
 fn made(position: usize, content: &str) -> Event {
-    called(position, Fate::Made { content: content.into(), is_error: false })
+    called(position, CallState::Made { content: content.into(), is_error: false })
 }
 
 fn position(action: &Action) -> Option<usize> {
@@ -55,7 +55,7 @@ fn think_call_observe_answer() {
     let plan = plan(&[("find", false), ("count", false)]);
     let mut events = asked();
     let Action::Ask(first) = next(&plan, &events) else { panic!("nothing asked") };
-    assert_eq!((first.messages.len(), first.form, first.max_tokens), (2, Form::Free, None));
+    assert_eq!((first.messages.len(), first.form, first.max_tokens), (2, ReplyFormat::Free, None));
     events.push(said(&[call("find", "{}"), call("count", r#"{"n":1}"#)]));
     assert_eq!(position(&next(&plan, &events)), Some(0));
     events.push(made(0, "here"));
@@ -77,7 +77,7 @@ fn unknown_tools_and_broken_arguments_are_told_to_the_model() {
         panic!("not refused")
     };
     assert!(content.contains("The tools are find, count."), "{content}");
-    events.push(called(0, Fate::Refused { content, repeats: false }));
+    events.push(called(0, CallState::Refused { content, repeats: false }));
     let Action::Refuse { position: 1, content, .. } = next(&plan, &events) else { panic!("not refused") };
     assert!(content.contains("line 1 column 5"), "{content}");
 }
@@ -92,12 +92,12 @@ fn calls_that_need_approval_wait_together_and_those_after_them_keep_their_place(
     assert_eq!(position(&next(&plan, &events)), Some(0));
     events.push(made(0, "x"));
     assert_eq!(next(&plan, &events), Action::AskForApproval(vec![1, 3]));
-    events.push(called(1, Fate::Waiting));
-    events.push(called(3, Fate::Waiting));
+    events.push(called(1, CallState::Waiting));
+    events.push(called(3, CallState::Waiting));
     assert_eq!(next(&plan, &events), Action::Wait);
-    events.push(called(3, Fate::Rejected { reason: "too much".into() }));
+    events.push(called(3, CallState::Rejected { reason: "too much".into() }));
     assert_eq!(next(&plan, &events), Action::Wait);
-    events.push(called(1, Fate::Approved));
+    events.push(called(1, CallState::Approved));
     assert_eq!(position(&next(&plan, &events)), Some(1));
     events.push(made(1, "paid"));
     assert_eq!(position(&next(&plan, &events)), Some(2));
@@ -112,7 +112,7 @@ fn calls_that_need_approval_wait_together_and_those_after_them_keep_their_place(
 fn an_approved_tool_that_the_agent_lost_meanwhile_is_refused() {
     let mut events = asked();
     events.push(said(&[call("refund", "{}")]));
-    events.push(called(0, Fate::Approved));
+    events.push(called(0, CallState::Approved));
     assert!(matches!(next(&plan(&[("find", false)]), &events), Action::Refuse { position: 0, .. }));
 }
 
@@ -122,13 +122,13 @@ fn a_limit_stops_the_run_before_tools_whose_result_nobody_reads() {
     let mut events = asked();
     events.push(said(&[call("find", "{}")]));
     plan.limits.max_steps = 1;
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Steps(1)));
-    plan.limits = Limits { max_steps: 2, token_budget: Some(10), timeout_ms: None };
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Tokens { spent: 10, budget: 10 }));
-    plan.limits = Limits { max_steps: 2, token_budget: None, timeout_ms: Some(10) };
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Time(10)));
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Steps(1)));
+    plan.limits = RunLimits { max_steps: 2, token_budget: Some(10), timeout_ms: None };
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Tokens { spent: 10, budget: 10 }));
+    plan.limits = RunLimits { max_steps: 2, token_budget: None, timeout_ms: Some(10) };
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Time(10)));
     // Raised, it goes on where it was.
-    plan.limits = Limits { max_steps: 2, token_budget: Some(10_000), timeout_ms: Some(11) };
+    plan.limits = RunLimits { max_steps: 2, token_budget: Some(10_000), timeout_ms: Some(11) };
     assert_eq!(position(&next(&plan, &events)), Some(0));
 }
 
@@ -146,7 +146,7 @@ fn what_is_left_of_the_budget_bounds_the_answer() {
     assert_eq!(ask.timeout_ms, Some(989));
     events.pop();
     events.push(made(0, &"x".repeat(4000)));
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Tokens { spent: 10, budget: 100 }));
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Tokens { spent: 10, budget: 100 }));
 }
 
 #[test]
@@ -154,16 +154,16 @@ fn a_model_in_a_loop_is_told_and_then_stopped() {
     let mut plan = plan(&[("find", false)]);
     plan.limits.max_steps = 100;
     let mut events = asked();
-    for _ in 0..MOST_REPEATS {
+    for _ in 0..MAX_IDENTICAL_CALLS {
         events.push(said(&[call("find", "{}")]));
         assert_eq!(position(&next(&plan, &events)), Some(0));
         events.push(made(0, "nothing"));
     }
     events.push(said(&[call("find", "{}")]));
     let Action::Refuse { content, repeats: true, .. } = next(&plan, &events) else { panic!("not told") };
-    events.push(called(0, Fate::Refused { content, repeats: true }));
+    events.push(called(0, CallState::Refused { content, repeats: true }));
     events.push(said(&[call("find", " { } ")]));
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Loop("find".into())));
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Loop("find".into())));
 }
 
 #[test]
@@ -171,34 +171,34 @@ fn an_answer_that_misses_the_schema_is_asked_for_again_in_its_form() {
     let mut plan = plan(&[("find", false)]);
     plan.schema = Some("{}".into());
     let mut events = asked();
-    assert!(matches!(next(&plan, &events), Action::Ask(Ask { form: Form::Free, .. })));
-    let fits = Said { fits: Some(true), ..answered("{\"a\":1}") };
+    assert!(matches!(next(&plan, &events), Action::Ask(ModelRequest { form: ReplyFormat::Free, .. })));
+    let fits = ModelReply { fits: Some(true), ..answered("{\"a\":1}") };
     events.push(Event::Said(fits));
     assert_eq!(next(&plan, &events), Action::Answer("{\"a\":1}".into()));
-    events[1] = Event::Said(Said { fits: Some(false), ..answered("Well.") });
+    events[1] = Event::Said(ModelReply { fits: Some(false), ..answered("Well.") });
     let Action::Ask(ask) = next(&plan, &events) else { panic!("nothing asked") };
-    assert!(ask.form == Form::Schema && ask.messages.last().unwrap().content.contains("as JSON"));
-    events.push(Event::Said(Said { form: Form::Schema, ..answered("{}") }));
+    assert!(ask.form == ReplyFormat::Schema && ask.messages.last().unwrap().content.contains("as JSON"));
+    events.push(Event::Said(ModelReply { form: ReplyFormat::Schema, ..answered("{}") }));
     assert_eq!(next(&plan, &events), Action::Answer("{}".into()));
     plan.tools.clear();
-    assert!(matches!(next(&plan, &asked()), Action::Ask(Ask { form: Form::Schema, .. })));
+    assert!(matches!(next(&plan, &asked()), Action::Ask(ModelRequest { form: ReplyFormat::Schema, .. })));
 }
 
 #[test]
 fn a_model_that_says_nothing_is_no_answer() {
     let mut events = asked();
     events.push(Event::Said(answered(" \n")));
-    assert_eq!(next(&plan(&[]), &events), Action::Stop(Stop::Silence));
+    assert_eq!(next(&plan(&[]), &events), Action::Stop(StopReason::Silence));
 }
 
 #[test]
 fn an_answer_that_was_cut_is_no_answer() {
     let mut plan = plan(&[]);
     let mut events = asked();
-    events.push(Event::Said(Said { finish_reason: "length".into(), ..answered("It is") }));
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Cut));
+    events.push(Event::Said(ModelReply { finish_reason: "length".into(), ..answered("It is") }));
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Cut));
     plan.limits.token_budget = Some(11);
-    assert_eq!(next(&plan, &events), Action::Stop(Stop::Tokens { spent: 10, budget: 11 }));
+    assert_eq!(next(&plan, &events), Action::Stop(StopReason::Tokens { spent: 10, budget: 11 }));
 }
 
 #[test]
@@ -206,8 +206,8 @@ fn what_a_run_took_is_the_sum_of_its_events() {
     let mut events = asked();
     events.push(said(&[call("find", "{}")]));
     events.push(made(0, "x"));
-    events.push(Event::Said(Said { cost: 0.5, ..answered("Here.") }));
-    let spent = spent(&events);
+    events.push(Event::Said(ModelReply { cost: 0.5, ..answered("Here.") }));
+    let spent = run_usage(&events);
     assert_eq!((spent.steps, spent.input_tokens, spent.output_tokens), (2, 14, 6));
     assert!((spent.cost - 0.5).abs() < 1e-9 && (spent.ms - 11.0).abs() < 1e-9);
 }

@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 /// Most memory of a compiled pattern, in bytes.
-const LARGEST: usize = 1 << 20;
+const MAX_REGEX_BYTES: usize = 1 << 20;
 
 /// What is to be replaced by what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Rule {
     }
 
     fn compile(&self) -> Result<Regex, regex::Error> {
-        RegexBuilder::new(&self.pattern).size_limit(LARGEST).dfa_size_limit(LARGEST).build()
+        RegexBuilder::new(&self.pattern).size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES).build()
     }
 }
 
@@ -67,9 +67,9 @@ impl Redactor {
     /// # Errors
     /// [`BadPattern`] where one of them cannot be used.
     pub fn new(rules: Vec<Rule>) -> Result<Self, BadPattern> {
-        let limit = LARGEST * rules.len().max(1);
+        let limit = MAX_REGEX_BYTES * rules.len().max(1);
         let patterns = rules.iter().map(|rule| rule.pattern.as_str());
-        let set = RegexSetBuilder::new(patterns).size_limit(limit).dfa_size_limit(LARGEST).build();
+        let set = RegexSetBuilder::new(patterns).size_limit(limit).dfa_size_limit(MAX_REGEX_BYTES).build();
         let set = set.map_err(|error| {
             let wrong = rules.iter().find_map(|rule| rule.check().err());
             wrong.unwrap_or_else(|| BadPattern { name: "all together".to_owned(), reason: reason(&error) })
@@ -167,7 +167,7 @@ fn unquoted(token: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// In one line, without the pattern that a reader has before him.
+/// The reason in one line, without the pattern, which the reader knows.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();

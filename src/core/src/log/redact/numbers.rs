@@ -4,7 +4,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use std::ops::Range;
 
 /// Characters of which JSON makes numbers.
-const OF_NUMBERS: &[u8] = b"0123456789-+.eE";
+const NUMBER_BYTES: &[u8] = b"0123456789-+.eE";
 
 /// Whether a pattern can match within the text of a number. Never false where it can.
 pub fn may_match_in(pattern: &str) -> bool {
@@ -14,7 +14,7 @@ pub fn may_match_in(pattern: &str) -> bool {
 fn may_match(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => true,
-        HirKind::Literal(literal) => literal.0.iter().all(|byte| OF_NUMBERS.contains(byte)),
+        HirKind::Literal(literal) => literal.0.iter().all(|byte| NUMBER_BYTES.contains(byte)),
         HirKind::Class(Class::Unicode(class)) => {
             has_any(class.iter().map(|range| (range.start(), range.end())))
         }
@@ -29,7 +29,7 @@ fn may_match(hir: &Hir) -> bool {
 }
 
 fn has_any(mut ranges: impl Iterator<Item = (char, char)>) -> bool {
-    ranges.any(|(first, last)| OF_NUMBERS.iter().any(|byte| (first..=last).contains(&char::from(*byte))))
+    ranges.any(|(first, last)| NUMBER_BYTES.iter().any(|byte| (first..=last).contains(&char::from(*byte))))
 }
 
 /// The places of numbers in what stands between two strings of a JSON text, which begins at `start`.
@@ -38,7 +38,7 @@ pub fn places(between: &str, start: usize) -> impl Iterator<Item = Range<usize>>
     let mut at = 0;
     std::iter::from_fn(move || {
         let first = at + bytes[at..].iter().position(|byte| byte.is_ascii_digit() || *byte == b'-')?;
-        let length = bytes[first..].iter().position(|byte| !OF_NUMBERS.contains(byte));
+        let length = bytes[first..].iter().position(|byte| !NUMBER_BYTES.contains(byte));
         at = length.map_or(bytes.len(), |length| first + length);
         Some(start + first..start + at)
     })

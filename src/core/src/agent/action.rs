@@ -1,0 +1,90 @@
+//! What a run does next.
+
+use std::fmt;
+
+use super::{ReplyFormat, ToolCall};
+use crate::provider::Message;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Ask the model.
+    Ask(ModelRequest),
+    /// Make this call, and add what came of it.
+    Call {
+        /// Its place in the model's last answer.
+        position: usize,
+        /// The call.
+        call: ToolCall,
+    },
+    /// Add that these calls wait for approval.
+    AskForApproval(Vec<usize>),
+    /// Add that this call was refused.
+    Refuse {
+        /// Its place in the model's last answer.
+        position: usize,
+        /// What the model is told.
+        content: String,
+        /// Whether it had been made again and again.
+        repeats: bool,
+    },
+    /// Nothing, until a person has decided.
+    Wait,
+    /// The run is done, and this is its answer.
+    Answer(String),
+    /// The run is over without one.
+    Stop(StopReason),
+}
+
+/// How the model is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelRequest {
+    /// The conversation.
+    pub messages: Vec<Message>,
+    /// With tools, or with the schema.
+    pub form: ReplyFormat,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// Longest time, milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Why a run is over without an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// The model was asked so often.
+    Steps(u32),
+    /// So many tokens are spent, of so many.
+    Tokens {
+        /// In and out.
+        spent: u64,
+        /// What may be.
+        budget: u64,
+    },
+    /// It has taken so many milliseconds.
+    Time(u64),
+    /// The model calls this tool again and again.
+    Loop(String),
+    /// The model said nothing.
+    Silence,
+    /// The model's answer ends where it may not be longer.
+    Cut,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => write!(formatter, "the run has no answer after {steps} steps"),
+            Self::Tokens { spent, budget } => {
+                write!(formatter, "the run has no answer after {spent} tokens of a budget of {budget}")
+            }
+            Self::Time(ms) => write!(formatter, "the run has no answer after {ms} ms"),
+            Self::Loop(tool) => write!(
+                formatter,
+                "the model calls tool \"{tool}\" with the same arguments again and again, though it was told that nothing changes"
+            ),
+            Self::Silence => write!(formatter, "the model gave neither an answer nor a call of a tool"),
+            Self::Cut => write!(formatter, "the model's answer was cut, since it met its limit of tokens"),
+        }
+    }
+}

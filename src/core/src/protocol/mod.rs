@@ -1,0 +1,33 @@
+//! The messages between a backend and the engine.
+//!
+//! The client numbers its requests; a response carries the number of its request, and responses may come in any order. The
+//! first request on a connection is [`Request::Hello`].
+
+mod frames;
+mod jobs;
+mod progress;
+mod requests;
+mod responses;
+mod splitter;
+mod stats;
+
+pub use frames::{Frame, FrameError, MAX_FRAME, PREFIX, decode, encode, frame_length};
+pub use jobs::{JobRun, Pieces};
+pub use progress::Progress;
+pub use requests::{Kind, Lane, Request};
+pub use responses::{Chunk, LogState, Model, Response, Vectors};
+pub use splitter::{ChunkOptions, Splitter, UnknownSplitter};
+pub use stats::{ModelStats, Quantiles, Stats};
+
+/// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
+pub const PROTOCOL: u16 = 4;
+
+/// Name of the engine's socket inside the socket directory.
+pub fn socket_name() -> String {
+    format!("ragstone-{PROTOCOL}.sock")
+}
+
+/// Name of the file whose lock makes an engine the only one of its protocol in a socket directory.
+pub fn lock_name() -> String {
+    format!("ragstone-{PROTOCOL}.lock")
+}
