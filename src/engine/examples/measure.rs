@@ -16,26 +16,29 @@ use ragstone_core::protocol::{
     Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, decode, encode, frame_length,
 };
 use ragstone_engine::{
-    model::{embedder::Embedder, folder::Folder, manifest::Manifest, text::TextEncoder},
-    runtime::library::{Choice, Library, Settings, unlimited},
+    model::{folder::ModelFolder, manifest::Manifest, text::TextEncoder},
+    runtime::{
+        embedder::Embedder,
+        library::{Library, LibrarySettings, RuntimeChoice, no_memory_limit},
+    },
     system,
 };
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-struct Client {
+struct EngineClient {
     stream: UnixStream,
     model: String,
 }
 
-impl Client {
-    fn connect(socket: &str, model: &str) -> Outcome<Self> {
+impl EngineClient {
+    fn connect(socket: &str, model: &str) -> Result<Self> {
         let mut client = Self { stream: UnixStream::connect(socket)?, model: model.into() };
         client.call(Request::Hello { protocol: PROTOCOL, version: "measure".into() })?;
         Ok(client)
     }
 
-    fn call(&mut self, request: Request) -> Outcome<Response> {
+    fn call(&mut self, request: Request) -> Result<Response> {
         self.stream.write_all(&encode(1, request)?)?;
         let mut prefix = [0; PREFIX];
         self.stream.read_exact(&mut prefix)?;
@@ -48,7 +51,7 @@ impl Client {
         }
     }
 
-    fn embed(&mut self, lane: Lane, texts: Vec<String>) -> Outcome<Vec<f32>> {
+    fn embed(&mut self, lane: Lane, texts: Vec<String>) -> Result<Vec<f32>> {
         let request = Request::Embed { model: self.model.clone(), kind: Kind::Query, lane, texts };
         match self.call(request)? {
             Response::Vectors(vectors) => Ok(vectors.values),
@@ -58,39 +61,40 @@ impl Client {
 }
 
 /// The same model in this process.
-struct Bare {
+struct InProcessModel {
     encoder: TextEncoder,
     embedder: Embedder,
 }
 
-impl Bare {
-    fn open(folder: &Folder, library: &Path) -> Outcome<Self> {
-        let choice = if library.is_dir() { Choice::Openvino } else { Choice::Onnxruntime };
+impl InProcessModel {
+    fn open(folder: &ModelFolder, library: &Path) -> Result<Self> {
+        let choice = if library.is_dir() { RuntimeChoice::Openvino } else { RuntimeChoice::Onnxruntime };
         let (onnxruntime, openvino) = (library.to_owned(), library.to_owned());
-        let library = Library::new(Settings { choice, onnxruntime, openvino, threads: system::processors() });
+        let library =
+            Library::new(LibrarySettings { choice, onnxruntime, openvino, threads: system::processors() });
         let manifest: Manifest = folder.manifest()?;
         let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)?;
-        let embedder = library.open(folder, &manifest, &encoder, &unlimited)?;
+        let embedder = library.open(folder, &manifest, &encoder, &no_memory_limit)?;
         Ok(Self { encoder, embedder })
     }
 
-    fn embed(&mut self, text: &str) -> Outcome<Vec<f32>> {
+    fn embed(&mut self, text: &str) -> Result<Vec<f32>> {
         Ok(self.embedder.embed(&[&self.encoder.encode(text)?])?)
     }
 }
 
 const QUERY: &str = "how do I take a base backup?";
 
-fn timed<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Duration)> {
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
     let begin = Instant::now();
     Ok((work()?, begin.elapsed()))
 }
 
-fn compare_queries(client: &mut Client, bare: &mut Bare) -> Outcome<()> {
+fn compare_queries(client: &mut EngineClient, in_process: &mut InProcessModel) -> Result<()> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..2000 {
         ours.push(timed(|| client.embed(Lane::Query, vec![QUERY.into()]))?.1);
-        theirs.push(timed(|| bare.embed(QUERY))?.1);
+        theirs.push(timed(|| in_process.embed(QUERY))?.1);
     }
     for (name, times) in [("engine", &mut ours), ("in process", &mut theirs)] {
         times.sort();
@@ -99,10 +103,10 @@ fn compare_queries(client: &mut Client, bare: &mut Bare) -> Outcome<()> {
     Ok(())
 }
 
-fn count_calls(socket: &str, model: &str, sessions: usize) -> Outcome<()> {
+fn count_calls(socket: &str, model: &str, sessions: usize) -> Result<()> {
     let calls = 4800 / sessions;
-    let work = || -> Outcome<()> {
-        let mut client = Client::connect(socket, model)?;
+    let work = || -> Result<()> {
+        let mut client = EngineClient::connect(socket, model)?;
         (0..calls).try_for_each(|_| client.embed(Lane::Query, vec![QUERY.into()]).map(drop))
     };
     let ((), time) = timed(|| {
@@ -117,12 +121,12 @@ fn count_calls(socket: &str, model: &str, sessions: usize) -> Outcome<()> {
     Ok(())
 }
 
-fn compare_bulk(client: &mut Client, bare: &mut Bare, file: &str) -> Outcome<()> {
+fn compare_bulk(client: &mut EngineClient, in_process: &mut InProcessModel, file: &str) -> Result<()> {
     let mut texts: Vec<String> = std::fs::read_to_string(file)?.lines().map(str::to_owned).collect();
     texts.sort_by_key(String::len);
     for _ in 0..3 {
         let (_, ours) = timed(|| client.embed(Lane::Bulk, texts.clone()))?;
-        let ((), theirs) = timed(|| texts.iter().try_for_each(|text| bare.embed(text).map(drop)))?;
+        let ((), theirs) = timed(|| texts.iter().try_for_each(|text| in_process.embed(text).map(drop)))?;
         let speed = |time: Duration| texts.len() as f64 / time.as_secs_f64();
         println!(
             "bulk: engine {:.1} texts/s, in process one by one {:.1} texts/s",
@@ -133,21 +137,21 @@ fn compare_bulk(client: &mut Client, bare: &mut Bare, file: &str) -> Outcome<()>
     Ok(())
 }
 
-fn main() -> Outcome<()> {
+fn main() -> Result<()> {
     system::prepare_environment();
     let arguments: Vec<String> = std::env::args().collect();
     let [_, socket, folder, library, rest @ ..] = arguments.as_slice() else {
         return Err("measure SOCKET MODEL-FOLDER LIBRARY [FILE]".into());
     };
-    let folder = Folder::at(Path::new(folder))?;
-    let mut client = Client::connect(socket, folder.name())?;
+    let folder = ModelFolder::at(Path::new(folder))?;
+    let mut client = EngineClient::connect(socket, folder.name())?;
     let (_, first) = timed(|| client.embed(Lane::Query, vec![QUERY.into()]))?;
     println!("first query, with loading: {first:?}");
-    let mut bare = Bare::open(&folder, Path::new(library))?;
-    compare_queries(&mut client, &mut bare)?;
+    let mut in_process = InProcessModel::open(&folder, Path::new(library))?;
+    compare_queries(&mut client, &mut in_process)?;
     [1, 2, 16].into_iter().try_for_each(|sessions| count_calls(socket, folder.name(), sessions))?;
     if let [file] = rest {
-        compare_bulk(&mut client, &mut bare, file)?;
+        compare_bulk(&mut client, &mut in_process, file)?;
     }
     println!("{:#?}", client.call(Request::Stats)?);
     Ok(())

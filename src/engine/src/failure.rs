@@ -1,11 +1,11 @@
-//! Everything that can go wrong in the engine, in the words that a user of SQL reads.
+//! The errors of the engine, in the words that a user of SQL reads.
 
 use std::path::PathBuf;
 
 use ragstone_core::failure::{Failure, FailureKind};
 use thiserror::Error;
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug, Clone, Error)]
 pub enum Error {
     /// A name that no model folder can have.
@@ -26,7 +26,7 @@ pub enum Error {
         model: String,
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
     /// A file of a model is not the one that its manifest names.
@@ -41,7 +41,7 @@ pub enum Error {
         /// Of the file.
         actual: String,
     },
-    /// The manifest, tokenizer or graph makes no sense.
+    /// The manifest, tokenizer or graph is not valid.
     #[error("model \"{model}\": {file}: {reason}")]
     ModelContent {
         /// The model.
@@ -51,29 +51,29 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The model computes something else than it did where its manifest was made.
+    /// The model does not compute the golden vectors of its manifest.
     #[error(
         "model \"{model}\" disagrees with its golden vectors under {runtime}: cosine expected at least {expected}, actual {actual:.6}"
     )]
     Golden {
         /// The model.
         model: String,
-        /// What ran it.
+        /// The runtime.
         runtime: String,
-        /// Least cosine.
+        /// Minimum cosine.
         expected: f64,
-        /// Cosine found.
+        /// Actual cosine.
         actual: f64,
     },
-    /// The library that runs models is missing, too old or refuses to start.
+    /// The library that runs models is missing, too old or does not start.
     #[error("cannot use the ONNX Runtime library {}: {reason}", path.display())]
     Library {
         /// The library.
         path: PathBuf,
-        /// Why not; found and wanted version.
+        /// Why not; the actual and the expected version.
         reason: String,
     },
-    /// OpenVINO was asked for by name and cannot be had.
+    /// OpenVINO is required by the setting and is not usable.
     #[error("cannot use the runtime openvino: {0}")]
     OpenVino(String),
     /// A run of a model failed.
@@ -81,7 +81,7 @@ pub enum Error {
     Run {
         /// The model.
         model: String,
-        /// What the library says.
+        /// The library's message.
         reason: String,
     },
     /// A run needs more memory than the engine may have.
@@ -89,7 +89,7 @@ pub enum Error {
     RunMemory {
         /// The model.
         model: String,
-        /// What the library says.
+        /// The library's message.
         reason: String,
     },
     /// The model's queue has no room.
@@ -101,7 +101,7 @@ pub enum Error {
         texts: usize,
         /// Texts waiting.
         waiting: usize,
-        /// Places.
+        /// The queue's limit.
         limit: usize,
     },
     /// Loading the model would break the engine's memory limit.
@@ -116,7 +116,7 @@ pub enum Error {
         /// The limit, MB.
         limit: u64,
     },
-    /// An answer or a request that does not fit into a frame.
+    /// An answer or a request is too large for a frame.
     #[error("{what} of {actual} bytes is over the limit of {limit} bytes")]
     Frame {
         /// Request or answer.
@@ -126,7 +126,7 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// An argument out of its range.
+    /// An argument is not valid.
     #[error("{0}")]
     Argument(String),
     /// Client and engine are of different versions.
@@ -137,22 +137,22 @@ pub enum Error {
         /// The client's.
         actual: u16,
     },
-    /// A client that breaks the protocol.
+    /// A client violates the protocol.
     #[error("{0}")]
     Protocol(String),
-    /// A call to a provider came to nothing.
+    /// A call to a provider failed.
     #[error("{message}")]
     Provider {
         /// Decides the SQLSTATE.
         kind: FailureKind,
-        /// Which provider, and what happened; never what it was sent.
+        /// The provider, and what happened; never what it was sent.
         message: String,
-        /// A fact, or nothing.
+        /// A fact, or empty.
         detail: String,
-        /// What the user can do, or nothing.
+        /// What the user can do, or empty.
         hint: String,
     },
-    /// A fault of the engine.
+    /// A bug in the engine.
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -176,7 +176,7 @@ impl Error {
         }
     }
 
-    /// What the user can do, or nothing.
+    /// What the user can do, or empty.
     pub fn hint(&self) -> String {
         match self {
             Self::UnknownModel { .. } | Self::ModelName(_) => {
@@ -201,7 +201,7 @@ impl Error {
         }
     }
 
-    /// A fact that explains the message, or nothing.
+    /// A fact that explains the message, or empty.
     pub fn detail(&self) -> String {
         match self {
             Self::UnknownModel { models, .. } => format!("Models are looked for in {}.", models.display()),

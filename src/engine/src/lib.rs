@@ -1,6 +1,6 @@
 //! The engine: one process per PostgreSQL server that holds the models and tokenizers, and computes for all sessions.
 //!
-//! It knows nothing of Postgres: bytes in over a Unix socket, bytes out. See `server` for the way of a request.
+//! It does not depend on Postgres: it reads requests from a Unix socket and writes answers to it. Start reading at `server`.
 #![deny(unsafe_code)]
 
 pub mod server;
@@ -11,7 +11,7 @@ pub mod providers;
 
 pub mod ledger;
 
-pub mod log;
+pub mod agent_log;
 
 pub mod mailbox;
 
@@ -23,5 +23,11 @@ pub mod runtime;
 
 pub mod pull;
 
+pub mod outbox;
+
 pub mod failure;
+
+mod lock;
+
+#[allow(unsafe_code)]
 pub mod system;

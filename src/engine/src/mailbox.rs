@@ -1,93 +1,94 @@
-//! What the worker of one database is to write down and has not written down yet, of one kind. It is given again until it
-//! is acknowledged, so that a worker that dies in between loses nothing.
+//! Items of one kind that the worker of one database is to write into a table. They are delivered again until the worker
+//! acknowledges them, so that none is lost if it dies in between.
 
 use std::{
     collections::VecDeque,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Something that waits in a mailbox.
-pub trait Item: Clone {
-    /// Later ones have higher numbers.
+/// An entry of a mailbox.
+pub trait MailboxItem: Clone {
+    /// Increases from item to item.
     fn number(&self) -> u64;
 
-    /// What it takes of a mailbox's room, in bytes.
+    /// Bytes that count towards the mailbox's limit.
     fn bytes(&self) -> usize;
 
-    /// How many of the things that are counted are in it.
+    /// Records in this item, which count towards the mailbox's limit.
     fn count(&self) -> usize {
         1
     }
 }
 
-/// How much a mailbox keeps, and gives at once.
+/// How much a mailbox keeps, and how much it delivers at once.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// Things that wait at most.
+pub struct MailboxLimits {
+    /// Maximum number of records.
     pub count: usize,
-    /// Bytes that wait at most.
+    /// Maximum bytes.
     pub bytes: usize,
-    /// An answer gets no further item when it has so many things.
+    /// A delivery with this many records gets no further item.
     pub batch_count: usize,
-    /// An answer gets no further item when it has so many bytes: with a largest item behind them, it fits a frame.
+    /// A delivery with this many bytes gets no further item. It fits a frame even if the largest possible item was the last.
     pub batch_bytes: usize,
 }
 
-/// Who gets the items, and how many things were lost before them.
-pub type Waiter<T> = Box<dyn FnOnce(Vec<T>, u64) + Send>;
+/// Receives the items of one delivery, and the number of records that were lost before them.
+pub type Consumer<T> = Box<dyn FnOnce(Vec<T>, u64) + Send>;
 
-/// The items, and who waits for them.
+/// The items, and the consumer that waits for them.
 pub struct Mailbox<T> {
-    room: Room,
+    limits: MailboxLimits,
     items: VecDeque<T>,
     count: usize,
     bytes: usize,
-    waiter: Option<Waiter<T>>,
+    consumer: Option<Consumer<T>>,
     lost: u64,
-    /// As many of the lost as the last answer said.
-    lost_told: u64,
-    /// The last number that was given: what was given may be written already.
-    given: u64,
+    /// The part of `lost` that the last delivery reported.
+    lost_reported: u64,
+    /// Number of the last item that was delivered: items up to it may be written already.
+    delivered: u64,
 }
 
-/// An answer that can be given. It is not given under a lock, since it writes to a socket.
-pub struct Ready<T> {
-    waiter: Waiter<T>,
+/// Items on their way to a consumer. It is sent without holding a lock, since that writes to a socket.
+#[must_use]
+pub struct Delivery<T> {
+    consumer: Consumer<T>,
     items: Vec<T>,
     lost: u64,
 }
 
-impl<T> Ready<T> {
-    /// Gives it.
-    pub fn answer(self) {
-        (self.waiter)(self.items, self.lost);
+impl<T> Delivery<T> {
+    /// Passes the items to the consumer.
+    pub fn send(self) {
+        (self.consumer)(self.items, self.lost);
     }
 }
 
-impl<T: Item> Mailbox<T> {
-    /// With nothing in it.
-    pub fn new(room: Room) -> Self {
+impl<T: MailboxItem> Mailbox<T> {
+    /// An empty mailbox.
+    pub fn new(limits: MailboxLimits) -> Self {
         Self {
-            room,
+            limits,
             items: VecDeque::new(),
             count: 0,
             bytes: 0,
-            waiter: None,
+            consumer: None,
             lost: 0,
-            lost_told: 0,
-            given: 0,
+            lost_reported: 0,
+            delivered: 0,
         }
     }
 
-    /// Whether an item can be kept without losing another. What is larger than all the room fits an empty mailbox.
+    /// Whether an item can be added without dropping another. An empty mailbox takes an item of any size.
     pub fn has_room(&self, count: usize, bytes: usize) -> bool {
         self.items.is_empty()
-            || (self.count + count <= self.room.count && self.bytes + bytes <= self.room.bytes)
+            || (self.count + count <= self.limits.count && self.bytes + bytes <= self.limits.bytes)
     }
 
-    /// Keeps an item. Where there is no room for it the oldest go that were not given to anybody; gives how many things these
-    /// were.
-    pub fn put(&mut self, item: T) -> (usize, Option<Ready<T>>) {
+    /// Adds an item. If there is no room, drops the oldest items that were not delivered yet. Returns the number of records
+    /// dropped.
+    pub fn push(&mut self, item: T) -> (usize, Option<Delivery<T>>) {
         let mut lost = 0;
         while !self.has_room(item.count(), item.bytes())
             && let Some(oldest) = self.remove_oldest()
@@ -98,71 +99,72 @@ impl<T: Item> Mailbox<T> {
         self.count += item.count();
         self.bytes += item.bytes();
         self.items.push_back(item);
-        let ready = self.waiter.take().map(|waiter| self.ready(waiter));
-        (lost, ready)
+        let delivery = self.consumer.take().map(|consumer| self.deliver(consumer));
+        (lost, delivery)
     }
 
-    /// Forgets what is written, and gives or keeps who waits for the rest. A written number of another life of the engine
-    /// is never that of an item of this one's.
-    pub fn take(&mut self, written: u64, waiter: Waiter<T>) -> Option<Ready<T>> {
+    /// Removes the items with numbers up to `written`, and delivers the next ones, or keeps the consumer until there are
+    /// some. It replaces a consumer that still waits. A number from an earlier run of the engine is lower than all of this
+    /// one's.
+    pub fn take(&mut self, written: u64, consumer: Consumer<T>) -> Option<Delivery<T>> {
         if written > 0 {
-            self.lost -= std::mem::take(&mut self.lost_told);
+            self.lost -= std::mem::take(&mut self.lost_reported);
         }
         while self.items.front().is_some_and(|item| item.number() <= written) {
             self.remove(0);
         }
         if self.items.is_empty() {
-            self.waiter = Some(waiter);
+            self.consumer = Some(consumer);
             return None;
         }
-        self.waiter = None;
-        Some(self.ready(waiter))
+        self.consumer = None;
+        Some(self.deliver(consumer))
     }
 
-    /// Things that are not written down.
+    /// Records that are not written yet.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Bytes that they take.
+    /// Bytes of the items that are not written yet.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     fn remove_oldest(&mut self) -> Option<T> {
-        let not_given = self.items.partition_point(|item| item.number() <= self.given);
-        self.remove(if not_given < self.items.len() { not_given } else { 0 })
+        let not_delivered = self.items.partition_point(|item| item.number() <= self.delivered);
+        self.remove(if not_delivered < self.items.len() { not_delivered } else { 0 })
     }
 
-    fn remove(&mut self, place: usize) -> Option<T> {
-        let item = self.items.remove(place)?;
+    fn remove(&mut self, index: usize) -> Option<T> {
+        let item = self.items.remove(index)?;
         self.count -= item.count();
         self.bytes -= item.bytes();
         Some(item)
     }
 
-    fn ready(&mut self, waiter: Waiter<T>) -> Ready<T> {
+    fn deliver(&mut self, consumer: Consumer<T>) -> Delivery<T> {
         let (mut count, mut bytes) = (0, 0);
         let items = self.items.iter().take_while(|item| {
-            let fits = count < self.room.batch_count && bytes < self.room.batch_bytes;
+            let fits = count < self.limits.batch_count && bytes < self.limits.batch_bytes;
             count += item.count();
             bytes += item.bytes();
             fits
         });
         let items: Vec<_> = items.cloned().collect();
-        self.given = items.last().map_or(0, Item::number);
-        self.lost_told = self.lost;
-        Ready { waiter, items, lost: self.lost }
+        self.delivered = items.last().map_or(0, MailboxItem::number);
+        self.lost_reported = self.lost;
+        Delivery { consumer, items, lost: self.lost }
     }
 }
 
-/// Numbers of items. They begin with the time of the first, in microseconds since 1970: no other life of the engine has the
-/// same.
+/// Numbers of items. They start at the current time in microseconds since 1970, so that two runs of the engine never use the
+/// same number.
 #[derive(Debug, Default)]
-pub struct Numbers(u64);
+pub struct ItemNumbers(u64);
 
-impl Numbers {
-    /// One that is higher than all before.
+impl ItemNumbers {
+    /// The next number.
     pub fn advance(&mut self) -> u64 {
         if self.0 == 0 {
             self.0 = u64::try_from(now_us()).unwrap_or_default();

@@ -1,13 +1,14 @@
 //! The command line of the engine.
+#![forbid(unsafe_code)]
 
 use std::{path::PathBuf, process};
 
 use clap::{Args, Parser, Subcommand};
 use ragstone_engine::{
     failure::Error,
-    pull::{self, PullError},
-    runtime::library::{Choice, Library, Settings},
-    server::{Options, serve},
+    pull::{self, error::PullError},
+    runtime::library::{Library, LibrarySettings, RuntimeChoice},
+    server::{options::ServeOptions, serve},
     system,
 };
 
@@ -39,13 +40,13 @@ struct LibraryArgs {
     openvino: Option<PathBuf>,
     /// Which of them to use.
     #[arg(long, value_enum, default_value = "auto")]
-    runtime: Choice,
+    runtime: RuntimeChoice,
     /// Threads of one run; 0 for all processors.
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
 
-impl From<LibraryArgs> for Settings {
+impl From<LibraryArgs> for LibrarySettings {
     fn from(args: LibraryArgs) -> Self {
         let threads = if args.threads == 0 { system::processors() } else { args.threads };
         let beside = |name: &str| system::executable_directory().join(name);
@@ -68,13 +69,13 @@ struct ServeArgs {
     models: PathBuf,
     #[command(flatten)]
     library: LibraryArgs,
-    /// Most memory of this process, MB.
+    /// Memory limit of this process, MB.
     #[arg(long, default_value_t = 4096)]
     memory_mb: u64,
-    /// Most texts that may wait for one model.
+    /// Maximum number of texts that may wait for one model.
     #[arg(long, default_value_t = 65536)]
     queue_limit: usize,
-    /// Times that an engine was started before.
+    /// How many times the engine has been restarted.
     #[arg(long, default_value_t = 0)]
     restarts: u32,
 }
@@ -112,7 +113,7 @@ fn main() {
 }
 
 fn run_serve(args: ServeArgs) -> i32 {
-    let options = Options {
+    let options = ServeOptions {
         socket_directory: args.socket_directory,
         models: args.models,
         library: args.library.into(),
@@ -143,7 +144,7 @@ fn run_pull(args: PullArgs) -> Result<String, String> {
     }
 }
 
-/// Where the PostgreSQL that `pg_config` (or `$PG_CONFIG`) belongs to looks for models.
+/// The folder where the PostgreSQL of `pg_config` (or `$PG_CONFIG`) looks for models.
 fn shared_models() -> Option<PathBuf> {
     let program = std::env::var_os("PG_CONFIG").unwrap_or_else(|| "pg_config".into());
     let output =
@@ -157,8 +158,8 @@ fn with_hint(error: &Error) -> String {
         .to_owned()
 }
 
-fn report(outcome: Result<String, String>) -> i32 {
-    match outcome {
+fn report(result: Result<String, String>) -> i32 {
+    match result {
         Ok(line) => {
             println!("{line}");
             0

@@ -1,12 +1,12 @@
-//! Pieces of jobs' answers on their way from the process that runs a job to whoever reads along: kept here, since no table
-//! shows what a transaction has not committed yet.
+//! The pieces of jobs' answers, from the process that runs a job to the sessions that read them meanwhile. They are kept here
+//! because no table shows what a transaction has not committed yet.
 //!
-//! What is kept is bounded. A mailbox that grows too large, or whose pieces have a gap, says that pieces are lost: its
-//! reader waits for the result, which is whole.
+//! What is kept is bounded. A stream that grows too large, or has a gap, reports its pieces as lost: its readers wait for the
+//! job's result, which is whole.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -16,138 +16,143 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Most bytes of one job's pieces.
-const MOST_OF_ONE: usize = 16 << 20;
+use crate::lock::lock;
 
-/// Most bytes of the pieces of all jobs.
-const MOST_OF_ALL: usize = 128 << 20;
+/// Maximum bytes of one job's pieces.
+const MAX_STREAM_BYTES: usize = 16 << 20;
 
-/// Most mailboxes.
-const MOST_BOXES: usize = 1000;
+/// Maximum bytes of the pieces of all jobs.
+const MAX_TOTAL_BYTES: usize = 128 << 20;
 
-/// After a job's end its pieces are kept for so long.
-const KEPT: Duration = Duration::from_mins(10);
+/// Maximum number of streams.
+const MAX_STREAMS: usize = 1000;
 
-/// The mailboxes of all databases.
+/// How long the pieces of a job are kept after its end.
+const RETENTION: Duration = Duration::from_mins(10);
+
+/// The pieces of the jobs of all databases.
 #[derive(Default)]
-pub struct Mailboxes {
-    state: Mutex<State>,
+pub struct PieceStreams {
+    table: Mutex<StreamTable>,
 }
 
 #[derive(Default)]
-struct State {
-    boxes: HashMap<JobRun, Mailbox>,
-    /// Who waits for something to change; a reader may be there before the first piece.
-    waiting: HashMap<JobRun, Arc<Notify>>,
+struct StreamTable {
+    streams: HashMap<JobRun, PieceStream>,
+    /// Notified at each change of a stream. A reader may come before the first piece.
+    readers: HashMap<JobRun, Arc<Notify>>,
     bytes: usize,
 }
 
-struct Mailbox {
+struct PieceStream {
     pieces: Vec<String>,
     bytes: usize,
     posted: u32,
     lost: bool,
     ended: Option<Instant>,
-    touched: Instant,
+    last_post: Instant,
 }
 
-impl Mailboxes {
-    /// Keeps a piece, and hands it to whoever waits for it.
+impl PieceStreams {
+    /// Keeps a piece, and wakes the readers that wait for it.
     pub fn post(&self, run: JobRun, seq: u32, piece: String) {
-        let mut state = self.lock();
+        let mut table = self.lock();
         let bytes = piece.len();
-        let mailbox = state.open(run);
-        mailbox.touched = Instant::now();
-        // A gap: the pieces before this one went to an engine that has gone.
-        mailbox.lost |= seq != mailbox.posted + 1 || mailbox.bytes + bytes > MOST_OF_ONE;
-        mailbox.posted = seq;
-        if !mailbox.lost {
-            mailbox.bytes += bytes;
-            mailbox.pieces.push(piece);
-            state.bytes += bytes;
+        let stream = table.get_or_create(run);
+        stream.last_post = Instant::now();
+        // A gap means that the pieces before this one went to an engine that has ended since.
+        stream.lost |= seq != stream.posted + 1 || stream.bytes + bytes > MAX_STREAM_BYTES;
+        stream.posted = seq;
+        if !stream.lost {
+            stream.bytes += bytes;
+            stream.pieces.push(piece);
+            table.bytes += bytes;
         }
-        state.forget_lost(run);
-        state.keep_within_bounds(run);
-        state.wake(run);
+        table.discard_lost_pieces(run);
+        table.enforce_limits(run);
+        table.wake_readers(run);
     }
 
-    /// The job has ended.
+    /// Marks the end of a job.
     pub fn end(&self, run: JobRun) {
-        let mut state = self.lock();
-        state.open(run).ended = Some(Instant::now());
-        state.keep_within_bounds(run);
-        state.wake(run);
+        let mut table = self.lock();
+        table.get_or_create(run).ended = Some(Instant::now());
+        table.enforce_limits(run);
+        table.wake_readers(run);
     }
 
-    /// Pieces after `after`, as soon as there are some, or what there is when the job has ended or the time is over.
+    /// The pieces after number `after`: waits up to `wait` for one, or for the end of the job.
     pub async fn next(&self, run: JobRun, after: u32, wait: Duration) -> Pieces {
         let deadline = Instant::now() + wait;
-        let changes = self.lock().waiting.entry(run).or_default().clone();
-        let found = loop {
+        let changes = self.lock().readers.entry(run).or_default().clone();
+        let pieces = loop {
             let change = changes.notified();
             tokio::pin!(change);
-            // From here on no change goes unnoticed.
+            // Registers before reading, so that no change in between is missed.
             change.as_mut().enable();
-            let found = self.look(run, after);
-            if !found.pieces.is_empty() || found.ended || timeout_at(deadline, change).await.is_err() {
-                break found;
+            let pieces = self.read_after(run, after);
+            if !pieces.pieces.is_empty() || pieces.ended || timeout_at(deadline, change).await.is_err() {
+                break pieces;
             }
         };
         drop(changes);
-        let mut state = self.lock();
-        if state.waiting.get(&run).is_some_and(|changes| Arc::strong_count(changes) == 1) {
-            state.waiting.remove(&run);
+        let mut table = self.lock();
+        if table.readers.get(&run).is_some_and(|changes| Arc::strong_count(changes) == 1) {
+            table.readers.remove(&run);
         }
-        found
+        pieces
     }
 
-    fn look(&self, run: JobRun, after: u32) -> Pieces {
-        let state = self.lock();
-        let Some(mailbox) = state.boxes.get(&run) else { return Pieces::default() };
+    fn read_after(&self, run: JobRun, after: u32) -> Pieces {
+        let table = self.lock();
+        let Some(stream) = table.streams.get(&run) else { return Pieces::default() };
         Pieces {
-            pieces: mailbox.pieces.get(after as usize..).unwrap_or_default().to_vec(),
-            posted: mailbox.posted,
-            ended: mailbox.ended.is_some(),
-            lost: mailbox.lost,
+            pieces: stream.pieces.get(after as usize..).unwrap_or_default().to_vec(),
+            posted: stream.posted,
+            ended: stream.ended.is_some(),
+            lost: stream.lost,
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, StreamTable> {
+        lock(&self.table)
     }
 }
 
-impl State {
-    fn open(&mut self, run: JobRun) -> &mut Mailbox {
-        self.boxes.entry(run).or_insert_with(|| Mailbox {
+impl StreamTable {
+    fn get_or_create(&mut self, run: JobRun) -> &mut PieceStream {
+        self.streams.entry(run).or_insert_with(|| PieceStream {
             pieces: Vec::new(),
             bytes: 0,
             posted: 0,
             lost: false,
             ended: None,
-            touched: Instant::now(),
+            last_post: Instant::now(),
         })
     }
 
-    /// Frees what nobody will be given any more.
-    fn forget_lost(&mut self, run: JobRun) {
-        if let Some(mailbox) = self.boxes.get_mut(&run)
-            && mailbox.lost
+    /// Frees the pieces of a stream that is reported as lost.
+    fn discard_lost_pieces(&mut self, run: JobRun) {
+        if let Some(stream) = self.streams.get_mut(&run)
+            && stream.lost
         {
-            self.bytes -= std::mem::take(&mut mailbox.bytes);
-            mailbox.pieces = Vec::new();
+            self.bytes -= std::mem::take(&mut stream.bytes);
+            stream.pieces = Vec::new();
         }
     }
 
-    /// Drops mailboxes that ended long ago, then the oldest while there are too many, ended ones first.
-    fn keep_within_bounds(&mut self, current: JobRun) {
+    /// Removes streams whose retention is over, then the oldest while a limit is exceeded, ended ones first.
+    fn enforce_limits(&mut self, current: JobRun) {
         let now = Instant::now();
-        let old = |mailbox: &Mailbox| mailbox.ended.is_some_and(|ended| now.duration_since(ended) > KEPT);
-        let gone: Vec<_> = self.boxes.iter().filter(|(_, it)| old(it)).map(|(run, _)| *run).collect();
-        gone.into_iter().for_each(|run| self.remove(run));
-        while self.boxes.len() > MOST_BOXES || self.bytes > MOST_OF_ALL {
-            let others = self.boxes.iter().filter(|(run, _)| **run != current);
-            let oldest = others.min_by_key(|(_, it)| (it.ended.is_none(), it.ended.unwrap_or(it.touched)));
+        let is_expired =
+            |stream: &PieceStream| stream.ended.is_some_and(|ended| now.duration_since(ended) > RETENTION);
+        let expired: Vec<_> =
+            self.streams.iter().filter(|(_, stream)| is_expired(stream)).map(|(run, _)| *run).collect();
+        expired.into_iter().for_each(|run| self.remove(run));
+        while self.streams.len() > MAX_STREAMS || self.bytes > MAX_TOTAL_BYTES {
+            let others = self.streams.iter().filter(|(run, _)| **run != current);
+            let oldest = others
+                .min_by_key(|(_, stream)| (stream.ended.is_none(), stream.ended.unwrap_or(stream.last_post)));
             match oldest.map(|(run, _)| *run) {
                 Some(run) => self.remove(run),
                 None => return,
@@ -156,13 +161,13 @@ impl State {
     }
 
     fn remove(&mut self, run: JobRun) {
-        if let Some(mailbox) = self.boxes.remove(&run) {
-            self.bytes -= mailbox.bytes;
+        if let Some(stream) = self.streams.remove(&run) {
+            self.bytes -= stream.bytes;
         }
     }
 
-    fn wake(&self, run: JobRun) {
-        if let Some(changes) = self.waiting.get(&run) {
+    fn wake_readers(&self, run: JobRun) {
+        if let Some(changes) = self.readers.get(&run) {
             changes.notify_waiters();
         }
     }
@@ -186,14 +191,14 @@ mod tests {
     #[test]
     fn a_reader_gets_each_piece_once_and_then_the_end() {
         in_runtime(async {
-            let boxes = Mailboxes::default();
-            boxes.post(run(1), 1, "one".into());
-            boxes.post(run(1), 2, "two".into());
-            assert_eq!(boxes.next(run(1), 0, LONG).await.pieces, ["one", "two"]);
-            boxes.post(run(1), 3, "three".into());
-            assert_eq!(boxes.next(run(1), 2, LONG).await.pieces, ["three"]);
-            boxes.end(run(1));
-            let last = boxes.next(run(1), 3, LONG).await;
+            let streams = PieceStreams::default();
+            streams.post(run(1), 1, "one".into());
+            streams.post(run(1), 2, "two".into());
+            assert_eq!(streams.next(run(1), 0, LONG).await.pieces, ["one", "two"]);
+            streams.post(run(1), 3, "three".into());
+            assert_eq!(streams.next(run(1), 2, LONG).await.pieces, ["three"]);
+            streams.end(run(1));
+            let last = streams.next(run(1), 3, LONG).await;
             assert_eq!(last, Pieces { pieces: vec![], posted: 3, ended: true, lost: false });
         });
     }
@@ -201,68 +206,68 @@ mod tests {
     #[test]
     fn a_reader_who_waits_is_woken_by_a_piece_and_by_the_end() {
         in_runtime(async {
-            let boxes = Arc::new(Mailboxes::default());
+            let streams = Arc::new(PieceStreams::default());
             for ends in [false, true] {
                 let reader = tokio::spawn({
-                    let boxes = boxes.clone();
-                    async move { boxes.next(run(u64::from(ends)), 0, LONG).await }
+                    let streams = streams.clone();
+                    async move { streams.next(run(u64::from(ends)), 0, LONG).await }
                 });
                 tokio::task::yield_now().await;
                 if ends {
-                    boxes.end(run(1))
+                    streams.end(run(1))
                 } else {
-                    boxes.post(run(0), 1, "piece".into())
+                    streams.post(run(0), 1, "piece".into())
                 }
                 let found = reader.await.unwrap();
                 assert_eq!((found.ended, found.pieces.len()), (ends, usize::from(!ends)));
             }
-            assert!(boxes.lock().waiting.is_empty());
+            assert!(streams.lock().readers.is_empty());
         });
     }
 
     #[test]
     fn a_wait_ends_when_its_time_is_over() {
         in_runtime(async {
-            let boxes = Mailboxes::default();
-            assert_eq!(boxes.next(run(1), 0, Duration::from_millis(1)).await, Pieces::default());
+            let streams = PieceStreams::default();
+            assert_eq!(streams.next(run(1), 0, Duration::from_millis(1)).await, Pieces::default());
         });
     }
 
     #[test]
     fn a_gap_and_too_many_bytes_lose_the_pieces_but_not_the_end() {
         in_runtime(async {
-            let boxes = Mailboxes::default();
-            boxes.post(run(1), 5, "after a gap".into());
-            boxes.post(run(2), 1, "x".repeat(MOST_OF_ONE));
-            boxes.post(run(2), 2, "one too many".into());
+            let streams = PieceStreams::default();
+            streams.post(run(1), 5, "after a gap".into());
+            streams.post(run(2), 1, "x".repeat(MAX_STREAM_BYTES));
+            streams.post(run(2), 2, "one too many".into());
             for job in [1, 2] {
-                assert!(boxes.look(run(job), 0).lost);
-                boxes.post(run(job), 6, "more".into());
-                boxes.end(run(job));
-                let found = boxes.next(run(job), 0, LONG).await;
+                assert!(streams.read_after(run(job), 0).lost);
+                streams.post(run(job), 6, "more".into());
+                streams.end(run(job));
+                let found = streams.next(run(job), 0, LONG).await;
                 assert!(found.lost && found.ended && found.pieces.is_empty());
             }
-            assert_eq!(boxes.lock().bytes, 0);
+            assert_eq!(streams.lock().bytes, 0);
         });
     }
 
     #[test]
-    fn mailboxes_of_ended_jobs_make_room() {
-        let boxes = Mailboxes::default();
+    fn streams_of_ended_jobs_make_room() {
+        let streams = PieceStreams::default();
         in_runtime(async {
-            boxes.post(run(0), 1, "still running".into());
-            for job in 1..=MOST_BOXES as u64 {
-                boxes.post(run(job), 1, "piece".into());
-                boxes.end(run(job));
+            streams.post(run(0), 1, "still running".into());
+            for job in 1..=MAX_STREAMS as u64 {
+                streams.post(run(job), 1, "piece".into());
+                streams.end(run(job));
             }
-            assert_eq!(boxes.lock().boxes.len(), MOST_BOXES);
-            assert_eq!(boxes.look(run(0), 0).pieces, ["still running"]);
-            assert_eq!(boxes.look(run(1), 0), Pieces::default());
-            let large = "x".repeat(MOST_OF_ONE);
+            assert_eq!(streams.lock().streams.len(), MAX_STREAMS);
+            assert_eq!(streams.read_after(run(0), 0).pieces, ["still running"]);
+            assert_eq!(streams.read_after(run(1), 0), Pieces::default());
+            let large = "x".repeat(MAX_STREAM_BYTES);
             for job in 2000..2020 {
-                boxes.post(run(job), 1, large.clone());
+                streams.post(run(job), 1, large.clone());
             }
-            assert!(boxes.lock().bytes <= MOST_OF_ALL);
+            assert!(streams.lock().bytes <= MAX_TOTAL_BYTES);
         });
     }
 }

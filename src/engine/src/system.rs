@@ -1,4 +1,4 @@
-//! The few things that the engine asks of the system, and the only unsafe code in it.
+//! Calls to the operating system, and the only unsafe code of the engine.
 
 use std::{
     ffi::CStr,
@@ -9,28 +9,25 @@ use std::{
 use rustix::process::{Resource, Rlimit};
 
 /// Sets what native libraries read from the environment. Call it first in `main`, before any thread exists.
-#[allow(unsafe_code)]
 pub fn prepare_environment() {
     // SAFETY: the process has one thread; nothing reads the environment at the same time.
     unsafe {
-        // ONNX Runtime 1.29 and newer look up a host and write to the home folder unless told not to.
+        // ONNX Runtime 1.29 and newer look up a host and write to the home folder unless telemetry is off.
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
         std::env::set_var("TOKENIZERS_PARALLELISM", "false");
     }
 }
 
-/// Ends the process without running the exit handlers of native libraries, whose threads may still be at work.
-#[allow(unsafe_code)]
+/// Ends the process without running the exit handlers of native libraries, whose threads may still be running.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no preconditions and does not return.
     unsafe { libc::_exit(code) }
 }
 
-/// The version that the ONNX Runtime library at `path` gives itself, such as `1.28.0`.
+/// The version of the ONNX Runtime library at `path`, such as `1.28.0`.
 ///
 /// # Errors
 /// The loader's message, or that the file is no ONNX Runtime.
-#[allow(unsafe_code)]
 pub fn onnxruntime_version(path: &Path) -> Result<String, String> {
     /// The head of `OrtApiBase` (onnxruntime_c_api.h), unchanged since version 1.
     #[repr(C)]
@@ -50,26 +47,26 @@ pub fn onnxruntime_version(path: &Path) -> Result<String, String> {
         // SAFETY: the version is a static, null-terminated string.
         unsafe { CStr::from_ptr((base.get_version_string)()) }.to_string_lossy().into_owned()
     };
-    // Unloading it would run destructors that the library does not expect; it is loaded again at once in any case.
+    // Unloading would run destructors that the library does not expect; it is loaded again at once in any case.
     std::mem::forget(library);
     Ok(version)
 }
 
-/// Lets the process hold no more private memory than `bytes`, and makes it the first to go when the system has none.
+/// Limits the private memory of the process to `bytes`, and makes it the first process that the kernel kills when memory runs
+/// out.
 ///
 /// # Errors
 /// The system's message.
 pub fn limit_memory(bytes: u64) -> Result<(), String> {
-    // Raising one's own score is always allowed; where it is not, there is nothing to do about it.
+    // A process may always raise its own score; if that fails nevertheless, the engine works without it.
     let _ = fs::write("/proc/self/oom_score_adj", "900");
     rustix::process::setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })
         .map_err(|error| error.to_string())
 }
 
-/// Gives freed memory back to the system, which the C library would keep: two models of 90 MB took 322 MB without this
-/// and take 239 MB with it, and when one of them was unloaded, its memory stayed.
-#[allow(unsafe_code)]
-pub fn give_memory_back() {
+/// Returns freed memory to the system, which the C library would keep: two models of 90 MB took 322 MB without this and take
+/// 239 MB with it, and without it the memory of a model that was unloaded was not released.
+pub fn release_free_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim has no preconditions, and any thread may call it.
     unsafe {
@@ -77,18 +74,18 @@ pub fn give_memory_back() {
     }
 }
 
-/// Resident memory of this process in bytes, 0 where the system does not tell.
+/// Resident memory of this process in bytes, 0 if it is not known.
 pub fn resident_bytes() -> u64 {
     memory_pages(1) * rustix::param::page_size() as u64
 }
 
-/// Whether the process holds nearly as much private memory as [`limit_memory`] lets it.
+/// Whether the private memory of the process is close to the limit set by [`limit_memory`].
 pub fn is_near_memory_limit() -> bool {
     let limit = rustix::process::getrlimit(Resource::Data).current;
     limit.is_some_and(|limit| memory_pages(5) * rustix::param::page_size() as u64 > limit / 8 * 7)
 }
 
-/// A field of `/proc/self/statm` in pages, 0 where the system does not tell.
+/// A field of `/proc/self/statm` in pages, 0 if it is not known.
 fn memory_pages(field: usize) -> u64 {
     let line = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     line.split(' ').nth(field).and_then(|pages| pages.parse().ok()).unwrap_or(0)
@@ -106,7 +103,7 @@ pub fn executable_replaced() -> bool {
     fs::read_link("/proc/self/exe").is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
 }
 
-/// Folder of the program itself, links followed.
+/// Folder of this program, with symbolic links resolved.
 pub fn executable_directory() -> PathBuf {
     let program = std::env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
     program.parent().unwrap_or(Path::new("/")).to_owned()

@@ -11,14 +11,14 @@ use ragstone_core::{
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use serde_json::json;
 use support::{
-    Engine,
-    calls::{KEY, ask, assert_tells_no_secret, completed, prompt, target},
+    EngineProcess,
+    calls::{KEY, ask, assert_contains_no_secret, completed, prompt, target},
 };
 
 #[test]
 fn a_prompt_is_answered_and_paid_for() {
     let provider = Provider::start([Reply::chat("hello")]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let answer = completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
     assert_eq!((answer.content.as_str(), answer.finish_reason.as_str()), ("hello", "stop"));
     assert_eq!((answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.cost), (7, 3, 13.0));
@@ -41,7 +41,7 @@ fn pieces_come_as_they_are_sent_and_then_the_answer() {
     let stream =
         Reply::stream([Part::piece("hel"), Part::Gate(gate.clone()), Part::piece("lo"), Part::end()]);
     let provider = Provider::start([stream]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let id = client.send(ask(target(&provider.url()), prompt(), true));
     let first = client.receive();
@@ -56,7 +56,7 @@ fn pieces_come_as_they_are_sent_and_then_the_answer() {
 #[test]
 fn texts_are_embedded_in_batches_in_their_order() {
     let provider = Provider::start([Reply::embeddings(4)]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let texts: Vec<String> = (0..250).map(|n| "x".repeat(n + 1)).collect();
     let request = Request::EmbedBy {
         target: Box::new(target(&provider.url())),
@@ -82,7 +82,7 @@ fn keys_are_read_where_they_are_kept() {
     let provider = Provider::start([Reply::chat("hello")]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key").to_str().unwrap().to_owned();
-    let engine = Engine::start_in(&[("STUB_KEY", "from-environment")]);
+    let engine = EngineProcess::start_in(&[("STUB_KEY", "from-environment")]);
     let mut client = engine.connect();
     let with = |key| Target { key, ..target(&provider.url()) };
     completed(client.call(ask(with(Key::Environment("STUB_KEY".into())), prompt(), false)));
@@ -107,7 +107,7 @@ fn an_answer_that_misses_the_schema_is_mended_once() {
     let schema = r#"{"type":"object","properties":{"age":{"type":"integer"}},"required":["age"]}"#;
     let (wrong, right) = (Reply::chat(r#"{"age":"secret"}"#), Reply::chat("```json\n{\"age\":3}\n```"));
     let provider = Provider::start([wrong.clone(), right, wrong]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let prompt = Prompt { schema: Some(schema.into()), ..prompt() };
     let answer = completed(client.call(ask(target(&provider.url()), prompt.clone(), false)));
@@ -119,7 +119,7 @@ fn an_answer_that_misses_the_schema_is_mended_once() {
     assert_eq!(failure.kind, FailureKind::ProviderMalformed);
     assert_eq!(failure.message, "answer of provider \"openai\" does not meet the schema");
     assert_eq!(failure.detail, "at \"/age\": type");
-    assert_tells_no_secret(&failure);
+    assert_contains_no_secret(&failure);
     let bad = Prompt { schema: Some(r#"{"$ref":"http://127.0.0.1:1/"}"#.into()), ..prompt };
     assert_eq!(client.failure(ask(target(&provider.url()), bad, false)).kind, FailureKind::BadArgument);
     assert_eq!(provider.requests().len(), 4);
@@ -143,7 +143,11 @@ fn vectors_that_do_not_fit_the_texts_are_malformed() {
             texts: vec!["a".into(), "b".into()],
             account: Account::default(),
         };
-        assert_eq!(Engine::start().connect().failure(request).kind, FailureKind::ProviderMalformed, "{data}");
+        assert_eq!(
+            EngineProcess::start().connect().failure(request).kind,
+            FailureKind::ProviderMalformed,
+            "{data}"
+        );
     }
 }
 
@@ -187,7 +191,7 @@ fn every_protocol_is_spoken_with_its_own_headers() {
             ],
         ),
     ];
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     for (wire, path, header, parts) in streams {
         let provider = Provider::start([Reply::stream(parts)]).unwrap();
         let mut client = engine.connect();
@@ -222,7 +226,7 @@ fn documents_are_ranked_in_their_order() {
         documents,
         account: Account::default(),
     };
-    let Response::Scores(scores) = Engine::start().connect().call(request) else { panic!() };
+    let Response::Scores(scores) = EngineProcess::start().connect().call(request) else { panic!() };
     assert_eq!(scores, (1..=70).map(f64::from).collect::<Vec<_>>());
     assert_eq!(provider.requests().len(), 3);
 }
@@ -232,7 +236,7 @@ fn a_call_is_recorded_with_its_tries_and_what_it_took() {
     let provider =
         Provider::start([Reply::status(503), Reply::chat("hello"), Reply::status(401), Reply::stall()]);
     let provider = provider.unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let (mut client, mut worker) = (engine.connect(), engine.connect());
     completed(client.call(ask(target(&provider.url()), prompt(), false)));
     client.failure(ask(target(&provider.url()), prompt(), false));
@@ -260,7 +264,7 @@ fn a_call_is_recorded_with_its_tries_and_what_it_took() {
 fn the_environments_proxy_is_used_for_other_hosts() {
     let provider = Provider::start([Reply::chat("hello")]).unwrap();
     let proxy = provider.url().replace("/v1", "");
-    let engine = Engine::start_in(&[
+    let engine = EngineProcess::start_in(&[
         ("HTTP_PROXY", &proxy),
         ("http_proxy", &proxy),
         ("NO_PROXY", ""),

@@ -11,12 +11,12 @@ use std::{
 
 use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{Kind, Request, Response, lock_name, socket_name};
-use support::{Client, Engine, MODEL, embed, embed_with, install_tiny_model, outcome, wait_for};
+use support::{Client, EngineProcess, MODEL, embed, embed_with, install_tiny_model, outcome, wait_for};
 
 #[test]
 fn a_second_engine_leaves_at_once() {
-    let engine = Engine::start();
-    let (code, line) = outcome(Engine::spawn(engine.folder.path(), &[]));
+    let engine = EngineProcess::start();
+    let (code, line) = outcome(EngineProcess::spawn(engine.folder.path(), &[]));
     assert_eq!(code, 75);
     assert!(line.starts_with("ragstone-engine: another engine serves in "), "{line}");
     engine.connect().embed(&["cat"]);
@@ -24,17 +24,17 @@ fn a_second_engine_leaves_at_once() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_a_clear_error() {
-    let (code, line) = outcome(Engine::spawn(Path::new("/proc/self"), &[]));
+    let (code, line) = outcome(EngineProcess::spawn(Path::new("/proc/self"), &[]));
     assert_eq!(code, 78);
     assert!(line.starts_with("ragstone-engine: cannot listen in /proc/self: "), "{line}");
 }
 
 #[test]
 fn a_socket_left_by_a_killed_engine_is_replaced() {
-    let mut engine = Engine::start();
+    let mut engine = EngineProcess::start();
     engine.kill();
     assert!(engine.socket().exists());
-    let mut second = Engine::spawn(engine.folder.path(), &[]);
+    let mut second = EngineProcess::spawn(engine.folder.path(), &[]);
     wait_for("the new socket", || std::os::unix::net::UnixStream::connect(engine.socket()).ok());
     engine.connect().embed(&["cat"]);
     second.kill().unwrap();
@@ -43,7 +43,7 @@ fn a_socket_left_by_a_killed_engine_is_replaced() {
 
 #[test]
 fn the_socket_is_for_its_owner_alone() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let socket = fs::metadata(engine.socket()).unwrap();
     assert!(socket.file_type().is_socket());
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
@@ -53,7 +53,7 @@ fn the_socket_is_for_its_owner_alone() {
 
 #[test]
 fn sigterm_ends_it_without_an_error() {
-    let mut engine = Engine::start();
+    let mut engine = EngineProcess::start();
     let mut client = engine.connect();
     client.embed(&["cat"]);
     client.send(embed(&["the cat sat on the mat"; 40_000]));
@@ -67,7 +67,7 @@ fn sigterm_ends_it_without_an_error() {
 
 #[test]
 fn a_missing_library_is_named_and_the_engine_keeps_serving() {
-    let engine = Engine::start_with(&["--onnxruntime", "/nowhere/libonnxruntime.so"]);
+    let engine = EngineProcess::start_with(&["--onnxruntime", "/nowhere/libonnxruntime.so"]);
     let mut client = engine.connect();
     let failure = client.failure(embed(&["cat"]));
     assert_eq!(failure.kind, FailureKind::Unavailable);
@@ -79,14 +79,14 @@ fn a_missing_library_is_named_and_the_engine_keeps_serving() {
 
 #[test]
 fn a_library_that_is_no_onnxruntime_is_refused() {
-    let engine = Engine::start_with(&["--onnxruntime", "libc.so.6"]);
+    let engine = EngineProcess::start_with(&["--onnxruntime", "libc.so.6"]);
     let failure = engine.connect().failure(embed(&["cat"]));
     assert_eq!(failure.kind, FailureKind::Unavailable);
 }
 
 #[test]
 fn an_unknown_model_is_named_with_the_folder_where_it_would_be() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let failure = client.failure(embed_with("other", Kind::Document, &["cat"]));
     assert_eq!(
@@ -101,7 +101,7 @@ fn an_unknown_model_is_named_with_the_folder_where_it_would_be() {
 }
 
 fn corrupt(change: impl FnOnce(&Path)) -> (String, String) {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let folder = install_tiny_model(engine.models(), "broken");
     change(&folder);
     let mut client = engine.connect();
@@ -156,7 +156,7 @@ fn a_model_that_computes_something_else_is_refused() {
 
 #[test]
 fn a_model_that_is_written_anew_is_loaded_anew() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let before = client.embed(&["cat"]);
     let manifest = engine.models().join(MODEL).join("manifest.json");
@@ -173,7 +173,7 @@ fn a_model_that_is_written_anew_is_loaded_anew() {
 
 #[test]
 fn a_model_that_is_removed_is_unknown_again() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     client.embed(&["cat"]);
     fs::remove_dir_all(engine.models().join(MODEL)).unwrap();
@@ -182,7 +182,7 @@ fn a_model_that_is_removed_is_unknown_again() {
 
 #[test]
 fn a_model_that_does_not_fit_into_memory_is_refused_with_figures() {
-    let engine = Engine::start_with(&["--memory-mb", "1"]);
+    let engine = EngineProcess::start_with(&["--memory-mb", "1"]);
     let failure = engine.connect().failure(embed(&["cat"]));
     assert_eq!(failure.kind, FailureKind::OverLimit);
     assert!(failure.hint.contains("rag.engine_memory"), "{failure:?}");
@@ -190,7 +190,7 @@ fn a_model_that_does_not_fit_into_memory_is_refused_with_figures() {
 
 #[test]
 fn an_idle_client_does_not_hold_others_up() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut half = Client::raw(&engine.folder.path().join(socket_name()));
     half.send_bytes(&[200, 0]);
     engine.connect().embed(&["cat"]);

@@ -9,17 +9,17 @@ use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use support::{
-    Client, Engine,
+    Client, EngineProcess,
     calls::{ask, completed, prompt, target},
 };
 
 /// An engine that trusts a provider which speaks HTTP/2.
-fn with(script: impl IntoIterator<Item = Reply>) -> (Engine, Provider, tempfile::TempDir) {
+fn with(script: impl IntoIterator<Item = Reply>) -> (EngineProcess, Provider, tempfile::TempDir) {
     let provider = Provider::start_http2(script).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("authority.pem");
     provider.write_certificate(&file).unwrap();
-    (Engine::start_in(&[("SSL_CERT_FILE", file.to_str().unwrap())]), provider, folder)
+    (EngineProcess::start_in(&[("SSL_CERT_FILE", file.to_str().unwrap())]), provider, folder)
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How calls of providers fail: who is to blame, and what is told.
+//! How calls of providers fail: which side is at fault, and what the message says.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -9,7 +9,7 @@ use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::Response;
 use ragstone_tests::provider::{Part, Provider, Reply};
 use support::{
-    Engine,
+    EngineProcess,
     calls::{self, KEY, ask, completed, failure, prompt, target},
 };
 
@@ -17,7 +17,7 @@ use support::{
 fn a_refusal_that_may_pass_is_tried_again_as_the_provider_says() {
     let slow_down = Reply::status(429).header("retry-after", "1");
     let provider = Provider::start([slow_down, Reply::status(503), Reply::chat("hello")]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let begin = Instant::now();
     let answer = completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
     assert_eq!((answer.content.as_str(), provider.requests().len()), ("hello", 3));
@@ -90,7 +90,7 @@ fn an_answer_cut_in_the_middle_is_lost_and_not_asked_for_again() {
 fn a_stream_cut_in_the_middle_is_lost_after_its_pieces() {
     for cut in [Reply::stream([Part::piece("hel"), Part::Break]), Reply::stream([Part::piece("hel")])] {
         let provider = Provider::start([cut]).unwrap();
-        let engine = Engine::start();
+        let engine = EngineProcess::start();
         let mut client = engine.connect();
         client.send(ask(target(&provider.url()), prompt(), true));
         assert_eq!(client.receive().body, Response::Piece("hel".into()));
@@ -103,7 +103,7 @@ fn a_stream_cut_in_the_middle_is_lost_after_its_pieces() {
 #[test]
 fn a_connection_lost_before_the_answer_is_tried_again() {
     let provider = Provider::start([Reply::hang_up(), Reply::chat("hello")]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let answer = completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
     assert_eq!((answer.content.as_str(), provider.requests().len()), ("hello", 2));
     let (failure, provider) = failure([Reply::hang_up()], |_| {});
@@ -137,7 +137,7 @@ fn a_gigabyte_is_cut_at_the_limit() {
         assert!(failure.hint.contains("max_reply_bytes") && provider.wait_until_abandoned(0));
     }
     let provider = Provider::start([Reply::stream([Part::Spaces(1 << 30)])]).unwrap();
-    let failure = Engine::start().connect().failure(ask(target(&provider.url()), prompt(), true));
+    let failure = EngineProcess::start().connect().failure(ask(target(&provider.url()), prompt(), true));
     assert_eq!(failure.kind, FailureKind::OverLimit);
 }
 
@@ -157,7 +157,7 @@ fn a_redirect_is_not_followed_and_names_the_host() {
 #[test]
 fn a_certificate_counts_only_from_an_authority_that_is_trusted() {
     let provider = Provider::start_tls([Reply::chat("hello")]).unwrap();
-    let failure = Engine::start().connect().failure(ask(target(&provider.url()), prompt(), false));
+    let failure = EngineProcess::start().connect().failure(ask(target(&provider.url()), prompt(), false));
     assert_eq!(failure.kind, FailureKind::ProviderUnreachable);
     assert!(
         failure.message.starts_with("cannot reach provider \"openai\": its certificate is not accepted: "),
@@ -167,19 +167,19 @@ fn a_certificate_counts_only_from_an_authority_that_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("authority.pem");
     provider.write_certificate(&file).unwrap();
-    let engine = Engine::start_in(&[("SSL_CERT_FILE", file.to_str().unwrap())]);
+    let engine = EngineProcess::start_in(&[("SSL_CERT_FILE", file.to_str().unwrap())]);
     let answer = completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
     assert_eq!(answer.content, "hello");
 }
 
 #[test]
 fn a_connection_has_a_time_of_its_own() {
-    // The system accepts for it, and nobody ever answers the first message of TLS.
+    // The kernel accepts the connection, and the first message of TLS is never answered.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut target = target(&format!("https://{}/v1", listener.local_addr().unwrap()));
     (target.limits.connect_timeout_ms, target.limits.timeout_ms) = (200, 60_000);
     let begin = Instant::now();
-    let failure = Engine::start().connect().failure(ask(target, prompt(), false));
+    let failure = EngineProcess::start().connect().failure(ask(target, prompt(), false));
     assert_eq!(failure.kind, FailureKind::ProviderUnreachable);
     assert_eq!(failure.message, "cannot reach provider \"openai\": no connection within 200 ms");
     assert!(failure.hint.contains("network") && begin.elapsed() < Duration::from_secs(20), "{failure:?}");
@@ -190,7 +190,7 @@ fn an_unreachable_provider_is_told_from_an_unknown_name() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let free = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let failure = client.failure(ask(target(&free), prompt(), false));
     assert_eq!(failure.kind, FailureKind::ProviderUnreachable);

@@ -7,7 +7,7 @@ use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{
     ChunkOptions, Kind, Lane, MAX_FRAME, Model, PROTOCOL, Progress, Request, Response, Splitter,
 };
-use support::{Client, Engine, MODEL, embed, embed_with, wait_for};
+use support::{Client, EngineProcess, MODEL, embed, embed_with, wait_for};
 
 const CAT: [f32; 8] = [0.281991, 0.039267, -0.537625, 0.087076, -0.04004, 0.731794, 0.111754, -0.269633];
 
@@ -20,7 +20,7 @@ fn assert_close(actual: &[f32], expected: &[f32]) {
 
 #[test]
 fn a_text_becomes_the_vector_that_the_model_gives() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let vectors = engine.connect().embed(&["the cat sat on the mat"]);
     assert_close(&vectors.values, &CAT);
     assert_eq!((vectors.dimensions, vectors.max_tokens, vectors.tokens), (8, 16, vec![8]));
@@ -29,7 +29,7 @@ fn a_text_becomes_the_vector_that_the_model_gives() {
 
 #[test]
 fn a_text_has_the_same_vector_in_any_company() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let texts: Vec<String> = (0..300).map(|n| format!("the {} {n}", "cat ".repeat(n % 12))).collect();
     let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -43,7 +43,7 @@ fn a_text_has_the_same_vector_in_any_company() {
 
 #[test]
 fn the_query_prefix_is_put_before_a_query() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let Response::Vectors(query) = client.call(embed_with(MODEL, Kind::Query, &["the cat"])) else {
         panic!()
@@ -55,7 +55,7 @@ fn the_query_prefix_is_put_before_a_query() {
 
 #[test]
 fn a_text_over_the_limit_is_cut_and_says_so() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let long = "cat ".repeat(20);
     let cut = client.embed(&[&long]);
@@ -65,7 +65,7 @@ fn a_text_over_the_limit_is_cut_and_says_so() {
 
 #[test]
 fn a_huge_text_costs_no_more_than_its_head() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let huge = "cat ".repeat(10 << 20);
     let begin = std::time::Instant::now();
@@ -77,14 +77,14 @@ fn a_huge_text_costs_no_more_than_its_head() {
 
 #[test]
 fn no_texts_are_no_vectors() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let vectors = engine.connect().embed(&[]);
     assert_eq!((vectors.values.len(), vectors.dimensions), (0, 8));
 }
 
 #[test]
 fn answers_carry_the_number_of_their_request() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let ids: Vec<u64> = ["cat", "dog", "mat"].iter().map(|text| client.send(embed(&[text]))).collect();
     let mut answered: Vec<u64> = ids.iter().map(|_| client.receive().id).collect();
@@ -94,7 +94,7 @@ fn answers_carry_the_number_of_their_request() {
 
 #[test]
 fn a_client_of_another_version_is_told_and_sent_away() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = Client::raw(&engine.socket());
     let failure = client.failure(Request::Hello { protocol: PROTOCOL + 1, version: "9".into() });
     assert_eq!(failure.kind, FailureKind::Protocol);
@@ -107,7 +107,7 @@ fn a_client_of_another_version_is_told_and_sent_away() {
 
 #[test]
 fn a_client_that_does_not_greet_is_sent_away() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = Client::raw(&engine.socket());
     assert_eq!(client.failure(Request::Stats).kind, FailureKind::Protocol);
     assert!(client.is_closed_by_the_engine());
@@ -115,7 +115,7 @@ fn a_client_that_does_not_greet_is_sent_away() {
 
 #[test]
 fn nonsense_ends_the_connection_and_not_the_engine() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     client.send_bytes(&[3, 0, 0, 0, 255, 255, 255]);
     assert!(
@@ -127,7 +127,7 @@ fn nonsense_ends_the_connection_and_not_the_engine() {
 
 #[test]
 fn a_frame_over_the_limit_is_refused_by_its_number() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     client.send_bytes(&u32::try_from(MAX_FRAME + 1).unwrap().to_le_bytes());
     client.send_bytes(&[200, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -139,7 +139,7 @@ fn a_frame_over_the_limit_is_refused_by_its_number() {
 
 #[test]
 fn more_texts_than_places_are_refused_at_once() {
-    let engine = Engine::start_with(&["--queue-limit", "4"]);
+    let engine = EngineProcess::start_with(&["--queue-limit", "4"]);
     let mut client = engine.connect();
     let failure = client.failure(embed(&["cat"; 5]));
     assert_eq!(failure.kind, FailureKind::QueueFull);
@@ -153,7 +153,7 @@ fn more_texts_than_places_are_refused_at_once() {
 
 #[test]
 fn a_cancelled_request_is_not_answered_and_leaves_the_queue() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     client.embed(&["cat"]);
     let request = client.send(embed(&["the cat sat on the mat"; 40_000]));
@@ -165,7 +165,7 @@ fn a_cancelled_request_is_not_answered_and_leaves_the_queue() {
 
 #[test]
 fn work_of_a_client_that_went_is_dropped() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut other = engine.connect();
     other.embed(&["cat"]);
     let mut client = engine.connect();
@@ -180,7 +180,7 @@ fn work_of_a_client_that_went_is_dropped() {
 
 #[test]
 fn a_query_overtakes_bulk() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let (mut bulk, mut client) = (engine.connect(), engine.connect());
     client.embed(&["cat"]);
     let request = bulk.send(embed(&["the cat sat on the mat"; 40_000]));
@@ -198,7 +198,7 @@ fn a_query_overtakes_bulk() {
 
 #[test]
 fn models_are_described_without_their_weights() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let mut describe = |request| match client.call(request) {
         Response::Models(models) => models,
@@ -219,7 +219,7 @@ fn models_are_described_without_their_weights() {
 
 #[test]
 fn documents_are_cut_in_the_models_tokens() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     let chunk = |options| Request::Chunk {
         model: MODEL.into(),
@@ -241,7 +241,7 @@ fn documents_are_cut_in_the_models_tokens() {
 
 #[test]
 fn reports_of_progress_last_as_long_as_their_client() {
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let (mut worker, mut reader) = (engine.connect(), engine.connect());
     let progress =
         |done, total| Progress { database: 5, pid: 42, subject: "manual".into(), done, total, elapsed_ms: 1 };

@@ -1,4 +1,4 @@
-//! Calls of providers that wait: for their turn, for an answer, for nobody any more.
+//! Calls of providers that wait: for a permit, for an answer, or until they are cancelled.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
@@ -7,7 +7,7 @@ use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_tests::provider::{Gate, Part, Provider, Reply};
 use support::{
-    Client, Engine,
+    Client, EngineProcess,
     calls::{ask, completed, failure, prompt, target},
 };
 
@@ -16,7 +16,7 @@ fn a_cancelled_call_closes_its_connection() {
     for (stream, reply) in [(false, Reply::stall()), (true, Reply::stream([Part::piece("hel"), Part::Stall]))]
     {
         let provider = Provider::start([reply]).unwrap();
-        let engine = Engine::start();
+        let engine = EngineProcess::start();
         let mut client = engine.connect();
         let request = client.send(ask(target(&provider.url()), prompt(), stream));
         assert!(provider.wait_for_requests(1));
@@ -31,7 +31,7 @@ fn a_cancelled_call_closes_its_connection() {
 #[test]
 fn the_end_of_a_client_is_the_end_of_its_calls() {
     let provider = Provider::start([Reply::stall()]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut client = engine.connect();
     client.send(ask(target(&provider.url()), prompt(), false));
     assert!(provider.wait_for_requests(1));
@@ -44,7 +44,7 @@ fn no_more_calls_are_made_at_once_than_allowed() {
     let gate = Gate::new();
     let held = Reply::stream([Part::Gate(gate.clone()), Part::end()]);
     let provider = Provider::start([held]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut clients: Vec<Client> = (0..5).map(|_| engine.connect()).collect();
     for client in &mut clients {
         let mut target = target(&provider.url());
@@ -66,7 +66,7 @@ fn no_more_calls_are_made_at_once_than_allowed() {
 #[test]
 fn a_rate_over_the_limit_waits_or_fails_at_once() {
     let provider = Provider::start([Reply::chat("hello")]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let (mut one, mut other) = (engine.connect(), engine.connect());
     let mut target = target(&provider.url());
     (target.limits.requests_per_minute, target.limits.timeout_ms) = (Some(2), 5_000);
@@ -84,7 +84,7 @@ fn a_rate_over_the_limit_waits_or_fails_at_once() {
 #[test]
 fn a_connection_is_used_again_by_all_sessions() {
     let provider = Provider::start([Reply::chat("a"), Reply::chat_stream(&["b"]), Reply::chat("c")]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     for stream in [false, true, false] {
         let mut client = engine.connect();
         client.send(ask(target(&provider.url()), prompt(), stream));
@@ -96,7 +96,7 @@ fn a_connection_is_used_again_by_all_sessions() {
 #[test]
 fn a_stalled_stream_ends_with_the_calls_time() {
     let provider = Provider::start([Reply::stream([Part::piece("hel"), Part::Stall])]).unwrap();
-    let engine = Engine::start();
+    let engine = EngineProcess::start();
     let mut target = target(&provider.url());
     target.limits.timeout_ms = 300;
     let mut client = engine.connect();

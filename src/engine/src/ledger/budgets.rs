@@ -1,4 +1,4 @@
-//! What budgets have left. They are counted here and not in a table, since a transaction does not see what others, or in
+//! The state of budgets. It is kept here and not in a table, because a transaction does not see what other transactions, or in
 //! REPEATABLE READ it itself, have spent since it began.
 
 use std::collections::HashMap;
@@ -11,18 +11,19 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::failure::Error;
 
-/// Sums of costs are exact to so much of a maximum.
-const ROUNDING: f64 = 1e-9;
+/// Relative rounding error of a sum of costs that is tolerated.
+const COST_TOLERANCE: f64 = 1e-9;
 
-/// The budgets of all databases in their periods that are now.
+/// The budgets of all databases, in their current periods.
 #[derive(Default)]
 pub struct Budgets {
-    counters: HashMap<Key, Counter>,
+    counters: HashMap<BudgetKey, BudgetCounter>,
 }
 
-/// A budget whose row has become one of other calls has another label, and begins anew with what is on record of those.
+/// The label is part of the key: a budget whose row was changed to cover other calls starts anew from what is recorded of
+/// those.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct BudgetKey {
     database: u32,
     id: i64,
     label: String,
@@ -30,26 +31,26 @@ struct Key {
 }
 
 #[derive(Default)]
-struct Counter {
-    /// What calls before this engine's life have taken.
+struct BudgetCounter {
+    /// Spent by calls before the engine started.
     before: Spent,
-    /// What calls of this engine's life have taken.
+    /// Spent by calls since then.
     since: Spent,
-    /// What calls under way may take.
+    /// Estimates of the calls in progress.
     reserved: Spent,
 }
 
-/// A call's place in its budgets. To be given back by [`Budgets::settle`].
+/// A call's estimate in its budgets, until [`Budgets::settle`] replaces it.
 pub struct Reservation {
-    keys: Vec<Key>,
+    keys: Vec<BudgetKey>,
     estimate: Spent,
 }
 
 impl Budgets {
-    /// Takes an estimate from all of the budgets, or from none.
+    /// Reserves an estimate in all of the budgets, or in none.
     ///
     /// # Errors
-    /// [`FailureKind::BudgetSpent`] where one of them has no room.
+    /// [`FailureKind::BudgetSpent`] if one of them has no room.
     pub fn reserve(
         &mut self,
         database: u32,
@@ -58,9 +59,9 @@ impl Budgets {
         now_s: i64,
     ) -> Result<Reservation, Error> {
         let estimate = Spent { calls: 1, ..estimate };
-        let keys: Vec<_> = budgets.iter().map(|budget| Key::of(database, budget)).collect();
+        let keys: Vec<_> = budgets.iter().map(|budget| BudgetKey::new(database, budget)).collect();
         for (key, budget) in keys.iter().zip(budgets) {
-            self.counter(key, now_s).learn(budget.recorded);
+            self.counter(key, now_s).include_recorded(budget.recorded);
         }
         for (key, budget) in keys.iter().zip(budgets) {
             self.counter(key, now_s).check(budget, estimate)?;
@@ -71,24 +72,24 @@ impl Budgets {
         Ok(Reservation { keys, estimate })
     }
 
-    /// Puts what a call took in the place of its estimate.
+    /// Replaces the estimate of a call by what it spent.
     pub fn settle(&mut self, reservation: Reservation, usage: &Usage) {
-        let taken = Spent { cost: usage.cost, tokens: usage.input_tokens + usage.output_tokens, calls: 1 };
+        let spent = Spent { cost: usage.cost, tokens: usage.input_tokens + usage.output_tokens, calls: 1 };
         for key in &reservation.keys {
             if let Some(counter) = self.counters.get_mut(key) {
                 counter.reserved.subtract(reservation.estimate);
-                counter.since.add(taken);
+                counter.since.add(spent);
             }
         }
     }
 
-    /// Periods that are counted.
+    /// Number of counters.
     #[cfg(test)]
     pub fn periods(&self) -> usize {
         self.counters.len()
     }
 
-    fn counter(&mut self, key: &Key, now_s: i64) -> &mut Counter {
+    fn counter(&mut self, key: &BudgetKey, now_s: i64) -> &mut BudgetCounter {
         if !self.counters.contains_key(key) {
             self.counters.retain(|key, counter| key.period.1 > now_s || counter.reserved.calls > 0);
         }
@@ -96,16 +97,17 @@ impl Budgets {
     }
 }
 
-impl Key {
-    fn of(database: u32, budget: &Budget) -> Self {
+impl BudgetKey {
+    fn new(database: u32, budget: &Budget) -> Self {
         let period = (budget.period_start, budget.period_end);
         Self { database, id: budget.id, label: budget.label.clone(), period }
     }
 }
 
-impl Counter {
-    /// What is on record was taken for certain; what is known here may not be on record yet.
-    fn learn(&mut self, recorded: Spent) {
+impl BudgetCounter {
+    /// Raises the counter to what is recorded, which may include calls before the engine started. Calls known here may not be
+    /// recorded yet.
+    fn include_recorded(&mut self, recorded: Spent) {
         self.before.cost = self.before.cost.max(recorded.cost - self.since.cost);
         self.before.tokens = self.before.tokens.max(recorded.tokens.saturating_sub(self.since.tokens));
         self.before.calls = self.before.calls.max(recorded.calls.saturating_sub(self.since.calls));
@@ -117,29 +119,31 @@ impl Counter {
         let refuse = |taken: String, maximum: String, more: String, reserved: String| {
             let detail = format!(
                 "The call may take {more} more, and calls under way {reserved}. The period ends at {}.",
-                instant(budget.period_end)
+                format_time(budget.period_end)
             );
-            Err(spent(&budget.label, &taken, &maximum, detail))
+            Err(budget_spent(&budget.label, &taken, &maximum, detail))
         };
-        if let Some(most) = budget.max_cost.filter(|most| asked.cost > most * (1.0 + ROUNDING)) {
-            let [taken, estimate, reserved] = [taken, estimate, self.reserved].map(|spent| money(spent.cost));
-            return refuse(taken, money(most), estimate, reserved);
+        if let Some(maximum) = budget.max_cost.filter(|maximum| asked.cost > maximum * (1.0 + COST_TOLERANCE))
+        {
+            let [taken, estimate, reserved] =
+                [taken, estimate, self.reserved].map(|spent| format_cost(spent.cost));
+            return refuse(taken, format_cost(maximum), estimate, reserved);
         }
-        if let Some(most) = budget.max_tokens.filter(|most| asked.tokens > *most) {
+        if let Some(maximum) = budget.max_tokens.filter(|maximum| asked.tokens > *maximum) {
             let [taken, estimate, reserved] =
                 [taken, estimate, self.reserved].map(|spent| spent.tokens.to_string());
-            return refuse(taken, format!("{most} tokens"), estimate, reserved);
+            return refuse(taken, format!("{maximum} tokens"), estimate, reserved);
         }
-        if let Some(most) = budget.max_calls.filter(|most| asked.calls > *most) {
+        if let Some(maximum) = budget.max_calls.filter(|maximum| asked.calls > *maximum) {
             let [taken, estimate, reserved] =
                 [taken, estimate, self.reserved].map(|spent| spent.calls.to_string());
-            return refuse(taken, format!("{most} calls"), estimate, reserved);
+            return refuse(taken, format!("{maximum} calls"), estimate, reserved);
         }
         Ok(())
     }
 }
 
-fn spent(label: &str, taken: &str, maximum: &str, detail: String) -> Error {
+fn budget_spent(label: &str, taken: &str, maximum: &str, detail: String) -> Error {
     Error::Provider {
         kind: FailureKind::BudgetSpent,
         message: format!("budget {label} is spent: {taken} of {maximum}"),
@@ -148,15 +152,15 @@ fn spent(label: &str, taken: &str, maximum: &str, detail: String) -> Error {
     }
 }
 
-/// At least two decimals, and as many more as a small price needs.
-fn money(cost: f64) -> String {
+/// At least two decimals, and up to six if a small price needs them.
+fn format_cost(cost: f64) -> String {
     let text = format!("{cost:.6}");
     let digits = text.trim_end_matches('0');
     let decimals = digits.len().saturating_sub(digits.find('.').map_or(0, |point| point + 1));
     if decimals < 2 { format!("{cost:.2}") } else { digits.to_owned() }
 }
 
-fn instant(seconds: i64) -> String {
+fn format_time(seconds: i64) -> String {
     let instant = OffsetDateTime::from_unix_timestamp(seconds).ok();
     instant.and_then(|instant| instant.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{seconds} s"))
 }

@@ -1,5 +1,5 @@
-//! What calls of providers may take, take, and have taken: budgets are reserved here before a call, and a record of each
-//! call waits here until its database's worker has written it down.
+//! The accounts of calls to providers: budgets are reserved here before a call, and the record of each call is kept here until
+//! its database's worker has written it.
 
 mod budgets;
 
@@ -17,36 +17,37 @@ use ragstone_core::{
 use self::budgets::{Budgets, Reservation};
 use crate::{
     failure::Error,
-    mailbox::{Item, Mailbox, Numbers, Room, now_us},
-    scheduler::registry::lock,
+    lock::lock,
+    mailbox::{ItemNumbers, Mailbox, MailboxItem, MailboxLimits, now_us},
 };
 
-/// Calls that have ended and are not written down yet, of one database. Bytes are those of prompts and replies: a call for
-/// which there is no room is recorded without its own.
-const ROOM: Room = Room { count: 10_000, bytes: 32 << 20, batch_count: 500, batch_bytes: 8 << 20 };
+/// Limits of the records of one database that are not written yet. Bytes are those of prompts and replies: if there is no room
+/// for those of a call, it is recorded without them.
+const LIMITS: MailboxLimits =
+    MailboxLimits { count: 10_000, bytes: 32 << 20, batch_count: 500, batch_bytes: 8 << 20 };
 
-/// The records of all databases, and what budgets have left.
+/// The records of all databases, and the state of all budgets.
 #[derive(Default)]
 pub struct Ledger {
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LedgerState {
     mailboxes: HashMap<u32, Mailbox<Call>>,
-    /// Calls that have not ended.
-    under_way: HashMap<u32, u32>,
+    /// Number of calls in progress, by database.
+    in_progress: HashMap<u32, u32>,
     budgets: Budgets,
-    numbers: Numbers,
+    numbers: ItemNumbers,
 }
 
-impl State {
+impl LedgerState {
     fn mailbox(&mut self, database: u32) -> &mut Mailbox<Call> {
-        self.mailboxes.entry(database).or_insert_with(|| Mailbox::new(ROOM))
+        self.mailboxes.entry(database).or_insert_with(|| Mailbox::new(LIMITS))
     }
 }
 
-impl Item for Call {
+impl MailboxItem for Call {
     fn number(&self) -> u64 {
         self.number
     }
@@ -56,11 +57,11 @@ impl Item for Call {
     }
 }
 
-/// A call under way. Dropped before its end, it is recorded as cancelled.
-pub struct Entry {
+/// The record of a call in progress. If it is dropped before it is closed, the call is recorded as cancelled.
+pub struct LedgerEntry {
     ledger: Arc<Ledger>,
     database: u32,
-    /// Taken out at the end.
+    /// `None` once the record is closed.
     call: Option<Call>,
     reservation: Option<Reservation>,
     keep_text: bool,
@@ -68,10 +69,10 @@ pub struct Entry {
 }
 
 impl Ledger {
-    /// Opens the record of a call, and takes its estimated cost from all budgets of the account.
+    /// Opens the record of a call, and reserves its estimated cost in all budgets of the account.
     ///
     /// # Errors
-    /// [`FailureKind::BudgetSpent`], and the call is recorded as failed.
+    /// [`FailureKind::BudgetSpent`]. The call is recorded as failed.
     pub fn open(
         self: &Arc<Self>,
         target: &Target,
@@ -79,7 +80,7 @@ impl Ledger {
         account: &Account,
         estimate: Spent,
         prompt: impl FnOnce() -> String,
-    ) -> Result<Entry, Error> {
+    ) -> Result<LedgerEntry, Error> {
         let call = Call {
             number: 0,
             began_us: now_us(),
@@ -93,7 +94,7 @@ impl Ledger {
             prompt: account.keep_text.then(prompt),
             reply: None,
         };
-        let mut entry = Entry {
+        let mut entry = LedgerEntry {
             ledger: self.clone(),
             database: target.database,
             call: Some(call),
@@ -103,7 +104,7 @@ impl Ledger {
         };
         let reserved = {
             let (now, mut state) = (entry.began_s(), lock(&self.state));
-            *state.under_way.entry(target.database).or_default() += 1;
+            *state.in_progress.entry(target.database).or_default() += 1;
             state.budgets.reserve(target.database, &account.budgets, estimate, now)
         };
         match reserved {
@@ -112,79 +113,79 @@ impl Ledger {
                 Ok(entry)
             }
             Err(error) => {
-                entry.end(Status::Failed(FailureKind::BudgetSpent), None, None);
+                entry.close(Status::Failed(FailureKind::BudgetSpent), None, None);
                 Err(error)
             }
         }
     }
 
-    /// Gives the calls of a database that have ended, as soon as there are some, and forgets those written down: all with
-    /// numbers up to `written`. What is given is given again until it is written down. Only the newest who waits for a
-    /// database's calls gets them.
-    pub fn take(&self, database: u32, written: u64, answer: impl FnOnce(Vec<Call>, u64) + Send + 'static) {
-        let ready = lock(&self.state).mailbox(database).take(written, Box::new(answer));
-        if let Some(ready) = ready {
-            ready.answer();
+    /// Removes the records with numbers up to `written`, and passes the next ones of a database to `consumer`, as soon as
+    /// there are some, with the number of records that were lost. Records are delivered again until they are written. Only the
+    /// newest consumer of a database gets them.
+    pub fn take(&self, database: u32, written: u64, consumer: impl FnOnce(Vec<Call>, u64) + Send + 'static) {
+        let delivery = lock(&self.state).mailbox(database).take(written, Box::new(consumer));
+        if let Some(delivery) = delivery {
+            delivery.send();
         }
     }
 
-    /// Calls of a database that have not ended or are not written down.
-    pub fn left(&self, database: u32) -> u32 {
+    /// Number of calls of a database that are in progress or whose records are not written.
+    pub fn unwritten(&self, database: u32) -> u32 {
         let state = lock(&self.state);
-        let under_way = state.under_way.get(&database).copied().unwrap_or(0);
-        under_way + state.mailboxes.get(&database).map_or(0, |mailbox| mailbox.count() as u32)
+        let in_progress = state.in_progress.get(&database).copied().unwrap_or(0);
+        in_progress + state.mailboxes.get(&database).map_or(0, |mailbox| mailbox.count() as u32)
     }
 
-    /// Numbers are given where calls end, so that all calls up to one that was given were given.
+    /// Records are numbered when calls end, so that they are delivered in the order of their numbers.
     fn record(&self, database: u32, reservation: Option<Reservation>, mut call: Call) {
-        let ready = {
+        let delivery = {
             let mut state = lock(&self.state);
             if let Some(reservation) = reservation {
                 state.budgets.settle(reservation, &call.usage);
             }
-            if let Some(under_way) = state.under_way.get_mut(&database) {
-                *under_way -= 1;
+            if let Some(in_progress) = state.in_progress.get_mut(&database) {
+                *in_progress -= 1;
             }
             call.number = state.numbers.advance();
             let mailbox = state.mailbox(database);
-            if mailbox.bytes() + call.bytes() > ROOM.bytes {
+            if mailbox.bytes() + call.bytes() > LIMITS.bytes {
                 (call.prompt, call.reply) = (None, None);
             }
-            mailbox.put(call).1
+            mailbox.push(call).1
         };
-        if let Some(ready) = ready {
-            ready.answer();
+        if let Some(delivery) = delivery {
+            delivery.send();
         }
     }
 }
 
-impl Entry {
-    /// The call is tried once more.
-    pub fn retry(&mut self) {
+impl LedgerEntry {
+    /// Records another attempt.
+    pub fn record_retry(&mut self) {
         if let Some(call) = &mut self.call {
             call.retries += 1;
         }
     }
 
-    /// What the call has taken up to now, as far as that can be told: what is recorded where nobody waits for its end.
-    pub fn so_far(&mut self, usage: Usage) {
+    /// Sets the usage up to now, which is recorded if the call is cancelled.
+    pub fn set_usage(&mut self, usage: Usage) {
         if let Some(call) = &mut self.call {
             call.usage = usage;
         }
     }
 
-    /// The call was answered.
-    pub fn answered(mut self, usage: Usage, reply: &str) {
+    /// Closes the record of a call that was answered.
+    pub fn close_answered(mut self, usage: Usage, reply: &str) {
         let reply = self.keep_text.then(|| reply.to_owned());
-        self.end(Status::Answered, Some(usage), reply);
+        self.close(Status::Answered, Some(usage), reply);
     }
 
-    /// The call failed; what its tries took all the same is in `usage`.
-    pub fn failed(mut self, kind: FailureKind, usage: Usage) {
-        self.end(Status::Failed(kind), Some(usage), None);
+    /// Closes the record of a call that failed. Its attempts may have used tokens all the same.
+    pub fn close_failed(mut self, kind: FailureKind, usage: Usage) {
+        self.close(Status::Failed(kind), Some(usage), None);
     }
 
-    fn end(&mut self, status: Status, usage: Option<Usage>, reply: Option<String>) {
+    fn close(&mut self, status: Status, usage: Option<Usage>, reply: Option<String>) {
         let Some(mut call) = self.call.take() else { return };
         call.status = status;
         call.usage = usage.unwrap_or(call.usage);
@@ -200,12 +201,12 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for LedgerEntry {
     fn drop(&mut self) {
         if let Some(call) = &mut self.call {
             call.usage.latency_ms = 0.0;
         }
-        self.end(Status::Cancelled, None, None);
+        self.close(Status::Cancelled, None, None);
     }
 }
 

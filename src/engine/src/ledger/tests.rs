@@ -56,7 +56,7 @@ fn used(cost: f64) -> Usage {
     Usage { input_tokens: 7, output_tokens: 2, cost, latency_ms: 12.0 }
 }
 
-fn open(ledger: &Arc<Ledger>, budgets: &[Budget], estimate: f64) -> Result<Entry, Error> {
+fn open(ledger: &Arc<Ledger>, budgets: &[Budget], estimate: f64) -> Result<LedgerEntry, Error> {
     ledger.open(&target(), "small", &account(budgets.to_vec()), cost(estimate), || "[]".into())
 }
 
@@ -73,12 +73,12 @@ fn statuses(calls: &[Call]) -> Vec<Status> {
 }
 
 #[test]
-fn calls_are_given_again_until_they_are_written() {
+fn calls_are_delivered_again_until_they_are_written() {
     let ledger = Arc::new(Ledger::default());
-    open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "hello");
+    open(&ledger, &[], 0.0).unwrap().close_answered(used(0.5), "hello");
     let cancelled = open(&ledger, &[], 0.0).unwrap();
     drop(cancelled);
-    assert_eq!((ledger.left(DATABASE), ledger.left(DATABASE + 1)), (2, 0));
+    assert_eq!((ledger.unwritten(DATABASE), ledger.unwritten(DATABASE + 1)), (2, 0));
     let (first, _) = take(&ledger, 0).try_recv().unwrap();
     assert_eq!(statuses(&first), [Status::Answered, Status::Cancelled]);
     assert_eq!((first[0].prompt.as_deref(), first[0].reply.as_deref()), (Some("[]"), Some("hello")));
@@ -88,50 +88,50 @@ fn calls_are_given_again_until_they_are_written() {
     let (rest, _) = take(&ledger, first[0].number).try_recv().unwrap();
     assert_eq!(rest, first[1..]);
     let under_way = open(&ledger, &[], 0.0).unwrap();
-    assert_eq!(ledger.left(DATABASE), 2);
+    assert_eq!(ledger.unwritten(DATABASE), 2);
     let waiting = take(&ledger, first[1].number);
     assert!(waiting.try_recv().is_err());
-    under_way.failed(FailureKind::ProviderLost, Usage::default());
+    under_way.close_failed(FailureKind::ProviderLost, Usage::default());
     let (later, lost) = waiting.try_recv().unwrap();
     assert_eq!(statuses(&later), [Status::Failed(FailureKind::ProviderLost)]);
     assert!(later[0].number > first[1].number && lost == 0);
 }
 
 #[test]
-fn a_waiter_that_nobody_reads_swallows_nothing() {
+fn a_consumer_whose_receiver_is_gone_loses_nothing() {
     let ledger = Arc::new(Ledger::default());
     drop(take(&ledger, 0));
-    open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "");
+    open(&ledger, &[], 0.0).unwrap().close_answered(used(0.5), "");
     assert_eq!(take(&ledger, 0).try_recv().unwrap().0.len(), 1);
 }
 
 #[test]
-fn a_newer_waiter_takes_the_place_of_an_older_one() {
+fn a_newer_consumer_replaces_an_older_one() {
     let ledger = Arc::new(Ledger::default());
     let (old, new) = (take(&ledger, 0), take(&ledger, 0));
-    open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "");
+    open(&ledger, &[], 0.0).unwrap().close_answered(used(0.5), "");
     assert!(old.try_recv().is_err());
     assert_eq!(new.try_recv().unwrap().0.len(), 1);
 }
 
 #[test]
-fn numbers_of_another_life_forget_nothing() {
+fn numbers_of_an_earlier_run_remove_nothing() {
     let before = Arc::new(Ledger::default());
-    open(&before, &[], 0.0).unwrap().answered(used(0.5), "");
+    open(&before, &[], 0.0).unwrap().close_answered(used(0.5), "");
     let number = take(&before, 0).try_recv().unwrap().0[0].number;
     while now_us() as u64 <= number {
         std::hint::spin_loop();
     }
     let after = Arc::new(Ledger::default());
-    open(&after, &[], 0.0).unwrap().answered(used(0.5), "");
+    open(&after, &[], 0.0).unwrap().close_answered(used(0.5), "");
     assert_eq!(take(&after, number).try_recv().unwrap().0.len(), 1);
 }
 
 #[test]
 fn where_there_is_no_room_the_oldest_are_lost_and_counted() {
     let ledger = Arc::new(Ledger::default());
-    for _ in 0..ROOM.count + 2 {
-        open(&ledger, &[], 0.0).unwrap().answered(used(0.5), "");
+    for _ in 0..LIMITS.count + 2 {
+        open(&ledger, &[], 0.0).unwrap().close_answered(used(0.5), "");
     }
     let (calls, lost) = take(&ledger, 0).try_recv().unwrap();
     assert_eq!(lost, 2);
@@ -143,9 +143,9 @@ fn where_there_is_no_room_the_oldest_are_lost_and_counted() {
 #[test]
 fn texts_for_which_there_is_no_room_are_left_out() {
     let ledger = Arc::new(Ledger::default());
-    let reply = "x".repeat(ROOM.bytes / 2);
+    let reply = "x".repeat(LIMITS.bytes / 2);
     for _ in 0..3 {
-        open(&ledger, &[], 0.0).unwrap().answered(used(0.5), &reply);
+        open(&ledger, &[], 0.0).unwrap().close_answered(used(0.5), &reply);
     }
     let mut written = 0;
     let mut kept = Vec::new();
@@ -170,9 +170,9 @@ fn a_reservation_counts_until_the_call_ends() {
             .detail()
             .starts_with("The call may take 1.50 more, and calls under way 1.50. The period ends at 2")
     );
-    first.answered(used(0.25), "");
+    first.close_answered(used(0.25), "");
     let second = open(&ledger, &budgets, 1.5).unwrap();
-    second.answered(used(1.75), "");
+    second.close_answered(used(1.75), "");
     assert!(open(&ledger, &budgets, 0.01).is_err(), "8 + 0.25 + 1.75 are all of it");
     let (calls, _) = take(&ledger, 0).try_recv().unwrap();
     let refused = Status::Failed(FailureKind::BudgetSpent);
@@ -182,8 +182,8 @@ fn a_reservation_counts_until_the_call_ends() {
 #[test]
 fn what_came_to_be_on_record_is_not_counted_twice() {
     let ledger = Arc::new(Ledger::default());
-    open(&ledger, &[budget(10.0, 4.0)], 1.0).unwrap().answered(used(1.0), "");
-    // By now the call is written down; somebody else's snapshot has it or not.
+    open(&ledger, &[budget(10.0, 4.0)], 1.0).unwrap().close_answered(used(1.0), "");
+    // By now the call is written down; another snapshot has it or not.
     drop(open(&ledger, &[budget(10.0, 5.0)], 5.0).unwrap());
     drop(open(&ledger, &[budget(10.0, 4.0)], 5.0).unwrap());
     assert!(open(&ledger, &[budget(10.0, 5.0)], 5.1).is_err());
@@ -208,7 +208,7 @@ fn all_budgets_must_have_room_and_none_is_charged_by_a_refusal() {
 fn tokens_in_and_out_are_counted_together() {
     let ledger = Arc::new(Ledger::default());
     let budget = Budget { max_cost: None, max_tokens: Some(10), ..budget(1.0, 0.0) };
-    open(&ledger, std::slice::from_ref(&budget), 0.0).unwrap().answered(used(100.0), "");
+    open(&ledger, std::slice::from_ref(&budget), 0.0).unwrap().close_answered(used(100.0), "");
     let estimate = Spent { tokens: 2, ..Spent::default() };
     let error = ledger.open(&target(), "small", &account(vec![budget]), estimate, String::new).err().unwrap();
     assert!(error.to_string().ends_with("is spent: 9 of 10 tokens"), "{error}");
@@ -219,8 +219,8 @@ fn a_cancelled_call_has_taken_what_is_known_of_it() {
     let ledger = Arc::new(Ledger::default());
     let budgets = [budget(10.0, 0.0)];
     let mut entry = open(&ledger, &budgets, 1.0).unwrap();
-    entry.retry();
-    entry.so_far(used(9.5));
+    entry.record_retry();
+    entry.set_usage(used(9.5));
     drop(entry);
     assert!(open(&ledger, &budgets, 1.0).is_err());
     let (calls, _) = take(&ledger, 0).try_recv().unwrap();
@@ -232,7 +232,7 @@ fn a_cancelled_call_has_taken_what_is_known_of_it() {
 fn a_new_period_and_another_meaning_begin_anew() {
     let ledger = Arc::new(Ledger::default());
     let now = budget(10.0, 0.0);
-    open(&ledger, std::slice::from_ref(&now), 10.0).unwrap().answered(used(10.0), "");
+    open(&ledger, std::slice::from_ref(&now), 10.0).unwrap().close_answered(used(10.0), "");
     assert!(open(&ledger, std::slice::from_ref(&now), 1.0).is_err());
     let next = Budget { period_start: now.period_end, period_end: now.period_end + 3600, ..now.clone() };
     drop(open(&ledger, &[next], 10.0).unwrap());

@@ -1,4 +1,4 @@
-//! A model's folder on disk: found by name, read, checked.
+//! A model's folder on disk: finds it by name, reads it, checks it.
 
 use std::{
     fs,
@@ -14,19 +14,19 @@ use crate::failure::Error;
 
 /// An installed model.
 #[derive(Debug, Clone)]
-pub struct Folder {
+pub struct ModelFolder {
     name: String,
     path: PathBuf,
 }
 
-/// Changes when the manifest is written anew.
+/// Identifies a version of the manifest by its time and length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct ManifestStamp {
     modified: SystemTime,
     length: u64,
 }
 
-impl Folder {
+impl ModelFolder {
     /// The folder of model `name` under `models`.
     ///
     /// # Errors
@@ -81,53 +81,53 @@ impl Folder {
         self.path.join(GRAPH)
     }
 
-    /// Tells one manifest from the next without reading it.
+    /// Identifies the version of the manifest without reading it.
     ///
     /// # Errors
     /// There is no manifest.
-    pub fn stamp(&self) -> Result<Stamp, Error> {
+    pub fn stamp(&self) -> Result<ManifestStamp, Error> {
         if !self.path.is_dir() {
             let models = self.path.parent().unwrap_or(&self.path).into();
             return Err(Error::UnknownModel { name: self.name.clone(), models });
         }
         let file = self.path.join(MANIFEST);
-        let stamp =
-            fs::metadata(&file).and_then(|meta| Ok(Stamp { modified: meta.modified()?, length: meta.len() }));
-        stamp.map_err(|error| self.unreadable(&file, &error))
+        let stamp = fs::metadata(&file)
+            .and_then(|meta| Ok(ManifestStamp { modified: meta.modified()?, length: meta.len() }));
+        stamp.map_err(|error| self.file_error(&file, &error))
     }
 
     /// The manifest.
     ///
     /// # Errors
-    /// It cannot be read or makes no sense.
+    /// It cannot be read, or is not valid.
     pub fn manifest(&self) -> Result<Manifest, Error> {
-        Manifest::parse(&self.read(MANIFEST)?).map_err(|reason| self.broken(MANIFEST, reason))
+        Manifest::parse(&self.read(MANIFEST)?).map_err(|reason| self.content_error(MANIFEST, reason))
     }
 
     /// The bytes of the tokenizer, checked against the manifest.
     ///
     /// # Errors
-    /// It cannot be read, or is another one.
+    /// It cannot be read, or has another checksum.
     pub fn tokenizer(&self, manifest: &Manifest) -> Result<Vec<u8>, Error> {
         let bytes = self.read(TOKENIZER)?;
-        self.compare(manifest, TOKENIZER, &hex(&Sha256::digest(&bytes)))?;
+        self.verify_checksum(manifest, TOKENIZER, &hex(&Sha256::digest(&bytes)))?;
         Ok(bytes)
     }
 
     /// Checks every file of the manifest.
     ///
     /// # Errors
-    /// One cannot be read, or is another one.
+    /// One cannot be read, or has another checksum.
     pub fn verify(&self, manifest: &Manifest) -> Result<(), Error> {
         for name in manifest.files.keys() {
             let file = self.path.join(name);
-            let sum = sha256_of(&file).map_err(|error| self.unreadable(&file, &error))?;
-            self.compare(manifest, name, &sum)?;
+            let sum = sha256_of(&file).map_err(|error| self.file_error(&file, &error))?;
+            self.verify_checksum(manifest, name, &sum)?;
         }
         Ok(())
     }
 
-    /// Bytes of all files of the manifest, as far as they exist.
+    /// Size of all files of the manifest that exist, bytes.
     pub fn size(&self, manifest: &Manifest) -> u64 {
         manifest
             .files
@@ -138,16 +138,16 @@ impl Folder {
     }
 
     /// An error about the content of one of its files.
-    pub fn broken(&self, file: &str, reason: impl ToString) -> Error {
+    pub fn content_error(&self, file: &str, reason: impl ToString) -> Error {
         Error::ModelContent { model: self.name.clone(), file: file.into(), reason: reason.to_string() }
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
         let file = self.path.join(name);
-        fs::read(&file).map_err(|error| self.unreadable(&file, &error))
+        fs::read(&file).map_err(|error| self.file_error(&file, &error))
     }
 
-    fn compare(&self, manifest: &Manifest, file: &str, actual: &str) -> Result<(), Error> {
+    fn verify_checksum(&self, manifest: &Manifest, file: &str, actual: &str) -> Result<(), Error> {
         let expected = manifest.files.get(file).map(String::as_str).unwrap_or_default();
         if expected.eq_ignore_ascii_case(actual) {
             return Ok(());
@@ -160,7 +160,7 @@ impl Folder {
         })
     }
 
-    fn unreadable(&self, file: &Path, error: &std::io::Error) -> Error {
+    fn file_error(&self, file: &Path, error: &std::io::Error) -> Error {
         Error::ModelFile { model: self.name.clone(), file: file.into(), reason: error.to_string() }
     }
 }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_name_cannot_leave_the_models_folder() {
         for name in ["", ".", "..", "../x", "a/b", ".hidden", "a b", "é"] {
-            assert!(matches!(Folder::find(Path::new("/"), name), Err(Error::ModelName(_))), "{name}");
+            assert!(matches!(ModelFolder::find(Path::new("/"), name), Err(Error::ModelName(_))), "{name}");
         }
         assert!(is_model_name("all-MiniLM-L6-v2"));
     }
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_missing_folder_is_an_unknown_model() {
         let models = tempfile::tempdir().unwrap();
-        assert!(matches!(Folder::find(models.path(), "m"), Err(Error::UnknownModel { .. })));
-        assert!(Folder::installed(models.path()).is_empty());
+        assert!(matches!(ModelFolder::find(models.path(), "m"), Err(Error::UnknownModel { .. })));
+        assert!(ModelFolder::installed(models.path()).is_empty());
     }
 }

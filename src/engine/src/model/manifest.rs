@@ -1,4 +1,4 @@
-//! `manifest.json`: what a model folder says of itself.
+//! `manifest.json`, which describes a model.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// The description of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Name, for people; the folder's name is the one that counts.
+    /// Name, for readers; requests use the folder's name.
     pub name: String,
     /// Length of an embedding.
     pub dimensions: u32,
-    /// Most tokens of a text, special tokens included.
+    /// Maximum number of tokens of a text, special tokens included.
     pub max_tokens: u32,
     /// How token states become one embedding.
     pub pooling: Pooling,
     /// Whether embeddings are scaled to length 1.
     pub normalize: bool,
-    /// Put before a question.
+    /// Put before a query.
     #[serde(default)]
     pub query_prefix: String,
     /// Put before a passage.
@@ -38,7 +38,7 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
     /// Sentences with the first values of their embeddings.
     #[serde(default)]
-    pub golden: Vec<Golden>,
+    pub golden: Vec<GoldenVector>,
 }
 
 /// How token states become one embedding.
@@ -63,7 +63,7 @@ impl Pooling {
 
 /// A sentence whose embedding is known. No prefix is put before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Golden {
+pub struct GoldenVector {
     /// The sentence.
     pub text: String,
     /// The first values of its embedding.

@@ -7,5 +7,3 @@ pub mod folder;
 pub mod text;
 
 pub mod pooling;
-
-pub mod embedder;

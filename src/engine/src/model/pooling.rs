@@ -4,10 +4,10 @@ use super::manifest::Pooling;
 
 /// The graph's output for a batch.
 #[derive(Debug, Clone, Copy)]
-pub struct States<'a> {
-    /// `[texts, tokens, dimensions]`, or `[texts, dimensions]` where the graph pools.
+pub struct TokenStates<'a> {
+    /// `[texts, tokens, dimensions]`, or `[texts, dimensions]` if the graph does the pooling.
     pub shape: &'a [i64],
-    /// Row by row.
+    /// In row-major order.
     pub values: &'a [f32],
 }
 
@@ -16,7 +16,7 @@ pub struct States<'a> {
 /// # Errors
 /// The output is not of the shape that the manifest promises.
 pub fn pool(
-    states: States<'_>,
+    states: TokenStates<'_>,
     lengths: &[usize],
     dimensions: usize,
     pooling: Pooling,
@@ -67,8 +67,8 @@ fn scale_to_one(vector: &mut [f32]) {
     vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
 }
 
-/// How alike two vectors are over the values that both have: their cosine if they are of equal length, less if not,
-/// and 1 only for the same vector. That is 1 - |a - b|² / 2|a||b|.
+/// Similarity of two vectors over the values that both have: their cosine if they are of equal length, else less, and 1 only
+/// for equal vectors. The formula is 1 - |a - b|² / 2|a||b|.
 pub fn agreement(a: &[f32], b: &[f32]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let common = a.len().min(b.len());
@@ -87,26 +87,26 @@ mod tests {
 
     #[test]
     fn the_mean_leaves_padding_out() {
-        let states = States { shape: &[2, 2, 2], values: &STATES };
+        let states = TokenStates { shape: &[2, 2, 2], values: &STATES };
         assert_eq!(pool(states, &[2, 1], 2, Pooling::Mean, false).unwrap(), [1.5, 2.0, 9.0, 9.0]);
         assert_eq!(pool(states, &[2, 1], 2, Pooling::Mean, true).unwrap()[..2], [0.6, 0.8]);
     }
 
     #[test]
     fn cls_is_the_first_token_of_each_text() {
-        let states = States { shape: &[2, 2, 2], values: &STATES };
+        let states = TokenStates { shape: &[2, 2, 2], values: &STATES };
         assert_eq!(pool(states, &[2, 1], 2, Pooling::Cls, false).unwrap(), [3.0, 0.0, 9.0, 9.0]);
     }
 
     #[test]
     fn a_graph_that_pools_is_taken_as_it_is() {
-        let states = States { shape: &[4, 2], values: &STATES };
+        let states = TokenStates { shape: &[4, 2], values: &STATES };
         assert_eq!(pool(states, &[1, 1, 1, 1], 2, Pooling::Mean, false).unwrap(), STATES);
     }
 
     #[test]
     fn other_dimensions_than_promised_are_refused() {
-        let states = States { shape: &[1, 2, 4], values: &STATES };
+        let states = TokenStates { shape: &[1, 2, 4], values: &STATES };
         assert!(pool(states, &[2], 2, Pooling::Mean, false).unwrap_err().contains("actual [1, 2, 4]"));
     }
 
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn another_width_than_the_batch_has_is_refused() {
         for length in [3, 5] {
-            let states = States { shape: &[1, 4, 2], values: &STATES };
+            let states = TokenStates { shape: &[1, 4, 2], values: &STATES };
             let error = pool(states, &[length], 2, Pooling::Mean, false).unwrap_err();
             assert!(error.contains(&format!("expected [1, {length}, 2]")), "{error}");
         }

@@ -11,13 +11,13 @@ pub struct TextEncoder {
 
 /// The tokens of one text, cut to the model's limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tokens {
+pub struct EncodedText {
     /// Vocabulary indexes, special tokens included.
     pub ids: Vec<u32>,
-    /// Which of two sentences a token belongs to; zeros where there is one.
+    /// Which of two sentences a token belongs to; zeros if there is only one.
     pub types: Vec<u32>,
-    /// Tokens before the cut; of a much longer text only a number over the limit.
-    pub whole: u32,
+    /// Number of tokens before the cut. Of a text far beyond the limit this is only a lower bound above the limit.
+    pub tokens_before_cut: u32,
 }
 
 impl TextEncoder {
@@ -45,7 +45,7 @@ impl TextEncoder {
     /// Appends the byte offset at which each token of a text begins, in ascending order.
     ///
     /// # Errors
-    /// What the tokenizer says.
+    /// The tokenizer's message.
     pub fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), String> {
         let encoding = self.tokenizer.encode(text, false).map_err(|error| error.to_string())?;
         let first = starts.len();
@@ -62,7 +62,7 @@ impl TextEncoder {
     /// Number of tokens of a text, special tokens left out.
     ///
     /// # Errors
-    /// What the tokenizer says.
+    /// The tokenizer's message.
     pub fn count(&self, text: &str) -> Result<usize, String> {
         self.tokenizer
             .encode_fast(text, false)
@@ -73,8 +73,8 @@ impl TextEncoder {
     /// The tokens of a text. The cost is bounded by the model's limit, not by the text.
     ///
     /// # Errors
-    /// What the tokenizer says.
-    pub fn encode(&self, text: &str) -> Result<Tokens, String> {
+    /// The tokenizer's message.
+    pub fn encode(&self, text: &str) -> Result<EncodedText, String> {
         let room = self.max_tokens - self.special_tokens;
         let mut clip = room * BYTES_PER_TOKEN + CLIP_SLACK;
         let mut encoding = loop {
@@ -85,17 +85,21 @@ impl TextEncoder {
             }
             clip = clip.saturating_mul(16);
         };
-        let whole = u32::try_from(encoding.len() + self.special_tokens).unwrap_or(u32::MAX);
+        let tokens_before_cut = u32::try_from(encoding.len() + self.special_tokens).unwrap_or(u32::MAX);
         if encoding.len() > room {
             encoding.truncate(room, 0, TruncationDirection::Right);
         }
         let encoding =
             self.tokenizer.post_process(encoding, None, true).map_err(|error| error.to_string())?;
-        Ok(Tokens { ids: encoding.get_ids().to_vec(), types: encoding.get_type_ids().to_vec(), whole })
+        Ok(EncodedText {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+            tokens_before_cut,
+        })
     }
 }
 
-/// More than a token of ordinary text in any language has, so that one clip is nearly always enough.
+/// More bytes than a token of ordinary text has in any language, so that the first clip is nearly always enough.
 const BYTES_PER_TOKEN: usize = 16;
 /// How far back a clip looks for a space. Longer than the longest word that WordPiece looks into (100 characters), so
 /// that a word cut in two is an unknown word with or without its rest.

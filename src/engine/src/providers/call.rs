@@ -1,6 +1,6 @@
-//! One call of a provider: its turn, its tries, its deadline, its record.
+//! One call of a provider: its permit, its attempts, its deadline, its record.
 
-mod trouble;
+mod errors;
 
 use std::{
     sync::{Arc, Mutex},
@@ -16,270 +16,275 @@ use reqwest::{
 use tokio::time::Instant;
 
 use super::{
-    client::{self, Clients, Unanswered},
+    client::{self, TransportError},
     key,
-    line::{Line, Lines, Turn},
+    rate_limit::{Permit, RateLimiter},
     refusal::{Refusal, retry_after},
+    shared::Calls,
     url,
-    wire::{self, Post, Protocol},
+    wire::{
+        self,
+        protocol::{Protocol, WireRequest},
+    },
 };
-use crate::{failure::Error, ledger::Entry, scheduler::registry::lock, server::engine::Engine};
+use crate::{failure::Error, ledger::LedgerEntry, lock::lock};
 
-/// What calls of all sessions share.
-#[derive(Default)]
-pub struct Providers {
-    clients: Clients,
-    lines: Lines,
-}
-
-/// Who is called, and when the call has to be over.
-pub struct Call {
+/// A call: which provider, and the deadline.
+pub struct ProviderCall {
     /// The provider.
     pub target: Box<Target>,
-    /// How it is spoken to.
+    /// Its protocol.
     pub wire: &'static dyn Protocol,
-    /// Where it is.
+    /// Its address.
     pub base: Url,
     key: Option<Secret>,
     client: Client,
-    line: Arc<Line>,
+    rate_limiter: Arc<RateLimiter>,
     begin: Clock,
     deadline: Instant,
-    entry: Mutex<Option<Entry>>,
-    course: Mutex<Course>,
+    entry: Mutex<Option<LedgerEntry>>,
+    progress: Mutex<CallProgress>,
 }
 
-/// How far a call has come, for its record and for what is said when its time is over.
+/// The state of a call, for its record and for the message when its deadline passes.
 #[derive(Default)]
-struct Course {
-    at: At,
+struct CallProgress {
+    phase: CallPhase,
     retries: u32,
-    /// What the answered tries took.
-    taken: Tokens,
-    /// What the try under way takes, about.
-    pending: Tokens,
+    /// Tokens of the attempts that were answered.
+    used: TokenCounts,
+    /// Estimated tokens of the attempt in progress.
+    pending: TokenCounts,
 }
 
 /// Tokens of a request and its answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Tokens {
-    /// In the prompt, or in the texts to embed.
+pub struct TokenCounts {
+    /// Tokens of the prompt, or of the texts to embed.
     pub input: u64,
-    /// In the answer.
+    /// Tokens of the answer.
     pub output: u64,
 }
 
-impl Tokens {
-    /// What a provider tells, bounded: it may tell anything.
-    pub fn told(input: u64, output: u64) -> Self {
-        Self { input: input.min(MOST_TOLD), output: output.min(MOST_TOLD) }
+impl TokenCounts {
+    /// Counts that a provider reports. They are bounded, since a provider may report any number.
+    pub fn reported(input: u64, output: u64) -> Self {
+        Self { input: input.min(MAX_REPORTED_TOKENS), output: output.min(MAX_REPORTED_TOKENS) }
     }
 
-    /// Both.
+    /// Input and output together.
     pub fn sum(self) -> u64 {
         self.input + self.output
     }
 }
 
 /// More tokens than any call can take.
-const MOST_TOLD: u64 = 1_000_000_000;
+const MAX_REPORTED_TOKENS: u64 = 1_000_000_000;
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-enum At {
+enum CallPhase {
     #[default]
-    Turn,
-    Answer,
-    Rest,
+    Permit,
+    AnswerHead,
+    AnswerBody,
 }
 
-/// What a call is recorded as before it begins.
-pub struct Opening<'a> {
+/// What is recorded of a call before it begins.
+pub struct NewCall<'a> {
     /// The provider's name of the model.
     pub model: &'a str,
-    /// For whom.
+    /// The role that pays for the call, with its budgets.
     pub account: &'a Account,
-    /// What it will take, about.
-    pub estimate: Tokens,
+    /// Estimated tokens.
+    pub estimate: TokenCounts,
 }
 
-/// An answer that has begun, with the turn that it takes until it is read.
-pub struct Answer {
-    /// Its head; the body is still to be read.
+/// An answer whose head has arrived, with the permit that it holds until its body is read.
+pub struct ProviderAnswer {
+    /// The head; the body is still to be read.
     pub response: Response,
-    /// Its turn.
-    pub turn: Turn,
+    /// The permit.
+    pub permit: Permit,
 }
 
-impl Call {
-    /// Makes ready for a call: key, connection, budgets.
+impl ProviderCall {
+    /// Prepares a call: reads the key, picks a connection, reserves budgets.
     ///
     /// # Errors
     /// The address or the key is not usable, or a budget has no room.
     pub async fn open(
-        engine: &Engine,
+        calls: &Calls,
         target: Box<Target>,
-        opening: Opening<'_>,
-        text: impl FnOnce() -> String,
+        new: NewCall<'_>,
+        prompt: impl FnOnce() -> String,
     ) -> Result<Self, Error> {
         let begin = Clock::now();
-        let deadline = Instant::now() + Duration::from_millis(target.limits.timeout_ms.min(LONGEST_MS));
-        let base = url::base(&target)?;
+        let deadline = Instant::now() + Duration::from_millis(target.limits.timeout_ms.min(MAX_TIMEOUT_MS));
+        let base = url::parse_base(&target)?;
         let key = key::read(&target).await?;
-        let shared = engine.providers();
-        let client = shared.clients.get(&target, &base).await?;
-        let Tokens { input, output } = opening.estimate;
+        let client = calls.clients.get(&target, &base).await?;
+        let TokenCounts { input, output } = new.estimate;
         let estimate =
-            Spent { cost: target.prices.cost(input, output), tokens: opening.estimate.sum(), calls: 1 };
-        let entry = engine.ledger().open(&target, opening.model, opening.account, estimate, text)?;
+            Spent { cost: target.prices.cost(input, output), tokens: new.estimate.sum(), calls: 1 };
+        let entry = calls.ledger().open(&target, new.model, new.account, estimate, prompt)?;
         Ok(Self {
             wire: wire::of(target.wire),
-            line: shared.lines.of(&target),
+            rate_limiter: calls.rate_limiters.get(&target),
             base,
             key,
             client,
             begin,
             deadline,
             entry: Mutex::new(Some(entry)),
-            course: Mutex::default(),
+            progress: Mutex::default(),
             target,
         })
     }
 
-    /// Does the work before the deadline, and closes the record. `reply` is what is kept of the answer.
+    /// Runs `work` until the deadline, and closes the call's record. `reply` picks the part of the answer that is recorded.
     ///
     /// # Errors
-    /// Those of the work, or the time is over.
+    /// Those of the work, or the deadline has passed.
     pub async fn run<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
         reply: impl FnOnce(&T) -> &str,
     ) -> Result<(T, Usage), Error> {
-        let outcome = match tokio::time::timeout_at(self.deadline, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.out_of_time()),
+        let result = match tokio::time::timeout_at(self.deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(self.timed_out()),
         };
         let usage = self.usage();
         let entry = lock(&self.entry).take();
-        match (&outcome, entry) {
-            (Ok(answer), Some(entry)) => entry.answered(usage, reply(answer)),
-            (Err(error), Some(entry)) => entry.failed(error.kind(), usage),
+        match (&result, entry) {
+            (Ok(answer), Some(entry)) => entry.close_answered(usage, reply(answer)),
+            (Err(error), Some(entry)) => entry.close_failed(error.kind(), usage),
             (_, None) => {}
         }
-        outcome.map(|answer| (answer, usage))
+        result.map(|answer| (answer, usage))
     }
 
-    /// Notes what the try that ends now took.
-    pub fn took(&self, tokens: Tokens) {
-        self.change(|course| {
-            course.taken.input += tokens.input;
-            course.taken.output += tokens.output;
-            course.pending = Tokens::default();
+    /// Records the tokens of an attempt that was answered.
+    pub fn record_tokens(&self, tokens: TokenCounts) {
+        self.update(|progress| {
+            progress.used.input += tokens.input;
+            progress.used.output += tokens.output;
+            progress.pending = TokenCounts::default();
         });
     }
 
-    /// Notes what the try under way takes up to now: what is recorded if nobody waits for its end.
-    pub fn takes(&self, tokens: Tokens) {
-        self.change(|course| course.pending = tokens);
+    /// Sets the estimated tokens of the attempt in progress, which are recorded if the call is cancelled.
+    pub fn set_pending_tokens(&self, tokens: TokenCounts) {
+        self.update(|progress| progress.pending = tokens);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Course)) {
-        change(&mut lock(&self.course));
+    fn update(&self, change: impl FnOnce(&mut CallProgress)) {
+        change(&mut lock(&self.progress));
         let usage = self.usage();
         if let Some(entry) = lock(&self.entry).as_mut() {
-            entry.so_far(usage);
+            entry.set_usage(usage);
         }
     }
 
-    /// Notes that the provider is asked once more.
-    pub fn again(&self) {
-        lock(&self.course).retries += 1;
+    /// Records that the provider is asked once more.
+    pub fn record_retry(&self) {
+        lock(&self.progress).retries += 1;
         if let Some(entry) = lock(&self.entry).as_mut() {
-            entry.retry();
+            entry.record_retry();
         }
     }
 
-    /// Sends a request until it is answered, and gives the head of the answer. `estimate` is about what it takes.
+    /// Sends a request, again if it fails transiently, and returns the head of the answer. `estimate` is the number of
+    /// tokens that it takes, approximately.
     ///
     /// # Errors
-    /// The provider cannot be reached, refuses, or would have to be waited for too long.
-    pub async fn post(&self, post: Post, estimate: Tokens) -> Result<Answer, Error> {
-        let json = post.body;
-        let body = heavy(estimate.input * 4, move || serde_json::to_vec(&json)).await?;
-        let request = self.request(&post.path, body.map_err(|error| Error::Internal(error.to_string()))?)?;
-        let mut pauses = ExponentialBuilder::default()
+    /// The provider cannot be reached, refuses, or wants to be asked again only after the deadline.
+    pub async fn post(&self, request: WireRequest, estimate: TokenCounts) -> Result<ProviderAnswer, Error> {
+        let json = request.body;
+        let body = run_by_size(estimate.input * 4, move || serde_json::to_vec(&json)).await?;
+        let request =
+            self.build_request(&request.path, body.map_err(|error| Error::Internal(error.to_string()))?)?;
+        let mut delays = ExponentialBuilder::default()
             .with_jitter()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
+            .with_min_delay(MIN_RETRY_DELAY)
+            .with_max_delay(MAX_RETRY_DELAY)
             .with_max_times(self.target.limits.retries as usize)
             .build();
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            tries += 1;
+            attempts += 1;
             let failed = match self.attempt(&request, estimate).await? {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let (error, may_pass, retry_after) = match failed {
-                Failed::Refused(refusal) => {
-                    (self.refusal(&refusal, tries), refusal.may_pass(), refusal.retry_after)
+            let (error, is_transient, retry_after) = match failed {
+                AttemptError::Refused(refusal) => {
+                    (self.refused(&refusal, attempts), refusal.is_transient(), refusal.retry_after)
                 }
-                Failed::Unanswered(Unanswered { error, may_pass }) => (error, may_pass, None),
+                AttemptError::Transport(TransportError { error, is_transient }) => {
+                    (error, is_transient, None)
+                }
             };
-            let Some(pause) = pauses.next().filter(|_| may_pass) else { return Err(error) };
-            let pause = retry_after.map_or(pause, |after| after.saturating_add(pause.min(FIRST_PAUSE) / 4));
-            if pause >= self.deadline.saturating_duration_since(Instant::now()) {
+            let Some(delay) = delays.next().filter(|_| is_transient) else { return Err(error) };
+            let delay =
+                retry_after.map_or(delay, |after| after.saturating_add(delay.min(MIN_RETRY_DELAY) / 4));
+            if delay >= self.deadline.saturating_duration_since(Instant::now()) {
                 return Err(error);
             }
-            self.again();
-            tokio::time::sleep(pause).await;
+            self.record_retry();
+            tokio::time::sleep(delay).await;
         }
     }
 
-    fn request(&self, path: &str, body: Vec<u8>) -> Result<Request, Error> {
+    fn build_request(&self, path: &str, body: Vec<u8>) -> Result<Request, Error> {
         let mut request =
-            self.client.post(url::address(&self.base, path)).header(CONTENT_TYPE, "application/json");
+            self.client.post(url::join(&self.base, path)).header(CONTENT_TYPE, "application/json");
         for (name, value) in self.wire.headers() {
             request = request.header(*name, *value);
         }
         if let Some(key) = &self.key {
-            let (name, value) = self.wire.key(&self.base, &key.0);
-            request = request.header(HeaderName::from_static(name), secret(&value)?);
+            let (name, value) = self.wire.key_header(&self.base, &key.0);
+            request = request.header(HeaderName::from_static(name), secret_header(&value)?);
         }
         request.body(body).build().map_err(|_| Error::Internal("a request that cannot be written".into()))
     }
 
-    /// One try. The outer error ends the call.
-    async fn attempt(&self, request: &Request, estimate: Tokens) -> Result<Result<Answer, Failed>, Error> {
-        self.is_at(At::Turn);
-        let turn = self.line.turn(&self.target.limits, estimate.sum(), self.deadline).await;
-        let turn = turn.map_err(|late| self.too_late(&late))?;
-        self.is_at(At::Answer);
+    /// One attempt. The outer error ends the call, the inner one allows another attempt.
+    async fn attempt(
+        &self,
+        request: &Request,
+        estimate: TokenCounts,
+    ) -> Result<Result<ProviderAnswer, AttemptError>, Error> {
+        self.set_phase(CallPhase::Permit);
+        let permit = self.rate_limiter.acquire(&self.target.limits, estimate.sum(), self.deadline).await;
+        let permit = permit.map_err(|exceeded| self.rate_limited(&exceeded))?;
+        self.set_phase(CallPhase::AnswerHead);
         let request =
             request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
-        self.takes(Tokens { output: 0, ..estimate });
+        self.set_pending_tokens(TokenCounts { output: 0, ..estimate });
         match self.client.execute(request).await {
             Ok(response) if response.status().is_success() => {
-                self.is_at(At::Rest);
-                Ok(Ok(Answer { response, turn }))
+                self.set_phase(CallPhase::AnswerBody);
+                Ok(Ok(ProviderAnswer { response, permit }))
             }
             Ok(response) => {
-                turn.took(0);
-                self.takes(Tokens::default());
-                Ok(Err(Failed::Refused(self.refused(response).await)))
+                permit.record_tokens(0);
+                self.set_pending_tokens(TokenCounts::default());
+                Ok(Err(AttemptError::Refused(self.read_refusal(response).await)))
             }
             Err(error) => {
-                self.takes(Tokens::default());
-                Ok(Err(Failed::Unanswered(client::unanswered(&self.target, &error))))
+                self.set_pending_tokens(TokenCounts::default());
+                Ok(Err(AttemptError::Transport(client::transport_error(&self.target, &error))))
             }
         }
     }
 
-    async fn refused(&self, mut response: Response) -> Refusal {
+    async fn read_refusal(&self, mut response: Response) -> Refusal {
         let mut body = Vec::new();
         while let Ok(Some(bytes)) = response.chunk().await {
             body.extend_from_slice(&bytes);
-            if body.len() > MOST_OF_A_REFUSAL {
+            if body.len() > MAX_REFUSAL_BYTES {
                 break;
             }
         }
@@ -295,14 +300,14 @@ impl Call {
         }
     }
 
-    /// The whole body of an answer.
+    /// Reads the whole body of an answer.
     ///
     /// # Errors
-    /// It is longer than the limit, or breaks off.
-    pub async fn read(&self, answer: &mut Answer) -> Result<Vec<u8>, Error> {
+    /// It is longer than the limit, or the connection is lost.
+    pub async fn read_body(&self, answer: &mut ProviderAnswer) -> Result<Vec<u8>, Error> {
         let announced = answer.response.content_length().unwrap_or(0);
         self.check_size(announced)?;
-        let mut body = Vec::with_capacity(announced.min(FIRST_BUFFER) as usize);
+        let mut body = Vec::with_capacity(announced.min(MAX_INITIAL_BUFFER_BYTES) as usize);
         while let Some(bytes) = answer.response.chunk().await.map_err(|_| self.broken_off())? {
             self.check_size((body.len() + bytes.len()) as u64)?;
             body.extend_from_slice(&bytes);
@@ -314,13 +319,13 @@ impl Call {
         if bytes <= self.target.limits.max_reply_bytes { Ok(()) } else { Err(self.too_long()) }
     }
 
-    fn is_at(&self, at: At) {
-        lock(&self.course).at = at;
+    fn set_phase(&self, phase: CallPhase) {
+        lock(&self.progress).phase = phase;
     }
 
     fn usage(&self) -> Usage {
-        let Course { taken, pending, .. } = *lock(&self.course);
-        let (input_tokens, output_tokens) = (taken.input + pending.input, taken.output + pending.output);
+        let CallProgress { used, pending, .. } = *lock(&self.progress);
+        let (input_tokens, output_tokens) = (used.input + pending.input, used.output + pending.output);
         Usage {
             input_tokens,
             output_tokens,
@@ -330,41 +335,46 @@ impl Call {
     }
 }
 
-/// A try that came to nothing.
-enum Failed {
+/// How an attempt failed.
+enum AttemptError {
     Refused(Refusal),
-    Unanswered(Unanswered),
+    Transport(TransportError),
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-const LONGEST_MS: u64 = 24 * 3600 * 1000;
-const MOST_OF_A_REFUSAL: usize = 64 << 10;
-const FIRST_BUFFER: u64 = 1 << 20;
+/// Delay before the first retry.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Upper limit of the delay, which doubles with each retry.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(20);
+/// A day: keeps the deadline within the range of the clock.
+const MAX_TIMEOUT_MS: u64 = 24 * 3600 * 1000;
+/// How much of an error's body is read.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
+/// Upper limit of the buffer that is allocated by the announced length alone.
+const MAX_INITIAL_BUFFER_BYTES: u64 = 1 << 20;
 
-/// Bytes of JSON that are read or written in the thread that serves the sockets: about a millisecond.
-const LIGHT: u64 = 1 << 20;
+/// Maximum size of JSON that is read or written in the thread that serves the sockets; it takes about a millisecond.
+const MAX_INLINE_JSON_BYTES: u64 = 1 << 20;
 
-/// Does work on so many bytes: elsewhere, if they are many.
+/// Runs `work` on `bytes` bytes of JSON: here if they are few, else in a blocking thread.
 ///
 /// # Errors
 /// The work panicked.
-pub async fn heavy<T: Send + 'static>(
+pub async fn run_by_size<T: Send + 'static>(
     bytes: u64,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    if bytes <= LIGHT {
+    if bytes <= MAX_INLINE_JSON_BYTES {
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// Tokens of so many bytes, about.
-pub fn tokens_of(bytes: usize) -> u64 {
+/// Estimated tokens of a text of this many bytes.
+pub fn estimate_tokens(bytes: usize) -> u64 {
     bytes.div_ceil(4) as u64
 }
 
-fn secret(value: &str) -> Result<HeaderValue, Error> {
+fn secret_header(value: &str) -> Result<HeaderValue, Error> {
     let mut value =
         HeaderValue::from_str(value).map_err(|_| Error::Internal("a key that no header can hold".into()))?;
     value.set_sensitive(true);

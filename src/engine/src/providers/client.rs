@@ -1,5 +1,5 @@
-//! The HTTP client that all calls share: connections are kept alive, whoever the system trusts is trusted, redirects are not
-//! followed.
+//! The HTTP clients that all calls share. They keep connections alive, trust the certificates that the system trusts, and do not
+//! follow redirects.
 
 use std::{
     collections::HashMap,
@@ -21,17 +21,17 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_platform_verifier::Verifier;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 
-use crate::{failure::Error, scheduler::registry::lock};
+use crate::{failure::Error, lock::lock};
 
-/// The clients: one for each time that a connection may take, and for hosts behind a proxy and this one.
+/// One client for each connection timeout, with and without the proxy of the environment.
 #[derive(Default)]
-pub struct Clients {
+pub struct HttpClients {
     tls: OnceCell<ClientConfig>,
     clients: Mutex<HashMap<(u64, bool), Client>>,
-    names: Arc<Names>,
+    dns_resolver: Arc<DnsResolver>,
 }
 
-impl Clients {
+impl HttpClients {
     /// The client for this target.
     ///
     /// # Errors
@@ -44,12 +44,12 @@ impl Clients {
         let tls = self.tls.get_or_try_init(tls).await?.clone();
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(self.names.clone())
+            .dns_resolver(self.dns_resolver.clone())
             .redirect(Policy::none())
             .connect_timeout(Duration::from_millis(key.0.max(1)))
-            .pool_idle_timeout(KEPT_ALIVE)
-            .http2_keep_alive_interval(ASKED)
-            .http2_keep_alive_timeout(ASKED)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+            .http2_keep_alive_timeout(HTTP2_PING_INTERVAL)
             .user_agent(concat!("ragstone-engine/", env!("CARGO_PKG_VERSION")));
         if key.1 {
             builder = builder.no_proxy();
@@ -57,25 +57,25 @@ impl Clients {
         let client =
             builder.build().map_err(|error| Error::Internal(format!("HTTP client: {}", cause(&error))))?;
         let mut clients = lock(&self.clients);
-        if clients.len() >= MOST_CLIENTS {
+        if clients.len() >= MAX_CLIENTS {
             clients.clear();
         }
         Ok(clients.entry(key).or_insert(client).clone())
     }
 }
 
-/// Whoever changes a server's timeout again and again fills no memory.
-const MOST_CLIENTS: usize = 64;
+/// Limits the memory of a process in which a server's timeout is changed again and again.
+const MAX_CLIENTS: usize = 64;
 
 /// All calls to a host that speaks HTTP/2 share a connection, so that hundreds of sessions need one handshake and not one each.
-/// Where nothing comes over it for so long while calls wait, and then nothing again after a ping, it is taken for dead: else all
-/// later calls would wait for it as well.
-const ASKED: Duration = Duration::from_secs(10);
+/// If calls wait and nothing arrives during this interval, and nothing again after a ping, the connection is closed as dead:
+/// otherwise all later calls would wait for it as well.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a connection that nobody uses is kept. Many providers close it after a minute or two.
-const KEPT_ALIVE: Duration = Duration::from_secs(50);
+/// How long an idle connection is kept. Many providers close it after a minute or two.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// A proxy has no way to this host's own addresses.
+/// Whether the host is this machine, which a proxy cannot reach by that name.
 fn is_loopback(base: &Url) -> bool {
     match base.host_str() {
         Some("localhost") => true,
@@ -87,7 +87,7 @@ fn is_loopback(base: &Url) -> bool {
     }
 }
 
-/// Trust in whom the system trusts, or in the file that SSL_CERT_FILE names. Reading the certificates takes milliseconds.
+/// Trusts the certificates of the system, or of the file that SSL_CERT_FILE names. Reading them takes milliseconds.
 async fn tls() -> Result<ClientConfig, Error> {
     let reading = tokio::task::spawn_blocking(|| {
         let provider = Arc::new(ring::default_provider());
@@ -110,58 +110,59 @@ async fn tls() -> Result<ClientConfig, Error> {
     reading.await.map_err(|error| Error::Internal(error.to_string()))?
 }
 
-/// Looks names up as the system does, in threads of its own: a name server that does not answer holds up no model.
-struct Names {
-    places: Arc<Semaphore>,
+/// Resolves names with the system's resolver, in threads of its own, so that a name server that does not answer does not
+/// block the threads that the models need.
+struct DnsResolver {
+    lookups: Arc<Semaphore>,
 }
 
-impl Default for Names {
+impl Default for DnsResolver {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(LOOKUPS)) }
+        Self { lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 }
 
-/// Most names that are looked up at once.
-const LOOKUPS: usize = 16;
+/// Maximum number of concurrent lookups.
+const MAX_LOOKUPS: usize = 16;
 
-impl Resolve for Names {
+impl Resolve for DnsResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let places = self.places.clone();
+        let lookups = self.lookups.clone();
         Box::pin(async move {
-            let place = places.acquire_owned().await?;
+            let permit = lookups.acquire_owned().await?;
             let (send, receive) = oneshot::channel();
             thread::Builder::new().name("names".into()).spawn(move || {
-                let _place = place;
+                let _permit = permit;
                 let _ = send.send((name.as_str(), 0).to_socket_addrs());
             })?;
-            let addresses = receive.await?.map_err(NoSuchName)?;
+            let addresses = receive.await?.map_err(ResolveError)?;
             Ok(Box::new(addresses) as Addrs)
         })
     }
 }
 
-/// A host's name that has no address.
+/// The host name has no address.
 #[derive(Debug)]
-struct NoSuchName(io::Error);
+struct ResolveError(io::Error);
 
-impl fmt::Display for NoSuchName {
+impl fmt::Display for ResolveError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "the name of its host cannot be resolved: {}", self.0)
     }
 }
 
-impl StdError for NoSuchName {}
+impl StdError for ResolveError {}
 
-/// A request that was not answered, and whether it may be when it is sent again.
-pub struct Unanswered {
-    /// What the user reads.
+/// A request got no answer.
+pub struct TransportError {
+    /// The error that the user reads.
     pub error: Error,
-    /// Whether to try again.
-    pub may_pass: bool,
+    /// Whether it may succeed when it is sent again.
+    pub is_transient: bool,
 }
 
 /// Why there was no answer, in words that name neither address nor key.
-pub fn unanswered(target: &Target, error: &reqwest::Error) -> Unanswered {
+pub fn transport_error(target: &Target, error: &reqwest::Error) -> TransportError {
     let name = &target.name;
     let cause = cause(error);
     let failure = |kind, message: String, hint: &str| Error::Provider {
@@ -178,15 +179,15 @@ pub fn unanswered(target: &Target, error: &reqwest::Error) -> Unanswered {
             }
             _ => cause.to_string(),
         };
-        let may_pass = !error.is_timeout() && matches!(cause, Cause::Refused | Cause::Lost(_));
+        let is_transient = !error.is_timeout() && matches!(cause, Cause::Refused | Cause::Lost(_));
         let error = failure(unreachable, format!("cannot reach provider \"{name}\": {reason}"), cause.hint());
-        return Unanswered { error, may_pass };
+        return TransportError { error, is_transient };
     }
     let message = format!("provider \"{name}\" closed the connection before it answered");
-    Unanswered { error: failure(FailureKind::ProviderLost, message, "Try again."), may_pass: true }
+    TransportError { error: failure(FailureKind::ProviderLost, message, "Try again."), is_transient: true }
 }
 
-/// What is behind an error of the HTTP library.
+/// The cause of an error of the HTTP library.
 #[derive(Debug)]
 enum Cause {
     Name(String),
@@ -234,7 +235,7 @@ fn cause(error: &(dyn StdError + 'static)) -> Cause {
     let mut next = Some(error);
     let mut found = Cause::Other("no connection");
     while let Some(error) = next {
-        if let Some(name) = error.downcast_ref::<NoSuchName>() {
+        if let Some(name) = error.downcast_ref::<ResolveError>() {
             return Cause::Name(name.to_string());
         }
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
@@ -242,7 +243,7 @@ fn cause(error: &(dyn StdError + 'static)) -> Cause {
         }
         next = error.source();
         if let Some(system) = error.downcast_ref::<io::Error>() {
-            // An error in it is not its source, but the same error.
+            // `source` skips the error inside an I/O error.
             if let Some(inner) = system.get_ref() {
                 next = Some(inner);
             } else if system.kind() == io::ErrorKind::ConnectionRefused {

@@ -1,4 +1,4 @@
-//! From a prompt to what a language model answers.
+//! From a prompt to the answer of a language model.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,38 +12,39 @@ use reqwest::header::CONTENT_TYPE;
 use sse_stream::SseByteStream;
 
 use super::{
-    Asked,
-    call::{Answer, Call, Opening, Tokens, heavy, tokens_of},
-    line::Turn,
-    schema::{Problems, Schema},
-    wire::{Ask, Gathered, Reply},
+    call::{NewCall, ProviderAnswer, ProviderCall, TokenCounts, estimate_tokens, run_by_size},
+    rate_limit::Permit,
+    request::CompletionRequest,
+    schema::{Schema, SchemaErrors},
+    shared::Calls,
+    wire::{
+        protocol::CompletionParams,
+        reply::{CompletionReply, ReplyBuilder},
+    },
 };
-use crate::{
-    failure::Error,
-    server::{engine::Engine, outbox::Outbox},
-};
+use crate::{failure::Error, outbox::Outbox};
 
-/// Asks, and gives the answer after its pieces.
+/// Calls a language model, sends the pieces of its answer if they are wanted, and returns the whole answer.
 ///
 /// # Errors
 /// Those of the call.
 pub async fn complete(
-    engine: &Engine,
+    calls: &Calls,
     outbox: &Arc<Outbox>,
     id: u64,
-    asked: Asked,
+    request: CompletionRequest,
 ) -> Result<Response, Error> {
-    let Asked { target, prompt, account, stream } = asked;
+    let CompletionRequest { target, prompt, account, stream } = request;
     let schema = match &prompt.schema {
         Some(schema) => Some(Schema::read(schema.clone()).await?),
         None => None,
     };
-    let opening = Opening { model: &prompt.model, account: &account, estimate: estimate(&prompt) };
+    let new = NewCall { model: &prompt.model, account: &account, estimate: estimate(&prompt) };
     let text = || serde_json::to_string(&prompt.messages).unwrap_or_default();
-    let call = Call::open(engine, target, opening, text).await?;
-    let pieces = stream.then(|| Pieces { outbox: outbox.clone(), id });
-    let talk = Talk { call: &call, schema, pieces };
-    let (reply, usage) = call.run(talk.ask(&prompt), |reply: &Reply| &reply.content).await?;
+    let call = ProviderCall::open(calls, target, new, text).await?;
+    let deltas = stream.then(|| DeltaSink { outbox: outbox.clone(), id });
+    let completion = CompletionCall { call: &call, schema, deltas };
+    let (reply, usage) = call.run(completion.run(&prompt), |reply: &CompletionReply| &reply.content).await?;
     let tool_calls =
         (!reply.tool_calls.is_empty()).then(|| serde_json::Value::from(reply.tool_calls).to_string());
     let completion =
@@ -51,48 +52,54 @@ pub async fn complete(
     Ok(Response::Completed(Box::new(completion)))
 }
 
-/// Tokens that an answer of no stated length is taken for before it is there.
-const USUAL_TOKENS: u32 = 1024;
+/// Estimated tokens of an answer if the prompt sets no maximum.
+const DEFAULT_OUTPUT_TOKENS: u32 = 1024;
 
-/// Where the pieces of a streamed answer go.
-struct Pieces {
+/// Where the pieces of a streamed answer are sent.
+struct DeltaSink {
     outbox: Arc<Outbox>,
     id: u64,
 }
 
-/// A question, with what its answer has to be.
-struct Talk<'a> {
-    call: &'a Call,
-    schema: Option<Schema>,
-    pieces: Option<Pieces>,
+impl DeltaSink {
+    fn send(&self, text: String) {
+        self.outbox.send_piece(self.id, Response::Piece(text));
+    }
 }
 
-impl Talk<'_> {
-    /// Asks, and once more if the answer does not meet the schema.
-    async fn ask(&self, prompt: &Prompt) -> Result<Reply, Error> {
-        let reply = self.once(prompt).await?;
+/// A call to a language model, with the schema that its answer has to meet.
+struct CompletionCall<'a> {
+    call: &'a ProviderCall,
+    schema: Option<Schema>,
+    deltas: Option<DeltaSink>,
+}
+
+impl CompletionCall<'_> {
+    /// Asks the model, and once more if the answer does not meet the schema.
+    async fn run(&self, prompt: &Prompt) -> Result<CompletionReply, Error> {
+        let reply = self.ask(prompt).await?;
         let Some(schema) = &self.schema else { return Ok(reply) };
-        // Words beside a call of a tool are not the answer yet.
+        // Text beside a tool call is not the answer yet.
         if !reply.tool_calls.is_empty() {
             return Ok(reply);
         }
-        let (reply, problems) = match schema.check(reply).await? {
+        let (reply, errors) = match schema.check(reply).await? {
             Ok(reply) => return Ok(reply),
             Err(unmet) => unmet,
         };
-        // What was streamed cannot be taken back, and a longer answer would be cut at the same place.
-        if self.pieces.is_some() || reply.finish_reason == "length" {
-            return Err(self.unmet(&reply, &problems));
+        // Text that was streamed cannot be taken back, and an answer that was too long would be cut at the same place.
+        if self.deltas.is_some() || reply.finish_reason == "length" {
+            return Err(self.schema_not_met(&reply, &errors));
         }
-        self.call.again();
-        let reply = self.once(&mended(prompt, reply, &problems)).await?;
+        self.call.record_retry();
+        let reply = self.ask(&corrected(prompt, reply, &errors)).await?;
         match schema.check(reply).await? {
             Ok(reply) => Ok(reply),
-            Err((reply, problems)) => Err(self.unmet(&reply, &problems)),
+            Err((reply, errors)) => Err(self.schema_not_met(&reply, &errors)),
         }
     }
 
-    fn unmet(&self, reply: &Reply, problems: &Problems) -> Error {
+    fn schema_not_met(&self, reply: &CompletionReply, errors: &SchemaErrors) -> Error {
         let hint = match reply.finish_reason.as_str() {
             "length" => "The answer was cut: raise max_tokens.",
             _ => "Describe in the prompt what is wanted, simplify the schema, or use another model.",
@@ -100,31 +107,32 @@ impl Talk<'_> {
         Error::Provider {
             kind: FailureKind::ProviderMalformed,
             message: format!("answer of provider \"{}\" does not meet the schema", self.call.target.name),
-            detail: problems.places(),
+            detail: errors.locations(),
             hint: hint.into(),
         }
     }
 
-    async fn once(&self, prompt: &Prompt) -> Result<Reply, Error> {
+    /// Sends one prompt and reads its answer, streamed or not.
+    async fn ask(&self, prompt: &Prompt) -> Result<CompletionReply, Error> {
         let call = self.call;
-        let ask = Ask { base: &call.base, prompt, stream: self.pieces.is_some() };
-        let post = call.wire.complete(&ask)?;
+        let params = CompletionParams { base: &call.base, prompt, stream: self.deltas.is_some() };
+        let request = call.wire.completion_request(&params)?;
         let estimate = estimate(prompt);
-        let mut answer = call.post(post, estimate).await?;
-        let reply = match &self.pieces {
-            Some(pieces) if is_stream(&answer) => {
-                let (reply, turn) = self.gather(answer, pieces, estimate.input).await?;
-                self.took(&reply, estimate.input, &turn);
+        let mut answer = call.post(request, estimate).await?;
+        let reply = match &self.deltas {
+            Some(deltas) if is_stream(&answer) => {
+                let (reply, permit) = self.read_stream(answer, deltas, estimate.input).await?;
+                self.record_tokens(&reply, estimate.input, &permit);
                 reply
             }
-            pieces => {
-                let body = call.read(&mut answer).await?;
+            deltas => {
+                let body = call.read_body(&mut answer).await?;
                 let wire = call.wire;
-                let reply = heavy(body.len() as u64, move || wire.completed(&body)).await?;
-                let reply = reply.map_err(|fault| call.fault(fault))?;
-                self.took(&reply, estimate.input, &answer.turn);
-                if let Some(pieces) = pieces.as_ref().filter(|_| !reply.content.is_empty()) {
-                    pieces.outbox.piece(pieces.id, Response::Piece(reply.content.clone()));
+                let reply = run_by_size(body.len() as u64, move || wire.parse_completion(&body)).await?;
+                let reply = reply.map_err(|error| call.reply_error(error))?;
+                self.record_tokens(&reply, estimate.input, &answer.permit);
+                if let Some(deltas) = deltas.as_ref().filter(|_| !reply.content.is_empty()) {
+                    deltas.send(reply.content.clone());
                 }
                 reply
             }
@@ -132,50 +140,56 @@ impl Talk<'_> {
         Ok(reply)
     }
 
-    fn took(&self, reply: &Reply, input: u64, turn: &Turn) {
-        let estimate = Tokens { input, output: tokens_of(reply.content.len()) };
-        let tokens = reply.tokens.map_or(estimate, |(input, output)| Tokens::told(input, output));
-        self.call.took(tokens);
-        turn.took(tokens.sum());
+    fn record_tokens(&self, reply: &CompletionReply, input: u64, permit: &Permit) {
+        let estimate = TokenCounts { input, output: estimate_tokens(reply.content.len()) };
+        let tokens = reply.tokens.map_or(estimate, |(input, output)| TokenCounts::reported(input, output));
+        self.call.record_tokens(tokens);
+        permit.record_tokens(tokens.sum());
     }
 
-    /// Reads a streamed answer to its end, and sends each piece on as it comes.
-    async fn gather(&self, answer: Answer, pieces: &Pieces, input: u64) -> Result<(Reply, Turn), Error> {
+    /// Reads a streamed answer to its end, and sends each piece when it arrives.
+    async fn read_stream(
+        &self,
+        answer: ProviderAnswer,
+        deltas: &DeltaSink,
+        input: u64,
+    ) -> Result<(CompletionReply, Permit), Error> {
         let call = self.call;
-        let Answer { response, turn } = answer;
+        let ProviderAnswer { response, permit } = answer;
         let limit = call.target.limits.max_reply_bytes;
         let mut bytes = 0;
         let body = response.bytes_stream().map(move |chunk| {
-            let chunk = chunk.map_err(|_| Cut::Lost)?;
+            let chunk = chunk.map_err(|_| StreamError::Lost)?;
             bytes += chunk.len() as u64;
-            if bytes > limit { Err(Cut::TooLong) } else { Ok(chunk) }
+            if bytes > limit { Err(StreamError::TooLong) } else { Ok(chunk) }
         });
         let mut events = SseByteStream::new(body.boxed());
-        let mut gathered = Gathered::default();
+        let mut reply = ReplyBuilder::default();
         while let Some(event) = events.next().await {
-            let event = event.map_err(|error| self.cut(&error))?;
+            let event = event.map_err(|error| self.stream_error(&error))?;
             let Some(data) = event.data.filter(|data| !data.is_empty()) else { continue };
-            let piece = call.wire.event(&mut gathered, &data).map_err(|fault| call.fault(fault))?;
-            if !piece.is_empty() {
-                pieces.outbox.piece(pieces.id, Response::Piece(piece));
-                call.takes(Tokens { input, output: tokens_of(gathered.content.len()) });
+            let text = call.wire.parse_event(&mut reply, &data).map_err(|error| call.reply_error(error))?;
+            if !text.is_empty() {
+                deltas.send(text);
+                let output = estimate_tokens(reply.content.len());
+                call.set_pending_tokens(TokenCounts { input, output });
             }
-            if gathered.done {
-                // The connection can be used again when the last few bytes are read, which nobody has to wait for.
-                tokio::spawn(tokio::time::timeout(LAST_BYTES, async move {
+            if reply.done {
+                // The connection can be used again once the rest of the body is read, for which the client need not wait.
+                tokio::spawn(tokio::time::timeout(STREAM_DRAIN_TIMEOUT, async move {
                     while events.next().await.is_some() {}
                 }));
-                return Ok((gathered.finish(), turn));
+                return Ok((reply.finish(), permit));
             }
         }
-        if gathered.finish_reason.is_some() { Ok((gathered.finish(), turn)) } else { Err(call.broken_off()) }
+        if reply.finish_reason.is_some() { Ok((reply.finish(), permit)) } else { Err(call.broken_off()) }
     }
 
-    fn cut(&self, error: &sse_stream::Error) -> Error {
+    fn stream_error(&self, error: &sse_stream::Error) -> Error {
         let call = self.call;
         match error {
             sse_stream::Error::Body(cause) => match cause.downcast_ref() {
-                Some(Cut::TooLong) => call.too_long(),
+                Some(StreamError::TooLong) => call.too_long(),
                 _ => call.broken_off(),
             },
             _ => call.malformed("an event stream that is not UTF-8 text".into()),
@@ -183,37 +197,37 @@ impl Talk<'_> {
     }
 }
 
-/// Why a stream ends before its end.
+/// Why a stream ends before its last event.
 #[derive(Debug, thiserror::Error)]
-enum Cut {
+enum StreamError {
     #[error("the connection was lost")]
     Lost,
     #[error("more bytes than allowed")]
     TooLong,
 }
 
-/// How long the end of a stream is waited for after its last event.
-const LAST_BYTES: Duration = Duration::from_secs(1);
+/// How long to read a stream after its last event.
+const STREAM_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-fn is_stream(answer: &Answer) -> bool {
+fn is_stream(answer: &ProviderAnswer) -> bool {
     let kind = answer.response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     !kind.is_some_and(|kind| kind.starts_with("application/json"))
 }
 
-/// The conversation with the answer, and what is wrong with it.
-fn mended(prompt: &Prompt, reply: Reply, problems: &Problems) -> Prompt {
-    let mut mended = prompt.clone();
-    mended.messages.push(Message::new(Role::Assistant, reply.content));
-    mended.messages.push(Message::new(Role::User, problems.request()));
-    mended
+/// The conversation with the answer, and with what is wrong with it.
+fn corrected(prompt: &Prompt, reply: CompletionReply, errors: &SchemaErrors) -> Prompt {
+    let mut corrected = prompt.clone();
+    corrected.messages.push(Message::new(Role::Assistant, reply.content));
+    corrected.messages.push(Message::new(Role::User, errors.correction_request()));
+    corrected
 }
 
-fn estimate(prompt: &Prompt) -> Tokens {
-    let output = u64::from(prompt.max_tokens.unwrap_or(USUAL_TOKENS));
-    Tokens { input: tokens_of(bytes_of(prompt)), output }
+fn estimate(prompt: &Prompt) -> TokenCounts {
+    let output = u64::from(prompt.max_tokens.unwrap_or(DEFAULT_OUTPUT_TOKENS));
+    TokenCounts { input: estimate_tokens(prompt_bytes(prompt)), output }
 }
 
-fn bytes_of(prompt: &Prompt) -> usize {
+fn prompt_bytes(prompt: &Prompt) -> usize {
     let messages = prompt
         .messages
         .iter()

@@ -3,44 +3,39 @@
 use std::ops::Range;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ragstone_core::{
-    protocol::{Response, Vectors},
-    provider::{Account, Target},
-};
+use ragstone_core::protocol::{Response, Vectors};
 
 use super::{
-    Texts,
-    call::{Call, Opening, Tokens, heavy, tokens_of},
-    wire::{self, Embedded},
+    call::{NewCall, ProviderCall, TokenCounts, estimate_tokens, run_by_size},
+    request::EmbeddingRequest,
+    shared::Calls,
+    wire::{protocol::EmbeddingParams, reply::EmbeddingReply},
 };
-use crate::{failure::Error, server::engine::Engine};
+use crate::failure::Error;
 
 /// The embeddings of the texts, in their order.
 ///
 /// # Errors
 /// Those of the call.
-pub async fn embed(
-    engine: &Engine,
-    target: Box<Target>,
-    texts: Texts,
-    account: Account,
-) -> Result<Response, Error> {
+pub async fn embed(calls: &Calls, request: EmbeddingRequest) -> Result<Response, Error> {
+    let EmbeddingRequest { target, model, dimensions, kind, texts, account } = request;
     let mut vectors = Vectors {
-        dimensions: texts.dimensions.unwrap_or(0),
+        dimensions: dimensions.unwrap_or(0),
         max_tokens: u32::MAX,
-        fingerprint: target.fingerprint(&texts.model, texts.dimensions),
+        fingerprint: target.fingerprint(&model, dimensions),
         ..Vectors::default()
     };
-    if texts.texts.is_empty() {
+    if texts.is_empty() {
         return Ok(Response::Vectors(vectors));
     }
-    vectors.tokens = texts.texts.iter().map(|text| tokens_of(text.len()) as u32).collect();
-    let estimate = input(vectors.tokens.iter().map(|tokens| u64::from(*tokens)).sum());
-    let opening = Opening { model: &texts.model, account: &account, estimate };
-    let kept = || serde_json::to_string(&texts.texts).unwrap_or_default();
-    let call = Call::open(engine, target, opening, kept).await?;
+    vectors.tokens = texts.iter().map(|text| estimate_tokens(text.len()) as u32).collect();
+    let estimate = input_tokens(vectors.tokens.iter().map(|tokens| u64::from(*tokens)).sum());
+    let new = NewCall { model: &model, account: &account, estimate };
+    let prompt = || serde_json::to_string(&texts).unwrap_or_default();
+    let call = ProviderCall::open(calls, target, new, prompt).await?;
+    let params = EmbeddingParams { base: &call.base, model: &model, dimensions, kind, texts: &texts };
     let work = async {
-        let rows = rows(&call, &texts).await?;
+        let rows = embed_in_batches(&call, &params).await?;
         let dimensions = rows.first().map_or(0, Vec::len);
         if dimensions == 0 || rows.iter().any(|row| row.len() != dimensions) {
             return Err(call.malformed("embeddings of differing lengths, or of none".into()));
@@ -53,38 +48,40 @@ pub async fn embed(
     Ok(Response::Vectors(vectors))
 }
 
-/// Most tokens in one request, about. OpenAI takes 300,000.
-const MOST_TOKENS: u64 = 100_000;
+/// Estimated tokens in one request, at most. OpenAI accepts 300,000.
+const MAX_BATCH_TOKENS: u64 = 100_000;
 
-/// Most requests of one call at once; the provider's own limit may be lower.
-const AT_ONCE: u32 = 8;
+/// Maximum number of requests that one call has in progress; the provider's own limit may be lower.
+const MAX_CONCURRENT_BATCHES: u32 = 8;
 
-async fn rows(call: &Call, texts: &Texts) -> Result<Vec<Vec<f32>>, Error> {
-    let at_once = call.target.limits.concurrency.clamp(1, AT_ONCE) as usize;
-    let batches = batches(&texts.texts, call.wire.most_texts());
-    let answers = stream::iter(batches).map(|batch| answer(call, texts, batch)).buffered(at_once);
+async fn embed_in_batches(call: &ProviderCall, params: &EmbeddingParams<'_>) -> Result<Vec<Vec<f32>>, Error> {
+    let concurrency = call.target.limits.concurrency.clamp(1, MAX_CONCURRENT_BATCHES) as usize;
+    let batches = split_into_batches(params.texts, call.wire.max_texts());
+    let answers = stream::iter(batches).map(|batch| embed_batch(call, params, batch)).buffered(concurrency);
     let batches: Vec<Vec<Vec<f32>>> = answers.try_collect().await?;
     Ok(batches.into_iter().flatten().collect())
 }
 
-async fn answer(call: &Call, texts: &Texts, batch: Range<usize>) -> Result<Vec<Vec<f32>>, Error> {
-    let batch = &texts.texts[batch];
-    let Texts { model, dimensions, kind, .. } = texts;
-    let (base, dimensions, kind) = (&call.base, *dimensions, *kind);
-    let post = call.wire.embed(&wire::Texts { base, model, dimensions, kind, texts: batch })?;
-    let estimate = input(batch.iter().map(|text| tokens_of(text.len())).sum());
-    let mut answer = call.post(post, estimate).await?;
-    let body = call.read(&mut answer).await?;
+async fn embed_batch(
+    call: &ProviderCall,
+    params: &EmbeddingParams<'_>,
+    batch: Range<usize>,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let texts = &params.texts[batch];
+    let request = call.wire.embedding_request(&EmbeddingParams { texts, ..*params })?;
+    let estimate = input_tokens(texts.iter().map(|text| estimate_tokens(text.len())).sum());
+    let mut answer = call.post(request, estimate).await?;
+    let body = call.read_body(&mut answer).await?;
     let wire = call.wire;
-    let embedded = heavy(body.len() as u64, move || wire.embedded(&body)).await?;
-    let Embedded { vectors, tokens } = embedded.map_err(|fault| call.fault(fault))?;
-    let tokens = tokens.map_or(estimate, |tokens| Tokens::told(tokens, 0));
-    call.took(tokens);
-    answer.turn.took(tokens.sum());
-    if vectors.len() != batch.len() {
+    let reply = run_by_size(body.len() as u64, move || wire.parse_embeddings(&body)).await?;
+    let EmbeddingReply { vectors, tokens } = reply.map_err(|error| call.reply_error(error))?;
+    let tokens = tokens.map_or(estimate, |tokens| TokenCounts::reported(tokens, 0));
+    call.record_tokens(tokens);
+    answer.permit.record_tokens(tokens.sum());
+    if vectors.len() != texts.len() {
         return Err(call.malformed(format!(
             "embeddings: expected {}, actual {}",
-            batch.len(),
+            texts.len(),
             vectors.len()
         )));
     }
@@ -94,17 +91,17 @@ async fn answer(call: &Call, texts: &Texts, batch: Range<usize>) -> Result<Vec<V
     Ok(vectors)
 }
 
-fn input(input: u64) -> Tokens {
-    Tokens { input, output: 0 }
+fn input_tokens(input: u64) -> TokenCounts {
+    TokenCounts { input, output: 0 }
 }
 
-/// The texts in their order, so many in a batch as it may have texts and tokens.
-fn batches(texts: &[String], most_texts: usize) -> Vec<Range<usize>> {
+/// Ranges of the texts, in their order, each within the limits of texts and tokens.
+fn split_into_batches(texts: &[String], max_texts: usize) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut begin, mut tokens) = (0, 0);
     for (position, text) in texts.iter().enumerate() {
-        let more = tokens_of(text.len());
-        if position > begin && (position - begin == most_texts || tokens + more > MOST_TOKENS) {
+        let more = estimate_tokens(text.len());
+        if position > begin && (position - begin == max_texts || tokens + more > MAX_BATCH_TOKENS) {
             batches.push(begin..position);
             (begin, tokens) = (position, 0);
         }
@@ -121,8 +118,9 @@ mod tests {
     #[test]
     fn batches_are_bounded_by_texts_and_by_tokens() {
         let short: Vec<String> = (0..200).map(|n| n.to_string()).collect();
-        let sizes =
-            |texts: &[String]| batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>();
+        let sizes = |texts: &[String]| {
+            split_into_batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>()
+        };
         assert_eq!(sizes(&short), [96, 96, 8]);
         let long = vec!["x".repeat(160_000); 5];
         assert_eq!(sizes(&long), [2, 2, 1]);

@@ -1,4 +1,4 @@
-//! The keys of providers, from where they are kept.
+//! Reads the keys of providers: from the user mapping, a variable of the environment, or a file.
 
 use std::{fs::File, io::Read};
 
@@ -9,13 +9,13 @@ use ragstone_core::{
 
 use crate::failure::Error;
 
-/// Largest file of a key, bytes.
-const MOST: u64 = 64 << 10;
+/// Maximum size of a key file.
+const MAX_KEY_FILE_BYTES: u64 = 64 << 10;
 
-/// The key that this call may use.
+/// The key of this call.
 ///
 /// # Errors
-/// It is not where it should be, or cannot be sent.
+/// There is no key at that place, or it cannot be sent in a header.
 pub async fn read(target: &Target) -> Result<Option<Secret>, Error> {
     let (key, place) = match &target.key {
         Key::None => return Ok(None),
@@ -52,7 +52,7 @@ fn from_file(provider: &str, path: &str) -> Result<Secret, Error> {
     let failed = |reason: String| {
         missing(provider, format!("cannot read the key from file \"{path}\": {reason}"), hint)
     };
-    // Looked at before it is opened: a pipe would be waited for.
+    // Checked before it is opened, because opening a pipe would block.
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() => {}
         Ok(_) => return Err(failed("expected a file".into())),
@@ -60,10 +60,10 @@ fn from_file(provider: &str, path: &str) -> Result<Secret, Error> {
     }
     let mut text = String::new();
     File::open(path)
-        .and_then(|file| file.take(MOST + 1).read_to_string(&mut text))
+        .and_then(|file| file.take(MAX_KEY_FILE_BYTES + 1).read_to_string(&mut text))
         .map_err(|error| failed(error.to_string()))?;
-    if text.len() as u64 > MOST {
-        return Err(failed(format!("expected at most {MOST} bytes")));
+    if text.len() as u64 > MAX_KEY_FILE_BYTES {
+        return Err(failed(format!("expected at most {MAX_KEY_FILE_BYTES} bytes")));
     }
     Ok(Secret(text.trim().into()))
 }

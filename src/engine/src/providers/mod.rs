@@ -1,4 +1,5 @@
-//! Calls to providers over HTTP, of all sessions: one client, one line for each provider, a file for each protocol.
+//! Calls to providers over HTTP, for all sessions: they share connections and a rate limiter for each provider. `wire` has a
+//! file for each protocol.
 
 mod complete;
 
@@ -6,9 +7,13 @@ mod embed;
 
 mod rerank;
 
-pub mod call;
+pub mod request;
 
-mod line;
+pub mod shared;
+
+mod call;
+
+mod rate_limit;
 
 mod client;
 
@@ -24,114 +29,67 @@ mod wire;
 
 use std::sync::Arc;
 
-use ragstone_core::{
-    protocol::{Kind, Response},
-    provider::{Account, Prompt, Target},
+use ragstone_core::protocol::Response;
+
+use self::{
+    request::{CompletionRequest, EmbeddingRequest, RerankRequest},
+    schema::Schema,
+    shared::Calls,
+    wire::reply::CompletionReply,
 };
-
-use crate::{
-    failure::Error,
-    server::{engine::Engine, outbox::Outbox},
-};
-
-/// A prompt on its way.
-pub struct Asked {
-    /// The provider.
-    pub target: Box<Target>,
-    /// What is asked.
-    pub prompt: Box<Prompt>,
-    /// For whom.
-    pub account: Account,
-    /// Whether pieces are sent as they come.
-    pub stream: bool,
-}
-
-/// Texts to embed.
-pub struct Texts {
-    /// The provider's name of the model.
-    pub model: String,
-    /// Length of the embeddings, where it is chosen.
-    pub dimensions: Option<u32>,
-    /// Whether these are questions.
-    pub kind: Kind,
-    /// The texts.
-    pub texts: Vec<String>,
-}
-
-/// A question and documents to compare with it.
-pub struct Pairs {
-    /// The provider's name of the model.
-    pub model: String,
-    /// The question.
-    pub query: String,
-    /// The documents.
-    pub documents: Vec<String>,
-}
+use crate::{failure::Error, outbox::Outbox};
 
 /// Starts a call to a language model.
-pub fn complete(engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, asked: Asked) {
-    let (engine, pieces) = (engine.clone(), outbox.clone());
-    start(outbox, id, async move { complete::complete(&engine, &pieces, id, asked).await });
+pub fn complete(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: CompletionRequest) {
+    let (calls, pieces) = (calls.clone(), outbox.clone());
+    spawn(outbox, id, async move { complete::complete(&calls, &pieces, id, request).await });
 }
 
 /// Starts a call to an embedding model.
-pub fn embed(
-    engine: &Arc<Engine>,
-    outbox: &Arc<Outbox>,
-    id: u64,
-    target: Box<Target>,
-    texts: Texts,
-    account: Account,
-) {
-    let engine = engine.clone();
-    start(outbox, id, async move { embed::embed(&engine, target, texts, account).await });
+pub fn embed(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: EmbeddingRequest) {
+    let calls = calls.clone();
+    spawn(outbox, id, async move { embed::embed(&calls, request).await });
 }
 
 /// Starts a call to a reranking model.
-pub fn rerank(
-    engine: &Arc<Engine>,
-    outbox: &Arc<Outbox>,
-    id: u64,
-    target: Box<Target>,
-    pairs: Pairs,
-    account: Account,
-) {
-    let engine = engine.clone();
-    start(outbox, id, async move { rerank::rerank(&engine, target, pairs, account).await });
+pub fn rerank(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: RerankRequest) {
+    let calls = calls.clone();
+    spawn(outbox, id, async move { rerank::rerank(&calls, request).await });
 }
 
-/// Compares an answer of a language model with a schema.
-pub fn check(outbox: &Arc<Outbox>, id: u64, schema: String, answer: String) {
-    start(outbox, id, async move {
-        let schema = schema::Schema::read(schema).await?;
-        let reply = wire::Reply { content: answer, ..wire::Reply::default() };
-        let met = schema.check(reply).await?.map(|reply| reply.content);
-        Ok(Response::Checked(met.ok()))
+/// Checks an answer of a language model against a JSON Schema.
+pub fn check_schema(outbox: &Arc<Outbox>, id: u64, schema: String, answer: String) {
+    spawn(outbox, id, async move {
+        let schema = Schema::read(schema).await?;
+        let reply = CompletionReply { content: answer, ..CompletionReply::default() };
+        let checked = schema.check(reply).await?.map(|reply| reply.content);
+        Ok(Response::Checked(checked.ok()))
     });
 }
 
-/// Works until there is an answer or nobody waits for it. The work is dropped then, which closes its connection.
-fn start(
+/// Runs `work` and sends its answer. If the request is cancelled, the work is dropped, which closes its connection.
+fn spawn(
     outbox: &Arc<Outbox>,
     id: u64,
     work: impl Future<Output = Result<Response, Error>> + Send + 'static,
 ) {
-    let gone = outbox.open(id);
-    let answering = Answering { outbox: outbox.clone(), id };
+    let cancellation = outbox.open(id);
+    let guard = AnswerGuard { outbox: outbox.clone(), id };
     tokio::spawn(async move {
-        if let Some(answer) = gone.run_until_cancelled(work).await {
-            answering.outbox.answer(id, answer);
+        if let Some(answer) = cancellation.run_until_cancelled(work).await {
+            guard.outbox.answer(id, answer);
         }
     });
 }
 
-/// Answers in any case, after a panic say. What was answered or cancelled is not open any more.
-struct Answering {
+/// Answers with an error when it is dropped, so that a request is answered even after a panic. It has no effect on a request
+/// that was answered or cancelled.
+struct AnswerGuard {
     outbox: Arc<Outbox>,
     id: u64,
 }
 
-impl Drop for Answering {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.outbox.answer(self.id, Err(Error::Internal("a call was lost".into())));
     }

@@ -1,5 +1,5 @@
-//! What a provider says when it does not do what it is asked. Its own words are never passed on: they may repeat the
-//! prompt, or a part of the key. Short identifiers and the status are.
+//! What is passed on of a provider's error: its status and short identifiers, and never its message, which may repeat the prompt
+//! or a part of the key.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::failure::Error;
 
-/// An answer that says no.
+/// An answer with an error.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Refusal {
     /// The HTTP status, or 0 for an error in the middle of a stream.
@@ -18,17 +18,17 @@ pub struct Refusal {
     pub codes: Vec<String>,
     /// Whether the prompt is longer than the model can read.
     pub too_long: bool,
-    /// When the provider wants to be asked again.
+    /// How long the provider wants the client to wait.
     pub retry_after: Option<Duration>,
     /// The host that a redirect leads to.
     pub redirect: Option<String>,
 }
 
 impl Refusal {
-    /// What the body of an error says.
+    /// Reads the body of an error.
     pub fn of_body(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body).to_lowercase();
-        let too_long = TOO_LONG.iter().any(|phrase| text.contains(phrase));
+        let too_long = TOO_LONG_PHRASES.iter().any(|phrase| text.contains(phrase));
         let mut codes = Vec::new();
         if let Ok(json) = serde_json::from_slice::<Value>(body) {
             let whole = if let Value::Array(items) = &json { items.first() } else { Some(&json) };
@@ -42,13 +42,13 @@ impl Refusal {
         Self { too_long, codes, ..Self::default() }
     }
 
-    /// Whether the same may be answered when it is asked again.
-    pub fn may_pass(&self) -> bool {
+    /// Whether the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
         let is_permanent = self.codes.iter().any(|code| code == "insufficient_quota");
         matches!(self.status, 408 | 409 | 429 | 500 | 502 | 503 | 504 | 529) && !is_permanent
     }
 
-    /// The error that the user reads. `tries` is how often the provider was asked.
+    /// The error that the user reads. `tries` is the number of attempts.
     pub fn error(&self, target: &Target, key: Option<&str>, tries: u32) -> Error {
         let name = &target.name;
         let message = match self.status {
@@ -114,7 +114,7 @@ impl Refusal {
 
 /// How providers say that a prompt is too long, in lower case: OpenAI, vLLM, llama.cpp, Ollama, Anthropic, Gemini,
 /// Text Embeddings Inference, Cohere.
-const TOO_LONG: [&str; 10] = [
+const TOO_LONG_PHRASES: [&str; 10] = [
     "context_length_exceeded",
     "maximum context length",
     "exceed_context_size",
@@ -132,7 +132,7 @@ fn is_identifier(code: &str) -> bool {
     (1..=64).contains(&code.len()) && code.bytes().all(is_letter)
 }
 
-/// When to ask again, by the headers `retry-after-ms` (OpenAI, Azure) and `Retry-After` (RFC 9110, section 10.2.3:
+/// How long to wait before the next attempt, by the headers `retry-after-ms` (OpenAI, Azure) and `Retry-After` (RFC 9110, section 10.2.3:
 /// seconds or a date).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);

@@ -5,10 +5,10 @@ use std::{fmt::Write, sync::Arc};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::wire::Reply;
+use super::wire::reply::CompletionReply;
 use crate::failure::Error;
 
-/// A schema to compare answers with. What it costs is up to whoever wrote it, so it is never run in the thread that serves
+/// A schema to check answers against. Its author decides how much time it takes, so it never runs in the thread that serves
 /// the sockets.
 pub struct Schema {
     validator: Arc<Validator>,
@@ -18,9 +18,9 @@ impl Schema {
     /// Reads a schema. References to other documents are not followed.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not a JSON Schema.
     pub async fn read(json: String) -> Result<Self, Error> {
-        elsewhere(move || {
+        run_blocking(move || {
             let schema: Value = serde_json::from_str(&json)
                 .map_err(|_| Error::Argument("schema: expected a JSON Schema, actual no JSON".into()))?;
             let validator = jsonschema::validator_for(&schema).map_err(|error| {
@@ -34,84 +34,87 @@ impl Schema {
         .await?
     }
 
-    /// The answer with nothing but the JSON in it, or what is wrong with it.
+    /// The answer reduced to its JSON, or the answer with what is wrong with it.
     ///
     /// # Errors
-    /// The comparison failed by itself.
-    pub async fn check(&self, mut reply: Reply) -> Result<Result<Reply, (Reply, Problems)>, Error> {
+    /// The check panicked.
+    pub async fn check(
+        &self,
+        mut reply: CompletionReply,
+    ) -> Result<Result<CompletionReply, (CompletionReply, SchemaErrors)>, Error> {
         let validator = self.validator.clone();
-        elsewhere(move || {
-            let json = unfenced(&reply.content);
-            let problems = match serde_json::from_str::<Value>(json) {
-                Ok(value) => Problems::of(&validator, &value),
-                Err(_) => Problems(vec![Problem {
-                    place: String::new(),
+        run_blocking(move || {
+            let json = strip_code_fence(&reply.content);
+            let errors = match serde_json::from_str::<Value>(json) {
+                Ok(value) => SchemaErrors::of(&validator, &value),
+                Err(_) => SchemaErrors(vec![SchemaError {
+                    location: String::new(),
                     keyword: "no JSON".into(),
                     text: "It is not JSON.".into(),
                 }]),
             };
-            if problems.0.is_empty() {
+            if errors.0.is_empty() {
                 reply.content = json.to_owned();
                 Ok(reply)
             } else {
-                Err((reply, problems))
+                Err((reply, errors))
             }
         })
         .await
     }
 }
 
-async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// What is wrong with an answer.
 #[derive(Debug)]
-pub struct Problems(Vec<Problem>);
+pub struct SchemaErrors(Vec<SchemaError>);
 
 #[derive(Debug)]
-struct Problem {
+struct SchemaError {
     /// JSON Pointer.
-    place: String,
+    location: String,
     keyword: String,
-    /// In words, for the model: they repeat what it wrote.
+    /// The validator's message, for the model: it may repeat the answer.
     text: String,
 }
 
-/// More than these do not help.
-const MOST: usize = 16;
+/// More errors than these do not help the model.
+const MAX_REPORTED_ERRORS: usize = 16;
 
-impl Problems {
+impl SchemaErrors {
     fn of(validator: &Validator, value: &Value) -> Self {
-        let problems = validator.iter_errors(value).take(MOST).map(|error| Problem {
-            place: error.instance_path().as_str().to_owned(),
+        let errors = validator.iter_errors(value).take(MAX_REPORTED_ERRORS).map(|error| SchemaError {
+            location: error.instance_path().as_str().to_owned(),
             keyword: error.kind().keyword().to_owned(),
             text: error.to_string(),
         });
-        Self(problems.collect())
+        Self(errors.collect())
     }
 
-    /// Where, and which keywords; nothing of what the model wrote.
-    pub fn places(&self) -> String {
-        let places: Vec<String> =
-            self.0.iter().map(|problem| format!("at \"{}\": {}", problem.place, problem.keyword)).collect();
-        places.join("; ")
+    /// Locations and keywords; nothing of what the model wrote.
+    pub fn locations(&self) -> String {
+        let locations: Vec<String> =
+            self.0.iter().map(|error| format!("at \"{}\": {}", error.location, error.keyword)).collect();
+        locations.join("; ")
     }
 
-    /// What the model is told.
-    pub fn request(&self) -> String {
+    /// The message that asks the model to correct its answer.
+    pub fn correction_request(&self) -> String {
         let mut text = String::from("Your answer does not meet the JSON Schema:\n");
-        for Problem { place, text: what, .. } in &self.0 {
+        for SchemaError { location, text: what, .. } in &self.0 {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "- at \"{place}\": {what}");
+            let _ = writeln!(text, "- at \"{location}\": {what}");
         }
         text.push_str("Answer again with the corrected JSON and nothing else.");
         text
     }
 }
 
-/// The text within a code fence around all of it.
-fn unfenced(text: &str) -> &str {
+/// The text inside a code fence that encloses all of it.
+fn strip_code_fence(text: &str) -> &str {
     let text = text.trim();
     let inner = text.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
     // The rest of the first line names a language.
@@ -129,9 +132,9 @@ mod tests {
     fn check(schema: &str, content: &str) -> Result<String, String> {
         run(async {
             let schema = Schema::read(schema.into()).await.unwrap();
-            let reply = Reply { content: content.into(), ..Reply::default() };
-            let outcome = schema.check(reply).await.unwrap();
-            outcome.map(|reply| reply.content).map_err(|(_, problems)| problems.places())
+            let reply = CompletionReply { content: content.into(), ..CompletionReply::default() };
+            let checked = schema.check(reply).await.unwrap();
+            checked.map(|reply| reply.content).map_err(|(_, errors)| errors.locations())
         })
     }
 
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_name_places_and_not_what_is_there() {
+    fn errors_name_places_and_not_what_is_there() {
         assert_eq!(check(AGE, r#"{"age":"secret"}"#).unwrap_err(), "at \"/age\": type");
         assert_eq!(check(AGE, "{}").unwrap_err(), "at \"\": required");
         assert_eq!(check(AGE, "my secret").unwrap_err(), "at \"\": no JSON");

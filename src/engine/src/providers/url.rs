@@ -5,11 +5,11 @@ use reqwest::Url;
 
 use crate::failure::Error;
 
-/// Where a provider is.
+/// The base address of a provider.
 ///
 /// # Errors
-/// The address is none.
-pub fn base(target: &Target) -> Result<Url, Error> {
+/// It is not an HTTP address.
+pub fn parse_base(target: &Target) -> Result<Url, Error> {
     let url = Url::parse(&target.base_url).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(|| {
         Error::Argument(format!(
@@ -19,8 +19,8 @@ pub fn base(target: &Target) -> Result<Url, Error> {
     })
 }
 
-/// The path below the base, whose query stays: Azure's deployments have one.
-pub fn address(base: &Url, path: &str) -> Url {
+/// The address of a path below the base. The query string of the base is kept: Azure's deployments have one.
+pub fn join(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn the_path_is_put_below_the_base_and_before_its_query() {
-        let of = |base: &str, path: &str| address(&Url::parse(base).unwrap(), path).to_string();
+        let of = |base: &str, path: &str| join(&Url::parse(base).unwrap(), path).to_string();
         assert_eq!(of("https://a/v1", "embeddings"), "https://a/v1/embeddings");
         assert_eq!(of("http://a:1", "embed"), "http://a:1/embed");
         assert_eq!(

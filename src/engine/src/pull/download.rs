@@ -1,4 +1,4 @@
-//! One file from the web: with a progress bar, resumed where it broke off, checked.
+//! Downloads a file: with a progress bar, resumed where it was interrupted, with its checksum checked.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,16 +14,16 @@ use ureq::{
     tls::{RootCerts, TlsConfig},
 };
 
-use super::{PullError, install::write_error};
+use super::error::{PullError, write_error};
 use crate::model::folder::sha256_of;
 
-/// An HTTP client that trusts whom the system trusts and goes through the proxy that the environment names.
+/// An HTTP client with the certificates of the system and the proxy of the environment.
 pub struct Downloader {
     agent: Agent,
 }
 
-/// Largest description that is read into memory.
-const MOST_TEXT: u64 = 16 << 20;
+/// Maximum size of a file that is read into memory.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
 
 impl Downloader {
     /// A client.
@@ -46,14 +46,14 @@ impl Downloader {
             StatusCode::OK => response
                 .body_mut()
                 .with_config()
-                .limit(MOST_TEXT)
+                .limit(MAX_TEXT_BYTES)
                 .read_to_vec()
                 .map_err(|error| broken_off(url, &error)),
             status => Err(refused(url, status)),
         }
     }
 
-    /// A short file that need not be there.
+    /// A short file that may be missing.
     pub fn read_optional(&self, url: &str) -> Result<Option<Vec<u8>>, PullError> {
         match self.read(url) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -62,8 +62,8 @@ impl Downloader {
         }
     }
 
-    /// Brings a file to `target` and returns its sha256, which must be `expected` if that is known. A file that is
-    /// there already is not fetched again.
+    /// Downloads a file to `target` and returns its sha256, which must be `expected` if that is known. A file that is there
+    /// already is not downloaded again.
     pub fn fetch(&self, url: &str, target: &Path, expected: Option<&str>) -> Result<String, PullError> {
         let unreadable = |error| write_error(target, &error);
         if let (true, Some(expected)) = (target.exists(), expected)
@@ -87,7 +87,7 @@ impl Downloader {
         Ok(actual)
     }
 
-    /// Fetches what `part` does not have yet.
+    /// Downloads the rest of a file whose beginning may be in `part`.
     fn fetch_part(&self, url: &str, part: &Path) -> Result<(), PullError> {
         let have = fs::metadata(part).map_or(0, |meta| meta.len());
         let mut response = self.get(url, have)?;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{PullError, download::Downloader, install::Staging};
+use super::{download::Downloader, error::PullError, install::Staging};
 use crate::model::{
     folder::is_model_name,
     manifest::{GRAPH, Manifest, Pooling, TOKENIZER},
 };
 
-/// The hub that is asked where `HF_ENDPOINT` names no other.
+/// The hub, unless `HF_ENDPOINT` names another.
 pub const PUBLIC_HUB: &str = "https://huggingface.co";
 
 /// `owner/name`.
@@ -24,20 +24,20 @@ pub struct Repository {
 
 /// A file in the listing of a repository.
 #[derive(Debug, Deserialize)]
-struct Entry {
+struct RepositoryFile {
     path: String,
-    lfs: Option<Lfs>,
+    lfs: Option<LfsPointer>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Lfs {
+struct LfsPointer {
     /// Sha256 in hex.
     oid: String,
 }
 
-/// The JSON files that say how a model is used; those that are missing are null.
+/// The JSON files that describe how to use a model; a missing one is null.
 #[derive(Debug, Default)]
-struct Configs {
+struct ModelConfigs {
     model: Value,
     pooling: Value,
     sentence: Value,
@@ -72,11 +72,11 @@ impl Repository {
         let api = format!("{hub}/api/models/{path}");
         let list_url = format!("{api}/tree/main?recursive=true");
         let content = |reason: String| PullError::Content { url: list_url.clone(), reason };
-        let entries: Vec<Entry> = serde_json::from_slice(&downloader.read(&list_url)?)
+        let entries: Vec<RepositoryFile> = serde_json::from_slice(&downloader.read(&list_url)?)
             .map_err(|error| content(error.to_string()))?;
         let root = format!("{hub}/{path}/resolve/main");
         let json = |url: String| read_json(downloader, &url);
-        let configs = Configs {
+        let configs = ModelConfigs {
             model: json(format!("{root}/config.json"))?,
             pooling: json(format!("{root}/1_Pooling/config.json"))?,
             sentence: json(format!("{root}/sentence_bert_config.json"))?,
@@ -85,7 +85,7 @@ impl Repository {
             card: json(api)?,
         };
         let mut manifest = configs.describe(&self.name).map_err(content)?;
-        for (theirs, ours) in wanted(&entries).map_err(content)? {
+        for (theirs, ours) in required_files(&entries).map_err(content)? {
             let sum = theirs.lfs.as_ref().map(|lfs| lfs.oid.as_str());
             let sum = downloader.fetch(&format!("{root}/{}", theirs.path), &staging.file(&ours), sum)?;
             manifest.files.insert(ours, sum);
@@ -94,8 +94,8 @@ impl Repository {
     }
 }
 
-/// The files that are needed, each with its name in our folder: the graph, its external weights, the tokenizer.
-fn wanted(entries: &[Entry]) -> Result<Vec<(&Entry, String)>, String> {
+/// The files to download, each with its name in the model's folder: the graph, its external weights, the tokenizer.
+fn required_files(entries: &[RepositoryFile]) -> Result<Vec<(&RepositoryFile, String)>, String> {
     let find = |path: &str| entries.iter().find(|entry| entry.path == path);
     let (folder, graph) = match (find("onnx/model.onnx"), find("model.onnx")) {
         (Some(graph), _) => ("onnx/", graph),
@@ -111,7 +111,7 @@ fn wanted(entries: &[Entry]) -> Result<Vec<(&Entry, String)>, String> {
     Ok(files)
 }
 
-impl Configs {
+impl ModelConfigs {
     fn describe(&self, name: &str) -> Result<Manifest, String> {
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let dimensions = number(&self.pooling["word_embedding_dimension"])
@@ -166,7 +166,7 @@ impl Configs {
         }
     }
 
-    /// Models that do not say are compared by cosine, for which the length makes no difference.
+    /// Models without this file are compared by cosine, for which the length makes no difference.
     fn normalizes(&self) -> bool {
         self.modules.as_array().is_none_or(|modules| {
             modules
@@ -201,13 +201,13 @@ mod tests {
 
     #[test]
     fn a_manifest_is_made_of_the_config_files() {
-        let configs = Configs {
+        let configs = ModelConfigs {
             model: json!({"hidden_size": 8, "max_position_embeddings": 514, "model_type": "xlm-roberta"}),
             pooling: json!({"word_embedding_dimension": 8, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}),
             prompts: json!({"prompts": {"query": "query: ", "passage": "passage: "}}),
             modules: json!([{"type": "sentence_transformers.models.Normalize"}]),
             card: json!({"cardData": {"license": "mit"}}),
-            ..Configs::default()
+            ..ModelConfigs::default()
         };
         let manifest = configs.describe("m").unwrap();
         assert_eq!((manifest.max_tokens, manifest.pooling, manifest.normalize), (512, Pooling::Cls, true));
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn other_pooling_is_refused_by_name() {
         let pooling = json!({"pooling_mode_max_tokens": true});
-        let configs = Configs { pooling, ..Configs::default() };
+        let configs = ModelConfigs { pooling, ..ModelConfigs::default() };
         assert!(configs.pooling().unwrap_err().contains("pooling_mode_max_tokens"));
     }
 }

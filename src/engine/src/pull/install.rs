@@ -1,11 +1,11 @@
-//! A model's folder before it has its name.
+//! The folder of a model that is being installed.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use super::PullError;
+use super::error::{PullError, write_error};
 
 /// A hidden folder beside the models.
 pub struct Staging {
@@ -14,7 +14,7 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// The folder of the model's name, with what an earlier attempt left in it.
+    /// Opens the folder for the model of this name, with the files of an earlier attempt.
     pub fn open(models: &Path, name: &str) -> Result<Self, PullError> {
         let path = models.join(format!(".{name}.pull"));
         fs::create_dir_all(&path).map_err(|error| write_error(&path, &error))?;
@@ -26,7 +26,7 @@ impl Staging {
         &self.path
     }
 
-    /// Where a file comes to be.
+    /// The path of a file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -37,7 +37,7 @@ impl Staging {
         fs::write(&file, bytes).map_err(|error| write_error(&file, &error))
     }
 
-    /// Gives the folder its name, in place of a model that had it.
+    /// Gives the folder its final name, and removes a model that had it.
     pub fn install(self) -> Result<(), PullError> {
         let failed = |error: std::io::Error| write_error(&self.target, &error);
         let old = self.path.with_extension("old");
@@ -49,8 +49,4 @@ impl Staging {
         let _ = fs::remove_dir_all(&old);
         Ok(())
     }
-}
-
-pub(super) fn write_error(path: &Path, error: &std::io::Error) -> PullError {
-    PullError::Write { path: path.into(), reason: error.to_string() }
 }

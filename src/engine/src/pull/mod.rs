@@ -1,7 +1,9 @@
 //! Installing models: from a folder on the web that holds a manifest, or from a hub of the Hugging Face layout.
 //!
-//! Files come into a hidden folder beside the models, where an interrupted download goes on the next time; the
-//! finished folder gets its name by a rename, so that no engine ever sees half a model.
+//! Files are downloaded into a hidden folder beside the models, where the next attempt resumes an interrupted download. A rename
+//! gives the finished folder its name, so that no engine sees half a model.
+
+pub mod error;
 
 mod download;
 
@@ -9,69 +11,23 @@ pub mod hub;
 
 mod install;
 
-use std::path::{Path, PathBuf};
-
-use thiserror::Error;
+use std::path::Path;
 
 use crate::{
     failure,
     model::{
-        folder::{Folder, is_model_name},
-        manifest::{Golden, MANIFEST, Manifest},
+        folder::{ModelFolder, is_model_name},
+        manifest::{GoldenVector, MANIFEST, Manifest, TOKENIZER},
         text::TextEncoder,
     },
-    runtime::library::{Library, unlimited},
+    runtime::{
+        embedder::Embedder,
+        library::{Library, no_memory_limit},
+    },
 };
 use download::Downloader;
+use error::PullError;
 use install::Staging;
-
-/// Why a model cannot be installed.
-#[derive(Debug, Error)]
-pub enum PullError {
-    /// The server cannot be reached or broke off.
-    #[error("cannot download {url}: {reason}")]
-    Download {
-        /// What was asked for.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// The server has no such file.
-    #[error("{url}: no such file on the server (status 404)")]
-    Missing {
-        /// What was asked for.
-        url: String,
-    },
-    /// The file is another one than promised.
-    #[error("sha256 of {url}: expected {expected}, actual {actual}")]
-    Checksum {
-        /// What was asked for.
-        url: String,
-        /// Promised.
-        expected: String,
-        /// Of the file.
-        actual: String,
-    },
-    /// What the server sent describes no model that can be used.
-    #[error("{url}: {reason}")]
-    Content {
-        /// What was read.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The models' folder cannot be written.
-    #[error("cannot write {}: {reason}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// The model cannot be run.
-    #[error(transparent)]
-    Model(#[from] failure::Error),
-}
 
 /// Installs a model and returns its name. `source` is the address of a folder with a manifest, or `owner/repository`
 /// on the hub at `hub` (without an owner: sentence-transformers).
@@ -123,10 +79,10 @@ fn pull_from_hub(
     let mut manifest = repository.fetch(downloader, hub, &staging)?;
     let mut embedder = open(&staging, &manifest, library)?;
     let encoder = encoder(&staging, &manifest)?;
-    for text in GOLDEN {
+    for text in GOLDEN_SENTENCES {
         let tokens = encoder.encode(text).map_err(failure::Error::Internal)?;
         let values = embedder.embed(&[&tokens])?.into_iter().take(GOLDEN_VALUES).collect();
-        manifest.golden.push(Golden { text: text.into(), values });
+        manifest.golden.push(GoldenVector { text: text.into(), values });
     }
     let json =
         serde_json::to_vec_pretty(&manifest).map_err(|error| failure::Error::Internal(error.to_string()))?;
@@ -136,34 +92,30 @@ fn pull_from_hub(
 }
 
 /// Runs the model once before it is installed.
-fn open(
-    staging: &Staging,
-    manifest: &Manifest,
-    library: &Library,
-) -> Result<crate::model::embedder::Embedder, PullError> {
-    let folder = Folder::staged(&manifest.name, staging.path());
+fn open(staging: &Staging, manifest: &Manifest, library: &Library) -> Result<Embedder, PullError> {
+    let folder = ModelFolder::staged(&manifest.name, staging.path());
     folder.verify(manifest)?;
-    Ok(library.open(&folder, manifest, &encoder(staging, manifest)?, &unlimited)?)
+    Ok(library.open(&folder, manifest, &encoder(staging, manifest)?, &no_memory_limit)?)
 }
 
 fn encoder(staging: &Staging, manifest: &Manifest) -> Result<TextEncoder, PullError> {
-    let folder = Folder::staged(&manifest.name, staging.path());
+    let folder = ModelFolder::staged(&manifest.name, staging.path());
     let encoder = TextEncoder::new(&folder.tokenizer(manifest)?, manifest.max_tokens);
-    Ok(encoder.map_err(|reason| folder.broken(crate::model::manifest::TOKENIZER, reason))?)
+    Ok(encoder.map_err(|reason| folder.content_error(TOKENIZER, reason))?)
 }
 
-/// Checks an installed model as the engine does when it loads it, and says what it is.
+/// Checks an installed model as the engine does when it loads it, and describes it in one line.
 ///
 /// # Errors
-/// What the engine would say.
+/// Those of the engine.
 pub fn check(path: &Path, library: &Library) -> Result<String, failure::Error> {
     let path = std::path::absolute(path).map_err(|error| failure::Error::Internal(error.to_string()))?;
-    let folder = Folder::at(&path)?;
+    let folder = ModelFolder::at(&path)?;
     let manifest = folder.manifest()?;
     folder.verify(&manifest)?;
     let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)
-        .map_err(|reason| folder.broken(crate::model::manifest::TOKENIZER, reason))?;
-    let embedder = library.open(&folder, &manifest, &encoder, &unlimited)?;
+        .map_err(|reason| folder.content_error(TOKENIZER, reason))?;
+    let embedder = library.open(&folder, &manifest, &encoder, &no_memory_limit)?;
     Ok(format!(
         "{}: {} files and {} golden vectors agree; {} dimensions, {} tokens, fingerprint {}, runs with {} ({})",
         folder.name(),
@@ -178,9 +130,10 @@ pub fn check(path: &Path, library: &Library) -> Result<String, failure::Error> {
 }
 
 /// Sentences whose vectors are kept with a model from the hub.
-const GOLDEN: [&str; 3] = [
+const GOLDEN_SENTENCES: [&str; 3] = [
     "PostgreSQL is a relational database.",
     "The quick brown fox jumps over the lazy dog.",
     "How do I take a base backup while the server is running and serving many clients?",
 ];
+/// How many values of each of these vectors are kept.
 const GOLDEN_VALUES: usize = 8;

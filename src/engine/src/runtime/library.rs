@@ -7,22 +7,21 @@ use std::{
 
 use ort::environment::Environment;
 
-use super::{Runtime, onnxruntime, openvino};
+use super::{Runtime, embedder::Embedder, onnxruntime, openvino};
 use crate::{
     failure::Error,
     model::{
-        embedder::Embedder,
-        folder::Folder,
+        folder::ModelFolder,
         manifest::{GRAPH, Manifest},
         text::TextEncoder,
     },
     system,
 };
 
-/// The administrator's choice.
+/// Which runtime to use, as the administrator chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Choice {
-    /// OpenVINO where it is installed, the processor has bf16 and the results agree; else ONNX Runtime.
+pub enum RuntimeChoice {
+    /// OpenVINO if it is installed, the processor has bf16 and the results agree; else ONNX Runtime.
     Auto,
     /// ONNX Runtime's own kernels.
     Onnxruntime,
@@ -32,9 +31,9 @@ pub enum Choice {
 
 /// Where the libraries are and which to use.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct LibrarySettings {
     /// Which runtime.
-    pub choice: Choice,
+    pub choice: RuntimeChoice,
     /// The library `libonnxruntime.so`.
     pub onnxruntime: PathBuf,
     /// The folder with OpenVINO's build of it.
@@ -43,17 +42,17 @@ pub struct Settings {
     pub threads: usize,
 }
 
-/// Oldest library that runs our graphs at full optimisation; 1.22 fails on them.
-pub const OLDEST: (u32, u32) = (1, 23);
+/// Oldest version that runs our graphs at full optimisation; 1.22 fails on them.
+pub const MIN_VERSION: (u32, u32) = (1, 23);
 
 /// The library of this process.
 pub struct Library {
-    settings: Settings,
-    loaded: Mutex<Option<Loaded>>,
+    settings: LibrarySettings,
+    loaded: Mutex<Option<LoadedLibrary>>,
 }
 
 #[derive(Clone)]
-struct Loaded {
+struct LoadedLibrary {
     environment: Environment,
     description: String,
     openvino: bool,
@@ -62,27 +61,27 @@ struct Loaded {
 /// Makes a runtime of a graph and a number of threads.
 type Opener<'a> = &'a dyn Fn(&Path, usize) -> Result<Box<dyn Runtime>, String>;
 
-/// Sees to it that there is so many times the memory that a model's files take.
+/// Frees this many times the memory that a model's files take.
 type MakeRoom<'a> = &'a dyn Fn(u64) -> Result<(), Error>;
 
-/// For a process whose memory has no limit.
-pub fn unlimited(_times: u64) -> Result<(), Error> {
+/// The `make_room` of a process without a memory limit.
+pub fn no_memory_limit(_times: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the loaded library offers.
+/// The runtimes that the loaded library offers.
 struct Openers<'a> {
     openvino: Option<Opener<'a>>,
     onnxruntime: Opener<'a>,
 }
 
 impl Library {
-    /// Nothing is loaded before the first model.
-    pub fn new(settings: Settings) -> Self {
+    /// A library that is loaded with the first model.
+    pub fn new(settings: LibrarySettings) -> Self {
         Self { settings, loaded: Mutex::new(None) }
     }
 
-    /// The library with its version, or why there is none.
+    /// The library with its version, or why it cannot be loaded.
     pub fn describe(&self) -> String {
         match self.load() {
             Ok(loaded) => loaded.description,
@@ -90,14 +89,13 @@ impl Library {
         }
     }
 
-    /// Opens a model whose files are verified, with the runtime that suits it and that there is room for.
+    /// Opens a model whose files are verified, with the chosen runtime, or the one that auto prefers and that fits into memory.
     ///
     /// # Errors
-    /// The library cannot be used, there is no room, or the graph cannot be run, or computes something else than its golden
-    /// vectors.
+    /// The library cannot be used, there is no room, the graph cannot be run, or it does not compute its golden vectors.
     pub fn open(
         &self,
-        folder: &Folder,
+        folder: &ModelFolder,
         manifest: &Manifest,
         encoder: &TextEncoder,
         make_room: MakeRoom<'_>,
@@ -115,7 +113,7 @@ impl Library {
     fn open_by(
         &self,
         openers: Openers<'_>,
-        folder: &Folder,
+        folder: &ModelFolder,
         manifest: &Manifest,
         encoder: &TextEncoder,
         make_room: MakeRoom<'_>,
@@ -123,14 +121,14 @@ impl Library {
         let open = |opener: Opener<'_>, loaded_per_stored| {
             make_room(loaded_per_stored)?;
             let runtime = opener(&folder.graph(), self.settings.threads)
-                .map_err(|reason| folder.broken(GRAPH, reason))?;
+                .map_err(|reason| folder.content_error(GRAPH, reason))?;
             let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
             embedder.check_golden(encoder)?;
             Ok(embedder)
         };
         let onnxruntime = || open(openers.onnxruntime, onnxruntime::LOADED_PER_STORED);
         match openers.openvino.map(|opener| open(opener, openvino::LOADED_PER_STORED)) {
-            Some(Err(error)) if self.settings.choice == Choice::Auto => {
+            Some(Err(error)) if self.settings.choice == RuntimeChoice::Auto => {
                 eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
                 onnxruntime()
             }
@@ -139,7 +137,7 @@ impl Library {
         }
     }
 
-    fn load(&self) -> Result<Loaded, Error> {
+    fn load(&self) -> Result<LoadedLibrary, Error> {
         let mut slot = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(loaded) = slot.as_ref() {
             return Ok(loaded.clone());
@@ -149,15 +147,15 @@ impl Library {
         Ok(loaded)
     }
 
-    fn load_chosen(&self) -> Result<Loaded, Error> {
+    fn load_chosen(&self) -> Result<LoadedLibrary, Error> {
         let openvino = || load(&self.settings.openvino.join("libonnxruntime.so"), true);
         match self.settings.choice {
-            Choice::Onnxruntime => load(&self.settings.onnxruntime, false),
-            Choice::Openvino if !system::has_bf16() => {
+            RuntimeChoice::Onnxruntime => load(&self.settings.onnxruntime, false),
+            RuntimeChoice::Openvino if !system::has_bf16() => {
                 Err(Error::OpenVino("the processor has neither amx_bf16 nor avx512_bf16".into()))
             }
-            Choice::Openvino => openvino().map_err(|error| Error::OpenVino(error.to_string())),
-            Choice::Auto
+            RuntimeChoice::Openvino => openvino().map_err(|error| Error::OpenVino(error.to_string())),
+            RuntimeChoice::Auto
                 if system::has_bf16() && self.settings.openvino.join("libonnxruntime.so").exists() =>
             {
                 openvino().or_else(|error| {
@@ -165,17 +163,20 @@ impl Library {
                     load(&self.settings.onnxruntime, false)
                 })
             }
-            Choice::Auto => load(&self.settings.onnxruntime, false),
+            RuntimeChoice::Auto => load(&self.settings.onnxruntime, false),
         }
     }
 }
 
-fn load(path: &Path, openvino: bool) -> Result<Loaded, Error> {
+fn load(path: &Path, openvino: bool) -> Result<LoadedLibrary, Error> {
     let failed = |reason: String| Error::Library { path: path.into(), reason };
     let path = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
     let version = system::onnxruntime_version(&path).map_err(failed)?;
     if !is_new_enough(&version) {
-        return Err(failed(format!("found version {version}, expected {}.{} or newer", OLDEST.0, OLDEST.1)));
+        return Err(failed(format!(
+            "found version {version}, expected {}.{} or newer",
+            MIN_VERSION.0, MIN_VERSION.1
+        )));
     }
     let environment = ort::init_from(&path)
         .map_err(|error| failed(error.to_string()))?
@@ -183,13 +184,13 @@ fn load(path: &Path, openvino: bool) -> Result<Loaded, Error> {
         .build()
         .map_err(|error| failed(error.to_string()))?;
     let provider = if openvino { " with OpenVINO" } else { "" };
-    Ok(Loaded { environment, description: format!("ONNX Runtime {version}{provider}"), openvino })
+    Ok(LoadedLibrary { environment, description: format!("ONNX Runtime {version}{provider}"), openvino })
 }
 
 fn is_new_enough(version: &str) -> bool {
     let mut parts = version.split('.').map(|part| part.parse::<u32>());
     match (parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= OLDEST,
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= MIN_VERSION,
         _ => false,
     }
 }
@@ -199,10 +200,10 @@ mod tests {
     use super::*;
     use crate::{
         model::{
-            manifest::{Golden, Pooling},
-            pooling::States,
+            manifest::{GoldenVector, Pooling},
+            pooling::TokenStates,
         },
-        runtime::{Batch, Budget},
+        runtime::{BatchLimits, TokenBatch},
     };
 
     #[test]
@@ -220,20 +221,20 @@ mod tests {
         assert!(error.to_string().contains("/dev/null"), "{error}");
     }
 
-    /// Gives every text the same embedding.
-    struct Fixed(&'static str, [f32; 2]);
+    /// Computes the same embedding for every text.
+    struct ConstantRuntime(&'static str, [f32; 2]);
 
-    impl Runtime for Fixed {
+    impl Runtime for ConstantRuntime {
         fn name(&self) -> &'static str {
             self.0
         }
 
-        fn budget(&self) -> Budget {
-            Budget { tokens: 1, texts: 1 }
+        fn batch_limits(&self) -> BatchLimits {
+            BatchLimits { tokens: 1, texts: 1 }
         }
 
-        fn run(&mut self, _: &Batch, read: &mut dyn FnMut(States<'_>)) -> Result<(), String> {
-            read(States { shape: &[1, 2], values: &self.1 });
+        fn run(&mut self, _: &TokenBatch, read: &mut dyn FnMut(TokenStates<'_>)) -> Result<(), String> {
+            read(TokenStates { shape: &[1, 2], values: &self.1 });
             Ok(())
         }
     }
@@ -243,15 +244,15 @@ mod tests {
         [cosine, (1.0 - cosine * cosine).sqrt()]
     }
 
-    /// What is opened where the runtimes compute vectors at these cosines to the golden one.
-    fn opened(choice: Choice, openvino: f32, onnxruntime: f32) -> Result<&'static str, Error> {
+    /// The runtime that is opened if the runtimes compute vectors at these cosines to the golden one.
+    fn opened(choice: RuntimeChoice, openvino: f32, onnxruntime: f32) -> Result<&'static str, Error> {
         opened_within(u64::MAX, choice, openvino, onnxruntime)
     }
 
-    /// The same where a model may take so many times what its files take.
+    /// The same if a model may take `room` times the memory that its files take.
     fn opened_within(
         room: u64,
-        choice: Choice,
+        choice: RuntimeChoice,
         openvino: f32,
         onnxruntime: f32,
     ) -> Result<&'static str, Error> {
@@ -259,7 +260,8 @@ mod tests {
             true => Ok(()),
             false => Err(Error::Memory { model: "m".into(), needed, used: 0, limit: room }),
         };
-        let settings = Settings { choice, onnxruntime: PathBuf::new(), openvino: PathBuf::new(), threads: 1 };
+        let settings =
+            LibrarySettings { choice, onnxruntime: PathBuf::new(), openvino: PathBuf::new(), threads: 1 };
         let manifest = Manifest {
             name: "m".into(),
             dimensions: 2,
@@ -270,35 +272,35 @@ mod tests {
             document_prefix: String::new(),
             licence: String::new(),
             files: Default::default(),
-            golden: vec![Golden { text: "cat".into(), values: vec![1.0, 0.0] }],
+            golden: vec![GoldenVector { text: "cat".into(), values: vec![1.0, 0.0] }],
         };
         let tokenizer = include_bytes!("../../tests/fixtures/tiny-model/tokenizer.json");
         let openers = Openers {
-            openvino: Some(&|_, _| Ok(Box::new(Fixed("openvino", at(openvino))))),
-            onnxruntime: &|_, _| Ok(Box::new(Fixed("onnxruntime", at(onnxruntime)))),
+            openvino: Some(&|_, _| Ok(Box::new(ConstantRuntime("openvino", at(openvino))))),
+            onnxruntime: &|_, _| Ok(Box::new(ConstantRuntime("onnxruntime", at(onnxruntime)))),
         };
         let encoder = TextEncoder::new(tokenizer, manifest.max_tokens).unwrap();
-        let folder = Folder::staged("m", Path::new("/nowhere"));
+        let folder = ModelFolder::staged("m", Path::new("/nowhere"));
         let embedder = Library::new(settings).open_by(openers, &folder, &manifest, &encoder, &make_room)?;
         Ok(embedder.runtime().name())
     }
 
     #[test]
     fn openvino_is_taken_where_it_agrees() {
-        assert_eq!(opened(Choice::Auto, 0.9992, 1.0).unwrap(), "openvino");
-        assert_eq!(opened(Choice::Openvino, 0.9992, 1.0).unwrap(), "openvino");
+        assert_eq!(opened(RuntimeChoice::Auto, 0.9992, 1.0).unwrap(), "openvino");
+        assert_eq!(opened(RuntimeChoice::Openvino, 0.9992, 1.0).unwrap(), "openvino");
     }
 
     #[test]
     fn auto_falls_back_where_openvino_disagrees() {
-        assert_eq!(opened(Choice::Auto, 0.9988, 1.0).unwrap(), "onnxruntime");
+        assert_eq!(opened(RuntimeChoice::Auto, 0.9988, 1.0).unwrap(), "onnxruntime");
     }
 
     #[test]
     fn auto_falls_back_where_openvino_does_not_fit() {
-        assert_eq!(opened_within(5, Choice::Auto, 1.0, 1.0).unwrap(), "openvino");
-        assert_eq!(opened_within(4, Choice::Auto, 1.0, 1.0).unwrap(), "onnxruntime");
-        for (room, choice) in [(4, Choice::Openvino), (1, Choice::Auto)] {
+        assert_eq!(opened_within(5, RuntimeChoice::Auto, 1.0, 1.0).unwrap(), "openvino");
+        assert_eq!(opened_within(4, RuntimeChoice::Auto, 1.0, 1.0).unwrap(), "onnxruntime");
+        for (room, choice) in [(4, RuntimeChoice::Openvino), (1, RuntimeChoice::Auto)] {
             let error = opened_within(room, choice, 1.0, 1.0).unwrap_err();
             assert!(matches!(error, Error::Memory { .. }), "{error}");
             assert!(error.hint().contains("rag.engine_memory"), "{error}");
@@ -307,14 +309,14 @@ mod tests {
 
     #[test]
     fn openvino_by_name_is_refused_where_it_disagrees() {
-        let error = opened(Choice::Openvino, 0.9988, 1.0).unwrap_err();
+        let error = opened(RuntimeChoice::Openvino, 0.9988, 1.0).unwrap_err();
         assert!(matches!(&error, Error::Golden { runtime, .. } if runtime == "openvino"), "{error}");
         assert!(error.hint().contains("rag.engine_runtime"), "{error}");
     }
 
     #[test]
     fn a_model_on_which_both_disagree_is_refused() {
-        let error = opened(Choice::Auto, 0.5, 0.9988).unwrap_err();
+        let error = opened(RuntimeChoice::Auto, 0.5, 0.9988).unwrap_err();
         assert!(matches!(&error, Error::Golden { runtime, .. } if runtime == "onnxruntime"), "{error}");
     }
 }

@@ -1,6 +1,8 @@
-//! What runs a graph, behind a seam as small as it can be.
+//! The libraries that run a graph, behind the trait [`Runtime`].
 
 pub mod library;
+
+pub mod embedder;
 
 pub mod onnxruntime;
 
@@ -8,35 +10,35 @@ pub mod openvino;
 
 mod session;
 
-use crate::model::{pooling::States, text::Tokens};
+use crate::model::{pooling::TokenStates, text::EncodedText};
 
 /// Runs one model's graph.
 pub trait Runtime: Send {
     /// `onnxruntime` or `openvino`.
     fn name(&self) -> &'static str;
 
-    /// What a run should hold at most.
-    fn budget(&self) -> Budget;
+    /// The limits of one batch.
+    fn batch_limits(&self) -> BatchLimits;
 
-    /// Runs a batch and shows the output to `read`.
+    /// Runs a batch and passes the output to `read`.
     ///
     /// # Errors
     /// The library's message.
-    fn run(&mut self, batch: &Batch, read: &mut dyn FnMut(States<'_>)) -> Result<(), String>;
+    fn run(&mut self, batch: &TokenBatch, read: &mut dyn FnMut(TokenStates<'_>)) -> Result<(), String>;
 }
 
-/// What one run should hold at most.
+/// The limits of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Tokens, padding included. A single text may have more.
+pub struct BatchLimits {
+    /// Maximum number of tokens, padding included. A single text may have more.
     pub tokens: usize,
-    /// Texts.
+    /// Maximum number of texts.
     pub texts: usize,
 }
 
 /// Texts as the graph reads them: `[texts, width]`, padded with zeros after each text.
 #[derive(Debug)]
-pub struct Batch {
+pub struct TokenBatch {
     ids: Vec<i64>,
     mask: Vec<i64>,
     types: Vec<i64>,
@@ -44,9 +46,9 @@ pub struct Batch {
     width: usize,
 }
 
-impl Batch {
+impl TokenBatch {
     /// Pads the texts to the longest.
-    pub fn new(texts: &[&Tokens]) -> Self {
+    pub fn new(texts: &[&EncodedText]) -> Self {
         let width = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
         let size = texts.len() * width;
         let (mut ids, mut mask, mut types) =
@@ -90,9 +92,10 @@ mod tests {
 
     #[test]
     fn shorter_texts_are_padded_and_masked() {
-        let text = |ids: &[u32]| Tokens { ids: ids.to_vec(), types: vec![0; ids.len()], whole: 0 };
+        let text =
+            |ids: &[u32]| EncodedText { ids: ids.to_vec(), types: vec![0; ids.len()], tokens_before_cut: 0 };
         let (a, b) = (text(&[5]), text(&[6, 7]));
-        let batch = Batch::new(&[&a, &b]);
+        let batch = TokenBatch::new(&[&a, &b]);
         assert_eq!(batch.shape(), [2, 2]);
         assert_eq!(batch.input("input_ids").unwrap(), [5, 0, 6, 7]);
         assert_eq!(batch.input("attention_mask").unwrap(), [1, 0, 1, 1]);

@@ -1,4 +1,4 @@
-//! A session of the ONNX Runtime library, whatever executes it.
+//! A session of the ONNX Runtime library, with any execution provider.
 
 use std::{borrow::Cow, path::Path};
 
@@ -9,13 +9,13 @@ use ort::{
     value::TensorRef,
 };
 
-use super::{Batch, Budget, Runtime};
-use crate::model::pooling::States;
+use super::{BatchLimits, Runtime, TokenBatch};
+use crate::model::pooling::TokenStates;
 
-/// How a session is to run.
-pub(super) struct Options {
+/// How a session runs.
+pub(super) struct SessionOptions {
     pub name: &'static str,
-    pub budget: Budget,
+    pub batch_limits: BatchLimits,
     pub threads: usize,
     pub provider: Option<ExecutionProviderDispatch>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Options {
 /// A graph ready to run.
 pub(super) struct GraphSession {
     name: &'static str,
-    budget: Budget,
+    batch_limits: BatchLimits,
     session: Session,
     inputs: Vec<String>,
     output: String,
@@ -31,7 +31,7 @@ pub(super) struct GraphSession {
 
 impl GraphSession {
     /// Reads and optimises the graph.
-    pub(super) fn open(library: &Environment, graph: &Path, options: Options) -> Result<Self, String> {
+    pub(super) fn open(library: &Environment, graph: &Path, options: SessionOptions) -> Result<Self, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let mut builder = Session::builder(library)
             .map_err(|error| text(&error))?
@@ -41,7 +41,7 @@ impl GraphSession {
             .map_err(|error| text(&error))?
             .with_inter_threads(1)
             .map_err(|error| text(&error))?
-            // Spinning threads would burn the processors that Postgres needs.
+            // Spinning threads would use the processors that PostgreSQL needs.
             .with_intra_op_spinning(false)
             .map_err(|error| text(&error))?;
         if let Some(provider) = options.provider {
@@ -50,7 +50,7 @@ impl GraphSession {
         let session = builder.commit_from_file(graph).map_err(|error| text(&error))?;
         let inputs = session.inputs().iter().map(|input| input.name().to_owned()).collect();
         let output = choose_output(&session)?;
-        Ok(Self { name: options.name, budget: options.budget, session, inputs, output })
+        Ok(Self { name: options.name, batch_limits: options.batch_limits, session, inputs, output })
     }
 }
 
@@ -59,11 +59,11 @@ impl Runtime for GraphSession {
         self.name
     }
 
-    fn budget(&self) -> Budget {
-        self.budget
+    fn batch_limits(&self) -> BatchLimits {
+        self.batch_limits
     }
 
-    fn run(&mut self, batch: &Batch, read: &mut dyn FnMut(States<'_>)) -> Result<(), String> {
+    fn run(&mut self, batch: &TokenBatch, read: &mut dyn FnMut(TokenStates<'_>)) -> Result<(), String> {
         let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(self.inputs.len());
         for name in &self.inputs {
             let values = batch.input(name).ok_or_else(|| format!("unknown input \"{name}\" of the graph"))?;
@@ -74,7 +74,7 @@ impl Runtime for GraphSession {
         let outputs = self.session.run(inputs).map_err(|error| error.to_string())?;
         let output = outputs.get(&self.output).ok_or_else(|| format!("no output \"{}\"", self.output))?;
         let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| error.to_string())?;
-        read(States { shape, values });
+        read(TokenStates { shape, values });
         Ok(())
     }
 }

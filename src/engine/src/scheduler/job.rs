@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -11,128 +11,125 @@ use std::{
 use ragstone_core::protocol::Vectors;
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::Waiting;
-use crate::{failure::Error, model::text::Tokens};
+use super::priority_queue::QueueEntry;
+use crate::{failure::Error, lock::lock, model::text::EncodedText};
 
 /// Sends the answer; called at most once.
-pub type Reply = Box<dyn FnOnce(Result<Vectors, Error>) + Send>;
-
-/// Cancelled when nobody waits for a request any more.
-pub type Gone = CancellationToken;
+pub type SendVectors = Box<dyn FnOnce(Result<Vectors, Error>) + Send>;
 
 /// A request whose texts are on their way through the queue.
-pub struct Job {
-    gone: Gone,
+pub struct EmbeddingJob {
+    cancellation: CancellationToken,
     fingerprint: String,
-    progress: Mutex<Progress>,
+    progress: Mutex<JobProgress>,
 }
 
-struct Progress {
+struct JobProgress {
     vectors: Vectors,
     remaining: usize,
-    reply: Option<Reply>,
+    send: Option<SendVectors>,
 }
 
-impl Job {
+impl EmbeddingJob {
     /// A request of `vectors.tokens.len()` texts; `vectors.values` is filled here.
-    pub fn new(mut vectors: Vectors, gone: Gone, reply: Reply) -> Arc<Self> {
+    pub fn new(mut vectors: Vectors, cancellation: CancellationToken, send: SendVectors) -> Arc<Self> {
         let texts = vectors.tokens.len();
         vectors.values = vec![0.0; texts * vectors.dimensions as usize];
         let fingerprint = vectors.fingerprint.clone();
         Arc::new(Self {
-            gone,
+            cancellation,
             fingerprint,
-            progress: Mutex::new(Progress { vectors, remaining: texts, reply: Some(reply) }),
+            progress: Mutex::new(JobProgress { vectors, remaining: texts, send: Some(send) }),
         })
     }
 
-    /// Whether nobody waits for it any more.
-    pub fn is_gone(&self) -> bool {
-        self.gone.is_cancelled()
+    /// Whether its answer is no longer wanted.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
     }
 
-    /// The model that its tokens are for.
+    /// Fingerprint of the model whose tokenizer made its tokens.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Keeps the embedding of one text, and answers if it was the last. True if so.
-    pub fn complete(&self, index: usize, whole: u32, embedding: &[f32]) -> bool {
+    /// Stores the embedding of one text, and sends the answer if it was the last. True if so.
+    pub fn complete(&self, index: usize, tokens: u32, embedding: &[f32]) -> bool {
         let mut progress = self.progress();
         let dimensions = progress.vectors.dimensions as usize;
         progress.vectors.values[index * dimensions..][..dimensions].copy_from_slice(embedding);
-        progress.vectors.tokens[index] = whole;
+        progress.vectors.tokens[index] = tokens;
         progress.remaining -= 1;
         if progress.remaining > 0 {
             return false;
         }
-        let (vectors, reply) = (std::mem::take(&mut progress.vectors), progress.reply.take());
+        let (vectors, send) = (std::mem::take(&mut progress.vectors), progress.send.take());
         drop(progress);
-        if let Some(reply) = reply {
-            reply(Ok(vectors));
+        if let Some(send) = send {
+            send(Ok(vectors));
         }
         true
     }
 
     /// Answers with an error; its texts that still wait will be dropped.
     pub fn fail(&self, error: &Error) {
-        self.gone.cancel();
-        let reply = self.progress().reply.take();
-        if let Some(reply) = reply {
-            reply(Err(error.clone()));
+        self.cancellation.cancel();
+        let send = self.progress().send.take();
+        if let Some(send) = send {
+            send(Err(error.clone()));
         }
     }
 
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> std::sync::MutexGuard<'_, JobProgress> {
+        lock(&self.progress)
     }
 }
 
-impl Drop for Job {
-    /// A request that is lost, by a panic say, is answered all the same.
+impl Drop for EmbeddingJob {
+    /// Answers a request that is lost, for example by a panic.
     fn drop(&mut self) {
-        if !self.is_gone() {
+        if !self.is_cancelled() {
             self.fail(&Error::Internal("a request was lost".into()));
         }
     }
 }
 
 /// One text of a request, in a queue.
-pub struct Item {
-    /// Its request.
-    pub job: Arc<Job>,
-    /// Its place in the request.
+pub struct QueuedText {
+    /// The request.
+    pub job: Arc<EmbeddingJob>,
+    /// Position of the text in the request.
     pub index: usize,
     /// What the model reads.
-    pub tokens: Tokens,
+    pub tokens: EncodedText,
     /// When it was asked for.
     pub since: Instant,
-    /// Its place in the queue, given back when it leaves.
-    pub place: Places,
+    /// The slot that it takes in the queue.
+    pub slot: QueueSlots,
 }
 
-impl Waiting for Item {
+impl QueueEntry for QueuedText {
     fn tokens(&self) -> usize {
         self.tokens.ids.len()
     }
 
-    fn is_gone(&self) -> bool {
-        self.job.is_gone()
+    fn is_cancelled(&self) -> bool {
+        self.job.is_cancelled()
     }
 }
 
-/// Places in a bounded queue, given back when dropped.
+/// Slots of a bounded queue, released when dropped.
 #[derive(Debug)]
-pub struct Places {
+pub struct QueueSlots {
     taken: Arc<AtomicUsize>,
     count: usize,
 }
 
-impl Places {
-    /// Takes `count` places if the queue of `limit` places has them, else says how many are taken.
+impl QueueSlots {
+    /// Takes `count` slots of a queue that has `limit`.
     ///
     /// # Errors
-    /// The places taken by others.
+    /// There are not enough: the number of slots taken by others.
     pub fn take(taken: &Arc<AtomicUsize>, count: usize, limit: usize) -> Result<Self, usize> {
         taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
             now.checked_add(count).filter(|sum| *sum <= limit)
@@ -140,7 +137,7 @@ impl Places {
         Ok(Self { taken: taken.clone(), count })
     }
 
-    /// One of these places.
+    /// One of these slots.
     pub fn split(&mut self) -> Self {
         let one = self.count.min(1);
         self.count -= one;
@@ -148,7 +145,7 @@ impl Places {
     }
 }
 
-impl Drop for Places {
+impl Drop for QueueSlots {
     fn drop(&mut self) {
         self.taken.fetch_sub(self.count, Ordering::Relaxed);
     }
@@ -161,13 +158,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_come_back_one_by_one() {
+    fn slots_are_released_one_by_one() {
         let taken = Arc::new(AtomicUsize::new(0));
-        let mut places = Places::take(&taken, 3, 3).unwrap();
-        assert_eq!(Places::take(&taken, 1, 3).unwrap_err(), 3);
-        drop(places.split());
+        let mut slots = QueueSlots::take(&taken, 3, 3).unwrap();
+        assert_eq!(QueueSlots::take(&taken, 1, 3).unwrap_err(), 3);
+        drop(slots.split());
         assert_eq!(taken.load(Ordering::Relaxed), 2);
-        drop(places);
+        drop(slots);
         assert_eq!(taken.load(Ordering::Relaxed), 0);
     }
 
@@ -175,7 +172,11 @@ mod tests {
     fn the_answer_is_in_the_order_of_the_request() {
         let (send, receive) = mpsc::channel();
         let vectors = Vectors { dimensions: 1, tokens: vec![0; 2], ..Vectors::default() };
-        let job = Job::new(vectors, Gone::default(), Box::new(move |answer| send.send(answer).unwrap()));
+        let job = EmbeddingJob::new(
+            vectors,
+            CancellationToken::new(),
+            Box::new(move |answer| send.send(answer).unwrap()),
+        );
         assert!(!job.complete(1, 7, &[0.5]));
         assert!(job.complete(0, 6, &[0.25]));
         let answer = receive.recv().unwrap().unwrap();
@@ -186,10 +187,14 @@ mod tests {
     fn a_request_fails_once() {
         let (send, receive) = mpsc::channel();
         let vectors = Vectors { dimensions: 1, tokens: vec![0; 1], ..Vectors::default() };
-        let job = Job::new(vectors, Gone::default(), Box::new(move |answer| send.send(answer).unwrap()));
+        let job = EmbeddingJob::new(
+            vectors,
+            CancellationToken::new(),
+            Box::new(move |answer| send.send(answer).unwrap()),
+        );
         job.fail(&Error::Internal("a".into()));
         job.fail(&Error::Internal("b".into()));
-        assert!(job.is_gone());
+        assert!(job.is_cancelled());
         assert_eq!(receive.iter().count(), 1);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use ragstone_core::protocol::{ModelStats, Quantiles};
 
-/// Counts since the engine's start.
+/// Counters since the engine's start.
 #[derive(Debug)]
 pub struct Meter {
     requests: u64,
@@ -34,13 +34,13 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// A text left the queue after this time.
-    pub fn waited(&mut self, time: Duration) {
+    /// Records how long a text waited in the queue.
+    pub fn record_wait(&mut self, time: Duration) {
         record(&mut self.wait_us, time);
     }
 
-    /// A batch was run.
-    pub fn ran(&mut self, texts: usize, tokens: usize, time: Duration) {
+    /// Records a batch that was run.
+    pub fn record_batch(&mut self, texts: usize, tokens: usize, time: Duration) {
         self.texts += texts as u64;
         self.tokens += tokens as u64;
         self.batches += 1;
@@ -48,8 +48,8 @@ impl Meter {
         record(&mut self.run_us, time);
     }
 
-    /// A request was answered.
-    pub fn answered(&mut self) {
+    /// Records a request that was answered.
+    pub fn record_answer(&mut self) {
         self.requests += 1;
     }
 
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn quantiles_are_milliseconds() {
         let mut meter = Meter::default();
-        (1..=100).for_each(|ms| meter.ran(1, 10, Duration::from_millis(ms)));
+        (1..=100).for_each(|ms| meter.record_batch(1, 10, Duration::from_millis(ms)));
         let stats = meter.report("m", 3);
         assert!((stats.run_ms.p50 - 50.0).abs() < 1.0, "{stats:?}");
         assert_eq!((stats.batches, stats.tokens, stats.waiting), (100, 1000, 3));

@@ -1,12 +1,14 @@
-//! Who is served when: a queue with two lanes per model, and a thread per loaded model that empties it in batches.
+//! The order of work: each model has a queue with two lanes, and while it is loaded a thread that empties the queue in batches.
 //!
-//! A batch is made of whatever waits at the moment, over all sessions; nothing is ever delayed in the hope of more.
+//! A batch is made of the texts of all sessions that wait at the moment; no text is delayed to fill a batch.
 
-pub mod station;
+pub mod model_queue;
 
 pub mod job;
 
-pub mod lanes;
+pub mod priority_queue;
+
+pub mod host;
 
 pub mod registry;
 

@@ -1,86 +1,81 @@
-//! The stations of all models, and what they share.
+//! The queues of all models, and what they share.
 
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::station::Station;
-use crate::{failure::Error, model::folder::Folder, runtime::library::Library, system};
+use super::{host::Host, model_queue::ModelQueue};
+use crate::{failure::Error, lock::lock, model::folder::ModelFolder, runtime::library::Library, system};
 
-/// All models that were asked for.
+/// The queues of all models that were asked for.
 pub struct Registry {
     models: PathBuf,
     library: Library,
     memory_mb: u64,
     queue_limit: usize,
-    stations: Mutex<HashMap<String, Arc<Station>>>,
-    /// Held while weights are read, so that two loads cannot both take the same free memory.
+    queues: Mutex<HashMap<String, Arc<ModelQueue>>>,
+    /// Held while a model is loaded, so that two loads cannot both count on the same free memory.
     loading: Mutex<()>,
 }
 
 impl Registry {
-    /// No model is loaded yet.
+    /// A registry without loaded models.
     pub fn new(models: PathBuf, library: Library, memory_mb: u64, queue_limit: usize) -> Arc<Self> {
         Arc::new(Self {
             models,
             library,
             memory_mb,
             queue_limit,
-            stations: Mutex::default(),
+            queues: Mutex::default(),
             loading: Mutex::default(),
         })
     }
 
-    /// Where models are installed.
-    pub fn models(&self) -> &PathBuf {
+    /// The folder where models are installed.
+    pub fn models_folder(&self) -> &PathBuf {
         &self.models
     }
 
-    /// The library that runs them.
-    pub fn library(&self) -> &Library {
-        &self.library
-    }
-
-    /// Most texts that may wait for one model.
-    pub fn queue_limit(&self) -> usize {
-        self.queue_limit
-    }
-
-    /// The station of an installed model.
+    /// The queue of an installed model.
     ///
     /// # Errors
     /// The name is not valid or not installed.
-    pub fn station(self: &Arc<Self>, name: &str) -> Result<Arc<Station>, Error> {
-        if let Some(station) = lock(&self.stations).get(name) {
-            return Ok(station.clone());
+    pub fn queue(self: &Arc<Self>, name: &str) -> Result<Arc<ModelQueue>, Error> {
+        if let Some(queue) = lock(&self.queues).get(name) {
+            return Ok(queue.clone());
         }
-        let folder = Folder::find(&self.models, name)?;
-        let mut stations = lock(&self.stations);
-        Ok(stations.entry(name.into()).or_insert_with(|| Station::new(folder, self.clone())).clone())
+        let folder = ModelFolder::find(&self.models, name)?;
+        let mut queues = lock(&self.queues);
+        Ok(queues.entry(name.into()).or_insert_with(|| ModelQueue::new(folder, self.clone())).clone())
     }
 
-    /// All stations by name.
-    pub fn stations(&self) -> Vec<Arc<Station>> {
-        let mut stations: Vec<_> = lock(&self.stations).values().cloned().collect();
-        stations.sort_by(|a, b| a.name().cmp(b.name()));
-        stations
+    /// All queues, sorted by the names of their models.
+    pub fn queues(&self) -> Vec<Arc<ModelQueue>> {
+        let mut queues: Vec<_> = lock(&self.queues).values().cloned().collect();
+        queues.sort_by(|a, b| a.name().cmp(b.name()));
+        queues
+    }
+}
+
+impl Host for Registry {
+    fn library(&self) -> &Library {
+        &self.library
     }
 
-    /// Waits for other loads to end, and keeps further ones waiting while the guard lives.
-    pub fn begin_loading(&self) -> MutexGuard<'_, ()> {
+    fn queue_limit(&self) -> usize {
+        self.queue_limit
+    }
+
+    fn begin_loading(&self) -> MutexGuard<'_, ()> {
         lock(&self.loading)
     }
 
-    /// Makes room for a model that takes `bytes` while it is loaded by unloading idle ones, the longest unused first.
-    ///
-    /// # Errors
-    /// [`Error::Memory`]
-    pub fn make_room(&self, model: &str, bytes: u64) -> Result<(), Error> {
-        let mut idle = self.stations();
-        idle.retain(|station| station.name() != model);
-        idle.sort_by_key(|station| std::cmp::Reverse(station.last_used()));
+    fn make_room(&self, model: &str, bytes: u64) -> Result<(), Error> {
+        let mut idle = self.queues();
+        idle.retain(|queue| queue.name() != model);
+        idle.sort_by_key(|queue| std::cmp::Reverse(queue.last_used()));
         loop {
             let (needed, used) = (bytes >> 20, system::resident_bytes() >> 20);
             if used + needed <= self.memory_mb {
@@ -88,16 +83,11 @@ impl Registry {
             }
             let may_fit = needed <= self.memory_mb;
             match idle.pop().filter(|_| may_fit) {
-                Some(station) => station.unload_if_idle(),
+                Some(queue) => queue.unload_if_idle(),
                 None => {
                     return Err(Error::Memory { model: model.into(), needed, used, limit: self.memory_mb });
                 }
             }
         }
     }
-}
-
-/// Locks; what a thread left when it panicked is still whole, since nothing here is changed in two steps.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

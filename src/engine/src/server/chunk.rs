@@ -1,54 +1,60 @@
-//! Cutting documents, in the model's own tokens.
+//! Splits documents into chunks, and counts tokens, with a model's tokenizer.
 
 use ragstone_core::{
     chunk::{Cutter, Tokenize},
     protocol::{Chunk, ChunkOptions},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
-use crate::{failure::Error, model::text::TextEncoder, scheduler::job::Gone};
+use crate::{failure::Error, model::text::TextEncoder};
 
 /// The chunks of each document.
 ///
 /// # Errors
-/// The model or the options make no sense, or nobody waits for the answer any more.
+/// The model or the options are not valid, or the request was cancelled.
 pub fn chunk(
     engine: &Engine,
     model: &str,
     options: ChunkOptions,
     documents: &[String],
-    gone: &Gone,
+    cancellation: &CancellationToken,
 ) -> Result<Vec<Vec<Chunk>>, Error> {
     let cutter = Cutter::new(&options).map_err(|error| Error::Argument(error.to_string()))?;
-    let description = engine.registry().station(model)?.describe()?;
-    let counter = Counter { encoder: &description.encoder, gone };
-    documents.iter().map(|document| cutter.cut(document, &counter)).collect()
+    let description = engine.registry().queue(model)?.describe()?;
+    let tokenizer = CancellableTokenizer { encoder: &description.encoder, cancellation };
+    documents.iter().map(|document| cutter.cut(document, &tokenizer)).collect()
 }
 
 /// Tokens of each text.
 ///
 /// # Errors
-/// The model makes no sense, or nobody waits for the answer any more.
-pub fn count(engine: &Engine, model: &str, texts: &[String], gone: &Gone) -> Result<Vec<u32>, Error> {
-    let description = engine.registry().station(model)?.describe()?;
-    let counter = Counter { encoder: &description.encoder, gone };
-    texts.iter().map(|text| counter.count(text).map(|tokens| tokens as u32)).collect()
+/// The model is not usable, or the request was cancelled.
+pub fn count(
+    engine: &Engine,
+    model: &str,
+    texts: &[String],
+    cancellation: &CancellationToken,
+) -> Result<Vec<u32>, Error> {
+    let description = engine.registry().queue(model)?.describe()?;
+    let tokenizer = CancellableTokenizer { encoder: &description.encoder, cancellation };
+    texts.iter().map(|text| tokenizer.count(text).map(|tokens| tokens as u32)).collect()
 }
 
-/// Counts until nobody waits for it.
-struct Counter<'a> {
+/// A tokenizer that fails once the request is cancelled.
+struct CancellableTokenizer<'a> {
     encoder: &'a TextEncoder,
-    gone: &'a Gone,
+    cancellation: &'a CancellationToken,
 }
 
-impl Counter<'_> {
+impl CancellableTokenizer<'_> {
     fn check(&self) -> Result<(), Error> {
-        // The answer is never sent: the request is no longer open.
-        if self.gone.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
+        // This error is not sent, since the request is no longer open.
+        if self.cancellation.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
     }
 }
 
-impl Tokenize for Counter<'_> {
+impl Tokenize for CancellableTokenizer<'_> {
     type Error = Error;
 
     fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Error> {

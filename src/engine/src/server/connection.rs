@@ -1,19 +1,33 @@
-//! One client: its requests in, and who answers them.
+//! One client's connection: reads its requests and dispatches them.
 
 use std::{sync::Arc, time::Duration};
 
 use ragstone_core::protocol::{
-    FrameError, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
+    FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
     net::{UnixStream, unix::OwnedReadHalf},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{chunk, embed, engine::Engine, outbox::Outbox, socket};
-use crate::{failure::Error, log, providers};
+use super::{
+    chunk,
+    embed::{self, EmbedRequest},
+    engine::Engine,
+    socket,
+};
+use crate::{
+    agent_log::MAX_POST_WAIT,
+    failure::Error,
+    outbox::Outbox,
+    providers::{
+        self,
+        request::{CompletionRequest, EmbeddingRequest, RerankRequest},
+    },
+};
 
-/// Serves a client until it goes.
+/// Serves a client until it disconnects.
 pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
     if !socket::is_same_user(&stream) {
         eprintln!("ragstone-engine: refused a connection of another user");
@@ -25,46 +39,47 @@ pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
         let outbox = outbox.clone();
         async move { outbox.flush_forever().await }
     });
-    engine.enter();
-    let mut client = Client {
+    engine.client_connected();
+    let mut connection = Connection {
         engine: engine.clone(),
         outbox: outbox.clone(),
         number,
-        greeted: false,
-        patience: log::PATIENCE,
+        has_greeted: false,
+        post_wait: MAX_POST_WAIT,
     };
-    client.listen(BufReader::with_capacity(READ_BUFFER, read)).await;
+    connection.read_requests(BufReader::with_capacity(READ_BUFFER_BYTES, read)).await;
     let had_requests = outbox.cancel_all();
-    engine.leave(number, had_requests);
+    engine.client_disconnected(number, had_requests);
     writer.abort();
 }
 
-const READ_BUFFER: usize = 16 << 10;
+const READ_BUFFER_BYTES: usize = 16 << 10;
 
-struct Client {
+struct Connection {
     engine: Arc<Engine>,
     outbox: Arc<Outbox>,
     number: u64,
-    greeted: bool,
-    /// How much longer it may be kept waiting for room in a log.
-    patience: Duration,
+    /// Whether the first request, hello, was accepted.
+    has_greeted: bool,
+    /// How long the next packet may wait for room in the agent log.
+    post_wait: Duration,
 }
 
-impl Client {
-    async fn listen(&mut self, mut stream: BufReader<OwnedReadHalf>) {
+impl Connection {
+    async fn read_requests(&mut self, mut stream: BufReader<OwnedReadHalf>) {
         let mut frame = Vec::new();
         loop {
             match read_frame(&mut stream, &mut frame).await {
                 Ok(()) => {}
-                Err(ReadError::Gone) => return,
+                Err(ReadError::Closed) => return,
                 Err(ReadError::TooLong(id, actual)) => {
                     let error = Error::Frame { what: "a request", actual, limit: MAX_FRAME };
                     return self.send_last(id, error).await;
                 }
             }
-            let decoded = if frame.len() > LARGE {
+            let decoded = if frame.len() > MAX_INLINE_FRAME_BYTES {
                 let frame = std::mem::take(&mut frame);
-                // Checking tens of megabytes of UTF-8 here would hold up everybody's queries.
+                // Checking tens of megabytes of UTF-8 here would delay the queries of all sessions.
                 let decoding = tokio::task::spawn_blocking(move || decode::<Request>(&frame));
                 decoding.await.map_err(|error| error.to_string())
             } else {
@@ -72,26 +87,26 @@ impl Client {
             };
             let (id, request) = match decoded.and_then(|frame| frame.map_err(|error| error.to_string())) {
                 Ok(frame) => (frame.id, frame.body),
-                // Another version's messages may read as nonsense; say so in this version's words.
+                // A message of another version of the protocol may not decode at all.
                 Err(reason) => return self.send_last(0, Error::Protocol(reason)).await,
             };
-            let taken = match request {
-                Request::PostLog { database, packet } if self.greeted => {
-                    // Where there is no room nothing more is read, and the client finds his socket full.
-                    self.engine.log().post(database, packet, &mut self.patience).await;
+            let dispatched = match request {
+                Request::PostLog { database, packet } if self.has_greeted => {
+                    // While there is no room nothing more is read, so that the client's socket fills up.
+                    self.engine.agent_log().post(database, packet, &mut self.post_wait).await;
                     Ok(())
                 }
-                request => self.take(id, request),
+                request => self.dispatch(id, request),
             };
-            if let Err(error) = taken {
+            if let Err(error) = dispatched {
                 return self.send_last(id, error).await;
             }
         }
     }
 
-    /// Answers a request, or sends it to where it will be answered. An error ends the connection.
-    fn take(&mut self, id: u64, request: Request) -> Result<(), Error> {
-        if !self.greeted {
+    /// Answers a request, or passes it to where it will be answered. An error ends the connection.
+    fn dispatch(&mut self, id: u64, request: Request) -> Result<(), Error> {
+        if !self.has_greeted {
             return self.greet(id, request);
         }
         match request {
@@ -99,85 +114,47 @@ impl Client {
                 return Err(Error::Protocol("hello came twice".into()));
             }
             Request::Embed { model, kind, lane, texts } => {
-                embed::start(&self.engine, &self.outbox, id, embed::Wanted { model, kind, lane, texts });
+                embed::start(&self.engine, &self.outbox, id, EmbedRequest { model, kind, lane, texts });
             }
             Request::Chunk { model, options, documents } => {
-                let (engine, outbox, gone) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
-                tokio::task::spawn_blocking(move || {
-                    let answer = chunk::chunk(&engine, &model, options, &documents, &gone);
-                    outbox.answer(id, answer.map(Response::Chunks));
+                self.run_blocking(id, move |engine, cancellation| {
+                    chunk::chunk(engine, &model, options, &documents, cancellation).map(Response::Chunks)
                 });
             }
-            Request::Complete { target, prompt, account, stream } => {
-                providers::complete(
-                    &self.engine,
-                    &self.outbox,
-                    id,
-                    providers::Asked { target, prompt, account, stream },
-                );
-            }
-            Request::EmbedBy { target, model, dimensions, kind, texts, account } => {
-                let texts = providers::Texts { model, dimensions, kind, texts };
-                providers::embed(&self.engine, &self.outbox, id, target, texts, account);
-            }
-            Request::RerankBy { target, model, query, documents, account } => {
-                let pairs = providers::Pairs { model, query, documents };
-                providers::rerank(&self.engine, &self.outbox, id, target, pairs, account);
-            }
-            Request::Count { model, texts } => {
-                let (engine, outbox, gone) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
-                tokio::task::spawn_blocking(move || {
-                    let answer = chunk::count(&engine, &model, &texts, &gone);
-                    outbox.answer(id, answer.map(Response::Counts));
-                });
-            }
-            Request::TakeCalls { database, written } => {
-                self.outbox.open(id);
-                let outbox = self.outbox.clone();
-                self.engine.ledger().take(database, written, move |calls, lost| {
-                    outbox.answer(id, Ok(Response::Calls { calls, lost }));
-                });
-            }
+            Request::Count { model, texts } => self.run_blocking(id, move |engine, cancellation| {
+                chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
+            }),
+            Request::Models => self.run_blocking(id, |engine, _| Ok(Response::Models(engine.models()))),
+            Request::Describe { model } => self.run_blocking(id, move |engine, _| {
+                let queue = engine.registry().queue(&model)?;
+                queue.describe()?;
+                Ok(Response::Models(vec![queue.report()]))
+            }),
+            Request::Stats => self.run_blocking(id, |engine, _| Ok(Response::Stats(engine.stats()))),
+            Request::Complete { .. }
+            | Request::EmbedBy { .. }
+            | Request::RerankBy { .. }
+            | Request::Check { .. } => self.call_provider(id, request),
+            Request::TakeCalls { database, written } => self.take_calls(id, database, written),
             Request::CallsLeft { database } => {
-                let left = self.engine.ledger().left(database);
-                self.outbox.send(id, Ok(Response::Counts(vec![left])));
+                let unwritten = self.engine.calls().ledger().unwritten(database);
+                self.outbox.send(id, Ok(Response::Counts(vec![unwritten])));
             }
-            Request::TakeLog { database, written } => {
-                self.outbox.open(id);
-                let outbox = self.outbox.clone();
-                self.engine.log().take(database, written, move |upto, packets, lost| {
-                    outbox.answer(id, Ok(Response::Log { upto, packets, lost }));
-                });
-            }
+            Request::TakeLog { database, written } => self.take_log(id, database, written),
             Request::LogState { database } => {
-                let state = self.engine.log().state(database);
+                let state = self.engine.agent_log().state(database);
                 self.outbox.send(id, Ok(Response::LogState(state)));
             }
-            Request::Models => self.answer_later(id, |engine| Ok(Response::Models(engine.models()))),
-            Request::Describe { model } => self.answer_later(id, move |engine| {
-                let station = engine.registry().station(&model)?;
-                station.describe()?;
-                Ok(Response::Models(vec![station.report()]))
-            }),
-            Request::Stats => self.answer_later(id, |engine| Ok(Response::Stats(engine.stats()))),
             Request::Report(progress) => self.engine.report(self.number, progress),
             Request::Reports => self.outbox.send(id, Ok(Response::Reports(self.engine.reports()))),
             Request::Cancel { request } => {
                 if self.outbox.cancel(request) {
-                    self.engine.sweep();
+                    self.engine.remove_cancelled();
                 }
             }
-            Request::PostPiece { run, seq, piece } => self.engine.mailboxes().post(run, seq, piece),
-            Request::EndPieces(run) => self.engine.mailboxes().end(run),
-            Request::NextPieces { run, after, wait_ms } => {
-                self.outbox.open(id);
-                let (mailboxes, outbox) = (self.engine.mailboxes().clone(), self.outbox.clone());
-                tokio::spawn(async move {
-                    let pieces = mailboxes.next(run, after, Duration::from_millis(wait_ms.into())).await;
-                    outbox.answer(id, Ok(Response::Pieces(pieces)));
-                });
-            }
-            Request::Check { schema, answer } => providers::check(&self.outbox, id, schema, answer),
+            Request::PostPiece { run, seq, piece } => self.engine.piece_streams().post(run, seq, piece),
+            Request::EndPieces(run) => self.engine.piece_streams().end(run),
+            Request::NextPieces { run, after, wait_ms } => self.next_pieces(id, run, after, wait_ms),
         }
         Ok(())
     }
@@ -185,7 +162,7 @@ impl Client {
     fn greet(&mut self, id: u64, request: Request) -> Result<(), Error> {
         match request {
             Request::Hello { protocol: PROTOCOL, .. } => {
-                self.greeted = true;
+                self.has_greeted = true;
                 let version = env!("CARGO_PKG_VERSION").to_owned();
                 self.outbox
                     .send(id, Ok(Response::Hello { protocol: PROTOCOL, version, pid: std::process::id() }));
@@ -196,11 +173,59 @@ impl Client {
         }
     }
 
-    /// For what reads files: not in the thread that serves the sockets.
-    fn answer_later(&self, id: u64, work: impl FnOnce(&Engine) -> Result<Response, Error> + Send + 'static) {
-        let (engine, outbox) = (self.engine.clone(), self.outbox.clone());
-        outbox.open(id);
-        tokio::task::spawn_blocking(move || outbox.answer(id, work(&engine)));
+    /// Starts the requests that concern providers; ignores others.
+    fn call_provider(&self, id: u64, request: Request) {
+        let (calls, outbox) = (self.engine.calls(), &self.outbox);
+        match request {
+            Request::Complete { target, prompt, account, stream } => {
+                providers::complete(calls, outbox, id, CompletionRequest { target, prompt, account, stream });
+            }
+            Request::EmbedBy { target, model, dimensions, kind, texts, account } => {
+                let request = EmbeddingRequest { target, model, dimensions, kind, texts, account };
+                providers::embed(calls, outbox, id, request);
+            }
+            Request::RerankBy { target, model, query, documents, account } => {
+                let request = RerankRequest { target, model, query, documents, account };
+                providers::rerank(calls, outbox, id, request);
+            }
+            Request::Check { schema, answer } => providers::check_schema(outbox, id, schema, answer),
+            _ => {}
+        }
+    }
+
+    fn take_calls(&self, id: u64, database: u32, written: u64) {
+        self.outbox.open(id);
+        let outbox = self.outbox.clone();
+        self.engine.calls().ledger().take(database, written, move |calls, lost| {
+            outbox.answer(id, Ok(Response::Calls { calls, lost }));
+        });
+    }
+
+    fn take_log(&self, id: u64, database: u32, written: u64) {
+        self.outbox.open(id);
+        let outbox = self.outbox.clone();
+        self.engine.agent_log().take(database, written, move |upto, packets, lost| {
+            outbox.answer(id, Ok(Response::Log { upto, packets, lost }));
+        });
+    }
+
+    fn next_pieces(&self, id: u64, run: JobRun, after: u32, wait_ms: u32) {
+        self.outbox.open(id);
+        let (streams, outbox) = (self.engine.piece_streams().clone(), self.outbox.clone());
+        tokio::spawn(async move {
+            let pieces = streams.next(run, after, Duration::from_millis(wait_ms.into())).await;
+            outbox.answer(id, Ok(Response::Pieces(pieces)));
+        });
+    }
+
+    /// Answers with the result of `work`, which reads files or takes long, in a blocking thread.
+    fn run_blocking(
+        &self,
+        id: u64,
+        work: impl FnOnce(&Engine, &CancellationToken) -> Result<Response, Error> + Send + 'static,
+    ) {
+        let (engine, outbox, cancellation) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
+        tokio::task::spawn_blocking(move || outbox.answer(id, work(&engine, &cancellation)));
     }
 
     async fn send_last(&self, id: u64, error: Error) {
@@ -209,18 +234,18 @@ impl Client {
     }
 }
 
-/// A frame above this size is decoded elsewhere, and its buffer is not kept for the next one.
-const LARGE: usize = 1 << 20;
+/// A larger frame is decoded in a blocking thread, and its buffer is not kept for the next one.
+const MAX_INLINE_FRAME_BYTES: usize = 1 << 20;
 
 enum ReadError {
-    Gone,
-    /// The number of the request, 0 if it cannot be told, and its length.
+    Closed,
+    /// The number of the request, 0 if it is not readable, and its length.
     TooLong(u64, usize),
 }
 
 impl From<std::io::Error> for ReadError {
     fn from(_: std::io::Error) -> Self {
-        Self::Gone
+        Self::Closed
     }
 }
 
@@ -234,10 +259,10 @@ async fn read_frame(stream: &mut BufReader<OwnedReadHalf>, frame: &mut Vec<u8>) 
             stream.read_exact(&mut head).await?;
             return Err(ReadError::TooLong(decode::<()>(&head).map_or(0, |frame| frame.id), length));
         }
-        Err(FrameError::Malformed(_)) => return Err(ReadError::Gone),
+        Err(FrameError::Malformed(_)) => return Err(ReadError::Closed),
     };
     frame.clear();
-    // Grows as bytes come, so that an announced length alone takes no memory.
+    // The buffer grows as bytes arrive, so that an announced length alone takes no memory.
     let read = stream.take(length as u64).read_to_end(frame).await?;
-    if read < length { Err(ReadError::Gone) } else { Ok(()) }
+    if read < length { Err(ReadError::Closed) } else { Ok(()) }
 }

@@ -1,107 +1,109 @@
-//! From a request for embeddings to texts in a model's queue.
+//! Tokenises the texts of an embedding request and puts them into a model's queue.
 
 use std::{sync::Arc, time::Instant};
 
 use ragstone_core::protocol::{Kind, Lane, MAX_FRAME, Response, Vectors};
+use tokio_util::sync::CancellationToken;
 
-use super::{engine::Engine, outbox::Outbox};
+use super::engine::Engine;
 use crate::{
     failure::Error,
+    outbox::Outbox,
     scheduler::{
-        job::{Gone, Item, Job, Places},
-        station::{Description, Station},
+        job::{EmbeddingJob, QueueSlots, QueuedText},
+        model_queue::{ModelDescription, ModelQueue},
     },
 };
 
-/// What a client asks for.
-pub struct Wanted {
+/// A client's request for embeddings by an installed model.
+pub struct EmbedRequest {
     /// Name of the model.
     pub model: String,
-    /// Which prefix.
+    /// Which of the model's prefixes is put before the texts.
     pub kind: Kind,
-    /// Which lane.
+    /// The lane of the queue.
     pub lane: Lane,
     /// The texts.
     pub texts: Vec<String>,
 }
 
-/// Starts a request. A short one of a known model is tokenised right here, which takes less than going elsewhere.
-pub fn start(engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, wanted: Wanted) {
-    let gone = outbox.open(id);
-    let bytes: usize = wanted.texts.iter().map(String::len).sum();
-    if bytes <= SHORT
-        && let Ok(station) = engine.registry().station(&wanted.model)
-        && let Some(description) = station.known()
+/// Starts a request. A short one is tokenised here if the tokenizer is in memory, which takes less time than a change of
+/// threads.
+pub fn start(engine: &Arc<Engine>, outbox: &Arc<Outbox>, id: u64, request: EmbedRequest) {
+    let cancellation = outbox.open(id);
+    let bytes: usize = request.texts.iter().map(String::len).sum();
+    if bytes <= MAX_INLINE_BYTES
+        && let Ok(queue) = engine.registry().queue(&request.model)
+        && let Some(description) = queue.cached_description()
     {
-        return submit(&station, &description, outbox, id, gone, wanted);
+        return submit(&queue, &description, outbox, id, cancellation, request);
     }
     let (engine, outbox) = (engine.clone(), outbox.clone());
     tokio::task::spawn_blocking(move || {
-        let found =
-            engine.registry().station(&wanted.model).and_then(|station| Ok((station.describe()?, station)));
+        let found = engine.registry().queue(&request.model).and_then(|queue| Ok((queue.describe()?, queue)));
         match found {
-            Ok((description, station)) => submit(&station, &description, &outbox, id, gone, wanted),
+            Ok((description, queue)) => submit(&queue, &description, &outbox, id, cancellation, request),
             Err(error) => outbox.answer(id, Err(error)),
         }
     });
 }
 
-/// Bytes that are tokenised in the thread that serves the sockets: about 0.3 ms.
-const SHORT: usize = 1 << 10;
+/// Maximum size of texts that are tokenised in the thread that serves the sockets; it takes about 0.3 ms.
+const MAX_INLINE_BYTES: usize = 1 << 10;
 
 fn submit(
-    station: &Arc<Station>,
-    description: &Description,
+    queue: &Arc<ModelQueue>,
+    description: &ModelDescription,
     outbox: &Arc<Outbox>,
     id: u64,
-    gone: Gone,
-    wanted: Wanted,
+    cancellation: CancellationToken,
+    request: EmbedRequest,
 ) {
     let manifest = &description.manifest;
     let vectors = Vectors {
         dimensions: manifest.dimensions,
         values: Vec::new(),
-        tokens: vec![0; wanted.texts.len()],
+        tokens: vec![0; request.texts.len()],
         max_tokens: manifest.max_tokens,
         fingerprint: description.fingerprint.clone(),
     };
-    if wanted.texts.is_empty() {
+    if request.texts.is_empty() {
         return outbox.answer(id, Ok(Response::Vectors(vectors)));
     }
-    let actual = wanted.texts.len() * manifest.dimensions as usize * size_of::<f32>();
+    let actual = request.texts.len() * manifest.dimensions as usize * size_of::<f32>();
     if actual > MAX_FRAME {
         return outbox.answer(id, Err(Error::Frame { what: "an answer", actual, limit: MAX_FRAME }));
     }
-    let places = match station.reserve(wanted.texts.len()) {
-        Ok(places) => places,
+    let slots = match queue.reserve(request.texts.len()) {
+        Ok(slots) => slots,
         Err(error) => return outbox.answer(id, Err(error)),
     };
-    let reply = {
+    let send = {
         let outbox = outbox.clone();
         Box::new(move |answer: Result<Vectors, Error>| outbox.answer(id, answer.map(Response::Vectors)))
     };
-    let job = Job::new(vectors, gone, reply);
-    let prefix = match wanted.kind {
+    let job = EmbeddingJob::new(vectors, cancellation, send);
+    let prefix = match request.kind {
         Kind::Query => &manifest.query_prefix,
         Kind::Document => &manifest.document_prefix,
     };
-    enqueue(station, description, &job, places, prefix, &wanted);
+    enqueue(queue, description, &job, slots, prefix, &request);
 }
 
-/// Tokenises the texts and puts them into the queue, a few at a time, so that the model can begin.
+/// Tokenises the texts and puts them into the queue, a part at a time, so that the model can begin with the first.
 fn enqueue(
-    station: &Arc<Station>,
-    description: &Description,
-    job: &Arc<Job>,
-    mut places: Places,
+    queue: &Arc<ModelQueue>,
+    description: &ModelDescription,
+    job: &Arc<EmbeddingJob>,
+    mut slots: QueueSlots,
     prefix: &str,
-    wanted: &Wanted,
+    request: &EmbedRequest,
 ) {
     let since = Instant::now();
-    for (slice, texts) in wanted.texts.chunks(SLICE).enumerate() {
-        let mut items = Vec::with_capacity(texts.len());
+    for (slice, texts) in request.texts.chunks(TEXTS_PER_PUSH).enumerate() {
+        let mut queued = Vec::with_capacity(texts.len());
         for (position, text) in texts.iter().enumerate() {
-            if job.is_gone() {
+            if job.is_cancelled() {
                 return;
             }
             let encoded = if prefix.is_empty() {
@@ -110,21 +112,21 @@ fn enqueue(
                 description.encoder.encode(&format!("{prefix}{text}"))
             };
             match encoded {
-                Ok(tokens) => items.push(Item {
+                Ok(tokens) => queued.push(QueuedText {
                     job: job.clone(),
-                    index: slice * SLICE + position,
+                    index: slice * TEXTS_PER_PUSH + position,
                     tokens,
                     since,
-                    place: places.split(),
+                    slot: slots.split(),
                 }),
                 Err(reason) => {
                     return job.fail(&Error::Argument(format!("cannot tokenise a text: {reason}")));
                 }
             }
         }
-        station.push(wanted.lane, items);
+        queue.push(request.lane, queued);
     }
 }
 
-/// Texts that are put into the queue together. Enough to find neighbours of similar length at once.
-const SLICE: usize = 128;
+/// How many texts are put into the queue at a time: enough for the first batch to have texts of similar length.
+const TEXTS_PER_PUSH: usize = 128;

@@ -11,48 +11,46 @@ use std::{
 
 use ragstone_core::protocol::{Model, Progress, Stats};
 
-use super::Options;
+use super::options::ServeOptions;
 use crate::{
-    ledger::Ledger,
-    log::Log,
-    model::folder::Folder,
-    pieces::Mailboxes,
-    providers::call::Providers,
+    agent_log::AgentLog,
+    lock::lock,
+    model::folder::ModelFolder,
+    pieces::PieceStreams,
+    providers::shared::Calls,
     runtime::library::Library,
-    scheduler::registry::{Registry, lock},
+    scheduler::{host::Host, registry::Registry},
     system,
 };
 
 /// The engine's state.
 pub struct Engine {
     registry: Arc<Registry>,
-    ledger: Arc<Ledger>,
-    log: Log,
-    mailboxes: Arc<Mailboxes>,
-    providers: Providers,
-    reports: Mutex<Reports>,
+    agent_log: AgentLog,
+    piece_streams: Arc<PieceStreams>,
+    calls: Arc<Calls>,
+    reports: Mutex<ProgressReports>,
     clients: AtomicU32,
     restarts: u32,
-    since: Instant,
+    started: Instant,
 }
 
 /// By connection, then by database, process and subject.
-type Reports = BTreeMap<(u64, u32, i32, String), Progress>;
+type ProgressReports = BTreeMap<(u64, u32, i32, String), Progress>;
 
 impl Engine {
     /// An engine without clients and models.
-    pub fn new(options: Options) -> Arc<Self> {
+    pub fn new(options: ServeOptions) -> Arc<Self> {
         let library = Library::new(options.library);
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
-            ledger: Arc::default(),
-            log: Log::default(),
-            mailboxes: Arc::default(),
-            providers: Providers::default(),
+            agent_log: AgentLog::default(),
+            piece_streams: Arc::default(),
+            calls: Arc::default(),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
-            since: Instant::now(),
+            started: Instant::now(),
         })
     }
 
@@ -61,51 +59,46 @@ impl Engine {
         &self.registry
     }
 
-    /// What calls of providers take, and have taken.
-    pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
-    }
-
-    /// Logs of agents that are not written down yet.
-    pub fn log(&self) -> &Log {
-        &self.log
+    /// Logs of agents that are not written yet.
+    pub fn agent_log(&self) -> &AgentLog {
+        &self.agent_log
     }
 
     /// Pieces of jobs' answers.
-    pub fn mailboxes(&self) -> &Arc<Mailboxes> {
-        &self.mailboxes
+    pub fn piece_streams(&self) -> &Arc<PieceStreams> {
+        &self.piece_streams
     }
 
-    /// Connections to providers, and who waits for them.
-    pub fn providers(&self) -> &Providers {
-        &self.providers
+    /// What calls to providers share.
+    pub fn calls(&self) -> &Arc<Calls> {
+        &self.calls
     }
 
-    /// Connected clients.
+    /// Number of connected clients.
     pub fn clients(&self) -> u32 {
         self.clients.load(Ordering::Relaxed)
     }
 
-    /// A client came.
-    pub fn enter(&self) {
+    /// Counts a client that has connected.
+    pub fn client_connected(&self) {
         self.clients.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client went: its reports end, and its texts leave the queues.
-    pub fn leave(&self, connection: u64, had_requests: bool) {
+    /// Forgets a client that has disconnected: its reports, and its texts in the queues.
+    pub fn client_disconnected(&self, connection: u64, had_requests: bool) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
         lock(&self.reports).retain(|key, _| key.0 != connection);
         if had_requests {
-            self.sweep();
+            self.remove_cancelled();
         }
     }
 
-    /// Drops what nobody waits for from all queues.
-    pub fn sweep(&self) {
-        self.registry.stations().iter().for_each(|station| station.sweep());
+    /// Drops cancelled texts from all queues.
+    pub fn remove_cancelled(&self) {
+        self.registry.queues().iter().for_each(|queue| queue.remove_cancelled());
     }
 
-    /// Keeps the state of a long work.
+    /// Keeps a client's report on a long operation.
     pub fn report(&self, connection: u64, progress: Progress) {
         let key = (connection, progress.database, progress.pid, progress.subject.clone());
         let mut reports = lock(&self.reports);
@@ -116,31 +109,27 @@ impl Engine {
         }
     }
 
-    /// The works in progress.
+    /// The reports of all clients.
     pub fn reports(&self) -> Vec<Progress> {
         lock(&self.reports).values().cloned().collect()
     }
 
     /// The installed models, broken ones too.
     pub fn models(&self) -> Vec<Model> {
-        let names = Folder::installed(self.registry.models());
-        names
-            .iter()
-            .filter_map(|name| self.registry.station(name).ok())
-            .map(|station| station.report())
-            .collect()
+        let names = ModelFolder::installed(self.registry.models_folder());
+        names.iter().filter_map(|name| self.registry.queue(name).ok()).map(|queue| queue.report()).collect()
     }
 
     /// The counters.
     pub fn stats(&self) -> Stats {
         Stats {
             pid: std::process::id(),
-            uptime_s: self.since.elapsed().as_secs_f64(),
+            uptime_s: self.started.elapsed().as_secs_f64(),
             runtime: self.registry.library().describe(),
             restarts: self.restarts,
             resident_bytes: system::resident_bytes(),
             clients: self.clients(),
-            models: self.registry.stations().iter().map(|station| station.stats()).collect(),
+            models: self.registry.queues().iter().map(|queue| queue.stats()).collect(),
         }
     }
 }

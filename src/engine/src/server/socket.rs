@@ -1,4 +1,4 @@
-//! The socket: one engine per folder, nobody else's clients.
+//! The socket: one engine per folder, and clients of the same system user only.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,9 +13,36 @@ use rustix::{
 };
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
-use super::ServeError;
+/// Why an engine cannot begin to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another engine of this protocol version serves in this folder.
+    #[error("another engine serves in {0}")]
+    AlreadyServed(String),
+    /// The socket cannot be created.
+    #[error("cannot listen in {directory}: {reason}")]
+    Socket {
+        /// The socket directory.
+        directory: String,
+        /// The system's message.
+        reason: String,
+    },
+    /// A system call failed that does not concern the socket.
+    #[error("cannot {0}")]
+    System(String),
+}
 
-/// The lock, to be kept while serving, and the listening socket.
+impl ServeError {
+    /// The process's exit code (sysexits.h).
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::AlreadyServed(_) => 75,
+            Self::Socket { .. } | Self::System(_) => 78,
+        }
+    }
+}
+
+/// Locks the folder and opens the socket. The file that is returned holds the lock.
 ///
 /// # Errors
 /// Another engine holds the lock, or the folder cannot be written.
@@ -30,10 +57,10 @@ pub fn listen(directory: &Path) -> Result<(File, UnixListener), ServeError> {
         .map_err(|error| failed(error.to_string()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(ServeError::Held(directory.display().to_string())),
+        Err(Errno::WOULDBLOCK) => return Err(ServeError::AlreadyServed(directory.display().to_string())),
         Err(error) => return Err(failed(error.to_string())),
     }
-    // Whatever is there was left by an engine that died: the lock says so.
+    // A socket that is there was left by an engine that died, since no other engine holds the lock.
     let path = directory.join(socket_name());
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error.to_string())),
@@ -55,5 +82,5 @@ pub fn is_same_user(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
 }
 
-/// Clients that may wait to be accepted; the system cuts it to net.core.somaxconn.
+/// Connections that may wait to be accepted; the kernel's own limit is net.core.somaxconn.
 const BACKLOG: u32 = 4096;

@@ -7,7 +7,7 @@ use ragstone_core::{
 };
 use ragstone_tests::provider::{Provider, Reply};
 
-use super::Engine;
+use super::EngineProcess;
 
 pub const KEY: &str = "sk-very-secret-key";
 
@@ -54,7 +54,7 @@ pub fn completed(response: Response) -> Completion {
     }
 }
 
-/// The failure of a call to a provider with this script, and what the provider saw. No failure tells a secret.
+/// The failure of a call to a provider with this script, and the provider. Checks that it contains no secret.
 pub fn failure(
     script: impl IntoIterator<Item = Reply>,
     change: impl FnOnce(&mut Target),
@@ -62,12 +62,12 @@ pub fn failure(
     let provider = Provider::start(script).unwrap();
     let mut target = target(&provider.url());
     change(&mut target);
-    let failure = Engine::start().connect().failure(ask(target, prompt(), false));
-    assert_tells_no_secret(&failure);
+    let failure = EngineProcess::start().connect().failure(ask(target, prompt(), false));
+    assert_contains_no_secret(&failure);
     (failure, provider)
 }
 
-pub fn assert_tells_no_secret(failure: &Failure) {
+pub fn assert_contains_no_secret(failure: &Failure) {
     let text = format!("{failure:?}");
     assert!(!text.contains("secret") && !text.contains(KEY), "{text}");
 }

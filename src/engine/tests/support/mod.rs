@@ -45,12 +45,12 @@ pub fn engine_command() -> Command {
 }
 
 /// An engine in a folder of its own, ended with the test.
-pub struct Engine {
+pub struct EngineProcess {
     pub folder: TempDir,
     process: Child,
 }
 
-impl Engine {
+impl EngineProcess {
     pub fn start() -> Self {
         Self::start_with(&[])
     }
@@ -129,18 +129,18 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for EngineProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Looks again and again, but not for ever.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls a condition for up to a minute.
+pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
         assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain for {what}");

@@ -6,23 +6,28 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Ask, Fault, Gathered, Post, Protocol, Reply, argument, arguments, calls, put, read, tool_call, tools,
-    with_options,
+    error::ReplyError,
+    json::{
+        insert_some, parse_argument, parse_body, parse_tool_calls, parse_tools, tool_arguments, tool_call,
+        with_options,
+    },
+    protocol::{CompletionParams, Protocol, WireRequest},
+    reply::{CompletionReply, ReplyBuilder},
 };
 use crate::{failure::Error, providers::refusal::Refusal};
 
 /// The protocol.
 pub struct Anthropic;
 
-/// Most tokens of an answer where the prompt does not say: the protocol wants a number.
-const MOST_TOKENS: u32 = 4096;
+/// `max_tokens` of a prompt that sets none: the protocol requires a number.
+const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 impl Protocol for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
     }
 
-    fn key(&self, _base: &Url, key: &str) -> (&'static str, String) {
+    fn key_header(&self, _base: &Url, key: &str) -> (&'static str, String) {
         ("x-api-key", key.into())
     }
 
@@ -30,96 +35,103 @@ impl Protocol for Anthropic {
         &[("anthropic-version", "2023-06-01")]
     }
 
-    fn complete(&self, ask: &Ask<'_>) -> Result<Post, Error> {
-        let prompt = ask.prompt;
+    fn completion_request(&self, params: &CompletionParams<'_>) -> Result<WireRequest, Error> {
+        let prompt = params.prompt;
         let mut body = Map::new();
-        put(&mut body, "model", Some(prompt.model.as_str()));
-        put(&mut body, "max_tokens", Some(prompt.max_tokens.unwrap_or(MOST_TOKENS)));
+        insert_some(&mut body, "model", Some(prompt.model.as_str()));
+        insert_some(&mut body, "max_tokens", Some(prompt.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS)));
         let system = system(&prompt.messages, prompt.schema.as_deref())?;
-        put(&mut body, "system", (!system.is_empty()).then_some(system));
+        insert_some(&mut body, "system", (!system.is_empty()).then_some(system));
         body.insert("messages".into(), messages(&prompt.messages)?.into());
-        put(&mut body, "temperature", prompt.temperature);
-        put(&mut body, "stop_sequences", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
-        let tools = tools(prompt)?.into_iter().map(tool).collect::<Vec<_>>();
-        put(&mut body, "tools", (!tools.is_empty()).then_some(tools));
-        put(&mut body, "stream", ask.stream.then_some(true));
-        Ok(Post { path: "messages".into(), body: with_options(body, prompt)? })
+        insert_some(&mut body, "temperature", prompt.temperature);
+        insert_some(&mut body, "stop_sequences", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
+        let tools = parse_tools(prompt)?.into_iter().map(tool).collect::<Vec<_>>();
+        insert_some(&mut body, "tools", (!tools.is_empty()).then_some(tools));
+        insert_some(&mut body, "stream", params.stream.then_some(true));
+        Ok(WireRequest { path: "messages".into(), body: with_options(body, prompt)? })
     }
 
-    fn completed(&self, body: &[u8]) -> Result<Reply, Fault> {
-        let whole: Whole = read(body)?;
-        let mut reply = Reply {
-            finish_reason: finish_reason(whole.stop_reason.as_deref().unwrap_or_default()),
-            tokens: whole.usage.map(|usage| (usage.input(), usage.output_tokens)),
-            ..Reply::default()
+    fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
+        let message: AnthropicMessage = parse_body(body)?;
+        let mut reply = CompletionReply {
+            finish_reason: finish_reason(message.stop_reason.as_deref().unwrap_or_default()),
+            tokens: message.usage.map(|usage| (usage.input(), usage.output_tokens)),
+            ..CompletionReply::default()
         };
-        for block in whole.content {
+        for block in message.content {
             match block {
-                Block::Text { text } => reply.content.push_str(&text),
-                Block::ToolUse { id, name, input } => {
+                AnthropicBlock::Text { text } => reply.content.push_str(&text),
+                AnthropicBlock::ToolUse { id, name, input } => {
                     reply.tool_calls.push(tool_call(&id, &name, &input.to_string()));
                 }
-                Block::Other => {}
+                AnthropicBlock::Other => {}
             }
         }
         Ok(reply)
     }
 
-    fn event(&self, gathered: &mut Gathered, data: &str) -> Result<String, Fault> {
-        match read(data.as_bytes())? {
-            Event::MessageStart { message } => {
-                gathered.input_tokens = message.usage.as_ref().map(Usage::input);
-                gathered.output_tokens = message.usage.map(|usage| usage.output_tokens);
+    fn parse_event(&self, reply: &mut ReplyBuilder, data: &str) -> Result<String, ReplyError> {
+        match parse_body(data.as_bytes())? {
+            AnthropicEvent::MessageStart { message } => {
+                reply.input_tokens = message.usage.as_ref().map(AnthropicUsage::input);
+                reply.output_tokens = message.usage.map(|usage| usage.output_tokens);
             }
-            Event::ContentBlockStart { index, content_block: Block::ToolUse { id, name, .. } } => {
-                let call = gathered.call(index);
+            AnthropicEvent::ContentBlockStart {
+                index,
+                content_block: AnthropicBlock::ToolUse { id, name, .. },
+            } => {
+                let call = reply.call(index);
                 (call.id, call.name) = (id, name);
             }
-            Event::ContentBlockStart { content_block: Block::Text { text }, .. }
-            | Event::ContentBlockDelta { delta: Delta::Text { text }, .. } => {
-                gathered.content.push_str(&text);
+            AnthropicEvent::ContentBlockStart { content_block: AnthropicBlock::Text { text }, .. }
+            | AnthropicEvent::ContentBlockDelta { delta: AnthropicBlockDelta::Text { text }, .. } => {
+                reply.content.push_str(&text);
                 return Ok(text);
             }
-            Event::ContentBlockDelta { index, delta: Delta::Arguments { partial_json } } => {
-                gathered.call(index).arguments.push_str(&partial_json);
+            AnthropicEvent::ContentBlockDelta {
+                index,
+                delta: AnthropicBlockDelta::Arguments { partial_json },
+            } => {
+                reply.call(index).arguments.push_str(&partial_json);
             }
-            Event::MessageDelta { delta, usage } => {
-                gathered.finish_reason = delta.stop_reason.as_deref().map(finish_reason);
-                gathered.output_tokens = usage.map(|usage| usage.output_tokens).or(gathered.output_tokens);
+            AnthropicEvent::MessageDelta { delta, usage } => {
+                reply.finish_reason = delta.stop_reason.as_deref().map(finish_reason);
+                reply.output_tokens = usage.map(|usage| usage.output_tokens).or(reply.output_tokens);
             }
-            Event::MessageStop => {
-                gathered.done = true;
+            AnthropicEvent::MessageStop => {
+                reply.done = true;
                 // A tool without arguments streams none.
-                for call in gathered.calls.iter_mut().filter(|call| call.arguments.is_empty()) {
+                for call in reply.calls.iter_mut().filter(|call| call.arguments.is_empty()) {
                     call.arguments = "{}".into();
                 }
             }
-            Event::Error => return Err(Fault::Refused(Refusal::of_body(data.as_bytes()))),
-            Event::ContentBlockStart { .. } | Event::ContentBlockDelta { .. } | Event::Other => {}
+            AnthropicEvent::Error => return Err(ReplyError::Refused(Refusal::of_body(data.as_bytes()))),
+            AnthropicEvent::ContentBlockStart { .. }
+            | AnthropicEvent::ContentBlockDelta { .. }
+            | AnthropicEvent::Other => {}
         }
         Ok(String::new())
     }
 }
 
-/// What the system says, and which shape the answer has to have: the protocol has no place for a schema that all models
-/// know.
+/// The system messages, and the schema of the answer: the protocol has no parameter for a schema that all models support.
 fn system(messages: &[Message], schema: Option<&str>) -> Result<String, Error> {
     let system = messages.iter().filter(|message| message.role == Role::System);
     let mut texts: Vec<String> = system.map(|message| message.content.clone()).collect();
     if let Some(schema) = schema {
-        let schema: Value = argument("schema", "JSON", schema)?;
+        let schema: Value = parse_argument("schema", "JSON", schema)?;
         texts.push(format!("Answer with JSON that meets this JSON Schema, and with nothing else:\n{schema}"));
     }
     Ok(texts.join("\n\n"))
 }
 
-/// The conversation without the system. Results of tools that follow each other belong into one message.
+/// The conversation without the system messages. Consecutive tool results go into one message.
 fn messages(messages: &[Message]) -> Result<Vec<Value>, Error> {
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     for message in messages.iter().filter(|message| message.role != Role::System) {
         let (role, blocks) = blocks(message)?;
         match turns.last_mut() {
-            Some((last, gathered)) if *last == role => gathered.extend(blocks),
+            Some((last, merged)) if *last == role => merged.extend(blocks),
             _ => turns.push((role, blocks)),
         }
     }
@@ -137,9 +149,9 @@ fn blocks(message: &Message) -> Result<(&'static str, Vec<Value>), Error> {
         Role::Assistant => {
             // An empty block of text is refused.
             let mut blocks: Vec<Value> = (!message.content.is_empty()).then(text).into_iter().collect();
-            for call in calls(message)? {
+            for call in parse_tool_calls(message)? {
                 let (id, name) = (&call["id"], &call["function"]["name"]);
-                let input = arguments(&call)?;
+                let input = tool_arguments(&call)?;
                 blocks.push(json!({ "type": "tool_use", "id": id, "name": name, "input": input }));
             }
             ("assistant", blocks)
@@ -167,15 +179,15 @@ fn finish_reason(reason: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Whole {
-    content: Vec<Block>,
+struct AnthropicMessage {
+    content: Vec<AnthropicBlock>,
     stop_reason: Option<String>,
-    usage: Option<Usage>,
+    usage: Option<AnthropicUsage>,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
+enum AnthropicBlock {
     Text {
         text: String,
     },
@@ -191,21 +203,21 @@ enum Block {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Event {
+enum AnthropicEvent {
     MessageStart {
-        message: Started,
+        message: AnthropicMessageStart,
     },
     ContentBlockStart {
         index: u64,
-        content_block: Block,
+        content_block: AnthropicBlock,
     },
     ContentBlockDelta {
         index: u64,
-        delta: Delta,
+        delta: AnthropicBlockDelta,
     },
     MessageDelta {
-        delta: Ended,
-        usage: Option<Usage>,
+        delta: AnthropicMessageEnd,
+        usage: Option<AnthropicUsage>,
     },
     MessageStop,
     Error,
@@ -214,18 +226,18 @@ enum Event {
 }
 
 #[derive(Deserialize)]
-struct Started {
-    usage: Option<Usage>,
+struct AnthropicMessageStart {
+    usage: Option<AnthropicUsage>,
 }
 
 #[derive(Deserialize)]
-struct Ended {
+struct AnthropicMessageEnd {
     stop_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Delta {
+enum AnthropicBlockDelta {
     #[serde(rename = "text_delta")]
     Text { text: String },
     #[serde(rename = "input_json_delta")]
@@ -234,9 +246,9 @@ enum Delta {
     Other,
 }
 
-/// Tokens that are written to the provider's cache or read from it are counted apart.
+/// Tokens that are written to the provider's cache or read from it are counted separately.
 #[derive(Deserialize)]
-struct Usage {
+struct AnthropicUsage {
     #[serde(default)]
     input_tokens: u64,
     #[serde(default)]
@@ -245,7 +257,7 @@ struct Usage {
     cache_read_input_tokens: Option<u64>,
 }
 
-impl Usage {
+impl AnthropicUsage {
     fn input(&self) -> u64 {
         let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
         cached.into_iter().flatten().fold(self.input_tokens, u64::saturating_add)

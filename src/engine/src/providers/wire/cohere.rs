@@ -4,7 +4,12 @@ use ragstone_core::protocol::Kind;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
-use super::{Embedded, Fault, Post, Protocol, Texts, put, read};
+use super::{
+    error::ReplyError,
+    json::{insert_some, parse_body},
+    protocol::{EmbeddingParams, Protocol, WireRequest},
+    reply::EmbeddingReply,
+};
 use crate::failure::Error;
 
 /// The protocol.
@@ -15,67 +20,67 @@ impl Protocol for Cohere {
         "cohere"
     }
 
-    fn embed(&self, ask: &Texts<'_>) -> Result<Post, Error> {
-        let kind = match ask.kind {
+    fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {
+        let kind = match params.kind {
             Kind::Query => "search_query",
             Kind::Document => "search_document",
         };
         let mut body = Map::new();
-        put(&mut body, "model", Some(ask.model));
-        put(&mut body, "texts", Some(ask.texts.to_vec()));
-        put(&mut body, "input_type", Some(kind));
-        put(&mut body, "embedding_types", Some(vec!["float"]));
-        put(&mut body, "output_dimension", ask.dimensions);
-        Ok(Post { path: "v2/embed".into(), body: body.into() })
+        insert_some(&mut body, "model", Some(params.model));
+        insert_some(&mut body, "texts", Some(params.texts.to_vec()));
+        insert_some(&mut body, "input_type", Some(kind));
+        insert_some(&mut body, "embedding_types", Some(vec!["float"]));
+        insert_some(&mut body, "output_dimension", params.dimensions);
+        Ok(WireRequest { path: "v2/embed".into(), body: body.into() })
     }
 
-    fn embedded(&self, body: &[u8]) -> Result<Embedded, Fault> {
-        let whole: Whole = read(body)?;
-        let units = whole.meta.and_then(|meta| meta.billed_units);
+    fn parse_embeddings(&self, body: &[u8]) -> Result<EmbeddingReply, ReplyError> {
+        let response: CohereEmbedResponse = parse_body(body)?;
+        let units = response.meta.and_then(|meta| meta.billed_units);
         let tokens = units.and_then(|units| units.input_tokens).map(|tokens| tokens as u64);
-        Ok(Embedded { vectors: whole.embeddings.float, tokens })
+        Ok(EmbeddingReply { vectors: response.embeddings.float, tokens })
     }
 
-    fn rerank(&self, model: &str, query: &str, documents: &[String]) -> Result<Post, Error> {
+    fn rerank_request(&self, model: &str, query: &str, documents: &[String]) -> Result<WireRequest, Error> {
         let body = json!({ "model": model, "query": query, "documents": documents });
-        Ok(Post { path: "v2/rerank".into(), body })
+        Ok(WireRequest { path: "v2/rerank".into(), body })
     }
 
-    fn reranked(&self, body: &[u8]) -> Result<Vec<(usize, f64)>, Fault> {
-        let ranking: Ranking = read(body)?;
-        Ok(ranking.results.into_iter().map(|row| (row.index, row.relevance_score)).collect())
+    fn parse_scores(&self, body: &[u8]) -> Result<Vec<(usize, f64)>, ReplyError> {
+        let response: CohereRerankResponse = parse_body(body)?;
+        Ok(response.results.into_iter().map(|row| (row.index, row.relevance_score)).collect())
     }
 }
 
 #[derive(Deserialize)]
-struct Whole {
-    embeddings: Embeddings,
-    meta: Option<Meta>,
+struct CohereEmbedResponse {
+    embeddings: CohereEmbeddings,
+    meta: Option<CohereMeta>,
 }
 
 #[derive(Deserialize)]
-struct Embeddings {
+struct CohereEmbeddings {
     float: Vec<Vec<f32>>,
 }
 
 #[derive(Deserialize)]
-struct Meta {
-    billed_units: Option<Units>,
+struct CohereMeta {
+    billed_units: Option<CohereBilledUnits>,
 }
 
 #[derive(Deserialize)]
-struct Units {
+struct CohereBilledUnits {
     /// Written as a number with or without a fraction.
     input_tokens: Option<f64>,
 }
 
 #[derive(Deserialize)]
-struct Ranking {
-    results: Vec<Row>,
+struct CohereRerankResponse {
+    results: Vec<CohereScore>,
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct CohereScore {
     index: usize,
     relevance_score: f64,
 }

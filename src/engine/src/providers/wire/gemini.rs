@@ -11,8 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, argument, arguments, calls, put, read,
-    tools, with_options,
+    error::ReplyError,
+    json::{
+        insert_some, parse_argument, parse_body, parse_tool_calls, parse_tools, tool_arguments, with_options,
+    },
+    protocol::{CompletionParams, EmbeddingParams, Protocol, WireRequest},
+    reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
 };
 use crate::{failure::Error, providers::refusal::Refusal};
 
@@ -24,89 +28,96 @@ impl Protocol for Gemini {
         "gemini"
     }
 
-    fn key(&self, _base: &Url, key: &str) -> (&'static str, String) {
+    fn key_header(&self, _base: &Url, key: &str) -> (&'static str, String) {
         ("x-goog-api-key", key.into())
     }
 
-    fn complete(&self, ask: &Ask<'_>) -> Result<Post, Error> {
-        let prompt = ask.prompt;
+    fn completion_request(&self, params: &CompletionParams<'_>) -> Result<WireRequest, Error> {
+        let prompt = params.prompt;
         let mut body = Map::new();
         let system = prompt.messages.iter().filter(|message| message.role == Role::System);
         let system: Vec<Value> = system.map(|message| json!({ "text": message.content })).collect();
-        put(&mut body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
+        insert_some(&mut body, "systemInstruction", (!system.is_empty()).then(|| json!({ "parts": system })));
         body.insert("contents".into(), contents(&prompt.messages)?.into());
-        let tools = tools(prompt)?;
-        put(&mut body, "tools", (!tools.is_empty()).then(|| json!([{ "functionDeclarations": tools }])));
+        let tools = parse_tools(prompt)?;
+        insert_some(
+            &mut body,
+            "tools",
+            (!tools.is_empty()).then(|| json!([{ "functionDeclarations": tools }])),
+        );
         let mut settings = Map::new();
-        put(&mut settings, "temperature", prompt.temperature);
-        put(&mut settings, "maxOutputTokens", prompt.max_tokens);
-        put(&mut settings, "seed", prompt.seed);
-        put(&mut settings, "stopSequences", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
+        insert_some(&mut settings, "temperature", prompt.temperature);
+        insert_some(&mut settings, "maxOutputTokens", prompt.max_tokens);
+        insert_some(&mut settings, "seed", prompt.seed);
+        insert_some(&mut settings, "stopSequences", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
         if let Some(schema) = &prompt.schema {
-            put(&mut settings, "responseMimeType", Some("application/json"));
-            settings.insert("responseJsonSchema".into(), argument("schema", "JSON", schema)?);
+            insert_some(&mut settings, "responseMimeType", Some("application/json"));
+            settings.insert("responseJsonSchema".into(), parse_argument("schema", "JSON", schema)?);
         }
         let mut body = with_options(body, prompt)?;
-        // Options add to these settings: to replace all of them is not what anybody means.
-        if let Some(Value::Object(wanted)) = body.get_mut("generationConfig").map(Value::take) {
-            settings.extend(wanted);
+        // The options extend these settings: replacing all of them would drop the prompt's own.
+        if let Some(Value::Object(options)) = body.get_mut("generationConfig").map(Value::take) {
+            settings.extend(options);
         }
         if !settings.is_empty() {
             body["generationConfig"] = settings.into();
         }
-        let how = if ask.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        Ok(Post { path: format!("{}:{how}", path_of(&prompt.model)), body })
+        let method = if params.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        Ok(WireRequest { path: format!("{}:{method}", model_path(&prompt.model)), body })
     }
 
-    fn completed(&self, body: &[u8]) -> Result<Reply, Fault> {
-        let mut gathered = Gathered::default();
-        let part: Part = read(body)?;
-        if part.candidates.is_empty() && part.prompt_feedback.is_none() {
-            return Err(Fault::Malformed("an answer without candidates".into()));
+    fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
+        let mut reply = ReplyBuilder::default();
+        let response: GeminiResponse = parse_body(body)?;
+        if response.candidates.is_empty() && response.prompt_feedback.is_none() {
+            return Err(ReplyError::Malformed("an answer without candidates".into()));
         }
-        part.add_to(&mut gathered);
-        Ok(gathered.finish())
+        response.add_to(&mut reply);
+        Ok(reply.finish())
     }
 
-    fn event(&self, gathered: &mut Gathered, data: &str) -> Result<String, Fault> {
-        let part: Part = read(data.as_bytes())?;
-        if part.error.is_some() {
-            return Err(Fault::Refused(Refusal::of_body(data.as_bytes())));
+    fn parse_event(&self, reply: &mut ReplyBuilder, data: &str) -> Result<String, ReplyError> {
+        let response: GeminiResponse = parse_body(data.as_bytes())?;
+        if response.error.is_some() {
+            return Err(ReplyError::Refused(Refusal::of_body(data.as_bytes())));
         }
-        Ok(part.add_to(gathered))
+        Ok(response.add_to(reply))
     }
 
-    fn embed(&self, ask: &Texts<'_>) -> Result<Post, Error> {
-        let model = path_of(ask.model);
-        let task = match ask.kind {
+    fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {
+        let model = model_path(params.model);
+        let task = match params.kind {
             Kind::Query => "RETRIEVAL_QUERY",
             Kind::Document => "RETRIEVAL_DOCUMENT",
         };
-        let requests = ask.texts.iter().map(|text| {
+        let requests = params.texts.iter().map(|text| {
             let mut request = Map::new();
-            put(&mut request, "model", Some(model.as_str()));
+            insert_some(&mut request, "model", Some(model.as_str()));
             request.insert("content".into(), json!({ "parts": [{ "text": text }] }));
-            put(&mut request, "taskType", Some(task));
-            put(&mut request, "outputDimensionality", ask.dimensions);
+            insert_some(&mut request, "taskType", Some(task));
+            insert_some(&mut request, "outputDimensionality", params.dimensions);
             Value::from(request)
         });
         let body = json!({ "requests": requests.collect::<Vec<_>>() });
-        Ok(Post { path: format!("{model}:batchEmbedContents"), body })
+        Ok(WireRequest { path: format!("{model}:batchEmbedContents"), body })
     }
 
-    fn embedded(&self, body: &[u8]) -> Result<Embedded, Fault> {
-        let list: EmbeddingList = read(body)?;
-        Ok(Embedded { vectors: list.embeddings.into_iter().map(|row| row.values).collect(), tokens: None })
+    fn parse_embeddings(&self, body: &[u8]) -> Result<EmbeddingReply, ReplyError> {
+        let list: GeminiEmbeddings = parse_body(body)?;
+        Ok(EmbeddingReply {
+            vectors: list.embeddings.into_iter().map(|row| row.values).collect(),
+            tokens: None,
+        })
     }
 }
 
 /// `models/NAME`; tuned models have a folder of their own.
-fn path_of(model: &str) -> String {
+fn model_path(model: &str) -> String {
     if model.contains('/') { model.into() } else { format!("models/{model}") }
 }
 
-/// The conversation without the system. Results of tools that follow each other belong into one message, and are known by
-/// the tool's name rather than the call's.
+/// The conversation without the system messages. Consecutive tool results go into one message, and name the tool rather than
+/// the call.
 fn contents(messages: &[Message]) -> Result<Vec<Value>, Error> {
     let mut names: HashMap<String, Value> = HashMap::new();
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
@@ -120,14 +131,14 @@ fn contents(messages: &[Message]) -> Result<Vec<Value>, Error> {
         } else if !message.content.is_empty() {
             parts.push(json!({ "text": message.content }));
         }
-        for call in calls(message)? {
+        for call in parse_tool_calls(message)? {
             let name = call["function"]["name"].clone();
-            parts.push(json!({ "functionCall": { "name": name, "args": arguments(&call)? } }));
+            parts.push(json!({ "functionCall": { "name": name, "args": tool_arguments(&call)? } }));
             names.insert(call["id"].as_str().unwrap_or_default().into(), name);
         }
         let role = if message.role == Role::Assistant { "model" } else { "user" };
         match turns.last_mut() {
-            Some((last, gathered)) if *last == role => gathered.extend(parts),
+            Some((last, merged)) if *last == role => merged.extend(parts),
             _ => turns.push((role, parts)),
         }
     }
@@ -147,70 +158,70 @@ fn finish_reason(reason: &str, calls_tools: bool) -> String {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part {
+struct GeminiResponse {
     #[serde(default)]
-    candidates: Vec<Candidate>,
-    prompt_feedback: Option<Feedback>,
-    usage_metadata: Option<Usage>,
+    candidates: Vec<GeminiCandidate>,
+    prompt_feedback: Option<GeminiPromptFeedback>,
+    usage_metadata: Option<GeminiUsage>,
     error: Option<Value>,
 }
 
-impl Part {
-    /// Adds what came to what is there, and gives its text.
-    fn add_to(self, gathered: &mut Gathered) -> String {
-        let mut piece = String::new();
+impl GeminiResponse {
+    /// Adds this part to the reply, and returns its text.
+    fn add_to(self, reply: &mut ReplyBuilder) -> String {
+        let mut text = String::new();
         if let Some(usage) = self.usage_metadata {
-            gathered.input_tokens = Some(usage.prompt_token_count);
-            gathered.output_tokens =
+            reply.input_tokens = Some(usage.prompt_token_count);
+            reply.output_tokens =
                 Some(usage.candidates_token_count.saturating_add(usage.thoughts_token_count));
         }
         if self.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
-            gathered.finish_reason = Some("content_filter".into());
+            reply.finish_reason = Some("content_filter".into());
         }
-        let Some(candidate) = self.candidates.into_iter().next() else { return piece };
+        let Some(candidate) = self.candidates.into_iter().next() else { return text };
         for part in candidate.content.unwrap_or_default().parts {
             if let Some(call) = part.function_call {
-                let index = gathered.calls.len() as u64;
-                let partial = gathered.call(index);
-                // The protocol has no name for a call, and the answer to it needs one.
+                let index = reply.calls.len() as u64;
+                let partial = reply.call(index);
+                // Some versions of the protocol do not identify calls, but tool results refer to a call.
                 (partial.id, partial.name) = (call.id.unwrap_or_else(|| format!("call_{index}")), call.name);
                 partial.arguments = call.args.unwrap_or_else(|| json!({})).to_string();
             }
-            piece.push_str(part.text.filter(|_| !part.thought).as_deref().unwrap_or_default());
+            text.push_str(part.text.filter(|_| !part.thought).as_deref().unwrap_or_default());
         }
         if let Some(reason) = candidate.finish_reason {
-            gathered.finish_reason = Some(finish_reason(&reason, !gathered.calls.is_empty()));
+            reply.finish_reason = Some(finish_reason(&reason, !reply.calls.is_empty()));
         }
-        gathered.content.push_str(&piece);
-        piece
+        reply.content.push_str(&text);
+        text
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate {
-    content: Option<Content>,
+struct GeminiCandidate {
+    content: Option<GeminiContent>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
-struct Content {
+struct GeminiContent {
     #[serde(default)]
-    parts: Vec<ContentPart>,
+    parts: Vec<GeminiPart>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ContentPart {
+struct GeminiPart {
     text: Option<String>,
-    /// The model talks to itself.
+    /// Whether the text is part of the model's reasoning.
     #[serde(default)]
     thought: bool,
-    function_call: Option<FunctionCall>,
+    function_call: Option<GeminiFunctionCall>,
 }
 
 #[derive(Deserialize)]
-struct FunctionCall {
+struct GeminiFunctionCall {
     id: Option<String>,
     name: String,
     args: Option<Value>,
@@ -218,13 +229,13 @@ struct FunctionCall {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Feedback {
+struct GeminiPromptFeedback {
     block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Usage {
+struct GeminiUsage {
     #[serde(default)]
     prompt_token_count: u64,
     #[serde(default)]
@@ -234,11 +245,11 @@ struct Usage {
 }
 
 #[derive(Deserialize)]
-struct EmbeddingList {
-    embeddings: Vec<Embedding>,
+struct GeminiEmbeddings {
+    embeddings: Vec<GeminiEmbedding>,
 }
 
 #[derive(Deserialize)]
-struct Embedding {
+struct GeminiEmbedding {
     values: Vec<f32>,
 }

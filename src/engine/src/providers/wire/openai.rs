@@ -1,5 +1,5 @@
-//! OpenAI's chat completions and embeddings (<https://platform.openai.com/docs/api-reference>), which many speak: Azure,
-//! Ollama, vLLM, llama.cpp, Mistral, Groq, OpenRouter.
+//! OpenAI's chat completions and embeddings (<https://platform.openai.com/docs/api-reference>). Azure, Ollama, vLLM, llama.cpp,
+//! Mistral, Groq and OpenRouter implement them too.
 
 use ragstone_core::provider::{Message, Role};
 use reqwest::Url;
@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Ask, Embedded, Fault, Gathered, Post, Protocol, Reply, Texts, argument, calls, put, read, tool_call,
-    with_options,
+    error::ReplyError,
+    json::{insert_some, parse_argument, parse_body, parse_tool_calls, tool_call, with_options},
+    protocol::{CompletionParams, EmbeddingParams, Protocol, WireRequest},
+    reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
 };
 use crate::{failure::Error, providers::refusal::Refusal};
 
@@ -20,48 +22,51 @@ impl Protocol for OpenAi {
         "openai"
     }
 
-    fn key(&self, base: &Url, key: &str) -> (&'static str, String) {
-        match Dialect::of(base) {
-            Dialect::Azure => ("api-key", key.into()),
+    fn key_header(&self, base: &Url, key: &str) -> (&'static str, String) {
+        match OpenAiDialect::of(base) {
+            OpenAiDialect::Azure => ("api-key", key.into()),
             _ => ("authorization", format!("Bearer {key}")),
         }
     }
 
-    fn complete(&self, ask: &Ask<'_>) -> Result<Post, Error> {
-        let (prompt, dialect) = (ask.prompt, Dialect::of(ask.base));
+    fn completion_request(&self, params: &CompletionParams<'_>) -> Result<WireRequest, Error> {
+        let (prompt, dialect) = (params.prompt, OpenAiDialect::of(params.base));
         let mut body = Map::new();
-        put(&mut body, "model", Some(prompt.model.as_str()));
+        insert_some(&mut body, "model", Some(prompt.model.as_str()));
         body.insert("messages".into(), prompt.messages.iter().map(message).collect::<Result<_, _>>()?);
-        put(&mut body, "temperature", prompt.temperature);
-        put(&mut body, dialect.most_tokens(), prompt.max_tokens);
-        put(&mut body, dialect.seed(), prompt.seed);
-        put(&mut body, "stop", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
+        insert_some(&mut body, "temperature", prompt.temperature);
+        insert_some(&mut body, dialect.max_tokens_member(), prompt.max_tokens);
+        insert_some(&mut body, dialect.seed_member(), prompt.seed);
+        insert_some(&mut body, "stop", (!prompt.stop.is_empty()).then(|| prompt.stop.clone()));
         if let Some(tools) = &prompt.tools {
-            body.insert("tools".into(), argument::<Vec<Value>>("tools", "a JSON array", tools)?.into());
+            body.insert("tools".into(), parse_argument::<Vec<Value>>("tools", "a JSON array", tools)?.into());
         }
         if let Some(schema) = &prompt.schema {
-            let schema: Value = argument("schema", "JSON", schema)?;
+            let schema: Value = parse_argument("schema", "JSON", schema)?;
             let format =
                 json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
             body.insert("response_format".into(), format);
         }
-        if ask.stream {
+        if params.stream {
             body.insert("stream".into(), true.into());
-            if dialect != Dialect::Mistral {
+            if dialect != OpenAiDialect::Mistral {
                 body.insert("stream_options".into(), json!({ "include_usage": true }));
             }
         }
-        Ok(Post { path: "chat/completions".into(), body: with_options(body, prompt)? })
+        Ok(WireRequest { path: "chat/completions".into(), body: with_options(body, prompt)? })
     }
 
-    fn completed(&self, body: &[u8]) -> Result<Reply, Fault> {
-        let whole: Whole = read(body)?;
-        // Some brokers say no with status 200.
-        if whole.error.is_some() {
-            return Err(Fault::Refused(Refusal::of_body(body)));
+    fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
+        let completion: OpenAiCompletion = parse_body(body)?;
+        // Some brokers report an error with status 200.
+        if completion.error.is_some() {
+            return Err(ReplyError::Refused(Refusal::of_body(body)));
         }
-        let choice =
-            whole.choices.into_iter().next().ok_or(Fault::Malformed("an answer without choices".into()))?;
+        let choice = completion
+            .choices
+            .into_iter()
+            .next()
+            .ok_or(ReplyError::Malformed("an answer without choices".into()))?;
         let refused = choice.message.refusal.filter(|_| choice.message.content.is_none());
         let tool_calls: Vec<Value> = choice
             .message
@@ -76,30 +81,30 @@ impl Protocol for OpenAi {
             Some(_) => "content_filter".into(),
             None => finish_reason(choice.finish_reason.unwrap_or_default(), !tool_calls.is_empty()),
         };
-        let content = refused.or(choice.message.content.map(Content::text)).unwrap_or_default();
-        let tokens = whole.usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
-        Ok(Reply { content, tool_calls, finish_reason, tokens })
+        let content = refused.or(choice.message.content.map(OpenAiContent::text)).unwrap_or_default();
+        let tokens = completion.usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
+        Ok(CompletionReply { content, tool_calls, finish_reason, tokens })
     }
 
-    fn event(&self, gathered: &mut Gathered, data: &str) -> Result<String, Fault> {
+    fn parse_event(&self, reply: &mut ReplyBuilder, data: &str) -> Result<String, ReplyError> {
         if data.trim() == "[DONE]" {
-            gathered.done = true;
+            reply.done = true;
             return Ok(String::new());
         }
-        let part: Part = read(data.as_bytes())?;
-        if part.error.is_some() {
-            return Err(Fault::Refused(Refusal::of_body(data.as_bytes())));
+        let chunk: OpenAiStreamChunk = parse_body(data.as_bytes())?;
+        if chunk.error.is_some() {
+            return Err(ReplyError::Refused(Refusal::of_body(data.as_bytes())));
         }
-        if let Some(usage) = part.usage {
-            gathered.input_tokens = Some(usage.prompt_tokens);
-            gathered.output_tokens = Some(usage.completion_tokens);
+        if let Some(usage) = chunk.usage {
+            reply.input_tokens = Some(usage.prompt_tokens);
+            reply.output_tokens = Some(usage.completion_tokens);
         }
-        let Some(choice) = part.choices.unwrap_or_default().into_iter().next() else {
+        let Some(choice) = chunk.choices.unwrap_or_default().into_iter().next() else {
             return Ok(String::new());
         };
         let delta = choice.delta.unwrap_or_default();
         for (position, call) in delta.tool_calls.unwrap_or_default().into_iter().enumerate() {
-            let partial = gathered.call(call.index.unwrap_or(position as u64));
+            let partial = reply.call(call.index.unwrap_or(position as u64));
             partial.name.push_str(&call.function.name());
             partial.arguments.push_str(&call.function.arguments());
             if let Some(id) = call.id {
@@ -107,46 +112,48 @@ impl Protocol for OpenAi {
             }
         }
         if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
-            gathered.finish_reason = Some(finish_reason(reason, !gathered.calls.is_empty()));
+            reply.finish_reason = Some(finish_reason(reason, !reply.calls.is_empty()));
         }
-        let piece = delta.content.map(Content::text).or(delta.refusal).unwrap_or_default();
-        gathered.content.push_str(&piece);
-        Ok(piece)
+        let text = delta.content.map(OpenAiContent::text).or(delta.refusal).unwrap_or_default();
+        reply.content.push_str(&text);
+        Ok(text)
     }
 
-    fn embed(&self, ask: &Texts<'_>) -> Result<Post, Error> {
+    fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {
         let mut body = Map::new();
-        put(&mut body, "model", Some(ask.model));
-        put(&mut body, "input", Some(ask.texts.to_vec()));
-        put(&mut body, "encoding_format", Some("float"));
-        put(&mut body, Dialect::of(ask.base).dimensions(), ask.dimensions);
-        Ok(Post { path: "embeddings".into(), body: body.into() })
+        insert_some(&mut body, "model", Some(params.model));
+        insert_some(&mut body, "input", Some(params.texts.to_vec()));
+        insert_some(&mut body, "encoding_format", Some("float"));
+        insert_some(&mut body, OpenAiDialect::of(params.base).dimensions_member(), params.dimensions);
+        Ok(WireRequest { path: "embeddings".into(), body: body.into() })
     }
 
-    fn embedded(&self, body: &[u8]) -> Result<Embedded, Fault> {
-        let mut list: EmbeddingList = read(body)?;
-        // The order is by convention that of the texts, and where there are numbers they decide.
+    fn parse_embeddings(&self, body: &[u8]) -> Result<EmbeddingReply, ReplyError> {
+        let mut list: OpenAiEmbeddings = parse_body(body)?;
+        // Without numbers the order is that of the texts.
         if list.data.iter().all(|row| row.index.is_some()) {
             list.data.sort_by_key(|row| row.index);
             if list.data.iter().enumerate().any(|(position, row)| row.index != Some(position)) {
-                return Err(Fault::Malformed("embeddings that are not numbered from 0 without gaps".into()));
+                return Err(ReplyError::Malformed(
+                    "embeddings that are not numbered from 0 without gaps".into(),
+                ));
             }
         }
         let tokens = list.usage.map(|usage| usage.prompt_tokens);
-        Ok(Embedded { vectors: list.data.into_iter().map(|row| row.embedding).collect(), tokens })
+        Ok(EmbeddingReply { vectors: list.data.into_iter().map(|row| row.embedding).collect(), tokens })
     }
 }
 
-/// Hosts that refuse what others want. The rest takes OpenAI's first words for everything.
+/// Hosts that differ in the names of parameters. All others accept the names that OpenAI introduced first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Dialect {
+enum OpenAiDialect {
     OpenAi,
     Azure,
     Mistral,
     Other,
 }
 
-impl Dialect {
+impl OpenAiDialect {
     fn of(base: &Url) -> Self {
         match base.host_str().unwrap_or_default() {
             "api.openai.com" => Self::OpenAi,
@@ -156,32 +163,32 @@ impl Dialect {
         }
     }
 
-    /// OpenAI's newer models refuse `max_tokens`; everybody else may not know its successor.
-    fn most_tokens(self) -> &'static str {
+    /// OpenAI's newer models refuse `max_tokens`; other servers may not know its successor.
+    fn max_tokens_member(self) -> &'static str {
         if matches!(self, Self::OpenAi | Self::Azure) { "max_completion_tokens" } else { "max_tokens" }
     }
 
-    fn seed(self) -> &'static str {
+    fn seed_member(self) -> &'static str {
         if self == Self::Mistral { "random_seed" } else { "seed" }
     }
 
-    fn dimensions(self) -> &'static str {
+    fn dimensions_member(self) -> &'static str {
         if self == Self::Mistral { "output_dimension" } else { "dimensions" }
     }
 }
 
 fn message(message: &Message) -> Result<Value, Error> {
-    let calls = calls(message)?;
+    let calls = parse_tool_calls(message)?;
     let mut members = Map::new();
-    put(&mut members, "role", Some(role(message.role)));
+    insert_some(&mut members, "role", Some(role(message.role)));
     let content = if calls.is_empty() || !message.content.is_empty() {
         Value::from(message.content.as_str())
     } else {
         Value::Null
     };
     members.insert("content".into(), content);
-    put(&mut members, "tool_calls", (!calls.is_empty()).then_some(calls));
-    put(&mut members, "tool_call_id", message.tool_call_id.as_deref());
+    insert_some(&mut members, "tool_calls", (!calls.is_empty()).then_some(calls));
+    insert_some(&mut members, "tool_call_id", message.tool_call_id.as_deref());
     Ok(members.into())
 }
 
@@ -205,40 +212,40 @@ fn finish_reason(reason: String, calls_tools: bool) -> String {
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct OpenAiCompletion {
     #[serde(default)]
-    choices: Vec<Choice>,
+    choices: Vec<OpenAiChoice>,
     error: Option<Value>,
-    usage: Option<Usage>,
+    usage: Option<OpenAiUsage>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
-    message: Answer,
+struct OpenAiChoice {
+    message: OpenAiMessage,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
-struct Answer {
-    content: Option<Content>,
+struct OpenAiMessage {
+    content: Option<OpenAiContent>,
     refusal: Option<String>,
-    tool_calls: Option<Vec<ToolCall>>,
+    tool_calls: Option<Vec<OpenAiToolCall>>,
 }
 
-/// Text, or parts of which some are text (reasoning models of Mistral).
+/// Text, or a list of parts some of which are text (Mistral's reasoning models).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Content {
+enum OpenAiContent {
     Text(String),
-    Parts(Vec<ContentPart>),
+    Parts(Vec<OpenAiContentPart>),
 }
 
 #[derive(Deserialize)]
-struct ContentPart {
+struct OpenAiContentPart {
     text: Option<String>,
 }
 
-impl Content {
+impl OpenAiContent {
     fn text(self) -> String {
         match self {
             Self::Text(text) => text,
@@ -248,20 +255,20 @@ impl Content {
 }
 
 #[derive(Deserialize)]
-struct ToolCall {
+struct OpenAiToolCall {
     index: Option<u64>,
     id: Option<String>,
     #[serde(default)]
-    function: Function,
+    function: OpenAiFunction,
 }
 
 #[derive(Deserialize, Default)]
-struct Function {
+struct OpenAiFunction {
     name: Option<String>,
     arguments: Option<Value>,
 }
 
-impl Function {
+impl OpenAiFunction {
     fn name(&self) -> String {
         self.name.clone().unwrap_or_default()
     }
@@ -277,20 +284,20 @@ impl Function {
 }
 
 #[derive(Deserialize)]
-struct Part {
-    choices: Option<Vec<PartChoice>>,
-    usage: Option<Usage>,
+struct OpenAiStreamChunk {
+    choices: Option<Vec<OpenAiStreamChoice>>,
+    usage: Option<OpenAiUsage>,
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct PartChoice {
-    delta: Option<Answer>,
+struct OpenAiStreamChoice {
+    delta: Option<OpenAiMessage>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Usage {
+struct OpenAiUsage {
     #[serde(default)]
     prompt_tokens: u64,
     #[serde(default)]
@@ -298,13 +305,13 @@ struct Usage {
 }
 
 #[derive(Deserialize)]
-struct EmbeddingList {
-    data: Vec<Embedding>,
-    usage: Option<Usage>,
+struct OpenAiEmbeddings {
+    data: Vec<OpenAiEmbedding>,
+    usage: Option<OpenAiUsage>,
 }
 
 #[derive(Deserialize)]
-struct Embedding {
+struct OpenAiEmbedding {
     index: Option<usize>,
     embedding: Vec<f32>,
 }

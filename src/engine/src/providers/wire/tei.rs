@@ -4,7 +4,12 @@
 use serde::Deserialize;
 use serde_json::{Map, json};
 
-use super::{Embedded, Fault, Post, Protocol, Texts, put, read};
+use super::{
+    error::ReplyError,
+    json::{insert_some, parse_body},
+    protocol::{EmbeddingParams, Protocol, WireRequest},
+    reply::EmbeddingReply,
+};
 use crate::failure::Error;
 
 /// The protocol.
@@ -15,43 +20,43 @@ impl Protocol for Tei {
         "tei"
     }
 
-    /// The server's own default, --max-client-batch-size.
-    fn most_texts(&self) -> usize {
+    /// The server's default of --max-client-batch-size.
+    fn max_texts(&self) -> usize {
         32
     }
 
-    fn most_documents(&self) -> usize {
-        self.most_texts()
+    fn max_documents(&self) -> usize {
+        self.max_texts()
     }
 
-    fn embed(&self, ask: &Texts<'_>) -> Result<Post, Error> {
+    fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {
         let mut body = Map::new();
-        put(&mut body, "inputs", Some(ask.texts.to_vec()));
-        // As local models do: a text that is too long is cut.
-        put(&mut body, "truncate", Some(true));
-        put(&mut body, "dimensions", ask.dimensions);
-        Ok(Post { path: "embed".into(), body: body.into() })
+        insert_some(&mut body, "inputs", Some(params.texts.to_vec()));
+        // Like the local models, cut a text that is too long.
+        insert_some(&mut body, "truncate", Some(true));
+        insert_some(&mut body, "dimensions", params.dimensions);
+        Ok(WireRequest { path: "embed".into(), body: body.into() })
     }
 
-    fn embedded(&self, body: &[u8]) -> Result<Embedded, Fault> {
-        Ok(Embedded { vectors: read(body)?, tokens: None })
+    fn parse_embeddings(&self, body: &[u8]) -> Result<EmbeddingReply, ReplyError> {
+        Ok(EmbeddingReply { vectors: parse_body(body)?, tokens: None })
     }
 
-    fn rerank(&self, _model: &str, query: &str, documents: &[String]) -> Result<Post, Error> {
-        Ok(Post {
+    fn rerank_request(&self, _model: &str, query: &str, documents: &[String]) -> Result<WireRequest, Error> {
+        Ok(WireRequest {
             path: "rerank".into(),
             body: json!({ "query": query, "texts": documents, "truncate": true }),
         })
     }
 
-    fn reranked(&self, body: &[u8]) -> Result<Vec<(usize, f64)>, Fault> {
-        let rows: Vec<Row> = read(body)?;
+    fn parse_scores(&self, body: &[u8]) -> Result<Vec<(usize, f64)>, ReplyError> {
+        let rows: Vec<TeiScore> = parse_body(body)?;
         Ok(rows.into_iter().map(|row| (row.index, row.score)).collect())
     }
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct TeiScore {
     index: usize,
     score: f64,
 }

@@ -7,7 +7,13 @@ use ragstone_core::{
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Ask, Embedded, Fault, Gathered, Post, Reply, Texts, of, tool_call};
+use super::{
+    error::ReplyError,
+    json::tool_call,
+    of,
+    protocol::{CompletionParams, EmbeddingParams, WireRequest},
+    reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
+};
 
 const WEATHER: &str =
     r#"[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"}}}]"#;
@@ -34,44 +40,54 @@ fn conversation() -> Prompt {
     }
 }
 
-fn post(wire: Wire, base: &str, prompt: &Prompt, stream: bool) -> Post {
-    of(wire).complete(&Ask { base: &Url::parse(base).unwrap(), prompt, stream }).unwrap()
+fn post(wire: Wire, base: &str, prompt: &Prompt, stream: bool) -> WireRequest {
+    of(wire)
+        .completion_request(&CompletionParams { base: &Url::parse(base).unwrap(), prompt, stream })
+        .unwrap()
 }
 
-fn completed(wire: Wire, body: &str) -> Reply {
-    of(wire).completed(body.as_bytes()).unwrap()
+fn completed(wire: Wire, body: &str) -> CompletionReply {
+    of(wire).parse_completion(body.as_bytes()).unwrap()
 }
 
 /// The pieces of a stream, and its whole.
-fn streamed(wire: Wire, events: &[&str]) -> (Vec<String>, Reply) {
-    let mut gathered = Gathered::default();
-    let pieces = events.iter().map(|data| of(wire).event(&mut gathered, data).unwrap());
+fn streamed(wire: Wire, events: &[&str]) -> (Vec<String>, CompletionReply) {
+    let mut builder = ReplyBuilder::default();
+    let pieces = events.iter().map(|data| of(wire).parse_event(&mut builder, data).unwrap());
     let pieces = pieces.filter(|piece| !piece.is_empty()).collect();
-    (pieces, gathered.finish())
+    (pieces, builder.finish())
 }
 
-fn reply(content: &str, finish_reason: &str, tokens: (u64, u64)) -> Reply {
-    Reply {
+fn reply(content: &str, finish_reason: &str, tokens: (u64, u64)) -> CompletionReply {
+    CompletionReply {
         content: content.into(),
         finish_reason: finish_reason.into(),
         tokens: Some(tokens),
-        ..Reply::default()
+        ..CompletionReply::default()
     }
 }
 
-fn embed(wire: Wire, kind: Kind) -> Post {
+fn embed(wire: Wire, kind: Kind) -> WireRequest {
     let texts = ["a".to_owned(), "b".to_owned()];
     let base = Url::parse("http://localhost/v1").unwrap();
-    of(wire).embed(&Texts { base: &base, model: "e", dimensions: Some(2), kind, texts: &texts }).unwrap()
+    of(wire)
+        .embedding_request(&EmbeddingParams {
+            base: &base,
+            model: "e",
+            dimensions: Some(2),
+            kind,
+            texts: &texts,
+        })
+        .unwrap()
 }
 
-fn embedded(wire: Wire, body: &str) -> Embedded {
-    of(wire).embedded(body.as_bytes()).unwrap()
+fn embedded(wire: Wire, body: &str) -> EmbeddingReply {
+    of(wire).parse_embeddings(body.as_bytes()).unwrap()
 }
 
 #[test]
 fn openai_is_asked() {
-    let Post { path, body } = post(Wire::OpenAi, "http://localhost/v1", &conversation(), true);
+    let WireRequest { path, body } = post(Wire::OpenAi, "http://localhost/v1", &conversation(), true);
     assert_eq!(path, "chat/completions");
     let expected = json!({
         "model": "m",
@@ -95,7 +111,7 @@ fn openai_is_asked() {
     let body = post(Wire::OpenAi, "https://api.mistral.ai/v1", &conversation(), true).body;
     assert_eq!((&body["random_seed"], body.get("seed"), body.get("stream_options")), (&json!(1), None, None));
     let azure = Url::parse("https://me.openai.azure.com/openai/v1").unwrap();
-    assert_eq!(of(Wire::OpenAi).key(&azure, "k"), ("api-key", "k".into()));
+    assert_eq!(of(Wire::OpenAi).key_header(&azure, "k"), ("api-key", "k".into()));
 }
 
 #[test]
@@ -110,18 +126,21 @@ fn openai_answers() {
     let called = vec![tool_call("c1", "weather", r#"{"city":"Oslo"}"#)];
     assert_eq!(
         completed(Wire::OpenAi, body),
-        Reply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
+        CompletionReply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
     );
     let refused = r#"{"choices":[{"message":{"content":null,"refusal":"No."},"finish_reason":"stop"}]}"#;
     assert_eq!(
         completed(Wire::OpenAi, refused),
-        Reply { tokens: None, ..reply("No.", "content_filter", (0, 0)) }
+        CompletionReply { tokens: None, ..reply("No.", "content_filter", (0, 0)) }
     );
     let error = of(Wire::OpenAi)
-        .completed(br#"{"error":{"message":"Provider returned error","code":"rate_limited"}}"#);
-    assert!(matches!(error, Err(Fault::Refused(refusal)) if refusal.codes == ["rate_limited"]));
+        .parse_completion(br#"{"error":{"message":"Provider returned error","code":"rate_limited"}}"#);
+    assert!(matches!(error, Err(ReplyError::Refused(refusal)) if refusal.codes == ["rate_limited"]));
     let parts = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"Hi"}]},"finish_reason":"model_length"}]}"#;
-    assert_eq!(completed(Wire::OpenAi, parts), Reply { tokens: None, ..reply("Hi", "length", (0, 0)) });
+    assert_eq!(
+        completed(Wire::OpenAi, parts),
+        CompletionReply { tokens: None, ..reply("Hi", "length", (0, 0)) }
+    );
 }
 
 #[test]
@@ -148,14 +167,15 @@ fn openai_streams() {
         ],
     );
     assert_eq!(whole.tool_calls, [tool_call("c1", "weather", r#"{"city":"Oslo"}"#)]);
-    let mut gathered = Gathered::default();
-    let error = of(Wire::OpenAi).event(&mut gathered, r#"{"error":{"message":"x","type":"server_error"}}"#);
-    assert!(matches!(error, Err(Fault::Refused(refusal)) if refusal.codes == ["server_error"]));
+    let mut builder = ReplyBuilder::default();
+    let error =
+        of(Wire::OpenAi).parse_event(&mut builder, r#"{"error":{"message":"x","type":"server_error"}}"#);
+    assert!(matches!(error, Err(ReplyError::Refused(refusal)) if refusal.codes == ["server_error"]));
 }
 
 #[test]
 fn openai_embeds() {
-    let Post { path, body } = embed(Wire::OpenAi, Kind::Query);
+    let WireRequest { path, body } = embed(Wire::OpenAi, Kind::Query);
     assert_eq!(path, "embeddings");
     assert_eq!(
         body,
@@ -163,13 +183,14 @@ fn openai_embeds() {
     );
     let body = r#"{"object":"list","data":[{"object":"embedding","index":1,"embedding":[3,4]},
         {"object":"embedding","index":0,"embedding":[0.1,-2e-3]}],"model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
-    let expected = Embedded { vectors: vec![vec![0.1, -2e-3], vec![3.0, 4.0]], tokens: Some(8) };
+    let expected = EmbeddingReply { vectors: vec![vec![0.1, -2e-3], vec![3.0, 4.0]], tokens: Some(8) };
     assert_eq!(embedded(Wire::OpenAi, body), expected);
 }
 
 #[test]
 fn anthropic_is_asked() {
-    let Post { path, body } = post(Wire::Anthropic, "https://api.anthropic.com/v1", &conversation(), true);
+    let WireRequest { path, body } =
+        post(Wire::Anthropic, "https://api.anthropic.com/v1", &conversation(), true);
     assert_eq!(path, "messages");
     let expected = json!({
         "model": "m", "max_tokens": 9, "temperature": 0.5, "stop_sequences": ["END"], "stream": true, "top_p": 0.9,
@@ -185,7 +206,7 @@ fn anthropic_is_asked() {
     let bare = Prompt { messages: vec![Message::new(Role::User, "hi")], ..Prompt::default() };
     assert_eq!(post(Wire::Anthropic, "http://a", &bare, false).body["max_tokens"], 4096);
     let wire = of(Wire::Anthropic);
-    assert_eq!(wire.key(&Url::parse("http://a").unwrap(), "k"), ("x-api-key", "k".into()));
+    assert_eq!(wire.key_header(&Url::parse("http://a").unwrap(), "k"), ("x-api-key", "k".into()));
     assert_eq!(wire.headers(), [("anthropic-version", "2023-06-01")]);
 }
 
@@ -199,7 +220,7 @@ fn anthropic_answers() {
     let called = vec![tool_call("toolu_1", "weather", r#"{"city":"Oslo"}"#)];
     assert_eq!(
         completed(Wire::Anthropic, body),
-        Reply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
+        CompletionReply { tool_calls: called, ..reply("", "tool_calls", (1, 2)) }
     );
 }
 
@@ -223,10 +244,10 @@ fn anthropic_streams() {
     );
     let called = vec![tool_call("toolu_1", "weather", r#"{"city":"Oslo"}"#)];
     assert_eq!(pieces, ["Hel", "lo"]);
-    assert_eq!(whole, Reply { tool_calls: called, ..reply("Hello", "tool_calls", (25, 15)) });
+    assert_eq!(whole, CompletionReply { tool_calls: called, ..reply("Hello", "tool_calls", (25, 15)) });
     let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
-    let error = of(Wire::Anthropic).event(&mut Gathered::default(), overloaded);
-    assert!(matches!(error, Err(Fault::Refused(refusal)) if refusal.codes == ["overloaded_error"]));
+    let error = of(Wire::Anthropic).parse_event(&mut ReplyBuilder::default(), overloaded);
+    assert!(matches!(error, Err(ReplyError::Refused(refusal)) if refusal.codes == ["overloaded_error"]));
 }
 
 #[test]
@@ -235,7 +256,7 @@ fn gemini_is_asked() {
         options: Some(r#"{"generationConfig":{"topK":4},"safetySettings":[]}"#.into()),
         ..conversation()
     };
-    let Post { path, body } = post(Wire::Gemini, "http://g/v1beta", &prompt, true);
+    let WireRequest { path, body } = post(Wire::Gemini, "http://g/v1beta", &prompt, true);
     assert_eq!(path, "models/m:streamGenerateContent?alt=sse");
     let expected = json!({
         "systemInstruction": { "parts": [{ "text": "be brief" }] },
@@ -272,25 +293,25 @@ fn gemini_answers_and_streams() {
     );
     let called = vec![tool_call("call_0", "weather", r#"{"city":"Oslo"}"#)];
     assert_eq!(pieces, ["Hel", "lo"]);
-    assert_eq!(whole, Reply { tool_calls: called, ..reply("Hello", "tool_calls", (4, 6)) });
+    assert_eq!(whole, CompletionReply { tool_calls: called, ..reply("Hello", "tool_calls", (4, 6)) });
 }
 
 #[test]
 fn gemini_embeds() {
-    let Post { path, body } = embed(Wire::Gemini, Kind::Query);
+    let WireRequest { path, body } = embed(Wire::Gemini, Kind::Query);
     assert_eq!(path, "models/e:batchEmbedContents");
     let expected = json!({
         "model": "models/e", "content": { "parts": [{ "text": "a" }] },
         "taskType": "RETRIEVAL_QUERY", "outputDimensionality": 2,
     });
     assert_eq!(body["requests"][0], expected);
-    let expected = Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: None };
+    let expected = EmbeddingReply { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: None };
     assert_eq!(embedded(Wire::Gemini, r#"{"embeddings":[{"values":[1,2]},{"values":[3,4]}]}"#), expected);
 }
 
 #[test]
 fn cohere_embeds_and_ranks() {
-    let Post { path, body } = embed(Wire::Cohere, Kind::Document);
+    let WireRequest { path, body } = embed(Wire::Cohere, Kind::Document);
     assert_eq!(path, "v2/embed");
     let expected = json!({
         "model": "e", "texts": ["a", "b"], "input_type": "search_document", "embedding_types": ["float"],
@@ -298,40 +319,41 @@ fn cohere_embeds_and_ranks() {
     });
     assert_eq!(body, expected);
     let body = r#"{"id":"1","texts":["a","b"],"embeddings":{"float":[[1,2],[3,4]]},"meta":{"api_version":{"version":"2"},"billed_units":{"input_tokens":2}}}"#;
-    let expected = Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: Some(2) };
+    let expected = EmbeddingReply { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: Some(2) };
     assert_eq!(embedded(Wire::Cohere, body), expected);
     let documents = ["x".to_owned(), "y".to_owned()];
-    let Post { path, body } = of(Wire::Cohere).rerank("r", "q", &documents).unwrap();
+    let WireRequest { path, body } = of(Wire::Cohere).rerank_request("r", "q", &documents).unwrap();
     assert_eq!(
         (path.as_str(), body),
         ("v2/rerank", json!({ "model": "r", "query": "q", "documents": ["x", "y"] }))
     );
     let body =
         br#"{"results":[{"index":1,"relevance_score":0.9},{"index":0,"relevance_score":0.1}],"id":"1"}"#;
-    assert_eq!(of(Wire::Cohere).reranked(body).unwrap(), [(1, 0.9), (0, 0.1)]);
+    assert_eq!(of(Wire::Cohere).parse_scores(body).unwrap(), [(1, 0.9), (0, 0.1)]);
 }
 
 #[test]
 fn tei_embeds_and_ranks() {
-    let Post { path, body } = embed(Wire::Tei, Kind::Document);
+    let WireRequest { path, body } = embed(Wire::Tei, Kind::Document);
     assert_eq!(path, "embed");
     assert_eq!(body, json!({ "inputs": ["a", "b"], "truncate": true, "dimensions": 2 }));
-    let expected = Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: None };
+    let expected = EmbeddingReply { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: None };
     assert_eq!(embedded(Wire::Tei, "[[1,2],[3,4]]"), expected);
-    let Post { path, body } = of(Wire::Tei).rerank("", "q", &["x".to_owned()]).unwrap();
+    let WireRequest { path, body } = of(Wire::Tei).rerank_request("", "q", &["x".to_owned()]).unwrap();
     assert_eq!((path.as_str(), body), ("rerank", json!({ "query": "q", "texts": ["x"], "truncate": true })));
-    assert_eq!(of(Wire::Tei).reranked(br#"[{"index":0,"score":0.99}]"#).unwrap(), [(0, 0.99)]);
+    assert_eq!(of(Wire::Tei).parse_scores(br#"[{"index":0,"score":0.99}]"#).unwrap(), [(0, 0.99)]);
 }
 
 #[test]
 fn what_a_protocol_lacks_is_a_bad_argument() {
     let base = Url::parse("http://a").unwrap();
     for wire in [Wire::Cohere, Wire::Tei] {
-        let error =
-            of(wire).complete(&Ask { base: &base, prompt: &conversation(), stream: false }).unwrap_err();
+        let error = of(wire)
+            .completion_request(&CompletionParams { base: &base, prompt: &conversation(), stream: false })
+            .unwrap_err();
         assert_eq!(error.to_string(), format!("protocol {} has no language models", of(wire).name()));
     }
-    let error = of(Wire::OpenAi).rerank("m", "q", &[]).unwrap_err();
+    let error = of(Wire::OpenAi).rerank_request("m", "q", &[]).unwrap_err();
     assert_eq!(error.to_string(), "protocol openai has no reranking models");
 }
 
@@ -343,7 +365,11 @@ fn arguments_that_are_no_json_are_refused() {
             Prompt { tools: Some("{}".into()), ..Prompt::default() },
             Prompt { options: Some("[]".into()), ..Prompt::default() },
         ] {
-            assert!(of(wire).complete(&Ask { base: &base, prompt: &prompt, stream: false }).is_err());
+            assert!(
+                of(wire)
+                    .completion_request(&CompletionParams { base: &base, prompt: &prompt, stream: false })
+                    .is_err()
+            );
         }
     }
 }

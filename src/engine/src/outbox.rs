@@ -7,24 +7,23 @@ use std::{
 
 use ragstone_core::protocol::{FrameError, MAX_FRAME, Response, encode};
 use tokio::{net::unix::OwnedWriteHalf, sync::Notify};
+use tokio_util::sync::CancellationToken;
 
-use crate::{
-    failure::Error,
-    scheduler::{job::Gone, registry::lock},
-};
+use crate::{failure::Error, lock::lock};
 
-/// A client's answers, and its requests that have none yet.
+/// The answers of one connection that are not sent yet, and its requests that have no answer yet.
 pub struct Outbox {
     stream: OwnedWriteHalf,
-    pending: Mutex<Pending>,
-    wake: Notify,
-    requests: Mutex<HashMap<u64, Gone>>,
+    pending: Mutex<PendingFrames>,
+    /// Notified when frames are pending that the socket did not take at once.
+    blocked: Notify,
+    requests: Mutex<HashMap<u64, CancellationToken>>,
 }
 
 #[derive(Default)]
-struct Pending {
+struct PendingFrames {
     frames: VecDeque<Vec<u8>>,
-    /// Bytes of the first frame that are written.
+    /// Bytes of the first frame that are sent.
     written: usize,
     broken: bool,
 }
@@ -32,33 +31,33 @@ struct Pending {
 impl Outbox {
     /// The writing half of a connection.
     pub fn new(stream: OwnedWriteHalf) -> Self {
-        Self { stream, pending: Mutex::default(), wake: Notify::new(), requests: Mutex::default() }
+        Self { stream, pending: Mutex::default(), blocked: Notify::new(), requests: Mutex::default() }
     }
 
-    /// Notes a request that will be answered later.
-    pub fn open(&self, id: u64) -> Gone {
-        let gone = Gone::default();
-        if let Some(twin) = lock(&self.requests).insert(id, gone.clone()) {
-            twin.cancel();
+    /// Registers a request that will be answered later, and returns the token that cancels it.
+    pub fn open(&self, id: u64) -> CancellationToken {
+        let cancellation = CancellationToken::new();
+        if let Some(same_id) = lock(&self.requests).insert(id, cancellation.clone()) {
+            same_id.cancel();
         }
-        gone
+        cancellation
     }
 
-    /// Marks a request as not waited for. False if it was answered already.
+    /// Cancels a request. False if it was answered or cancelled already.
     pub fn cancel(&self, id: u64) -> bool {
         let request = lock(&self.requests).remove(&id);
-        request.is_some_and(|gone| {
-            let was_waited_for = !gone.is_cancelled();
-            gone.cancel();
-            was_waited_for
+        request.is_some_and(|cancellation| {
+            let was_open = !cancellation.is_cancelled();
+            cancellation.cancel();
+            was_open
         })
     }
 
-    /// Marks all requests as not waited for. False if there are none.
+    /// Cancels all requests. False if there are none.
     pub fn cancel_all(&self) -> bool {
         let mut requests = lock(&self.requests);
         let any = !requests.is_empty();
-        requests.drain().for_each(|(_, gone)| gone.cancel());
+        requests.drain().for_each(|(_, cancellation)| cancellation.cancel());
         any
     }
 
@@ -69,16 +68,16 @@ impl Outbox {
         }
     }
 
-    /// Sends a part of an answer, unless the request was answered or cancelled.
-    pub fn piece(&self, id: u64, part: Response) {
+    /// Sends a piece of an answer, unless the request was answered or cancelled.
+    pub fn send_piece(&self, id: u64, piece: Response) {
         let requests = lock(&self.requests);
-        // Sent under the lock, so that nothing follows what says that the request is over.
+        // Sent under the lock, so that no piece follows the answer.
         if requests.contains_key(&id) {
-            self.send(id, Ok(part));
+            self.send(id, Ok(piece));
         }
     }
 
-    /// Sends an answer, from any thread, without waiting: what the socket does not take at once is written later.
+    /// Sends an answer, from any thread, without waiting: what the socket does not take at once is sent later.
     pub fn send(&self, id: u64, answer: Result<Response, Error>) {
         let response = answer.unwrap_or_else(|error| Response::Failed((&error).into()));
         let encoded = encode(id, &response).or_else(|error| {
@@ -92,14 +91,14 @@ impl Outbox {
         let mut pending = lock(&self.pending);
         pending.frames.push_back(frame);
         if pending.frames.len() == 1 && !self.write(&mut pending) {
-            self.wake.notify_one();
+            self.blocked.notify_one();
         }
     }
 
-    /// Writes what could not be written at once. Ends when the client is gone.
+    /// Sends what could not be sent at once. Returns when the client has closed the connection.
     pub async fn flush_forever(&self) {
         loop {
-            self.wake.notified().await;
+            self.blocked.notified().await;
             loop {
                 if self.stream.writable().await.is_err() {
                     return;
@@ -115,7 +114,7 @@ impl Outbox {
         }
     }
 
-    /// Writes what is left, for as long as the client reads.
+    /// Sends all pending frames, while the client reads.
     pub async fn flush(&self) {
         while self.stream.writable().await.is_ok() {
             if self.write(&mut lock(&self.pending)) {
@@ -124,8 +123,8 @@ impl Outbox {
         }
     }
 
-    /// Writes what the socket takes. True when nothing is left to write.
-    fn write(&self, pending: &mut Pending) -> bool {
+    /// Writes as much as the socket takes. True if nothing is left to write.
+    fn write(&self, pending: &mut PendingFrames) -> bool {
         while let Some(frame) = pending.frames.front() {
             match self.stream.try_write(&frame[pending.written..]) {
                 Ok(0) => {}

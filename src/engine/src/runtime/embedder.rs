@@ -1,14 +1,14 @@
 //! A model in memory: checked files, a graph ready to run.
 
-use super::{
-    folder::Folder,
-    manifest::Manifest,
-    pooling::{agreement, pool},
-    text::{TextEncoder, Tokens},
-};
+use super::{Runtime, TokenBatch};
 use crate::{
     failure::Error,
-    runtime::{Batch, Runtime},
+    model::{
+        folder::ModelFolder,
+        manifest::Manifest,
+        pooling::{agreement, pool},
+        text::{EncodedText, TextEncoder},
+    },
 };
 
 /// A graph with what is needed to make embeddings of its output.
@@ -18,16 +18,16 @@ pub struct Embedder {
     runtime: Box<dyn Runtime>,
 }
 
-/// Least agreement with the golden vectors, as a cosine. bf16 reaches 0.99999, int8 0.994.
-pub const GOLDEN_COSINE: f64 = 0.999;
+/// Minimum agreement with the golden vectors, as a cosine. bf16 reaches 0.99999, int8 0.994.
+pub const MIN_GOLDEN_COSINE: f64 = 0.999;
 
 impl Embedder {
-    /// Puts a runtime under a model.
-    pub fn new(folder: &Folder, manifest: Manifest, runtime: Box<dyn Runtime>) -> Self {
+    /// A model whose graph is loaded.
+    pub fn new(folder: &ModelFolder, manifest: Manifest, runtime: Box<dyn Runtime>) -> Self {
         Self { model: folder.name().into(), manifest, runtime }
     }
 
-    /// What runs the graph.
+    /// The library that runs the graph.
     pub fn runtime(&self) -> &dyn Runtime {
         self.runtime.as_ref()
     }
@@ -36,9 +36,9 @@ impl Embedder {
     ///
     /// # Errors
     /// The library's message.
-    pub fn embed(&mut self, texts: &[&Tokens]) -> Result<Vec<f32>, Error> {
+    pub fn embed(&mut self, texts: &[&EncodedText]) -> Result<Vec<f32>, Error> {
         let failed = |reason| run_error(&self.model, reason);
-        let batch = Batch::new(texts);
+        let batch = TokenBatch::new(texts);
         let manifest = &self.manifest;
         let mut pooled = Ok(Vec::new());
         self.runtime
@@ -50,21 +50,21 @@ impl Embedder {
         pooled.map_err(failed)
     }
 
-    /// Checks that it computes what the manifest's golden vectors say.
+    /// Checks that it computes the golden vectors of the manifest.
     ///
     /// # Errors
-    /// [`Error::Golden`], or what the run says.
+    /// [`Error::Golden`], or the error of the run.
     pub fn check_golden(&mut self, encoder: &TextEncoder) -> Result<(), Error> {
         for golden in self.manifest.golden.clone() {
             let tokens = encoder
                 .encode(&golden.text)
                 .map_err(|reason| Error::Run { model: self.model.clone(), reason })?;
             let actual = agreement(&self.embed(&[&tokens])?, &golden.values);
-            if actual.is_nan() || actual < GOLDEN_COSINE {
+            if actual.is_nan() || actual < MIN_GOLDEN_COSINE {
                 return Err(Error::Golden {
                     model: self.model.clone(),
                     runtime: self.runtime.name().into(),
-                    expected: GOLDEN_COSINE,
+                    expected: MIN_GOLDEN_COSINE,
                     actual,
                 });
             }
@@ -75,7 +75,7 @@ impl Embedder {
 
 fn run_error(model: &str, reason: String) -> Error {
     let model = model.to_owned();
-    // What ONNX Runtime's arena and the C++ library say; neither has an error code for it.
+    // The messages of ONNX Runtime's arena and of the C++ library; neither has an error code for it.
     if ["Failed to allocate memory", "bad_alloc"].iter().any(|text| reason.contains(text)) {
         Error::RunMemory { model, reason: reason.trim_end().to_owned() }
     } else {

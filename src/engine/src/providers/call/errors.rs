@@ -1,19 +1,19 @@
-//! What goes wrong with a call, in the words that the user reads.
+//! The errors of a call, in the words that the user reads.
 
 use ragstone_core::failure::FailureKind;
 
-use super::{At, Call};
+use super::{CallPhase, ProviderCall};
 use crate::{
     failure::Error,
-    providers::{line::TooLate, refusal::Refusal, wire::Fault},
-    scheduler::registry::lock,
+    lock::lock,
+    providers::{rate_limit::RateLimitExceeded, refusal::Refusal, wire::error::ReplyError},
 };
 
-impl Call {
-    /// An answer of more bytes than allowed.
+impl ProviderCall {
+    /// The answer is longer than allowed.
     pub fn too_long(&self) -> Error {
         let (name, limit) = (&self.target.name, self.target.limits.max_reply_bytes);
-        failure(
+        provider_error(
             FailureKind::OverLimit,
             format!("answer of provider \"{name}\" is over the limit of {limit} bytes"),
             String::new(),
@@ -24,21 +24,21 @@ impl Call {
     /// The connection was lost in the middle of an answer.
     pub fn broken_off(&self) -> Error {
         let message = format!("answer of provider \"{}\" broke off", self.target.name);
-        failure(FailureKind::ProviderLost, message, String::new(), "Try again.")
+        provider_error(FailureKind::ProviderLost, message, String::new(), "Try again.")
     }
 
-    /// An answer that is none.
-    pub fn fault(&self, fault: Fault) -> Error {
-        match fault {
-            Fault::Refused(refusal) => self.refusal(&refusal, 1),
-            Fault::Malformed(reason) => self.malformed(reason),
+    /// The answer is not usable.
+    pub fn reply_error(&self, error: ReplyError) -> Error {
+        match error {
+            ReplyError::Refused(refusal) => self.refused(&refusal, 1),
+            ReplyError::Malformed(reason) => self.malformed(reason),
         }
     }
 
-    /// An answer that is not what the protocol says.
+    /// The answer is not what the protocol says.
     pub fn malformed(&self, detail: String) -> Error {
         let (name, protocol) = (&self.target.name, self.wire.name());
-        failure(
+        provider_error(
             FailureKind::ProviderMalformed,
             format!("answer of provider \"{name}\" is not what the protocol {protocol} says"),
             detail,
@@ -46,40 +46,40 @@ impl Call {
         )
     }
 
-    /// The provider says no.
-    pub(super) fn refusal(&self, refusal: &Refusal, tries: u32) -> Error {
-        refusal.error(&self.target, self.key.as_ref().map(|key| key.0.as_str()), tries)
+    /// The provider refuses the request.
+    pub(super) fn refused(&self, refusal: &Refusal, attempts: u32) -> Error {
+        refusal.error(&self.target, self.key.as_ref().map(|key| key.0.as_str()), attempts)
     }
 
-    /// The deadline is there.
-    pub(super) fn out_of_time(&self) -> Error {
+    /// The deadline has passed.
+    pub(super) fn timed_out(&self) -> Error {
         let (name, limit) = (&self.target.name, self.target.limits.timeout_ms);
-        let course = lock(&self.course);
-        let (message, hint) = match course.at {
-            At::Turn => (
+        let progress = lock(&self.progress);
+        let (message, hint) = match progress.phase {
+            CallPhase::Permit => (
                 format!("no turn to call provider \"{name}\" within {limit} ms"),
                 "Raise the server's option concurrency, or the time that the call may take.",
             ),
-            At::Answer => (
+            CallPhase::AnswerHead => (
                 format!("provider \"{name}\" did not answer within {limit} ms"),
                 "Raise the time that the call may take.",
             ),
-            At::Rest => (
+            CallPhase::AnswerBody => (
                 format!("provider \"{name}\" did not end its answer within {limit} ms"),
                 "Raise the time that the call may take, or ask for a shorter answer.",
             ),
         };
-        let detail = match course.retries {
+        let detail = match progress.retries {
             0 => String::new(),
             retries => format!("{} tries", retries + 1),
         };
-        failure(FailureKind::ProviderLost, message, detail, hint)
+        provider_error(FailureKind::ProviderLost, message, detail, hint)
     }
 
-    /// The turn would come after the deadline.
-    pub(super) fn too_late(&self, late: &TooLate) -> Error {
-        let TooLate { what, per_minute, wait } = late;
-        failure(
+    /// A rate limit would delay the call beyond its deadline.
+    pub(super) fn rate_limited(&self, exceeded: &RateLimitExceeded) -> Error {
+        let RateLimitExceeded { what, per_minute, wait } = exceeded;
+        provider_error(
             FailureKind::QueueFull,
             format!(
                 "no turn to call provider \"{}\": {per_minute} {what} a minute are used up",
@@ -94,6 +94,6 @@ impl Call {
     }
 }
 
-fn failure(kind: FailureKind, message: String, detail: String, hint: &str) -> Error {
+fn provider_error(kind: FailureKind, message: String, detail: String, hint: &str) -> Error {
     Error::Provider { kind, message, detail, hint: hint.into() }
 }

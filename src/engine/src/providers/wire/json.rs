@@ -1,0 +1,100 @@
+//! Reading and writing the JSON that the protocols share.
+
+use std::fmt;
+
+use ragstone_core::provider::{Message, Prompt};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::error::ReplyError;
+use crate::failure::Error;
+
+/// A tool call in OpenAI's format.
+pub fn tool_call(id: &str, name: &str, arguments: &str) -> Value {
+    serde_json::json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
+}
+
+/// Parses a body. The reason of a failure names a position and repeats nothing of the body.
+///
+/// # Errors
+/// [`ReplyError::Malformed`].
+pub fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReplyError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "JSON of another shape than expected",
+            serde_json::error::Category::Eof => "JSON that ends too early",
+            _ => "no JSON",
+        };
+        ReplyError::Malformed(format!("{what}, line {} column {}", error.line(), error.column()))
+    })
+}
+
+/// Parses JSON that the caller passed as an argument.
+///
+/// # Errors
+/// It is not JSON of this type.
+pub fn parse_argument<T: DeserializeOwned>(
+    name: &str,
+    expected: impl fmt::Display,
+    json: &str,
+) -> Result<T, Error> {
+    serde_json::from_str(json).map_err(|_| Error::Argument(format!("{name}: expected {expected}")))
+}
+
+/// The tools of a prompt: of each the object below `function`.
+///
+/// # Errors
+/// They are not in OpenAI's format.
+pub fn parse_tools(prompt: &Prompt) -> Result<Vec<Map<String, Value>>, Error> {
+    let Some(json) = &prompt.tools else { return Ok(Vec::new()) };
+    let tools: Vec<Value> = parse_argument("tools", "a JSON array", json)?;
+    tools
+        .into_iter()
+        .map(|mut tool| match tool.get_mut("function").map(Value::take) {
+            Some(Value::Object(function)) => Ok(function),
+            _ => Err(Error::Argument("tools: expected objects with a member \"function\"".into())),
+        })
+        .collect()
+}
+
+/// The tool calls in a message of an assistant.
+///
+/// # Errors
+/// They are not a JSON array.
+pub fn parse_tool_calls(message: &Message) -> Result<Vec<Value>, Error> {
+    match &message.tool_calls {
+        Some(json) => parse_argument("tool_calls", "a JSON array", json),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The arguments of a tool call, which OpenAI's format holds as JSON text.
+///
+/// # Errors
+/// They are not JSON.
+pub fn tool_arguments(call: &Value) -> Result<Value, Error> {
+    match call["function"]["arguments"].as_str().filter(|text| !text.is_empty()) {
+        Some(text) => parse_argument("tool_calls", "arguments that are JSON text", text),
+        None => Ok(Value::Object(Map::new())),
+    }
+}
+
+/// Adds the members of the prompt's options to the body, except `stream`, which the engine sets.
+///
+/// # Errors
+/// The options are not a JSON object.
+pub fn with_options(mut body: Map<String, Value>, prompt: &Prompt) -> Result<Value, Error> {
+    if let Some(json) = &prompt.options {
+        let mut options: Map<String, Value> = parse_argument("options", "a JSON object", json)?;
+        options.remove("stream");
+        body.append(&mut options);
+    }
+    Ok(Value::Object(body))
+}
+
+/// Adds a member to a body if there is a value for it.
+pub fn insert_some(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        body.insert(name.into(), value.into());
+    }
+}

@@ -1,0 +1,23 @@
+//! What a model's queue needs of the registry that owns it.
+
+use std::sync::MutexGuard;
+
+use crate::{failure::Error, runtime::library::Library};
+
+/// The limits and resources that all models of the process share.
+pub trait Host: Send + Sync {
+    /// The library that runs the models.
+    fn library(&self) -> &Library;
+
+    /// Maximum number of texts that may wait for one model.
+    fn queue_limit(&self) -> usize;
+
+    /// Waits until no other model is being loaded, and blocks further loads while the guard is held.
+    fn begin_loading(&self) -> MutexGuard<'_, ()>;
+
+    /// Unloads idle models, the least recently used first, until `model` fits, which needs `bytes` while it is loaded.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]
+    fn make_room(&self, model: &str, bytes: u64) -> Result<(), Error>;
+}
