@@ -5,7 +5,7 @@ use crate::agent_log::{send, session};
 use pgrx::pg_sys;
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::Arg;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -50,7 +50,7 @@ struct Given<'a> {
 ///
 /// # Errors
 /// As [`record`]; 22023 where the steps are no array of objects with the arguments of `rag.log_step`.
-pub fn log_all(run: i64, steps: JsonbRef) -> Outcome<Vec<i64>> {
+pub fn log_all(run: i64, steps: JsonbRef) -> Result<Vec<i64>> {
     session::find(run)?;
     let json = steps.to_json()?;
     let given: Vec<&RawValue> = serde_json::from_str(&json)
@@ -62,7 +62,7 @@ pub fn log_all(run: i64, steps: JsonbRef) -> Outcome<Vec<i64>> {
 
 const HINT: &str = "Each object has the arguments of rag.log_step: \\df+ rag.log_step";
 
-fn one(run: i64, step: &RawValue) -> Outcome<i64> {
+fn one(run: i64, step: &RawValue) -> Result<i64> {
     let given: Given =
         serde_json::from_str(step.get()).map_err(|error| Error::bad_argument(plain(&error)).hint(HINT))?;
     let (input, output) = (jsonb(given.input)?, jsonb(given.output)?);
@@ -90,12 +90,12 @@ fn one(run: i64, step: &RawValue) -> Outcome<i64> {
     )
 }
 
-fn jsonb(value: Option<&RawValue>) -> Outcome<Option<Jsonb>> {
+fn jsonb(value: Option<&RawValue>) -> Result<Option<Jsonb>> {
     value.map(|value| Jsonb::from_json(value.get())).transpose()
 }
 
 /// A moment as Postgres reads it.
-fn moment(text: &str) -> Outcome<i64> {
+fn moment(text: &str) -> Result<i64> {
     Arg::from_text(pg_sys::TIMESTAMPTZOID, Some(text))?
         .int8()
         .and_then(clock::from_postgres)

@@ -8,7 +8,7 @@ use crate::agent_log::{current, redaction, tables, unknown, vocabulary};
 use ragstone_core::log::{Entry, RunEnd};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::{switch_user, transactions};
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub struct Ending<'a> {
 ///
 /// # Errors
 /// 42704 where there is no such run; 22023 where it cannot end so.
-pub fn finish(run: i64, end: Ending) -> Outcome<()> {
+pub fn finish(run: i64, end: Ending) -> Result<()> {
     let output = jsonb(end.output.as_ref())?;
     finish_as(run, &end, output.as_ref().map(JsonbRef::from))
 }
@@ -40,7 +40,7 @@ pub fn finish(run: i64, end: Ending) -> Outcome<()> {
 ///
 /// # Errors
 /// As [`finish`].
-pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Outcome<()> {
+pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Result<()> {
     let status = vocabulary::run_status(end.status.unwrap_or("done"))?;
     let known = session::find(run)?;
     let error = end.error.map(redaction::text).transpose()?;
@@ -66,7 +66,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn update(&self) -> Outcome<()> {
+    fn update(&self) -> Result<()> {
         // The worker may just have moved the row into the partition of its week: then the statement's snapshot has it where
         // it was, and the next one has it where it is.
         if self.updated()? || self.updated()? {
@@ -79,7 +79,7 @@ impl Row<'_> {
         Err(unknown(self.run.id))
     }
 
-    fn updated(&self) -> Outcome<bool> {
+    fn updated(&self) -> Result<bool> {
         let pauses = matches!(self.status, "running" | "waiting");
         let args = [
             Arg::new(self.run.id),
@@ -102,7 +102,7 @@ impl Row<'_> {
         })
     }
 
-    fn entry(&self) -> Outcome<Entry> {
+    fn entry(&self) -> Result<Entry> {
         Ok(Entry::End(RunEnd {
             id: self.run.id,
             status: self.status.to_owned(),

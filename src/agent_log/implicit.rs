@@ -1,13 +1,13 @@
 //! Steps that Ragstone's own functions log of themselves, while a run is the session's current one.
 
 use crate::agent_log::{NewStep, current, log, session, tables};
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::PgLogLevel;
 use ragstone_client::engine::replay;
 use ragstone_client::settings;
 use ragstone_client::settings::LogDurability;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::transactions;
 use serde_json::Value;
 use std::cell::Cell;
@@ -40,9 +40,9 @@ pub struct Said {
 /// Reading never writes: nothing is logged in a transaction that must not write, or on a standby.
 pub fn step<'a, T>(
     new: impl FnOnce() -> NewStep<'a>,
-    work: impl FnOnce() -> Outcome<T>,
+    work: impl FnOnce() -> Result<T>,
     said: impl FnOnce(&T) -> Said,
-) -> Outcome<T> {
+) -> Result<T> {
     let Some(open) = OpenStep::begin()? else { return work() };
     let autonomous = settings::log_durability() == LogDurability::Autonomous;
     // After an error that Postgres raises nothing can be looked up any more, unless what it broke is rolled back.
@@ -61,7 +61,7 @@ pub struct OpenStep {
 
 impl OpenStep {
     /// Begins one, where there is a run that can be logged into.
-    pub fn begin() -> Outcome<Option<Self>> {
+    pub fn begin() -> Result<Option<Self>> {
         let Some(run) = ours() else { return Ok(None) };
         Ok(Some(Self { run, id: tables::reserve()?, started_us: clock::now(), clock: Instant::now() }))
     }
@@ -78,9 +78,9 @@ impl OpenStep {
     pub fn end<'a, T>(
         self,
         new: impl FnOnce() -> NewStep<'a>,
-        done: &Outcome<T>,
+        done: &Result<T>,
         said: impl FnOnce(&T) -> Said,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         let duration_ms = Some(self.clock.elapsed().as_secs_f64() * 1000.0);
         let new = || NewStep { id: Some(self.id), started_us: Some(self.started_us), duration_ms, ..new() };
         log_outcome(self.run, new, done, said)
@@ -93,18 +93,18 @@ impl OpenStep {
 /// What keeps it from being logged.
 pub fn step_done<'a, T>(
     new: impl FnOnce() -> NewStep<'a>,
-    done: &Outcome<T>,
+    done: &Result<T>,
     said: impl FnOnce(&T) -> Said,
-) -> Outcome<()> {
+) -> Result<()> {
     ours().map_or(Ok(()), |run| log_outcome(run, new, done, said))
 }
 
 fn log_outcome<'a, T>(
     run: i64,
     new: impl FnOnce() -> NewStep<'a>,
-    done: &Outcome<T>,
+    done: &Result<T>,
     said: impl FnOnce(&T) -> Said,
-) -> Outcome<()> {
+) -> Result<()> {
     let parent = UNDER_WAY.get().filter(|(of, _)| *of == run).map(|(_, step)| step);
     match done {
         Ok(done) => {
@@ -136,7 +136,7 @@ fn ours() -> Option<i64> {
     }
     let Err(error) = session::find(run) else { return Some(run) };
     if WARNED.replace(run) != run {
-        Error::new(PgSqlErrorCode::ERRCODE_WARNING, format!("steps are not logged: {}", error.message))
+        Error::warning(format!("steps are not logged: {}", error.message))
             .hint("SET rag.run = 0, or to a run of the current role.")
             .notice(PgLogLevel::WARNING);
     }

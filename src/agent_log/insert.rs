@@ -4,10 +4,10 @@ use pgrx::datum::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
 use ragstone_core::log::{Entry, RunEnd, RunStart, Step, without_nul};
 use ragstone_pg::bytes::jsonb_datum;
-use ragstone_pg::catalogue::owner_of_ours;
+use ragstone_pg::catalogue::extension_relation_owner;
 use ragstone_pg::clock;
-use ragstone_pg::error::Outcome;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::Result;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::text::{representable, utf8_datum};
@@ -26,7 +26,7 @@ pub struct Left {
 /// Writes entries as the owner of the tables: runs, then steps, then the ends of runs. A run or step that is there already
 /// is not written again, and the last end of a run counts. Characters that the database's encoding does not have become
 /// question marks. Texts must not hold NUL.
-pub fn write(entries: &[Entry]) -> Outcome<Left> {
+pub fn write(entries: &[Entry]) -> Result<Left> {
     let (mut starts, mut steps, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         match entry {
@@ -35,9 +35,9 @@ pub fn write(entries: &[Entry]) -> Outcome<Left> {
             Entry::End(end) => ends.push(end),
         }
     }
-    locked(|| {
+    with_safe_search_path(|| {
         connect(|| {
-            as_owner(owner_of_ours(c"_steps")?, || {
+            as_owner(extension_relation_owner(c"_steps")?, || {
                 let callers = Callers::of(&starts, &steps)?;
                 if !starts.is_empty() {
                     run(include_str!("../../sql/queries/write_runs.sql"), &run_columns(&starts, &callers)?)?;
@@ -65,7 +65,7 @@ enum Caller {
 }
 
 impl Callers {
-    fn of(starts: &[&RunStart], steps: &[&Step]) -> Outcome<Self> {
+    fn of(starts: &[&RunStart], steps: &[&Step]) -> Result<Self> {
         let starts = starts.iter().filter_map(|start| start.caller_xid);
         let numbers: HashSet<_> = starts.chain(steps.iter().filter_map(|step| step.caller_xid)).collect();
         if numbers.is_empty() {
@@ -103,7 +103,7 @@ impl Callers {
     }
 
     /// Notes for [`crate::agent_log::settle`] what a transaction under way has logged. Gives whether there is such.
-    fn note_unsettled(&self, starts: &[&RunStart], steps: &[&Step]) -> Outcome<bool> {
+    fn note_unsettled(&self, starts: &[&RunStart], steps: &[&Step]) -> Result<bool> {
         let starts = starts.iter().map(|start| (start.caller_xid, true, start.id, start.started_us));
         let steps = steps.iter().map(|step| (step.caller_xid, false, step.id, step.started_us));
         let rows: Vec<_> = starts.chain(steps).filter(|(xid, ..)| self.is_under_way(*xid)).collect();
@@ -125,7 +125,7 @@ impl Callers {
     }
 }
 
-fn run_columns(starts: &[&RunStart], callers: &Callers) -> Outcome<[Arg; 13]> {
+fn run_columns(starts: &[&RunStart], callers: &Callers) -> Result<[Arg; 13]> {
     Ok([
         int8s(starts, |start| Some(start.id)),
         texts(starts, |start| Some(&start.owner)),
@@ -143,7 +143,7 @@ fn run_columns(starts: &[&RunStart], callers: &Callers) -> Outcome<[Arg; 13]> {
     ])
 }
 
-fn step_columns(steps: &[&Step], callers: &Callers) -> Outcome<[Arg; 23]> {
+fn step_columns(steps: &[&Step], callers: &Callers) -> Result<[Arg; 23]> {
     Ok([
         int8s(steps, |step| Some(step.id)),
         int8s(steps, |step| Some(step.run_id)),
@@ -172,7 +172,7 @@ fn step_columns(steps: &[&Step], callers: &Callers) -> Outcome<[Arg; 23]> {
 }
 
 /// Ends runs; gives the ends of those that were not there, or not free.
-fn finish(ends: &[&RunEnd]) -> Outcome<Vec<RunEnd>> {
+fn finish(ends: &[&RunEnd]) -> Result<Vec<RunEnd>> {
     // The last of each run.
     let ends: HashMap<i64, &RunEnd> = ends.iter().map(|end| (end.id, *end)).collect();
     if ends.is_empty() {
@@ -220,8 +220,8 @@ fn texts<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> 
 }
 
 /// Made here and not in the statement, which would copy each text twice.
-fn jsonbs<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Outcome<Arg> {
+fn jsonbs<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Result<Arg> {
     let jsonb =
         |row: &'a T| value(row).map(|json| jsonb_datum(&representable(&without_nul(json)))).transpose();
-    Ok(Arg::array(pg_sys::JSONBOID, rows.iter().map(jsonb).collect::<Outcome<_>>()?))
+    Ok(Arg::array(pg_sys::JSONBOID, rows.iter().map(jsonb).collect::<Result<_>>()?))
 }

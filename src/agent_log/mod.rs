@@ -38,7 +38,6 @@ pub use tables::reserve;
 pub use trace::trace;
 pub use writer::{Scribe, has_entries_left};
 
-use pgrx::PgSqlErrorCode;
 use ragstone_client::settings;
 use ragstone_pg::error::Error;
 
@@ -49,6 +48,6 @@ pub fn current() -> Option<i64> {
 
 /// There is no such run, or it is somebody else's.
 fn unknown(run: i64) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("run {run} does not exist"))
+    Error::undefined(format!("run {run} does not exist"))
         .hint("rag.runs shows your runs; rag.start_run begins one.")
 }

@@ -3,12 +3,12 @@
 //! No writer waits for long: a lock that others hold is asked for again later, and rows are moved out of the default partition
 //! only where they are few.
 
-use pgrx::{PgSqlErrorCode, log};
+use pgrx::log;
 use ragstone_client::settings;
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::{as_owner, with_settings};
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ impl Weeks {
             Ok(Looked::Well) => SELDOM,
             Ok(Looked::NotBegun) => SOON,
             Ok(Looked::Unfinished) => self.soon(),
-            Err(error) if error.sqlstate == PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE => self.soon(),
+            Err(error) if error.is_lock_not_available() => self.soon(),
             Err(error) => {
                 log!(
                     "ragstone worker: could not see to the log's weeks: {}: {}",
@@ -103,7 +103,7 @@ enum Looked {
     NotBegun,
 }
 
-fn tend() -> Outcome<Looked> {
+fn tend() -> Result<Looked> {
     let mut looked = Looked::Well;
     for (table, keys) in TABLES {
         match as_log_owner(|| missing(table))? {
@@ -128,12 +128,12 @@ fn tend() -> Outcome<Looked> {
 }
 
 /// Does `work` in a transaction of its own as the owner of the tables. Nothing is done where the extension has gone.
-fn as_log_owner<T: Default>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+fn as_log_owner<T: Default>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let work = || {
         let work = || with_settings(&[("lock_timeout", PATIENCE)], work);
         if is_installed()? { as_owner(config_owner()?, work) } else { Ok(T::default()) }
     };
-    in_transaction(|| locked(|| connect(work)))
+    in_transaction(|| with_safe_search_path(|| connect(work)))
 }
 
 /// A week that has no partition.
@@ -144,7 +144,7 @@ struct Week {
 }
 
 /// The weeks that are missing; none where there is no log yet.
-fn missing(table: &str) -> Outcome<Option<Vec<Week>>> {
+fn missing(table: &str) -> Result<Option<Vec<Week>>> {
     let begun = run("SELECT is_called FROM rag._run_id UNION ALL SELECT is_called FROM rag._step_id", &[])?;
     if begun.boolean(0, 0) != Some(true) && begun.boolean(1, 0) != Some(true) {
         return Ok(None);
@@ -161,7 +161,7 @@ impl Week {
     ///
     /// ATTACH PARTITION alone would let others go on, but a writer that it has made wait for the default partition would then
     /// be told that his row does not belong there, and a reader would find the moved rows in neither.
-    fn make(&self, table: &str, keys: &str) -> Outcome<()> {
+    fn make(&self, table: &str, keys: &str) -> Result<()> {
         let Self { name, since, until } = self;
         let inside = format!("started >= '{since}' AND started < '{until}'");
         let many =
@@ -188,13 +188,13 @@ impl Week {
 }
 
 /// Partitions of weeks that are too old.
-fn old(table: &str, days: i32) -> Outcome<Vec<String>> {
+fn old(table: &str, days: i32) -> Result<Vec<String>> {
     let rows = run(include_str!("../../sql/queries/old_weeks.sql"), &[Arg::text(table), Arg::new(days)])?;
     Ok((0..rows.count).filter_map(|row| rows.text(row, 0)).collect())
 }
 
 /// Deletes some rows of the default partition that are too old. Gives whether there may be more.
-fn prune(table: &str, days: i32) -> Outcome<bool> {
+fn prune(table: &str, days: i32) -> Result<bool> {
     let number = if table == "_runs" { "run_id" } else { "step_id" };
     let statement = include_str!("../../sql/queries/prune_log.sql");
     let statement = statement.replace("{table}", &format!("{table}_other")).replace("{number}", number);
@@ -203,7 +203,7 @@ fn prune(table: &str, days: i32) -> Outcome<bool> {
 }
 
 /// Notes the day's numbers.
-fn note_day() -> Outcome<()> {
+fn note_day() -> Result<()> {
     run(
         "INSERT INTO rag._log_days (day, run_id, step_id)
          SELECT (now() AT TIME ZONE 'UTC')::date, r.last_value, s.last_value FROM rag._run_id r, rag._step_id s

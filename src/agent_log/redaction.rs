@@ -2,17 +2,17 @@
 
 use crate::agent_log::insert::{Left, write};
 use crate::agent_log::tables;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_client::settings;
 use ragstone_core::jsonb::any_string;
 use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, shorten};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::catalogue;
 use ragstone_pg::encoding::takes_utf8;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relcache;
 use ragstone_pg::spi::{Arg, connect, latest, run, select};
-use ragstone_pg::trigger::{Event, Firing};
+use ragstone_pg::trigger::{Event, TriggerCall};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// A value without secrets; none where it has none.
-pub fn jsonb(value: JsonbRef) -> Outcome<Option<Jsonb>> {
+pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     let rules = rules()?;
     let found = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
     if takes_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, found) {
@@ -42,18 +42,18 @@ pub fn jsonb(value: JsonbRef) -> Outcome<Option<Jsonb>> {
 }
 
 /// A text without secrets.
-pub fn text(text: &str) -> Outcome<Cow<'_, str>> {
+pub fn text(text: &str) -> Result<Cow<'_, str>> {
     Ok(rules()?.text(text))
 }
 
 /// Writes entries that come from outside, as [`write()`] does, without secrets and with values that are not too long.
-pub fn write_clean(entries: &[Entry]) -> Outcome<Left> {
+pub fn write_clean(entries: &[Entry]) -> Result<Left> {
     let mut entries = entries.to_vec();
     entries.iter_mut().try_for_each(clean)?;
     write(&entries)
 }
 
-fn clean(entry: &mut Entry) -> Outcome<()> {
+fn clean(entry: &mut Entry) -> Result<()> {
     let (rules, limit) = (rules()?, settings::log_max_value());
     let json = |value: &mut Option<String>| {
         if let Some(Cow::Owned(clean)) = value.as_deref().map(|value| rules.json(value)) {
@@ -83,14 +83,14 @@ fn clean(entry: &mut Entry) -> Outcome<()> {
 }
 
 /// What the triggers of `rag.redactions` do: a row that comes is looked at, and whatever is done is told to all sessions.
-pub fn changed(firing: Firing) -> Outcome<()> {
-    if !firing.is_for_row() {
-        relcache::tell(firing.relation());
+pub fn changed(trigger: TriggerCall) -> Result<()> {
+    if !trigger.is_for_row() {
+        relcache::tell(trigger.relation());
         return Ok(());
     }
     let text = |column: &str| {
-        let row = firing.new_row()?;
-        row.text(firing.column(column)?)
+        let row = trigger.new_row()?;
+        row.text(trigger.column(column)?)
     };
     let rule = Rule {
         name: text("name").unwrap_or_default(),
@@ -98,13 +98,13 @@ pub fn changed(firing: Firing) -> Outcome<()> {
         replacement: text("replacement").unwrap_or_default(),
     };
     rule.check().map_err(refused)?;
-    if firing.event() == Event::Insert {
+    if trigger.event() == Event::Insert {
         connect(|| run(include_str!("../../sql/queries/replace_redaction.sql"), &[Arg::text(&rule.name)]))?;
     }
     Ok(())
 }
 
-fn rules() -> Outcome<Rc<Redactor>> {
+fn rules() -> Result<Rc<Redactor>> {
     watch();
     if CURRENT.get()
         && let Some(rules) = RULES.with_borrow(Option::clone)
@@ -128,8 +128,8 @@ fn rules() -> Outcome<Rc<Redactor>> {
 }
 
 /// The rules as they are now, and not as they were when the transaction began.
-fn read() -> Outcome<Redactor> {
-    TABLE.set(catalogue::ours(c"redactions")?);
+fn read() -> Result<Redactor> {
+    TABLE.set(catalogue::extension_relation(c"redactions")?);
     let rules = connect(|| {
         tables::as_owner(|| {
             let rows = latest(|| {
@@ -163,7 +163,7 @@ fn watch() {
 }
 
 fn refused(pattern: BadPattern) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_INVALID_REGULAR_EXPRESSION, pattern.to_string())
+    Error::invalid_regular_expression(pattern.to_string())
         .detail(pattern.reason)
         .hint("Patterns are regular expressions of the Rust crate regex: no look-around, no back-references.")
 }

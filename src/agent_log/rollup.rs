@@ -12,7 +12,7 @@
 use crate::agent_log::writer::as_log_owner;
 use pgrx::log;
 use ragstone_client::settings;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::transactions;
@@ -82,7 +82,7 @@ impl Fold {
         }
     }
 
-    fn fold(&mut self, next: u64) -> Outcome<Folded> {
+    fn fold(&mut self, next: u64) -> Result<Folded> {
         let folded = as_log_owner(|| fold(next))?.unwrap_or_default();
         if Instant::now() >= self.prune_at {
             self.prune_at = Instant::now() + PRUNE;
@@ -110,7 +110,7 @@ struct Folded {
     left: bool,
 }
 
-fn fold(next: u64) -> Outcome<Folded> {
+fn fold(next: u64) -> Result<Folded> {
     // Before anything is read: what these write, if they do, is not seen by what follows.
     let under_way = is_under_way(next)?;
     if !has_begun()? {
@@ -143,7 +143,7 @@ struct Place {
 
 impl Place {
     /// None where it has to be begun anew.
-    fn find() -> Outcome<Option<Self>> {
+    fn find() -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.written, t.step_id, t.foreign_from, t.foreign_step, t.anew_before IS NOT NULL, t.server = l.server
              FROM rag._tally t CROSS JOIN rag._log_state l",
@@ -163,7 +163,7 @@ impl Place {
     }
 
     /// Adds the next steps, and gives how many.
-    fn add_steps(&self) -> Outcome<i64> {
+    fn add_steps(&self) -> Result<i64> {
         let statement = include_str!("../../sql/queries/fold_steps.sql").replace("{which}", self.which());
         let mut arguments = vec![Arg::new(self.written), Arg::new(self.step), Arg::new(STEPS_AT_ONCE)];
         if !self.anew {
@@ -194,7 +194,7 @@ impl Place {
     }
 
     /// All is computed anew that was there; what follows is what has ended since.
-    fn end_anew(&self) -> Outcome<()> {
+    fn end_anew(&self) -> Result<()> {
         run(
             "UPDATE rag._tally
              SET written = anew_before - 1, step_id = 9223372036854775807, anew_before = NULL, kept = NULL, folded = clock_timestamp()",
@@ -204,7 +204,7 @@ impl Place {
     }
 
     /// Whether there are steps that are not added, for instance of transactions that are younger than one that has not ended.
-    fn is_behind(&self) -> Outcome<bool> {
+    fn is_behind(&self) -> Result<bool> {
         let rows = run(
             "SELECT EXISTS (SELECT FROM rag._steps s WHERE (s.written, s.id) > ($1, $2)
                               AND s.written < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
@@ -221,7 +221,7 @@ impl Place {
 }
 
 /// Whether a transaction has not ended that has a lower number.
-fn is_under_way(next: u64) -> Outcome<bool> {
+fn is_under_way(next: u64) -> Result<bool> {
     let rows = run(
         "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < $1",
         &[Arg::new(next.cast_signed())],
@@ -231,18 +231,18 @@ fn is_under_way(next: u64) -> Outcome<bool> {
 
 /// Whether there was ever a step or a run. A restore that has not come to its rows is not to be met here: the last that it sets are
 /// the numbers of rows.
-fn has_begun() -> Outcome<bool> {
+fn has_begun() -> Result<bool> {
     let rows = run("SELECT is_called FROM rag._run_id UNION ALL SELECT is_called FROM rag._step_id", &[])?;
     Ok(rows.boolean(0, 0) == Some(true) || rows.boolean(1, 0) == Some(true))
 }
 
-fn begin_anew() -> Outcome<Folded> {
+fn begin_anew() -> Result<Folded> {
     run("LOCK TABLE rag._tally IN EXCLUSIVE MODE", &[])?;
     run(include_str!("../../sql/queries/fold_anew.sql"), &[])?;
     Ok(Folded { more: true, left: true })
 }
 
-fn prune() -> Outcome<()> {
+fn prune() -> Result<()> {
     if let Some(days) = settings::log_retention() {
         // Steps of a week are dropped with it. Those of an old log that was imported stay for as long as they have been here.
         let old = "DELETE FROM rag._slow_step l

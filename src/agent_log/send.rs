@@ -2,15 +2,15 @@
 //! worker.
 
 use crate::agent_log::insert::write;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, pg_sys};
 use ragstone_client::engine::{client, one_way};
 use ragstone_client::processes::slots;
 use ragstone_client::settings;
 use ragstone_client::settings::LogDurability;
 use ragstone_core::log::{Entry, Packet};
 use ragstone_core::protocol::{LogState, Request, Response};
-use ragstone_pg::catalogue::ours;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::catalogue::extension_relation;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ thread_local! {
 
 /// Gives an entry away to be written in another transaction, where `rag.log_durability` says so. False where the caller
 /// is to write it in his: also where it cannot be given away, after a WARNING.
-pub fn posted(entry: impl FnOnce() -> Outcome<Entry>) -> Outcome<bool> {
+pub fn posted(entry: impl FnOnce() -> Result<Entry>) -> Result<bool> {
     if !is_autonomous() {
         return Ok(false);
     }
@@ -59,7 +59,7 @@ pub fn is_autonomous() -> bool {
 
 /// Posts all entries that `work` makes at once, after it: none where it fails. Those that cannot be posted are written in the
 /// transaction that is open, after a WARNING.
-pub fn together<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+pub fn together<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let collecting = Collecting::start();
     let done = work()?;
     let entries = collecting.end();
@@ -93,13 +93,10 @@ impl Drop for Collecting {
 
 fn warn(reason: Error) {
     let detail = [reason.message, reason.detail].into_iter().filter(|text| !text.is_empty());
-    Error::new(
-        PgSqlErrorCode::ERRCODE_WARNING,
-        "what is logged belongs to this transaction, and goes where it is rolled back",
-    )
-    .detail(detail.collect::<Vec<_>>().join(": "))
-    .hint(reason.hint)
-    .notice(PgLogLevel::WARNING);
+    Error::warning("what is logged belongs to this transaction, and goes where it is rolled back")
+        .detail(detail.collect::<Vec<_>>().join(": "))
+        .hint(reason.hint)
+        .notice(PgLogLevel::WARNING);
 }
 
 /// Posts entries, in order: each is then on its way, and comes to the engine whatever becomes of this process. A cancelled
@@ -117,12 +114,12 @@ pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
     if standby {
         return Err(nothing(Error::unavailable("no worker writes on a standby")));
     }
-    let table = ours(c"_steps").map_err(nothing)?.to_u32();
+    let table = extension_relation(c"_steps").map_err(nothing)?.to_u32();
     let packets = Packet::pack(table, entries).map_err(|error| nothing(error.into()))?;
     let mut posted = 0;
     for packet in packets {
         let count = packet.entries as usize;
-        one_way::hand_over(&Request::PostLog { database, packet }).map_err(|error| (posted, error))?;
+        one_way::send_and_forget(&Request::PostLog { database, packet }).map_err(|error| (posted, error))?;
         posted += count;
     }
     ensure_worker();
@@ -147,7 +144,7 @@ fn of_this_transaction(mut entry: Entry) -> Entry {
 
 /// Waits for what `look` finds, as long as something that was posted for this database is not written down, and no longer than
 /// `patience`.
-pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Outcome<Option<T>>) -> Outcome<Option<T>> {
+pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let deadline = Instant::now() + patience;
     // SAFETY: a plain read of this session's state.
     let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
@@ -164,7 +161,7 @@ pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Outcome<Option<
 }
 
 /// What the engine knows of the log of a database; nothing where no engine runs.
-pub fn state(database: u32) -> Outcome<Option<LogState>> {
+pub fn state(database: u32) -> Result<Option<LogState>> {
     match client::call_if_running(Request::LogState { database })? {
         None => Ok(None),
         Some(Response::LogState(state)) => Ok(Some(state)),

@@ -3,7 +3,7 @@
 
 use crate::agent_log::{send, tables, unknown};
 use ragstone_pg::clock;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::transactions;
@@ -57,7 +57,7 @@ pub fn remember(run: Known) {
 ///
 /// # Errors
 /// 42704 where there is no such run, or it is somebody else's.
-pub fn find(id: i64) -> Outcome<Known> {
+pub fn find(id: i64) -> Result<Known> {
     counted(id, 0)
 }
 
@@ -65,11 +65,11 @@ pub fn find(id: i64) -> Outcome<Known> {
 ///
 /// # Errors
 /// As [`find`].
-pub fn next_step(id: i64) -> Outcome<Known> {
+pub fn next_step(id: i64) -> Result<Known> {
     counted(id, 1)
 }
 
-fn counted(id: i64, steps: i32) -> Outcome<Known> {
+fn counted(id: i64, steps: i32) -> Result<Known> {
     let count = |known: &mut Known| {
         known.number = known.number.saturating_add(steps);
         known.clone()
@@ -84,7 +84,7 @@ fn counted(id: i64, steps: i32) -> Outcome<Known> {
     Ok(known)
 }
 
-fn look_up(id: i64) -> Outcome<Known> {
+fn look_up(id: i64) -> Result<Known> {
     if let Some(known) = in_table(id)? {
         return Ok(known);
     }
@@ -92,7 +92,7 @@ fn look_up(id: i64) -> Outcome<Known> {
     send::wait_for(ON_ITS_WAY, || in_table(id))?.ok_or_else(|| unknown(id))
 }
 
-fn in_table(id: i64) -> Outcome<Option<Known>> {
+fn in_table(id: i64) -> Result<Option<Known>> {
     let role = Role::current()?;
     connect(|| {
         tables::as_owner(|| {

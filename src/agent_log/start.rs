@@ -5,11 +5,10 @@ use crate::agent_log::session;
 use crate::agent_log::session::Known;
 use crate::agent_log::stored_value::{Kept, jsonb};
 use crate::agent_log::tables;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::log::{Entry, RunStart, TraceParent};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::switch_user;
@@ -58,7 +57,7 @@ pub struct Beginning<'a> {
 ///
 /// # Errors
 /// 22023 where the agent has no name or the traceparent is none; 42704 where there is no such session.
-pub fn start(run: &NewRun) -> Outcome<i64> {
+pub fn start(run: &NewRun) -> Result<i64> {
     let (input, attributes) = (jsonb(run.input)?, jsonb(run.attributes)?);
     begin(&Beginning {
         agent: run.agent,
@@ -75,7 +74,7 @@ pub fn start(run: &NewRun) -> Outcome<i64> {
 ///
 /// # Errors
 /// As [`start`].
-pub fn begin(run: &Beginning) -> Outcome<i64> {
+pub fn begin(run: &Beginning) -> Result<i64> {
     if run.agent.trim().is_empty() {
         return Err(Error::bad_argument("agent is empty"));
     }
@@ -128,7 +127,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn insert(&self) -> Outcome<()> {
+    fn insert(&self) -> Result<()> {
         let trace = self.trace.as_ref();
         let args = [
             Arg::new(self.id),
@@ -156,7 +155,7 @@ impl Row<'_> {
         })
     }
 
-    fn entry(&self) -> Outcome<Entry> {
+    fn entry(&self) -> Result<Entry> {
         Ok(Entry::Start(RunStart {
             id: self.id,
             owner: self.role.to_text()?,
@@ -173,7 +172,7 @@ impl Row<'_> {
     }
 }
 
-fn check_session(session: i64, role: Role) -> Outcome<()> {
+fn check_session(session: i64, role: Role) -> Result<()> {
     let found = connect(|| {
         tables::as_owner(|| {
             let query = "SELECT FROM rag._sessions s
@@ -184,6 +183,6 @@ fn check_session(session: i64, role: Role) -> Outcome<()> {
     if found > 0 {
         return Ok(());
     }
-    Err(Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("session {session} does not exist"))
+    Err(Error::undefined(format!("session {session} does not exist"))
         .hint("rag.sessions shows your sessions; rag.create_session makes one."))
 }

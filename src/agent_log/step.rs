@@ -9,7 +9,7 @@ use crate::agent_log::{redaction, tables, vocabulary};
 use ragstone_core::log::{Entry, Step};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::transactions;
 use serde_json::Value;
@@ -78,7 +78,7 @@ pub struct Record<'a> {
 ///
 /// # Errors
 /// 42704 where there is no such run; 22023 where a word or a number makes no sense.
-pub fn log(run: i64, step: NewStep) -> Outcome<i64> {
+pub fn log(run: i64, step: NewStep) -> Result<i64> {
     let (input, output) = (jsonb(step.input.as_ref())?, jsonb(step.output.as_ref())?);
     let attributes = jsonb(step.attributes.as_ref())?;
     record(
@@ -108,7 +108,7 @@ pub fn log(run: i64, step: NewStep) -> Outcome<i64> {
 ///
 /// # Errors
 /// As [`log`].
-pub fn record(run: i64, step: &Record) -> Outcome<i64> {
+pub fn record(run: i64, step: &Record) -> Result<i64> {
     let row = Row::of(run, step)?;
     if !posted(|| row.entry())? {
         row.insert()?;
@@ -134,7 +134,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(run: i64, step: &'a Record<'a>) -> Outcome<Self> {
+    fn of(run: i64, step: &'a Record<'a>) -> Result<Self> {
         let kind = vocabulary::kind(step.kind)?;
         let status = vocabulary::step_status(step.status.unwrap_or("ok"))?;
         amount("input_tokens", step.input_tokens.map(|tokens| tokens as f64))?;
@@ -158,7 +158,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    fn insert(&self) -> Outcome<()> {
+    fn insert(&self) -> Result<()> {
         let step = self.step;
         let args = [
             Arg::new(self.id),
@@ -197,7 +197,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    fn entry(&self) -> Outcome<Entry> {
+    fn entry(&self) -> Result<Entry> {
         let step = self.step;
         Ok(Entry::Step(Step {
             id: self.id,
@@ -226,7 +226,7 @@ impl<'a> Row<'a> {
 }
 
 /// Refuses what is no amount of anything.
-fn amount(name: &str, value: Option<f64>) -> Outcome<()> {
+fn amount(name: &str, value: Option<f64>) -> Result<()> {
     match value {
         Some(value) if !(value >= 0.0 && value.is_finite()) => {
             Err(Error::bad_argument(format!("{name} must be a number from 0, not {value}")))
@@ -236,7 +236,7 @@ fn amount(name: &str, value: Option<f64>) -> Outcome<()> {
 }
 
 /// A duration below zero is what a clock gives that was set back meanwhile. A step that was taken is on record all the same.
-fn duration(milliseconds: Option<f64>) -> Outcome<Option<f64>> {
+fn duration(milliseconds: Option<f64>) -> Result<Option<f64>> {
     let Some(value) = milliseconds else { return Ok(None) };
     if !value.is_finite() {
         return Err(Error::bad_argument(format!("duration_ms must be a finite number, not {value}")));

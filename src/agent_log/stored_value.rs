@@ -5,7 +5,7 @@ use pgrx::pg_sys;
 use ragstone_client::settings;
 use ragstone_core::log::shorten;
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::Arg;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub enum Kept<'a> {
 
 impl<'a> Kept<'a> {
     /// What is kept of a value.
-    pub fn of(value: Option<JsonbRef<'a>>) -> Outcome<Self> {
+    pub fn of(value: Option<JsonbRef<'a>>) -> Result<Self> {
         let Some(value) = value else { return Ok(Self::Nothing) };
         let limit = settings::log_max_value();
         // Before it is cut: half of a secret matches no pattern.
@@ -47,7 +47,7 @@ impl<'a> Kept<'a> {
     }
 
     /// As JSON text.
-    pub fn to_json(&self) -> Outcome<Option<String>> {
+    pub fn to_json(&self) -> Result<Option<String>> {
         match self {
             Self::Nothing => Ok(None),
             Self::Whole(value) => value.to_json().map(Some),
@@ -57,7 +57,7 @@ impl<'a> Kept<'a> {
 }
 
 /// A value of our own code as `jsonb`, which has no NUL: U+FFFD stands for it.
-pub fn jsonb(value: Option<&Value>) -> Outcome<Option<Jsonb>> {
+pub fn jsonb(value: Option<&Value>) -> Result<Option<Jsonb>> {
     let Some(value) = value else { return Ok(None) };
     Jsonb::from_json(&ragstone_core::log::without_nul(&value.to_string())).map(Some)
 }

@@ -2,9 +2,9 @@
 
 use crate::agent_log::send;
 use ragstone_client::processes::{slots, wake};
-use ragstone_pg::catalogue::{next_of_ours, owner_of_ours};
-use ragstone_pg::error::Outcome;
-use ragstone_pg::switch_user::as_owner_of_ours;
+use ragstone_pg::catalogue::{extension_relation_owner, next_in_sequence};
+use ragstone_pg::error::Result;
+use ragstone_pg::switch_user::as_extension_owner;
 use ragstone_pg::transactions;
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -27,27 +27,27 @@ pub fn ensure_worker() {
 }
 
 /// Does `work`, statements on the log's tables that name every object with its schema, as the owner of these.
-pub fn as_owner<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-    as_owner_of_ours(owner_of_ours(c"_steps")?, work)
+pub fn as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    as_extension_owner(extension_relation_owner(c"_steps")?, work)
 }
 
 /// The next run's number. To be called as the owner.
-pub fn next_run() -> Outcome<i64> {
+pub fn next_run() -> Result<i64> {
     next(c"_run_id")
 }
 
 /// The next step's number. To be called as the owner.
-pub fn next_step() -> Outcome<i64> {
+pub fn next_step() -> Result<i64> {
     next(c"_step_id")
 }
 
 /// A transaction that reads only may log what another one writes.
-fn next(sequence: &CStr) -> Outcome<i64> {
-    let number = || next_of_ours(sequence);
+fn next(sequence: &CStr) -> Result<i64> {
+    let number = || next_in_sequence(sequence);
     if send::is_autonomous() { transactions::as_if_it_may_write(number) } else { number() }
 }
 
 /// A number for a step that is logged later, and that other steps are already parts of.
-pub fn reserve() -> Outcome<i64> {
+pub fn reserve() -> Result<i64> {
     as_owner(next_step)
 }

@@ -4,15 +4,15 @@ use crate::agent_log::unknown;
 use pgrx::pg_sys;
 use ragstone_core::log::trace::{self, TraceRun, TraceStep, TraceStyle};
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, select};
 
 /// Columns of a line.
 const WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;
 
 /// The lines of a run that the current role may see. Only ASCII where the database's encoding has no more.
-pub fn trace(run: i64, width: i32, ascii: bool) -> Outcome<Vec<String>> {
+pub fn trace(run: i64, width: i32, ascii: bool) -> Result<Vec<String>> {
     if !WIDTHS.contains(&width) {
         let (least, most) = (WIDTHS.start(), WIDTHS.end());
         return Err(Error::bad_argument(format!("width must be {least} to {most}, but is {width}")));
@@ -21,7 +21,7 @@ pub fn trace(run: i64, width: i32, ascii: bool) -> Outcome<Vec<String>> {
     let has_lines = unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32;
     let style = TraceStyle { width: width as usize, ascii: ascii || !has_lines };
     connect(|| {
-        let found = locked(|| {
+        let found = with_safe_search_path(|| {
             select(
                 "SELECT agent, status, started, finished, error, rolled_back FROM rag.runs WHERE id = $1",
                 &[Arg::new(run)],
@@ -30,7 +30,8 @@ pub fn trace(run: i64, width: i32, ascii: bool) -> Outcome<Vec<String>> {
         if found.count == 0 {
             return Err(unknown(run));
         }
-        let steps = locked(|| select(include_str!("../../sql/queries/trace.sql"), &[Arg::new(run)]))?;
+        let steps =
+            with_safe_search_path(|| select(include_str!("../../sql/queries/trace.sql"), &[Arg::new(run)]))?;
         let steps: Vec<TraceStep> = (0..steps.count).map(|row| step(&steps, row)).collect();
         Ok(trace::lines(&read(&found, run), &steps, style))
     })

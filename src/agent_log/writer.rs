@@ -8,11 +8,11 @@ use ragstone_client::engine::mailbox::{Inbox, Mail};
 use ragstone_core::log::{Entry, Packet, RunEnd, quote};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::blame::{Fault, fault};
-use ragstone_pg::catalogue::ours;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::blame::{Blame, blame};
+use ragstone_pg::catalogue::extension_relation;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::{as_owner, with_settings};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// What has become of callers is looked up so often, while some have not ended.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// An end of a run that is not there, or that another transaction has locked, is tried again for so long.
+/// An end of a run that is not there, or that another transaction has with_safe_search_path, is tried again for so long.
 const LATE: Duration = Duration::from_secs(60);
 
 /// Ends that are kept for another try.
@@ -107,7 +107,7 @@ impl Mail for Posted {
         Some(((packets, lost), upto))
     }
 
-    fn write(&mut self, (packets, lost): Self::Batch) -> Outcome<()> {
+    fn write(&mut self, (packets, lost): Self::Batch) -> Result<()> {
         self.brought = Some(Instant::now());
         if lost > 0 {
             log!(
@@ -127,9 +127,9 @@ impl Mail for Posted {
 }
 
 impl Posted {
-    fn write_packets(&mut self, packets: &[Packet]) -> Outcome<()> {
+    fn write_packets(&mut self, packets: &[Packet]) -> Result<()> {
         // Where the extension has gone, or was made anew, so have the tables that these were for.
-        let Some(table) = as_log_owner(|| ours(c"_steps"))? else { return Ok(()) };
+        let Some(table) = as_log_owner(|| extension_relation(c"_steps"))? else { return Ok(()) };
         let mut entries = Vec::new();
         for packet in packets.iter().filter(|packet| packet.table == table.to_u32()) {
             match packet.unpack() {
@@ -143,14 +143,14 @@ impl Posted {
         }
     }
 
-    fn write_all(&mut self, entries: &[Entry]) -> Outcome<()> {
+    fn write_all(&mut self, entries: &[Entry]) -> Result<()> {
         let left = as_worker(|| write(entries))?;
         self.note(left);
         Ok(())
     }
 
     /// So that an entry that cannot be written takes no other with it. Its values are kept as text then.
-    fn write_one_by_one(&mut self, entries: &[Entry]) -> Outcome<()> {
+    fn write_one_by_one(&mut self, entries: &[Entry]) -> Result<()> {
         for entry in entries {
             let mut outcome = self.write_all(std::slice::from_ref(entry));
             if matches!(&outcome, Err(error) if is_an_entry_s(error)) {
@@ -216,7 +216,7 @@ fn name(entry: &Entry) -> String {
 
 /// Whether an entry is to blame that was to be written, and not what all of them need.
 fn is_an_entry_s(error: &Error) -> bool {
-    fault(error) == Fault::Row
+    blame(error) == Blame::Row
 }
 
 /// The same entry with texts in the place of JSON that `jsonb` does not take.
@@ -239,14 +239,14 @@ fn as_text(mut entry: Entry) -> Entry {
 }
 
 /// A transaction of the worker's own in which no lock is waited for long.
-fn as_worker<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+fn as_worker<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     in_transaction(|| with_settings(&[("lock_timeout", PATIENCE)], work))
 }
 
 /// The same as the owner of the tables; nothing where the extension has gone.
-pub(super) fn as_log_owner<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<Option<T>> {
+pub(super) fn as_log_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
     as_worker(|| {
-        locked(|| {
+        with_safe_search_path(|| {
             connect(|| if is_installed()? { as_owner(config_owner()?, work).map(Some) } else { Ok(None) })
         })
     })

@@ -2,11 +2,11 @@
 
 use crate::agents::{events, undefined, wrong_state};
 use crate::jobs;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_core::agent::{CallState, Event};
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
-use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::as_config_owner;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run, select};
 
@@ -37,12 +37,12 @@ struct Waiting {
 ///
 /// # Errors
 /// 42704 where there is no such step for the current role; 55000 where it does not wait.
-pub fn approve(step: i64, comment: Option<String>) -> Outcome<Option<i64>> {
+pub fn approve(step: i64, comment: Option<String>) -> Result<Option<i64>> {
     decide(step, Decision::Approve { comment })
 }
 
 /// Forbids a call; gives the same.
-pub fn reject(step: i64, reason: String) -> Outcome<Option<i64>> {
+pub fn reject(step: i64, reason: String) -> Result<Option<i64>> {
     decide(step, Decision::Reject { reason })
 }
 
@@ -51,10 +51,10 @@ pub fn reject(step: i64, reason: String) -> Outcome<Option<i64>> {
 /// # Errors
 /// 42704 where there is no such run of the current role or of one that it is a member of; 55000 where it is done, runs, waits or
 /// was no job.
-pub fn resume(run_id: i64) -> Outcome<i64> {
+pub fn resume(run_id: i64) -> Result<i64> {
     let role = current();
-    locked(|| {
-        let found = on_tables(|| {
+    with_safe_search_path(|| {
+        let found = as_config_owner(|| {
             let rows = run(
                 "SELECT r.status, r.owner::text, r.job FROM rag._agent_run r
                  WHERE r.id = $1 AND pg_has_role($2, to_regrole(quote_ident(r.owner)), 'USAGE') FOR UPDATE",
@@ -64,7 +64,7 @@ pub fn resume(run_id: i64) -> Outcome<i64> {
         })?;
         let Some(((status, owner), job)) = found else { return Err(not_kept(run_id)?) };
         // A statement of its own: of two who resume it, the second is to see the first one's job.
-        let alive = on_tables(|| {
+        let alive = as_config_owner(|| {
             let open = "SELECT FROM rag._job WHERE id = $1 AND status IN ('queued', 'running')";
             Ok(run(open, &[Arg::new(job)])?.count > 0)
         })?;
@@ -79,10 +79,10 @@ pub fn resume(run_id: i64) -> Outcome<i64> {
 }
 
 /// Ends a run of the current role's that waits for decisions: nobody can go on with it any more. Does nothing with any other run.
-pub fn give_up(run_id: i64) -> Outcome<()> {
+pub fn give_up(run_id: i64) -> Result<()> {
     let role = Role::current()?.to_text()?;
-    locked(|| {
-        on_tables(|| {
+    with_safe_search_path(|| {
+        as_config_owner(|| {
             run(
                 "WITH given_up AS (
                    DELETE FROM rag._agent_run WHERE id = $1 AND owner = $2::text::name AND status = 'waiting' RETURNING id)
@@ -94,9 +94,9 @@ pub fn give_up(run_id: i64) -> Outcome<()> {
     })
 }
 
-fn decide(step: i64, decision: Decision) -> Outcome<Option<i64>> {
+fn decide(step: i64, decision: Decision) -> Result<Option<i64>> {
     let decider = Role::current()?.to_text()?;
-    locked(|| {
+    with_safe_search_path(|| {
         let (owner, waiting) = find(step)?;
         if waiting.decision != "waiting" {
             return Err(not_waiting(step, &waiting.decision));
@@ -107,9 +107,9 @@ fn decide(step: i64, decision: Decision) -> Outcome<Option<i64>> {
 }
 
 /// The call of a step, and whose run it is, locked: of two who decide one comes first.
-fn find(step: i64) -> Outcome<(String, Waiting)> {
+fn find(step: i64) -> Result<(String, Waiting)> {
     let role = current();
-    let found = on_tables(|| {
+    let found = as_config_owner(|| {
         let rows = run(
             "SELECT r.owner::text, t.run_id, t.number, t.decision, t.event
              FROM rag._agent_turn t JOIN rag._agent_run r ON r.id = t.run_id
@@ -139,11 +139,10 @@ fn find(step: i64) -> Outcome<(String, Waiting)> {
                     wrong_state(format!("no agent waits for step {step}"))
                         .hint("rag.approvals shows what waits for a decision.")
                 }
-                Some(((status, owner), _)) if status == "waiting" => Error::new(
-                    PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                    format!("step {step} belongs to {owner}"),
-                )
-                .hint("Ask a member of that role to decide."),
+                Some(((status, owner), _)) if status == "waiting" => {
+                    Error::forbidden(format!("step {step} belongs to {owner}"))
+                        .hint("Ask a member of that role to decide.")
+                }
                 Some(((status, _), _)) => not_waiting(step, &status),
                 None => undefined(format!("step {step} does not exist"))
                     .hint("rag.approvals shows what waits for a decision."),
@@ -157,7 +156,7 @@ fn not_waiting(step: i64, status: &str) -> Error {
         .hint("rag.approvals shows what waits for a decision.")
 }
 
-fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Outcome<()> {
+fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Result<()> {
     let mut event: Event = serde_json::from_str(&waiting.event).map_err(Error::internal)?;
     let (status, said) = match decision {
         Decision::Approve { comment } => ("approved", comment.clone()),
@@ -170,7 +169,7 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Ou
         };
     }
     let event = serde_json::to_string(&event).map_err(Error::internal)?;
-    on_tables(|| {
+    as_config_owner(|| {
         // Who decides on another call of the run, under a snapshot that is older than this, is to fail and not to overlook it.
         run(
             "UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1",
@@ -197,8 +196,8 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Ou
     })
 }
 
-fn still_waiting(run_id: i64) -> Outcome<bool> {
-    on_tables(|| {
+fn still_waiting(run_id: i64) -> Result<bool> {
+    as_config_owner(|| {
         let rows = run(
             "SELECT FROM rag._agent_turn WHERE run_id = $1 AND decision = 'waiting' LIMIT 1",
             &[Arg::new(run_id)],
@@ -208,9 +207,9 @@ fn still_waiting(run_id: i64) -> Outcome<bool> {
 }
 
 /// Submits a job that goes on with a run, as the role that the run belongs to.
-fn go_on(run_id: i64, owner: &str) -> Outcome<i64> {
+fn go_on(run_id: i64, owner: &str) -> Result<i64> {
     let job = jobs::go_on(run_id, owner)?;
-    on_tables(|| {
+    as_config_owner(|| {
         run(
             "UPDATE rag._agent_run SET status = 'running', job = $2, updated_at = clock_timestamp() WHERE id = $1",
             &[Arg::new(run_id), Arg::new(job)],
@@ -225,7 +224,7 @@ fn go_on(run_id: i64, owner: &str) -> Outcome<i64> {
 }
 
 /// Why there is nothing kept of a run.
-fn not_kept(run_id: i64) -> Outcome<Error> {
+fn not_kept(run_id: i64) -> Result<Error> {
     let rows = connect(|| {
         select("SELECT status, job FROM rag.runs WHERE id = $1", &[Arg::new(run_id)])
             .map(|rows| (rows.text(0, 0), rows.int8(0, 1)))

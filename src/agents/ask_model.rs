@@ -6,7 +6,7 @@ use ragstone_client::engine::client;
 use ragstone_core::agent::{ModelReply, ModelRequest, ReplyFormat, tool_calls};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 impl Course {
     /// The question that is to be asked.
@@ -33,7 +33,7 @@ impl Course {
     }
 
     /// What the model said. Needs no transaction.
-    pub fn said(&self, completion: Completion, form: ReplyFormat, ms: f64) -> Outcome<ModelReply> {
+    pub fn said(&self, completion: Completion, form: ReplyFormat, ms: f64) -> Result<ModelReply> {
         let calls = tool_calls(completion.tool_calls.as_deref(), self.events.len());
         let mut said = ModelReply {
             content: completion.content,
@@ -60,7 +60,7 @@ impl Course {
 }
 
 /// The JSON in an answer, if it meets the schema.
-fn fitting(schema: &str, answer: &str) -> Outcome<Option<String>> {
+fn fitting(schema: &str, answer: &str) -> Result<Option<String>> {
     match client::call(Request::Check { schema: schema.to_owned(), answer: answer.to_owned() })? {
         Response::Checked(met) => Ok(met),
         other => Err(Error::internal(format!("unexpected answer to a check of an answer: {other:?}"))),

@@ -5,14 +5,14 @@ use crate::agents::log;
 use crate::agents::run::Course;
 use crate::tools::Tool;
 use ragstone_core::agent::{CallState, CallUpdate, Event, ToolCall, run_usage};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::switch_user::with_settings;
 use std::time::Instant;
 
 impl Course {
     /// Calls a tool with the current role's rights, as they are now. What goes wrong is told to the model; only what ends the
     /// statement is an error.
-    pub fn act(&self, position: usize, call: &ToolCall) -> Outcome<(i64, Event)> {
+    pub fn act(&self, position: usize, call: &ToolCall) -> Result<(i64, Event)> {
         let began = log::Clock::start();
         let start = Instant::now();
         let (run, step) = (self.run.to_string(), agent_log::reserve()?);
@@ -38,7 +38,7 @@ impl Course {
     }
 
     /// Writes down that a call was refused.
-    pub fn refuse(&self, position: usize, content: String, repeats: bool) -> Outcome<(i64, Event)> {
+    pub fn refuse(&self, position: usize, content: String, repeats: bool) -> Result<(i64, Event)> {
         let call = self.call(position);
         let step = log::refused(self.run, &call, self.thought(), &content)?;
         Ok((
@@ -48,7 +48,7 @@ impl Course {
     }
 
     /// Writes down that a call waits for approval.
-    pub fn ask_for_approval(&self, position: usize) -> Outcome<(i64, Event)> {
+    pub fn ask_for_approval(&self, position: usize) -> Result<(i64, Event)> {
         let step = log::waits(self.run, &self.call(position), self.thought())?;
         Ok((step, Event::Called(CallUpdate { position, state: CallState::Waiting, ms: 0.0 })))
     }

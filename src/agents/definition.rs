@@ -3,14 +3,13 @@
 use crate::agents::undefined;
 use crate::provider::{check_temperature, schema};
 use crate::tools;
-use pgrx::PgSqlErrorCode;
 use pgrx::datum::Interval;
 use ragstone_client::engine::client;
 use ragstone_core::agent::RunLimits;
 use ragstone_core::protocol::Request;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run};
 
@@ -65,10 +64,10 @@ pub struct Agent {
 /// # Errors
 /// 22023 where something makes no sense, 42704 and 42501 for its tools, 42710 where there is one of the name, 42501 where that
 /// belongs to somebody else.
-pub fn create(agent: &NewAgent) -> Outcome<()> {
+pub fn create(agent: &NewAgent) -> Result<()> {
     check(agent)?;
     let role = Role::current()?.to_text()?;
-    let written = on_tables(|| {
+    let written = as_config_owner(|| {
         let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout,
                        output_schema, temperature)
                      VALUES ($1, $2::text::name, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -86,18 +85,15 @@ pub fn create(agent: &NewAgent) -> Outcome<()> {
     }
     match owner(&agent.name)? {
         Some(owner) if owner != role => Err(not_owner(&agent.name, &owner, "Choose another name.")),
-        _ => Err(Error::new(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
-            format!("agent \"{}\" already exists", agent.name),
-        )
-        .hint("Use replace => true to change it.")),
+        _ => Err(Error::already_exists(format!("agent \"{}\" already exists", agent.name))
+            .hint("Use replace => true to change it.")),
     }
 }
 
 /// Forgets an agent of the current role.
-pub fn drop_agent(name: &str) -> Outcome<()> {
+pub fn drop_agent(name: &str) -> Result<()> {
     let role = Role::current()?.to_text()?;
-    let gone = on_tables(|| {
+    let gone = as_config_owner(|| {
         let arguments = [Arg::text(name), Arg::text(&role)];
         Ok(run("DELETE FROM rag._agent WHERE name = $1 AND owner = $2::text::name", &arguments)?.count)
     })?;
@@ -110,8 +106,8 @@ pub fn drop_agent(name: &str) -> Outcome<()> {
 
 impl Agent {
     /// The agent of that name, whoever made it.
-    pub fn find(name: &str) -> Outcome<Self> {
-        on_tables(|| {
+    pub fn find(name: &str) -> Result<Self> {
+        as_config_owner(|| {
             let rows = run(
                 "SELECT instructions, model, tools, max_steps, token_budget,
                         (extract(epoch FROM timeout) * 1000)::bigint, output_schema::text, temperature
@@ -159,7 +155,7 @@ impl NewAgent {
     }
 }
 
-fn check(agent: &NewAgent) -> Outcome<()> {
+fn check(agent: &NewAgent) -> Result<()> {
     if agent.name.trim().is_empty() || agent.instructions.trim().is_empty() {
         return Err(Error::bad_argument("an agent needs a name and instructions"));
     }
@@ -186,7 +182,7 @@ fn check(agent: &NewAgent) -> Outcome<()> {
     }
 }
 
-fn check_tools(names: &[String]) -> Outcome<()> {
+fn check_tools(names: &[String]) -> Result<()> {
     if names.len() > MOST_TOOLS {
         return Err(Error::bad_argument(format!(
             "an agent can have at most {MOST_TOOLS} tools, not {}",
@@ -200,10 +196,10 @@ fn check_tools(names: &[String]) -> Outcome<()> {
     tools::find(names).map(|_| ())
 }
 
-fn owner(name: &str) -> Outcome<Option<String>> {
-    on_tables(
-        || Ok(run("SELECT owner::text FROM rag._agent WHERE name = $1", &[Arg::text(name)])?.text(0, 0)),
-    )
+fn owner(name: &str) -> Result<Option<String>> {
+    as_config_owner(|| {
+        Ok(run("SELECT owner::text FROM rag._agent WHERE name = $1", &[Arg::text(name)])?.text(0, 0))
+    })
 }
 
 fn unknown(name: &str) -> Error {
@@ -213,5 +209,5 @@ fn unknown(name: &str) -> Error {
 
 fn not_owner(name: &str, owner: &str, hint: &str) -> Error {
     let message = format!("agent \"{name}\" belongs to {owner}");
-    Error::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message).hint(hint)
+    Error::forbidden(message).hint(hint)
 }

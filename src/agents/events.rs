@@ -4,18 +4,17 @@ use crate::agents::definition::Agent;
 use crate::agents::run::Course;
 use crate::agents::{undefined, wrong_state};
 use crate::tools;
-use pgrx::PgSqlErrorCode;
 use ragstone_client::settings;
 use ragstone_core::agent::Event;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run};
 
 /// Keeps a run that has begun with its first events.
-pub fn begin(course: &Course, job: i64) -> Outcome<()> {
+pub fn begin(course: &Course, job: i64) -> Result<()> {
     let role = Role::current()?.to_text()?;
-    on_tables(|| {
+    as_config_owner(|| {
         run(
             "INSERT INTO rag._agent_run (id, owner, agent, session, job, status)
              VALUES ($1, $2::text::name, $3, $4, $5, 'running')",
@@ -34,10 +33,10 @@ pub fn begin(course: &Course, job: i64) -> Outcome<()> {
 }
 
 /// Keeps an event, the one after `before` others.
-pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Option<&str>) -> Outcome<()> {
+pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Option<&str>) -> Result<()> {
     let json = serde_json::to_string(event).map_err(Error::internal)?;
     let number = i32::try_from(before + 1).map_err(Error::internal)?;
-    on_tables(|| {
+    as_config_owner(|| {
         run(
             "INSERT INTO rag._agent_turn (run_id, number, step_id, event, decision) VALUES ($1, $2, $3, $4, $5)",
             &[Arg::new(run_id), Arg::new(number), Arg::new(step), Arg::text(&json), Arg::optional_text(decision)],
@@ -47,17 +46,17 @@ pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Op
 }
 
 /// The run that a job does, if it has begun with one or is to go on with one.
-pub fn find(job: i64) -> Outcome<Option<i64>> {
-    on_tables(|| Ok(run("SELECT id FROM rag._agent_run WHERE job = $1", &[Arg::new(job)])?.int8(0, 0)))
+pub fn find(job: i64) -> Result<Option<i64>> {
+    as_config_owner(|| Ok(run("SELECT id FROM rag._agent_run WHERE job = $1", &[Arg::new(job)])?.int8(0, 0)))
 }
 
 /// The run of the current role as it was left, with the agent and the tools as they are now.
 ///
 /// # Errors
 /// 55000 where another job has taken it over; those of [`Course::begin`].
-pub fn load(run_id: i64, job: i64) -> Outcome<Course> {
+pub fn load(run_id: i64, job: i64) -> Result<Course> {
     let role = Role::current()?.to_text()?;
-    let (name, session) = on_tables(|| {
+    let (name, session) = as_config_owner(|| {
         let rows = run(
             "UPDATE rag._agent_run SET status = 'running', updated_at = clock_timestamp()
              WHERE id = $1 AND job = $2 AND owner = $3::text::name AND status IN ('running', 'failed', 'cancelled')
@@ -72,7 +71,7 @@ pub fn load(run_id: i64, job: i64) -> Outcome<Course> {
     let agent = Agent::find(&name)?;
     let found = tools::find(&agent.tools)?;
     let mut course = Course::of(agent, found, run_id, session);
-    let turns = on_tables(|| {
+    let turns = as_config_owner(|| {
         let rows = run(
             "SELECT step_id, event FROM rag._agent_turn WHERE run_id = $1 ORDER BY number",
             &[Arg::new(run_id)],
@@ -88,17 +87,17 @@ pub fn load(run_id: i64, job: i64) -> Outcome<Course> {
 }
 
 /// The run waits for somebody's decision.
-pub fn wait(run_id: i64) -> Outcome<()> {
+pub fn wait(run_id: i64) -> Result<()> {
     set_status(run_id, "waiting")
 }
 
 /// The run has met a limit.
-pub fn fail(run_id: i64) -> Outcome<()> {
+pub fn fail(run_id: i64) -> Result<()> {
     set_status(run_id, "failed")
 }
 
-fn set_status(run_id: i64, status: &str) -> Outcome<()> {
-    on_tables(|| {
+fn set_status(run_id: i64, status: &str) -> Result<()> {
+    as_config_owner(|| {
         run(
             "UPDATE rag._agent_run SET status = $2, updated_at = clock_timestamp() WHERE id = $1",
             &[Arg::new(run_id), Arg::text(status)],
@@ -108,13 +107,13 @@ fn set_status(run_id: i64, status: &str) -> Outcome<()> {
 }
 
 /// The run is done, and nobody will go on with it.
-pub fn forget(run_id: i64) -> Outcome<()> {
-    on_tables(|| run("DELETE FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)]).map(|_| ()))
+pub fn forget(run_id: i64) -> Result<()> {
+    as_config_owner(|| run("DELETE FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)]).map(|_| ()))
 }
 
 /// A job of an agent's came to nothing: so did its run. Whoever may write in the table of jobs calls this, as its owner.
-pub fn job_ended(job: i64, error: &Error) -> Outcome<()> {
-    let cancelled = error.sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+pub fn job_ended(job: i64, error: &Error) -> Result<()> {
+    let cancelled = error.is_cancelled();
     let status = if cancelled { "cancelled" } else { "failed" };
     let code = error.code();
     let rows = run(
@@ -140,7 +139,7 @@ pub fn job_ended(job: i64, error: &Error) -> Outcome<()> {
 }
 
 /// Deletes what was kept of runs that failed so long ago that their jobs are forgotten too. Runs that wait are kept.
-pub fn forget_old() -> Outcome<()> {
+pub fn forget_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
     run(
         "DELETE FROM rag._agent_run

@@ -6,10 +6,9 @@ use crate::agents::log;
 use crate::agents::log::Clock;
 use crate::agents::request::Order;
 use crate::agents::run::Course;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::{Action, Event, ModelRequest, StopReason, next};
 use ragstone_core::provider::Completion;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::switch_user::with_settings;
 use std::cell::Cell;
 use std::time::Instant;
@@ -26,14 +25,14 @@ thread_local! {
 ///
 /// # Errors
 /// Those of [`Course::begin`]; what the provider or the engine says; a cancel. They undo what the tools did, as errors do.
-pub fn run_agent(order: &Order) -> Outcome<Finished> {
+pub fn run_agent(order: &Order) -> Result<Finished> {
     let _depth = Depth::enter()?;
     // The session's own run, if it has one, is its current one again afterwards.
     let current = agent_log::current().map_or_else(String::new, |run| run.to_string());
     with_settings(&[("rag.run", &current)], || run_within(order))
 }
 
-fn run_within(order: &Order) -> Outcome<Finished> {
+fn run_within(order: &Order) -> Result<Finished> {
     let mut course = Course::begin(order, None)?;
     match course.run_through() {
         Ok(finished) => Ok(finished),
@@ -47,7 +46,7 @@ fn run_within(order: &Order) -> Outcome<Finished> {
 }
 
 impl Course {
-    fn run_through(&mut self) -> Outcome<Finished> {
+    fn run_through(&mut self) -> Result<Finished> {
         loop {
             let (step, event) = match next(&self.plan, &self.events) {
                 Action::Ask(ask) => match self.think(&ask)? {
@@ -67,7 +66,7 @@ impl Course {
         }
     }
 
-    fn think(&self, ask: &ModelRequest) -> Outcome<Result<(i64, Event), StopReason>> {
+    fn think(&self, ask: &ModelRequest) -> Result<Result<(i64, Event), StopReason>> {
         let remote = self.remote()?;
         let (began, start) = (Clock::start(), Instant::now());
         let answer = remote.complete(self.prompt(ask), Self::options(&remote, ask));
@@ -98,13 +97,10 @@ impl Course {
 struct Depth;
 
 impl Depth {
-    fn enter() -> Outcome<Self> {
+    fn enter() -> Result<Self> {
         if DEPTH.get() >= DEEPEST {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_STATEMENT_TOO_COMPLEX,
-                format!("agents call each other more than {DEEPEST} deep"),
-            )
-            .hint("Do not give an agent a tool that runs the agent."));
+            return Err(Error::too_complex(format!("agents call each other more than {DEEPEST} deep"))
+                .hint("Do not give an agent a tool that runs the agent."));
         }
         DEPTH.set(DEPTH.get() + 1);
         Ok(Self)

@@ -17,7 +17,7 @@ use ragstone_client::engine::replay::during as replayed;
 use ragstone_core::agent::{Action, Event, ModelRequest, ReplyFormat, StopReason, next};
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::connect;
 use ragstone_pg::switch_user::set_for_session;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub const HANDLER: Handler =
 
 /// Does what there is to do of a job's run. `done` writes down the job's result, in the transaction in which the run ends or
 /// begins to wait.
-fn work(job: i64, args: &Jsonb, done: WriteResult) -> Outcome<()> {
+fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
     // The log's rows are written with what they tell of, and not by another process.
     set_for_session("rag.log_durability", "transaction");
     let mut course = in_rounds(job, || replayed(|| begin(job, args)))?;
@@ -85,7 +85,7 @@ fn work(job: i64, args: &Jsonb, done: WriteResult) -> Outcome<()> {
     }
 }
 
-fn begin(job: i64, args: &Jsonb) -> Outcome<Course> {
+fn begin(job: i64, args: &Jsonb) -> Result<Course> {
     if let Some(run) = events::find(job)? {
         return events::load(run, job);
     }
@@ -101,7 +101,7 @@ fn begin(job: i64, args: &Jsonb) -> Outcome<Course> {
 
 impl Work {
     /// As `rag.submit` has checked it, or `rag.approve` has written it.
-    fn read(args: &Jsonb) -> Outcome<Self> {
+    fn read(args: &Jsonb) -> Result<Self> {
         let args = args.to_value()?;
         let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
         let text = |value: &Value| match value {
@@ -122,7 +122,7 @@ impl Work {
 
 impl Course {
     /// Asks the model with no transaction open, and keeps what it says. A limit, where the run's time is over.
-    fn think_aloud(&mut self, ask: &ModelRequest) -> Outcome<Option<StopReason>> {
+    fn think_aloud(&mut self, ask: &ModelRequest) -> Result<Option<StopReason>> {
         let (call, model) = in_transaction(|| connect(|| self.prepare(ask)))?;
         let (began, start) = (Clock::start(), Instant::now());
         let answer = outside_transaction(|| replay::ask(call)?.wait());
@@ -144,7 +144,7 @@ impl Course {
     }
 
     /// The call, and the model's name. An answer that has to meet a schema is not streamed: it may be mended.
-    fn prepare(&self, ask: &ModelRequest) -> Outcome<(Call, String)> {
+    fn prepare(&self, ask: &ModelRequest) -> Result<(Call, String)> {
         let remote = self.remote()?;
         let call =
             remote.prepare(self.prompt(ask), Self::options(&remote, ask), ask.form == ReplyFormat::Free)?;
@@ -152,7 +152,7 @@ impl Course {
     }
 
     /// The run waits until somebody has decided on these calls. That ends the job.
-    fn wait(&self, positions: &[usize], done: impl Fn(&Jsonb) -> Outcome<()>) -> Outcome<()> {
+    fn wait(&self, positions: &[usize], done: impl Fn(&Jsonb) -> Result<()>) -> Result<()> {
         let mut steps = Vec::new();
         for (more, position) in positions.iter().enumerate() {
             let (step, event) = self.ask_for_approval(*position)?;
@@ -167,7 +167,7 @@ impl Course {
 }
 
 /// A job's result: the row that the function would give.
-fn result(finished: &Finished, waiting: &[i64]) -> Outcome<Jsonb> {
+fn result(finished: &Finished, waiting: &[i64]) -> Result<Jsonb> {
     let mut row = json!({
         "run_id": finished.run,
         "answer": finished.answer,

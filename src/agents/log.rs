@@ -7,7 +7,7 @@ use crate::agents::request::Order;
 use crate::tools::Observation;
 use ragstone_core::agent::{ModelReply, ToolCall};
 use ragstone_core::log::semconv;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,7 +33,7 @@ impl Clock {
 }
 
 /// A run begins.
-pub fn begin(order: &Order, job: Option<i64>) -> Outcome<i64> {
+pub fn begin(order: &Order, job: Option<i64>) -> Result<i64> {
     let input = Value::from(order.input.as_str());
     agent_log::start(&NewRun {
         agent: &order.agent,
@@ -45,7 +45,7 @@ pub fn begin(order: &Order, job: Option<i64>) -> Outcome<i64> {
 }
 
 /// What was asked.
-pub fn asked(run: i64, input: &str) -> Outcome<i64> {
+pub fn asked(run: i64, input: &str) -> Result<i64> {
     agent_log::log(
         run,
         NewStep {
@@ -59,7 +59,7 @@ pub fn asked(run: i64, input: &str) -> Outcome<i64> {
 }
 
 /// What the model said, of so many messages.
-pub fn said(run: i64, model: &str, messages: usize, said: &ModelReply, took: Took) -> Outcome<i64> {
+pub fn said(run: i64, model: &str, messages: usize, said: &ModelReply, took: Took) -> Result<i64> {
     let calls: Vec<Value> = (said.calls.iter())
         .map(|call| json!({ "id": call.id, "name": call.name, "arguments": arguments(call) }))
         .collect();
@@ -96,7 +96,7 @@ pub fn made(
     parent: Option<i64>,
     seen: &Observation,
     took: Took,
-) -> Outcome<i64> {
+) -> Result<i64> {
     let mut step = tool(call, parent);
     step.id = Some(id);
     step.started_us = Some(took.0);
@@ -111,17 +111,17 @@ pub fn made(
 }
 
 /// A call was refused.
-pub fn refused(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Outcome<i64> {
+pub fn refused(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Result<i64> {
     agent_log::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool(call, parent) })
 }
 
 /// A call waits for approval.
-pub fn waits(run: i64, call: &ToolCall, parent: Option<i64>) -> Outcome<i64> {
+pub fn waits(run: i64, call: &ToolCall, parent: Option<i64>) -> Result<i64> {
     agent_log::log(run, NewStep { status: Some("waiting"), ..tool(call, parent) })
 }
 
 /// Something ended the run.
-pub fn failed(run: i64, error: &Error) -> Outcome<i64> {
+pub fn failed(run: i64, error: &Error) -> Result<i64> {
     let code = error.code();
     agent_log::log(
         run,
@@ -136,7 +136,7 @@ pub fn failed(run: i64, error: &Error) -> Outcome<i64> {
 }
 
 /// A run ends, or waits.
-pub fn finish(finished: &Finished) -> Outcome<()> {
+pub fn finish(finished: &Finished) -> Result<()> {
     let code = finished.error.as_ref().map(Error::code);
     agent_log::finish(
         finished.run,

@@ -22,7 +22,6 @@ pub use function::run_agent;
 pub use job::HANDLER;
 pub use request::Order;
 
-use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::RunUsage;
 use ragstone_pg::error::Error;
 
@@ -42,9 +41,9 @@ pub struct Finished {
 }
 
 fn undefined(message: String) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message)
+    Error::undefined(message)
 }
 
 fn wrong_state(message: String) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+    Error::wrong_state(message)
 }

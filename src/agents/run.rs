@@ -7,9 +7,8 @@ use crate::chat::memory;
 use crate::provider::{CallOptions, Generator, Remote};
 use crate::tools;
 use crate::tools::Tool;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::agent::{AgentSpec, Event, StopReason, ToolSpec, run_usage};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use serde_json::Value;
 
 /// Name of the SQL function, for the record of calls.
@@ -43,7 +42,7 @@ impl Course {
     /// # Errors
     /// 42704 where there is no such agent, tool, model or session; 42501 where the current role may not use one of them; 55000
     /// where a tool needs approval and nobody can give it.
-    pub fn begin(order: &Order, job: Option<i64>) -> Outcome<Self> {
+    pub fn begin(order: &Order, job: Option<i64>) -> Result<Self> {
         if order.input.trim().is_empty() {
             return Err(Error::bad_argument("input is empty"));
         }
@@ -99,7 +98,7 @@ impl Course {
     }
 
     /// The model, as the current role may use it.
-    pub fn remote(&self) -> Outcome<Remote> {
+    pub fn remote(&self) -> Result<Remote> {
         Generator::find(self.agent.model.as_deref())?.remote()
     }
 
@@ -110,7 +109,7 @@ impl Course {
     }
 
     /// The run has its answer.
-    pub fn answered(&self, answer: String) -> Outcome<Finished> {
+    pub fn answered(&self, answer: String) -> Result<Finished> {
         if let (Some(session), Some(Event::Asked { input, .. })) = (self.session, self.events.first()) {
             let model = self.agent.model.clone();
             memory::remember(session, input, &answer, model.as_deref())?;
@@ -121,7 +120,7 @@ impl Course {
     }
 
     /// A limit ends the run. What was done stays.
-    pub fn stopped(&self, stop: &StopReason) -> Outcome<Finished> {
+    pub fn stopped(&self, stop: &StopReason) -> Result<Finished> {
         let last = match self.events.last() {
             Some(Event::Said(said)) if said.calls.is_empty() && !said.content.trim().is_empty() => {
                 Some(said.content.clone())
@@ -141,28 +140,21 @@ impl Course {
     }
 
     fn limit(&self, stop: &StopReason) -> Error {
-        let (sqlstate, hint) = match stop {
-            StopReason::Steps(_) => {
-                (PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "Raise the agent's max_steps.")
-            }
+        let message = format!("agent \"{}\": {stop}", self.agent.name);
+        match stop {
+            StopReason::Steps(_) => Error::over_limit(message).hint("Raise the agent's max_steps."),
             StopReason::Tokens { .. } => {
-                (PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "Raise the agent's token_budget.")
+                Error::over_configured_limit(message).hint("Raise the agent's token_budget.")
             }
-            StopReason::Time(_) => {
-                (PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "Raise the agent's timeout.")
+            StopReason::Time(_) => Error::over_limit(message).hint("Raise the agent's timeout."),
+            StopReason::Loop(_) => {
+                Error::over_limit(message).hint("Say in the instructions when to stop, or use another model.")
             }
-            StopReason::Loop(_) => (
-                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                "Say in the instructions when to stop, or use another model.",
-            ),
             StopReason::Silence => {
-                (PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION, "Change the instructions, or use another model.")
+                Error::protocol_violation(message).hint("Change the instructions, or use another model.")
             }
-            StopReason::Cut => (
-                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                "Ask for a shorter answer, or raise the model's own limit at its provider.",
-            ),
-        };
-        Error::new(sqlstate, format!("agent \"{}\": {stop}", self.agent.name)).hint(hint)
+            StopReason::Cut => Error::over_limit(message)
+                .hint("Ask for a shorter answer, or raise the model's own limit at its provider."),
+        }
     }
 }

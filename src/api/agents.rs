@@ -7,7 +7,8 @@ use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{given, or_raise};
+use ragstone_pg::error::or_raise;
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 

@@ -10,7 +10,7 @@ use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Outcome, or_raise};
+use ragstone_pg::error::{Result, or_raise};
 use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
@@ -34,7 +34,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn question(self) -> Outcome<Question> {
+    fn question(self) -> Result<Question> {
         let collection = required(self.collection, "collection")?;
         let mut search = search_for(collection, required(self.question, "question")?, self.k)?;
         search.mode = Mode::parse(&self.mode.0)?;
@@ -53,13 +53,13 @@ impl Arguments {
     }
 
     /// The answer; `timeout_ms` bounds each wait for a model.
-    fn answer(self) -> Outcome<Row> {
+    fn answer(self) -> Result<Row> {
         let question = self.question()?;
         ask_as_step("ask", &question, || bounded(&question)).map(row)
     }
 
     /// The same where a failure is none.
-    fn try_answer(self) -> Outcome<Row> {
+    fn try_answer(self) -> Result<Row> {
         let question = self.question()?;
         ask_as_step("try_ask", &question, || in_subtransaction(|| bounded(&question))).map(row)
     }
@@ -159,7 +159,7 @@ fn try_ask(
     TableIterator::once(answer.unwrap_or((None, None, None, None, None, None)))
 }
 
-fn bounded(question: &Question) -> Outcome<Answered> {
+fn bounded(question: &Question) -> Result<Answered> {
     match question.timeout_ms {
         Some(timeout) => {
             with_settings(&[("rag.request_timeout", &timeout.to_string())], || ask::ask(question))

@@ -6,7 +6,8 @@ use crate::provider::positive;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Outcome, given, or_raise};
+use ragstone_pg::error::{Result, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 
@@ -132,7 +133,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn turn(self, function: &'static str) -> Outcome<Turn> {
+    fn turn(self, function: &'static str) -> Result<Turn> {
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         Ok(Turn {
             session: given(self.session, "session")?,

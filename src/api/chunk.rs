@@ -6,7 +6,7 @@ use pgrx::{default, extension_sql, name, pg_extern};
 use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter, UnknownSplitter};
-use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 
@@ -44,7 +44,7 @@ fn chunk(
 }
 
 /// The options in SQL's arguments, checked.
-pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Outcome<ChunkOptions> {
+pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Result<ChunkOptions> {
     let splitter: Splitter = splitter.parse().map_err(|error: UnknownSplitter| {
         Error::bad_argument(error.to_string()).hint("Use 'text' or 'markdown'.")
     })?;
@@ -61,7 +61,7 @@ pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Outcome<ChunkOp
     Ok(ChunkOptions { splitter, size: size as u32, overlap: overlap as u32 })
 }
 
-fn chunks_of(model: String, options: ChunkOptions, document: String) -> Outcome<Vec<Chunk>> {
+fn chunks_of(model: String, options: ChunkOptions, document: String) -> Result<Vec<Chunk>> {
     let model = tokenizer(&model).to_owned();
     match client::call(Request::Chunk { model, options, documents: vec![document] })? {
         Response::Chunks(documents) => Ok(documents.into_iter().flatten().collect()),

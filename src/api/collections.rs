@@ -6,7 +6,7 @@ use crate::collections::lifecycle::create::Settings;
 use crate::collections::lifecycle::{create, drop, refresh};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
-use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::identifier::{Name, RegClass, RegConfig};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
@@ -78,7 +78,7 @@ fn drop_collection(name: Name) {
     or_raise(drop::drop_collection(&name.0));
 }
 
-fn names(names: Vec<Option<Name>>) -> Outcome<Vec<String>> {
+fn names(names: Vec<Option<Name>>) -> Result<Vec<String>> {
     let name = |name: Option<Name>| name.map(|name| name.0);
     names
         .into_iter()

@@ -1,8 +1,8 @@
 //! `rag.embed_batch(…) OVER ()`: one embedding per row, computed many rows at a time.
 
 use crate::embedding::Embedder;
-use pgrx::{PgSqlErrorCode, extension_sql, pg_extern, pg_sys};
-use ragstone_pg::error::{Error, Outcome, or_raise};
+use pgrx::{extension_sql, pg_extern, pg_sys};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::vector::Vector;
 use ragstone_pg::version;
 use ragstone_pg::windowapi::{Argument, Partition};
@@ -30,14 +30,11 @@ fn embed_batch(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vector> {
     or_raise(next(fcinfo)).map(Vector)
 }
 
-fn next(fcinfo: pg_sys::FunctionCallInfo) -> Outcome<Option<Vec<f32>>> {
+fn next(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<f32>>> {
     // SAFETY: this is the call's own fcinfo.
     let Some(partition) = (unsafe { Partition::of(fcinfo) }) else {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-            "rag.embed_batch needs an OVER clause",
-        )
-        .hint("Write rag.embed_batch(body) OVER ()."));
+        return Err(Error::wrong_object_type("rag.embed_batch needs an OVER clause")
+            .hint("Write rag.embed_batch(body) OVER ()."));
     };
     let ahead: &mut Ahead = partition.state();
     if ahead.embeddings.is_empty() {

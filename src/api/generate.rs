@@ -7,7 +7,7 @@ use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Outcome, or_raise};
+use ragstone_pg::error::{Result, or_raise};
 use ragstone_pg::text::{Utf8, sayable_json};
 use ragstone_pg::version;
 
@@ -256,7 +256,7 @@ fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> O
     counts.first().map(|count| *count as i32)
 }
 
-fn structured(knobs: &Knobs, prompt: &str, schema: &Jsonb) -> Outcome<Jsonb> {
+fn structured(knobs: &Knobs, prompt: &str, schema: &Jsonb) -> Result<Jsonb> {
     let mut prompt = knobs.ask(prompt)?;
     prompt.schema = Some(provider::schema(schema)?);
     Jsonb::from_json(&sayable_json(&knobs.complete(prompt)?.content))
@@ -266,9 +266,9 @@ fn structured(knobs: &Knobs, prompt: &str, schema: &Jsonb) -> Outcome<Jsonb> {
 fn many(
     knobs: &Knobs,
     prompts: Vec<Option<Utf8>>,
-    check: impl Fn(Outcome<Completion>) -> Outcome<Option<Completion>>,
-) -> Outcome<Vec<Option<Utf8>>> {
-    let asked = prompts.iter().flatten().map(|prompt| knobs.ask(&prompt.0)).collect::<Outcome<Vec<_>>>()?;
+    check: impl Fn(Result<Completion>) -> Result<Option<Completion>>,
+) -> Result<Vec<Option<Utf8>>> {
+    let asked = prompts.iter().flatten().map(|prompt| knobs.ask(&prompt.0)).collect::<Result<Vec<_>>>()?;
     let mut answers = Vec::with_capacity(asked.len());
     send_all(&knobs.remote()?, asked.into_iter(), knobs.call(), |answer| {
         answers.push(check(answer)?.map(|completion| Utf8(completion.content)));
@@ -279,7 +279,7 @@ fn many(
 }
 
 /// What a function that never fails gives: nothing, unless the statement is to end.
-pub fn or_null<T>(outcome: Outcome<T>) -> Option<T> {
+pub fn or_null<T>(outcome: Result<T>) -> Option<T> {
     match outcome {
         Err(error) if error.ends_statement() => error.raise(),
         outcome => outcome.ok(),

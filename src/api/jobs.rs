@@ -6,8 +6,9 @@ use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome, given, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::procedure::check_may_commit;
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 use std::time::Duration;
@@ -72,7 +73,7 @@ pub unsafe extern "C-unwind" fn ragstone_wait(fcinfo: pg_sys::FunctionCallInfo) 
     pg_sys::Datum::null()
 }
 
-fn natural(value: i32, name: &str) -> Outcome<u32> {
+fn natural(value: i32, name: &str) -> Result<u32> {
     u32::try_from(value)
         .map_err(|_| Error::bad_argument(format!("{name} must not be negative, but is {value}")))
 }

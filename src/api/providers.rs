@@ -2,9 +2,9 @@
 
 use crate::provider;
 use crate::provider::{Catalog, NewProvider, Options};
-use pgrx::{PgLogLevel, PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
+use pgrx::{PgLogLevel, default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 use serde_json::Value;
@@ -50,17 +50,14 @@ fn create_provider(
     };
     or_raise(provider::create(&provider));
     if provider.api_key.is_none() && provider::needs_key(&provider.kind) {
-        Error::new(
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            format!("provider \"{}\" has no key yet", provider.name),
-        )
-        .hint("CREATE USER MAPPING FOR PUBLIC SERVER … OPTIONS (api_key '…');")
-        .notice(PgLogLevel::NOTICE);
+        Error::information(format!("provider \"{}\" has no key yet", provider.name))
+            .hint("CREATE USER MAPPING FOR PUBLIC SERVER … OPTIONS (api_key '…');")
+            .notice(PgLogLevel::NOTICE);
     }
 }
 
 /// The members of an object whose values are texts, numbers or booleans.
-fn pairs(options: &Jsonb) -> Outcome<Vec<(String, String)>> {
+fn pairs(options: &Jsonb) -> Result<Vec<(String, String)>> {
     let Value::Object(members) = options.to_value()? else {
         return Err(Error::bad_argument("options must be a JSON object"));
     };

@@ -4,7 +4,7 @@ use pgrx::{extension_sql_file, pg_extern};
 use ragstone_core::log::histogram::Histogram;
 use ragstone_core::log::pattern::pattern;
 use ragstone_pg::bytes::Bytes;
-use ragstone_pg::error::{Error, Outcome, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::text::Utf8;
 
 #[pg_extern(immutable, parallel_safe, cost = 10)]
@@ -35,7 +35,7 @@ fn _error_pattern(error: Utf8) -> Utf8 {
     Utf8(pattern(&error.0))
 }
 
-fn histogram(bytes: Bytes<'_>) -> Outcome<Histogram> {
+fn histogram(bytes: Bytes<'_>) -> Result<Histogram> {
     Histogram::from_bytes(bytes.0).ok_or_else(|| Error::internal("malformed histogram of durations"))
 }
 

@@ -4,13 +4,14 @@ use crate::agent_log;
 use crate::agent_log::{Beginning, Ending, Record};
 use crate::agents;
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_guard, pg_sys};
+use pgrx::{default, extension_sql_file, pg_extern, pg_guard, pg_sys};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome, given, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::transactions;
-use ragstone_pg::trigger::Firing;
+use ragstone_pg::trigger::TriggerCall;
 use ragstone_pg::version;
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -120,14 +121,13 @@ pub unsafe extern "C-unwind" fn ragstone_redactions_changed(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> pg_sys::Datum {
     // SAFETY: this is the call's own fcinfo.
-    let Some(firing) = (unsafe { Firing::of(fcinfo) }) else {
-        return or_raise(Err(Error::new(
-            PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+    let Some(trigger) = (unsafe { TriggerCall::of(fcinfo) }) else {
+        return or_raise(Err(Error::trigger_protocol_violated(
             "rag._redactions_changed was not called as a trigger",
         )));
     };
-    or_raise(agent_log::redactions_changed(firing));
-    if firing.is_for_row() { firing.unchanged() } else { pg_sys::Datum::null() }
+    or_raise(agent_log::redactions_changed(trigger));
+    if trigger.is_for_row() { trigger.unchanged() } else { pg_sys::Datum::null() }
 }
 
 fn text(value: &Option<Utf8>) -> Option<&str> {
@@ -135,7 +135,7 @@ fn text(value: &Option<Utf8>) -> Option<&str> {
 }
 
 /// Microseconds since 1970.
-fn moment(value: Option<TimestampWithTimeZone>) -> Outcome<Option<i64>> {
+fn moment(value: Option<TimestampWithTimeZone>) -> Result<Option<i64>> {
     let Some(value) = value else { return Ok(None) };
     match clock::from_postgres(value.into()) {
         Some(moment) => Ok(Some(moment)),

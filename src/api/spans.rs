@@ -2,7 +2,7 @@
 
 use crate::agent_log;
 use pgrx::iter::SetOfIterator;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern};
+use pgrx::{default, extension_sql_file, pg_extern};
 use ragstone_core::log::{semconv, span};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, or_raise};
@@ -16,10 +16,7 @@ fn trace(
     ascii: default!(bool, false),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let run =
-        or_raise(run.ok_or_else(|| {
-            Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "run must not be null")
-        }));
+    let run = or_raise(run.ok_or_else(|| Error::null_not_allowed("run must not be null")));
     SetOfIterator::new(or_raise(agent_log::trace(run, width, ascii)).into_iter().map(Utf8))
 }
 

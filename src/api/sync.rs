@@ -7,11 +7,11 @@ use crate::collections::lifecycle::migration;
 use crate::collections::lifecycle::wait;
 use crate::collections::queue::failure;
 use pgrx::datum::Interval;
-use pgrx::{PgSqlErrorCode, default, extension_sql_file, pg_extern, pg_sys};
-use ragstone_pg::error::{Error, Outcome, or_raise};
+use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::identifier::Name;
 use ragstone_pg::text::Utf8;
-use ragstone_pg::trigger::Firing;
+use ragstone_pg::trigger::TriggerCall;
 use ragstone_pg::version;
 use std::time::Duration;
 
@@ -20,12 +20,9 @@ CREATE FUNCTION rag.\"_capture\"() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAM
 ")]
 fn _capture(fcinfo: pg_sys::FunctionCallInfo) {
     // SAFETY: this is the call's own fcinfo.
-    match unsafe { Firing::of(fcinfo) } {
-        Some(firing) => capture::capture(firing),
-        None => or_raise(Err(Error::new(
-            PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-            "rag._capture was not called as a trigger",
-        ))),
+    match unsafe { TriggerCall::of(fcinfo) } {
+        Some(trigger) => capture::capture(trigger),
+        None => or_raise(Err(Error::trigger_protocol_violated("rag._capture was not called as a trigger"))),
     }
 }
 
@@ -81,7 +78,7 @@ fn rollback_migration(name: Name) {
 }
 
 /// A time that a call may take.
-pub fn duration(interval: &Interval) -> Outcome<Duration> {
+pub fn duration(interval: &Interval) -> Result<Duration> {
     let micros = interval.as_micros();
     u64::try_from(micros)
         .map(Duration::from_micros)

@@ -6,8 +6,9 @@ use crate::tools::{Listed, NewTool, Subject};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome, given, or_raise};
+use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::identifier::RegProcedure;
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 
@@ -94,7 +95,7 @@ fn call_tool(
     ))
 }
 
-fn observed(name: String, arguments: Option<Jsonb>) -> Outcome<tools::Observation> {
+fn observed(name: String, arguments: Option<Jsonb>) -> Result<tools::Observation> {
     let arguments = arguments.map_or_else(|| Ok(String::new()), |arguments| arguments.to_json())?;
     let mut found = tools::find(&[name])?;
     found.pop().ok_or_else(|| Error::internal("a tool was found and is not there"))?.call(&arguments)

@@ -3,19 +3,19 @@
 use crate::search::Hit;
 use ragstone_core::ask::Citation;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// A JSON array with an object for each citation. Keys and metadata go from one `jsonb` to the other as text, so that no
 /// number in them loses a digit.
-pub fn to_json(citations: &[Citation], hits: &[Hit]) -> Outcome<Jsonb> {
+pub fn to_json(citations: &[Citation], hits: &[Hit]) -> Result<Jsonb> {
     let objects = citations.iter().map(|citation| {
         let hit = hits.get(citation.passage);
         object(citation, hit.ok_or_else(|| Error::internal("a citation of no passage"))?)
     });
-    Jsonb::from_json(&format!("[{}]", objects.collect::<Outcome<Vec<_>>>()?.join(",")))
+    Jsonb::from_json(&format!("[{}]", objects.collect::<Result<Vec<_>>>()?.join(",")))
 }
 
-fn object(citation: &Citation, hit: &Hit) -> Outcome<String> {
+fn object(citation: &Citation, hit: &Hit) -> Result<String> {
     Ok(format!(
         r#"{{"number":{},"source_key":{},"title":{},"heading":{},"quote":{},"chunk_id":{},"metadata":{}}}"#,
         citation.number,
@@ -28,6 +28,6 @@ fn object(citation: &Citation, hit: &Hit) -> Outcome<String> {
     ))
 }
 
-fn text(text: Option<&str>) -> Outcome<String> {
+fn text(text: Option<&str>) -> Result<String> {
     serde_json::to_string(&text).map_err(Error::internal)
 }

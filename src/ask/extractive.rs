@@ -6,14 +6,14 @@ use crate::search::Passages;
 use ragstone_core::ask::extract::{self, Candidate, EmbeddedQuestion};
 use ragstone_core::ask::units::units;
 use ragstone_core::protocol::{Kind, Lane};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 
 /// Most sentences that are compared with the question. Five passages of the PostgreSQL manual have 23 on average.
 const MOST_CANDIDATES: usize = 128;
 
 /// Answers with the sentences that are most similar to the question. They are embedded in one request, ahead of bulk work,
 /// since somebody waits.
-pub fn answer(question: &Question, passages: &Passages) -> Outcome<Made> {
+pub fn answer(question: &Question, passages: &Passages) -> Result<Made> {
     let hits = passages.hits.iter().enumerate();
     let found =
         hits.flat_map(|(passage, hit)| units(&hit.content).into_iter().map(move |unit| (passage, unit)));

@@ -14,7 +14,7 @@ use crate::search;
 use crate::search::Passages;
 use ragstone_core::ask::{self, UNANSWERED};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// An answer as SQL shows it.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ struct Made {
 ///
 /// # Errors
 /// Those of the search and of the model's provider. That there is no answer is none.
-pub fn ask(question: &Question) -> Outcome<Answered> {
+pub fn ask(question: &Question) -> Result<Answered> {
     // Whoever may not use the model is told so before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
@@ -63,7 +63,7 @@ pub struct Streamed {
 ///
 /// # Errors
 /// As above.
-pub fn stream(question: &Question) -> Outcome<Result<Streamed, Answered>> {
+pub fn stream(question: &Question) -> Result<Result<Streamed, Answered>> {
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     match &generator {
@@ -79,7 +79,7 @@ pub fn stream(question: &Question) -> Outcome<Result<Streamed, Answered>> {
 
 impl Streamed {
     /// The answer as a whole, once all of its pieces have come.
-    pub fn answered(&self) -> Outcome<Answered> {
+    pub fn answered(&self) -> Result<Answered> {
         let completion = self.pieces.completion();
         let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
         let made = remote::check(completion, &self.passages.hits, self.shown);
@@ -87,7 +87,7 @@ impl Streamed {
     }
 }
 
-fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Outcome<Answered> {
+fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Result<Answered> {
     let made = if is_relevant(question, passages) {
         make(generator, question, passages)?
     } else {
@@ -104,7 +104,7 @@ fn best(passages: &Passages) -> Option<f64> {
     passages.similarities.iter().copied().max_by(f64::total_cmp)
 }
 
-fn answered(made: Made, passages: &Passages, model: String) -> Outcome<Answered> {
+fn answered(made: Made, passages: &Passages, model: String) -> Result<Answered> {
     // What cites nothing is not from the collection, whatever the model says.
     let answered = made.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
     let answer =
@@ -119,7 +119,7 @@ fn answered(made: Made, passages: &Passages, model: String) -> Outcome<Answered>
     })
 }
 
-fn make(generator: &Generator, question: &Question, passages: &Passages) -> Outcome<Made> {
+fn make(generator: &Generator, question: &Question, passages: &Passages) -> Result<Made> {
     match generator {
         Generator::Extractive => extractive::answer(question, passages),
         Generator::Remote(remote) => remote::answer(remote, question, &passages.hits),

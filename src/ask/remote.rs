@@ -4,13 +4,12 @@ use crate::ask::{Made, Question};
 use crate::embedding::tokens::count_generously;
 use crate::provider::{CallOptions, Remote};
 use crate::search::Hit;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::ask::citations;
 use ragstone_core::ask::prompt::{
     PromptPassage, beginning, fitting, is_no_answer, messages, without_thoughts,
 };
 use ragstone_core::provider::{Completion, Message, Prompt};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Tokens that are kept free for an answer whose length is not bounded, if that is not more than a quarter of the window.
 const ANSWER_TOKENS: u32 = 1024;
@@ -33,7 +32,7 @@ pub struct Prepared {
 }
 
 /// Has the model answer, and checks what it cites.
-pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Made> {
+pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Made> {
     let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
     let mut hits = hits;
     loop {
@@ -48,11 +47,11 @@ pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Mad
 }
 
 fn is_too_long(error: &Error) -> bool {
-    error.sqlstate == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+    error.is_over_limit()
 }
 
 /// Puts the question and as many passages as there is room for into a prompt.
-pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Prepared> {
+pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Prepared> {
     let shown = fit(remote, question, hits)?;
     let prompt = Prompt {
         messages: conversation(question, &shown),
@@ -82,7 +81,7 @@ fn conversation(question: &Question, passages: &[String]) -> Vec<Message> {
 }
 
 /// As many passages as the model's window has room for, as it is shown them: the first ones, or the beginning of the first.
-fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Vec<String>> {
+fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Vec<String>> {
     let mut shown: Vec<String> = (1..).zip(hits).map(|(number, hit)| source(hit).render(number)).collect();
     let mut texts: Vec<String> =
         conversation(question, &[]).into_iter().map(|message| message.content).collect();
@@ -101,19 +100,16 @@ fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Outcome<Vec<String
 }
 
 /// Tokens that are left for passages beside `around` tokens of instructions and question.
-fn room(remote: &Remote, question: &Question, around: u32) -> Outcome<u32> {
+fn room(remote: &Remote, question: &Question, around: u32) -> Result<u32> {
     let window = remote.context_tokens;
     let answer = question.max_tokens.unwrap_or_else(|| ANSWER_TOKENS.min(window / 4));
     let room = (window - window / RESERVE).saturating_sub(answer).saturating_sub(around);
     if room >= LEAST_ROOM {
         return Ok(room);
     }
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-        format!("no room for passages in a context window of {window} tokens"),
-    )
-    .detail(format!("the question and its instructions take {around} tokens, the answer {answer}"))
-    .hint("Lower max_tokens, shorten the question, or set the server's option context_window."))
+    Err(Error::over_limit(format!("no room for passages in a context window of {window} tokens"))
+        .detail(format!("the question and its instructions take {around} tokens, the answer {answer}"))
+        .hint("Lower max_tokens, shorten the question, or set the server's option context_window."))
 }
 
 fn source(hit: &Hit) -> PromptPassage<'_> {

@@ -3,7 +3,7 @@
 use crate::search::{Mode, Request};
 use ragstone_core::fusion::Fusion;
 use ragstone_core::provider::Message;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Most passages: what a model's window holds, and what a reader of citations can follow.
 const MOST_PASSAGES: i32 = 100;
@@ -32,7 +32,7 @@ pub struct Question {
 }
 
 /// The search for a question's passages.
-pub fn search(collection: String, question: String, k: i32) -> Outcome<Request> {
+pub fn search(collection: String, question: String, k: i32) -> Result<Request> {
     if question.trim().is_empty() {
         return Err(Error::bad_argument("question is empty"));
     }
@@ -52,7 +52,7 @@ pub fn search(collection: String, question: String, k: i32) -> Outcome<Request> 
 
 impl Question {
     /// A question as it is asked without options.
-    pub fn new(search: Request, min_similarity: f64) -> Outcome<Self> {
+    pub fn new(search: Request, min_similarity: f64) -> Result<Self> {
         if !(-1.0..=1.0).contains(&min_similarity) {
             return Err(Error::bad_argument(format!(
                 "min_similarity must be from -1 to 1, not {min_similarity}"

@@ -4,7 +4,7 @@ use crate::agent_log;
 use crate::agent_log::{NewStep, Said};
 use crate::ask::{Answered, Question};
 use ragstone_client::settings;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
 /// Has a question answered by `work`; `function` is the SQL function that was called. What a provider's model answered is in
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 pub fn ask_as_step(
     function: &'static str,
     question: &Question,
-    work: impl FnOnce() -> Outcome<Answered>,
-) -> Outcome<Answered> {
+    work: impl FnOnce() -> Result<Answered>,
+) -> Result<Answered> {
     let new = || NewStep {
         kind: "custom",
         name: Some(function),

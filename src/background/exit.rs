@@ -4,9 +4,9 @@ use crate::agent_log::{has_entries_left, has_steps_left};
 use crate::call_log::has_calls_left;
 use crate::jobs::has_jobs;
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -33,7 +33,7 @@ pub fn has_mail_left(database: u32) -> bool {
     has_calls_left(database) || has_entries_left(database)
 }
 
-fn has_rows_left() -> Outcome<bool> {
+fn has_rows_left() -> Result<bool> {
     let look = || {
         if !is_installed()? {
             return Ok(false);
@@ -41,5 +41,5 @@ fn has_rows_left() -> Outcome<bool> {
         let queued = as_owner(config_owner()?, || run("SELECT EXISTS (SELECT FROM rag._queue)", &[]))?;
         Ok(queued.boolean(0, 0) == Some(true) || has_jobs()?)
     };
-    in_transaction(|| locked(|| connect(look)))
+    in_transaction(|| with_safe_search_path(|| connect(look)))
 }

@@ -23,10 +23,10 @@ use pgrx::{log, pg_sys};
 use ragstone_client::processes::slots;
 use ragstone_client::settings;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
-use ragstone_pg::blame::{Fault, fault};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::blame::{Blame, blame};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
 use ragstone_pg::{activity, databases, wait};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -41,7 +41,7 @@ const NAP: Duration = Duration::from_secs(1);
 /// All of the queue is looked at this often, also under load: for changes that were committed after later ones.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Pauses after a failure that is nobody's fault, or the system's, double from the first to the last of these.
+/// Pauses after a failure that is nobody's blame, or the system's, double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Mail that keeps coming is written for so long before the worker looks at anything else.
@@ -144,7 +144,7 @@ enum Step {
 }
 
 impl Worker {
-    fn step(&mut self) -> Outcome<Step> {
+    fn step(&mut self) -> Result<Step> {
         if self.under_way.len() < MOST_UNDER_WAY {
             let all = self.under_way.is_empty() || self.looked.elapsed() >= LOOK;
             if all {
@@ -169,9 +169,9 @@ impl Worker {
     }
 
     /// Takes work and begins with it.
-    fn claim(&mut self, all: bool) -> Outcome<Claimed> {
+    fn claim(&mut self, all: bool) -> Result<Claimed> {
         let claim = in_transaction(|| {
-            locked(|| {
+            with_safe_search_path(|| {
                 connect(|| {
                     unlock(&self.locks)?;
                     self.locks.clear();
@@ -189,14 +189,16 @@ impl Worker {
         }
     }
 
-    fn take_up(&mut self, claim: Claim) -> Outcome<()> {
+    fn take_up(&mut self, claim: Claim) -> Result<()> {
         match claim {
-            Claim::Orphans(ids) => in_transaction(|| locked(|| connect(|| queue::delete(&ids)))),
+            Claim::Orphans(ids) => {
+                in_transaction(|| with_safe_search_path(|| connect(|| queue::delete(&ids))))
+            }
             Claim::All(mut collection, ids) => {
                 activity::report(&format!("ragstone: comparing collection {}", collection.name));
                 self.touched.insert(collection.id);
                 let compared = in_transaction(|| {
-                    locked(|| {
+                    with_safe_search_path(|| {
                         let noted = reconcile::compare(&mut collection, Depth::Content)?;
                         connect(|| {
                             failure::set_error(collection.id, None)?;
@@ -239,9 +241,9 @@ impl Worker {
     }
 
     /// Reads, cuts and sends. No transaction is open while the engine works.
-    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Batch> {
+    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Batch> {
         let (mut batch, later) = in_transaction(|| {
-            locked(|| {
+            with_safe_search_path(|| {
                 connect(|| {
                     let mut batch = Batch::new(collection, items)?;
                     let later = batch.read()?;
@@ -253,7 +255,7 @@ impl Worker {
             self.hands.put_down(batch.collection.id, &item.key, &item.ids);
         }
         outside_transaction(|| batch.cut())?;
-        in_transaction(|| locked(|| batch.analyse()))?;
+        in_transaction(|| with_safe_search_path(|| batch.analyse()))?;
         outside_transaction(|| batch.send())?;
         Ok(batch)
     }
@@ -264,7 +266,7 @@ impl Worker {
         activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
         let id = batch.collection.id;
         let written = outside_transaction(|| batch.receive())
-            .and_then(|()| in_transaction(|| locked(|| write(&mut batch))));
+            .and_then(|()| in_transaction(|| with_safe_search_path(|| write(&mut batch))));
         self.locks.extend(locks);
         match written {
             Ok(written) => self.done(&batch, &written),
@@ -302,40 +304,41 @@ impl Worker {
         for (key, ids) in items {
             self.hands.put_down(collection, key, ids);
         }
-        match (fault(error), items) {
-            (Fault::Row, [(key, ids)]) => {
-                let recorded = in_transaction(|| locked(|| failure::record(collection, key, ids, error)));
+        match (blame(error), items) {
+            (Blame::Row, [(key, ids)]) => {
+                let recorded =
+                    in_transaction(|| with_safe_search_path(|| failure::record(collection, key, ids, error)));
                 if let Err(error) = recorded {
                     self.back_off(&error);
                 }
             }
-            (Fault::Row | Fault::Passing, _) => {
+            (Blame::Row | Blame::Transient, _) => {
                 self.hands.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
                 self.hands.leave(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
             }
-            (Fault::Collection, _) => {
+            (Blame::Collection, _) => {
                 if let Err(error) = self.pause(collection, error) {
                     self.back_off(&error);
                 }
             }
-            (Fault::System, _) => self.back_off(error),
+            (Blame::Environment, _) => self.back_off(error),
         }
     }
 
     /// Leaves a collection alone for a while, with the reason in its row.
-    fn pause(&mut self, collection: i64, error: &Error) -> Outcome<()> {
+    fn pause(&mut self, collection: i64, error: &Error) -> Result<()> {
         let before = self.pauses.get(&collection).copied();
         let pause = before.unwrap_or(BACKOFF.0);
         self.pauses.insert(collection, (pause * 2).min(BACKOFF.1));
         self.hands.paused.insert(collection, Instant::now() + pause);
-        match fault(error) {
-            Fault::Passing => Ok(()),
+        match blame(error) {
+            Blame::Transient => Ok(()),
             // A column may have been renamed since the collection was read; what is really wrong is so the next time, too.
-            Fault::Collection if before.is_none() => Ok(()),
-            Fault::System => Err(error.clone()),
-            Fault::Row | Fault::Collection => {
-                in_transaction(|| locked(|| connect(|| failure::set_error(collection, Some(error)))))
-            }
+            Blame::Collection if before.is_none() => Ok(()),
+            Blame::Environment => Err(error.clone()),
+            Blame::Row | Blame::Collection => in_transaction(|| {
+                with_safe_search_path(|| connect(|| failure::set_error(collection, Some(error))))
+            }),
         }
     }
 
@@ -363,7 +366,7 @@ impl Worker {
     }
 
     /// Finishes what can be finished where nothing is left to do for a collection.
-    fn settle(&mut self) -> Outcome<bool> {
+    fn settle(&mut self) -> Result<bool> {
         if self.place == 0 && self.compared.elapsed() >= settings::sync_compare_interval() {
             self.compared = Instant::now();
             self.compare_keys()?;
@@ -388,9 +391,10 @@ impl Worker {
         Ok(any)
     }
 
-    fn compare_keys(&mut self) -> Outcome<()> {
-        for mut collection in in_transaction(|| locked(|| connect(settle::followed)))? {
-            let compared = in_transaction(|| locked(|| reconcile::compare(&mut collection, Depth::Keys)));
+    fn compare_keys(&mut self) -> Result<()> {
+        for mut collection in in_transaction(|| with_safe_search_path(|| connect(settle::followed)))? {
+            let compared =
+                in_transaction(|| with_safe_search_path(|| reconcile::compare(&mut collection, Depth::Keys)));
             if let Err(error) = compared {
                 self.pause(collection.id, &error)?;
             }
@@ -401,7 +405,7 @@ impl Worker {
     /// A worker before this one may have left something unfinished.
     fn touch_unfilled(&mut self) {
         let followed = in_transaction(|| {
-            locked(|| {
+            with_safe_search_path(|| {
                 connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
             })
         });

@@ -6,10 +6,11 @@ use ragstone_client::settings;
 use ragstone_core::failure::FailureKind;
 use ragstone_core::provider::{Call, Status};
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::error::{Error, Outcome, sqlstate};
+use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::sqlstate::code_of;
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::text::{sayable, utf8_datum};
 
@@ -21,7 +22,7 @@ const PRUNED_AT_ONCE: i64 = 1000;
 ///
 /// # Errors
 /// What keeps any call from being written; then some of them may be.
-pub fn write(calls: &[Call]) -> Outcome<()> {
+pub fn write(calls: &[Call]) -> Result<()> {
     if write_all(calls).is_ok() {
         return Ok(());
     }
@@ -34,7 +35,7 @@ pub fn write(calls: &[Call]) -> Outcome<()> {
 }
 
 /// Deletes some of the calls that are older than `rag.calls_retention`. Gives whether there may be more.
-pub fn prune() -> Outcome<bool> {
+pub fn prune() -> Result<bool> {
     let days = settings::calls_retention();
     if days == 0 {
         return Ok(false);
@@ -45,15 +46,17 @@ pub fn prune() -> Outcome<bool> {
     Ok(deleted as i64 == PRUNED_AT_ONCE)
 }
 
-fn write_all(calls: &[Call]) -> Outcome<()> {
+fn write_all(calls: &[Call]) -> Result<()> {
     as_books_owner(|| run(include_str!("../../sql/queries/record.sql"), &arguments(calls)).map(|_| 0))?;
     Ok(())
 }
 
 /// Nothing is done where the extension has gone: the worker leaves, and its calls with it.
-fn as_books_owner(work: impl FnOnce() -> Outcome<usize>) -> Outcome<usize> {
+fn as_books_owner(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
     in_transaction(|| {
-        locked(|| connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) }))
+        with_safe_search_path(|| {
+            connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) })
+        })
     })
 }
 
@@ -103,7 +106,7 @@ fn status(status: &Status) -> &'static str {
 fn code(status: &Status) -> Option<String> {
     match status {
         Status::Answered | Status::Cancelled => None,
-        Status::Failed(kind) => Some(Error::new(sqlstate(*kind), "").code()),
+        Status::Failed(kind) => Some(code_of(*kind)),
     }
 }
 

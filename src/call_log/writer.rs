@@ -6,7 +6,7 @@ use ragstone_client::engine::client;
 use ragstone_client::engine::mailbox::{Inbox, Mail};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::Call;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use std::time::{Duration, Instant};
 
 /// Old calls are looked for so often.
@@ -69,7 +69,7 @@ impl Mail for Calls {
         Some(((calls, lost), last))
     }
 
-    fn write(&mut self, (calls, lost): Self::Batch) -> Outcome<()> {
+    fn write(&mut self, (calls, lost): Self::Batch) -> Result<()> {
         if lost > 0 {
             log!(
                 "ragstone worker: {lost} calls to providers are not in rag.calls, since too many were waiting to be written"

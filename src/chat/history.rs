@@ -5,8 +5,8 @@ use crate::embedding::tokens::count_generously;
 use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
-use ragstone_pg::error::Outcome;
-use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::Result;
+use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::spi::{Arg, select};
 
 /// Share of a model's window that may be filled with what was said before, one in so many.
@@ -28,8 +28,8 @@ pub struct History {
 
 impl History {
     /// Reads them, the oldest first.
-    pub fn read(session: &Session) -> Outcome<Self> {
-        let rows = on_tables(|| {
+    pub fn read(session: &Session) -> Result<Self> {
+        let rows = as_config_owner(|| {
             let rows = select(
                 "SELECT id, role, content, question FROM (
                    SELECT id, role, content, question FROM rag._messages
@@ -54,7 +54,7 @@ impl History {
         session: &mut Session,
         generator: &Generator,
         options: CallOptions,
-    ) -> Outcome<Vec<Message>> {
+    ) -> Result<Vec<Message>> {
         let Generator::Remote(remote) = generator else { return Ok(Vec::new()) };
         if !self.messages.is_empty() {
             let texts = self.messages.iter().map(|message| message.content.clone()).collect();
@@ -71,7 +71,7 @@ impl History {
         Ok(summary.chain(self.messages).collect())
     }
 
-    fn sum_up(&self, session: &mut Session, remote: &Remote, options: CallOptions) -> Outcome<()> {
+    fn sum_up(&self, session: &mut Session, remote: &Remote, options: CallOptions) -> Result<()> {
         let prompt = Prompt {
             messages: chat::summarising(session.summary.as_deref(), &self.messages),
             temperature: Some(0.0),

@@ -1,9 +1,8 @@
 //! Personas: how a model is to behave, in versions. A new version takes effect with the next message.
 
 use crate::provider::check_temperature;
-use pgrx::PgSqlErrorCode;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::on_tables;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run, select};
 
@@ -36,14 +35,14 @@ pub struct Persona {
 }
 
 /// Makes a persona, or the next version of one of the current role's; gives the version.
-pub fn set_persona(persona: &NewPersona) -> Outcome<i32> {
+pub fn set_persona(persona: &NewPersona) -> Result<i32> {
     if persona.name.trim().is_empty() || persona.instructions.trim().is_empty() {
         return Err(Error::bad_argument("a persona needs a name and instructions"));
     }
     check_temperature(persona.temperature)?;
     let role = Role::current()?.to_text()?;
     let name = Arg::text(&persona.name);
-    on_tables(|| {
+    as_config_owner(|| {
         // Two that make the same version meet here, and not at the unique key.
         run("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 1918))", &[name])?;
         let others = run(
@@ -51,11 +50,8 @@ pub fn set_persona(persona: &NewPersona) -> Outcome<i32> {
             &[name, Arg::text(&role)],
         )?;
         if let Some(owner) = others.text(0, 0) {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("persona \"{}\" belongs to {owner}", persona.name),
-            )
-            .hint("Choose another name."));
+            return Err(Error::forbidden(format!("persona \"{}\" belongs to {owner}", persona.name))
+                .hint("Choose another name."));
         }
         let rows = run(
             "INSERT INTO rag.personas (name, version, owner, instructions, style, temperature, model)
@@ -75,19 +71,16 @@ pub fn set_persona(persona: &NewPersona) -> Outcome<i32> {
 }
 
 /// The newest version of a persona.
-pub fn find(name: &str) -> Outcome<Persona> {
-    on_tables(|| {
+pub fn find(name: &str) -> Result<Persona> {
+    as_config_owner(|| {
         let rows = select(
             "SELECT version, instructions, style, temperature, model FROM rag.personas
              WHERE name = $1 ORDER BY version DESC LIMIT 1",
             &[Arg::text(name)],
         )?;
         let (Some(version), Some(instructions)) = (rows.int4(0, 0), rows.text(0, 1)) else {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                format!("persona \"{name}\" does not exist"),
-            )
-            .hint("See rag.personas, or make it with rag.set_persona."));
+            return Err(Error::undefined(format!("persona \"{name}\" does not exist"))
+                .hint("See rag.personas, or make it with rag.set_persona."));
         };
         let instructions = match rows.text(0, 2) {
             Some(style) => format!("{instructions}\n\n{style}"),

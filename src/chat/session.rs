@@ -3,10 +3,9 @@
 use crate::chat::persona;
 use crate::collections::catalog::collection::Collection;
 use crate::provider::Generator;
-use pgrx::PgSqlErrorCode;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::{locked, on_tables};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::{as_config_owner, with_safe_search_path};
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run};
 
@@ -57,9 +56,10 @@ pub struct NewMessage<'a> {
 
 impl NewSession {
     /// Finds what it names.
-    fn check(&self) -> Outcome<()> {
+    fn check(&self) -> Result<()> {
         if let Some(name) = &self.collection {
-            connect(|| locked(|| Collection::find(name)))?.ok_or_else(|| Collection::unknown(name))?;
+            connect(|| with_safe_search_path(|| Collection::find(name)))?
+                .ok_or_else(|| Collection::unknown(name))?;
         }
         if let Some(name) = &self.persona {
             persona::find(name)?;
@@ -75,10 +75,10 @@ impl NewSession {
 ///
 /// # Errors
 /// 42704 where collection, persona or model is not there, 42501 where the current role may not use the model's server.
-pub fn create_session(session: &NewSession) -> Outcome<i64> {
+pub fn create_session(session: &NewSession) -> Result<i64> {
     session.check()?;
     let role = Role::current()?.to_text()?;
-    on_tables(|| {
+    as_config_owner(|| {
         let rows = run(
             "INSERT INTO rag._sessions (owner, title, collection, persona, model) VALUES ($1, $2, $3, $4, $5) RETURNING id",
             &[
@@ -94,9 +94,9 @@ pub fn create_session(session: &NewSession) -> Outcome<i64> {
 }
 
 /// Forgets a session of the current role, with its messages and what was said of them.
-pub fn delete_session(id: i64) -> Outcome<()> {
+pub fn delete_session(id: i64) -> Result<()> {
     let role = Role::current()?.to_text()?;
-    let deleted = on_tables(|| {
+    let deleted = as_config_owner(|| {
         let arguments = [Arg::new(id), Arg::text(&role)];
         Ok(run("DELETE FROM rag._sessions WHERE id = $1 AND owner = $2", &arguments)?.count)
     })?;
@@ -104,12 +104,12 @@ pub fn delete_session(id: i64) -> Outcome<()> {
 }
 
 /// Keeps what a reader thinks of an answer in a session of his.
-pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome<()> {
+pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Result<()> {
     if !(-1..=1).contains(&score) {
         return Err(Error::bad_argument(format!("score must be -1, 0 or 1, not {score}")));
     }
     let role = Role::current()?.to_text()?;
-    let given = on_tables(|| {
+    let given = as_config_owner(|| {
         run(
             "INSERT INTO rag._feedback (message, score, comment)
              SELECT m.id, $2, $3 FROM rag._messages m JOIN rag._sessions s ON s.id = m.session
@@ -122,15 +122,15 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Outcome
     if given > 0 {
         return Ok(());
     }
-    Err(Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("answer {message} does not exist"))
+    Err(Error::undefined(format!("answer {message} does not exist"))
         .hint("See rag.messages for the answers in your sessions."))
 }
 
 impl Session {
     /// Opens a session of the current role for its next turn.
-    pub fn open(id: i64) -> Outcome<Self> {
+    pub fn open(id: i64) -> Result<Self> {
         let role = Role::current()?.to_text()?;
-        on_tables(|| {
+        as_config_owner(|| {
             let rows = run(
                 "SELECT title, collection, persona, model, summary, summarised FROM rag._sessions
                  WHERE id = $1 AND owner = $2 FOR NO KEY UPDATE",
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// Keeps what has changed of it.
-    pub fn save(&self) -> Outcome<()> {
+    pub fn save(&self) -> Result<()> {
         let settings = &self.settings;
         let arguments = [
             Arg::new(self.id),
@@ -166,7 +166,7 @@ impl Session {
             Arg::optional_text(self.summary.as_deref()),
             Arg::new(self.summarised),
         ];
-        on_tables(|| {
+        as_config_owner(|| {
             run(
                 "UPDATE rag._sessions SET title = $2, collection = $3, persona = $4, model = $5, summary = $6, summarised = $7,
                    updated_at = clock_timestamp()
@@ -178,7 +178,7 @@ impl Session {
     }
 
     /// Writes a message; gives its number.
-    pub fn write(&self, message: &NewMessage) -> Outcome<i64> {
+    pub fn write(&self, message: &NewMessage) -> Result<i64> {
         let arguments = [
             Arg::new(self.id),
             Arg::text(message.role),
@@ -190,7 +190,7 @@ impl Session {
             Arg::optional(message.persona.map(|persona| persona.1)),
             Arg::optional_text(message.model),
         ];
-        on_tables(|| {
+        as_config_owner(|| {
             let rows = run(
                 "INSERT INTO rag._messages
                    (session, role, content, question, citations, answered, persona, persona_version, model)
@@ -204,6 +204,6 @@ impl Session {
 
 /// There is none, or it is somebody else's.
 fn unknown(id: i64) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("session {id} does not exist"))
+    Error::undefined(format!("session {id} does not exist"))
         .hint("See rag.sessions for yours, or make one with rag.create_session.")
 }

@@ -3,14 +3,14 @@
 use crate::agent_log;
 use crate::agent_log::{NewStep, OpenStep};
 use crate::chat::turn::{Said, Turn, chat};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
 /// As [`chat`].
 ///
 /// # Errors
 /// As [`chat`].
-pub fn chat_as_step(turn: &Turn) -> Outcome<Said> {
+pub fn chat_as_step(turn: &Turn) -> Result<Said> {
     agent_log::step(|| new(turn.function, input(turn)), || chat(turn), said)
 }
 
@@ -23,7 +23,7 @@ pub struct TurnStep {
 
 impl TurnStep {
     /// Begins one, where there is a run that can be logged into.
-    pub fn begin(turn: &Turn) -> Outcome<Option<Self>> {
+    pub fn begin(turn: &Turn) -> Result<Option<Self>> {
         let open = OpenStep::begin()?;
         Ok(open.map(|open| Self { open, function: turn.function, input: input(turn) }))
     }
@@ -37,7 +37,7 @@ impl TurnStep {
     ///
     /// # Errors
     /// What keeps it from being logged.
-    pub fn end(self, done: &Outcome<Said>) -> Outcome<()> {
+    pub fn end(self, done: &Result<Said>) -> Result<()> {
         self.open.end(|| new(self.function, self.input), done, said)
     }
 }

@@ -7,7 +7,7 @@ use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
 use crate::provider::Pieces;
 use ragstone_core::ask::UNANSWERED;
 use ragstone_core::ask::prompt::NO_ANSWER;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// The pieces of an answer.
 pub struct ChatPieces {
@@ -38,7 +38,7 @@ enum Next {
 ///
 /// # Errors
 /// As [`crate::chat::chat`].
-pub fn chat_stream(turn: &Turn) -> Outcome<ChatPieces> {
+pub fn chat_stream(turn: &Turn) -> Result<ChatPieces> {
     let mut step = TurnStep::begin(turn)?;
     match within(step.as_ref(), || begin(turn)) {
         Ok((ready, state)) => Ok(ChatPieces { ready, state, step }),
@@ -46,7 +46,7 @@ pub fn chat_stream(turn: &Turn) -> Outcome<ChatPieces> {
     }
 }
 
-fn begin(turn: &Turn) -> Outcome<(Ready, State)> {
+fn begin(turn: &Turn) -> Result<(Ready, State)> {
     let ready = prepare(turn)?;
     let state = match &ready.source {
         Source::Collection(question) => match ask::stream(question)? {
@@ -62,7 +62,7 @@ fn begin(turn: &Turn) -> Outcome<(Ready, State)> {
 }
 
 impl Iterator for ChatPieces {
-    type Item = Outcome<String>;
+    type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { ready, state, step } = self;
@@ -79,7 +79,7 @@ impl Iterator for ChatPieces {
 }
 
 /// The next piece. After the last, or a failure, nothing comes.
-fn advance(ready: &Ready, state: &mut State) -> Outcome<Next> {
+fn advance(ready: &Ready, state: &mut State) -> Result<Next> {
     let (piece, now) = match std::mem::replace(state, State::Ended) {
         State::Ended => return Ok(Next::Nothing),
         State::Whole(said) => return Ok(Next::Last(Some(said.answer.clone()), said)),
@@ -110,7 +110,7 @@ fn within<T>(step: Option<&TurnStep>, work: impl FnOnce() -> T) -> T {
     }
 }
 
-fn end(step: &mut Option<TurnStep>, done: &Outcome<Said>) -> Outcome<()> {
+fn end(step: &mut Option<TurnStep>, done: &Result<Said>) -> Result<()> {
     step.take().map_or(Ok(()), |step| step.end(done))
 }
 
@@ -119,7 +119,7 @@ fn failed(step: &mut Option<TurnStep>, error: Error) -> Error {
     end(step, &Err(error.clone())).err().unwrap_or(error)
 }
 
-fn next_of(streamed: &mut Streamed, held: &mut Option<String>) -> Outcome<Option<String>> {
+fn next_of(streamed: &mut Streamed, held: &mut Option<String>) -> Result<Option<String>> {
     loop {
         let piece = streamed.pieces.next().transpose()?;
         let Some(mut beginning) = held.take() else { return Ok(piece) };

@@ -11,7 +11,7 @@ use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_core::chat as core_chat;
 use ragstone_core::provider::{Message, Prompt, Role};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Tokens of a question that was made independent of what was said before it.
 const QUESTION_TOKENS: u32 = 256;
@@ -77,7 +77,7 @@ pub enum Source {
 }
 
 /// Says something, and waits for the answer.
-pub fn chat(turn: &Turn) -> Outcome<Said> {
+pub fn chat(turn: &Turn) -> Result<Said> {
     let ready = prepare(turn)?;
     match &ready.source {
         Source::Collection(question) => {
@@ -92,7 +92,7 @@ pub fn chat(turn: &Turn) -> Outcome<Said> {
 }
 
 /// Opens the session, writes the user's message, and finds out what is to be asked.
-pub fn prepare(turn: &Turn) -> Outcome<Ready> {
+pub fn prepare(turn: &Turn) -> Result<Ready> {
     if turn.message.trim().is_empty() {
         return Err(Error::bad_argument("message is empty"));
     }
@@ -143,7 +143,7 @@ impl Turn {
         session: &mut Session,
         generator: &Generator,
         history: History,
-    ) -> Outcome<Question> {
+    ) -> Result<Question> {
         let last_question = history.last_question.clone();
         let shown = history.fit(session, generator, self.options())?;
         let text = match generator {
@@ -159,7 +159,7 @@ impl Turn {
         Ok(question)
     }
 
-    fn rewrite(&self, remote: &Remote, history: &[Message]) -> Outcome<String> {
+    fn rewrite(&self, remote: &Remote, history: &[Message]) -> Result<String> {
         let prompt = Prompt {
             messages: core_chat::rewriting(history, &self.message),
             temperature: Some(0.0),
@@ -183,7 +183,7 @@ impl Turn {
 
 impl Ready {
     /// Writes an answer from a collection.
-    pub fn answered(&self, answered: Answered) -> Outcome<Said> {
+    pub fn answered(&self, answered: Answered) -> Result<Said> {
         let question = match &self.source {
             Source::Collection(question) => Some(question.search.query.clone()),
             Source::Model(..) => None,
@@ -209,7 +209,7 @@ impl Ready {
     }
 
     /// Writes an answer of a language model alone.
-    pub fn said(&self, content: &str, model: &str) -> Outcome<Said> {
+    pub fn said(&self, content: &str, model: &str) -> Result<Said> {
         let message = self.session.write(&NewMessage {
             role: "assistant",
             content,

@@ -3,7 +3,7 @@
 pub mod tokens;
 
 use crate::provider::{EmbeddingModel, installed};
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, pg_sys};
 use ragstone_client::engine::call::Call;
 use ragstone_client::engine::client;
 use ragstone_client::engine::client::Pending;
@@ -12,7 +12,7 @@ use ragstone_client::engine::replay::Asked;
 use ragstone_client::settings;
 use ragstone_client::settings::OverlongInput;
 use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::cell::Cell;
 use std::collections::VecDeque;
 
@@ -51,12 +51,12 @@ enum Place {
 
 impl Embedder {
     /// From SQL's arguments: no model is `rag.default_model`, kind is `document` or `query`.
-    pub fn new(model: Option<String>, kind: &str) -> Outcome<Self> {
+    pub fn new(model: Option<String>, kind: &str) -> Result<Self> {
         Self::find(&model_or_default(model)?, parse_kind(kind)?)
     }
 
     /// A model by its name. One of a provider is looked up with the rights of the current role, in a transaction.
-    pub fn find(model: &str, kind: Kind) -> Outcome<Self> {
+    pub fn find(model: &str, kind: Kind) -> Result<Self> {
         let place = match installed(model) {
             Some(name) => Place::Installed(name.to_owned()),
             None => Place::Provided(Box::new(EmbeddingModel::find(model)?)),
@@ -65,7 +65,7 @@ impl Embedder {
     }
 
     /// What the model is. The length of a provider's embeddings is not known before there is one, unless the caller knows.
-    pub fn describe(&self, dimensions: Option<u32>) -> Outcome<Model> {
+    pub fn describe(&self, dimensions: Option<u32>) -> Result<Model> {
         match &self.place {
             Place::Installed(name) => describe(name),
             Place::Provided(model) => {
@@ -75,20 +75,20 @@ impl Embedder {
         }
     }
 
-    fn dimensions(&self) -> Outcome<u32> {
+    fn dimensions(&self) -> Result<u32> {
         let answer = self.ask(Lane::Query, vec!["dimensions".to_owned()])?.wait()?;
         Ok(plain_vectors(answer)?.dimensions)
     }
 
     /// The embedding of one text, ahead of all bulk work.
-    pub fn embed_one(&self, text: String) -> Outcome<Vec<f32>> {
+    pub fn embed_one(&self, text: String) -> Result<Vec<f32>> {
         check_input(&text)?;
         let answer = self.ask(Lane::Query, vec![text])?.wait()?;
         Ok(vectors(answer)?.values)
     }
 
     /// The embeddings of the texts, in their order; a null gives a null.
-    pub fn embed_many(&self, texts: Vec<Option<String>>) -> Outcome<Vec<Option<Vec<f32>>>> {
+    pub fn embed_many(&self, texts: Vec<Option<String>>) -> Result<Vec<Option<Vec<f32>>>> {
         let nulls: Vec<bool> = texts.iter().map(Option::is_none).collect();
         let texts: Vec<String> = texts.into_iter().flatten().collect();
         texts.iter().try_for_each(|text| check_input(text))?;
@@ -97,12 +97,12 @@ impl Embedder {
     }
 
     /// Has texts embedded: at once, or in a job when its transaction has ended.
-    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Outcome<Asked> {
+    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<Asked> {
         replay::ask(self.call(lane, texts))
     }
 
     /// Puts texts on their way to the engine. For work that goes on in the transaction in which it began.
-    pub fn send(&self, lane: Lane, texts: Vec<String>) -> Outcome<Pending> {
+    pub fn send(&self, lane: Lane, texts: Vec<String>) -> Result<Pending> {
         self.call(lane, texts).begin()
     }
 
@@ -115,7 +115,7 @@ impl Embedder {
         }
     }
 
-    fn embed_slices(&self, texts: Vec<String>) -> Outcome<Vec<Vec<f32>>> {
+    fn embed_slices(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut embeddings = Vec::with_capacity(texts.len());
         let most = if replay::is_active() { usize::MAX } else { SLICES_UNDER_WAY };
         let mut under_way = VecDeque::new();
@@ -133,7 +133,7 @@ impl Embedder {
 }
 
 /// The model that a call names, or `rag.default_model`.
-pub fn model_or_default(model: Option<String>) -> Outcome<String> {
+pub fn model_or_default(model: Option<String>) -> Result<String> {
     let model = model.unwrap_or_else(settings::default_model);
     if model.is_empty() {
         return Err(Error::bad_argument("no model is named")
@@ -147,7 +147,7 @@ pub fn tokenizer(model: &str) -> &str {
     installed(model).unwrap_or(TOKENIZER)
 }
 
-fn describe(name: &str) -> Outcome<Model> {
+fn describe(name: &str) -> Result<Model> {
     let models = match client::call(Request::Describe { model: name.to_owned() })? {
         Response::Models(models) => models,
         other => return Err(Error::internal(format!("unexpected answer to a describe request: {other:?}"))),
@@ -156,21 +156,21 @@ fn describe(name: &str) -> Outcome<Model> {
 }
 
 /// The embeddings in an answer to an Embed request. Tells the user about texts that were cut.
-pub fn vectors(answer: Response) -> Outcome<Vectors> {
+pub fn vectors(answer: Response) -> Result<Vectors> {
     let vectors = plain_vectors(answer)?;
     check_lengths(&vectors)?;
     Ok(vectors)
 }
 
 /// The embeddings in an answer to an Embed request, whatever was cut.
-pub fn plain_vectors(answer: Response) -> Outcome<Vectors> {
+pub fn plain_vectors(answer: Response) -> Result<Vectors> {
     match answer {
         Response::Vectors(vectors) => Ok(vectors),
         other => Err(Error::internal(format!("unexpected answer to an embed request: {other:?}"))),
     }
 }
 
-fn parse_kind(kind: &str) -> Outcome<Kind> {
+fn parse_kind(kind: &str) -> Result<Kind> {
     match kind {
         "query" => Ok(Kind::Query),
         "document" => Ok(Kind::Document),
@@ -178,7 +178,7 @@ fn parse_kind(kind: &str) -> Outcome<Kind> {
     }
 }
 
-fn check_input(text: &str) -> Outcome<()> {
+fn check_input(text: &str) -> Result<()> {
     if text.trim().is_empty() {
         return Err(Error::bad_argument("input is empty")
             .hint("Leave empty texts out, or make them NULL with nullif."));
@@ -186,14 +186,14 @@ fn check_input(text: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn check_lengths(vectors: &Vectors) -> Outcome<()> {
+fn check_lengths(vectors: &Vectors) -> Result<()> {
     let Some(tokens) = vectors.tokens.iter().filter(|tokens| **tokens > vectors.max_tokens).max() else {
         return Ok(());
     };
-    let overlong = Error::new(
-        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-        format!("input of {tokens} tokens is longer than the {} that the model reads", vectors.max_tokens),
-    );
+    let overlong = Error::over_limit(format!(
+        "input of {tokens} tokens is longer than the {} that the model reads",
+        vectors.max_tokens
+    ));
     match settings::overlong_input() {
         OverlongInput::Ignore => Ok(()),
         OverlongInput::Error => {
@@ -203,8 +203,8 @@ fn check_lengths(vectors: &Vectors) -> Outcome<()> {
             // SAFETY: a plain read of the statement's start.
             let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
             if NOTICED.replace(statement) != statement {
-                let notice = Error { sqlstate: PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, ..overlong };
-                notice
+                overlong
+                    .into_information()
                     .detail("Only its beginning is embedded.")
                     .hint("Cut it with rag.chunk, or set rag.overlong_input to 'ignore' or 'error'.")
                     .notice(PgLogLevel::NOTICE);
@@ -214,7 +214,7 @@ fn check_lengths(vectors: &Vectors) -> Outcome<()> {
     }
 }
 
-fn collect(asked: Option<Asked>, embeddings: &mut Vec<Vec<f32>>) -> Outcome<()> {
+fn collect(asked: Option<Asked>, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
     let Some(asked) = asked else {
         return Ok(());
     };

@@ -3,11 +3,11 @@
 use crate::embedding::{model_or_default, tokenizer};
 use ragstone_client::engine::client;
 use ragstone_core::protocol::{Request, Response};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Tokens of each text by the tokenizer of an installed model, `rag.default_model` if none is named. Of a provider's model
 /// that is an estimate: tokenizers of English differ by about a fifth.
-pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Outcome<Vec<u32>> {
+pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Result<Vec<u32>> {
     let model = tokenizer(&model_or_default(model)?).to_owned();
     match client::call(Request::Count { model, texts })? {
         Response::Counts(counts) => Ok(counts),
@@ -17,7 +17,7 @@ pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Outcome<Vec<u3
 
 /// Tokens that each text takes of a provider's model at most, about. Our tokenizer takes white space for nothing and an unknown
 /// word for one token; those of language models have at least one token for four bytes.
-pub fn count_generously(texts: Vec<String>) -> Outcome<Vec<u32>> {
+pub fn count_generously(texts: Vec<String>) -> Result<Vec<u32>> {
     let least: Vec<u32> =
         texts.iter().map(|text| u32::try_from(text.len() / 4).unwrap_or(u32::MAX)).collect();
     let counts = count_tokens(texts, None)?;

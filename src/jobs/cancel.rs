@@ -2,16 +2,16 @@
 
 use crate::jobs::record::Table;
 use crate::jobs::unknown;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_client::processes::job_registry;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 
 /// Cancels a job that has not ended; false if it has. A worker that is in the middle of it is interrupted, and says itself
 /// that the job was cancelled.
-pub fn cancel(id: i64) -> Outcome<bool> {
-    locked(|| {
+pub fn cancel(id: i64) -> Result<bool> {
+    with_safe_search_path(|| {
         connect(|| {
             check_rights(id)?;
             let table = Table::find()?;
@@ -32,7 +32,7 @@ pub fn cancel(id: i64) -> Outcome<bool> {
     })
 }
 
-fn check_rights(id: i64) -> Outcome<()> {
+fn check_rights(id: i64) -> Result<()> {
     let rows = run(
         "SELECT pg_has_role(to_regrole(quote_ident(submitter)), 'USAGE') FROM rag.jobs WHERE id = $1",
         &[Arg::new(id)],
@@ -43,14 +43,11 @@ fn check_rights(id: i64) -> Outcome<()> {
     // SAFETY: a plain look-up.
     match rows.boolean(0, 0).unwrap_or_else(|| unsafe { pg_sys::superuser() }) {
         true => Ok(()),
-        false => Err(Error::new(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("job {id} belongs to another role"),
-        )
-        .hint("Ask a member of that role to cancel it.")),
+        false => Err(Error::forbidden(format!("job {id} belongs to another role"))
+            .hint("Ask a member of that role to cancel it.")),
     }
 }
 
 fn cancelled() -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, "cancelled before it had begun, or began again")
+    Error::cancelled("cancelled before it had begun, or began again")
 }

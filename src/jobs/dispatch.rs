@@ -5,15 +5,15 @@ use crate::jobs::handlers;
 use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
 use crate::jobs::submit::cannot_log_in;
-use pgrx::{PgSqlErrorCode, log};
+use pgrx::log;
 use ragstone_client::processes::job_registry;
 use ragstone_client::processes::job_registry::{Order, Starting};
 use ragstone_client::settings;
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
 use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -87,10 +87,10 @@ impl Dispatch {
         }
     }
 
-    fn look(&mut self) -> Outcome<()> {
+    fn look(&mut self) -> Result<()> {
         let prune = self.pruned.is_none_or(|at| at.elapsed() > PRUNE);
         let open = in_transaction(|| {
-            locked(|| {
+            with_safe_search_path(|| {
                 connect(|| {
                     if !is_installed()? {
                         return Ok(Vec::new());
@@ -131,7 +131,7 @@ impl Dispatch {
         self.resting.retain(|id, _| open.iter().any(|job| job.id == *id));
     }
 
-    fn begin(&mut self, open: &[Open]) -> Outcome<()> {
+    fn begin(&mut self, open: &[Open]) -> Result<()> {
         let mut room = settings::max_job_workers().saturating_sub(self.busy());
         for job in open {
             let resting = self.resting.get(&job.id).is_some_and(|(until, _)| Instant::now() < *until);
@@ -142,7 +142,9 @@ impl Dispatch {
                 continue;
             }
             if let Some(error) = job.hopeless() {
-                in_transaction(|| locked(|| connect(|| Table::find()?.failed(job.id, &error))))?;
+                in_transaction(|| {
+                    with_safe_search_path(|| connect(|| Table::find()?.failed(job.id, &error)))
+                })?;
                 continue;
             }
             if room == 0 {
@@ -167,15 +169,12 @@ impl Dispatch {
 impl Open {
     /// Why it makes no sense to begin with it.
     fn hopeless(&self) -> Option<Error> {
-        let denied = |message| Error::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message);
+        let denied = |message| Error::forbidden(message);
         let lost = |message| {
             Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."))
         };
         let Some(name) = &self.name else {
-            return Some(Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                "the role that submitted the job does not exist any more",
-            ));
+            return Some(Error::undefined("the role that submitted the job does not exist any more"));
         };
         if WORKER_NEEDS_LOGIN && !self.may_log_in {
             return Some(cannot_log_in(name));
@@ -202,13 +201,13 @@ pub fn send_away(database: u32) {
 }
 
 /// Whether a database has jobs that have not ended.
-pub fn has_jobs() -> Outcome<bool> {
+pub fn has_jobs() -> Result<bool> {
     let open = "SELECT EXISTS (SELECT FROM rag._job WHERE status IN ('queued', 'running'))";
     let rows = Table::find()?.write(|| run(open, &[]))?;
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-fn open_jobs() -> Outcome<Vec<Open>> {
+fn open_jobs() -> Result<Vec<Open>> {
     let table = Table::find()?;
     let rows = table.write(|| {
         run(
@@ -236,7 +235,7 @@ fn open_jobs() -> Outcome<Vec<Open>> {
     Ok(open.collect())
 }
 
-fn forget_old() -> Outcome<()> {
+fn forget_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
     Table::find()?.write(|| {
         run(

@@ -2,11 +2,11 @@
 //! library is loaded, so that this folder needs to know none of them.
 
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::sync::OnceLock;
 
 /// Writes down a job's result, in the transaction that is open.
-pub type WriteResult<'a> = &'a dyn Fn(&Jsonb) -> Outcome<()>;
+pub type WriteResult<'a> = &'a dyn Fn(&Jsonb) -> Result<()>;
 
 /// How jobs of one kind are done.
 #[derive(Debug)]
@@ -14,11 +14,11 @@ pub struct Handler {
     /// The kind, as users call it.
     pub kind: &'static str,
     /// Does a job with these arguments, in transactions of its own.
-    pub run: fn(job: i64, args: &Jsonb, done: WriteResult) -> Outcome<()>,
+    pub run: fn(job: i64, args: &Jsonb, done: WriteResult) -> Result<()>,
     /// The job ended with this error. Called in the transaction that writes it down, as the owner of the table of jobs.
-    pub failed: fn(job: i64, error: &Error) -> Outcome<()>,
+    pub failed: fn(job: i64, error: &Error) -> Result<()>,
     /// Deletes what is kept longer than `rag.jobs_retention`. Called as the owner of the table of jobs.
-    pub forget_old: fn() -> Outcome<()>,
+    pub forget_old: fn() -> Result<()>,
 }
 
 static HANDLERS: OnceLock<&'static [Handler]> = OnceLock::new();

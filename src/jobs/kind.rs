@@ -4,7 +4,7 @@ use pgrx::pg_sys;
 use ragstone_core::suggest::nearest;
 use ragstone_pg::arguments::{Given, Parameter, given};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::spi::{Arg, run};
 
@@ -49,7 +49,7 @@ struct Signature {
 
 impl Kind {
     /// The kind of that name, if its function is there.
-    pub fn find(name: &str) -> Outcome<Self> {
+    pub fn find(name: &str) -> Result<Self> {
         let functions = Arg::texts(KINDS.iter().map(|kind| kind.function));
         let rows = run(
             "SELECT DISTINCT proname::text FROM pg_proc
@@ -75,7 +75,7 @@ impl Kind {
     /// # Errors
     /// 22023 where an argument is unknown, missing or of another shape than its type; what the type's own input function
     /// raises where its text is no value of it.
-    pub fn statement(self, args: &Jsonb) -> Outcome<Statement> {
+    pub fn statement(self, args: &Jsonb) -> Result<Statement> {
         let given = given(args, "args")?;
         let whose = format!("a job of kind \"{}\"", self.name);
         let signatures = self.signatures()?;
@@ -97,7 +97,7 @@ impl Kind {
         Ok(Statement { sql, args: values })
     }
 
-    fn signatures(self) -> Outcome<Vec<Signature>> {
+    fn signatures(self) -> Result<Vec<Signature>> {
         let rows = run(
             "SELECT oid FROM pg_proc WHERE pronamespace = 'rag'::regnamespace AND prokind = 'f' AND proname = $1::name",
             &[Arg::text(self.function)],
@@ -114,7 +114,7 @@ impl Kind {
     }
 
     /// The function that takes these arguments.
-    fn choose<'a>(self, signatures: &'a [Signature], given: &[Given]) -> Outcome<&'a Signature> {
+    fn choose<'a>(self, signatures: &'a [Signature], given: &[Given]) -> Result<&'a Signature> {
         let known: Vec<&str> = signatures.iter().flat_map(Signature::names).collect();
         if let Some(stranger) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
             return Err(self.unknown_argument(&stranger.name, known));

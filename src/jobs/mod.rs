@@ -23,27 +23,25 @@ pub use run::{in_rounds, run};
 pub use submit::{go_on, submit};
 pub use wait::wait;
 
-use pgrx::PgSqlErrorCode;
 use ragstone_client::processes::wake;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// How often a worker begins with a job before it is given up.
 const MOST_ATTEMPTS: i32 = 3;
 
 /// There is no such job, or it is somebody else's.
 fn unknown(id: i64) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("job {id} does not exist"))
+    Error::undefined(format!("job {id} does not exist"))
         .hint("rag.jobs shows your jobs; those that have ended are kept for rag.jobs_retention days.")
 }
 
 /// Refuses to wait for a job that waits for this very transaction.
-fn refuse_own(id: i64) -> Outcome<()> {
+fn refuse_own(id: i64) -> Result<()> {
     if !wake::is_job_noted(id) {
         return Ok(());
     }
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("job {id} was submitted by this very transaction, and begins when that commits"),
-    )
+    Err(Error::wrong_state(format!(
+        "job {id} was submitted by this very transaction, and begins when that commits"
+    ))
     .hint("COMMIT first."))
 }

@@ -1,13 +1,13 @@
 //! `rag.next` and `rag.result`: what the submitter of a job sees of it.
 
 use crate::jobs::{refuse_own, unknown};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_client::engine::pieces::{BLOCK, ask};
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{JobRun, Pieces};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::text::sayable;
 use ragstone_pg::wait::for_latch;
@@ -44,7 +44,7 @@ pub struct State {
 
 impl State {
     /// The state of a job that the current role may see.
-    pub fn find(id: i64) -> Outcome<Self> {
+    pub fn find(id: i64) -> Result<Self> {
         let rows = run(
             "SELECT status, attempts, extract(epoch FROM clock_timestamp() - finished_at)::float8,
                     'rag._job'::regclass::oid
@@ -82,12 +82,12 @@ impl State {
 }
 
 /// The pieces of a job's answer after a number, or one row without a piece where none comes in time.
-pub fn next(id: i64, after: u32, wait: Duration) -> Outcome<Vec<Piece>> {
+pub fn next(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
     refuse_own(id)?;
     let deadline = Instant::now() + wait;
     let mut told_of_end = false;
     loop {
-        let state = locked(|| connect(|| State::find(id)))?;
+        let state = with_safe_search_path(|| connect(|| State::find(id)))?;
         if !state.has_ended() {
             slots::ensure();
         }
@@ -99,7 +99,7 @@ pub fn next(id: i64, after: u32, wait: Duration) -> Outcome<Vec<Piece>> {
             return Ok(rows(&state, here, found));
         }
         if state.has_ended() {
-            return locked(|| connect(|| rest(id, &state, after, &found)));
+            return with_safe_search_path(|| connect(|| rest(id, &state, after, &found)));
         }
         if left.is_zero() || told_of_end {
             return Ok(state.row());
@@ -110,10 +110,10 @@ pub fn next(id: i64, after: u32, wait: Duration) -> Outcome<Vec<Piece>> {
 }
 
 /// What the engine knows; nothing, after a pause, where it cannot be asked.
-pub fn engine(run: JobRun, after: u32, wait: Duration, pause: Duration) -> Outcome<Pieces> {
+pub fn engine(run: JobRun, after: u32, wait: Duration, pause: Duration) -> Result<Pieces> {
     match ask(run, after, wait) {
         Ok(Some(found)) => Ok(found),
-        Err(error) if error.sqlstate != PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW => Err(error),
+        Err(error) if !error.is_unavailable() => Err(error),
         Ok(None) | Err(_) => {
             for_latch(pause.min(PAUSE));
             Ok(Pieces::default())
@@ -137,7 +137,7 @@ fn rows(state: &State, here: u32, found: Pieces) -> Vec<Piece> {
 
 /// The end of a job that was done: nothing where all pieces were read, or else its whole result as one piece, whose number
 /// says that the answer begins anew.
-fn rest(id: i64, state: &State, after: u32, found: &Pieces) -> Outcome<Vec<Piece>> {
+fn rest(id: i64, state: &State, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
     let whole = state.base() + BLOCK + 1;
     let complete = found.ended && !found.lost && found.posted > 0;
     if state.status != "done" || complete || after >= whole {
@@ -156,9 +156,9 @@ fn rest(id: i64, state: &State, after: u32, found: &Pieces) -> Outcome<Vec<Piece
 ///
 /// # Errors
 /// That with which it failed; 57014 where it was cancelled.
-pub fn result(id: i64) -> Outcome<Option<Jsonb>> {
+pub fn result(id: i64) -> Result<Option<Jsonb>> {
     refuse_own(id)?;
-    locked(|| {
+    with_safe_search_path(|| {
         connect(|| {
             let rows = run(
                 "SELECT status, result, sqlstate, message, detail, hint FROM rag.jobs WHERE id = $1",
@@ -167,12 +167,8 @@ pub fn result(id: i64) -> Outcome<Option<Jsonb>> {
             let text = |column| rows.text(0, column).unwrap_or_default();
             match rows.text(0, 0).ok_or_else(|| unknown(id))?.as_str() {
                 "done" => Ok(rows.bytes(0, 1).map(Jsonb)),
-                "failed" => {
-                    Err(Error::new(Error::sqlstate_of(&text(2)), text(3)).detail(text(4)).hint(text(5)))
-                }
-                "cancelled" => {
-                    Err(Error::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, format!("job {id} was cancelled")))
-                }
+                "failed" => Err(Error::of_code(&text(2), text(3)).detail(text(4)).hint(text(5))),
+                "cancelled" => Err(Error::cancelled(format!("job {id} was cancelled"))),
                 _ => {
                     slots::ensure();
                     Ok(None)

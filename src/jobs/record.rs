@@ -1,9 +1,9 @@
 //! What the table of jobs says of a job. It is written as its owner, since nobody else may.
 
 use crate::jobs::handlers;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, Rows, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -20,7 +20,7 @@ pub struct Table {
 
 impl Table {
     /// The table as it is now.
-    pub fn find() -> Outcome<Self> {
+    pub fn find() -> Result<Self> {
         let rows = run("SELECT oid, relowner FROM pg_class WHERE oid = 'rag._job'::regclass", &[])?;
         match (rows.oid(0, 0), rows.oid(0, 1)) {
             (Some(oid), Some(owner)) => Ok(Self { oid, owner }),
@@ -34,7 +34,7 @@ impl Table {
     }
 
     /// The job was done.
-    pub fn done(self, id: i64, result: Option<&Jsonb>) -> Outcome<()> {
+    pub fn done(self, id: i64, result: Option<&Jsonb>) -> Result<()> {
         let result = Arg::varlena_or_null(pg_sys::JSONBOID, result.map(|result| result.0.as_slice()));
         let rows = self.write(|| {
             run(
@@ -47,8 +47,8 @@ impl Table {
     }
 
     /// The job came to nothing. False where it has ended before.
-    pub fn failed(self, id: i64, error: &Error) -> Outcome<()> {
-        let cancelled = error.sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+    pub fn failed(self, id: i64, error: &Error) -> Result<()> {
+        let cancelled = error.is_cancelled();
         let status = if cancelled { "cancelled" } else { "failed" };
         let text = |text: &str| Arg::optional_text(Some(text).filter(|text| !text.is_empty()));
         let code = error.code();
@@ -60,7 +60,7 @@ impl Table {
             text(&error.detail),
             text(&error.hint),
         ];
-        let rows: Rows = self.write(|| -> Outcome<Rows> {
+        let rows: Rows = self.write(|| -> Result<Rows> {
             let rows = run(
                 "UPDATE rag._job
                  SET status = $2, finished_at = clock_timestamp(), sqlstate = $3, message = $4, detail = $5, hint = $6
@@ -76,7 +76,7 @@ impl Table {
     }
 
     /// Tells who listens.
-    fn told(self, id: i64, ended: usize) -> Outcome<()> {
+    fn told(self, id: i64, ended: usize) -> Result<()> {
         if ended > 0 {
             run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&id.to_string())])?;
         }

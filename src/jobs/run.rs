@@ -5,15 +5,15 @@ use crate::jobs::MOST_ATTEMPTS;
 use crate::jobs::handlers::{self, Handler};
 use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
-use pgrx::{PgSqlErrorCode, log, pg_sys};
+use pgrx::{log, pg_sys};
 use ragstone_client::engine::{pieces, replay};
 use ragstone_client::processes::job_registry::Order;
 use ragstone_core::protocol::JobRun;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run as run_statement};
 use ragstone_pg::switch_user::set_for_session;
 
@@ -37,7 +37,7 @@ pub fn run(order: &Order) {
     // What the role has as its defaults is meant for its own transactions. The job can set it again for itself.
     set_for_session("default_transaction_read_only", "off");
     set_for_session("default_transaction_isolation", "read committed");
-    let job = match in_transaction(|| locked(|| connect(|| Job::begin(order)))) {
+    let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(order)))) {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(error) => return say(order, &error),
@@ -51,11 +51,12 @@ pub fn run(order: &Order) {
     pieces::begin(run);
     activity::report(&format!("ragstone: job {} ({})", job.id, job.kind));
     let done = match handlers::of(&job.kind) {
-        Some(handler) => job.hand_over(handler),
+        Some(handler) => job.delegate(handler),
         None => job.work_until_done(),
     };
     if let Err(error) = done {
-        let record = || in_transaction(|| locked(|| connect(|| job.table.failed(job.id, &error))));
+        let record =
+            || in_transaction(|| with_safe_search_path(|| connect(|| job.table.failed(job.id, &error))));
         let mut recorded = record();
         for _ in 1..TRIES {
             if recorded.is_err() {
@@ -70,7 +71,7 @@ pub fn run(order: &Order) {
 }
 
 impl Job {
-    fn begin(order: &Order) -> Outcome<Option<Self>> {
+    fn begin(order: &Order) -> Result<Option<Self>> {
         let table = Table::find()?;
         let role = pg_sys::Oid::from(order.role);
         // SAFETY: a plain read.
@@ -92,7 +93,7 @@ impl Job {
         Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
     }
 
-    fn work_until_done(&self) -> Outcome<()> {
+    fn work_until_done(&self) -> Result<()> {
         in_rounds(self.id, || {
             let result = connect(|| replay::during(|| self.work()))?;
             // Somebody's own function may have caught the error that was to end the transaction.
@@ -100,17 +101,17 @@ impl Job {
         })
     }
 
-    fn hand_over(&self, handler: &Handler) -> Outcome<()> {
+    fn delegate(&self, handler: &Handler) -> Result<()> {
         (handler.run)(self.id, &self.args, &|result| self.done(Some(result)))
     }
 
-    fn done(&self, result: Option<&Jsonb>) -> Outcome<()> {
-        locked(|| connect(|| self.table.done(self.id, result)))
+    fn done(&self, result: Option<&Jsonb>) -> Result<()> {
+        with_safe_search_path(|| connect(|| self.table.done(self.id, result)))
     }
 
     /// As the submitter, under his own search path.
-    fn work(&self) -> Outcome<Option<Jsonb>> {
-        let statement = locked(|| Kind::find(&self.kind)?.statement(&self.args))?;
+    fn work(&self) -> Result<Option<Jsonb>> {
+        let statement = with_safe_search_path(|| Kind::find(&self.kind)?.statement(&self.args))?;
         let rows = run_statement(&statement.sql, &statement.args)?;
         Ok(rows.bytes(0, 0).map(Jsonb))
     }
@@ -118,7 +119,7 @@ impl Job {
 
 /// Does `work` of a job in a transaction; again in another one each time something in [`replay::during`] had to ask a model or a
 /// provider, which is done in between.
-pub fn in_rounds<T>(job: i64, work: impl Fn() -> Outcome<T>) -> Outcome<T> {
+pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..MOST_ROUNDS {
         let done = in_transaction(|| {
             let done = work()?;
@@ -135,11 +136,8 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Outcome<T>) -> Outcome<T> {
             Ok(())
         })?;
     }
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-        format!("job {job} asked something else each of {MOST_ROUNDS} times"),
-    )
-    .hint("What the job reads changes faster than it is answered."))
+    Err(Error::over_limit(format!("job {job} asked something else each of {MOST_ROUNDS} times"))
+        .hint("What the job reads changes faster than it is answered."))
 }
 
 /// The job stays as it is, and is begun again by another worker.

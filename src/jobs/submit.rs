@@ -2,12 +2,12 @@
 
 use crate::jobs::kind::{AGENT, Kind};
 use crate::jobs::record::Table;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_client::processes::wake;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 
 /// Tries to find the job that has the key, which may be forgotten just now.
@@ -19,8 +19,8 @@ const TRIES: usize = 3;
 /// # Errors
 /// 22023 where kind or arguments make no sense, or the key belongs to another job; 42501 where a worker could not connect
 /// as the current role.
-pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Outcome<i64> {
-    let id = locked(|| {
+pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Result<i64> {
+    let id = with_safe_search_path(|| {
         connect(|| {
             let kind = Kind::find(kind)?;
             kind.statement(args)?;
@@ -39,8 +39,8 @@ pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Outcome<i64> {
 ///
 /// # Errors
 /// 42501 where a worker could not connect as that role.
-pub fn go_on(run_id: i64, owner: &str) -> Outcome<i64> {
-    let id = locked(|| {
+pub fn go_on(run_id: i64, owner: &str) -> Result<i64> {
+    let id = with_safe_search_path(|| {
         connect(|| {
             let rows = run("SELECT oid FROM pg_roles WHERE rolname = $1::text::name", &[Arg::text(owner)])?;
             let role =
@@ -54,7 +54,7 @@ pub fn go_on(run_id: i64, owner: &str) -> Outcome<i64> {
     Ok(id)
 }
 
-fn check_role(role: pg_sys::Oid) -> Outcome<()> {
+fn check_role(role: pg_sys::Oid) -> Result<()> {
     let rows = run("SELECT rolname::text, rolcanlogin FROM pg_roles WHERE oid = $1", &[Arg::new(role)])?;
     if WORKER_NEEDS_LOGIN && rows.boolean(0, 1) != Some(true) {
         return Err(cannot_log_in(&rows.text(0, 0).unwrap_or_default()));
@@ -64,14 +64,13 @@ fn check_role(role: pg_sys::Oid) -> Outcome<()> {
 
 /// A worker cannot connect as this role.
 pub fn cannot_log_in(role: &str) -> Error {
-    Error::new(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("role \"{role}\" cannot log in, and a job's worker connects as the role that submits it"),
-    )
+    Error::forbidden(format!(
+        "role \"{role}\" cannot log in, and a job's worker connects as the role that submits it"
+    ))
     .hint("Submit it as a role with LOGIN, or use PostgreSQL 17 or newer.")
 }
 
-fn insert(kind: Kind, args: &Jsonb, role: pg_sys::Oid, key: Option<&str>) -> Outcome<i64> {
+fn insert(kind: Kind, args: &Jsonb, role: pg_sys::Oid, key: Option<&str>) -> Result<i64> {
     let table = Table::find()?;
     let values = [
         Arg::text(kind.name),

@@ -2,10 +2,9 @@
 
 use crate::jobs::read::{State, engine};
 use crate::jobs::refuse_own;
-use pgrx::PgSqlErrorCode;
 use ragstone_client::processes::slots;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::procedure::{commit, with_snapshot};
 use ragstone_pg::spi::connect;
 use ragstone_pg::wait::for_latch;
@@ -21,12 +20,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// 57014 when the time is over.
-pub fn wait(id: i64, timeout: Option<Duration>) -> Outcome<()> {
+pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
     refuse_own(id)?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut told_of_end = false;
     loop {
-        let state = with_snapshot(|| locked(|| connect(|| State::find(id))))?;
+        let state = with_snapshot(|| with_safe_search_path(|| connect(|| State::find(id))))?;
         let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(Instant::now()));
         if state.has_ended() {
             return Ok(());
@@ -48,9 +47,6 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Outcome<()> {
 }
 
 fn too_slow(id: i64, status: &str) -> Error {
-    Error::new(
-        PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
-        format!("job {id} has not ended in time, but is {status}"),
-    )
-    .hint("Wait again, or cancel it with rag.cancel.")
+    Error::cancelled(format!("job {id} has not ended in time, but is {status}"))
+        .hint("Wait again, or cancel it with rag.cancel.")
 }

@@ -1,6 +1,6 @@
 //! The text of a log in UTF-8.
 
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::PgLogLevel;
 use ragstone_pg::encoding;
 use ragstone_pg::error::Error;
 use std::borrow::Cow;
@@ -43,7 +43,7 @@ impl<'a> Content<'a> {
             }
         }
         let message = format!("log has {replaced} bytes that are not valid UTF-8, shown as U+FFFD");
-        Error::new(PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, message).notice(PgLogLevel::NOTICE);
+        Error::not_in_encoding(message).notice(PgLogLevel::NOTICE);
         Self(Cow::Owned(text.into_bytes()))
     }
 

@@ -7,12 +7,12 @@ use crate::agent_log;
 use crate::agent_log::tables;
 use crate::log_import;
 use crate::log_import::Content;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::PgLogLevel;
 use ragstone_core::log::parse::{LogFormat, ParsedStep, StepStatus};
 use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::clock;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::role::Role;
 use std::collections::HashMap;
 
@@ -53,7 +53,7 @@ pub struct Imported {
 ///
 /// # Errors
 /// 22023 where the attributes are no object.
-pub fn import(content: &Content, import: &Import) -> Outcome<Vec<Imported>> {
+pub fn import(content: &Content, import: &Import) -> Result<Vec<Imported>> {
     let attributes = import.attributes.map(JsonbRef::to_json).transpose()?;
     if attributes.as_ref().is_some_and(|json| !json.starts_with('{')) {
         return Err(Error::bad_argument("attributes must be a JSON object"));
@@ -154,9 +154,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(mut survey: Survey, owner: String, agent: Option<&str>) -> Outcome<Self> {
+    fn new(mut survey: Survey, owner: String, agent: Option<&str>) -> Result<Self> {
         let count = survey.runs.len();
-        let ids = tables::as_owner(|| (0..count).map(|_| tables::next_run()).collect::<Outcome<Vec<i64>>>())?;
+        let ids = tables::as_owner(|| (0..count).map(|_| tables::next_run()).collect::<Result<Vec<i64>>>())?;
         for (run, id) in survey.runs.iter_mut().zip(ids) {
             let named = run.root.as_ref().and_then(|root| root.name.clone()).filter(|name| !name.is_empty());
             run.id = id;
@@ -168,7 +168,7 @@ impl Writer {
     }
 
     /// Writes the beginnings of the runs.
-    fn begin(&mut self, attributes: Option<&str>) -> Outcome<()> {
+    fn begin(&mut self, attributes: Option<&str>) -> Result<()> {
         for run in &self.survey.runs {
             let key = run.key.as_deref().map(text);
             let own: Vec<(&str, String)> = key.iter().map(|key| ("log.run", quote(key))).collect();
@@ -187,7 +187,7 @@ impl Writer {
         self.flush()
     }
 
-    fn step(&mut self, row: &ParsedStep<'_>) -> Outcome<()> {
+    fn step(&mut self, row: &ParsedStep<'_>) -> Result<()> {
         let place = self.survey.place(row.run);
         let id = match row.span {
             Some(span) => self.number_of(place, span)?,
@@ -234,7 +234,7 @@ impl Writer {
     }
 
     /// Writes the ends of the runs.
-    fn end(&mut self) -> Outcome<()> {
+    fn end(&mut self) -> Result<()> {
         for run in &self.survey.runs {
             let root = run.root.as_ref();
             let status = match root.map(|root| root.status) {
@@ -256,12 +256,12 @@ impl Writer {
         self.flush()
     }
 
-    fn flush(&mut self) -> Outcome<()> {
+    fn flush(&mut self) -> Result<()> {
         agent_log::write(&std::mem::take(&mut self.entries)).map(|_| ())
     }
 
     /// The number of the step that has an id of the log's. It has one as soon as it is named, as a parent or itself.
-    fn number_of(&mut self, place: usize, span: &[u8]) -> Outcome<i64> {
+    fn number_of(&mut self, place: usize, span: &[u8]) -> Result<i64> {
         let key = (place, span.to_vec());
         match self.survey.spans.get(&key).copied().unwrap_or_default() {
             0 => {
@@ -283,10 +283,10 @@ impl Writer {
         })
     }
 
-    fn next(&mut self) -> Outcome<i64> {
+    fn next(&mut self) -> Result<i64> {
         if self.numbers.is_empty() {
             self.numbers =
-                tables::as_owner(|| (0..NUMBERS).map(|_| tables::next_step()).collect::<Outcome<_>>())?;
+                tables::as_owner(|| (0..NUMBERS).map(|_| tables::next_step()).collect::<Result<_>>())?;
             self.numbers.reverse();
         }
         self.numbers.pop().ok_or_else(|| Error::internal("no number of a step"))
@@ -295,12 +295,9 @@ impl Writer {
     fn imported(self) -> Vec<Imported> {
         let unknown: i32 = self.survey.runs.iter().map(|run| run.unknown).sum();
         if unknown > 0 {
-            Error::new(
-                PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-                format!("{unknown} lines were not understood"),
-            )
-            .detail("They are steps of kind custom, with the attribute unparsed and the line as output.")
-            .notice(PgLogLevel::NOTICE);
+            Error::information(format!("{unknown} lines were not understood"))
+                .detail("They are steps of kind custom, with the attribute unparsed and the line as output.")
+                .notice(PgLogLevel::NOTICE);
         }
         let made = |run: Seen| Imported {
             run_id: run.id,

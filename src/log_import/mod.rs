@@ -11,7 +11,7 @@ pub use rows::{COLUMNS, Table};
 use ragstone_core::log::parse::{self, Counts, Encode, LogFormat, ParsedStep, Sink};
 use ragstone_core::suggest::nearest;
 use ragstone_pg::encoding;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::text::required;
 use ragstone_pg::wait::serve_interrupts;
@@ -32,7 +32,7 @@ const NAMES: [(&str, Option<LogFormat>); 8] = [
 ///
 /// # Errors
 /// 22004 where it is null, 22023 where there is no such format.
-pub fn format_named(name: Option<Utf8>) -> Outcome<Option<LogFormat>> {
+pub fn format_named(name: Option<Utf8>) -> Result<Option<LogFormat>> {
     let name = required(name, "format")?;
     if let Some((_, format)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(*format);

@@ -3,12 +3,12 @@
 use pgrx::pg_sys;
 use ragstone_client::settings;
 use ragstone_core::provider::{Account, Budget, Spent};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::{Arg, Rows, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
 /// The current role's account with a server. Reads only, so it works on a standby and in a read-only transaction.
-pub fn account(server: &str, function: &'static str) -> Outcome<Account> {
+pub fn account(server: &str, function: &'static str) -> Result<Account> {
     // SAFETY: a plain read of the session's identity.
     let role = unsafe { pg_sys::GetUserId() };
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
@@ -22,7 +22,7 @@ pub fn account(server: &str, function: &'static str) -> Outcome<Account> {
 }
 
 /// The budgets that apply, as the statement's snapshot has them. The engine knows of what was spent since.
-fn budgets(role: pg_sys::Oid, server: &str) -> Outcome<Vec<Budget>> {
+fn budgets(role: pg_sys::Oid, server: &str) -> Result<Vec<Budget>> {
     let query = include_str!("../../sql/queries/budgets.sql");
     let rows = select(query, &[Arg::new(role), Arg::text(server)])?;
     Ok((0..rows.count).filter_map(|row| budget(&rows, row)).collect())

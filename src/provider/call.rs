@@ -10,7 +10,7 @@ use ragstone_client::engine::replay;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::text::{sayable, sayable_json};
 use std::collections::VecDeque;
 
@@ -38,24 +38,24 @@ impl Remote {
     ///
     /// # Errors
     /// What the engine says of the provider; 57P03 where the engine ended meanwhile.
-    pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+    pub fn complete(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
         completion(replay::ask(self.prepare(prompt, options, false)?)?.wait()?)
     }
 
     /// The same for an answer that somebody may read along: the worker of a job hands on its pieces as they come.
-    pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+    pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
         completion(replay::ask(self.prepare(prompt, options, pieces::is_read_along())?)?.wait()?)
     }
 
     /// Asks, and gives the answer piece by piece.
-    pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Outcome<Pieces> {
+    pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Result<Pieces> {
         let step = self.begin_step(&prompt, options)?;
         let pending = Some(self.prepare(prompt, options, true)?.begin()?);
         Ok(Pieces { pending, completion: None, step })
     }
 
     /// A call that is to be started where no transaction is open.
-    pub fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Outcome<Call> {
+    pub fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Result<Call> {
         let mut target = self.target.clone();
         match options.timeout_ms.map(u64::try_from) {
             None => {}
@@ -76,8 +76,8 @@ pub fn send_all(
     remote: &Remote,
     prompts: impl Iterator<Item = Prompt>,
     options: CallOptions,
-    mut answered: impl FnMut(Outcome<Completion>) -> Outcome<()>,
-) -> Outcome<()> {
+    mut answered: impl FnMut(Result<Completion>) -> Result<()>,
+) -> Result<()> {
     let mut calls = prompts.map(|prompt| remote.prepare(prompt, options, false)).fuse();
     // What is asked for between two transactions is asked for all at once.
     let concurrency = remote.target.limits.concurrency as usize;
@@ -106,7 +106,7 @@ impl Pieces {
         self.completion.as_ref()
     }
 
-    fn advance(&mut self) -> Outcome<Option<String>> {
+    fn advance(&mut self) -> Result<Option<String>> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
         let last = match pending.next() {
             Ok(Response::Piece(piece)) => return Ok(Some(sayable(piece))),
@@ -123,7 +123,7 @@ impl Pieces {
 }
 
 impl Iterator for Pieces {
-    type Item = Outcome<String>;
+    type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.advance().transpose()
@@ -131,7 +131,7 @@ impl Iterator for Pieces {
 }
 
 /// What a language model answered. Needs a transaction where the encoding of the database is not UTF-8.
-pub fn completion(answer: Response) -> Outcome<Completion> {
+pub fn completion(answer: Response) -> Result<Completion> {
     match answer {
         Response::Completed(mut completion) => {
             completion.content = sayable(completion.content);

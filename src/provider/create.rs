@@ -5,7 +5,7 @@ use crate::provider::template;
 use crate::provider::template::TEMPLATES;
 use ragstone_core::suggest::nearest;
 use ragstone_pg::attempt::in_subtransaction;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{connect, run_once};
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ pub struct NewProvider {
 }
 
 /// Makes the server, and the mapping that holds its key, with the rights of the current role.
-pub fn create(provider: &NewProvider) -> Outcome<()> {
+pub fn create(provider: &NewProvider) -> Result<()> {
     let Some(template) = template::find(&provider.kind) else {
         return Err(unknown_kind(&provider.kind));
     };

@@ -7,7 +7,7 @@ use ragstone_client::engine::call::Call;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Tokens of a chunk where the server does not say what its model reads. Providers read more; finding gets worse with it.
 const MAX_TOKENS: u32 = 512;
@@ -33,7 +33,7 @@ pub fn installed(name: &str) -> Option<&str> {
 
 impl EmbeddingModel {
     /// By its name, `server/model`, with the rights and the key of the current role.
-    pub fn find(name: &str) -> Outcome<Self> {
+    pub fn find(name: &str) -> Result<Self> {
         let (server, model) = name.split_once('/').unwrap_or((name, ""));
         let found = find(server)?;
         let model = match (model, found.options.get("default_embedding_model")) {

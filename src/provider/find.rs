@@ -1,9 +1,9 @@
 //! From the name of a server to a target, with the rights and the key of the current role.
 
 use crate::provider::options::Options;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_core::provider::{Key, Secret, Target};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
@@ -20,7 +20,7 @@ pub struct Found {
 ///
 /// # Errors
 /// 42704 where there is none, 42501 without USAGE, 22023 where its options are not complete.
-pub fn find(name: &str) -> Outcome<Found> {
+pub fn find(name: &str) -> Result<Found> {
     // SAFETY: plain reads of the session's identity and database.
     let (role, database) = unsafe { (pg_sys::GetUserId(), pg_sys::MyDatabaseId) };
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
@@ -38,22 +38,16 @@ pub fn find(name: &str) -> Outcome<Found> {
     Ok(Found { target, options })
 }
 
-fn read(name: &str, role: pg_sys::Oid) -> Outcome<(pg_sys::Oid, Options, Options)> {
+fn read(name: &str, role: pg_sys::Oid) -> Result<(pg_sys::Oid, Options, Options)> {
     let query = include_str!("../../sql/queries/provider.sql");
     let rows = select(query, &[Arg::text(name), Arg::new(role)])?;
     let Some(server) = rows.oid(0, 0) else {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("provider \"{name}\" does not exist"),
-        )
-        .hint("See rag.providers, or make it with rag.create_provider."));
+        return Err(Error::undefined(format!("provider \"{name}\" does not exist"))
+            .hint("See rag.providers, or make it with rag.create_provider."));
     };
     if rows.boolean(0, 2) != Some(true) {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for foreign server {name}"),
-        )
-        .hint("Its owner can allow it: GRANT USAGE ON FOREIGN SERVER … TO …;"));
+        return Err(Error::forbidden(format!("permission denied for foreign server {name}"))
+            .hint("Its owner can allow it: GRANT USAGE ON FOREIGN SERVER … TO …;"));
     }
     let options = |column| Options::parse(rows.texts(0, column).unwrap_or_default());
     Ok((server, options(1), options(3)))

@@ -1,10 +1,9 @@
 //! What a call's `model` names: the answerer that comes with Ragstone, or a provider's language model.
 
 use crate::provider::find::find;
-use pgrx::PgSqlErrorCode;
 use ragstone_client::settings;
 use ragstone_core::provider::Target;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Name of the server that serves what is installed on this host.
 pub const LOCAL: &str = "local";
@@ -40,7 +39,7 @@ impl Generator {
     ///
     /// # Errors
     /// 42704 where there is no such server or model, 42501 where the current role may not use it.
-    pub fn find(model: Option<&str>) -> Outcome<Self> {
+    pub fn find(model: Option<&str>) -> Result<Self> {
         let name = model.map_or_else(settings::default_llm, str::to_owned);
         if name == EXTRACTIVE {
             return Ok(Self::Extractive);
@@ -60,13 +59,12 @@ impl Generator {
     }
 
     /// The provider's model that a call needs which is more than an answer out of passages.
-    pub fn remote(self) -> Outcome<Remote> {
+    pub fn remote(self) -> Result<Remote> {
         match self {
             Self::Remote(remote) => Ok(*remote),
-            Self::Extractive => Err(Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                format!("model \"{EXTRACTIVE}\" answers from passages only"),
-            )
+            Self::Extractive => Err(Error::undefined(format!(
+                "model \"{EXTRACTIVE}\" answers from passages only"
+            ))
             .hint("Ask a collection with rag.ask, or name a provider's model: model => 'server/model'.")),
         }
     }
@@ -81,10 +79,9 @@ impl Generator {
 }
 
 fn no_language_model(name: &str) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("language model \"{name}\" does not exist"))
-        .hint(format!(
-            "Name a provider's model as 'server/model', or {EXTRACTIVE} for answers from passages."
-        ))
+    Error::undefined(format!("language model \"{name}\" does not exist")).hint(format!(
+        "Name a provider's model as 'server/model', or {EXTRACTIVE} for answers from passages."
+    ))
 }
 
 fn no_default(server: &str) -> Error {

@@ -1,22 +1,18 @@
 //! The server `local` has nothing that could be set: it is this host.
 
-use pgrx::PgSqlErrorCode;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run};
 
 /// Refuses the command that has just ended where it gave the server options, or anybody a key for it. The wrapper's validator
 /// is not told whose options it looks at.
-pub fn refuse_options() -> Outcome<()> {
+pub fn refuse_options() -> Result<()> {
     let query = include_str!("../../sql/queries/local.sql");
-    let given = locked(|| connect(|| run(query, &[]).map(|rows| rows.count)))?;
+    let given = with_safe_search_path(|| connect(|| run(query, &[]).map(|rows| rows.count)))?;
     if given == 0 {
         return Ok(());
     }
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME,
-        "the server \"local\" takes no options and no keys",
-    )
-    .detail("It serves the models of this host.")
-    .hint("Make a server for another provider with rag.create_provider."))
+    Err(Error::invalid_option("the server \"local\" takes no options and no keys")
+        .detail("It serves the models of this host.")
+        .hint("Make a server for another provider with rag.create_provider."))
 }

@@ -1,10 +1,10 @@
 //! The options of servers and user mappings, and what makes them valid.
 
 use crate::provider::url;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_core::provider::{Limits, Prices, Wire};
 use ragstone_core::suggest::nearest;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -78,7 +78,7 @@ impl Catalog {
 
 /// Checks all options of an object, those that it had before and those that are new. `superuser`: whether a superuser
 /// gives them.
-pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) -> Outcome<()> {
+pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) -> Result<()> {
     let names = catalog.map(Catalog::names).unwrap_or_default();
     for name in options.0.keys() {
         if !names.contains(&name.as_str()) {
@@ -92,7 +92,7 @@ pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) ->
     }
 }
 
-fn validate_server(options: &Options) -> Outcome<()> {
+fn validate_server(options: &Options) -> Result<()> {
     // The server `local` has none.
     if options.0.is_empty() {
         return Ok(());
@@ -110,15 +110,12 @@ fn validate_server(options: &Options) -> Outcome<()> {
     options.base_url().map(|_| ())
 }
 
-fn validate_mapping(options: &Options, superuser: bool) -> Outcome<()> {
+fn validate_mapping(options: &Options, superuser: bool) -> Result<()> {
     for name in ["api_key_env", "api_key_file"] {
         if options.get(name).is_some() && !superuser {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("permission denied to use option \"{name}\""),
-            )
-            .detail("It reads what the server's operating system user can read.")
-            .hint("Only superusers may use it; give the key itself in the option api_key."));
+            return Err(Error::forbidden(format!("permission denied to use option \"{name}\""))
+                .detail("It reads what the server's operating system user can read.")
+                .hint("Only superusers may use it; give the key itself in the option api_key."));
         }
     }
     if options.0.len() > 1 {
@@ -137,7 +134,7 @@ fn validate_mapping(options: &Options, superuser: bool) -> Outcome<()> {
     }
 }
 
-fn check(name: &str, value: &str, domain: Domain) -> Outcome<()> {
+fn check(name: &str, value: &str, domain: Domain) -> Result<()> {
     let wrong = |wanted: &str| {
         Err(Error::bad_argument(format!("option \"{name}\" must be {wanted}, not \"{value}\"")))
     };
@@ -158,8 +155,7 @@ fn check(name: &str, value: &str, domain: Domain) -> Outcome<()> {
 }
 
 fn unknown(name: &str, known: &[&str]) -> Error {
-    let error =
-        Error::new(PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME, format!("invalid option \"{name}\""));
+    let error = Error::invalid_option(format!("invalid option \"{name}\""));
     match nearest(name, known) {
         Some(near) => error.hint(format!("Perhaps you meant the option \"{near}\".")),
         None if known.is_empty() => error.hint("There are no valid options in this context."),
@@ -168,9 +164,7 @@ fn unknown(name: &str, known: &[&str]) -> Error {
 }
 
 fn missing(name: &str) -> Error {
-    Error::new(
-        PgSqlErrorCode::ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
-        format!("option \"{name}\" of the server is missing"),
+    Error::missing_option(format!("option \"{name}\" of the server is missing"),
     )
     .hint("A server has at least the options protocol and base_url; rag.create_provider makes one from a template.")
 }
@@ -199,12 +193,12 @@ impl Options {
     }
 
     /// How the server is spoken to.
-    pub fn wire(&self) -> Outcome<Wire> {
+    pub fn wire(&self) -> Result<Wire> {
         self.get("protocol").and_then(|name| name.parse().ok()).ok_or_else(|| missing("protocol"))
     }
 
     /// Where the server is, without a slash at the end.
-    pub fn base_url(&self) -> Outcome<String> {
+    pub fn base_url(&self) -> Result<String> {
         let url = self.get("base_url").ok_or_else(|| missing("base_url"))?.trim_end_matches('/');
         url::check(url, self.get("allow_http").and_then(boolean).unwrap_or(false))?;
         Ok(url.to_owned())

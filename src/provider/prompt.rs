@@ -4,7 +4,7 @@ use crate::provider::call::CallOptions;
 use crate::provider::generator::{Generator, Remote};
 use ragstone_core::provider::{Completion, Message, Prompt, Role};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::text::Utf8;
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub struct Knobs {
 
 impl Knobs {
     /// The model that is meant.
-    pub fn remote(&self) -> Outcome<Remote> {
+    pub fn remote(&self) -> Result<Remote> {
         Generator::find(self.model.as_ref().map(|model| model.0.as_str()))?.remote()
     }
 
@@ -43,7 +43,7 @@ impl Knobs {
     }
 
     /// What all prompts of a call share.
-    fn prompt(&self) -> Outcome<Prompt> {
+    fn prompt(&self) -> Result<Prompt> {
         check_temperature(self.temperature)?;
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         let system = self.system.iter().map(|system| Message::new(Role::System, system.0.clone()));
@@ -59,14 +59,14 @@ impl Knobs {
     }
 
     /// A prompt that asks this.
-    pub fn ask(&self, text: &str) -> Outcome<Prompt> {
+    pub fn ask(&self, text: &str) -> Result<Prompt> {
         let mut prompt = self.prompt()?;
         prompt.messages.push(user(text)?);
         Ok(prompt)
     }
 
     /// Asks, and waits for the answer.
-    pub fn complete(&self, prompt: Prompt) -> Outcome<Completion> {
+    pub fn complete(&self, prompt: Prompt) -> Result<Completion> {
         let remote = self.remote()?;
         if self.function == "generate" {
             return remote.complete_aloud_as_step(prompt, self.call());
@@ -81,7 +81,7 @@ impl Knobs {
         messages: Option<Jsonb>,
         tools: Option<Jsonb>,
         schema: Option<Jsonb>,
-    ) -> Outcome<Prompt> {
+    ) -> Result<Prompt> {
         let mut whole = self.prompt()?;
         if let Some(messages) = &messages {
             whole.messages.extend(conversation(messages)?);
@@ -99,7 +99,7 @@ impl Knobs {
 }
 
 /// Refuses a temperature that no model has.
-pub fn check_temperature(temperature: Option<f64>) -> Outcome<()> {
+pub fn check_temperature(temperature: Option<f64>) -> Result<()> {
     match temperature {
         Some(temperature) if !(0.0..=10.0).contains(&temperature) => {
             Err(Error::bad_argument("temperature must be from 0 to 10"))
@@ -109,14 +109,14 @@ pub fn check_temperature(temperature: Option<f64>) -> Outcome<()> {
 }
 
 /// A number of tokens or milliseconds as SQL gives it; `name` is the argument's.
-pub fn positive(name: &'static str) -> impl Fn(i32) -> Outcome<u32> {
+pub fn positive(name: &'static str) -> impl Fn(i32) -> Result<u32> {
     move |value| {
         let value = u32::try_from(value).ok().filter(|value| *value > 0);
         value.ok_or_else(|| Error::bad_argument(format!("{name} must be more than 0")))
     }
 }
 
-fn user(text: &str) -> Outcome<Message> {
+fn user(text: &str) -> Result<Message> {
     if text.trim().is_empty() {
         return Err(Error::bad_argument("prompt is empty"));
     }
@@ -124,7 +124,7 @@ fn user(text: &str) -> Outcome<Message> {
 }
 
 /// Messages as OpenAI writes them: `[{"role": "user", "content": "…"}, …]`.
-fn conversation(messages: &Jsonb) -> Outcome<Vec<Message>> {
+fn conversation(messages: &Jsonb) -> Result<Vec<Message>> {
     let wrong = |number: usize, what: &str| {
         Error::bad_argument(format!("message {number} {what}"))
             .hint("Messages look like [{\"role\": \"user\", \"content\": \"…\"}]; roles are system, user, assistant and tool.")
@@ -155,20 +155,20 @@ fn conversation(messages: &Jsonb) -> Outcome<Vec<Message>> {
     (1..).zip(messages).map(message).collect()
 }
 
-fn object(options: &Jsonb) -> Outcome<String> {
+fn object(options: &Jsonb) -> Result<String> {
     checked(options, Value::is_object, "options must be a JSON object")
 }
 
-fn list(tools: &Jsonb) -> Outcome<String> {
+fn list(tools: &Jsonb) -> Result<String> {
     checked(tools, Value::is_array, "tools must be a JSON array")
 }
 
 /// A JSON Schema as text.
-pub fn schema(schema: &Jsonb) -> Outcome<String> {
+pub fn schema(schema: &Jsonb) -> Result<String> {
     checked(schema, |it| it.is_object() || it.is_boolean(), "schema must be a JSON object")
 }
 
-fn checked(json: &Jsonb, is_right: impl Fn(&Value) -> bool, otherwise: &str) -> Outcome<String> {
+fn checked(json: &Jsonb, is_right: impl Fn(&Value) -> bool, otherwise: &str) -> Result<String> {
     let value = json.to_value()?;
     if is_right(&value) { Ok(value.to_string()) } else { Err(Error::bad_argument(otherwise)) }
 }

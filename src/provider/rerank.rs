@@ -3,25 +3,21 @@
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL;
-use pgrx::PgSqlErrorCode;
 use ragstone_client::engine::call::Call;
 use ragstone_client::engine::replay;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// The score of each document, in their order.
 ///
 /// # Errors
 /// 42704 and 42501 for the provider, and what the engine says of it.
-pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Outcome<Vec<f64>> {
+pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Result<Vec<f64>> {
     let (server, name) = model.split_once('/').unwrap_or((LOCAL, model));
     if server == LOCAL || name.is_empty() {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("reranking model \"{model}\" does not exist"),
-        )
-        .hint("Name a provider's model as 'server/model'; kinds tei and cohere have some."));
+        return Err(Error::undefined(format!("reranking model \"{model}\" does not exist"))
+            .hint("Name a provider's model as 'server/model'; kinds tei and cohere have some."));
     }
     let found = find(server)?;
     let account = account(server, "rerank")?;

@@ -7,7 +7,7 @@ use crate::provider::{CallOptions, Remote};
 use ragstone_client::settings;
 use ragstone_core::provider::{Completion, Message, Prompt};
 use ragstone_pg::clock;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
 impl Remote {
@@ -15,7 +15,7 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Remote::complete`].
-    pub fn complete_as_step(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+    pub fn complete_as_step(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
         self.as_step(prompt, options, |prompt| self.complete(prompt, options))
     }
 
@@ -23,7 +23,7 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Remote::complete_aloud`].
-    pub fn complete_aloud_as_step(&self, prompt: Prompt, options: CallOptions) -> Outcome<Completion> {
+    pub fn complete_aloud_as_step(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
         self.as_step(prompt, options, |prompt| self.complete_aloud(prompt, options))
     }
 
@@ -31,7 +31,7 @@ impl Remote {
     ///
     /// # Errors
     /// What keeps it from being logged.
-    pub fn log_answer(&self, options: CallOptions, answer: &Outcome<Completion>) -> Outcome<()> {
+    pub fn log_answer(&self, options: CallOptions, answer: &Result<Completion>) -> Result<()> {
         let took = answer.as_ref().map_or(0.0, |completion| completion.usage.latency_ms);
         let model = self.full_name();
         let new = || NewStep {
@@ -49,8 +49,8 @@ impl Remote {
         &self,
         prompt: Prompt,
         options: CallOptions,
-        ask: impl FnOnce(Prompt) -> Outcome<Completion>,
-    ) -> Outcome<Completion> {
+        ask: impl FnOnce(Prompt) -> Result<Completion>,
+    ) -> Result<Completion> {
         let model = self.full_name();
         let input =
             (settings::log_prompts() && agent_log::current().is_some()).then(|| messages(&prompt.messages));
@@ -65,7 +65,7 @@ impl Remote {
     }
 
     /// An answer that comes piece by piece, as a step that is logged when the last piece has come.
-    pub(super) fn begin_step(&self, prompt: &Prompt, options: CallOptions) -> Outcome<Option<ModelStep>> {
+    pub(super) fn begin_step(&self, prompt: &Prompt, options: CallOptions) -> Result<Option<ModelStep>> {
         let Some(open) = OpenStep::begin()? else { return Ok(None) };
         let input = settings::log_prompts().then(|| messages(&prompt.messages));
         Ok(Some(ModelStep { open, model: self.full_name(), function: options.function, input }))
@@ -86,7 +86,7 @@ pub(super) struct ModelStep {
 
 impl ModelStep {
     /// Logs it.
-    pub(super) fn end(self, answer: &Outcome<Completion>) -> Outcome<()> {
+    pub(super) fn end(self, answer: &Result<Completion>) -> Result<()> {
         let Self { open, model, function, input } = self;
         let new = || NewStep {
             kind: "model",

@@ -1,12 +1,12 @@
 //! Where a provider may be.
 
 use http::Uri;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::net::IpAddr;
 
 /// Checks an address: http or https with a host, and nothing in it that is secret or would be lost. Without `allow_http`
 /// plain http is for this machine only, since keys and prompts would cross the network for all to read.
-pub fn check(url: &str, allow_http: bool) -> Outcome<()> {
+pub fn check(url: &str, allow_http: bool) -> Result<()> {
     let parsed: Uri = url.parse().map_err(|error| bad(url, &format!("{error}")))?;
     let (Some(scheme), Some(authority)) = (parsed.scheme_str(), parsed.authority()) else {
         return Err(bad(url, "it has no scheme or no host"));

@@ -8,7 +8,7 @@ use crate::search::request::{Mode, Request};
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 
 /// Chunks of each ranking in the first round. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield and a set of
 /// Anthropic's documentation is 0.700 for 50, 100 and 200 chunks of each, and 0.697 for 1,000; with 100, weights of 0.4 and
@@ -35,7 +35,7 @@ pub struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     /// Sends the query to the engine, and looks up its words meanwhile.
-    pub fn start(collection: &'a Collection, request: &Request) -> Outcome<Self> {
+    pub fn start(collection: &'a Collection, request: &Request) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
         let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
         let vector = vector.transpose()?;
@@ -54,7 +54,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The fused ranking at the present depth.
-    pub fn rank(&mut self) -> Outcome<Vec<Fused>> {
+    pub fn rank(&mut self) -> Result<Vec<Fused>> {
         let filter = self.filter.as_ref();
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
         // Words first: the engine is busy with the query's embedding meanwhile.

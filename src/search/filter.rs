@@ -3,7 +3,7 @@
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 
@@ -24,7 +24,7 @@ pub struct Filter {
 
 impl Filter {
     /// Finds out how selective a condition is.
-    pub fn new(collection: &Collection, condition: &Jsonb) -> Outcome<Self> {
+    pub fn new(collection: &Collection, condition: &Jsonb) -> Result<Self> {
         let owner = collection.chunks()?.owner;
         let chunks = as_owner(owner, || matching(collection, condition))?;
         Ok(Self { condition: condition.clone(), chunks })
@@ -41,7 +41,7 @@ impl Filter {
     }
 }
 
-fn matching(collection: &Collection, condition: &Jsonb) -> Outcome<i64> {
+fn matching(collection: &Collection, condition: &Jsonb) -> Result<i64> {
     let table = &collection.chunks()?.name;
     let argument = Arg::varlena(pg_sys::JSONBOID, &condition.0);
     if collection.chunk_count > MOST_EXACT {

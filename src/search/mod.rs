@@ -16,11 +16,11 @@ use crate::collections::catalog::collection::{Collection, Sync};
 use crate::search::candidates::Candidates;
 use crate::search::rows::Reader;
 use crate::search::vector::VectorSearch;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::PgLogLevel;
 use ragstone_client::processes::slots;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
 use std::collections::HashSet;
 
@@ -64,12 +64,12 @@ pub struct Passages {
 }
 
 /// The best hits, best first.
-pub fn search(request: &Request) -> Outcome<Vec<Hit>> {
+pub fn search(request: &Request) -> Result<Vec<Hit>> {
     connect(|| Ok(find(&open(request)?, request)?.0))
 }
 
 /// The best hits, with how similar each is to the query.
-pub fn passages(request: &Request) -> Outcome<Passages> {
+pub fn passages(request: &Request) -> Result<Passages> {
     connect(|| {
         let collection = open(request)?;
         let (hits, vector) = find(&collection, request)?;
@@ -81,8 +81,8 @@ pub fn passages(request: &Request) -> Outcome<Passages> {
 }
 
 /// The collection of a request that it fits.
-fn open(request: &Request) -> Outcome<Collection> {
-    let collection = locked(|| Collection::find(&request.collection))?;
+fn open(request: &Request) -> Result<Collection> {
+    let collection = with_safe_search_path(|| Collection::find(&request.collection))?;
     let collection = collection.ok_or_else(|| Collection::unknown(&request.collection))?;
     request.check_against(&collection)?;
     if collection.sync != Sync::Manual {
@@ -92,7 +92,7 @@ fn open(request: &Request) -> Outcome<Collection> {
 }
 
 /// The best hits, and the search by embeddings if there was one.
-fn find<'a>(collection: &'a Collection, request: &Request) -> Outcome<(Vec<Hit>, Option<VectorSearch<'a>>)> {
+fn find<'a>(collection: &'a Collection, request: &Request) -> Result<(Vec<Hit>, Option<VectorSearch<'a>>)> {
     let mut reader = Reader::new(collection, request.filter.as_ref())?;
     reader.check_privileges()?;
     if request.query.trim().is_empty() {
@@ -111,23 +111,20 @@ fn find<'a>(collection: &'a Collection, request: &Request) -> Outcome<(Vec<Hit>,
 }
 
 /// A collection that is filled for the first time has not all rows yet, and no indexes.
-fn say_filling(collection: &Collection) -> Outcome<()> {
+fn say_filling(collection: &Collection) -> Result<()> {
     let mut counted = collection.clone();
-    locked(|| counted.count())?;
-    Error::new(
-        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-        format!(
-            "collection \"{}\" is being filled: {} rows are indexed so far",
-            collection.name, counted.source_rows
-        ),
-    )
+    with_safe_search_path(|| counted.count())?;
+    Error::information(format!(
+        "collection \"{}\" is being filled: {} rows are indexed so far",
+        collection.name, counted.source_rows
+    ))
     .hint("Wait for the others with rag.wait_until_current.")
     .notice(PgLogLevel::NOTICE);
     Ok(())
 }
 
 /// The best hits among the candidates that there are so far.
-fn best(candidates: &mut Candidates, reader: &mut Reader, request: &Request) -> Outcome<Vec<Hit>> {
+fn best(candidates: &mut Candidates, reader: &mut Reader, request: &Request) -> Result<Vec<Hit>> {
     let ranking = candidates.rank()?;
     let mut hits = Vec::with_capacity(request.k);
     let mut sources = HashSet::new();

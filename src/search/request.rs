@@ -3,7 +3,7 @@
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::fusion::Fusion;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Most hits.
 const MOST_HITS: i32 = 10_000;
@@ -40,7 +40,7 @@ pub struct Request {
 
 impl Mode {
     /// By its name in SQL.
-    pub fn parse(mode: &str) -> Outcome<Self> {
+    pub fn parse(mode: &str) -> Result<Self> {
         match mode {
             "hybrid" => Ok(Self::Hybrid),
             "vector" => Ok(Self::Vector),
@@ -62,7 +62,7 @@ impl Mode {
 }
 
 /// A number of hits as SQL gives it.
-pub fn parse_k(k: i32) -> Outcome<usize> {
+pub fn parse_k(k: i32) -> Result<usize> {
     if (1..=MOST_HITS).contains(&k) {
         return Ok(k as usize);
     }
@@ -70,7 +70,7 @@ pub fn parse_k(k: i32) -> Outcome<usize> {
 }
 
 /// A fusion by its name in SQL.
-pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Outcome<Fusion> {
+pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Result<Fusion> {
     if !(0.0..=1.0).contains(&vector_weight) {
         return Err(Error::bad_argument(format!("vector_weight must be from 0 to 1, not {vector_weight}")));
     }
@@ -83,7 +83,7 @@ pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Outcome<Fusion> {
 
 impl Request {
     /// Checks what depends on the collection.
-    pub fn check_against(&self, collection: &Collection) -> Outcome<()> {
+    pub fn check_against(&self, collection: &Collection) -> Result<()> {
         if self.filter.is_some() && collection.metadata.is_empty() {
             return Err(Error::bad_argument(format!(
                 "collection \"{}\" has no metadata to filter by",

@@ -5,9 +5,9 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
 use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::relation::equality_operator;
 use ragstone_pg::spi::{Arg, Rows, select};
 use ragstone_pg::switch_user::as_owner;
@@ -45,13 +45,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// For the rows of a collection that meet a filter.
-    pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Outcome<Self> {
+    pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Result<Self> {
         Ok(Self { collection, filter, seen: HashMap::new() })
     }
 
     /// Raises 42501 if the caller may not read the key, content, title and metadata columns, whether or not anything is
     /// found.
-    pub fn check_privileges(&self) -> Outcome<()> {
+    pub fn check_privileges(&self) -> Result<()> {
         let c = self.collection;
         let columns = c.key.iter().chain(&c.title).chain(&c.metadata).chain([&c.content]);
         let columns: Vec<_> = columns.map(|column| quoted(column)).collect();
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Looks up the chunks that were not looked up before.
-    pub fn read(&mut self, numbers: &[i64]) -> Outcome<()> {
+    pub fn read(&mut self, numbers: &[i64]) -> Result<()> {
         let new: Vec<_> = numbers.iter().copied().filter(|number| !self.seen.contains_key(number)).collect();
         if new.is_empty() {
             return Ok(());
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         chunks.into_iter().try_for_each(|chunk| self.join(vec![chunk]))
     }
 
-    fn chunks(&self, numbers: &[i64]) -> Outcome<Vec<Chunk>> {
+    fn chunks(&self, numbers: &[i64]) -> Result<Vec<Chunk>> {
         let table = self.collection.chunks()?;
         let keys: String =
             (0..self.collection.key.len()).map(|place| format!(", {}", key_column(place))).collect();
@@ -103,11 +103,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Joins chunks to the rows of the source, as the caller and under his own search path.
-    fn join(&mut self, chunks: Vec<Chunk>) -> Outcome<()> {
+    fn join(&mut self, chunks: Vec<Chunk>) -> Result<()> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let types: Vec<_> = first.key.iter().map(|value| value.oid).collect();
-        let operators =
-            locked(|| types.iter().map(|oid| equality_operator(*oid)).collect::<Outcome<Vec<_>>>())?;
+        let operators = with_safe_search_path(|| {
+            types.iter().map(|oid| equality_operator(*oid)).collect::<Result<Vec<_>>>()
+        })?;
         let arrays = types.iter().all(|oid| has_array_type(*oid));
         let statement = self.statement(&operators, arrays)?;
         let mut arguments = if arrays {
@@ -122,7 +123,7 @@ impl<'a> Reader<'a> {
         self.keep(&rows, chunks)
     }
 
-    fn keep(&mut self, rows: &Rows, mut chunks: Vec<Chunk>) -> Outcome<()> {
+    fn keep(&mut self, rows: &Rows, mut chunks: Vec<Chunk>) -> Result<()> {
         for row in 0..rows.count {
             let place = rows.int8(row, 0).unwrap_or(0) as usize;
             let chunk = place.checked_sub(1).and_then(|place| chunks.get_mut(place));
@@ -144,7 +145,7 @@ impl<'a> Reader<'a> {
 
     /// Place of the chunk, key, title and metadata. The content column is only mentioned, so that the caller must have the right to
     /// read it: what he gets is the chunk.
-    fn statement(&self, operators: &[String], arrays: bool) -> Outcome<String> {
+    fn statement(&self, operators: &[String], arrays: bool) -> Result<String> {
         let c = self.collection;
         let count = c.key.len();
         let names: Vec<_> = (0..count).map(key_column).collect();

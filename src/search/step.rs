@@ -4,7 +4,7 @@
 use crate::agent_log;
 use crate::agent_log::{NewStep, Said};
 use crate::search::{Hit, Passages, Request, passages, search};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
 /// Hits of which the log has keys and scores.
@@ -14,7 +14,7 @@ const MOST_HITS: usize = 100;
 ///
 /// # Errors
 /// As [`search`].
-pub fn search_as_step(request: &Request) -> Outcome<Vec<Hit>> {
+pub fn search_as_step(request: &Request) -> Result<Vec<Hit>> {
     agent_log::step(|| new(request), || search(request), |hits| said(hits))
 }
 
@@ -22,7 +22,7 @@ pub fn search_as_step(request: &Request) -> Outcome<Vec<Hit>> {
 ///
 /// # Errors
 /// As [`passages`].
-pub fn passages_as_step(request: &Request) -> Outcome<Passages> {
+pub fn passages_as_step(request: &Request) -> Result<Passages> {
     agent_log::step(|| new(request), || passages(request), |passages| said(&passages.hits))
 }
 

@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use ragstone_core::bm25;
 use ragstone_core::levels::LEVELS;
 use ragstone_core::threshold::{Bounds, QueryTerm};
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub struct TextSearch<'a> {
 
 impl<'a> TextSearch<'a> {
     /// Looks up the words of a query.
-    pub fn new(collection: &'a Collection, query: &str) -> Outcome<Self> {
+    pub fn new(collection: &'a Collection, query: &str) -> Result<Self> {
         as_owner(collection.chunks()?.owner, || {
             let words = analyse_query(query, &collection.language)?;
             let counted = count(collection, words.lexemes())?;
@@ -45,7 +45,7 @@ impl<'a> TextSearch<'a> {
     }
 
     /// The best chunks: exactly those that scoring every chunk with any of the words would find.
-    pub fn best(&self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+    pub fn best(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         if self.bounds.terms().is_empty() {
             return Ok(Ranking { scored: Vec::new(), exhausted: true });
         }
@@ -75,7 +75,7 @@ impl<'a> TextSearch<'a> {
         }
     }
 
-    fn reaching(&self, threshold: f64, wanted: usize, filter: Option<&Filter>) -> Outcome<Vec<(i64, f64)>> {
+    fn reaching(&self, threshold: f64, wanted: usize, filter: Option<&Filter>) -> Result<Vec<(i64, f64)>> {
         let chunks = self.collection.chunks()?;
         let condition = if filter.is_some() { "AND metadata @> $4" } else { "" };
         let statement = format!(
@@ -106,7 +106,7 @@ struct Counted {
 fn count<'l>(
     collection: &Collection,
     lexemes: impl Iterator<Item = &'l [u8]>,
-) -> Outcome<HashMap<Vec<u8>, Counted>> {
+) -> Result<HashMap<Vec<u8>, Counted>> {
     let levels: String = (1..LEVELS).map(|level| format!(", level_{level}")).collect();
     let statement = format!(
         "SELECT lexeme, words, chunks{levels} FROM {} WHERE lexeme = ANY ($1)",

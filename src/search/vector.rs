@@ -5,11 +5,10 @@ use crate::embedding;
 use crate::embedding::Embedder;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
-use pgrx::PgSqlErrorCode;
 use ragstone_client::engine::replay::Asked;
 use ragstone_core::fusion::Scored;
 use ragstone_core::protocol::{Kind, Lane};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::{as_owner, with_settings};
 use std::cell::Cell;
@@ -32,14 +31,14 @@ pub struct VectorSearch<'a> {
 
 impl<'a> VectorSearch<'a> {
     /// Sends the query to the engine.
-    pub fn start(collection: &'a Collection, query: &str) -> Outcome<Self> {
+    pub fn start(collection: &'a Collection, query: &str) -> Result<Self> {
         let embedder = Embedder::find(&collection.model, Kind::Query)?;
         let asked = Some(embedder.ask(Lane::Query, vec![query.to_owned()])?);
         Ok(Self { collection, asked, embedding: Vec::new() })
     }
 
     /// The best chunks, by cosine similarity.
-    pub fn best(&mut self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+    pub fn best(&mut self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         self.receive()?;
         load_library(&self.collection.vector_schema)?;
         if let Some(filter) = filter.filter(|filter| filter.is_selective()) {
@@ -55,7 +54,7 @@ impl<'a> VectorSearch<'a> {
     }
 
     /// Cosine of each of these chunks' embeddings and the query's; zero for a chunk that has gone.
-    pub fn similarities(&mut self, chunks: &[i64]) -> Outcome<Vec<f64>> {
+    pub fn similarities(&mut self, chunks: &[i64]) -> Result<Vec<f64>> {
         self.receive()?;
         let table = self.collection.chunks()?;
         let statement =
@@ -73,17 +72,14 @@ impl<'a> VectorSearch<'a> {
         self.embedding
     }
 
-    fn receive(&mut self) -> Outcome<()> {
+    fn receive(&mut self) -> Result<()> {
         let Some(asked) = self.asked.take() else { return Ok(()) };
         let vectors = embedding::vectors(asked.wait()?)?;
         if vectors.fingerprint != self.collection.fingerprint {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!(
-                    "collection \"{}\" was embedded by another version of its model",
-                    self.collection.name
-                ),
-            )
+            return Err(Error::wrong_state(format!(
+                "collection \"{}\" was embedded by another version of its model",
+                self.collection.name
+            ))
             .hint("Embed it again with rag.refresh_collection."));
         }
         self.embedding = vectors.values;
@@ -91,7 +87,7 @@ impl<'a> VectorSearch<'a> {
     }
 
     /// By the HNSW index, which goes on as long as the filter leaves out what it finds.
-    fn by_index(&self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+    fn by_index(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         let breadth = wanted.clamp(1, MOST_EF_SEARCH).to_string();
         let settings = [
             ("hnsw.ef_search", breadth.as_str()),
@@ -109,7 +105,7 @@ impl<'a> VectorSearch<'a> {
     }
 
     /// By comparing all chunks that meet the filter.
-    fn exact(&self, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+    fn exact(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
         let statement = format!(
             "WITH met AS MATERIALIZED (SELECT chunk_id, {distance} AS distance FROM {table} {condition})
@@ -126,7 +122,7 @@ impl<'a> VectorSearch<'a> {
         format!("embedding OPERATOR({schema}.<=>) (SELECT $1::{schema}.halfvec({dimensions}))")
     }
 
-    fn ranking(&self, statement: &str, wanted: usize, filter: Option<&Filter>) -> Outcome<Ranking> {
+    fn ranking(&self, statement: &str, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         let mut arguments = vec![Arg::float4s(&self.embedding)];
         arguments.extend(filter.map(Filter::arg));
         let rows = as_owner(self.collection.chunks()?.owner, || select(statement, &arguments))?;
@@ -138,7 +134,7 @@ impl<'a> VectorSearch<'a> {
 }
 
 /// Settings of a library that is not loaded yet would be checked by nobody.
-fn load_library(vector_schema: &str) -> Outcome<()> {
+fn load_library(vector_schema: &str) -> Result<()> {
     if !LOADED.get() {
         select(&format!("SELECT '[0]'::{vector_schema}.halfvec"), &[])?;
         LOADED.set(true);

@@ -5,9 +5,9 @@ use crate::tools::{Target, Tool};
 use ragstone_core::suggest::nearest;
 use ragstone_pg::arguments::{Given, Parameter, given};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::Arg;
 use std::cell::RefCell;
 
@@ -30,14 +30,14 @@ impl Tool {
     /// # Errors
     /// 22023 where one is unknown, missing or of another shape than its type; raises what Postgres raises where one is no
     /// value of its type: `place` says then which.
-    pub fn statement(&self, arguments: &str, place: &Place) -> Outcome<Statement> {
+    pub fn statement(&self, arguments: &str, place: &Place) -> Result<Statement> {
         let whose = format!("tool \"{}\"", self.name);
         place.replace(Some(format!("the arguments of {whose} are not valid JSON")));
         // Some models write nothing where there is nothing to say.
         let text = if arguments.trim().is_empty() { "{}" } else { arguments };
         let json = Jsonb::from_json(text)?;
         place.replace(None);
-        let given = locked(|| given(&json, &format!("the arguments of {whose}")))?;
+        let given = with_safe_search_path(|| given(&json, &format!("the arguments of {whose}")))?;
         let given = self.checked(given, &whose)?;
         let mut args = Vec::with_capacity(given.len());
         for (parameter, given) in &given {
@@ -51,7 +51,7 @@ impl Tool {
 
     /// The arguments with their parameters. Null where there is a default means the default: some models must mention
     /// every argument.
-    fn checked(&self, given: Vec<Given>, whose: &str) -> Outcome<Vec<(&Parameter, Given)>> {
+    fn checked(&self, given: Vec<Given>, whose: &str) -> Result<Vec<(&Parameter, Given)>> {
         let mut checked = Vec::with_capacity(given.len());
         for given in given {
             let parameter = self.parameters.iter().find(|parameter| parameter.name == given.name);

@@ -4,13 +4,12 @@
 use crate::tools::arguments::Place;
 use crate::tools::content::{clip, read};
 use crate::tools::{Observation, Tool};
-use pgrx::PgSqlErrorCode;
 use ragstone_pg::attempt::{Failed, try_in_subtransaction};
 use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::read_only::ReadOnly;
 use ragstone_pg::spi::connect;
-use ragstone_pg::switch_user::{as_nobody_else, with_settings};
+use ragstone_pg::switch_user::{with_settings, without_role_change};
 use ragstone_pg::time_limit::{Canceller, serve_statement_timeout, within};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -22,7 +21,7 @@ impl Tool {
     /// # Errors
     /// What ends the whole statement is raised: a cancel that is not the tool's own limit, the server's end. An error of
     /// Ragstone itself.
-    pub fn call(&self, arguments: &str) -> Outcome<Observation> {
+    pub fn call(&self, arguments: &str) -> Result<Observation> {
         let canceller = Cell::new(Canceller::Nobody);
         let place = RefCell::new(None);
         let limit = Duration::from_millis(self.limits.timeout_ms.unsigned_abs().into());
@@ -33,7 +32,7 @@ impl Tool {
             }
             within(limit, &canceller, || {
                 // Whatever the tool sets is gone after it.
-                as_nobody_else(|| with_settings(&[], || connect(|| self.observe(arguments, &place))))
+                without_role_change(|| with_settings(&[], || connect(|| self.observe(arguments, &place))))
             })
         });
         let failed = match called {
@@ -43,7 +42,7 @@ impl Tool {
         self.observation_of(failed, canceller.get(), place.into_inner())
     }
 
-    fn observe(&self, arguments: &str, place: &Place) -> Outcome<Observation> {
+    fn observe(&self, arguments: &str, place: &Place) -> Result<Observation> {
         let statement = self.statement(arguments, place)?;
         let cursor = Cursor::open_kept(&statement.sql, &statement.args)?;
         let observation = read(&cursor, statement.returns, self.limits)?;
@@ -56,9 +55,9 @@ impl Tool {
         failed: Failed,
         canceller: Canceller,
         place: Option<String>,
-    ) -> Outcome<Observation> {
+    ) -> Result<Observation> {
         let Failed { raised, mut error } = failed;
-        let cancelled = raised && error.sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED;
+        let cancelled = raised && error.is_cancelled();
         match canceller {
             Canceller::Limit if cancelled => error = self.too_slow(),
             Canceller::Nobody if cancelled => {}
@@ -66,7 +65,7 @@ impl Tool {
                 serve_statement_timeout();
                 error.raise()
             }
-            _ if !raised && error.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR => return Err(error),
+            _ if !raised && error.is_internal() => return Err(error),
             _ => {}
         }
         if let Some(place) = place.filter(|_| raised) {
@@ -76,10 +75,7 @@ impl Tool {
     }
 
     fn too_slow(&self) -> Error {
-        Error::new(
-            PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
-            format!("tool \"{}\" took longer than {} ms", self.name, self.limits.timeout_ms),
-        )
+        Error::cancelled(format!("tool \"{}\" took longer than {} ms", self.name, self.limits.timeout_ms))
     }
 }
 

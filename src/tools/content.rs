@@ -4,7 +4,7 @@ use crate::tools::Observation;
 use crate::tools::function::Returns;
 use crate::tools::limits::Limits;
 use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 
 /// Rows that are fetched at once while they are shown: few, as each may be large.
 const FEW: i64 = 16;
@@ -13,7 +13,7 @@ const FEW: i64 = 16;
 const MANY: i64 = 1_000;
 
 /// What a statement gives whose one column is JSON.
-pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Outcome<Observation> {
+pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Result<Observation> {
     match returns {
         Returns::Void => {
             while cursor.fetch(MANY)?.count > 0 {}
@@ -24,7 +24,7 @@ pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Outcome<Observ
     }
 }
 
-fn value(cursor: &Cursor, limits: Limits) -> Outcome<Observation> {
+fn value(cursor: &Cursor, limits: Limits) -> Result<Observation> {
     let most = limits.max_bytes as usize;
     let row = cursor.fetch(FEW)?;
     let Some((mut json, bytes)) = row.text_start(0, 0, most) else {
@@ -39,7 +39,7 @@ fn value(cursor: &Cursor, limits: Limits) -> Outcome<Observation> {
 }
 
 /// What writes runs to its end, so that a limit on what is shown is none on what is done.
-fn rows(cursor: &Cursor, limits: Limits) -> Outcome<Observation> {
+fn rows(cursor: &Cursor, limits: Limits) -> Result<Observation> {
     let mut rows = Rows::new(limits);
     loop {
         let slice = cursor.fetch(if rows.full { MANY } else { FEW })?;

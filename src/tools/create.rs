@@ -4,10 +4,10 @@ use crate::tools::find::{of_collection, undescribed, unknown};
 use crate::tools::function::Function;
 use crate::tools::limits::Limits;
 use crate::tools::schema::{is_name, of_parameters};
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_pg::error::{Error, Outcome};
+use pgrx::pg_sys;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, check_statement, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -51,16 +51,16 @@ struct Row {
 /// # Errors
 /// 0A000 where the function can be no tool; 42501 where the current role may not call it, or the name is another role's
 /// tool; 42710 where there is one of the name; 22023 where name, description or limits make no sense.
-pub fn create(tool: &NewTool) -> Outcome<String> {
+pub fn create(tool: &NewTool) -> Result<String> {
     tool.limits.check()?;
     let description = tool.description.as_deref().filter(|description| !description.trim().is_empty());
     connect(|| {
-        let row = locked(|| match &tool.subject {
+        let row = with_safe_search_path(|| match &tool.subject {
             Subject::Function(oid) => tool.row_of_function(*oid, description.is_some()),
             Subject::Collection(collection) => tool.row_of_collection(collection),
         })?;
-        let role = locked(current_role)?;
-        let present = locked(|| Present::find(&row.name))?;
+        let role = with_safe_search_path(current_role)?;
+        let present = with_safe_search_path(|| Present::find(&row.name))?;
         let owner = match present {
             Some(_) if !tool.replace => return Err(exists(&row.name)),
             Some(present) => present.changeable(&row.name)?,
@@ -75,9 +75,9 @@ pub fn create(tool: &NewTool) -> Outcome<String> {
 ///
 /// # Errors
 /// 42704 where there is none of the name, 42501 where it belongs to another role.
-pub fn drop_tool(name: &str) -> Outcome<()> {
+pub fn drop_tool(name: &str) -> Result<()> {
     connect(|| {
-        let present = locked(|| Present::find(name))?.ok_or_else(|| unknown(name))?;
+        let present = with_safe_search_path(|| Present::find(name))?.ok_or_else(|| unknown(name))?;
         present.changeable(name)?;
         as_owner(config_owner()?, || run("DELETE FROM rag._tool WHERE name = $1", &[Arg::text(name)]))?;
         Ok(())
@@ -92,7 +92,7 @@ struct Present {
 }
 
 impl Present {
-    fn find(name: &str) -> Outcome<Option<Self>> {
+    fn find(name: &str) -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.owner::text,
                     coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = t.owner), false)
@@ -104,37 +104,31 @@ impl Present {
     }
 
     /// Its owner, where the current role may change it.
-    fn changeable(self, name: &str) -> Outcome<String> {
+    fn changeable(self, name: &str) -> Result<String> {
         if self.mine {
             return Ok(self.owner);
         }
-        Err(Error::new(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("tool \"{name}\" belongs to {}", self.owner),
-        )
-        .hint("Choose another name."))
+        Err(Error::forbidden(format!("tool \"{name}\" belongs to {}", self.owner))
+            .hint("Choose another name."))
     }
 }
 
-fn current_role() -> Outcome<String> {
+fn current_role() -> Result<String> {
     run("SELECT CURRENT_USER::text", &[])?
         .text(0, 0)
         .ok_or_else(|| Error::internal("nobody is the current role"))
 }
 
 fn exists(name: &str) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, format!("tool \"{name}\" already exists"))
+    Error::already_exists(format!("tool \"{name}\" already exists"))
         .hint("Choose another name, or replace it: replace => true.")
 }
 
 impl NewTool {
-    fn row_of_function(&self, oid: pg_sys::Oid, described: bool) -> Outcome<Row> {
+    fn row_of_function(&self, oid: pg_sys::Oid, described: bool) -> Result<Row> {
         let function = Function::find(oid)?;
         if !function.allowed {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for function {}", function.signature),
-            ));
+            return Err(Error::forbidden(format!("permission denied for function {}", function.signature)));
         }
         let name = self.checked_name(&function.name)?;
         if !described && function.comment.is_none() {
@@ -150,13 +144,13 @@ impl NewTool {
         })
     }
 
-    fn row_of_collection(&self, collection: &str) -> Outcome<Row> {
+    fn row_of_collection(&self, collection: &str) -> Result<Row> {
         let name = self.checked_name(&format!("search_{collection}"))?;
         of_collection(&name, collection)?;
         Ok(Row { name, function: None, function_name: None, collection: Some(collection.to_owned()) })
     }
 
-    fn checked_name(&self, default: &str) -> Outcome<String> {
+    fn checked_name(&self, default: &str) -> Result<String> {
         let name = self.name.as_deref().unwrap_or(default);
         if is_name(name, LONGEST_NAME) {
             return Ok(name.to_owned());
@@ -168,7 +162,7 @@ impl NewTool {
 }
 
 /// A call with all arguments and one with those that have no default must each mean this function, and no other of its name.
-fn check_calls(function: &Function) -> Outcome<()> {
+fn check_calls(function: &Function) -> Result<()> {
     for all in [true, false] {
         let given: Vec<_> = function.parameters.iter().filter(|it| all || it.required).collect();
         let names = given.iter().zip(1..).map(|(it, place)| format!("{} => ${place}", quoted(&it.name)));
@@ -180,7 +174,7 @@ fn check_calls(function: &Function) -> Outcome<()> {
 }
 
 /// As the owner of the table. One that was made at the same moment by somebody else stays.
-fn write(row: &Row, description: Option<&str>, limits: Limits, owner: &str) -> Outcome<()> {
+fn write(row: &Row, description: Option<&str>, limits: Limits, owner: &str) -> Result<()> {
     let Limits { timeout_ms, max_rows, max_bytes, writes, requires_approval } = limits;
     let values = [
         Arg::text(&row.name),

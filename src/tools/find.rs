@@ -3,10 +3,10 @@
 use crate::tools::function::Function;
 use crate::tools::limits::Limits;
 use crate::tools::{Target, Tool, schema};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,7 @@ pub struct Listed {
     /// What a call may take and give.
     pub limits: Limits,
     /// The tool, or why the current role cannot use it now.
-    pub tool: Outcome<Tool>,
+    pub tool: Result<Tool>,
 }
 
 /// The tools of these names, in this order, as the current role may use them.
@@ -32,7 +32,7 @@ pub struct Listed {
 /// # Errors
 /// 42704 where there is none of a name, or its collection has gone; 42883 where its function has; 42501 where the current
 /// role may not call the function or read the collection's source.
-pub fn find(names: &[String]) -> Outcome<Vec<Tool>> {
+pub fn find(names: &[String]) -> Result<Vec<Tool>> {
     let listed = read(Arg::texts(names))?;
     let tool = |name: &String| {
         let listed = listed.iter().find(|listed| listed.name == *name).ok_or_else(|| unknown(name))?;
@@ -42,19 +42,19 @@ pub fn find(names: &[String]) -> Outcome<Vec<Tool>> {
 }
 
 /// All tools.
-pub fn list() -> Outcome<Vec<Listed>> {
+pub fn list() -> Result<Vec<Listed>> {
     read(Arg::null_texts())
 }
 
 /// There is no such tool.
 pub fn unknown(name: &str) -> Error {
-    Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("tool \"{name}\" does not exist"))
+    Error::undefined(format!("tool \"{name}\" does not exist"))
         .hint("See rag.tools, or make it with rag.create_tool.")
 }
 
-fn read(names: Arg) -> Outcome<Vec<Listed>> {
+fn read(names: Arg) -> Result<Vec<Listed>> {
     connect(|| {
-        locked(|| {
+        with_safe_search_path(|| {
             let rows = run(include_str!("../../sql/queries/tools.sql"), &[names])?;
             Ok((0..rows.count).filter_map(|row| listed(&rows, row)).collect())
         })
@@ -101,20 +101,17 @@ pub struct Meaning {
     target: Target,
 }
 
-fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Outcome<Meaning> {
+fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<Meaning> {
     let oid = oid.ok_or_else(|| {
-        Error::new(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
-            format!("function {signature} of tool \"{tool}\" does not exist"),
+        Error::undefined_function(format!("function {signature} of tool \"{tool}\" does not exist")).hint(
+            "It was dropped, renamed or given other arguments: make the tool anew with rag.create_tool.",
         )
-        .hint("It was dropped, renamed or given other arguments: make the tool anew with rag.create_tool.")
     })?;
     let function = Function::find(oid)?;
     if !function.allowed {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for function {signature} of tool \"{tool}\""),
-        ));
+        return Err(Error::forbidden(format!(
+            "permission denied for function {signature} of tool \"{tool}\""
+        )));
     }
     Ok(Meaning {
         description: function.comment,
@@ -125,20 +122,18 @@ fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Outcome
 }
 
 /// A search of a collection as a tool.
-pub fn of_collection(tool: &str, collection: &str) -> Outcome<Meaning> {
+pub fn of_collection(tool: &str, collection: &str) -> Result<Meaning> {
     let rows = run(include_str!("../../sql/queries/searchable.sql"), &[Arg::text(collection)])?;
     if rows.boolean(0, 0) != Some(true) {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            format!("collection \"{collection}\" of tool \"{tool}\" does not exist"),
-        )
+        return Err(Error::undefined(format!(
+            "collection \"{collection}\" of tool \"{tool}\" does not exist"
+        ))
         .hint("See rag.collections."));
     }
     if rows.boolean(0, 1) != Some(true) {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for the source of collection \"{collection}\" of tool \"{tool}\""),
-        )
+        return Err(Error::forbidden(format!(
+            "permission denied for the source of collection \"{collection}\" of tool \"{tool}\""
+        ))
         .hint("A search needs SELECT on the source's key, content, title and metadata columns."));
     }
     let mut metadata = Map::new();

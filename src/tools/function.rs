@@ -1,9 +1,9 @@
 //! What can be a tool of a function, and what cannot.
 
 use crate::tools::schema::is_name;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, Rows, run};
 
 /// Longest name of an argument that all providers take.
@@ -46,14 +46,14 @@ impl Function {
     ///
     /// # Errors
     /// 0A000 where it can be no tool.
-    pub fn find(oid: pg_sys::Oid) -> Outcome<Self> {
+    pub fn find(oid: pg_sys::Oid) -> Result<Self> {
         let rows = run(include_str!("../../sql/queries/function.sql"), &[Arg::new(oid)])?;
         let (Some(signature), Some(name), Some(call)) = (rows.text(0, 0), rows.text(0, 1), rows.text(0, 2))
         else {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
-                format!("function with OID {} does not exist", oid.to_u32()),
-            ));
+            return Err(Error::undefined_function(format!(
+                "function with OID {} does not exist",
+                oid.to_u32()
+            )));
         };
         check_kind(&rows, &signature)?;
         let parameters: Vec<_> = Parameter::of(&[oid])?.into_iter().map(|(_, parameter)| parameter).collect();
@@ -73,7 +73,7 @@ impl Function {
     }
 }
 
-fn check_kind(rows: &Rows, signature: &str) -> Outcome<()> {
+fn check_kind(rows: &Rows, signature: &str) -> Result<()> {
     let kind = match rows.text(0, 3).as_deref() {
         Some("f") if rows.boolean(0, 10) == Some(true) => {
             "a temporary function, which other sessions do not have"
@@ -86,7 +86,7 @@ fn check_kind(rows: &Rows, signature: &str) -> Outcome<()> {
     Err(unfit(signature, &format!("it is {kind}")))
 }
 
-fn check_parameter(parameter: &Parameter, place: usize, signature: &str) -> Outcome<()> {
+fn check_parameter(parameter: &Parameter, place: usize, signature: &str) -> Result<()> {
     let Parameter { name, type_name, .. } = parameter;
     // SAFETY: a look-up by OID.
     let kind = unsafe { pg_sys::get_typtype(parameter.oid) } as u8;
@@ -107,7 +107,7 @@ fn check_parameter(parameter: &Parameter, place: usize, signature: &str) -> Outc
     Ok(())
 }
 
-fn returns(rows: &Rows, signature: &str) -> Outcome<Returns> {
+fn returns(rows: &Rows, signature: &str) -> Result<Returns> {
     let (oid, pseudo, columns) = (rows.oid(0, 4), rows.boolean(0, 6), rows.boolean(0, 7));
     match oid {
         Some(pg_sys::VOIDOID) => Ok(Returns::Void),
@@ -125,8 +125,5 @@ fn returns(rows: &Rows, signature: &str) -> Outcome<Returns> {
 }
 
 fn unfit(signature: &str, why: &str) -> Error {
-    Error::new(
-        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-        format!("function {signature} cannot be a tool: {why}"),
-    )
+    Error::not_supported(format!("function {signature} cannot be a tool: {why}"))
 }

@@ -1,6 +1,6 @@
 //! What a call of a tool may take, give and do.
 
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 
 /// Fewest bytes of a result that are of any use.
 const LEAST_BYTES: i32 = 256;
@@ -31,7 +31,7 @@ impl Limits {
     ///
     /// # Errors
     /// 22023.
-    pub fn check(self) -> Outcome<()> {
+    pub fn check(self) -> Result<()> {
         let Self { timeout_ms, max_rows, max_bytes, .. } = self;
         if timeout_ms < 1 {
             return Err(Error::bad_argument(format!("timeout_ms must be more than 0, not {timeout_ms}")));

@@ -1,8 +1,8 @@
 //! JSON schemas of what functions take, by JSON Schema 2020-12 as far as all providers have it.
 
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, run};
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub fn is_name(name: &str, longest: usize) -> bool {
 }
 
 /// Of an object with these members, and no others.
-pub fn of_parameters(parameters: &[Parameter]) -> Outcome<Value> {
+pub fn of_parameters(parameters: &[Parameter]) -> Result<Value> {
     let mut properties = Map::new();
     for parameter in parameters {
         let mut schema = of_type(parameter.oid, DEEPEST)?;
@@ -32,7 +32,7 @@ pub fn of_parameters(parameters: &[Parameter]) -> Outcome<Value> {
 }
 
 /// Of a value of this type, to be called under a search path of `pg_catalog`.
-pub fn of_column(oid: pg_sys::Oid) -> Outcome<Value> {
+pub fn of_column(oid: pg_sys::Oid) -> Result<Value> {
     of_type(oid, DEEPEST)
 }
 
@@ -45,7 +45,7 @@ fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
     })
 }
 
-fn of_type(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
+fn of_type(oid: pg_sys::Oid, deepest: usize) -> Result<Value> {
     if let Some(known) = known(oid) {
         return Ok(known);
     }
@@ -54,10 +54,9 @@ fn of_type(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
         return Err(Error::internal("a type has gone"));
     };
     if deepest == 0 {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("type {name} has more than {DEEPEST} types in one another"),
-        ));
+        return Err(Error::not_supported(format!(
+            "type {name} has more than {DEEPEST} types in one another"
+        )));
     }
     // SAFETY: a look-up by OID.
     let element = unsafe { pg_sys::get_element_type(oid) };
@@ -81,7 +80,7 @@ fn of_type(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
     }
 }
 
-fn of_row(oid: pg_sys::Oid, deepest: usize) -> Outcome<Value> {
+fn of_row(oid: pg_sys::Oid, deepest: usize) -> Result<Value> {
     let rows = run(
         "SELECT a.attname::text, a.atttypid
          FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid

@@ -2,10 +2,10 @@
 
 use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
-use pgrx::{PgLogLevel, PgSqlErrorCode};
+use pgrx::PgLogLevel;
 use ragstone_pg::attempt::in_subtransaction;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run};
 
 /// Lets collections follow the command that has just ended.
@@ -13,12 +13,12 @@ pub fn follow_ddl() {
     if own_ddl::is_under_way() {
         return;
     }
-    if let Err(error) = own_ddl::own(|| in_subtransaction(|| locked(|| connect(try_follow)))) {
+    if let Err(error) = own_ddl::own(|| in_subtransaction(|| with_safe_search_path(|| connect(try_follow)))) {
         warn("collections could not follow this command", &error);
     }
 }
 
-fn try_follow() -> Outcome<()> {
+fn try_follow() -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/commands.sql"), &[])?;
     let (mut redefined, mut added_to) = (Vec::new(), Vec::new());
     for row in 0..rows.count {
@@ -36,7 +36,7 @@ fn try_follow() -> Outcome<()> {
 }
 
 fn warn(what: &str, error: &Error) {
-    Error::new(PgSqlErrorCode::ERRCODE_WARNING, format!("{what}: {}", error.message))
+    Error::warning(format!("{what}: {}", error.message))
         .detail(error.detail.clone())
         .hint(error.hint.clone())
         .notice(PgLogLevel::WARNING);

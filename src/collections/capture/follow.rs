@@ -7,20 +7,20 @@ use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::owner_change::follow_owner;
 use crate::collections::queue;
 use crate::collections::queue::failure;
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_pg::error::{Error, Outcome};
+use pgrx::pg_sys;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// Brings a collection into line with its source as it is now. While a restore brings its parts, it is left alone: a
 /// trigger made here would be in the way of the dump's own, and an empty chunk table may be about to be filled.
-pub fn follow(collection: &mut Collection) -> Outcome<()> {
+pub fn follow(collection: &mut Collection) -> Result<()> {
     if collection.is_restoring() && !is_whole(collection)? { Ok(()) } else { align(collection) }
 }
 
 /// The same where the caller knows that nothing is to come any more.
-pub fn align(collection: &mut Collection) -> Outcome<()> {
+pub fn align(collection: &mut Collection) -> Result<()> {
     let columns = columns(collection)?;
     match resolve(collection, &columns) {
         Err(error) => {
@@ -42,7 +42,7 @@ pub fn align(collection: &mut Collection) -> Outcome<()> {
 
 /// Whether all of a restored collection is there. What is made last are the indexes of its tables, which wait for their
 /// rows, and the triggers of the source, which wait for its rows; a failed one has none.
-fn is_whole(collection: &Collection) -> Outcome<bool> {
+fn is_whole(collection: &Collection) -> Result<bool> {
     let filled = run(include_str!("../../../sql/queries/filled.sql"), &[Arg::new(collection.id)])?;
     if filled.boolean(0, 0) != Some(true) {
         return Ok(false);
@@ -50,13 +50,13 @@ fn is_whole(collection: &Collection) -> Outcome<bool> {
     Ok(triggers::are_complete(collection)? || resolve(collection, &columns(collection)?).is_err())
 }
 
-fn columns(collection: &Collection) -> Outcome<Rows> {
+fn columns(collection: &Collection) -> Result<Rows> {
     run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(collection.source()?.oid)])
 }
 
 /// Name and number of each of the collection's columns: by number as far as there is one, so that a renamed column is
 /// found, and by name else.
-fn resolve(collection: &Collection, columns: &Rows) -> Outcome<Vec<(String, i16)>> {
+fn resolve(collection: &Collection, columns: &Rows) -> Result<Vec<(String, i16)>> {
     let all = (0..columns.count)
         .filter_map(|row| Some((columns.text(row, 0)?, columns.int2(row, 4)?)))
         .collect::<Vec<_>>();
@@ -64,11 +64,8 @@ fn resolve(collection: &Collection, columns: &Rows) -> Outcome<Vec<(String, i16)
         let by_number = all.iter().find(|column| column.1 == number);
         let found = by_number.or_else(|| all.iter().find(|column| column.0 == name));
         found.cloned().ok_or_else(|| {
-            Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-                format!("column \"{name}\" of the source does not exist any more"),
-            )
-            .hint("Add it again, or drop the collection with rag.drop_collection.")
+            Error::undefined_column(format!("column \"{name}\" of the source does not exist any more"))
+                .hint("Add it again, or drop the collection with rag.drop_collection.")
         })
     };
     let names = collection.key.iter().map(Some).chain([Some(&collection.content), collection.title.as_ref()]);
@@ -80,7 +77,7 @@ fn resolve(collection: &Collection, columns: &Rows) -> Outcome<Vec<(String, i16)
         .collect()
 }
 
-fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Outcome<()> {
+fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<()> {
     let (names, numbers): (Vec<_>, Vec<_>) = resolved.into_iter().unzip();
     let keys = collection.key.len();
     let (key, rest) = names.split_at(keys);
@@ -110,7 +107,7 @@ fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Outcome<
     write_numbers(collection)
 }
 
-fn write_numbers(collection: &Collection) -> Outcome<()> {
+fn write_numbers(collection: &Collection) -> Result<()> {
     let arguments = [Arg::new(collection.id), Arg::int2s(&collection.column_numbers)];
     as_owner(config_owner()?, || {
         run(
@@ -123,7 +120,7 @@ fn write_numbers(collection: &Collection) -> Outcome<()> {
 }
 
 /// Gives the chunk table's key columns the types that the source's have now.
-fn follow_key_types(collection: &Collection, columns: &Rows) -> Outcome<()> {
+fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
     let chunks = collection.chunks()?;
     let own = run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(chunks.oid)])?;
     let definition = |rows: &Rows, name: &str| {
@@ -146,13 +143,13 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Outcome<()> {
 }
 
 /// The collections whose sources are these tables, or that these are partitions or children of.
-pub fn sources(tables: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
+pub fn sources(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     find(include_str!("../../../sql/queries/affected.sql"), oids(tables))
 }
 
 /// The collections of which a restore brings something with these tables. Sessions that restore side by side wait for each
 /// other here, as else each might miss what the other brings last.
-pub fn restored_by(tables: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
+pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     let found = find(include_str!("../../../sql/queries/restoring.sql"), oids(tables))?;
     for collection in &found {
         run(
@@ -164,7 +161,7 @@ pub fn restored_by(tables: &[pg_sys::Oid]) -> Outcome<Vec<Collection>> {
 }
 
 /// Takes up the collections of which a restore has brought everything while nobody was looking.
-pub fn take_up_restored() -> Outcome<()> {
+pub fn take_up_restored() -> Result<()> {
     let all = Arg::optional::<Vec<i64>>(None);
     for mut collection in find(include_str!("../../../sql/queries/restoring.sql"), all)? {
         follow(&mut collection)?;
@@ -176,6 +173,6 @@ fn oids(tables: &[pg_sys::Oid]) -> Arg {
     Arg::int8s(tables.iter().map(|oid| i64::from(oid.to_u32())))
 }
 
-fn find(query: &str, argument: Arg) -> Outcome<Vec<Collection>> {
+fn find(query: &str, argument: Arg) -> Result<Vec<Collection>> {
     Collection::find_all(&run(query, &[argument])?)
 }

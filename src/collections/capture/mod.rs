@@ -14,14 +14,14 @@ use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::immediate;
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::relation::lock_if_free;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::{as_owner, with_settings};
-use ragstone_pg::trigger::{Column, Event, Firing, Row};
+use ragstone_pg::trigger::{Column, Event, Row, TriggerCall};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
@@ -42,35 +42,34 @@ thread_local! {
 }
 
 /// Notes what a statement changed. Never an error, unless whoever waits for the statement wants it to end.
-pub fn capture(firing: Firing) {
-    if let Err(error) = try_capture(firing) {
-        warn(firing, error);
+pub fn capture(trigger: TriggerCall) {
+    if let Err(error) = try_capture(trigger) {
+        warn(trigger, error);
     }
 }
 
-fn try_capture(firing: Firing) -> Outcome<()> {
-    let columns = Columns::of(firing)?;
-    if firing.event() == Event::Update && !columns.any_changed(firing) {
+fn try_capture(trigger: TriggerCall) -> Result<()> {
+    let columns = Columns::of(trigger)?;
+    if trigger.event() == Event::Update && !columns.any_changed(trigger) {
         return Ok(());
     }
-    let noted = in_subtransaction(|| locked(|| connect(|| columns.note(firing))));
+    let noted = in_subtransaction(|| with_safe_search_path(|| connect(|| columns.note(trigger))));
     match noted {
         Ok(()) => Ok(()),
         Err(error) => {
-            in_subtransaction(|| locked(|| connect(|| queue::append_all(columns.collection))))?;
+            in_subtransaction(|| {
+                with_safe_search_path(|| connect(|| queue::append_all(columns.collection)))
+            })?;
             Err(error)
         }
     }
 }
 
-fn warn(firing: Firing, error: Error) {
-    let collection = firing.arguments().into_iter().next().unwrap_or_default();
-    Error::new(
-        PgSqlErrorCode::ERRCODE_WARNING,
-        format!("a change was not noted for collection number {collection}: {}", error.message),
-    )
-    .detail("the write itself is not affected; the worker will compare all rows")
-    .notice(PgLogLevel::WARNING);
+fn warn(trigger: TriggerCall, error: Error) {
+    let collection = trigger.arguments().into_iter().next().unwrap_or_default();
+    Error::warning(format!("a change was not noted for collection number {collection}: {}", error.message))
+        .detail("the write itself is not affected; the worker will compare all rows")
+        .notice(PgLogLevel::WARNING);
 }
 
 /// The columns that a trigger watches.
@@ -82,8 +81,8 @@ struct Columns {
 
 impl Columns {
     /// From the trigger's arguments: the collection's number, the number of key columns, the key columns, the others.
-    fn of(firing: Firing) -> Outcome<Self> {
-        let arguments = firing.arguments();
+    fn of(trigger: TriggerCall) -> Result<Self> {
+        let arguments = trigger.arguments();
         let malformed = || Error::bad_argument("the trigger's arguments are malformed");
         let [collection, count, names @ ..] = arguments.as_slice() else { return Err(malformed()) };
         let count: usize = count.parse().map_err(|_| malformed())?;
@@ -91,24 +90,21 @@ impl Columns {
             return Err(malformed());
         }
         let column = |name: &String| {
-            firing.column(name).ok_or_else(|| {
-                Error::new(
-                    PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-                    format!("column \"{name}\" does not exist"),
-                )
-            })
+            trigger
+                .column(name)
+                .ok_or_else(|| Error::undefined_column(format!("column \"{name}\" does not exist")))
         };
         let (key, watched) = names.split_at(count);
         Ok(Self {
             collection: collection.parse().map_err(|_| malformed())?,
-            key: key.iter().map(column).collect::<Outcome<_>>()?,
-            watched: watched.iter().map(column).collect::<Outcome<_>>()?,
+            key: key.iter().map(column).collect::<Result<_>>()?,
+            watched: watched.iter().map(column).collect::<Result<_>>()?,
         })
     }
 
-    fn any_changed(&self, firing: Firing) -> bool {
+    fn any_changed(&self, trigger: TriggerCall) -> bool {
         let mut any = false;
-        firing.for_each(|old, new| any = any || self.changed(old, new));
+        trigger.for_each(|old, new| any = any || self.changed(old, new));
         any
     }
 
@@ -121,15 +117,15 @@ impl Columns {
         }
     }
 
-    fn note(&self, firing: Firing) -> Outcome<()> {
-        let Some(collection) = self.trusted(firing)? else { return Ok(()) };
-        if firing.event() == Event::Truncate {
+    fn note(&self, trigger: TriggerCall) -> Result<()> {
+        let Some(collection) = self.trusted(trigger)? else { return Ok(()) };
+        if trigger.event() == Event::Truncate {
             return truncated(&collection);
         }
         let mut changes = Changes { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
         let mut outcome = Ok(());
         with_settings(&PORTABLE, || {
-            firing.for_each(|old, new| {
+            trigger.for_each(|old, new| {
                 if outcome.is_ok() && self.changed(old, new) {
                     outcome = changes.add(old, new);
                 }
@@ -140,15 +136,15 @@ impl Columns {
     }
 
     /// The collection, if the table is its source or a part of it: anybody may make a trigger with any arguments.
-    fn trusted(&self, firing: Firing) -> Outcome<Option<Collection>> {
+    fn trusted(&self, trigger: TriggerCall) -> Result<Option<Collection>> {
         let Some(collection) = Collection::find_by_id(self.collection)? else { return Ok(None) };
-        let place = (self.collection, firing.relation());
+        let place = (self.collection, trigger.relation());
         if TRUSTED.with_borrow(|trusted| trusted.contains(&place)) {
             return Ok(Some(collection));
         }
         let rows = run(
             include_str!("../../../sql/queries/ancestors.sql"),
-            &[Arg::new(firing.relation()), Arg::new(collection.source()?.oid)],
+            &[Arg::new(trigger.relation()), Arg::new(collection.source()?.oid)],
         )?;
         if rows.count == 0 {
             return Ok(None);
@@ -168,7 +164,7 @@ struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    fn add(&mut self, old: Option<Row>, new: Option<Row>) -> Outcome<()> {
+    fn add(&mut self, old: Option<Row>, new: Option<Row>) -> Result<()> {
         let same_key = match (old, new) {
             (Some(old), Some(new)) => self.columns.key.iter().all(|column| old.same(new, *column)),
             _ => false,
@@ -188,7 +184,7 @@ impl Changes<'_> {
         self.columns.key.iter().map(|column| row.text(*column)).collect()
     }
 
-    fn flush(&mut self) -> Outcome<()> {
+    fn flush(&mut self) -> Result<()> {
         let (gone, noted) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.noted));
         delete_chunks(&mut self.collection, &gone)?;
         if noted.is_empty() {
@@ -198,13 +194,10 @@ impl Changes<'_> {
             let now = in_subtransaction(|| immediate::index_now(&self.collection, &noted));
             match now {
                 Ok(()) => return Ok(()),
-                Err(error) => Error::new(
-                    PgSqlErrorCode::ERRCODE_WARNING,
-                    format!(
-                        "collection \"{}\" will have the change later: {}",
-                        self.collection.name, error.message
-                    ),
-                )
+                Err(error) => Error::warning(format!(
+                    "collection \"{}\" will have the change later: {}",
+                    self.collection.name, error.message
+                ))
                 .hint(error.hint)
                 .notice(PgLogLevel::WARNING),
             }
@@ -215,7 +208,7 @@ impl Changes<'_> {
 
 /// Deletes the chunks of rows that have gone. Where somebody holds the chunk table, to index it for instance, the writer
 /// does not wait: search shows no chunk without its row, and the worker deletes it.
-fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Outcome<()> {
+fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     let chunks = collection.chunks()?.clone();
     if gone.is_empty() || !lock_if_free(chunks.oid) {
         return Ok(());
@@ -229,7 +222,7 @@ fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Outcome<()> {
     terms.write(collection)
 }
 
-fn truncated(collection: &Collection) -> Outcome<()> {
+fn truncated(collection: &Collection) -> Result<()> {
     if lock_if_free(collection.chunks()?.oid) {
         let mut collection = collection.clone();
         reconcile::delete_orphans(&mut collection)?;

@@ -6,9 +6,8 @@ use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::orphans::delete_orphans as delete_orphans_of;
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
-use pgrx::PgSqlErrorCode;
 use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -26,7 +25,7 @@ pub enum Depth {
 
 /// Notes the rows that the collection has not, or not as they are, and deletes the chunks of rows that have gone. Gives
 /// the number of rows noted.
-pub fn compare(collection: &mut Collection, depth: Depth) -> Outcome<usize> {
+pub fn compare(collection: &mut Collection, depth: Depth) -> Result<usize> {
     delete_orphans(collection)?;
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let statement = match depth {
@@ -55,7 +54,7 @@ pub fn compare(collection: &mut Collection, depth: Depth) -> Outcome<usize> {
 }
 
 /// Deletes the chunks whose row has gone.
-pub fn delete_orphans(collection: &mut Collection) -> Outcome<()> {
+pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let mut terms = TermCounts::default();
     delete_orphans_of(collection, &operators, &mut terms)?;
@@ -63,7 +62,7 @@ pub fn delete_orphans(collection: &mut Collection) -> Outcome<()> {
 }
 
 /// Ends a long comparison where somebody waits for the table: it is begun anew later.
-fn give_way(source: pgrx::pg_sys::Oid) -> Outcome<()> {
+fn give_way(source: pgrx::pg_sys::Oid) -> Result<()> {
     let rows = run(
         "SELECT FROM pg_locks WHERE relation = $1 AND locktype = 'relation' AND NOT granted
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
@@ -72,5 +71,5 @@ fn give_way(source: pgrx::pg_sys::Oid) -> Outcome<()> {
     if rows.count == 0 {
         return Ok(());
     }
-    Err(Error::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, "somebody waits for the source"))
+    Err(Error::lock_not_available("somebody waits for the source"))
 }

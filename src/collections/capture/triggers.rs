@@ -5,7 +5,7 @@
 use crate::collections::capture::own_ddl::own;
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
@@ -38,7 +38,7 @@ struct Existing {
 }
 
 /// Makes the triggers that are missing, and drops those that are not right any more. Gives whether any was.
-pub fn install(collection: &Collection) -> Outcome<bool> {
+pub fn install(collection: &Collection) -> Result<bool> {
     let arguments = arguments(collection);
     let tables = tables(collection)?;
     let (right, stale) = existing(collection, &tables, &arguments)?;
@@ -51,14 +51,14 @@ pub fn install(collection: &Collection) -> Outcome<bool> {
 }
 
 /// Whether all triggers are there and right.
-pub fn are_complete(collection: &Collection) -> Outcome<bool> {
+pub fn are_complete(collection: &Collection) -> Result<bool> {
     let tables = tables(collection)?;
     let (right, stale) = existing(collection, &tables, &arguments(collection))?;
     Ok(stale.is_empty() && missing(collection, &tables, &right).is_empty())
 }
 
 /// Drops all triggers of a collection.
-pub fn remove(collection: &Collection) -> Outcome<()> {
+pub fn remove(collection: &Collection) -> Result<()> {
     found(collection.id)?.iter().try_for_each(drop_trigger)
 }
 
@@ -75,7 +75,7 @@ fn arguments(collection: &Collection) -> Vec<String> {
     arguments
 }
 
-fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Outcome<()> {
+fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
     let name = quoted(name);
     as_owner(table.owner, || {
@@ -91,7 +91,7 @@ fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Ou
     })
 }
 
-fn drop_trigger(existing: &Existing) -> Outcome<()> {
+fn drop_trigger(existing: &Existing) -> Result<()> {
     let Existing { table, trigger, .. } = existing;
     as_owner(table.owner, || {
         run_once(&format!("DROP TRIGGER IF EXISTS {} ON {}", quoted(trigger), table.name)).map(|_| ())
@@ -99,7 +99,7 @@ fn drop_trigger(existing: &Existing) -> Outcome<()> {
 }
 
 /// The source with all that inherits from it.
-fn tables(collection: &Collection) -> Outcome<Vec<Table>> {
+fn tables(collection: &Collection) -> Result<Vec<Table>> {
     let rows = run(include_str!("../../../sql/queries/tree.sql"), &[Arg::new(collection.source()?.oid)])?;
     let table = |row| {
         Some(Table {
@@ -117,7 +117,7 @@ fn existing(
     collection: &Collection,
     tables: &[Table],
     arguments: &[String],
-) -> Outcome<(Vec<Existing>, Vec<Existing>)> {
+) -> Result<(Vec<Existing>, Vec<Existing>)> {
     let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
     let right = |found: &Existing| {
         found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
@@ -143,7 +143,7 @@ fn missing<'a>(
         .collect()
 }
 
-fn found(collection: i64) -> Outcome<Vec<Existing>> {
+fn found(collection: i64) -> Result<Vec<Existing>> {
     let rows = run(
         include_str!("../../../sql/queries/triggers.sql"),
         &[Arg::text(&format!("ragstone_{collection}_"))],

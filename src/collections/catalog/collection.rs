@@ -1,8 +1,8 @@
 //! A collection's row in `rag.collection`.
 
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_core::protocol::Splitter;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run, select};
 use ragstone_pg::switch_user::as_owner;
@@ -96,7 +96,7 @@ pub enum Sync {
 
 impl Sync {
     /// From SQL's argument.
-    pub fn parse(name: &str) -> Outcome<Self> {
+    pub fn parse(name: &str) -> Result<Self> {
         match name {
             "background" => Ok(Self::Background),
             "immediate" => Ok(Self::Immediate),
@@ -118,48 +118,48 @@ impl Sync {
 
 impl Collection {
     /// The collection of this name. To be called under a search path of pg_catalog only.
-    pub fn find(name: &str) -> Outcome<Option<Self>> {
+    pub fn find(name: &str) -> Result<Option<Self>> {
         // Its own snapshot is the calling statement's, as a search must not see more than that.
         let rows = select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
     /// The same as it is after all that others have committed: for work that has waited for a lock.
-    pub fn find_latest(name: &str) -> Outcome<Option<Self>> {
+    pub fn find_latest(name: &str) -> Result<Option<Self>> {
         let rows = run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
     /// The collection with this number, as it is now.
-    pub fn find_by_id(id: i64) -> Outcome<Option<Self>> {
+    pub fn find_by_id(id: i64) -> Result<Option<Self>> {
         let rows = run(QUERY, &[Arg::optional_text(None), Arg::new(id)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
     /// The collections whose numbers are the first column of these rows, as they are now.
-    pub fn find_all(numbers: &Rows) -> Outcome<Vec<Self>> {
+    pub fn find_all(numbers: &Rows) -> Result<Vec<Self>> {
         let ids = (0..numbers.count).filter_map(|row| numbers.int8(row, 0));
         ids.filter_map(|id| Self::find_by_id(id).transpose()).collect()
     }
 
     /// The error where there is none of this name.
     pub fn unknown(name: &str) -> Error {
-        Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("collection \"{name}\" does not exist"))
+        Error::undefined(format!("collection \"{name}\" does not exist"))
             .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
     }
 
     /// The source, which must still be there.
-    pub fn source(&self) -> Outcome<&Relation> {
+    pub fn source(&self) -> Result<&Relation> {
         self.source.as_ref().ok_or_else(|| self.gone("source"))
     }
 
     /// The chunk table, which must still be there.
-    pub fn chunks(&self) -> Outcome<&Relation> {
+    pub fn chunks(&self) -> Result<&Relation> {
         self.chunks.as_ref().ok_or_else(|| self.gone("chunk table"))
     }
 
     /// The terms table, which must still be there.
-    pub fn terms(&self) -> Outcome<&Relation> {
+    pub fn terms(&self) -> Result<&Relation> {
         self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
     }
 
@@ -169,14 +169,11 @@ impl Collection {
     }
 
     fn gone(&self, table: &str) -> Error {
-        Error::new(
-            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-            format!("the {table} of collection \"{}\" does not exist any more", self.name),
-        )
-        .hint("Drop the collection with rag.drop_collection and create it again.")
+        Error::undefined_table(format!("the {table} of collection \"{}\" does not exist any more", self.name))
+            .hint("Drop the collection with rag.drop_collection and create it again.")
     }
 
-    fn read(rows: &Rows) -> Outcome<Self> {
+    fn read(rows: &Rows) -> Result<Self> {
         let missing = |column: &str| Error::internal(format!("rag.collection.{column} is null"));
         let text = |column, name| rows.text(0, column).ok_or_else(|| missing(name));
         let texts = |column, name| rows.texts(0, column).ok_or_else(|| missing(name));
@@ -218,7 +215,7 @@ impl Collection {
     }
 
     /// Adds the collection's row, and learns its number.
-    pub fn insert(&mut self) -> Outcome<()> {
+    pub fn insert(&mut self) -> Result<()> {
         let arguments = [
             Arg::text(&self.name),
             Arg::new(self.source()?.oid),
@@ -257,7 +254,7 @@ impl Collection {
     }
 
     /// Writes down what a refresh has changed.
-    pub fn update(&self) -> Outcome<()> {
+    pub fn update(&self) -> Result<()> {
         let arguments = [
             Arg::new(self.id),
             Arg::text(&self.fingerprint),
@@ -282,7 +279,7 @@ impl Collection {
     }
 
     /// Removes the collection's row.
-    pub fn delete(&self) -> Outcome<()> {
+    pub fn delete(&self) -> Result<()> {
         as_owner(config_owner()?, || run("DELETE FROM rag.collection WHERE id = $1", &[Arg::new(self.id)]))?;
         Ok(())
     }
@@ -290,7 +287,7 @@ impl Collection {
 
 /// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
 /// transaction ends.
-pub fn lock_name(name: &str) -> Outcome<()> {
+pub fn lock_name(name: &str) -> Result<()> {
     run(
         "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",
         &[Arg::text(name)],

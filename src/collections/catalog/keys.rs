@@ -1,7 +1,7 @@
 //! Keys of rows as text, and how they find their rows again.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relation::equality_operator;
 use ragstone_pg::spi::{Arg, run};
 
@@ -19,7 +19,7 @@ pub struct KeyColumns {
 
 impl KeyColumns {
     /// Of a collection's chunk table. To be called under a search path of pg_catalog only.
-    pub fn of(collection: &Collection) -> Outcome<Self> {
+    pub fn of(collection: &Collection) -> Result<Self> {
         let names: Vec<_> = (0..collection.key.len()).map(key_column).collect();
         let rows = run(
             "SELECT atttypid, format_type(atttypid, atttypmod) FROM pg_attribute
@@ -97,7 +97,7 @@ pub fn key_column(place: usize) -> String {
 }
 
 /// The equality operators of the key's columns.
-pub fn operators(collection: &Collection) -> Outcome<Vec<String>> {
+pub fn operators(collection: &Collection) -> Result<Vec<String>> {
     let columns: Vec<_> =
         (0..collection.key.len()).map(crate::collections::catalog::keys::key_column).collect();
     let rows = run(

@@ -2,13 +2,13 @@
 //! the like would from then on run as the new one.
 
 use crate::collections::catalog::collection::{Collection, Relation};
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_pg::error::{Error, Outcome};
+use pgrx::pg_sys;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// Gives a collection's tables to the source's owner, if they are not his already.
-pub fn follow_owner(collection: &mut Collection) -> Outcome<()> {
+pub fn follow_owner(collection: &mut Collection) -> Result<()> {
     let (owner, name) = (collection.source()?.owner, collection.name.clone());
     for relation in [&mut collection.chunks, &mut collection.terms].into_iter().flatten() {
         if relation.owner != owner {
@@ -20,19 +20,16 @@ pub fn follow_owner(collection: &mut Collection) -> Outcome<()> {
     Ok(())
 }
 
-fn check_bare(relation: &Relation, collection: &str) -> Outcome<()> {
+fn check_bare(relation: &Relation, collection: &str) -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/attachments.sql"), &[Arg::new(relation.oid)])?;
     let Some(attached) = rows.text(0, 0) else { return Ok(()) };
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("table {} cannot follow its source to another owner", relation.name),
-    )
-    .detail(format!("it has a {attached} that its old owner made"))
-    .hint(format!("Drop the collection with rag.drop_collection('{collection}') and create it again.")))
+    Err(Error::forbidden(format!("table {} cannot follow its source to another owner", relation.name))
+        .detail(format!("it has a {attached} that its old owner made"))
+        .hint(format!("Drop the collection with rag.drop_collection('{collection}') and create it again.")))
 }
 
 /// Only a superuser may give a table to anybody; no user's code runs when that is done.
-fn give(relation: &Relation, owner: pg_sys::Oid) -> Outcome<()> {
+fn give(relation: &Relation, owner: pg_sys::Oid) -> Result<()> {
     let role = run("SELECT quote_ident(pg_get_userbyid($1))", &[Arg::new(owner)])?;
     let role = role.text(0, 0).ok_or_else(|| Error::internal("the owner has no name"))?;
     let statement = format!("ALTER TABLE {} OWNER TO {role}", relation.name);

@@ -1,8 +1,8 @@
 //! The table that a collection is made of: what it is, whose, and how its rows are told apart.
 
 use crate::collections::catalog::collection::Collection;
-use pgrx::{PgSqlErrorCode, pg_sys};
-use ragstone_pg::error::{Error, Outcome};
+use pgrx::pg_sys;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::not_owner;
 use ragstone_pg::relation::lock_against_changes;
@@ -47,24 +47,18 @@ pub struct Column {
 
 impl Source {
     /// The table with this OID, locked against changes, if it can be searched and its owner's rights are the caller's.
-    pub fn open(oid: pg_sys::Oid, action: &str) -> Outcome<Self> {
+    pub fn open(oid: pg_sys::Oid, action: &str) -> Result<Self> {
         lock_against_changes(oid);
         let rows = run(include_str!("../../../sql/queries/relation.sql"), &[Arg::new(oid)])?;
         let (Some(kind), Some(persistence), Some(owner)) = (rows.text(0, 0), rows.text(0, 1), rows.oid(0, 2))
         else {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                format!("relation with OID {} does not exist", oid.to_u32()),
-            ));
+            return Err(Error::undefined_table(format!("relation with OID {} does not exist", oid.to_u32())));
         };
         let (schema, name) = (rows.text(0, 3).unwrap_or_default(), rows.text(0, 4).unwrap_or_default());
         let kind = check_kind(&kind, &name)?;
         if persistence == "t" {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-                format!("table \"{name}\" is temporary"),
-            )
-            .hint("Other sessions could not search it: use a permanent table."));
+            return Err(Error::wrong_object_type(format!("table \"{name}\" is temporary"))
+                .hint("Other sessions could not search it: use a permanent table."));
         }
         if rows.boolean(0, 5) != Some(true) {
             return Err(not_owner(action, &quoted(&name)));
@@ -73,12 +67,9 @@ impl Source {
     }
 
     /// A column by name.
-    pub fn column(&self, name: &str) -> Outcome<&Column> {
+    pub fn column(&self, name: &str) -> Result<&Column> {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
-            Error::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-                format!("column \"{name}\" of table \"{}\" does not exist", self.name),
-            )
+            Error::undefined_column(format!("column \"{name}\" of table \"{}\" does not exist", self.name))
         })
     }
 
@@ -88,9 +79,9 @@ impl Source {
     }
 
     /// The numbers of a collection's columns: key, content, title (0: none), metadata.
-    pub fn numbers(&self, collection: &Collection) -> Outcome<Vec<i16>> {
+    pub fn numbers(&self, collection: &Collection) -> Result<Vec<i16>> {
         let number = |name: &String| self.column(name).map(|column| column.number);
-        let mut numbers: Vec<i16> = collection.key.iter().map(number).collect::<Outcome<_>>()?;
+        let mut numbers: Vec<i16> = collection.key.iter().map(number).collect::<Result<_>>()?;
         numbers.push(number(&collection.content)?);
         numbers.push(collection.title.as_ref().map_or(Ok(0), number)?);
         for name in &collection.metadata {
@@ -100,24 +91,24 @@ impl Source {
     }
 
     /// Checks that a column can be cut into chunks.
-    pub fn check_content(&self, name: &str) -> Outcome<()> {
+    pub fn check_content(&self, name: &str) -> Result<()> {
         if self.column(name)?.is_text {
             return Ok(());
         }
-        Err(Error::new(
-            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
-            format!("content column \"{name}\" has type {}, not text", self.column(name)?.definition),
-        )
+        Err(Error::datatype_mismatch(format!(
+            "content column \"{name}\" has type {}, not text",
+            self.column(name)?.definition
+        ))
         .hint("Use a column of a text type, or a generated column that makes text of it."))
     }
 
     /// Checks the columns that search can filter by.
-    pub fn check_metadata(&self, names: &[String]) -> Outcome<()> {
+    pub fn check_metadata(&self, names: &[String]) -> Result<()> {
         if names.len() > MOST_METADATA_COLUMNS {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_TOO_MANY_ARGUMENTS,
-                format!("{} metadata columns are more than {MOST_METADATA_COLUMNS}", names.len()),
-            )
+            return Err(Error::too_many_arguments(format!(
+                "{} metadata columns are more than {MOST_METADATA_COLUMNS}",
+                names.len()
+            ))
             .hint("Put them together in one jsonb column."));
         }
         names.iter().try_for_each(|name| self.column(name).map(|_| ()))
@@ -125,7 +116,7 @@ impl Source {
 
     /// The columns that tell the rows apart: those that the caller names, else the primary key's, else those of the only
     /// unique index.
-    pub fn key(&self, named: Option<Vec<String>>) -> Outcome<Vec<String>> {
+    pub fn key(&self, named: Option<Vec<String>>) -> Result<Vec<String>> {
         let indexes = unique_indexes(self.oid)?;
         let Some(named) = named else {
             return self.key_of(indexes);
@@ -136,42 +127,37 @@ impl Source {
         };
         // A foreign table has no indexes; a key that is not one is noticed when its chunks are indexed.
         if named.is_empty() || (self.kind != Kind::Foreign && !indexes.iter().any(same)) {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_INVALID_COLUMN_REFERENCE,
-                format!(
-                    "no unique index of table \"{}\" is on exactly the key columns ({})",
-                    self.name,
-                    named.join(", ")
-                ),
-            )
+            return Err(Error::invalid_column_reference(format!(
+                "no unique index of table \"{}\" is on exactly the key columns ({})",
+                self.name,
+                named.join(", ")
+            ))
             .hint("Create a unique index on the key columns."));
         }
         Ok(named)
     }
 
-    fn key_of(&self, indexes: Vec<UniqueIndex>) -> Outcome<Vec<String>> {
+    fn key_of(&self, indexes: Vec<UniqueIndex>) -> Result<Vec<String>> {
         // Columns of a materialised view are never NOT NULL; a null in its key is noticed when its chunk is stored.
         let nullable = self.kind == Kind::MaterialisedView;
         let mut usable = indexes.into_iter().filter(|index| index.not_null || nullable);
         match (usable.next(), usable.next()) {
             (Some(first), second) if first.primary || second.is_none() => Ok(first.columns),
-            (None, _) => Err(Error::new(
-                PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
-                format!("table \"{}\" has no primary key", self.name),
-            )
-            .hint("Add one, or create a unique index and name its columns with key => '{...}'.")),
-            _ => Err(Error::new(
-                PgSqlErrorCode::ERRCODE_AMBIGUOUS_COLUMN,
-                format!("table \"{}\" has no primary key and several unique indexes", self.name),
-            )
+            (None, _) => {
+                Err(Error::invalid_table_definition(format!("table \"{}\" has no primary key", self.name))
+                    .hint("Add one, or create a unique index and name its columns with key => '{...}'."))
+            }
+            _ => Err(Error::ambiguous_column(format!(
+                "table \"{}\" has no primary key and several unique indexes",
+                self.name
+            ))
             .hint("Name the columns of one of them with key => '{...}'.")),
         }
     }
 }
 
-fn check_kind(kind: &str, name: &str) -> Outcome<Kind> {
-    let wrong =
-        |what: &str| Error::new(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, format!("\"{name}\" is {what}"));
+fn check_kind(kind: &str, name: &str) -> Result<Kind> {
+    let wrong = |what: &str| Error::wrong_object_type(format!("\"{name}\" is {what}"));
     match kind {
         "r" | "p" => Ok(Kind::Table),
         "m" => Ok(Kind::MaterialisedView),
@@ -189,7 +175,7 @@ struct UniqueIndex {
     columns: Vec<String>,
 }
 
-fn unique_indexes(oid: pg_sys::Oid) -> Outcome<Vec<UniqueIndex>> {
+fn unique_indexes(oid: pg_sys::Oid) -> Result<Vec<UniqueIndex>> {
     let rows = run(include_str!("../../../sql/queries/unique_indexes.sql"), &[Arg::new(oid)])?;
     Ok((0..rows.count)
         .map(|row| UniqueIndex {
@@ -200,7 +186,7 @@ fn unique_indexes(oid: pg_sys::Oid) -> Outcome<Vec<UniqueIndex>> {
         .collect())
 }
 
-fn columns(oid: pg_sys::Oid) -> Outcome<Vec<Column>> {
+fn columns(oid: pg_sys::Oid) -> Result<Vec<Column>> {
     let rows = run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(oid)])?;
     Ok((0..rows.count)
         .map(|row| {

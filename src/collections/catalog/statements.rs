@@ -4,7 +4,7 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::keys::key_column;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::identifier::{literal, quoted};
 
 /// Longest content that is cut, in bytes of the server's encoding: with room for the rest of a frame.
@@ -60,20 +60,20 @@ impl Collection {
 
     /// All rows with content: title, content, metadata, hash, whether the collection has it, whether it is as it was, the
     /// length of the content, the key if that is too long, 0, and the key's columns. What need not be cut has no content.
-    pub fn select_rows(&self, operators: &[String], all: bool) -> Outcome<String> {
+    pub fn select_rows(&self, operators: &[String], all: bool) -> Result<String> {
         let stale = if all { "true" } else { "c.row_hash IS DISTINCT FROM x.hash" };
         self.rows(operators, stale, &format!("{} s", self.source()?.name), "0::bigint")
     }
 
     /// The same of the rows with these keys, with the key's place in place of the 0, in the order of places.
-    pub fn select_keyed(&self, keys: &KeyColumns) -> Outcome<String> {
+    pub fn select_keyed(&self, keys: &KeyColumns) -> Result<String> {
         let from = format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
         let rows = self.rows(&keys.operators, "c.row_hash IS DISTINCT FROM x.hash", &from, "k.place")?;
         Ok(format!("{rows} ORDER BY k.place"))
     }
 
     /// Places of the keys whose rows have the hashes that the last argument has at these places.
-    pub fn select_unchanged(&self, keys: &KeyColumns, lock: &str) -> Outcome<String> {
+    pub fn select_unchanged(&self, keys: &KeyColumns, lock: &str) -> Result<String> {
         Ok(format!(
             "SELECT k.place FROM {keys} JOIN {source} s ON {same} {hash}
              WHERE {has_content} AND x.hash = (${hashes}::bytea[])[k.place] {lock}",
@@ -87,7 +87,7 @@ impl Collection {
     }
 
     /// Text columns of all rows that are not in the collection as they are, for the queue.
-    pub fn select_stale(&self, operators: &[String]) -> Outcome<String> {
+    pub fn select_stale(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
         Ok(format!(
             "SELECT ARRAY[{keys}] FROM {source} s {hash}
@@ -103,7 +103,7 @@ impl Collection {
     }
 
     /// The same of rows that are not in the collection at all: a comparison of keys only.
-    pub fn select_missing(&self, operators: &[String]) -> Outcome<String> {
+    pub fn select_missing(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
         Ok(format!(
             "SELECT ARRAY[{keys}] FROM {source} s
@@ -131,7 +131,7 @@ impl Collection {
         )
     }
 
-    fn rows(&self, operators: &[String], stale: &str, from: &str, place: &str) -> Outcome<String> {
+    fn rows(&self, operators: &[String], stale: &str, from: &str, place: &str) -> Result<String> {
         let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
         Ok(format!(
             "SELECT x.title,
@@ -157,7 +157,7 @@ impl Collection {
     }
 
     /// Chunks whose row has gone, or has no content any more.
-    pub fn select_orphans(&self, operators: &[String]) -> Outcome<String> {
+    pub fn select_orphans(&self, operators: &[String]) -> Result<String> {
         Ok(format!(
             "SELECT c.chunk_id FROM {chunks} c
              WHERE NOT EXISTS (SELECT FROM {source} s WHERE {same_key} AND {has_content})",
@@ -169,7 +169,7 @@ impl Collection {
     }
 
     /// Deletes chunks by number; gives what their words and rows counted for.
-    pub fn delete_chunks(&self) -> Outcome<String> {
+    pub fn delete_chunks(&self) -> Result<String> {
         Ok(format!(
             "DELETE FROM {chunks} WHERE chunk_id = ANY ($1) RETURNING words, tsv, seq",
             chunks = self.chunks()?.name
@@ -177,7 +177,7 @@ impl Collection {
     }
 
     /// Deletes the chunks of rows with these keys, with `gone` only where there is no such row; gives what they counted for.
-    pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Outcome<String> {
+    pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Result<String> {
         let gone = if gone {
             format!(
                 "AND NOT EXISTS (SELECT FROM {source} s WHERE {same} AND {has_content})",
@@ -197,7 +197,7 @@ impl Collection {
     }
 
     /// Deletes the chunks of one row; gives what their words counted for, and their embeddings.
-    pub fn delete_row(&self, operators: &[String]) -> Outcome<String> {
+    pub fn delete_row(&self, operators: &[String]) -> Result<String> {
         let same: Vec<_> = operators
             .iter()
             .enumerate()
@@ -212,7 +212,7 @@ impl Collection {
     }
 
     /// Stores a chunk: ten values, then the key's.
-    pub fn insert_chunk(&self) -> Outcome<String> {
+    pub fn insert_chunk(&self) -> Result<String> {
         let columns: Vec<_> = (0..self.key.len()).map(key_column).collect();
         let values: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 11)).collect();
         Ok(format!(

@@ -3,9 +3,9 @@
 use crate::collections::catalog::collection::{Collection, Relation};
 use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::source::Source;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use ragstone_core::levels::LEVELS;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
@@ -20,13 +20,13 @@ const TERMS: &str = "_terms";
 const MOST_INLINE_DIMENSIONS: i32 = 2000;
 
 /// Checks that a collection's tables can have their names.
-pub fn check_name(name: &str) -> Outcome<()> {
+pub fn check_name(name: &str) -> Result<()> {
     let longest = LONGEST_NAME - CHUNKS.len();
     if name.is_empty() || name.len() > longest {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_INVALID_NAME,
-            format!("collection name must have 1 to {longest} bytes, not {}", name.len()),
-        ));
+        return Err(Error::invalid_name(format!(
+            "collection name must have 1 to {longest} bytes, not {}",
+            name.len()
+        )));
     }
     Ok(())
 }
@@ -35,7 +35,7 @@ pub fn check_name(name: &str) -> Outcome<()> {
 ///
 /// Ranking reads words, vector and number of a chunk; they come first, so that a row is not walked to its end. The row
 /// stays in one piece as far as it fits in a page, since a vector in another table is one more look-up for each candidate.
-pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Outcome<()> {
+pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Result<()> {
     let (chunks, terms) = (stem.to_owned() + CHUNKS, stem.to_owned() + TERMS);
     let qualified = |table: &str| format!("{}.{}", quoted(&source.schema), quoted(table));
     for table in [&chunks, &terms] {
@@ -62,7 +62,7 @@ pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Outcome
 }
 
 /// Makes the indexes by which rows and texts are found again.
-pub fn index_keys(collection: &Collection) -> Outcome<()> {
+pub fn index_keys(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let keys: Vec<_> = (0..collection.key.len()).map(key_column).collect();
     let table = &chunks.name;
@@ -80,7 +80,7 @@ pub fn index_keys(collection: &Collection) -> Outcome<()> {
 
 /// Makes the indexes that search uses, once the tables are filled: that is several times as fast as keeping them while
 /// they fill.
-pub fn index(collection: &Collection) -> Outcome<()> {
+pub fn index(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let vector = &collection.vector_schema;
     let table = &chunks.name;
@@ -102,7 +102,7 @@ pub fn index(collection: &Collection) -> Outcome<()> {
     Ok(())
 }
 
-fn chunk_table(collection: &Collection, source: &Source, name: &str) -> Outcome<String> {
+fn chunk_table(collection: &Collection, source: &Source, name: &str) -> Result<String> {
     let mut keys = String::new();
     for (place, key) in collection.key.iter().enumerate() {
         keys += &format!("{} {} NOT NULL, ", key_column(place), source.column(key)?.definition);
@@ -139,30 +139,30 @@ fn terms_table(name: &str) -> String {
     )
 }
 
-fn comment(table: &str, collection: &str) -> Outcome<()> {
+fn comment(table: &str, collection: &str) -> Result<()> {
     let text = format!("internal: part of the collection {collection}, kept by ragstone");
     run_once(&format!("COMMENT ON TABLE {table} IS {}", literal(&text))).map(|_| ())
 }
 
-fn check_free(schema: &str, table: &str, collection: &str) -> Outcome<()> {
+fn check_free(schema: &str, table: &str, collection: &str) -> Result<()> {
     let name = format!("{}.{}", quoted(schema), quoted(table));
     let taken = run("SELECT to_regclass($1) IS NOT NULL", &[Arg::text(&name)])?;
     if taken.boolean(0, 0) != Some(true) {
         return Ok(());
     }
-    Err(Error::new(PgSqlErrorCode::ERRCODE_DUPLICATE_TABLE, format!("relation {name} already exists"))
+    Err(Error::table_exists(format!("relation {name} already exists"))
         .detail(format!("collection \"{collection}\" needs a table of this name"))
         .hint("Choose another name for the collection, or drop that relation."))
 }
 
-fn made(name: &str, owner: pg_sys::Oid) -> Outcome<Relation> {
+fn made(name: &str, owner: pg_sys::Oid) -> Result<Relation> {
     let rows = run("SELECT to_regclass($1)::oid", &[Arg::text(name)])?;
     let oid = rows.oid(0, 0).ok_or_else(|| Error::internal(format!("table {name} was not made")))?;
     Ok(Relation { oid, owner, name: name.to_owned() })
 }
 
 /// The sequence of the chunks' numbers.
-fn sequence(chunks: &Relation) -> Outcome<Relation> {
+fn sequence(chunks: &Relation) -> Result<Relation> {
     let rows = run(
         "SELECT d.objid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
          FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -176,7 +176,7 @@ fn sequence(chunks: &Relation) -> Outcome<Relation> {
 }
 
 /// Takes away what default privileges gave to others.
-fn revoke(relation: &Relation, kind: &str) -> Outcome<()> {
+fn revoke(relation: &Relation, kind: &str) -> Result<()> {
     let grants = run(include_str!("../../../sql/queries/grants.sql"), &[Arg::new(relation.oid)])?;
     for row in 0..grants.count {
         let role = grants.text(row, 0).unwrap_or_default();

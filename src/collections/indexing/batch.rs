@@ -7,11 +7,10 @@ use crate::collections::indexing::bulk::read_row;
 use crate::collections::indexing::chunking::Chunker;
 use crate::collections::indexing::passage::{Passage, Row, analyse};
 use crate::embedding::{Embedder, plain_vectors};
-use pgrx::PgSqlErrorCode;
 use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane};
 use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::{HashMap, VecDeque};
@@ -64,7 +63,7 @@ pub struct Batch {
 
 impl Batch {
     /// Of rows that were noted.
-    pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Outcome<Self> {
+    pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Self> {
         let keys = KeyColumns::of(&collection)?;
         // With the owner's rights and key, whoever wrote the rows.
         let embedder =
@@ -82,7 +81,7 @@ impl Batch {
     }
 
     /// Reads the rows; gives back those that are too much for one batch.
-    pub fn read(&mut self) -> Outcome<Vec<Item>> {
+    pub fn read(&mut self) -> Result<Vec<Item>> {
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
         let owner = self.collection.source()?.owner;
@@ -114,7 +113,7 @@ impl Batch {
     }
 
     /// Cuts the rows. Needs the engine, and no transaction.
-    pub fn cut(&mut self) -> Outcome<()> {
+    pub fn cut(&mut self) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());
         }
@@ -126,7 +125,7 @@ impl Batch {
     }
 
     /// Finds words and hashes of the passages, and the embeddings that the collection has of the same text.
-    pub fn analyse(&mut self) -> Outcome<()> {
+    pub fn analyse(&mut self) -> Result<()> {
         if self.passages.is_empty() {
             return Ok(());
         }
@@ -144,7 +143,7 @@ impl Batch {
         Ok(())
     }
 
-    fn known(&self) -> Outcome<HashMap<Vec<u8>, Vec<f32>>> {
+    fn known(&self) -> Result<HashMap<Vec<u8>, Vec<f32>>> {
         let chunks = self.collection.chunks()?;
         let statement = format!(
             "SELECT DISTINCT ON (content_hash) content_hash, embedding::real[] FROM {}
@@ -158,7 +157,7 @@ impl Batch {
     }
 
     /// Sends what has no embedding yet to the engine, each text once.
-    pub fn send(&mut self) -> Outcome<()> {
+    pub fn send(&mut self) -> Result<()> {
         let mut first: HashMap<&[u8], usize> = HashMap::new();
         for (place, (passage, embedding)) in self.passages.iter().enumerate() {
             if embedding.is_none() {
@@ -175,7 +174,7 @@ impl Batch {
     }
 
     /// Waits for the embeddings.
-    pub fn receive(&mut self) -> Outcome<()> {
+    pub fn receive(&mut self) -> Result<()> {
         let dimensions = self.collection.dimensions as usize;
         while let Some((places, pending)) = self.under_way.pop_front() {
             let vectors = plain_vectors(pending.wait()?)?;
@@ -208,17 +207,14 @@ impl Batch {
 }
 
 /// Vectors of two models never meet: whoever installed another model under the name must say so to the collection.
-fn check_fingerprint(collection: &Collection, found: &str) -> Outcome<()> {
+fn check_fingerprint(collection: &Collection, found: &str) -> Result<()> {
     if found == collection.fingerprint {
         return Ok(());
     }
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!(
-            "model \"{}\" is not the one that collection \"{}\" was made with",
-            collection.model, collection.name
-        ),
-    )
+    Err(Error::wrong_state(format!(
+        "model \"{}\" is not the one that collection \"{}\" was made with",
+        collection.model, collection.name
+    ))
     .detail(format!("its fingerprint is {found}, expected {}", collection.fingerprint))
     .hint("Install the old model again, or embed everything anew with rag.refresh_collection."))
 }

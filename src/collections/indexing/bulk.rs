@@ -8,11 +8,10 @@ use crate::collections::indexing::passage::{Passage, Row};
 use crate::collections::indexing::progress::Reporting;
 use crate::collections::indexing::terms::TermCounts;
 use crate::embedding::{Embedder, plain_vectors};
-use pgrx::PgSqlErrorCode;
 use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane, Model};
 use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
@@ -74,7 +73,7 @@ impl<'a> Fill<'a> {
         model: &Model,
         operators: &[String],
         terms: &'a mut TermCounts,
-    ) -> Outcome<Self> {
+    ) -> Result<Self> {
         Ok(Self {
             chunker: Chunker::new(collection, model),
             embedder: Embedder::find(&collection.model, Kind::Document)?,
@@ -92,7 +91,7 @@ impl<'a> Fill<'a> {
     }
 
     /// Reads the rows that `select` gives and stores their chunks.
-    pub fn run(mut self, select: &str, progress: &mut Reporting) -> Outcome<Filled> {
+    pub fn run(mut self, select: &str, progress: &mut Reporting) -> Result<Filled> {
         progress.expect(self.count_source()?);
         let source = self.collection.source()?.owner;
         let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
@@ -115,14 +114,14 @@ impl<'a> Fill<'a> {
         Ok(self.filled)
     }
 
-    fn count_source(&self) -> Outcome<u64> {
+    fn count_source(&self) -> Result<u64> {
         let source = self.collection.source()?;
         let statement = format!("SELECT count(*) FROM {}", source.name);
         connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as u64)))
     }
 
     /// Rows to cut, rows seen, bytes of content.
-    fn read(&mut self, cursor: &Cursor, most: i64) -> Outcome<(Vec<Row>, usize, usize)> {
+    fn read(&mut self, cursor: &Cursor, most: i64) -> Result<(Vec<Row>, usize, usize)> {
         let source = self.collection.source()?.owner;
         connect(|| {
             let rows = as_owner(source, || cursor.fetch(most))?;
@@ -146,7 +145,7 @@ impl<'a> Fill<'a> {
     }
 
     /// Deletes the chunks of a row that will be cut again, and keeps their embeddings in mind.
-    fn delete(&mut self, key: &[Value]) -> Outcome<()> {
+    fn delete(&mut self, key: &[Value]) -> Result<()> {
         let arguments: Vec<_> = key.iter().map(Arg::value).collect();
         let owner = self.collection.chunks()?.owner;
         let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
@@ -164,7 +163,7 @@ impl<'a> Fill<'a> {
     }
 
     /// Cuts rows, stores what is known and sends what is not.
-    fn take(&mut self, rows: Vec<Row>) -> Outcome<()> {
+    fn take(&mut self, rows: Vec<Row>) -> Result<()> {
         let mut passages = self.chunker.cut(rows)?;
         let owner = self.collection.chunks()?.owner;
         for passages in passages.chunks_mut(SLICE) {
@@ -192,7 +191,7 @@ impl<'a> Fill<'a> {
         }
     }
 
-    fn send(&mut self) -> Outcome<()> {
+    fn send(&mut self) -> Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -205,14 +204,14 @@ impl<'a> Fill<'a> {
         Ok(())
     }
 
-    fn store_oldest(&mut self) -> Outcome<()> {
+    fn store_oldest(&mut self) -> Result<()> {
         let Some((passages, pending)) = self.under_way.pop_front() else { return Ok(()) };
         let vectors = plain_vectors(pending.wait()?)?;
         if vectors.fingerprint != self.fingerprint {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("model \"{}\" was replaced while it was in use", self.collection.model),
-            )
+            return Err(Error::wrong_state(format!(
+                "model \"{}\" was replaced while it was in use",
+                self.collection.model
+            ))
             .hint("Start again."));
         }
         self.filled.embedded += passages.len() as i64;
@@ -220,7 +219,7 @@ impl<'a> Fill<'a> {
     }
 
     /// Stores passages with their embeddings, `[passages, dimensions]`.
-    fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Outcome<()> {
+    fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Result<()> {
         let dimensions = self.collection.dimensions as usize;
         if embeddings.len() != passages.len() * dimensions {
             return Err(Error::internal(format!(
@@ -249,22 +248,19 @@ impl<'a> Fill<'a> {
 }
 
 /// A row that is to be cut, or nothing if it is as it was.
-pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Option<Row>> {
+pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Option<Row>> {
     if let Some(key) = rows.text(row, 7) {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!(
-                "content of {} bytes is over the limit of {LONGEST_CONTENT} bytes",
-                rows.int4(row, 6).unwrap_or(0)
-            ),
-        )
+        return Err(Error::over_limit(format!(
+            "content of {} bytes is over the limit of {LONGEST_CONTENT} bytes",
+            rows.int4(row, 6).unwrap_or(0)
+        ))
         .detail(format!("the row's key is {key}"))
         .hint("Split the document into several rows."));
     }
     let Some(content) = rows.text(row, 1) else { return Ok(None) };
     let key = (0..collection.key.len()).map(|place| {
         rows.value(row, FIXED_COLUMNS + place).ok_or_else(|| {
-            Error::new(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, "a row's key is null")
+            Error::not_null_violation("a row's key is null")
                 .detail(format!("the key column is \"{}\"", collection.key[place]))
                 .hint("Give every row a key, or leave such rows out of the materialized view.")
         })
@@ -274,7 +270,7 @@ pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Outcome<Opt
         content,
         metadata: rows.bytes(row, 2).ok_or_else(|| Error::internal("a row has no metadata"))?,
         hash: rows.bytes(row, 3).ok_or_else(|| Error::internal("a row has no hash"))?,
-        key: key.collect::<Outcome<_>>()?,
+        key: key.collect::<Result<_>>()?,
         place: 0,
     }))
 }

@@ -6,7 +6,7 @@ use crate::embedding::tokenizer;
 use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Model, Request, Response, Splitter};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -49,7 +49,7 @@ impl Chunker {
     }
 
     /// The passages of rows, in their order.
-    pub fn cut(&self, rows: Vec<Row>) -> Outcome<Vec<Passage>> {
+    pub fn cut(&self, rows: Vec<Row>) -> Result<Vec<Passage>> {
         let sizes = self.sizes(&rows)?;
         let mut by_size: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (row, size) in sizes.into_iter().enumerate() {
@@ -68,7 +68,7 @@ impl Chunker {
     }
 
     /// Most tokens in the chunks of each row.
-    fn sizes(&self, rows: &[Row]) -> Outcome<Vec<u32>> {
+    fn sizes(&self, rows: &[Row]) -> Result<Vec<u32>> {
         if !self.shared {
             return Ok(vec![self.size; rows.len()]);
         }
@@ -92,12 +92,12 @@ impl Chunker {
         if self.size <= room { self.size } else { (room - room % SIZE_STEP).max(room.min(SIZE_STEP)) }
     }
 
-    fn ask(&self, size: u32, contents: Vec<String>) -> Outcome<Vec<Vec<Chunk>>> {
+    fn ask(&self, size: u32, contents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
         let overlap = self.overlap.min(size.saturating_sub(1));
         self.chunks(ChunkOptions { splitter: self.splitter, size, overlap }, contents)
     }
 
-    fn chunks(&self, options: ChunkOptions, documents: Vec<String>) -> Outcome<Vec<Vec<Chunk>>> {
+    fn chunks(&self, options: ChunkOptions, documents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
         let expected = documents.len();
         match client::call(Request::Chunk { model: self.model.clone(), options, documents })? {
             Response::Chunks(chunks) if chunks.len() == expected => Ok(chunks),

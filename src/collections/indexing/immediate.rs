@@ -4,11 +4,11 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
 use crate::collections::indexing::batch::Batch;
 use crate::collections::indexing::write;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::spi::connect;
 
 /// Indexes rows in the transaction of whoever changed them.
-pub fn index_now(collection: &Collection, keys: &[Key]) -> Outcome<()> {
+pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<()> {
     let mut rest: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     rest.sort();
     rest.dedup();

@@ -3,7 +3,7 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::terms::TermCounts;
 use ragstone_pg::cursor::Cursor;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -15,7 +15,7 @@ pub fn delete_orphans(
     collection: &Collection,
     operators: &[String],
     terms: &mut TermCounts,
-) -> Outcome<(i64, i64)> {
+) -> Result<(i64, i64)> {
     let owner = collection.chunks()?.owner;
     let (select, delete) = (collection.select_orphans(operators)?, collection.delete_chunks()?);
     let cursor = connect(|| as_owner(owner, || Cursor::open(&select, &[])))?;

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::value::Value;
 use std::rc::Rc;
@@ -60,13 +60,13 @@ impl Passage {
     }
 
     /// The vector that is indexed: the words with their levels.
-    pub fn tsvector(&self, reference_words: f64) -> Outcome<Vec<u8>> {
+    pub fn tsvector(&self, reference_words: f64) -> Result<Vec<u8>> {
         self.terms.encode(reference_words).map_err(|error| tsvector_error(&error))
     }
 }
 
 /// Finds the hashes and words of passages.
-pub fn analyse(passages: &mut [Passage], language: &str) -> Outcome<()> {
+pub fn analyse(passages: &mut [Passage], language: &str) -> Result<()> {
     if passages.is_empty() {
         return Ok(());
     }
@@ -86,7 +86,7 @@ pub fn analyse(passages: &mut [Passage], language: &str) -> Outcome<()> {
 }
 
 /// The words of a query.
-pub fn analyse_query(query: &str, language: &str) -> Outcome<ChunkTerms> {
+pub fn analyse_query(query: &str, language: &str) -> Result<ChunkTerms> {
     let rows = ragstone_pg::spi::select(
         "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, $2)",
         &[Arg::text(language), Arg::text(query)],
@@ -102,7 +102,7 @@ pub fn store(
     tsvector: &[u8],
     embedding: &[f32],
     fingerprint: &str,
-) -> Outcome<()> {
+) -> Result<()> {
     let row = &passage.row;
     let mut values = vec![
         Arg::new(passage.seq),
@@ -125,9 +125,6 @@ pub fn store(
 pub fn tsvector_error(error: &TsVectorError) -> Error {
     match error {
         TsVectorError::Malformed => Error::internal(error),
-        TsVectorError::TooLong(_) => {
-            Error::new(pgrx::PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, error.to_string())
-                .hint("Use a smaller chunk_size.")
-        }
+        TsVectorError::TooLong(_) => Error::over_limit(error.to_string()).hint("Use a smaller chunk_size."),
     }
 }

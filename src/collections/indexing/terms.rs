@@ -7,7 +7,7 @@
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::levels::{LEVELS, is_levelled};
 use ragstone_core::tsvector::Lexemes;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, Rows, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ pub struct TermCounts {
 
 impl TermCounts {
     /// Counts a chunk that was added (1) or deleted (-1), and its row with the first chunk.
-    pub fn count(&mut self, tsvector: &[u8], words: i32, first: bool, sign: i64) -> Outcome<()> {
+    pub fn count(&mut self, tsvector: &[u8], words: i32, first: bool, sign: i64) -> Result<()> {
         for (lexeme, _) in Lexemes::new(tsvector).map_err(Error::internal)?.frequencies() {
             let (word, level) = match lexeme.split_last() {
                 Some((level, word)) if is_levelled(lexeme) => (word, usize::from(*level)),
@@ -56,7 +56,7 @@ impl TermCounts {
     }
 
     /// Counts chunks that a statement deleted and gave as words, tsvector and place in the row.
-    pub fn count_deleted(&mut self, deleted: &Rows) -> Outcome<()> {
+    pub fn count_deleted(&mut self, deleted: &Rows) -> Result<()> {
         for row in 0..deleted.count {
             let words = deleted.int4(row, 0).unwrap_or(0);
             let first = deleted.int4(row, 2) == Some(1);
@@ -71,7 +71,7 @@ impl TermCounts {
     }
 
     /// Adds the changes to the terms table, as its owner.
-    pub fn write(&mut self, collection: &mut Collection) -> Outcome<()> {
+    pub fn write(&mut self, collection: &mut Collection) -> Result<()> {
         let mut words: Vec<_> = std::mem::take(&mut self.words).into_iter().collect();
         words.retain(|(_, counts)| counts.iter().any(|count| *count != 0));
         // In order, so that the index grows at its end.
@@ -100,7 +100,7 @@ impl TermCounts {
 }
 
 /// Folds the terms table if it has paid.
-pub fn fold(collection: &mut Collection) -> Outcome<()> {
+pub fn fold(collection: &mut Collection) -> Result<()> {
     let least = (collection.terms_folded / FOLD_SHARE).max(FOLD_LEAST);
     if collection.terms_folded > 0 && collection.terms_appended < least {
         return Ok(());
@@ -122,7 +122,7 @@ pub fn fold(collection: &mut Collection) -> Outcome<()> {
 
 impl Collection {
     /// Learns from the terms table how many rows and chunks there are.
-    pub fn count(&mut self) -> Outcome<()> {
+    pub fn count(&mut self) -> Result<()> {
         let terms = self.terms()?;
         let statement = format!(
             "SELECT coalesce(sum(level_1), 0)::bigint, coalesce(sum(chunks), 0)::bigint FROM {} WHERE lexeme OPERATOR(pg_catalog.=) ''",
@@ -144,7 +144,7 @@ fn levels(prefix: &str) -> String {
     (1..LEVELS).map(|level| format!(", {prefix}{level}")).collect()
 }
 
-fn write_slice(table: &str, slice: &[(Vec<u8>, Counts)]) -> Outcome<()> {
+fn write_slice(table: &str, slice: &[(Vec<u8>, Counts)]) -> Result<()> {
     let statement = format!(
         "INSERT INTO {table} (words, lexeme, chunks{columns}) SELECT 0, * FROM unnest($1, $2{values})",
         columns = levels("level_"),

@@ -7,7 +7,7 @@ use crate::collections::indexing::passage::{Passage, store};
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
 use crate::collections::queue::failure;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
@@ -25,7 +25,7 @@ pub struct Written {
 }
 
 /// Writes a batch. A row that has changed since it was read, or that somebody is changing, is left for later.
-pub fn write(batch: &mut Batch) -> Outcome<Written> {
+pub fn write(batch: &mut Batch) -> Result<Written> {
     let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
         return Ok(Written::default());
     };
@@ -57,7 +57,7 @@ pub fn write(batch: &mut Batch) -> Outcome<Written> {
 }
 
 /// Levels are relative to the first chunks that a collection ever has.
-fn learn_reference(batch: &mut Batch) -> Outcome<()> {
+fn learn_reference(batch: &mut Batch) -> Result<()> {
     if batch.collection.reference_words > 0.0 || batch.passages.is_empty() {
         return Ok(());
     }
@@ -85,7 +85,7 @@ fn learn_reference(batch: &mut Batch) -> Outcome<()> {
 
 /// Places of the rows that are as they were read. They are kept from being deleted until the transaction ends; a writer
 /// of an immediate collection also works on the chunks when he changes the content, so there he is kept from that too.
-fn lock_unchanged(batch: &Batch) -> Outcome<HashSet<usize>> {
+fn lock_unchanged(batch: &Batch) -> Result<HashSet<usize>> {
     let (collection, keys) = (&batch.collection, &batch.keys);
     let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.found {
         Found::Stale(hash) => Some((place, &item.key, hash.as_slice())),
@@ -109,7 +109,7 @@ fn lock_unchanged(batch: &Batch) -> Outcome<HashSet<usize>> {
 }
 
 /// Deletes the chunks of rows; with `gone`, only of rows that are really gone.
-fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Outcome<()> {
+fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -119,7 +119,7 @@ fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCount
     terms.count_deleted(&rows)
 }
 
-fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Outcome<()> {
+fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
     let collection = &batch.collection;
     let (insert, owner) = (collection.insert_chunk()?, collection.chunks()?.owner);
     let wanted: Vec<&(Passage, Option<Vec<f32>>)> =

@@ -12,11 +12,11 @@ use crate::collections::indexing::progress::Reporting;
 use crate::collections::indexing::terms::{TermCounts, fold};
 use crate::collections::queue;
 use crate::embedding::{Embedder, model_or_default};
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use pgrx::{PgLogLevel, pg_sys};
 use ragstone_core::protocol::{ChunkOptions, Kind, Model};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 
 /// Most dimensions that an HNSW index of halfvec takes.
@@ -50,8 +50,8 @@ pub struct Settings {
 }
 
 /// Makes a collection, and gives its number of chunks: none yet where a worker will fill it.
-pub fn create(settings: Settings) -> Outcome<i64> {
-    locked(|| {
+pub fn create(settings: Settings) -> Result<i64> {
+    with_safe_search_path(|| {
         let model = describe(&model_or_default(settings.model.clone())?)?;
         let (mut collection, operators) = connect(|| prepare(&settings, &model))?;
         if collection.sync != Sync::Manual {
@@ -74,7 +74,7 @@ pub fn create(settings: Settings) -> Outcome<i64> {
 }
 
 /// Makes a collection like another one beside it, which will take its place.
-pub fn create_beside(old: &Collection, settings: &Settings, number: i64) -> Outcome<()> {
+pub fn create_beside(old: &Collection, settings: &Settings, number: i64) -> Result<()> {
     let model = describe(&settings.model.clone().unwrap_or_else(|| old.model.clone()))?;
     connect(|| {
         let source = Source::open(old.source()?.oid, "alter its collection")?;
@@ -90,7 +90,7 @@ pub fn create_beside(old: &Collection, settings: &Settings, number: i64) -> Outc
 }
 
 /// Sets a worker on a new collection.
-fn follow(collection: &Collection) -> Outcome<()> {
+fn follow(collection: &Collection) -> Result<()> {
     tables::index_keys(collection)?;
     connect(|| {
         triggers::install(collection)?;
@@ -99,31 +99,25 @@ fn follow(collection: &Collection) -> Outcome<()> {
 }
 
 /// What the model is that a new collection is to have.
-fn describe(name: &str) -> Outcome<Model> {
+fn describe(name: &str) -> Result<Model> {
     let model = Embedder::find(name, Kind::Document)?.describe(None)?;
     if model.dimensions > MOST_DIMENSIONS {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!(
-                "model \"{name}\" has {} dimensions, an index takes at most {MOST_DIMENSIONS}",
-                model.dimensions
-            ),
-        )
+        return Err(Error::not_supported(format!(
+            "model \"{name}\" has {} dimensions, an index takes at most {MOST_DIMENSIONS}",
+            model.dimensions
+        ))
         .hint("Choose a smaller model of rag.models(), or a provider's option embedding_dimensions."));
     }
     Ok(model)
 }
 
 /// Checks everything, makes the tables and the collection's row.
-fn prepare(settings: &Settings, model: &Model) -> Outcome<(Collection, Vec<String>)> {
+fn prepare(settings: &Settings, model: &Model) -> Result<(Collection, Vec<String>)> {
     tables::check_name(&settings.name)?;
     lock_name(&settings.name)?;
     if Collection::find_latest(&settings.name)?.is_some() {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
-            format!("collection \"{}\" already exists", settings.name),
-        )
-        .hint("Bring it up to date with rag.refresh_collection, or drop it with rag.drop_collection."));
+        return Err(Error::already_exists(format!("collection \"{}\" already exists", settings.name))
+            .hint("Bring it up to date with rag.refresh_collection, or drop it with rag.drop_collection."));
     }
     let source = Source::open(settings.source, "make a collection of it")?;
     source.check_content(&settings.content)?;
@@ -131,10 +125,10 @@ fn prepare(settings: &Settings, model: &Model) -> Outcome<(Collection, Vec<Strin
     settings.title.iter().try_for_each(|title| source.column(title).map(|_| ()))?;
     check_size(settings, model)?;
     if source.is_foreign() && settings.sync != Sync::Manual {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("changes of foreign table \"{}\" cannot be followed", source.name),
-        )
+        return Err(Error::not_supported(format!(
+            "changes of foreign table \"{}\" cannot be followed",
+            source.name
+        ))
         .hint("Add sync => 'manual', and call rag.refresh_collection when it has changed."));
     }
     let mut collection = describe_collection(settings, model, &source)?;
@@ -144,7 +138,7 @@ fn prepare(settings: &Settings, model: &Model) -> Outcome<(Collection, Vec<Strin
     Ok((collection, operators))
 }
 
-fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> Outcome<Collection> {
+fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> Result<Collection> {
     let mut collection = Collection {
         id: 0,
         name: settings.name.clone(),
@@ -185,14 +179,14 @@ fn describe_collection(settings: &Settings, model: &Model, source: &Source) -> O
 }
 
 /// The name of a text search configuration, with its schema unless that is pg_catalog.
-fn language(oid: Option<pg_sys::Oid>) -> Outcome<String> {
+fn language(oid: Option<pg_sys::Oid>) -> Result<String> {
     let Some(oid) = oid else { return Ok("english".into()) };
     let rows = run("SELECT $1::regconfig::text", &[Arg::new(oid)])?;
     rows.text(0, 0).ok_or_else(|| Error::internal("a text search configuration has no name"))
 }
 
 /// Checks what depends on the model, and says so if it will not read all.
-fn check_size(settings: &Settings, model: &Model) -> Outcome<()> {
+fn check_size(settings: &Settings, model: &Model) -> Result<()> {
     let (size, overlap, capacity) = (settings.chunks.size, settings.chunks.overlap, capacity(model));
     if !settings.sized && overlap >= capacity {
         return Err(Error::bad_argument(format!(
@@ -203,12 +197,9 @@ fn check_size(settings: &Settings, model: &Model) -> Outcome<()> {
     }
     if settings.sized && size > capacity {
         let name = &model.name;
-        Error::new(
-            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-            format!(
-                "chunks of up to {size} tokens are longer than the {capacity} that model \"{name}\" reads"
-            ),
-        )
+        Error::information(format!(
+            "chunks of up to {size} tokens are longer than the {capacity} that model \"{name}\" reads"
+        ))
         .detail("Only their beginning is embedded; all of their words are indexed.")
         .notice(PgLogLevel::NOTICE);
     }

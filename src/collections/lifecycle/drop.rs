@@ -4,14 +4,14 @@ use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::collection::lock_name;
 use crate::collections::queue;
-use ragstone_pg::error::Outcome;
-use ragstone_pg::own_tables::{locked, not_owner};
+use ragstone_pg::error::Result;
+use ragstone_pg::own_tables::{not_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// Drops a collection's tables and its row. The source stays.
-pub fn drop_collection(name: &str) -> Outcome<()> {
-    locked(|| {
+pub fn drop_collection(name: &str) -> Result<()> {
+    with_safe_search_path(|| {
         connect(|| {
             lock_name(name)?;
             let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
@@ -25,7 +25,7 @@ pub fn drop_collection(name: &str) -> Outcome<()> {
 }
 
 /// Drops what a collection consists of.
-pub fn drop_tables(collection: &Collection) -> Outcome<()> {
+pub fn drop_tables(collection: &Collection) -> Result<()> {
     triggers::remove(collection)?;
     for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
         as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
@@ -35,7 +35,7 @@ pub fn drop_tables(collection: &Collection) -> Outcome<()> {
 }
 
 /// What is built to replace a collection, or was replaced by it.
-fn related(collection: &Collection) -> Outcome<Vec<Collection>> {
+fn related(collection: &Collection) -> Result<Vec<Collection>> {
     let rows = run(
         "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
         &[Arg::new(collection.id)],
@@ -45,7 +45,7 @@ fn related(collection: &Collection) -> Outcome<Vec<Collection>> {
 
 /// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have
 /// gone is a row that protects nothing.
-fn check_owner(collection: &Collection) -> Outcome<()> {
+fn check_owner(collection: &Collection) -> Result<()> {
     let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) else { return Ok(()) };
     let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(relation.owner)])?;
     match rows.boolean(0, 0) {

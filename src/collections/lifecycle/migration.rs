@@ -5,10 +5,9 @@
 use crate::collections::catalog::collection::{Collection, Sync, lock_name};
 use crate::collections::lifecycle::create::{Settings, create_beside};
 use crate::collections::lifecycle::drop::drop_tables;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::ChunkOptions;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::{config_owner, locked, not_owner};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::{config_owner, not_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -29,22 +28,18 @@ pub struct Changes {
 }
 
 /// Begins to build a collection's successor.
-pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Outcome<Changes>) -> Outcome<()> {
-    locked(|| {
+pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -> Result<()> {
+    with_safe_search_path(|| {
         let old = connect(|| open(name, "alter its collection"))?;
         if old.sync == Sync::Manual {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("collection \"{name}\" is manual, no worker builds another beside it"),
-            )
+            return Err(Error::wrong_state(format!(
+                "collection \"{name}\" is manual, no worker builds another beside it"
+            ))
             .hint("Create another collection with the other settings, then drop this one."));
         }
         if connect(|| beside(old.id))?.is_some() {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
-                format!("collection \"{name}\" is in a migration"),
-            )
-            .hint("End it first, with rag.finish_migration or rag.rollback_migration."));
+            return Err(Error::in_use(format!("collection \"{name}\" is in a migration"))
+                .hint("End it first, with rag.finish_migration or rag.rollback_migration."));
         }
         let changes = changes(&old)?;
         let number = connect(next_number)?;
@@ -66,16 +61,15 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Outcome<Changes>) 
 }
 
 /// Ends a migration: what was before is dropped.
-pub fn finish(name: &str) -> Outcome<()> {
-    locked(|| {
+pub fn finish(name: &str) -> Result<()> {
+    with_safe_search_path(|| {
         connect(|| {
             let collection = open(name, "finish its migration")?;
             match beside(collection.id)? {
                 Some(old) if old.predecessor_of.is_some() => drop_tables(&old),
-                Some(_) => Err(Error::new(
-                    PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                    format!("the migration of collection \"{name}\" has not caught up yet"),
-                )
+                Some(_) => Err(Error::wrong_state(format!(
+                    "the migration of collection \"{name}\" has not caught up yet"
+                ))
                 .hint("Wait for it, or give it up with rag.rollback_migration.")),
                 None => Err(no_migration(name)),
             }
@@ -84,8 +78,8 @@ pub fn finish(name: &str) -> Outcome<()> {
 }
 
 /// Goes back to what was before, or gives up what was being built.
-pub fn rollback(name: &str) -> Outcome<()> {
-    locked(|| {
+pub fn rollback(name: &str) -> Result<()> {
+    with_safe_search_path(|| {
         connect(|| {
             let collection = open(name, "roll its migration back")?;
             match beside(collection.id)? {
@@ -102,7 +96,7 @@ pub fn rollback(name: &str) -> Outcome<()> {
 }
 
 /// Finds out how many of the first ten results a successor has in common with the collection that it is to replace.
-pub fn measure(successor: &Collection) -> Outcome<()> {
+pub fn measure(successor: &Collection) -> Result<()> {
     let Some(old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
         return Ok(());
     };
@@ -134,7 +128,7 @@ pub fn measure(successor: &Collection) -> Outcome<()> {
 }
 
 /// Gives a successor that has caught up the name of the collection that it replaces.
-pub fn switch(id: i64) -> Outcome<()> {
+pub fn switch(id: i64) -> Result<()> {
     let Some(successor) = Collection::find_by_id(id)? else { return Ok(()) };
     match successor.successor_of {
         Some(old) => exchange_names(id, old),
@@ -144,7 +138,7 @@ pub fn switch(id: i64) -> Outcome<()> {
 
 /// The first takes the name of the second, which stays as its predecessor. Both with one commit: whoever
 /// searches finds one of them or the other.
-fn exchange_names(to: i64, from: i64) -> Outcome<()> {
+fn exchange_names(to: i64, from: i64) -> Result<()> {
     let names = run("SELECT name FROM rag.collection WHERE id = $1", &[Arg::new(from)])?;
     if let Some(name) = names.text(0, 0) {
         lock_name(&name)?;
@@ -163,7 +157,7 @@ fn exchange_names(to: i64, from: i64) -> Outcome<()> {
     Ok(())
 }
 
-fn open(name: &str, action: &str) -> Outcome<Collection> {
+fn open(name: &str, action: &str) -> Result<Collection> {
     lock_name(name)?;
     let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
     let source = collection.source()?;
@@ -172,21 +166,18 @@ fn open(name: &str, action: &str) -> Outcome<Collection> {
 }
 
 /// The other collection of a migration.
-fn beside(id: i64) -> Outcome<Option<Collection>> {
+fn beside(id: i64) -> Result<Option<Collection>> {
     let rows =
         run("SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1", &[Arg::new(id)])?;
     rows.int8(0, 0).map_or(Ok(None), Collection::find_by_id)
 }
 
-fn next_number() -> Outcome<i64> {
+fn next_number() -> Result<i64> {
     let rows = as_owner(config_owner()?, || run("SELECT nextval('rag.collection_id_seq')", &[]))?;
     rows.int8(0, 0).ok_or_else(|| Error::internal("a sequence gave no number"))
 }
 
 fn no_migration(name: &str) -> Error {
-    Error::new(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("collection \"{name}\" is in no migration"),
-    )
-    .hint("Begin one with rag.alter_collection.")
+    Error::wrong_state(format!("collection \"{name}\" is in no migration"))
+        .hint("Begin one with rag.alter_collection.")
 }

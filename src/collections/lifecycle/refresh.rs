@@ -12,10 +12,9 @@ use crate::collections::indexing::progress::Reporting;
 use crate::collections::indexing::terms::{TermCounts, fold};
 use crate::collections::queue::failure;
 use crate::embedding::Embedder;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::Kind;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::locked;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run_once};
 use ragstone_pg::switch_user::as_owner;
 
@@ -35,18 +34,15 @@ pub struct Changes {
 }
 
 /// Brings a collection up to date.
-pub fn refresh(name: &str) -> Outcome<Changes> {
-    locked(|| {
+pub fn refresh(name: &str) -> Result<Changes> {
+    with_safe_search_path(|| {
         let (mut collection, operators) = connect(|| open(name))?;
         let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
         if model.dimensions as i32 != collection.dimensions {
-            return Err(Error::new(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!(
-                    "model \"{}\" has {} dimensions now, not {}",
-                    model.name, model.dimensions, collection.dimensions
-                ),
-            )
+            return Err(Error::wrong_state(format!(
+                "model \"{}\" has {} dimensions now, not {}",
+                model.name, model.dimensions, collection.dimensions
+            ))
             .hint("Drop the collection with rag.drop_collection and create it again."));
         }
         let mut progress = Reporting::start(name);
@@ -75,7 +71,7 @@ pub fn refresh(name: &str) -> Outcome<Changes> {
 }
 
 /// The collection, locked against other refreshes, if the caller may refresh it.
-fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
+fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     lock_name(name)?;
     let mut collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
     let source = Source::open(collection.source()?.oid, "refresh its collection")?;
@@ -92,7 +88,7 @@ fn open(name: &str) -> Outcome<(Collection, Vec<String>)> {
 
 /// A worker, or a writer of an immediate collection, may be writing the same chunks: who comes second waits, and sees what the
 /// first has done.
-fn keep_others_from_writing(collection: &Collection) -> Outcome<()> {
+fn keep_others_from_writing(collection: &Collection) -> Result<()> {
     if collection.sync == Sync::Manual {
         return Ok(());
     }

@@ -8,8 +8,8 @@ use crate::collections::indexing::terms::fold;
 use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::error::Outcome;
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::error::Result;
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -28,9 +28,9 @@ pub enum Settled {
 }
 
 /// Finishes a collection for which nothing is queued. About so many rows were added to its terms table.
-pub fn settle(id: i64, appended: i64) -> Outcome<Settled> {
+pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
-    let (queued, collection) = in_transaction(|| locked(|| connect(look)))?;
+    let (queued, collection) = in_transaction(|| with_safe_search_path(|| connect(look)))?;
     if queued {
         return Ok(Settled::Later);
     }
@@ -40,25 +40,24 @@ pub fn settle(id: i64, appended: i64) -> Outcome<Settled> {
     }
     if collection.error.is_some() {
         // A worker that begins does not know whether it still is so; where it is not, all rows are compared.
-        in_transaction(|| locked(|| connect(|| follow::follow(&mut collection))))?;
+        in_transaction(|| with_safe_search_path(|| connect(|| follow::follow(&mut collection))))?;
         return Ok(Settled::Done);
     }
     if !collection.filled {
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
         // The transaction touches the chunk table only, so that nobody waits for the index who does not use it.
-        let indexed =
-            in_transaction(|| {
-                locked(|| {
-                    if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
-                })
-            })?;
+        let indexed = in_transaction(|| {
+            with_safe_search_path(|| {
+                if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
+            })
+        })?;
         if !indexed {
             return Ok(Settled::Later);
         }
         collection.filled = true;
     }
     in_transaction(|| {
-        locked(|| {
+        with_safe_search_path(|| {
             if appended >= MANY {
                 fold_words(&mut collection)?;
             }
@@ -70,16 +69,16 @@ pub fn settle(id: i64, appended: i64) -> Outcome<Settled> {
         })
     })?;
     if collection.successor_of.is_some() {
-        in_transaction(|| locked(|| migration::measure(&collection)))?;
-        in_transaction(|| locked(|| connect(|| migration::switch(id))))?;
+        in_transaction(|| with_safe_search_path(|| migration::measure(&collection)))?;
+        in_transaction(|| with_safe_search_path(|| connect(|| migration::switch(id))))?;
     }
     Ok(Settled::Done)
 }
 
 /// Folds the words of a collection for which something is queued all the time.
-pub fn fold_meanwhile(id: i64) -> Outcome<()> {
+pub fn fold_meanwhile(id: i64) -> Result<()> {
     in_transaction(|| {
-        locked(|| {
+        with_safe_search_path(|| {
             let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
             fold_words(&mut collection)?;
             collection.count()?;
@@ -88,13 +87,13 @@ pub fn fold_meanwhile(id: i64) -> Outcome<()> {
     })
 }
 
-fn fold_words(collection: &mut Collection) -> Outcome<()> {
+fn fold_words(collection: &mut Collection) -> Result<()> {
     collection.terms_appended = connect(|| count_appended(collection))?;
     fold(collection)
 }
 
 /// The collections that follow their sources in the background or at once, without those that a restore still brings.
-pub fn followed() -> Outcome<Vec<Collection>> {
+pub fn followed() -> Result<Vec<Collection>> {
     follow::take_up_restored()?;
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
     let mut found = Collection::find_all(&rows)?;
@@ -102,14 +101,14 @@ pub fn followed() -> Outcome<Vec<Collection>> {
     Ok(found)
 }
 
-fn is_queued(id: i64) -> Outcome<bool> {
+fn is_queued(id: i64) -> Result<bool> {
     let rows = as_owner(config_owner()?, || {
         run("SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)", &[Arg::new(id)])
     })?;
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-fn claim_index(id: i64) -> Outcome<bool> {
+fn claim_index(id: i64) -> Result<bool> {
     let rows = run(
         "SELECT pg_try_advisory_xact_lock(hashtextextended('ragstone index ' || $1, 0))",
         &[Arg::new(id)],
@@ -118,13 +117,13 @@ fn claim_index(id: i64) -> Outcome<bool> {
 }
 
 /// Rows that the terms table has more than when it was folded last.
-fn count_appended(collection: &Collection) -> Outcome<i64> {
+fn count_appended(collection: &Collection) -> Result<i64> {
     let terms = collection.terms()?;
     let statement = format!("SELECT count(*) FROM {}", terms.name);
     let rows = as_owner(terms.owner, || run(&statement, &[]))?;
     Ok(rows.int8(0, 0).unwrap_or(0) - collection.terms_folded)
 }
 
-fn notify(collection: &Collection) -> Outcome<()> {
+fn notify(collection: &Collection) -> Result<()> {
     run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&collection.name)]).map(|_| ())
 }

@@ -1,10 +1,9 @@
 //! `rag.wait_until_current`.
 
 use crate::collections::catalog::collection::Collection;
-use pgrx::PgSqlErrorCode;
 use ragstone_client::processes::{slots, wake};
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::{config_owner, locked};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
@@ -15,13 +14,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until everything that was committed to a collection's source is in it; false if that took longer. Rows that were
 /// given up do not count.
-pub fn wait(name: &str, timeout: Option<Duration>) -> Outcome<bool> {
+pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
-        let collection = locked(|| connect(|| Collection::find_latest(name)))?;
+        let collection = with_safe_search_path(|| connect(|| Collection::find_latest(name)))?;
         let collection = collection.ok_or_else(|| Collection::unknown(name))?;
         check_possible(&collection)?;
-        if locked(|| connect(|| is_current(&collection)))? {
+        if with_safe_search_path(|| connect(|| is_current(&collection)))? {
             return Ok(true);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -32,9 +31,8 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Outcome<bool> {
     }
 }
 
-fn check_possible(collection: &Collection) -> Outcome<()> {
-    let state =
-        |message: String| Error::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message);
+fn check_possible(collection: &Collection) -> Result<()> {
+    let state = |message: String| Error::wrong_state(message);
     let name = &collection.name;
     if wake::is_noted(collection.id) {
         return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))
@@ -51,7 +49,7 @@ fn check_possible(collection: &Collection) -> Outcome<()> {
     }
 }
 
-fn is_current(collection: &Collection) -> Outcome<bool> {
+fn is_current(collection: &Collection) -> Result<bool> {
     let rows = as_owner(config_owner()?, || {
         run(
             "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)

@@ -3,11 +3,11 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run};
 use ragstone_pg::switch_user::as_owner;
-use ragstone_pg::transactions::wait_until_told;
+use ragstone_pg::transactions::wait_for_invalidation;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub struct Hands {
 impl Hands {
     /// Takes work, the oldest first. Looks at all of the queue if `all`: numbers are given before a commit, so that a
     /// lower one may show up later.
-    pub fn claim(&mut self, all: bool) -> Outcome<Option<Claim>> {
+    pub fn claim(&mut self, all: bool) -> Result<Option<Claim>> {
         let now = Instant::now();
         self.later.retain(|_, until| *until > now);
         self.paused.retain(|_, until| *until > now);
@@ -75,7 +75,7 @@ impl Hands {
             self.floor = self.ids.iter().copied().fold(first, i64::min);
         }
         let writers: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 3)).collect();
-        writers.into_iter().for_each(wait_until_told);
+        writers.into_iter().for_each(wait_for_invalidation);
         self.take(&rows)
     }
 
@@ -90,7 +90,7 @@ impl Hands {
         self.later.values().chain(self.paused.values()).min().copied()
     }
 
-    fn take(&mut self, rows: &Rows) -> Outcome<Option<Claim>> {
+    fn take(&mut self, rows: &Rows) -> Result<Option<Claim>> {
         let Some(id) = rows.int8(0, 1) else { return Ok(None) };
         let of_it = |row: &usize| rows.int8(*row, 1) == Some(id);
         let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
@@ -144,7 +144,7 @@ impl Hands {
     }
 
     /// Rows that failed, and are due to be tried again.
-    fn claim_failed(&mut self) -> Outcome<Option<Claim>> {
+    fn claim_failed(&mut self) -> Result<Option<Claim>> {
         let rows = as_owner(config_owner()?, || {
             run(
                 "SELECT collection, key FROM rag._failure
@@ -170,7 +170,7 @@ impl Hands {
         Ok(None)
     }
 
-    fn lock(&mut self, collection: Collection, wanted: Vec<(Key, Vec<i64>)>) -> Outcome<Option<Claim>> {
+    fn lock(&mut self, collection: Collection, wanted: Vec<(Key, Vec<i64>)>) -> Result<Option<Claim>> {
         if wanted.is_empty() {
             return Ok(None);
         }
@@ -207,7 +207,7 @@ impl Hands {
 }
 
 /// Gives locks back.
-pub fn unlock(locks: &[i64]) -> Outcome<()> {
+pub fn unlock(locks: &[i64]) -> Result<()> {
     if !locks.is_empty() {
         run(
             "SELECT pg_advisory_unlock(number) FROM unnest($1) number",

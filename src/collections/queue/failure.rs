@@ -4,14 +4,14 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
 use crate::collections::queue;
 use ragstone_client::settings;
-use ragstone_pg::error::{Error, Outcome};
-use ragstone_pg::own_tables::{config_owner, locked, not_owner};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::{config_owner, not_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Records that a row could not be indexed, and takes it out of the queue. The pause before the next try doubles each
 /// time, with some chance in it, so that rows that failed together do not come back together.
-pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Outcome<()> {
+pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
     let arguments = [
         Arg::new(collection),
         Arg::texts(key),
@@ -40,7 +40,7 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Outcome
 }
 
 /// Forgets the failures of rows that are done.
-pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Outcome<()> {
+pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
     let any = as_owner(config_owner()?, || {
         run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])
     })?;
@@ -59,7 +59,7 @@ pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Outc
 }
 
 /// Writes down why a collection cannot follow its source, or that it can.
-pub fn set_error(collection: i64, error: Option<&Error>) -> Outcome<()> {
+pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     let message = error.map(|error| match error.hint.as_str() {
         "" => error.message.clone(),
         hint => format!("{} (hint: {hint})", error.message),
@@ -74,8 +74,8 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Outcome<()> {
 }
 
 /// Tries the failed rows of a collection again; gives their number.
-pub fn retry(name: &str) -> Outcome<i64> {
-    locked(|| {
+pub fn retry(name: &str) -> Result<i64> {
+    with_safe_search_path(|| {
         connect(|| {
             let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
             let source = collection.source()?;

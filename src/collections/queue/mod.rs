@@ -5,13 +5,13 @@ pub mod failure;
 
 use crate::collections::catalog::keys::Key;
 use ragstone_client::processes::wake;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Notes changed rows of a collection. Their worker hears of it when the transaction commits.
-pub fn append(collection: i64, keys: &[Key]) -> Outcome<()> {
+pub fn append(collection: i64, keys: &[Key]) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
     let arrays: Vec<_> = (0..columns).map(|place| format!("${}::text[]", place + 2)).collect();
     let names: Vec<_> = (1..=columns).map(|place| format!("t{place}")).collect();
@@ -28,7 +28,7 @@ pub fn append(collection: i64, keys: &[Key]) -> Outcome<()> {
 }
 
 /// Notes that all rows of a collection are to be compared.
-pub fn append_all(collection: i64) -> Outcome<()> {
+pub fn append_all(collection: i64) -> Result<()> {
     as_owner(config_owner()?, || {
         run("INSERT INTO rag._queue (collection) VALUES ($1)", &[Arg::new(collection)])
     })?;
@@ -37,7 +37,7 @@ pub fn append_all(collection: i64) -> Outcome<()> {
 }
 
 /// Deletes what was read.
-pub fn delete(ids: &[i64]) -> Outcome<()> {
+pub fn delete(ids: &[i64]) -> Result<()> {
     if !ids.is_empty() {
         let ids = Arg::int8s(ids.iter().copied());
         as_owner(config_owner()?, || run("DELETE FROM rag._queue WHERE id = ANY ($1)", &[ids]))?;
@@ -46,7 +46,7 @@ pub fn delete(ids: &[i64]) -> Outcome<()> {
 }
 
 /// Forgets everything about a collection.
-pub fn forget(collection: i64) -> Outcome<()> {
+pub fn forget(collection: i64) -> Result<()> {
     as_owner(config_owner()?, || {
         run("DELETE FROM rag._queue WHERE collection = $1", &[Arg::new(collection)])?;
         run("DELETE FROM rag._failure WHERE collection = $1", &[Arg::new(collection)]).map(|_| ())

@@ -2,7 +2,7 @@
 //! parameters of a statement, and never become a part of its text.
 
 use crate::bytes::Jsonb;
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::input::{Shape, qualified_name, shape};
 use crate::spi::{Arg, run};
 use pgrx::pg_sys;
@@ -38,7 +38,7 @@ pub struct Given {
 
 impl Parameter {
     /// Parameters of functions, in order, with the function of each. To be called under a search path of `pg_catalog`.
-    pub fn of(functions: &[pg_sys::Oid]) -> Outcome<Vec<(pg_sys::Oid, Self)>> {
+    pub fn of(functions: &[pg_sys::Oid]) -> Result<Vec<(pg_sys::Oid, Self)>> {
         let oids = functions.iter().map(|oid| Some(pg_sys::Datum::from(*oid))).collect();
         let rows =
             run(include_str!("../../../sql/queries/parameters.sql"), &[Arg::array(pg_sys::OIDOID, oids)])?;
@@ -69,7 +69,7 @@ impl Parameter {
     ///
     /// # Errors
     /// 22023 where it has another shape; raises what the type's input function raises. `whose` says whose argument it is.
-    pub fn value(&self, given: &Given, whose: &str) -> Outcome<Arg> {
+    pub fn value(&self, given: &Given, whose: &str) -> Result<Arg> {
         if !self.fits(given) {
             return Err(Error::bad_argument(format!(
                 "argument \"{}\" of {whose}: expected {}, not a JSON {}",
@@ -85,7 +85,7 @@ impl Parameter {
     }
 
     /// An array or a row: what is in it is converted as Postgres converts members of JSON.
-    fn composed(&self, given: &Given) -> Outcome<Arg> {
+    fn composed(&self, given: &Given) -> Result<Arg> {
         let statement = format!(
             "SELECT v FROM pg_catalog.jsonb_to_record(
                pg_catalog.jsonb_build_object('v', $1::pg_catalog.text::pg_catalog.jsonb)) AS r (v {})",
@@ -103,7 +103,7 @@ impl Parameter {
 ///
 /// # Errors
 /// 22023 where it is no object.
-pub fn given(args: &Jsonb, what: &str) -> Outcome<Vec<Given>> {
+pub fn given(args: &Jsonb, what: &str) -> Result<Vec<Given>> {
     let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
     let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();
     if shape != "object" {

@@ -1,6 +1,6 @@
 //! Work that may fail without ending the statement around it, and work that is a transaction of its own.
 
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::extension;
 use pgrx::{PgTryBuilder, pg_sys};
 use std::cell::Cell;
@@ -19,7 +19,7 @@ pub struct Failed {
 
 /// Does `work` in a subtransaction: where it fails, nothing is left of it. Who cancels the statement or ends the session
 /// means the whole of it, so those errors go on.
-pub fn in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match try_in_subtransaction(work) {
         Err(Failed { raised: true, error }) if error.ends_statement() => error.raise(),
         Err(failed) => Err(failed.error),
@@ -28,7 +28,7 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
 }
 
 /// The same, where the caller says what a cancel means.
-pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Result<T, Failed> {
+pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, Failed> {
     // SAFETY: plain reads; what a subtransaction changes is put back after it, as PL/pgSQL does.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: begun here, and ended once on each way below.
@@ -55,7 +55,7 @@ pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Outcome<T>) -> Result<T, 
 }
 
 /// Does `work` in a transaction of its own. For background workers, which have none.
-pub fn in_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+pub fn in_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let outcome = caught(|| {
         // SAFETY: no transaction is open.
         unsafe {
@@ -81,7 +81,7 @@ pub fn in_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
 }
 
 /// Does `work` outside of any transaction; an ERROR that Postgres raises comes back as a value.
-pub fn outside_transaction<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+pub fn outside_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(|| Ok(work()?)).map_err(|failed| failed.error)
 }
 

@@ -4,24 +4,24 @@ use crate::error::Error;
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum Blame {
     /// The row's: it is tried a few times and then listed.
     Row,
     /// The collection's definition or model: somebody has to do something about it.
     Collection,
     /// Nobody's: it passes.
-    Passing,
+    Transient,
     /// The system's: nothing can be done before it is well again.
-    System,
+    Environment,
 }
 
 /// Whose fault an error is, by its SQLSTATE.
-pub fn fault(error: &Error) -> Fault {
+pub fn blame(error: &Error) -> Blame {
     let code = error.code();
     match (&code[..2], code.as_str()) {
-        (_, "40001" | "40P01" | "55P03" | "23505") => Fault::Passing,
-        ("08" | "38" | "53" | "57" | "58", _) => Fault::System,
-        ("0A" | "42" | "55" | "3F" | "F0", _) => Fault::Collection,
-        _ => Fault::Row,
+        (_, "40001" | "40P01" | "55P03" | "23505") => Blame::Transient,
+        ("08" | "38" | "53" | "57" | "58", _) => Blame::Environment,
+        ("0A" | "42" | "55" | "3F" | "F0", _) => Blame::Collection,
+        _ => Blame::Row,
     }
 }

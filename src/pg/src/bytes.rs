@@ -1,7 +1,7 @@
 //! Values that pass through Rust as bytes: `jsonb`, `bytea` and `tsvector`.
 
 use crate::encoding::server_cstring;
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::sql_type;
 use crate::text::utf8_from_datum;
 use crate::value::{varlena, varlena_bytes};
@@ -17,25 +17,25 @@ pub struct Jsonb(pub Vec<u8>);
 
 impl Jsonb {
     /// As JSON text.
-    pub fn to_json(&self) -> Outcome<String> {
+    pub fn to_json(&self) -> Result<String> {
         json_of(varlena(&self.0))
     }
 
     /// From JSON text. Raises 22P02 where it is none.
-    pub fn from_json(json: &str) -> Outcome<Self> {
+    pub fn from_json(json: &str) -> Result<Self> {
         let datum = jsonb_datum(json)?;
         // SAFETY: the datum is a jsonb that was just made.
         Ok(Self(unsafe { varlena_bytes(datum) }))
     }
 
     /// As a value of serde's.
-    pub fn to_value(&self) -> Outcome<serde_json::Value> {
+    pub fn to_value(&self) -> Result<serde_json::Value> {
         serde_json::from_str(&self.to_json()?).map_err(Error::internal)
     }
 }
 
 /// A `jsonb` in the current memory context, of JSON text. Raises 22P02 where it is none.
-pub fn jsonb_datum(json: &str) -> Outcome<pg_sys::Datum> {
+pub fn jsonb_datum(json: &str) -> Result<pg_sys::Datum> {
     let text = server_cstring(json)?;
     // SAFETY: jsonb_in takes a terminated string in the server's encoding, and gives a jsonb.
     let datum = unsafe {
@@ -49,7 +49,7 @@ pub fn jsonb_datum(json: &str) -> Outcome<pg_sys::Datum> {
     Ok(datum)
 }
 
-fn json_of(jsonb: pg_sys::Datum) -> Outcome<String> {
+fn json_of(jsonb: pg_sys::Datum) -> Result<String> {
     // SAFETY: jsonb_out takes a jsonb, and gives a terminated string in the server's encoding; the text made of it is
     // valid.
     let text = unsafe {
@@ -77,7 +77,7 @@ impl JsonbRef<'_> {
     }
 
     /// As JSON text.
-    pub fn to_json(self) -> Outcome<String> {
+    pub fn to_json(self) -> Result<String> {
         json_of(self.datum())
     }
 }

@@ -1,12 +1,12 @@
 //! Relations by name, their owners, and numbers from sequences, from the catalogue's caches: a statement would take longer
 //! than to add a row.
 
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use pgrx::{direct_function_call, pg_sys};
 use std::ffi::CStr;
 
 /// The relation of this name in schema `rag`.
-pub fn ours(name: &CStr) -> Outcome<pg_sys::Oid> {
+pub fn extension_relation(name: &CStr) -> Result<pg_sys::Oid> {
     // SAFETY: look-ups by terminated names.
     let oid = unsafe {
         let schema = pg_sys::get_namespace_oid(c"rag".as_ptr(), true);
@@ -16,8 +16,8 @@ pub fn ours(name: &CStr) -> Outcome<pg_sys::Oid> {
 }
 
 /// Who owns the relation of this name in schema `rag`.
-pub fn owner_of_ours(name: &CStr) -> Outcome<pg_sys::Oid> {
-    let relation = ours(name)?;
+pub fn extension_relation_owner(name: &CStr) -> Result<pg_sys::Oid> {
+    let relation = extension_relation(name)?;
     // SAFETY: the tuple is a row of pg_class, and is given back after it was read.
     unsafe {
         let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
@@ -32,8 +32,8 @@ pub fn owner_of_ours(name: &CStr) -> Outcome<pg_sys::Oid> {
 }
 
 /// The next number of a sequence in schema `rag`, with the current role's rights.
-pub fn next_of_ours(sequence: &CStr) -> Outcome<i64> {
-    let sequence = ours(sequence)?;
+pub fn next_in_sequence(sequence: &CStr) -> Result<i64> {
+    let sequence = extension_relation(sequence)?;
     // SAFETY: nextval takes an OID, and gives a bigint or raises.
     let number = unsafe { direct_function_call(pg_sys::nextval_oid, &[Some(pg_sys::Datum::from(sequence))]) };
     number.ok_or_else(|| Error::internal("a sequence without a number"))

@@ -1,7 +1,7 @@
 //! Rows of a long SELECT, a few at a time, over many [`connect`](crate::spi::connect)s of one transaction.
 
 use crate::encoding::server_cstring;
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::spi::{Arg, Rows, plan, rows};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
@@ -11,7 +11,7 @@ pub struct Cursor(CString);
 
 impl Cursor {
     /// Starts a SELECT, which sees the database as it is now. The cursor ends with the transaction, or when it is closed.
-    pub fn open(sql: &str, args: &[Arg]) -> Outcome<Self> {
+    pub fn open(sql: &str, args: &[Arg]) -> Result<Self> {
         let text = server_cstring(sql)?;
         let mut types: Vec<_> = args.iter().map(|arg| arg.oid).collect();
         let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
@@ -34,7 +34,7 @@ impl Cursor {
     }
 
     /// Starts a SELECT by a kept plan. What it calls may write.
-    pub fn open_kept(sql: &str, args: &[Arg]) -> Outcome<Self> {
+    pub fn open_kept(sql: &str, args: &[Arg]) -> Result<Self> {
         let plan = plan(sql, args)?;
         let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
         let nulls: Vec<c_char> =
@@ -48,7 +48,7 @@ impl Cursor {
     }
 
     /// The next rows; none at the end.
-    pub fn fetch(&self, most: i64) -> Outcome<Rows> {
+    pub fn fetch(&self, most: i64) -> Result<Rows> {
         // SAFETY: the name lives through the call; fetching raises where it fails.
         unsafe {
             pg_sys::SPI_tuptable = std::ptr::null_mut();
@@ -58,13 +58,13 @@ impl Cursor {
     }
 
     /// Ends the SELECT before the transaction does.
-    pub fn close(self) -> Outcome<()> {
+    pub fn close(self) -> Result<()> {
         // SAFETY: the portal was just found.
         unsafe { pg_sys::SPI_cursor_close(self.portal()?) };
         Ok(())
     }
 
-    fn portal(&self) -> Outcome<pg_sys::Portal> {
+    fn portal(&self) -> Result<pg_sys::Portal> {
         // SAFETY: the name lives through the call.
         let portal = unsafe { pg_sys::SPI_cursor_find(self.0.as_ptr()) };
         if portal.is_null() { Err(Error::internal("the cursor has gone")) } else { Ok(portal) }

@@ -1,6 +1,6 @@
 //! Bytes in the server's encoding that must not fail to be converted: what cannot be is replaced.
 
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char, c_int};
 
@@ -85,7 +85,7 @@ fn of_database() -> c_int {
 }
 
 /// The text in the server's encoding.
-pub fn server_cstring(text: &str) -> Outcome<CString> {
+pub fn server_cstring(text: &str) -> Result<CString> {
     // SAFETY: the function reads exactly the length that it is given and answers its argument or a terminated copy.
     let converted = unsafe {
         let bytes = text.as_ptr().cast::<c_char>();

@@ -4,14 +4,11 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 use std::ffi::CStr;
 
-use ragstone_core::failure::{Failure, FailureKind};
-use ragstone_core::protocol::FrameError;
-
 /// An error as the user will read it.
 #[derive(Debug, Clone)]
 pub struct Error {
     /// Five characters by which programs tell errors apart.
-    pub sqlstate: PgSqlErrorCode,
+    pub(crate) sqlstate: PgSqlErrorCode,
     /// Lower case, no period, expected and actual.
     pub message: String,
     /// A fact, or empty.
@@ -19,15 +16,15 @@ pub struct Error {
     /// An instruction, or empty.
     pub hint: String,
     /// The SQLSTATE where it is none of Postgres's own list, as Postgres packs it.
-    pub own_sqlstate: Option<i32>,
+    pub(crate) own_sqlstate: Option<i32>,
 }
 
 /// What a fallible part of Ragstone gives.
-pub type Outcome<T> = Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error without detail and hint.
-    pub fn new(sqlstate: PgSqlErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(sqlstate: PgSqlErrorCode, message: impl Into<String>) -> Self {
         Self {
             sqlstate,
             message: message.into(),
@@ -35,21 +32,6 @@ impl Error {
             hint: String::new(),
             own_sqlstate: None,
         }
-    }
-
-    /// The engine cannot be reached or cannot serve: 57P03.
-    pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW, message)
-    }
-
-    /// An argument that makes no sense: 22023.
-    pub fn bad_argument(message: impl Into<String>) -> Self {
-        Self::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
-    }
-
-    /// A fault of Ragstone itself: XX000.
-    pub fn internal(message: impl std::fmt::Display) -> Self {
-        Self::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, format!("internal: {message}"))
     }
 
     /// The same error with a fact added.
@@ -70,15 +52,6 @@ impl Error {
         self
     }
 
-    /// The same error with the SQLSTATE that it was raised with: somebody's own functions may have codes of their own, which
-    /// are internal errors otherwise.
-    pub fn raised_with(mut self, sqlstate: i32) -> Self {
-        if self.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && sqlstate != 0 {
-            self.own_sqlstate = Some(sqlstate);
-        }
-        self
-    }
-
     /// The SQLSTATE's five characters.
     pub fn code(&self) -> String {
         let bits = self.own_sqlstate.unwrap_or(self.sqlstate as i32);
@@ -88,23 +61,12 @@ impl Error {
     }
 
     /// The SQLSTATE of five characters; that of an internal error where Postgres has none of these.
-    pub fn sqlstate_of(code: &str) -> PgSqlErrorCode {
+    pub(crate) fn sqlstate_of(code: &str) -> PgSqlErrorCode {
         // Six bits for each character, the first one lowest (MAKE_SQLSTATE in elog.h).
         let bits = code.bytes().take(5).enumerate();
         let number =
             bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum::<i32>();
         PgSqlErrorCode::from(number)
-    }
-
-    /// Whether whoever started the statement, or the server, wants it to end.
-    pub fn ends_statement(&self) -> bool {
-        matches!(
-            self.sqlstate,
-            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
-                | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
-                | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
-                | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
-        )
     }
 
     /// Raises the error as a Postgres ERROR.
@@ -132,27 +94,6 @@ impl Error {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Self::new(sqlstate(failure.kind), failure.message).detail(failure.detail).hint(failure.hint)
-    }
-}
-
-impl From<FrameError> for Error {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::TooLong(_) => {
-                Self::new(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, error.to_string())
-                    .hint("Split the document into smaller ones.")
-            }
-            FrameError::Malformed(_) => {
-                Self::new(PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION, error.to_string())
-                    .hint("Install matching versions of the library and the engine.")
-            }
-        }
-    }
-}
-
 impl From<CaughtError> for Error {
     fn from(cause: CaughtError) -> Self {
         let report = match &cause {
@@ -165,45 +106,9 @@ impl From<CaughtError> for Error {
     }
 }
 
-impl From<pgrx::spi::Error> for Error {
-    fn from(error: pgrx::spi::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
-/// The SQLSTATE of each kind of failure of the engine.
-pub fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
-    match kind {
-        FailureKind::BadArgument => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        FailureKind::MalformedDocument => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
-        FailureKind::OverLimit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-        FailureKind::UnknownModel => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        FailureKind::CorruptModel => PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
-        FailureKind::QueueFull => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-        FailureKind::Unavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
-        FailureKind::Protocol => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
-        FailureKind::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-        FailureKind::ProviderUnreachable => {
-            PgSqlErrorCode::ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
-        }
-        FailureKind::ProviderLost => PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE,
-        FailureKind::ProviderRefused => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
-        FailureKind::ProviderMalformed => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
-        FailureKind::BudgetSpent => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-        FailureKind::Forbidden => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-    }
-}
-
-/// The value of an argument that must be given; `name` is the argument's.
-pub fn given<T>(value: Option<T>, name: &str) -> Outcome<T> {
-    value.ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{name} must not be null"))
-    })
-}
-
 /// The value, or the error raised as a Postgres ERROR.
 #[track_caller]
-pub fn or_raise<T>(outcome: Outcome<T>) -> T {
+pub fn or_raise<T>(outcome: Result<T>) -> T {
     match outcome {
         Ok(value) => value,
         Err(error) => error.raise(),

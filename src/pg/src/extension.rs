@@ -1,6 +1,6 @@
 //! The extension as an object of the database: it may go at any moment.
 
-use crate::error::Outcome;
+use crate::error::Result;
 use crate::spi::{Arg, run};
 use pgrx::pg_sys;
 
@@ -26,7 +26,7 @@ pub fn hold() {
 }
 
 /// Whether the database has the extension, in the version of this library: it may go at any moment.
-pub fn is_installed() -> Outcome<bool> {
+pub fn is_installed() -> Result<bool> {
     let rows = run(
         "SELECT FROM pg_extension WHERE extname = 'ragstone' AND extversion = $1",
         &[Arg::text(env!("CARGO_PKG_VERSION"))],

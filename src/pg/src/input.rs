@@ -1,7 +1,7 @@
 //! Values of types that are known only at run time, from their text.
 
 use crate::encoding::server_cstring;
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::spi::{Arg, run};
 use crate::value::Value;
 use pgrx::pg_sys;
@@ -35,7 +35,7 @@ pub fn shape(oid: pg_sys::Oid) -> Shape {
 }
 
 /// A type's name as it stands in a statement under any search path.
-pub fn qualified_name(oid: pg_sys::Oid) -> Outcome<String> {
+pub fn qualified_name(oid: pg_sys::Oid) -> Result<String> {
     let rows = run(
         "SELECT pg_catalog.format('%I.%I', n.nspname, t.typname)
          FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
@@ -48,7 +48,7 @@ pub fn qualified_name(oid: pg_sys::Oid) -> Outcome<String> {
 impl Arg {
     /// A value of any type as its text says; raises what the type's input function raises. Null is a value like others: a
     /// domain may refuse it.
-    pub fn from_text(oid: pg_sys::Oid, text: Option<&str>) -> Outcome<Self> {
+    pub fn from_text(oid: pg_sys::Oid, text: Option<&str>) -> Result<Self> {
         let datum = datum(oid, text)?;
         Ok(Self { oid, datum: text.map(|_| datum) })
     }
@@ -59,7 +59,7 @@ impl Arg {
     }
 }
 
-fn datum(oid: pg_sys::Oid, text: Option<&str>) -> Outcome<pg_sys::Datum> {
+fn datum(oid: pg_sys::Oid, text: Option<&str>) -> Result<pg_sys::Datum> {
     let text = text.map(server_cstring).transpose()?;
     let start = text.as_ref().map_or(std::ptr::null_mut(), |text| text.as_ptr().cast_mut());
     let (mut function, mut parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);

@@ -22,6 +22,7 @@ pub mod relation;
 pub mod relcache;
 pub mod role;
 pub mod spi;
+pub mod sqlstate;
 mod sql_type;
 pub mod switch_user;
 pub mod text;

@@ -1,13 +1,13 @@
 //! What a procedure needs that ends its transaction and begins another one, and that pgrx does not have.
 
-use crate::error::{Error, Outcome};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use crate::error::{Error, Result};
+use pgrx::pg_sys;
 
 /// Refuses a call that may not end its transaction: in a transaction block, or in a function.
 ///
 /// # Safety
 /// `fcinfo` must be the one of a CALL in progress.
-pub unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> Outcome<()> {
+pub unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> Result<()> {
     // SAFETY: CALL passes a CallContext node as the call's context.
     let atomic = unsafe {
         let context = (*fcinfo).context;
@@ -15,19 +15,15 @@ pub unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> 
         !call || (*context.cast::<pg_sys::CallContext>()).atomic
     };
     if atomic {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            format!("{what} cannot run inside a transaction block or a function"),
-        )
+        return Err(Error::active_transaction(format!(
+            "{what} cannot run inside a transaction block or a function"
+        ))
         .hint("CALL it by itself, or ask again and again with rag.next."));
     }
     // SAFETY: a plain read of the transaction's state.
     if unsafe { pg_sys::GetTopTransactionIdIfAny() } != pg_sys::InvalidTransactionId {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("{what} would commit what the transaction has written"),
-        )
-        .hint("COMMIT first."));
+        return Err(Error::wrong_state(format!("{what} would commit what the transaction has written"))
+            .hint("COMMIT first."));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Subtransactions that are read-only whatever is done in them.
 
-use crate::error::{Error, Outcome, or_raise};
+use crate::error::{Error, Result, or_raise};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -42,7 +42,7 @@ impl Drop for ReadOnly {
 }
 
 /// Sets what RESET gives, and not the value.
-fn set_default(value: &CStr) -> Outcome<()> {
+fn set_default(value: &CStr) -> Result<()> {
     // SAFETY: the strings live through the call, which copies them; the value is put back. While it is off, no value is
     // refused.
     let set = unsafe {

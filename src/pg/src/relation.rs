@@ -1,8 +1,8 @@
 //! Tables and types by OID.
 
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::spi::{Arg, select};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ pub fn lock_if_free(relation: pg_sys::Oid) -> bool {
 
 /// The equality operator of a type's default sort order, written with its schema. To be called under a search path of
 /// pg_catalog only.
-pub fn equality_operator(of: pg_sys::Oid) -> Outcome<String> {
+pub fn equality_operator(of: pg_sys::Oid) -> Result<String> {
     if let Some(operator) = EQUALITY.with_borrow(|known| known.get(&of).cloned()) {
         return Ok(operator);
     }
@@ -33,7 +33,7 @@ pub fn equality_operator(of: pg_sys::Oid) -> Outcome<String> {
     let oid = unsafe { (*pg_sys::lookup_type_cache(of, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
     let rows = select(include_str!("../../../sql/queries/equality.sql"), &[Arg::new(oid)])?;
     let operator = rows.text(0, 0).ok_or_else(|| {
-        Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION, "key type has no equality operator")
+        Error::undefined_function("key type has no equality operator")
             .detail(format!("the type's OID is {}", of.to_u32()))
     })?;
     EQUALITY.with_borrow_mut(|known| known.insert(of, operator.clone()));

@@ -1,6 +1,6 @@
 //! The current role.
 
-use crate::error::Outcome;
+use crate::error::Result;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int};
@@ -22,7 +22,7 @@ pub struct Role {
 
 impl Role {
     /// The role whose rights count now.
-    pub fn current() -> Outcome<Self> {
+    pub fn current() -> Result<Self> {
         watch();
         // SAFETY: a plain read of the session's identity; the name is a terminated string.
         unsafe {
@@ -47,7 +47,7 @@ impl Role {
     }
 
     /// Its name as text.
-    pub fn to_text(self) -> Outcome<String> {
+    pub fn to_text(self) -> Result<String> {
         // SAFETY: a name is terminated, in the server's encoding.
         unsafe {
             let text = pg_sys::cstring_to_text(CStr::from_ptr(self.name.data.as_ptr()).as_ptr());

@@ -6,7 +6,7 @@
 use crate::bytes::{Jsonb, JsonbRef};
 use crate::clock;
 use crate::encoding::server_cstring;
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Result};
 use crate::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
 use crate::value::{Value, array_datum, varlena, varlena_bytes};
 use pgrx::datum::{FromDatum, IntoDatum};
@@ -285,17 +285,17 @@ pub fn latest<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Runs a SELECT by a kept plan, under the snapshot of the calling statement. Works on a standby.
-pub fn select(sql: &str, args: &[Arg]) -> Outcome<Rows> {
+pub fn select(sql: &str, args: &[Arg]) -> Result<Rows> {
     run_kept(sql, args, true)
 }
 
 /// Runs a statement by a kept plan; sees what the transaction has done so far.
-pub fn run(sql: &str, args: &[Arg]) -> Outcome<Rows> {
+pub fn run(sql: &str, args: &[Arg]) -> Result<Rows> {
     run_kept(sql, args, false)
 }
 
 /// Raises what is wrong with a statement, without running it.
-pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Outcome<()> {
+pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Result<()> {
     let text = server_cstring(sql)?;
     let mut types = types.to_vec();
     // SAFETY: text and types live through the call; the plan lives as long as the connection.
@@ -304,7 +304,7 @@ pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Outcome<()> {
 }
 
 /// Runs a statement once, one that changes definitions for instance.
-pub fn run_once(sql: &str) -> Outcome<Rows> {
+pub fn run_once(sql: &str) -> Result<Rows> {
     let text = server_cstring(sql)?;
     let _running = Running::start();
     // SAFETY: the text lives through the call; every ERROR unwinds.
@@ -315,7 +315,7 @@ pub fn run_once(sql: &str) -> Outcome<Rows> {
     rows(status)
 }
 
-fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Outcome<Rows> {
+fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Result<Rows> {
     let plan = plan(sql, args)?;
     let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
     let nulls: Vec<c_char> =
@@ -329,7 +329,7 @@ fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Outcome<Rows> {
     rows(status)
 }
 
-pub(super) fn rows(status: i32) -> Outcome<Rows> {
+pub(super) fn rows(status: i32) -> Result<Rows> {
     if status < 0 {
         return Err(Error::internal(format!("SPI status {status}")));
     }
@@ -339,7 +339,7 @@ pub(super) fn rows(status: i32) -> Outcome<Rows> {
 
 /// A kept plan, made for all values of its arguments: what is best for one query is here best for the others too, and
 /// a plan for each value would be made anew at each call.
-pub(super) fn plan(sql: &str, args: &[Arg]) -> Outcome<pg_sys::SPIPlanPtr> {
+pub(super) fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
     let key = (sql.to_owned(), args.iter().map(|arg| arg.oid).collect::<Vec<_>>());
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).copied()) {
         return Ok(plan);

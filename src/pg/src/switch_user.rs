@@ -13,14 +13,14 @@ pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 
 /// Does `work`, a statement of ours that names every object with its schema, as the owner of our tables. The search path
 /// stays: to set and to reset it takes longer than to add a row.
-pub fn as_owner_of_ours<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+pub fn as_extension_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let _identity = Identity::switch(owner);
     work()
 }
 
 /// Does `work` as the current role, which it cannot leave: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are refused, as
 /// in a SECURITY DEFINER function.
-pub fn as_nobody_else<T>(work: impl FnOnce() -> T) -> T {
+pub fn without_role_change<T>(work: impl FnOnce() -> T) -> T {
     let _identity = Identity::stay();
     work()
 }

@@ -1,10 +1,11 @@
 //! SQL text in the server's encoding as Rust's UTF-8, and back.
 
 use crate::encoding::takes_utf8;
-use crate::error::{Error, Outcome, given, or_raise};
+use crate::error::{Error, Result, or_raise};
 use crate::sql_type;
+use crate::sqlstate::given;
 use pgrx::datum::{Datum, UnboxDatum};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 
@@ -13,7 +14,7 @@ use std::ffi::{c_char, c_int};
 pub struct Utf8(pub String);
 
 /// The text of an argument that must be given; `name` is the argument's.
-pub fn required(value: Option<Utf8>, name: &str) -> Outcome<String> {
+pub fn required(value: Option<Utf8>, name: &str) -> Result<String> {
     given(value, name).map(|value| value.0)
 }
 
@@ -231,9 +232,7 @@ pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (Strin
 fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
     if bytes.is_ascii() || takes_utf8() {
         return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
-            Error::new(
-                PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
-                format!("text is not valid UTF-8 at byte {}", error.valid_up_to() + 1),
+            Error::not_in_encoding(format!("text is not valid UTF-8 at byte {}", error.valid_up_to() + 1),
             )
             .hint("Convert it with convert_from(bytes, encoding), or use a database with the encoding UTF8.")
         });

@@ -10,7 +10,7 @@ const MOST_BEHIND: u64 = 1 << 31;
 /// seen before that: who reads at once may not know of a partition that it attached. Takes no time but in that moment.
 ///
 /// A restored row has its number from another server, where it may have been higher than any is here.
-pub fn wait_until_told(transaction: i64) {
+pub fn wait_for_invalidation(transaction: i64) {
     let behind = next().checked_sub(transaction as u64);
     if !behind.is_some_and(|behind| (1..MOST_BEHIND).contains(&behind)) {
         return;

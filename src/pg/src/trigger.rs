@@ -20,7 +20,7 @@ pub enum Event {
 
 /// A call of a trigger function.
 #[derive(Clone, Copy)]
-pub struct Firing {
+pub struct TriggerCall {
     data: *mut pg_sys::TriggerData,
 }
 
@@ -38,7 +38,7 @@ pub struct Column {
     pub type_oid: pg_sys::Oid,
 }
 
-impl Firing {
+impl TriggerCall {
     /// The call, if the function was called as a trigger.
     ///
     /// # Safety

@@ -3,8 +3,8 @@
 //! A function that gives its rows one by one has them copied into a tuple store by the executor, each after a call through
 //! two context switches. This one fills the store itself, and rows beyond `work_mem` go to a file.
 
-use crate::error::{Error, Outcome};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use crate::error::{Error, Result};
+use pgrx::pg_sys;
 
 /// A store of rows of `N` columns.
 pub struct Tuplestore<const N: usize> {
@@ -22,7 +22,7 @@ impl<const N: usize> Tuplestore<N> {
     ///
     /// # Safety
     /// `fcinfo` must be the one of a call in progress, of a function that returns TABLE.
-    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Outcome<Self> {
+    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self> {
         // SAFETY: the executor fills resultinfo where it takes a set; the tag says whether it has.
         unsafe {
             let result = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
@@ -31,8 +31,7 @@ impl<const N: usize> Tuplestore<N> {
                 && (*result).type_ == pg_sys::NodeTag::T_ReturnSetInfo
                 && (*result).allowedModes & materialize != 0;
             if !takes {
-                return Err(Error::new(
-                    PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                return Err(Error::not_supported(
                     "set-valued function called in a context that cannot accept a set",
                 ));
             }

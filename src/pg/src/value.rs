@@ -1,7 +1,7 @@
 //! Values of types that are known only at run time: a source's keys.
 
 use crate::error::{Error, or_raise};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use std::ffi::c_char;
 
 /// A value that Rust owns.
@@ -95,10 +95,9 @@ pub fn array_datum(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> 
 pub fn varlena(bytes: &[u8]) -> pg_sys::Datum {
     let length = bytes.len() + 4;
     if length > 0x3fff_ffff {
-        return or_raise(Err(Error::new(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!("value of {length} bytes is over the limit of 1 GB"),
-        )));
+        return or_raise(Err(Error::over_limit(format!(
+            "value of {length} bytes is over the limit of 1 GB"
+        ))));
     }
     // SAFETY: the allocation has room for the header and the bytes.
     unsafe {

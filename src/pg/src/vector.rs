@@ -1,13 +1,13 @@
 //! pgvector's `vector` as a datum. Its layout is that of pgvector's `src/vector.h`: a varlena header, the number of
 //! dimensions and an unused field, 16 bits each, then the values as `float4`.
 
-use crate::error::{Error, Outcome, or_raise};
+use crate::error::{Error, Result, or_raise};
 use pgrx::callconv::{BoxRet, FcInfo};
 use pgrx::datum::Datum;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
-use pgrx::{PgSqlErrorCode, Spi, pg_sys};
+use pgrx::{Spi, pg_sys};
 
 /// Bytes before the first value.
 const HEADER: usize = 8;
@@ -38,7 +38,7 @@ pub fn vector_datum(values: &[f32]) -> pg_sys::Datum {
 }
 
 /// The schema that pgvector is installed in, quoted.
-pub fn extension_schema() -> Outcome<String> {
+pub fn extension_schema() -> Result<String> {
     let schema = Spi::connect(|client| {
         client
             .select(
@@ -54,8 +54,7 @@ pub fn extension_schema() -> Outcome<String> {
     match schema {
         Ok(Some(schema)) => Ok(schema),
         Ok(None) | Err(pgrx::spi::Error::InvalidPosition) => {
-            Err(Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, "extension \"vector\" is not installed")
-                .hint("CREATE EXTENSION vector;"))
+            Err(Error::undefined("extension \"vector\" is not installed").hint("CREATE EXTENSION vector;"))
         }
         Err(error) => Err(error.into()),
     }

@@ -1,8 +1,8 @@
 //! Whether the SQL objects of the database are those that this library was built for.
 
-use crate::error::{Error, Outcome, or_raise};
+use crate::error::{Error, Result, or_raise};
 use crate::spi::{connect, select};
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::sync::Once;
@@ -26,20 +26,18 @@ pub fn check() {
     }
 }
 
-fn look_up() -> Outcome<()> {
+fn look_up() -> Result<()> {
     watch();
     let changes = CHANGES.get();
     let installed = connect(|| {
         let rows = select(include_str!("../../../sql/queries/version.sql"), &[])?;
         rows.text(0, 0).ok_or_else(|| {
-            Error::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, "extension \"ragstone\" is not installed")
+            Error::undefined("extension \"ragstone\" is not installed")
                 .hint("CREATE EXTENSION ragstone CASCADE;")
         })
     })?;
     if installed != LIBRARY {
-        return Err(Error::new(
-            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("the extension is version {installed}, but the session has loaded the library of version {LIBRARY}"),
+        return Err(Error::wrong_state(format!("the extension is version {installed}, but the session has loaded the library of version {LIBRARY}"),
         )
         .hint("Run ALTER EXTENSION ragstone UPDATE, or reconnect."));
     }

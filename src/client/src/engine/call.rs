@@ -5,7 +5,7 @@ use crate::engine::client::Pending;
 use crate::settings;
 use ragstone_core::protocol::Request;
 use ragstone_core::provider::Limits;
-use ragstone_pg::error::Outcome;
+use ragstone_pg::error::Result;
 use std::time::Duration;
 
 /// The engine ends a call to a provider in time by itself, and says more about it.
@@ -55,12 +55,12 @@ impl Call {
     }
 
     /// Puts it on its way.
-    pub fn start(&self) -> Outcome<Pending> {
+    pub fn start(&self) -> Result<Pending> {
         client::send_for(self.request.clone(), self.patience)
     }
 
     /// The same for a call that is not made twice.
-    pub fn begin(self) -> Outcome<Pending> {
+    pub fn begin(self) -> Result<Pending> {
         client::send_for(self.request, self.patience)
     }
 }

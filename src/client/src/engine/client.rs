@@ -4,7 +4,7 @@ use crate::engine::connection::{Attempt, Connection, Lost};
 use crate::engine::launch::Launch;
 use crate::settings;
 use ragstone_core::protocol::{Progress, Request, Response};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -35,24 +35,24 @@ pub struct Pending {
 }
 
 /// The engine's answer to a request; a failure of the engine's is an error here.
-pub fn call(request: Request) -> Outcome<Response> {
+pub fn call(request: Request) -> Result<Response> {
     send(request)?.wait()
 }
 
 /// Puts a request on its way. Several may be under way at once.
-pub fn send(request: Request) -> Outcome<Pending> {
+pub fn send(request: Request) -> Result<Pending> {
     send_for(request, Duration::from_millis(settings::request_timeout()))
 }
 
 /// The same, where the answer may take another time than `rag.request_timeout`.
-pub fn send_for(request: Request, patience: Duration) -> Outcome<Pending> {
+pub fn send_for(request: Request, patience: Duration) -> Result<Pending> {
     let deadline = Instant::now() + patience;
     let (generation, id) = send_by(&request, deadline)?;
     Ok(Pending { request, id, generation, deadline, answered: false })
 }
 
 /// Puts a request on its way where an engine runs already; nothing where none does.
-pub fn send_if_running(request: Request) -> Outcome<Option<Pending>> {
+pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
     SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     if SESSION.with_borrow(|session| session.connection.is_none()) {
         match Connection::open()? {
@@ -64,12 +64,12 @@ pub fn send_if_running(request: Request) -> Outcome<Option<Pending>> {
 }
 
 /// The answer of an engine that runs already, or nothing where none does.
-pub fn call_if_running(request: Request) -> Outcome<Option<Response>> {
+pub fn call_if_running(request: Request) -> Result<Option<Response>> {
     call_if_running_for(request, Duration::from_millis(settings::request_timeout()))
 }
 
 /// The same, where the answer may take another time than `rag.request_timeout`.
-pub fn call_if_running_for(request: Request, patience: Duration) -> Outcome<Option<Response>> {
+pub fn call_if_running_for(request: Request, patience: Duration) -> Result<Option<Response>> {
     // The session's own connection may be one to an engine that has gone.
     if !matches!(Connection::open()?, Attempt::Connected(_)) {
         return Ok(None);
@@ -94,12 +94,12 @@ pub fn post(request: &Request) {
 
 impl Pending {
     /// Waits for the answer. A cancelled statement leaves from here, and the request with it.
-    pub fn wait(mut self) -> Outcome<Response> {
+    pub fn wait(mut self) -> Result<Response> {
         self.next()
     }
 
     /// Waits for the answer, or the next piece of it.
-    pub fn next(&mut self) -> Outcome<Response> {
+    pub fn next(&mut self) -> Result<Response> {
         for _ in 0..MOST_DEATHS {
             match receive(self.generation, self.id, self.deadline) {
                 Ok(Some(answer)) => {
@@ -128,7 +128,7 @@ impl Pending {
 /// For who has other things to do than to wait.
 impl Pending {
     /// The answer, if it has come. Never asks again: an engine that has gone is an error.
-    pub fn look(&mut self) -> Outcome<Option<Response>> {
+    pub fn look(&mut self) -> Result<Option<Response>> {
         match receive(self.generation, self.id, Instant::now()) {
             Ok(Some(Response::Failed(failure))) => {
                 self.answered = true;
@@ -203,7 +203,7 @@ impl Drop for Lease {
 }
 
 /// Sends over the session's connection, made first if need be.
-fn send_by(request: &Request, deadline: Instant) -> Outcome<(u64, u64)> {
+fn send_by(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     if !request.is_repeatable() {
         // An engine that ended while nobody asked it anything is no reason to fail.
         SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
@@ -232,7 +232,7 @@ fn adopt(connection: Box<Connection>) {
 }
 
 /// A connection, once there is one; starts the engine where none runs.
-pub(super) fn connect_by(deadline: Instant) -> Outcome<Box<Connection>> {
+pub(super) fn connect_by(deadline: Instant) -> Result<Box<Connection>> {
     let mut launch = Launch::default();
     loop {
         let busy = match Connection::open()? {

@@ -1,9 +1,8 @@
 //! One session's connection to the engine: non-blocking, and waiting under the latch only.
 
 use crate::settings::paths;
-use pgrx::PgSqlErrorCode;
 use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
 use ragstone_pg::wait::Interest;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -51,7 +50,7 @@ pub struct Connection {
 
 impl Connection {
     /// Tries to connect, without ever blocking.
-    pub fn open() -> Outcome<Attempt> {
+    pub fn open() -> Result<Attempt> {
         let path = paths::socket();
         let stream = match connect(&path) {
             Ok(stream) => stream,
@@ -87,7 +86,7 @@ impl Connection {
     }
 
     /// Puts a request on its way and gives its number.
-    pub fn send(&mut self, request: &Request) -> Outcome<u64> {
+    pub fn send(&mut self, request: &Request) -> Result<u64> {
         self.last += 1;
         let frame = protocol::encode(self.last, request)?;
         self.outgoing.extend_from_slice(&frame);
@@ -116,7 +115,7 @@ impl Connection {
     }
 
     /// Waits for the engine's greeting. False where it has gone instead.
-    pub fn is_greeted(&mut self, deadline: Instant) -> Outcome<bool> {
+    pub fn is_greeted(&mut self, deadline: Instant) -> Result<bool> {
         loop {
             match self.write().and_then(|()| self.read()) {
                 Ok(_) if self.greeted => return Ok(true),
@@ -290,7 +289,7 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// Refuses a peer of another operating system user: texts must not reach whoever put a socket there.
-fn check_peer(stream: &UnixStream) -> Outcome<()> {
+fn check_peer(stream: &UnixStream) -> Result<()> {
     let mut peer = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: 0 };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the buffer has the length that is given.
@@ -303,9 +302,6 @@ fn check_peer(stream: &UnixStream) -> Outcome<()> {
     if result == 0 && peer.uid == own {
         return Ok(());
     }
-    Err(Error::new(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("the engine's socket belongs to user id {}, not to {own}", peer.uid),
-    )
-    .hint("Set rag.socket_directory to a folder in which only the server's user can write."))
+    Err(Error::forbidden(format!("the engine's socket belongs to user id {}, not to {own}", peer.uid))
+        .hint("Set rag.socket_directory to a folder in which only the server's user can write."))
 }

@@ -5,7 +5,7 @@ use crate::processes::supervisor;
 use crate::settings;
 use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub struct Launch {
 
 impl Launch {
     /// Does the next step, if one is due. To be called again and again while nobody listens on the socket.
-    pub fn advance(&mut self) -> Outcome<()> {
+    pub fn advance(&mut self) -> Result<()> {
         if let Some(worker) = &self.worker {
             if !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) {
                 return Ok(());
@@ -69,7 +69,7 @@ fn no_slot() -> Error {
         .hint("Raise max_worker_processes by 2 or more and restart the server.")
 }
 
-fn check_installation() -> Outcome<()> {
+fn check_installation() -> Result<()> {
     let engine = paths::engine();
     if !accessible(&engine, libc::X_OK) {
         return Err(Error::unavailable(format!(

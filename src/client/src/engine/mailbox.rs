@@ -5,7 +5,7 @@ use crate::engine::client;
 use crate::engine::client::Pending;
 use pgrx::log;
 use ragstone_core::protocol::{Request, Response};
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::{activity, wait};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub trait Mail {
     fn accept(answer: Response) -> Option<(Self::Batch, u64)>;
 
     /// Writes it in transactions of its own. What is written once must not be changed by being written again.
-    fn write(&mut self, batch: Self::Batch) -> Outcome<()>;
+    fn write(&mut self, batch: Self::Batch) -> Result<()>;
 
     /// The engine has gone, and whatever it still had.
     fn lost_engine(&mut self) {}
@@ -96,7 +96,7 @@ impl<M: Mail> Inbox<M> {
         self.asked.is_some()
     }
 
-    fn take(&mut self) -> Outcome<Option<(M::Batch, u64)>> {
+    fn take(&mut self) -> Result<Option<(M::Batch, u64)>> {
         let Some((pending, _)) = &mut self.asked else { return Ok(None) };
         let Some(answer) = pending.look()? else {
             self.asked.take_if(|(_, since)| since.elapsed() >= ASK_ANEW);

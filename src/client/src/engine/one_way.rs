@@ -4,7 +4,7 @@
 use crate::engine::client::connect_by;
 use crate::engine::connection::{Connection, Lost};
 use ragstone_core::protocol::Request;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ thread_local! {
 ///
 /// # Errors
 /// No engine can be reached, or it takes nothing more; then nothing of the request comes to it.
-pub fn hand_over(request: &Request) -> Outcome<()> {
+pub fn send_and_forget(request: &Request) -> Result<()> {
     if let Some(error) = FAILED.with_borrow(|failed| failed.as_ref().and_then(recent)) {
         return Err(error);
     }
@@ -42,7 +42,7 @@ fn recent((at, error): &(Instant, Error)) -> Option<Error> {
     (at.elapsed() < REST).then(|| error.clone())
 }
 
-fn try_to(request: &Request) -> Outcome<()> {
+fn try_to(request: &Request) -> Result<()> {
     let mut left = 2;
     loop {
         left -= 1;
@@ -66,7 +66,7 @@ fn try_to(request: &Request) -> Outcome<()> {
     }
 }
 
-fn connect() -> Outcome<Box<Connection>> {
+fn connect() -> Result<Box<Connection>> {
     let deadline = Instant::now() + START;
     loop {
         let mut connection = connect_by(deadline)?;

@@ -3,7 +3,7 @@
 use crate::engine::client;
 use ragstone_core::protocol::{JobRun, Pieces, Request, Response};
 use ragstone_pg::attempt::outside_transaction;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub fn end(run: JobRun) {
 }
 
 /// What the engine knows after waiting for a piece after `after` or the end; nothing where no engine runs.
-pub fn ask(run: JobRun, after: u32, wait: Duration) -> Outcome<Option<Pieces>> {
+pub fn ask(run: JobRun, after: u32, wait: Duration) -> Result<Option<Pieces>> {
     let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
     match client::call_if_running_for(Request::NextPieces { run, after, wait_ms }, wait + PATIENCE)? {
         None => Ok(None),

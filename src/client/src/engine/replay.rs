@@ -5,7 +5,7 @@ use crate::engine::call::Call;
 use crate::engine::client::Pending;
 use crate::engine::pieces;
 use ragstone_core::protocol::Response;
-use ragstone_pg::error::{Error, Outcome};
+use ragstone_pg::error::{Error, Result};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ struct Memory {
     active: bool,
     /// Whether it was told that its transaction ends.
     given_up: bool,
-    answers: Vec<(Call, Outcome<Response>)>,
+    answers: Vec<(Call, Result<Response>)>,
     wanted: Vec<Call>,
 }
 
@@ -35,14 +35,14 @@ pub enum Asked {
     /// The engine was asked.
     UnderWay(Pending),
     /// It was asked before.
-    Known(Outcome<Response>),
+    Known(Result<Response>),
     /// It will be asked.
     Wanted,
 }
 
 /// Asks now, or has it asked when the job's transaction has ended. Whoever needs several answers asks for all of them before he
 /// waits for the first, so that they are asked for together.
-pub fn ask(call: Call) -> Outcome<Asked> {
+pub fn ask(call: Call) -> Result<Asked> {
     if !is_active() {
         return call.begin().map(Asked::UnderWay);
     }
@@ -66,7 +66,7 @@ impl Asked {
     ///
     /// # Errors
     /// That of the engine, or the job's function is to be called again.
-    pub fn wait(self) -> Outcome<Response> {
+    pub fn wait(self) -> Result<Response> {
         match self {
             Self::UnderWay(pending) => finish(pending),
             Self::Known(answer) => answer,
@@ -137,7 +137,7 @@ fn most_at_once(call: &Call) -> usize {
     if call.is_completion() { QUESTIONS_AT_ONCE } else { REQUESTS_AT_ONCE }
 }
 
-fn finish(mut pending: Pending) -> Outcome<Response> {
+fn finish(mut pending: Pending) -> Result<Response> {
     loop {
         match pending.next()? {
             Response::Piece(piece) => pieces::piece(&piece),
