@@ -38,12 +38,12 @@ impl Arrows {
             for import in &source.imports {
                 let Some(from) = module(&import.module) else { continue };
                 let targets = names.resolve(from, &import.segments);
-                arrows.check(workspace, from, &import.segments, import.line, &targets);
+                arrows.check(&names, from, &import.segments, import.line, &targets);
                 let is_facade = |target: &&Target| {
                     import.public && names.home(target).is_some_and(|home| workspace.is_below(home, from))
                 };
                 let used: Vec<&Target> = targets.iter().filter(|target| !is_facade(target)).collect();
-                arrows.add(workspace, &names, from, import.line, &used);
+                arrows.add(&names, from, import.line, &used);
             }
             for mention in &source.mentions {
                 let Some(from) = module(&mention.module) else { continue };
@@ -51,43 +51,32 @@ impl Arrows {
                     [name] => names.resolve_by_glob(from, name),
                     segments => names.resolve(from, segments),
                 };
-                arrows.check(workspace, from, &mention.segments, mention.line, &targets);
-                arrows.add(workspace, &names, from, mention.line, &targets.iter().collect::<Vec<_>>());
+                arrows.check(&names, from, &mention.segments, mention.line, &targets);
+                arrows.add(&names, from, mention.line, &targets.iter().collect::<Vec<_>>());
             }
         }
         arrows
     }
 
-    fn add(&mut self, workspace: &Workspace, names: &Names, from: usize, line: usize, targets: &[&Target]) {
-        let from = &workspace.modules[from].file;
+    fn add(&mut self, names: &Names, from: usize, line: usize, targets: &[&Target]) {
+        let from = names.file(from);
         for target in targets {
             let (Some(home), Target::Item { name, member, .. }) = (names.home(target), target) else {
                 continue;
             };
-            let to = &workspace.modules[home].file;
+            let to = names.file(home);
             if from != to {
                 let name = member.iter().fold(name.clone(), |name, member| format!("{name}::{member}"));
-                self.all.insert(Arrow { from: from.clone(), to: to.clone(), line, name });
+                self.all.insert(Arrow { from: from.to_owned(), to: to.to_owned(), line, name });
             }
         }
     }
 
     /// A path into the workspace that leads nowhere would be an arrow that is missed.
-    fn check(
-        &mut self,
-        workspace: &Workspace,
-        from: usize,
-        segments: &[String],
-        line: usize,
-        found: &[Target],
-    ) {
-        let is_ours = match &segments[0][..] {
-            "crate" | "super" => true,
-            "self" => segments.len() > 1,
-            first => segments.len() > 1 && workspace.libraries.contains_key(first),
-        };
+    fn check(&mut self, names: &Names, from: usize, segments: &[String], line: usize, found: &[Target]) {
+        let is_ours = segments.len() > 1 && names.begins_in_module(from, &segments[0]);
         if is_ours && found.is_empty() {
-            let file = &workspace.modules[from].file;
+            let file = names.file(from);
             self.unresolved.push(format!("{file}:{line}: `{}` is not found", segments.join("::")));
         }
     }

@@ -170,13 +170,14 @@ fn a_function_of_a_type_is_where_its_impl_is() {
 
 #[test]
 fn a_path_that_leads_nowhere_is_reported() {
-    let house =
-        house(&[("src/high/mod.rs", "use crate::low::Missing;\nfn f() { house_core::sum::missing() }")]);
+    let code =
+        "use crate::low::Missing;\nuse crate::low;\nfn f() { house_core::sum::missing(); low::lost() }";
     assert_eq!(
-        house.arrows.unresolved,
+        house(&[("src/high/mod.rs", code)]).arrows.unresolved,
         [
             "src/high/mod.rs:1: `crate::low::Missing` is not found",
-            "src/high/mod.rs:2: `house_core::sum::missing` is not found"
+            "src/high/mod.rs:3: `house_core::sum::missing` is not found",
+            "src/high/mod.rs:3: `low::lost` is not found"
         ]
     );
 }

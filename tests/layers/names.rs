@@ -63,6 +63,16 @@ impl<'a> Names<'a> {
         if is_here { Vec::new() } else { self.lookup(from, name, &mut Seen::new()) }
     }
 
+    /// True if a path that begins with this name leads into a module of the workspace.
+    pub fn begins_in_module(&self, from: usize, name: &str) -> bool {
+        self.first(from, name, &mut Seen::new()).iter().any(|target| matches!(target, Target::Module(_)))
+    }
+
+    /// Path of a module's file.
+    pub fn file(&self, module: usize) -> &'a str {
+        &self.workspace.modules[module].file
+    }
+
     /// Module whose code a target is.
     pub fn home(&self, target: &Target) -> Option<usize> {
         match target {
