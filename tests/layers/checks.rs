@@ -167,25 +167,37 @@ impl House {
         violations
     }
 
-    /// Types of a package that have the name of another one. Exceptions are by the package's folder.
+    /// Types of a package that have the name of another one. An exception leaves out those of a file or folder.
     pub fn type_names(&self) -> Vec<String> {
-        let mut places: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        let mut types: BTreeMap<(usize, &str), BTreeSet<(&str, usize)>> = BTreeMap::new();
         for module in &self.workspace.modules {
-            let folder = &self.workspace.packages[module.package].folder;
             let source = &self.workspace.sources[&module.file];
             for definition in
                 source.definitions.iter().filter(|one| one.is_type && one.module == module.within)
             {
-                let key = (format!("{folder}src"), definition.name.clone());
-                places.entry(key).or_default().insert(format!("{}:{}", module.file, definition.line));
+                let key = (module.package, definition.name.as_str());
+                types.entry(key).or_default().insert((&module.file, definition.line));
             }
         }
-        let found = places.into_iter().filter(|(_, places)| places.len() > 1).map(|(key, places)| {
-            let text =
-                format!("`{}` is {} types: {}", key.1, places.len(), Vec::from_iter(places).join(", "));
-            (key, text)
-        });
-        except_named(found.collect(), &self.rules.type_name, "is one type only")
+        types.retain(|_, places| places.len() > 1);
+        let mut needless: Vec<&Named> = self.rules.type_name.iter().collect();
+        let mut violations = Vec::new();
+        for ((_, name), places) in types {
+            let is_excepted = |file: &str, one: &Named| one.name == name && is_in(file, &one.path);
+            needless.retain(|one| !places.iter().any(|(file, _)| is_excepted(file, one)));
+            let left = places
+                .iter()
+                .filter(|(file, _)| !self.rules.type_name.iter().any(|one| is_excepted(file, one)));
+            let left: Vec<String> = left.map(|(file, line)| format!("{file}:{line}")).collect();
+            if left.len() > 1 {
+                violations.push(format!("`{name}` is {} types: {}", left.len(), left.join(", ")));
+            }
+        }
+        let needless = needless
+            .iter()
+            .map(|one| format!("layers.toml: `{}` of {} is one type only", one.name, one.path));
+        violations.extend(needless);
+        violations
     }
 
     /// `Outcome`, which was a third kind of `Result`.

@@ -260,6 +260,22 @@ fn sqlstates_type_names_and_outcome_are_found() {
 }
 
 #[test]
+fn a_type_may_be_excepted_from_having_its_name_alone() {
+    let files = [(
+        "src/high/mod.rs",
+        "struct Row;\nuse house_core::sum::sum;\nuse crate::low::Error;\nstruct Error;",
+    )];
+    let excepted = |name: &str| {
+        let exception =
+            format!("type_name = [{{ path = \"src/high\", name = \"{name}\", reason = \"a test\" }}]");
+        house_with(&RULES.replace("type_name = []", &exception), &files).type_names()
+    };
+    assert_eq!(excepted("Error"), Vec::<String>::new());
+    let needless = "layers.toml: `Row` of src/high is one type only";
+    assert_eq!(excepted("Row"), ["`Error` is 2 types: src/high/mod.rs:4, src/low/error.rs:1", needless]);
+}
+
+#[test]
 fn the_table_is_written_between_its_markers() {
     let table = table(&Rules::parse(RULES));
     assert!(table.ends_with("| `src/high/` | what is above | low, core |\n| `src/low/` | what is below | core |\n| `src/core/src/` | pure code | nothing of ours |\n"));

@@ -45,7 +45,7 @@ pub struct Place {
     pub reason: String,
 }
 
-/// Something in a file or a package's folder that a rule does not hold for.
+/// Something of this name, in a file or folder, that a rule does not hold for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
