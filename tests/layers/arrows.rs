@@ -48,7 +48,7 @@ impl Arrows {
             for mention in &source.mentions {
                 let Some(from) = module(&mention.module) else { continue };
                 let targets = match &mention.segments[..] {
-                    [name] => names.resolve_by_glob(from, name),
+                    [name] => names.resolve_alone(from, name),
                     segments => names.resolve(from, segments),
                 };
                 arrows.check(&names, from, &mention.segments, mention.line, &targets);

@@ -106,6 +106,16 @@ fn a_facade_whose_own_code_and_children_use_each_other_is_a_circle() {
 }
 
 #[test]
+fn a_facade_that_uses_what_it_exports_has_an_arrow_too() {
+    let house = house(&[
+        ("src/low/mod.rs", "mod error;\npub use error::Error;\npub fn check() -> Error { todo!() }"),
+        ("src/low/error.rs", "pub struct Error;\nfn f() { super::check(); }"),
+    ]);
+    assert!(has_arrow(&house, "src/low/mod.rs:3 uses `Error` of src/low/error.rs"));
+    assert!(house.circles().concat().contains("a circle of 2 files: src/low/error.rs, src/low/mod.rs"));
+}
+
+#[test]
 fn inline_paths_are_found_also_in_macros_attributes_and_by_the_name_of_a_module() {
     let house = house(&[
         ("src/high/mod.rs", "mod a;\nmod b;\nmod c;\nmod d;"),

@@ -53,14 +53,12 @@ impl<'a> Names<'a> {
         self.walk(from, segments, &mut Seen::new())
     }
 
-    /// What a name that stands alone may stand for by a `use …::*` in a module. What is imported by name is found at
-    /// its `use`.
-    pub fn resolve_by_glob(&self, from: usize, name: &str) -> Vec<Target> {
-        let module = &self.workspace.modules[from];
-        let is_here = module.items.contains_key(name)
-            || module.children.contains_key(name)
-            || module.imports.iter().any(|import| import.name.as_deref() == Some(name));
-        if is_here { Vec::new() } else { self.lookup(from, name, &mut Seen::new()) }
+    /// What a name that stands alone in a module may stand for, unless its own `use` says that already: a `pub use` does
+    /// not, since it need not be for the module itself.
+    pub fn resolve_alone(&self, from: usize, name: &str) -> Vec<Target> {
+        let mut imports = self.workspace.modules[from].imports.iter();
+        let is_imported = imports.any(|import| !import.public && import.name.as_deref() == Some(name));
+        if is_imported { Vec::new() } else { self.lookup(from, name, &mut Seen::new()) }
     }
 
     /// True if a path that begins with this name leads into a module of the workspace.
