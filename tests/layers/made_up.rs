@@ -193,6 +193,23 @@ fn a_path_that_leads_nowhere_is_reported() {
 }
 
 #[test]
+fn what_is_exported_of_other_crates_is_no_arrow() {
+    let house = house(&[
+        (
+            "src/low/mod.rs",
+            "mod error;\npub use error::Error;\npub use pgrx::pg_sys::pqsignal;\npub use std::fmt::*;",
+        ),
+        (
+            "src/high/mod.rs",
+            "use crate::low::{Debug, Error, pqsignal};\nuse house_core::sum::sum;\nuse std::fs::*;",
+        ),
+    ]);
+    assert_eq!(house.arrows.unresolved, Vec::<String>::new());
+    assert_eq!(house.layers(), Vec::<String>::new());
+    assert!(!arrows(&house).iter().any(|arrow| arrow.contains("of src/low/mod.rs")));
+}
+
+#[test]
 fn layers_toml_must_be_what_the_code_does() {
     let unused = house(&[("src/high/mod.rs", "use house_core::sum::sum;")]);
     assert_eq!(unused.layers(), ["layers.toml: high does not import low"]);

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
+    /// Something of another crate that a module of the workspace exports or imports.
+    Outside,
     Module(usize),
     /// An item, and what of it is named, such as a variant or an associated function.
     Item {
@@ -74,7 +76,7 @@ impl<'a> Names<'a> {
     /// Module whose code a target is.
     pub fn home(&self, target: &Target) -> Option<usize> {
         match target {
-            Target::Module(_) => None,
+            Target::Outside | Target::Module(_) => None,
             Target::Item { module, name, member } => {
                 let member = member.as_ref();
                 let moved =
@@ -107,10 +109,12 @@ impl<'a> Names<'a> {
             }
             _ => {
                 let found = self.lookup(from, name, seen);
-                if !found.is_empty() {
-                    return found;
+                match self.workspace.libraries.get(name) {
+                    Some(library) if found.iter().all(|target| *target == Target::Outside) => {
+                        vec![Target::Module(*library)]
+                    }
+                    _ => found,
                 }
-                self.workspace.libraries.get(name).copied().map(Target::Module).into_iter().collect()
             }
         }
     }
@@ -124,7 +128,7 @@ impl<'a> Names<'a> {
                     found.extend(self.workspace.modules[*module].parent.map(Target::Module));
                 }
                 Target::Module(module) => found.extend(self.lookup(*module, name, seen)),
-                Target::Item { .. } => {}
+                Target::Item { .. } | Target::Outside => {}
             }
         }
         if !found.is_empty() {
@@ -135,7 +139,7 @@ impl<'a> Names<'a> {
             Target::Item { module, name: item, member: None } if self.is_type(*module, item) => {
                 Some(Target::Item { module: *module, name: item.clone(), member: Some(name.to_owned()) })
             }
-            Target::Item { member: Some(_), .. } => Some(target.clone()),
+            Target::Item { member: Some(_), .. } | Target::Outside => Some(target.clone()),
             _ => None,
         });
         members.collect()
@@ -157,19 +161,27 @@ impl<'a> Names<'a> {
             return found;
         }
         for import in here.imports.iter().filter(|import| import.name.as_deref() == Some(name)) {
-            found.extend(self.walk(module, &import.segments, seen));
+            found.extend(self.imported(module, &import.segments, seen));
         }
         if found.is_empty() {
             for import in here.imports.iter().filter(|import| import.name.is_none()) {
-                for target in self.walk(module, &import.segments, seen) {
-                    if let Target::Module(module) = target {
-                        found.extend(self.lookup(module, name, seen));
-                    }
-                }
+                found.extend(self.by_glob(module, &import.segments, name, seen));
             }
         }
         found.sort();
         found.dedup();
         found
+    }
+
+    /// What the path of a `use` stands for.
+    fn imported(&self, module: usize, segments: &[String], seen: &mut Seen) -> Vec<Target> {
+        let found = self.walk(module, segments, seen);
+        if found.is_empty() { vec![Target::Outside] } else { found }
+    }
+
+    /// What `use segments::*` in a module makes of a name.
+    fn by_glob(&self, module: usize, segments: &[String], name: &str, seen: &mut Seen) -> Vec<Target> {
+        let sources = self.imported(module, segments, seen);
+        self.next(&sources, name, seen)
     }
 }
