@@ -132,14 +132,15 @@ fn inline_paths_are_found_also_in_macros_attributes_and_by_the_name_of_a_module(
 
 #[test]
 fn comments_text_and_tests_are_not_code() {
-    let house = house(&[(
+    let code = (
         "src/low/mod.rs",
         "//! See [`crate::high::Name`].\nmod error;\npub use error::Error;\n/* use crate::high::a; */\n\
          /// crate::high::Name\nconst TEXT: &str = \"crate::high::Name unsafe { ERRCODE_X }\";\n\
          #[cfg(test)]\nmod tests { use crate::high::Name; }\n\
          #[cfg(any(test, feature = \"pg_test\"))]\nmod backend_tests;\n\
          struct S;\nimpl S { #[cfg(test)] fn f() { crate::high::f() } }",
-    )]);
+    );
+    let house = house(&[code, ("src/low/backend_tests.rs", "")]);
     let from_low = arrows(&house).into_iter().filter(|arrow| arrow.starts_with("src/low/mod.rs"));
     assert_eq!(from_low.collect::<Vec<_>>(), Vec::<String>::new());
     assert_eq!(house.arrows.unresolved, Vec::<String>::new());
@@ -207,6 +208,19 @@ fn what_is_exported_of_other_crates_is_no_arrow() {
     assert_eq!(house.arrows.unresolved, Vec::<String>::new());
     assert_eq!(house.layers(), Vec::<String>::new());
     assert!(!arrows(&house).iter().any(|arrow| arrow.contains("of src/low/mod.rs")));
+}
+
+#[test]
+fn a_file_that_no_module_declares_is_found() {
+    let house = house(&[
+        ("src/high/mod.rs", "#[cfg(test)]\nmod tests;\nmod inner { mod deep; }"),
+        ("src/high/tests.rs", "mod more;"),
+        ("src/high/tests/more.rs", ""),
+        ("src/high/inner/deep.rs", ""),
+        ("src/high/lost.rs", ""),
+        ("src/core/tests/serving.rs", ""),
+    ]);
+    assert_eq!(house.workspace.undeclared(&house.rust), ["src/high/lost.rs: no `mod` declares it"]);
 }
 
 #[test]

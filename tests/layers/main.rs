@@ -57,6 +57,11 @@ fn every_path_of_the_workspace_is_followed() {
 }
 
 #[test]
+fn every_file_is_part_of_a_crate() {
+    assert_none(&HOUSE.workspace.undeclared(&HOUSE.rust));
+}
+
+#[test]
 fn the_documented_table_is_that_of_layers_toml() {
     let path = ROOT.join("docs/ARCHITECTURE.md");
     let document = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -2,7 +2,7 @@
 
 use crate::source::{Declaration, Import, Source};
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Workspace {
     /// Root modules of libraries by the names of their crates.
     pub libraries: HashMap<String, usize>,
     pub sources: Rust,
+    /// Files that a `mod name;` declares, those for tests too.
+    declared: BTreeSet<String>,
 }
 
 impl Tree {
@@ -118,8 +120,8 @@ impl Tree {
 impl Workspace {
     /// Takes the library and the program of each package out of all Rust files, from their roots along `mod name;`.
     pub fn of(tree: &Tree, rust: &Rust) -> Workspace {
-        let (modules, libraries, sources) = Default::default();
-        let mut workspace = Workspace { packages: tree.packages(), modules, libraries, sources };
+        let (modules, libraries, sources, declared) = Default::default();
+        let mut workspace = Workspace { packages: tree.packages(), modules, libraries, sources, declared };
         for package in 0..workspace.packages.len() {
             let Package { name, folder, .. } = &workspace.packages[package];
             let (name, folder) = (name.clone(), folder.clone());
@@ -150,7 +152,12 @@ impl Workspace {
         let first = self.modules.len();
         self.add(package, file, parent, Vec::new(), &source);
         let mut by_path = HashMap::from([(Vec::new(), first)]);
-        for declaration in source.modules.iter().filter(|declaration| !declaration.for_tests) {
+        self.declared.insert(file.to_owned());
+        for declaration in &source.modules {
+            if declaration.for_tests {
+                self.declare_for_tests(rust, file, directory, declaration);
+                continue;
+            }
             let parent = by_path[&declaration.module];
             let path = [&declaration.module[..], std::slice::from_ref(&declaration.name)].concat();
             let module = if declaration.inline {
@@ -191,6 +198,28 @@ impl Workspace {
             within,
         });
         self.modules.len() - 1
+    }
+
+    /// Notes the files of a module that is there for tests only.
+    fn declare_for_tests(&mut self, rust: &Rust, from: &str, directory: &str, declaration: &Declaration) {
+        if !declaration.inline {
+            let (file, directory) = file_of(rust, from, directory, declaration);
+            for declaration in &rust[&file].modules {
+                self.declare_for_tests(rust, &file, &directory, declaration);
+            }
+            self.declared.insert(file);
+        }
+    }
+
+    /// Files of the packages' libraries and programs that no `mod name;` declares, so that nothing compiles them.
+    pub fn undeclared(&self, rust: &Rust) -> Vec<String> {
+        let is_missing = |file: &&String| {
+            let packages = self.packages.iter().map(|package| &package.folder);
+            let owner = packages.filter(|folder| file.starts_with(*folder)).max_by_key(|folder| folder.len());
+            owner.is_some_and(|folder| file[folder.len()..].starts_with("src/"))
+                && !self.declared.contains(*file)
+        };
+        rust.keys().filter(is_missing).map(|file| format!("{file}: no `mod` declares it")).collect()
     }
 
     /// The module of a file that has this path within it.
