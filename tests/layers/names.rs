@@ -1,0 +1,187 @@
+//! What a path in the code stands for, as far as that can be told without types: `use`, `pub use` and `*` are followed.
+
+use crate::tree::Workspace;
+use std::collections::{BTreeMap, HashSet};
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// Something of another crate that a module of the workspace exports or imports.
+    Outside,
+    Module(usize),
+    /// An item, and what of it is named, such as a variant or an associated function.
+    Item {
+        module: usize,
+        name: String,
+        member: Option<String>,
+    },
+}
+
+/// Names that have been looked up on the way, so that imports in a circle come to an end.
+type Seen = HashSet<(usize, String)>;
+
+/// Resolves paths in a workspace.
+pub struct Names<'a> {
+    workspace: &'a Workspace,
+    /// Modules with an `impl` of a type that another one defines, by that type and the name of the function.
+    impls: BTreeMap<(usize, String, String), usize>,
+}
+
+impl<'a> Names<'a> {
+    pub fn of(workspace: &'a Workspace) -> Names<'a> {
+        let mut names = Names { workspace, impls: BTreeMap::new() };
+        let mut impls = BTreeMap::new();
+        for (file, source) in &workspace.sources {
+            for associated in &source.impls {
+                let Some(module) = workspace.module(file, &associated.module) else { continue };
+                for target in names.resolve(module, &associated.of) {
+                    if let Target::Item { module: home, name, .. } = target {
+                        impls.extend(
+                            associated
+                                .functions
+                                .iter()
+                                .map(|function| ((home, name.clone(), function.clone()), module)),
+                        );
+                    }
+                }
+            }
+        }
+        names.impls = impls;
+        names
+    }
+
+    /// Everything that a path may stand for in a module: a module, a type and a function can have one name.
+    pub fn resolve(&self, from: usize, segments: &[String]) -> Vec<Target> {
+        self.walk(from, segments, &mut Seen::new())
+    }
+
+    /// What a name that stands alone in a module may stand for, unless its own `use` says that already: a `pub use` does
+    /// not, since it need not be for the module itself.
+    pub fn resolve_alone(&self, from: usize, name: &str) -> Vec<Target> {
+        let mut imports = self.workspace.modules[from].imports.iter();
+        let is_imported = imports.any(|import| !import.public && import.name.as_deref() == Some(name));
+        if is_imported { Vec::new() } else { self.lookup(from, name, &mut Seen::new()) }
+    }
+
+    /// True if a path that begins with this name leads into a module of the workspace.
+    pub fn begins_in_module(&self, from: usize, name: &str) -> bool {
+        self.first(from, name, &mut Seen::new()).iter().any(|target| matches!(target, Target::Module(_)))
+    }
+
+    /// Path of a module's file.
+    pub fn file(&self, module: usize) -> &'a str {
+        &self.workspace.modules[module].file
+    }
+
+    /// Module whose code a target is.
+    pub fn home(&self, target: &Target) -> Option<usize> {
+        match target {
+            Target::Outside | Target::Module(_) => None,
+            Target::Item { module, name, member } => {
+                let member = member.as_ref();
+                let moved =
+                    member.and_then(|member| self.impls.get(&(*module, name.clone(), member.clone())));
+                Some(moved.copied().unwrap_or(*module))
+            }
+        }
+    }
+
+    fn walk(&self, from: usize, segments: &[String], seen: &mut Seen) -> Vec<Target> {
+        let Some((first, rest)) = segments.split_first() else { return Vec::new() };
+        let mut targets = self.first(from, first, seen);
+        for name in rest {
+            targets = self.next(&targets, name, seen);
+        }
+        targets
+    }
+
+    fn first(&self, from: usize, name: &str, seen: &mut Seen) -> Vec<Target> {
+        let modules = &self.workspace.modules;
+        match name {
+            "self" => vec![Target::Module(from)],
+            "super" => modules[from].parent.map(Target::Module).into_iter().collect(),
+            "crate" => {
+                let mut root = from;
+                while let Some(parent) = modules[root].parent {
+                    root = parent;
+                }
+                vec![Target::Module(root)]
+            }
+            _ => {
+                let found = self.lookup(from, name, seen);
+                match self.workspace.libraries.get(name) {
+                    Some(library) if found.iter().all(|target| *target == Target::Outside) => {
+                        vec![Target::Module(*library)]
+                    }
+                    _ => found,
+                }
+            }
+        }
+    }
+
+    /// What a segment names in what the segments before it stand for.
+    fn next(&self, targets: &[Target], name: &str, seen: &mut Seen) -> Vec<Target> {
+        let mut found = Vec::new();
+        for target in targets {
+            match target {
+                Target::Module(module) if name == "super" => {
+                    found.extend(self.workspace.modules[*module].parent.map(Target::Module));
+                }
+                Target::Module(module) => found.extend(self.lookup(*module, name, seen)),
+                Target::Item { .. } | Target::Outside => {}
+            }
+        }
+        if !found.is_empty() {
+            return found;
+        }
+        // Only types have members; a function of the module's name has none.
+        let members = targets.iter().filter_map(|target| match target {
+            Target::Item { module, name: item, member: None } if self.is_type(*module, item) => {
+                Some(Target::Item { module: *module, name: item.clone(), member: Some(name.to_owned()) })
+            }
+            Target::Item { member: Some(_), .. } | Target::Outside => Some(target.clone()),
+            _ => None,
+        });
+        members.collect()
+    }
+
+    fn is_type(&self, module: usize, name: &str) -> bool {
+        self.workspace.modules[module].items.get(name).copied().unwrap_or(false)
+    }
+
+    /// What a name stands for in a module. Visibility is the compiler's matter.
+    fn lookup(&self, module: usize, name: &str, seen: &mut Seen) -> Vec<Target> {
+        let here = &self.workspace.modules[module];
+        let mut found: Vec<Target> =
+            here.children.get(name).copied().map(Target::Module).into_iter().collect();
+        if here.items.contains_key(name) {
+            found.push(Target::Item { module, name: name.to_owned(), member: None });
+        }
+        if !seen.insert((module, name.to_owned())) {
+            return found;
+        }
+        for import in here.imports.iter().filter(|import| import.name.as_deref() == Some(name)) {
+            found.extend(self.imported(module, &import.segments, seen));
+        }
+        if found.is_empty() {
+            for import in here.imports.iter().filter(|import| import.name.is_none()) {
+                found.extend(self.by_glob(module, &import.segments, name, seen));
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// What the path of a `use` stands for.
+    fn imported(&self, module: usize, segments: &[String], seen: &mut Seen) -> Vec<Target> {
+        let found = self.walk(module, segments, seen);
+        if found.is_empty() { vec![Target::Outside] } else { found }
+    }
+
+    /// What `use segments::*` in a module makes of a name.
+    fn by_glob(&self, module: usize, segments: &[String], name: &str, seen: &mut Seen) -> Vec<Target> {
+        let sources = self.imported(module, segments, seen);
+        self.next(&sources, name, seen)
+    }
+}
