@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs pg_upgrade from PostgreSQL 15 to 17 on a server with a collection. Ragstone must be installed in Debian's 15 and, by
-# PG=17 setup/install.sh, in the copy of 17.
+# Runs pg_upgrade from PostgreSQL 15 to 18 on a server with a collection. Ragstone must be installed in Debian's 15 and, by
+# PG=18 setup/install.sh, in the copy of 18.
 #
-# The old server is a copy, too: pg_upgrade cannot restore what Debian's 15.20 keeps of every column (pg_attver) in a 17
+# The old server is a copy, too: pg_upgrade cannot restore what Debian's 15.20 keeps of every column (pg_attver) in an 18
 # that is older than that.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 [[ $(pg_major) == 15 ]] || die "the PostgreSQL to take Ragstone from is $(pg_major), not 15"
 old=$("$here/postgres.sh" 15)
-new=$("$here/postgres.sh" 17)
-[[ -e $("$new" --pkglibdir)/ragstone.so ]] || die "Ragstone is missing from PostgreSQL 17" \
-  "Run: PG=17 setup/pgvector.sh && PG=17 setup/install.sh"
+new=$("$here/postgres.sh" 18)
+[[ -e $("$new" --pkglibdir)/ragstone.so ]] || die "Ragstone is missing from PostgreSQL 18" \
+  "Run: PG=18 setup/pgvector.sh && PG=18 setup/install.sh"
 
 # Two minor versions of 15 load the same files.
 borrow() { ln --symbolic --force --no-dereference "$@"; }

@@ -87,7 +87,9 @@ impl Server {
 
     /// What `pg_upgrade` makes of a server that was stopped, with another installation. It is not started yet.
     pub fn upgraded_from(old: &Self, install: Installation) -> Result<Self> {
-        let folder = template::make(&install)?;
+        // Since 18 initdb turns checksums on, and pg_upgrade needs both servers to have them or neither.
+        let options: &[&str] = if install.major < 18 { &[] } else { &["--no-data-checksums"] };
+        let folder = template::make(&install, options)?;
         let mut upgrade = install.command("pg_upgrade")?;
         // It leaves scripts where it stands.
         upgrade.current_dir(folder.path()).args(["--username", "postgres", "--old-bindir"]);

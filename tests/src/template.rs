@@ -27,7 +27,7 @@ pub fn data_directory(install: &Installation) -> Result<PathBuf> {
     if let Some(folder) = &*slot {
         return Ok(folder.path().join("data"));
     }
-    Ok(slot.insert(make(install)?).path().join("data"))
+    Ok(slot.insert(make(install, &[])?).path().join("data"))
 }
 
 /// Removes it.
@@ -35,8 +35,8 @@ pub fn remove() {
     TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
-/// Makes a new one, in the folder `data` of a folder.
-pub fn make(install: &Installation) -> Result<TempDir> {
+/// Makes a new one with further options of initdb, in the folder `data` of a folder.
+pub fn make(install: &Installation, options: &[&str]) -> Result<TempDir> {
     let folder = open_folder()?;
     let data = folder.path().join("data");
     let mut initdb = install.command("initdb")?;
@@ -48,7 +48,7 @@ pub fn make(install: &Installation) -> Result<TempDir> {
         "--locale=C",
         "--pgdata",
     ]);
-    run(initdb.arg(&data))?;
+    run(initdb.arg(&data).args(options))?;
     let path = data.join("postgresql.conf");
     let mut text = fs::read_to_string(&path)?;
     for (name, value) in SETTINGS {
