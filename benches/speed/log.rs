@@ -63,7 +63,7 @@ pub async fn run(options: &Options) -> Result<()> {
 
 /// Waits until the week has its partition.
 async fn until_partitioned(session: &Session) -> Result<()> {
-    let made = "SELECT count(*) = 3 FROM pg_inherits WHERE inhparent = 'rag._steps'::regclass";
+    let made = "SELECT count(*) >= 3 FROM pg_inherits WHERE inhparent = 'rag._steps'::regclass";
     wait::until("the week is made", async || Ok(session.value::<bool>(made).await?.then_some(()))).await
 }
 
