@@ -9,6 +9,7 @@ use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
 use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter, UnknownSplitter};
+use ragstone_core::suggest::alternatives;
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
@@ -46,7 +47,8 @@ fn chunk(
 /// The options in SQL's arguments, checked.
 pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Outcome<ChunkOptions> {
     let splitter: Splitter = splitter.parse().map_err(|error: UnknownSplitter| {
-        Error::bad_argument(error.to_string()).hint("Use 'text' or 'markdown'.")
+        let names = Splitter::ALL.map(|splitter| format!("'{splitter}'"));
+        Error::bad_argument(error.to_string()).hint(format!("Use {}.", alternatives(&names)))
     })?;
     if size < 1 {
         return Err(Error::bad_argument(format!("chunk size must be at least 1 token, not {size}")));
