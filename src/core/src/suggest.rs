@@ -28,7 +28,7 @@ mod tests {
         assert_eq!(alternatives(&["openai", "cohere", "tei"]), "openai, cohere or tei");
         assert_eq!(alternatives(&["'text'".to_owned(), "'markdown'".to_owned()]), "'text' or 'markdown'");
         assert_eq!(alternatives(&["text"]), "text");
-        assert_eq!(alternatives::<&str>(&[]), "");
+        assert_eq!(alternatives(&[] as &[&str]), "");
     }
 
     #[test]
