@@ -6,6 +6,7 @@ use pgrx::{default, extension_sql, name, pg_extern};
 use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter, UnknownSplitter};
+use ragstone_core::suggest::alternatives;
 use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
@@ -46,7 +47,8 @@ fn chunk(
 /// The options in SQL's arguments, checked.
 pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Result<ChunkOptions> {
     let splitter: Splitter = splitter.parse().map_err(|error: UnknownSplitter| {
-        Error::bad_argument(error.to_string()).hint("Use 'text' or 'markdown'.")
+        let names = Splitter::ALL.map(|splitter| format!("'{splitter}'"));
+        Error::bad_argument(error.to_string()).hint(format!("Use {}.", alternatives(&names)))
     })?;
     if size < 1 {
         return Err(Error::bad_argument(format!("chunk size must be at least 1 token, not {size}")));

@@ -3,7 +3,7 @@
 use crate::provider::url;
 use pgrx::pg_sys;
 use ragstone_core::provider::{Limits, Prices, Wire};
-use ragstone_core::suggest::nearest;
+use ragstone_core::suggest::{alternatives, nearest};
 use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -140,7 +140,7 @@ fn check(name: &str, value: &str, domain: Domain) -> Result<()> {
     };
     match domain {
         Domain::Protocol if Wire::from_str(value).is_err() => {
-            wrong("openai, anthropic, gemini, cohere or tei")
+            wrong(&alternatives(&Wire::ALL.map(Wire::name)))
         }
         Domain::Boolean if boolean(value).is_none() => wrong("true or false"),
         Domain::Text if value.trim().is_empty() => wrong("a text"),

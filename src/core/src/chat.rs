@@ -1,4 +1,4 @@
-//! What a conversation adds to a question: what was said before, in as many tokens as there are for it.
+//! Adds the conversation to a question: earlier messages within a limit of tokens, rewritten questions, summaries and titles.
 
 use std::collections::HashSet;
 

@@ -19,7 +19,7 @@ pub struct Operand {
     pub level: usize,
 }
 
-/// A condition on the words of a chunk. It has no negation: who meets it still does with more words.
+/// A condition on the words of a chunk. It has no negation: a chunk that meets it still does with more words.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     /// Met by all.

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What went wrong in the engine, in the words that the user will read.
+/// An error of the engine, in the words that the user reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Decides the SQLSTATE.
+    /// Determines the SQLSTATE.
     pub kind: FailureKind,
     /// Lower case, no period, expected and actual.
     pub message: String,
@@ -46,6 +46,6 @@ pub enum FailureKind {
     ProviderMalformed,
     /// A budget has no room for the call.
     BudgetSpent,
-    /// The caller's role, or whoever set up the server, may not do this.
+    /// The role of the caller, or of the owner of the foreign server, lacks the privilege.
     Forbidden,
 }

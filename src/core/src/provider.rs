@@ -73,7 +73,7 @@ pub enum Key {
     File(String),
 }
 
-/// Bounds of a provider's calls. Those without a unit in their name count calls.
+/// Limits of a provider's calls. Limits without a unit in their name count calls.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Longest time to a connection, milliseconds.
@@ -102,7 +102,7 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// The cost of so many tokens.
+    /// The cost of a call with these tokens.
     pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> f64 {
         (self.input * input_tokens as f64 + self.output * output_tokens as f64) / 1e6
     }
@@ -113,38 +113,38 @@ impl Prices {
 pub struct Target {
     /// OID of the database that the server is defined in.
     pub database: u32,
-    /// OID of the server; with the database it tells whose limits count.
+    /// OID of the server. Limits are counted for each pair of database and server.
     pub server: u32,
     /// Name of the server.
     pub name: String,
-    /// How it is spoken to.
+    /// Its protocol.
     pub wire: Wire,
     /// Without a slash at its end.
     pub base_url: String,
     /// The key.
     pub key: Key,
-    /// Its bounds.
+    /// Limits of its calls.
     pub limits: Limits,
     /// Its prices.
     pub prices: Prices,
 }
 
 impl Target {
-    /// Same fingerprint, same embeddings, as far as that can be known: nobody can ask a provider whether the model of a name
-    /// is still the one that it was.
+    /// Identifies the model. Equal fingerprints mean equal embeddings, unless the provider has replaced the model behind the name, which
+    /// cannot be found out.
     pub fn fingerprint(&self, model: &str, dimensions: Option<u32>) -> String {
         let dimensions = dimensions.map_or_else(String::new, |dimensions| format!(" {dimensions}"));
         format!("{:?} {} {model}{dimensions}", self.wire, self.base_url)
     }
 }
 
-/// Who speaks in a message.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Whoever made the application.
+    /// The application.
     System,
-    /// Whoever asks.
+    /// The person or program that asks.
     User,
     /// The model.
     Assistant,
@@ -155,24 +155,24 @@ pub enum Role {
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
+    /// Its author.
     pub role: Role,
-    /// What is said.
+    /// Its text.
     pub content: String,
-    /// Of an assistant: the tools it calls, a JSON array as OpenAI writes it.
+    /// The tools that an assistant's message calls: a JSON array in OpenAI's form.
     pub tool_calls: Option<String>,
-    /// Of a tool: the call that it answers.
+    /// The call that a tool's message answers.
     pub tool_call_id: Option<String>,
 }
 
 impl Message {
-    /// A message that is nothing but text.
+    /// A message of text alone.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
         Self { role, content: content.into(), tool_calls: None, tool_call_id: None }
     }
 }
 
-/// What a language model is asked.
+/// A request to a language model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Prompt {
     /// The provider's name of the model.
@@ -195,7 +195,7 @@ pub struct Prompt {
     pub options: Option<String>,
 }
 
-/// What a language model answered.
+/// The answer of a language model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Completion {
     /// The text; with a schema, JSON that meets it.
@@ -204,11 +204,11 @@ pub struct Completion {
     pub tool_calls: Option<String>,
     /// `stop`, `length`, `tool_calls`, `content_filter`, or what the provider calls it.
     pub finish_reason: String,
-    /// What it took, all tries that were answered included.
+    /// What it used, summed over all tries that were answered.
     pub usage: Usage,
 }
 
-/// What a call took.
+/// What one call used.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the prompt, as the provider counts them.
@@ -221,7 +221,7 @@ pub struct Usage {
     pub latency_ms: f64,
 }
 
-/// For whom a call is made, and what it may take.
+/// The caller of a call, and the budgets that it counts against.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Account {
     /// OID of the role that calls.
@@ -234,18 +234,18 @@ pub struct Account {
     pub budgets: Vec<Budget>,
 }
 
-/// A bound of what calls may take in a period.
+/// A limit of what calls may use in a period.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
-    /// Number of its row.
+    /// The key of its row in the table of budgets.
     pub id: i64,
-    /// For messages: whose it is and of what.
+    /// Its owner and period, for messages.
     pub label: String,
-    /// The period that is now: its start, seconds since 1970.
+    /// Start of the current period, seconds since 1970.
     pub period_start: i64,
-    /// Its end, seconds since 1970.
+    /// End of the current period, seconds since 1970.
     pub period_end: i64,
-    /// What the calls on record have taken in this period.
+    /// What the recorded calls have used in this period.
     pub recorded: Spent,
     /// Most cost.
     pub max_cost: Option<f64>,
@@ -255,10 +255,10 @@ pub struct Budget {
     pub max_calls: Option<u64>,
 }
 
-/// What calls have taken.
+/// What several calls have used together.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spent {
-    /// By the prices.
+    /// Their cost by the prices.
     pub cost: f64,
     /// In and out.
     pub tokens: u64,
@@ -281,7 +281,7 @@ impl Spent {
         self.calls += other.calls;
     }
 
-    /// Takes away what was added before. Where no call is left nothing is, not even what rounding leaves.
+    /// Subtracts what was added before. If no call is left the cost is zero, without a remainder of rounding.
     pub fn subtract(&mut self, other: Self) {
         self.calls = self.calls.saturating_sub(other.calls);
         self.cost = if self.calls == 0 { 0.0 } else { self.cost - other.cost };
@@ -292,7 +292,7 @@ impl Spent {
 /// A call to a provider that has ended, for `rag.calls`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// Counts up within one engine's life.
+    /// Counts the calls of one engine process.
     pub number: u64,
     /// When it began, microseconds since 1970.
     pub began_us: i64,
@@ -304,15 +304,15 @@ pub struct Call {
     pub server: String,
     /// The provider's name of the model.
     pub model: String,
-    /// What it took.
+    /// What it used.
     pub usage: Usage,
     /// How it ended.
     pub status: Status,
     /// Tries beyond the first.
     pub retries: u32,
-    /// The prompt's messages as JSON, where they are kept.
+    /// The prompt's messages as JSON, if texts are kept.
     pub prompt: Option<String>,
-    /// The answer, where it is kept.
+    /// The answer, if texts are kept.
     pub reply: Option<String>,
 }
 
@@ -321,7 +321,7 @@ pub struct Call {
 pub enum Status {
     /// It was answered.
     Answered,
-    /// Nobody waited for it any more.
+    /// The caller stopped waiting for it.
     Cancelled,
     /// It failed; the kind decides the SQLSTATE. No message, since a provider may repeat the prompt in it.
     Failed(FailureKind),

@@ -1,6 +1,6 @@
-//! The name that a misspelt one was most likely meant to be, for the hints of errors.
+//! Names in the hints of errors: the one that was most likely meant, and all that are valid.
 
-/// Names at least so similar are taken for what was meant (Jaro-Winkler).
+/// Least similarity of a misspelt name and the one that was meant (Jaro-Winkler).
 const MIN_SIMILARITY: f64 = 0.75;
 
 /// The name that was most likely meant.
@@ -10,9 +10,26 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     (similar(best) >= MIN_SIMILARITY).then_some(best)
 }
 
+/// The names as alternatives: `a, b or c`.
+pub fn alternatives(names: &[impl AsRef<str>]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_alternative_follows_an_or() {
+        assert_eq!(alternatives(&["openai", "cohere", "tei"]), "openai, cohere or tei");
+        assert_eq!(alternatives(&["'text'".to_owned(), "'markdown'".to_owned()]), "'text' or 'markdown'");
+        assert_eq!(alternatives(&["text"]), "text");
+        assert_eq!(alternatives(&[] as &[&str]), "");
+    }
 
     #[test]
     fn a_misspelt_name_is_recognised() {

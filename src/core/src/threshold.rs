@@ -19,7 +19,7 @@ const MAX_OPERANDS: usize = 96;
 /// Most steps in the construction of a condition.
 const MAX_STEPS: usize = 4_000;
 
-/// Levels that a condition may tell apart.
+/// Sets of levels that a condition may distinguish.
 const LEVEL_CHOICES: [&[usize]; 4] = [&[0, 1, 2, 3], &[0, 1, 3], &[0, 2], &[0]];
 
 /// About the most numbers of terms for which a condition is tried.
@@ -73,7 +73,7 @@ impl Bounds {
         &self.terms
     }
 
-    /// A score that about `wanted` chunks reach, if terms and levels were independent; 0 where so many do not exist.
+    /// A score that about `wanted` chunks reach, if terms and levels were independent; 0 if there are fewer chunks.
     ///
     /// Words of a question attract each other, so usually more chunks reach it.
     pub fn guess(&self, wanted: f64) -> f64 {
@@ -156,7 +156,7 @@ struct ConditionSearch<'a> {
     bounds: &'a Bounds,
     /// Terms that are asked for.
     used: usize,
-    /// Levels that are told apart; the first is 0.
+    /// Levels that are distinguished; the first is 0.
     levels: &'a [usize],
     operands: usize,
     steps: usize,

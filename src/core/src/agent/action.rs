@@ -5,12 +5,12 @@ use std::fmt;
 use super::{ReplyFormat, ToolCall};
 use crate::provider::Message;
 
-/// What is to be done.
+/// The next action of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Ask the model.
     Ask(ModelRequest),
-    /// Make this call, and add what came of it.
+    /// Make this call, and add its result.
     Call {
         /// Its place in the model's last answer.
         position: usize,
@@ -23,9 +23,9 @@ pub enum Action {
     Refuse {
         /// Its place in the model's last answer.
         position: usize,
-        /// What the model is told.
+        /// The reason, for the model.
         content: String,
-        /// Whether it had been made again and again.
+        /// Whether the reason is that the same call was repeated too often.
         repeats: bool,
     },
     /// Nothing, until a person has decided.
@@ -36,7 +36,7 @@ pub enum Action {
     Stop(StopReason),
 }
 
-/// How the model is asked.
+/// A request to the model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelRequest {
     /// The conversation.
@@ -52,22 +52,22 @@ pub struct ModelRequest {
 /// Why a run is over without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StopReason {
-    /// The model was asked so often.
+    /// The model was asked the most times that are allowed.
     Steps(u32),
-    /// So many tokens are spent, of so many.
+    /// The budget of tokens is used up.
     Tokens {
         /// In and out.
         spent: u64,
-        /// What may be.
+        /// The limit.
         budget: u64,
     },
-    /// It has taken so many milliseconds.
+    /// The limit of time, in milliseconds, is over.
     Time(u64),
-    /// The model calls this tool again and again.
+    /// The model keeps repeating a call of this tool.
     Loop(String),
-    /// The model said nothing.
+    /// The model's reply is empty.
     Silence,
-    /// The model's answer ends where it may not be longer.
+    /// The model's answer was cut at its limit of tokens.
     Cut,
 }
 

@@ -1,4 +1,4 @@
-//! What a model is shown of a run: the agent's instructions in the system message alone, what tools gave as data.
+//! The conversation that a model gets: the agent's instructions are in the system message alone, results of tools are data.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
     provider::{Message, Role},
 };
 
-/// What all agents with tools are told.
+/// Instructions for all agents with tools.
 const RULES: &str = include_str!("rules.txt");
 
 const AS_JSON: &str = "Your last answer must be JSON that meets this JSON Schema, and nothing else:";

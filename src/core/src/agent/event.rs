@@ -9,16 +9,16 @@ use crate::provider::Message;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
-    /// The run was begun.
+    /// The run has begun.
     Asked {
-        /// What was said before, where it goes on with a conversation.
+        /// The messages before, if the run continues a conversation.
         history: Vec<Message>,
-        /// What is wanted.
+        /// The task.
         input: String,
     },
     /// The model has answered.
     Said(ModelReply),
-    /// Something was decided about a call, or it was made.
+    /// The state of a call has changed.
     Called(CallUpdate),
 }
 
@@ -29,11 +29,11 @@ pub struct ModelReply {
     pub content: String,
     /// The tools that it calls, in its order.
     pub calls: Vec<ToolCall>,
-    /// Why it ended there, as [`crate::provider::Completion`] has it.
+    /// As in [`crate::provider::Completion`].
     pub finish_reason: String,
-    /// In which form it was asked for.
+    /// The format that was requested.
     pub form: ReplyFormat,
-    /// Whether the text meets the agent's schema, where it has one and no tool is called.
+    /// Whether the text meets the agent's schema; none without a schema or with calls of tools.
     pub fits: Option<bool>,
     /// Tokens of the prompt.
     pub input_tokens: u64,
@@ -59,20 +59,20 @@ pub enum ReplyFormat {
 /// A call of a tool, as the model wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// By which the model knows the answer to it.
+    /// The id that assigns a tool's result to the call.
     pub id: String,
     /// The tool.
     pub name: String,
-    /// JSON text, if the model has done well.
+    /// JSON text, unless the model has written something else.
     pub arguments: String,
 }
 
 /// A new state of one of the calls in the model's last reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallUpdate {
-    /// Its place in that answer, from 0.
+    /// The call's place in that reply, from 0.
     pub position: usize,
-    /// What became of it.
+    /// Stored under its former name.
     #[serde(rename = "fate")]
     pub state: CallState,
     /// How long it took, milliseconds.
@@ -94,22 +94,22 @@ pub enum CallState {
     },
     /// The tool has returned.
     Made {
-        /// What the tool gave, or what went wrong.
+        /// The tool's result, or its error.
         content: String,
-        /// Whether it went wrong.
+        /// Whether it is an error.
         is_error: bool,
     },
-    /// It was not made, for a reason that the model is told.
+    /// It was not made, and the model gets the reason.
     Refused {
         /// The reason.
         content: String,
-        /// Whether it is that the same call had been made before, again and again.
+        /// Whether the reason is that the same call was repeated too often.
         repeats: bool,
     },
 }
 
-/// The calls in what a provider answered: a JSON array as OpenAI writes it. Each gets an id of its own where the provider gives
-/// none, since the model is told which answer belongs to which call.
+/// The calls in a provider's answer, a JSON array in OpenAI's form. A call without a unique id gets one, since each result refers to its
+/// call by the id.
 pub fn tool_calls(json: Option<&str>, turn: usize) -> Vec<ToolCall> {
     let parsed: Vec<Value> = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let mut calls: Vec<ToolCall> = Vec::with_capacity(parsed.len());

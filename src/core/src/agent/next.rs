@@ -1,4 +1,4 @@
-//! The state machine: from what has happened to what is to be done.
+//! The state machine: from the events of a run to its next action.
 
 use super::action::{Action, ModelRequest, StopReason};
 use super::conversation::messages;
@@ -14,14 +14,14 @@ const MAX_CALLS_PER_REPLY: usize = 64;
 /// Approximate bytes of a token, for the part of a prompt whose tokens are not counted yet.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// What is to be done after these events.
+/// The action that follows from these events.
 pub fn next(plan: &AgentSpec, events: &[Event]) -> Action {
     let last = events.iter().enumerate().rev().find_map(|(at, event)| match event {
         Event::Said(said) => Some((at, said)),
         _ => None,
     });
     match last {
-        // Who has no tools to call can be held to the schema at once.
+        // Without tools the first reply can have to meet the schema.
         None => ask(plan, events, if plan.tools.is_empty() { plan.form() } else { ReplyFormat::Free }),
         Some((_, said)) if said.calls.is_empty() => answer(plan, events, said),
         Some((at, said)) => calls(plan, events, at, said),

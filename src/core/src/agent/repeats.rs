@@ -12,9 +12,9 @@ pub const MAX_IDENTICAL_CALLS: usize = 3;
 pub enum Verdict {
     /// Make it.
     Make,
-    /// Do not make it, and tell the model.
+    /// Refuse it, and give the model the reason.
     Tell,
-    /// The model has been told, and calls it all the same.
+    /// The model has repeated the call after it was refused.
     Stop,
 }
 

@@ -3,7 +3,7 @@
 /// The definition of an agent, as far as the state machine needs it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AgentSpec {
-    /// What its model is told to be and do.
+    /// The system message: the model's role and task.
     pub instructions: String,
     /// The tools that it may call.
     pub tools: Vec<ToolSpec>,
@@ -16,7 +16,7 @@ pub struct AgentSpec {
 /// A tool, as far as the state machine needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToolSpec {
-    /// By which the model calls it.
+    /// Its name.
     pub name: String,
     /// Whether a person has to approve each call.
     pub needs_approval: bool,
@@ -25,10 +25,10 @@ pub struct ToolSpec {
 /// Limits of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct RunLimits {
-    /// Most answers of the model.
+    /// Most replies of the model.
     pub max_steps: u32,
     /// Most tokens, in and out.
     pub token_budget: Option<u64>,
-    /// Longest time, milliseconds, without what is waited for approvals.
+    /// Longest time in milliseconds, without the time that calls wait for approval.
     pub timeout_ms: Option<u64>,
 }

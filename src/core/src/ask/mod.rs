@@ -1,4 +1,4 @@
-//! Answering a question from passages: what can be quoted of them, what a language model is told, and which of the
+//! Answering a question from passages: what can be quoted of them, the prompt for a language model, and which of the
 //! numbers in its answer are citations.
 
 pub mod citations;

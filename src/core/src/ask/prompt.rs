@@ -1,4 +1,4 @@
-//! What a language model is told: instructions in the system message alone, the passages as data.
+//! The prompt for a language model: instructions are in the system message alone, the passages are data.
 
 use crate::ask::citations::without_markers;
 use crate::provider::{Message, Role};

@@ -146,7 +146,7 @@ fn add_part<'a>(passage: &'a str, range: Range<usize>, found: &mut Vec<Unit<'a>>
     }
 }
 
-/// The first lines of a block that is too long, as many as there is room for.
+/// The first lines of a block that is too long, up to the longest unit.
 fn lines<'a>(passage: &'a str, block: &Unit<'a>) -> Option<Unit<'a>> {
     let room = passage.floor_char_boundary(block.start + MAX_UNIT_BYTES);
     let last = passage[block.start..room].rfind('\n').map(|newline| block.start + newline)?;

@@ -5,7 +5,7 @@ use super::layout::{
     OFFSET_STRIDE, SCALAR, TYPE, varlena_header,
 };
 
-/// JSON of a `jsonb` with its header. Panics where it is none.
+/// JSON of a `jsonb` with its header. Panics on malformed bytes.
 pub fn shown(bytes: &[u8]) -> String {
     assert_eq!(bytes[..4], varlena_header(bytes.len()), "the header has the length");
     container(&bytes[4..])

@@ -1,4 +1,4 @@
-//! One line of the log, on its way from whoever writes it into tables.
+//! An entry of the log, on its way from the process that writes it into the tables.
 
 use serde::{Deserialize, Serialize};
 

@@ -96,8 +96,8 @@ impl Histogram {
         bytes.push(FORMAT_VERSION);
         let mut before = i64::from(ZERO_BUCKET);
         for (bucket, count) in &self.counts {
-            put(&mut bytes, i64::from(*bucket).abs_diff(before));
-            put(&mut bytes, *count);
+            write_varint(&mut bytes, i64::from(*bucket).abs_diff(before));
+            write_varint(&mut bytes, *count);
             before = i64::from(*bucket);
         }
         bytes
@@ -112,8 +112,8 @@ impl Histogram {
         let mut counts: Vec<(i32, u64)> = Vec::with_capacity(rest.len() / 2);
         let mut before = i64::from(ZERO_BUCKET);
         while !rest.is_empty() {
-            let distance = i64::try_from(take(&mut rest)?).ok()?;
-            let count = take(&mut rest)?;
+            let distance = i64::try_from(read_varint(&mut rest)?).ok()?;
+            let count = read_varint(&mut rest)?;
             let bucket = before.checked_add(distance)?;
             if count == 0 || (distance == 0 && !counts.is_empty()) {
                 return None;
@@ -144,8 +144,8 @@ fn four_digits(value: f64) -> f64 {
     rounded.parse().unwrap_or(value)
 }
 
-/// Seven bits in a byte, the lowest first; the highest bit says that there are more.
-fn put(bytes: &mut Vec<u8>, mut value: u64) {
+/// Appends a number with seven bits in a byte, the lowest first; the highest bit says that more follow (LEB128).
+fn write_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
@@ -153,7 +153,7 @@ fn put(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(value as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> Option<u64> {
+fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (first, rest) = bytes.split_first()?;

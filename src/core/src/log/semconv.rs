@@ -12,7 +12,7 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.41.1";
 
 /// What is done: one of [`operation`].
 pub const OPERATION_NAME: &str = "gen_ai.operation.name";
-/// Who serves the model: `openai`, `anthropic`, …, or the name of a server.
+/// The provider of the model: `openai`, `anthropic`, …, or the name of a server.
 pub const PROVIDER_NAME: &str = "gen_ai.provider.name";
 /// The model that was asked for.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
@@ -34,7 +34,7 @@ pub const USAGE_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 pub const INPUT_MESSAGES: &str = "gen_ai.input.messages";
 /// The messages that came back.
 pub const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
-/// What the model is told beside the messages.
+/// Instructions beside the messages.
 pub const SYSTEM_INSTRUCTIONS: &str = "gen_ai.system_instructions";
 /// The tool's name.
 pub const TOOL_NAME: &str = "gen_ai.tool.name";

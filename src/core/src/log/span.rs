@@ -87,7 +87,7 @@ pub fn attributes(row: &LoggedRecord) -> Value {
 
 fn run(row: &LoggedRecord, out: &mut AttributeList) {
     out.text(names::OPERATION_NAME, Some(operation::INVOKE_AGENT));
-    // The conventions ask for a provider; this is who runs the agent.
+    // The conventions require a provider; here it is the system that runs the agent.
     out.text(names::PROVIDER_NAME, Some("ragstone"));
     out.number(own::RUN_ID, Some(row.id));
     out.content(own::INPUT, row.input.as_ref());

@@ -29,14 +29,14 @@ pub enum Lane {
 /// From a client to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// The first request; answered by [`Response::Hello`], or [`Response::Failed`] and the end of the connection.
+    /// The first request; answered by [`super::Response::Hello`], or [`super::Response::Failed`] and the end of the connection.
     Hello {
-        /// The client's [`PROTOCOL`].
+        /// The client's [`super::PROTOCOL`].
         protocol: u16,
         /// The client's package version, for messages.
         version: String,
     },
-    /// Answered by [`Response::Vectors`].
+    /// Answered by [`super::Response::Vectors`].
     Embed {
         /// Name of an installed model.
         model: String,
@@ -47,7 +47,7 @@ pub enum Request {
         /// The texts, UTF-8, none of them empty.
         texts: Vec<String>,
     },
-    /// Answered by [`Response::Chunks`].
+    /// Answered by [`super::Response::Chunks`].
     Chunk {
         /// Name of the installed model whose tokenizer counts.
         model: String,
@@ -56,7 +56,7 @@ pub enum Request {
         /// The documents.
         documents: Vec<String>,
     },
-    /// Answered by [`Response::Completed`], with a [`Response::Piece`] for each part of it before where it is streamed.
+    /// Answered by [`super::Response::Completed`], with a [`super::Response::Piece`] for each part of it before where it is streamed.
     Complete {
         /// The provider.
         target: Box<Target>,
@@ -67,7 +67,7 @@ pub enum Request {
         /// Whether pieces are sent as they come.
         stream: bool,
     },
-    /// Answered by [`Response::Vectors`].
+    /// Answered by [`super::Response::Vectors`].
     EmbedBy {
         /// The provider.
         target: Box<Target>,
@@ -82,7 +82,7 @@ pub enum Request {
         /// For whom.
         account: Account,
     },
-    /// Answered by [`Response::Scores`].
+    /// Answered by [`super::Response::Scores`].
     RerankBy {
         /// The provider.
         target: Box<Target>,
@@ -95,37 +95,37 @@ pub enum Request {
         /// For whom.
         account: Account,
     },
-    /// Tokens of each text without special tokens; answered by [`Response::Counts`].
+    /// Tokens of each text without special tokens; answered by [`super::Response::Counts`].
     Count {
         /// Name of the installed model whose tokenizer counts.
         model: String,
         /// The texts.
         texts: Vec<String>,
     },
-    /// The calls of a database that have ended; answered by [`Response::Calls`] as soon as there are some.
+    /// The calls of a database that have ended; answered by [`super::Response::Calls`] as soon as there are some.
     TakeCalls {
         /// OID of the database.
         database: u32,
         /// Calls with numbers up to this one are written down and can be forgotten; 0 for none.
         written: u64,
     },
-    /// How many calls of a database have not ended or are not written down; answered by [`Response::Counts`] of one number.
+    /// How many calls of a database have not ended or are not written down; answered by [`super::Response::Counts`] of one number.
     CallsLeft {
         /// OID of the database.
         database: u32,
     },
-    /// Answered by [`Response::Models`].
+    /// Answered by [`super::Response::Models`].
     Models,
-    /// What one model is, loading its tokenizer but not its weights; answered by [`Response::Models`] with one row, or [`Response::Failed`].
+    /// What one model is, loading its tokenizer but not its weights; answered by [`super::Response::Models`] with one row, or [`super::Response::Failed`].
     Describe {
         /// Name of an installed model.
         model: String,
     },
-    /// Answered by [`Response::Stats`].
+    /// Answered by [`super::Response::Stats`].
     Stats,
     /// Progress of a long work, kept until the connection ends or `total` is zero; not answered.
     Report(Progress),
-    /// Answered by [`Response::Reports`].
+    /// Answered by [`super::Response::Reports`].
     Reports,
     /// Drop the request with this number; not answered, and neither is the dropped request.
     Cancel {
@@ -143,7 +143,7 @@ pub enum Request {
     },
     /// No more pieces follow, and the job has ended; not answered.
     EndPieces(JobRun),
-    /// Answered by [`Response::Pieces`] when there is a piece after `after`, at the end, or when the time is over.
+    /// Answered by [`super::Response::Pieces`] when there is a piece after `after`, at the end, or when the time is over.
     NextPieces {
         /// Whose pieces.
         run: JobRun,
@@ -152,7 +152,7 @@ pub enum Request {
         /// Longest wait, milliseconds.
         wait_ms: u32,
     },
-    /// Whether an answer of a language model is JSON that meets a schema; answered by [`Response::Checked`].
+    /// Whether an answer of a language model is JSON that meets a schema; answered by [`super::Response::Checked`].
     Check {
         /// JSON Schema.
         schema: String,
@@ -167,14 +167,14 @@ pub enum Request {
         /// The entries.
         packet: Packet,
     },
-    /// What was posted to the log of a database; answered by [`Response::Log`] as soon as there is something.
+    /// What was posted to the log of a database; answered by [`super::Response::Log`] as soon as there is something.
     TakeLog {
         /// OID of the database.
         database: u32,
         /// Packets up to this number are written down and can be forgotten; 0 for none.
         written: u64,
     },
-    /// What is on its way into the log of a database; answered by [`Response::LogState`].
+    /// What is on its way into the log of a database; answered by [`super::Response::LogState`].
     LogState {
         /// OID of the database.
         database: u32,

@@ -14,7 +14,7 @@ use crate::provider::{Call, Completion};
 pub enum Response {
     /// The engine serves this client.
     Hello {
-        /// The engine's [`PROTOCOL`].
+        /// The engine's [`super::PROTOCOL`].
         protocol: u16,
         /// The engine's package version.
         version: String,

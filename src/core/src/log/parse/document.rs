@@ -35,7 +35,7 @@ enum Shape {
 }
 
 impl<'c> Documents<'c> {
-    /// For a log of so many bytes.
+    /// For a log of `length` bytes.
     pub fn new(length: usize) -> Self {
         let reread_budget = length.saturating_mul(4);
         Self { json: JsonIndex::default(), spans: OpenSteps::default(), reread_budget, whole: TextSpan::NONE }

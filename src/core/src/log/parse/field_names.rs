@@ -236,7 +236,7 @@ impl FieldNames {
     }
 }
 
-/// Where a name would be: of its length, its first, middle and last bytes, which tell most names apart.
+/// The hash of a name: its length and its first, middle and last bytes, which distinguish most names.
 #[inline]
 fn place(key: &[u8]) -> usize {
     let byte = |index: usize| key.get(index).map_or(0, |byte| usize::from(*byte));

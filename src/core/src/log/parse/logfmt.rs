@@ -68,7 +68,7 @@ enum Quotes {
     Escaped,
 }
 
-/// A word stands alone, a key is none, or a quote has no end: nothing is read after it.
+/// A word without a value, an invalid key, or a quote without an end.
 struct NotLogfmt;
 
 struct Pairs<'l> {

@@ -89,7 +89,7 @@ pub enum StepStatus {
     Error,
     /// Not yet, as far as the log goes.
     Running,
-    /// By somebody's will.
+    /// It was cancelled.
     Cancelled,
 }
 

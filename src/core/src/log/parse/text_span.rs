@@ -46,7 +46,7 @@ impl TextSpan {
         self.source != TextSource::Nowhere
     }
 
-    /// This text, or another where there is none.
+    /// This text, or `other` if there is none.
     pub fn or(self, other: Self) -> Self {
         if self.is_some() { self } else { other }
     }

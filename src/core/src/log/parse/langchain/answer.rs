@@ -36,7 +36,7 @@ pub fn usage(
     draft.model = model.map_or(draft.model, |model| writer.text(json, model));
 }
 
-/// The message in a model's output, whichever way it was serialised.
+/// The message in a model's output, in any of its serialisations.
 fn answer(json: &JsonIndex, log: &[u8], output: u32) -> Option<u32> {
     let mut message = output;
     if let Some(generations) = json.get(log, output, b"generations") {
