@@ -32,7 +32,7 @@ fn next(
     let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
     let wait = Duration::from_millis(or_raise(natural(wait_ms, "wait_ms")).into());
-    let pieces = or_raise(jobs::next(id, after, wait));
+    let pieces = or_raise(jobs::pieces(id, after, wait));
     TableIterator::new(pieces.into_iter().map(|row| (row.seq, row.piece.map(Utf8), Utf8(row.status))))
 }
 

@@ -99,7 +99,7 @@ fn finish_run(
     let run = or_raise(given(run, "run"));
     let end = Ending { status: text(&status), error: text(&error), ..Ending::default() };
     if !matches!(end.status, Some("waiting" | "running")) && transactions::may_write() {
-        or_raise(agents::give_up(run));
+        or_raise(agents::abandon(run));
     }
     or_raise(agent_log::finish_as(run, &end, output));
 }

@@ -2,7 +2,7 @@
 
 use crate::tools;
 use crate::tools::Limits;
-use crate::tools::{Listed, NewTool, Subject};
+use crate::tools::{ListedTool, NewTool, Subject};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
@@ -123,7 +123,7 @@ fn _tools() -> TableIterator<
 > {
     version::check();
     let rows = or_raise(tools::list()).into_iter().map(|listed| {
-        let Listed { name, owner, function, collection, limits, tool } = listed;
+        let ListedTool { name, owner, function, collection, limits, tool } = listed;
         let (tool, reason) = match tool {
             Ok(tool) => (Some(tool), None),
             Err(error) => (None, Some(error.message)),

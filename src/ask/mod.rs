@@ -9,7 +9,7 @@ mod step;
 pub use request::{Question, search as search_for};
 pub use step::ask_as_step;
 
-use crate::provider::{CallOptions, Generator, Pieces};
+use crate::provider::{CallOptions, Deltas, Generator};
 use crate::search;
 use crate::search::Passages;
 use ragstone_core::ask::{self, UNANSWERED};
@@ -51,36 +51,36 @@ pub fn ask(question: &Question) -> Result<Answered> {
 }
 
 /// A question that a provider's model is answering, piece by piece.
-pub struct Streamed {
-    /// The pieces.
-    pub pieces: Pieces,
+pub struct StreamedAnswer {
+    /// The deltas.
+    pub deltas: Deltas,
     passages: Passages,
     shown: usize,
     model: String,
 }
 
-/// The same with the answer's pieces as they come, or the whole answer where no provider has to be asked.
+/// The same with the answer's deltas as they come, or the whole answer where no provider has to be asked.
 ///
 /// # Errors
 /// As above.
-pub fn stream(question: &Question) -> Result<Result<Streamed, Answered>> {
+pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, Answered>> {
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     match &generator {
         Generator::Remote(remote) if is_relevant(question, &passages) => {
             let prepared = remote::prepare(remote, question, &passages.hits)?;
             let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
-            let (pieces, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
-            Ok(Ok(Streamed { pieces, passages, shown, model: generator.name() }))
+            let (deltas, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
+            Ok(Ok(StreamedAnswer { deltas, passages, shown, model: generator.name() }))
         }
         _ => at_once(&generator, question, &passages).map(Err),
     }
 }
 
-impl Streamed {
-    /// The answer as a whole, once all of its pieces have come.
+impl StreamedAnswer {
+    /// The answer as a whole, once all of its deltas have come.
     pub fn answered(&self) -> Result<Answered> {
-        let completion = self.pieces.completion();
+        let completion = self.deltas.completion();
         let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
         let made = remote::check(completion, &self.passages.hits, self.shown);
         answered(made, &self.passages, self.model.clone())

@@ -1,4 +1,4 @@
-//! What can be a tool of a function, and what cannot.
+//! The functions that can be tools, and why others cannot.
 
 use crate::tools::schema::is_name;
 use pgrx::pg_sys;
@@ -6,46 +6,46 @@ use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, Rows, run};
 
-/// Longest name of an argument that all providers take.
-const LONGEST_NAME: usize = 64;
+/// Maximum length of the name of an argument at all providers.
+const MAX_NAME_BYTES: usize = 64;
 
-/// A function as the catalogue has it.
+/// A function in the catalog.
 #[derive(Debug)]
 pub struct Function {
-    /// Its signature, with the schema.
+    /// Signature, with the schema.
     pub signature: String,
-    /// Its name alone.
+    /// Name without the schema.
     pub name: String,
-    /// Its name as it stands in a statement.
+    /// Qualified and quoted name for a statement.
     pub call: String,
-    /// What it takes.
+    /// Parameters.
     pub parameters: Vec<Parameter>,
-    /// What it gives.
+    /// What the function returns.
     pub returns: Returns,
-    /// Whether it gives NULL for any NULL.
+    /// Whether the function is STRICT.
     pub strict: bool,
-    /// Whether the current role may call it.
+    /// Whether the current role may execute the function.
     pub allowed: bool,
-    /// What is said of it.
+    /// Comment on the function.
     pub comment: Option<String>,
 }
 
-/// What a function gives.
+/// What a function returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returns {
     /// Nothing.
     Void,
     /// A value.
     Value,
-    /// Any number of them.
+    /// A set of values.
     Rows,
 }
 
 impl Function {
-    /// Looks a function up, under a search path of `pg_catalog`.
+    /// Looks up a function. The search path must be `pg_catalog`.
     ///
     /// # Errors
-    /// 0A000 where it can be no tool.
+    /// 0A000 if the function cannot be a tool.
     pub fn find(oid: pg_sys::Oid) -> Result<Self> {
         let rows = run(include_str!("../../sql/queries/function.sql"), &[Arg::new(oid)])?;
         let (Some(signature), Some(name), Some(call)) = (rows.text(0, 0), rows.text(0, 1), rows.text(0, 2))
@@ -97,7 +97,7 @@ fn check_parameter(parameter: &Parameter, place: usize, signature: &str) -> Resu
         return Err(unfit(signature, &format!("its argument {place} has no name"))
             .hint("Models give arguments by name: create the function anew with a name for each."));
     }
-    if !is_name(name, LONGEST_NAME) {
+    if !is_name(name, MAX_NAME_BYTES) {
         return Err(unfit(signature, &format!("its argument \"{name}\" has a name that providers refuse"))
             .hint("Use the letters a to z, digits, _ and -."));
     }
