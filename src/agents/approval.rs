@@ -231,10 +231,10 @@ fn why_not_stored(run_id: i64) -> Result<Error> {
     Ok(match rows {
         (None, _) => events::unknown(run_id),
         (Some(status), Some(_)) if status == "done" => Error::wrong_state(format!("run {run_id} is done")),
-        (Some(_), Some(_)) => Error::wrong_state(format!("what was kept of run {run_id} is forgotten"))
-            .hint("It is kept for rag.jobs_retention days. Submit the run again."),
+        (Some(_), Some(_)) => Error::wrong_state(format!("the events of run {run_id} have been deleted"))
+            .hint("They are kept for rag.jobs_retention days. Submit the run again."),
         (Some(_), None) => Error::wrong_state(format!("run {run_id} was not a job"))
-            .hint("Only runs that were submitted by rag.submit('agent', …) can be gone on with."),
+            .hint("Only runs that were submitted by rag.submit('agent', …) can be continued."),
     })
 }
 

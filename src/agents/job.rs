@@ -5,7 +5,7 @@ use crate::agents::events;
 use crate::agents::log;
 use crate::agents::log::StartTime;
 use crate::agents::request::RunRequest;
-use crate::agents::run::{AgentRun, FUNCTION, RunResult};
+use crate::agents::run::{AgentRun, FUNCTION};
 use crate::jobs::handlers::{Handler, WriteResult};
 use crate::jobs::in_rounds;
 use crate::provider::completion;
@@ -77,7 +77,7 @@ fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
                 return in_transaction(|| {
                     let result = run.finish(answer.clone())?;
                     events::delete(run.id)?;
-                    done(&to_json(&result, &[])?)
+                    done(&result.to_json(&[])?)
                 });
             }
             Action::Stop(stop) => Some(stop),
@@ -86,7 +86,7 @@ fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
             return in_transaction(|| {
                 let result = run.stop(&stop)?;
                 events::set_failed(run.id)?;
-                done(&to_json(&result, &[])?)
+                done(&result.to_json(&[])?)
             });
         }
     }
@@ -171,27 +171,6 @@ impl AgentRun {
         events::set_waiting(self.id)?;
         let result = self.result("waiting", None, None);
         log::finish(&result)?;
-        done(&to_json(&result, &steps)?)
+        done(&result.to_json(&steps)?)
     }
-}
-
-/// The result of a job: the row that the function would return.
-fn to_json(result: &RunResult, waiting: &[i64]) -> Result<Jsonb> {
-    let mut row = json!({
-        "run_id": result.run,
-        "answer": result.answer,
-        "status": result.status,
-        "steps": result.spent.steps,
-        "input_tokens": result.spent.input_tokens,
-        "output_tokens": result.spent.output_tokens,
-        "cost": result.spent.cost,
-        "error": result.error.as_ref().map(|error| error.message.as_str()),
-    });
-    if let Some(error) = &result.error {
-        row["sqlstate"] = error.code().into();
-    }
-    if !waiting.is_empty() {
-        row["waiting"] = waiting.into();
-    }
-    Jsonb::from_json(&row.to_string())
 }

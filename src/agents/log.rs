@@ -3,7 +3,7 @@
 use crate::agent_log;
 use crate::agent_log::{Ending, NewRun, NewStep};
 use crate::agents::request::RunRequest;
-use crate::agents::run::RunResult;
+use crate::agents::result::RunResult;
 use crate::tools::Observation;
 use ragstone_core::agent::{ModelReply, ToolCall};
 use ragstone_core::log::semconv;

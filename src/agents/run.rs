@@ -3,11 +3,12 @@
 use crate::agents::definition::Agent;
 use crate::agents::log;
 use crate::agents::request::RunRequest;
+use crate::agents::result::RunResult;
 use crate::chat::memory;
 use crate::provider::{CallOptions, Generator, Remote};
 use crate::tools;
 use crate::tools::Tool;
-use ragstone_core::agent::{AgentSpec, Event, RunUsage, StopReason, ToolSpec, run_usage};
+use ragstone_core::agent::{AgentSpec, Event, StopReason, ToolSpec, run_usage};
 use ragstone_pg::error::{Error, Result};
 use serde_json::Value;
 
@@ -33,21 +34,6 @@ pub struct AgentRun {
     pub events: Vec<Event>,
     /// For each event its step in the log.
     pub steps: Vec<i64>,
-}
-
-/// The result of a run that has ended or waits.
-#[derive(Debug, Clone)]
-pub struct RunResult {
-    /// Number of the run.
-    pub run: i64,
-    /// The answer, if there is one.
-    pub answer: Option<String>,
-    /// `done`, `failed` or `waiting`.
-    pub status: &'static str,
-    /// Steps, tokens and cost.
-    pub spent: RunUsage,
-    /// Why there is no answer.
-    pub error: Option<Error>,
 }
 
 impl AgentRun {

@@ -1,4 +1,4 @@
-//! Agents as SQL sees them: `rag.create_agent`, `rag.run_agent`, `rag.approve` and what belongs to them.
+//! `rag.create_agent`, `rag.drop_agent`, `rag.run_agent`, `rag.approve`, `rag.reject` and `rag.resume_run`.
 
 use crate::agents;
 use crate::agents::RunRequest;

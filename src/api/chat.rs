@@ -1,4 +1,4 @@
-//! `rag.chat` and what belongs to conversations.
+//! `rag.chat`, `rag.chat_stream`, and sessions, personas and feedback.
 
 use crate::chat;
 use crate::chat::{ChatDeltas, NewPersona, NewSession, Turn};

@@ -1,4 +1,4 @@
-//! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
+//! `rag.generate` and the other functions that call a provider's language model and wait for the answer.
 
 use crate::embedding::tokens;
 use crate::provider;
@@ -288,19 +288,19 @@ fn structured(options: &GenerateOptions, prompt: &str, schema: &Jsonb) -> Result
     Jsonb::from_json(&sayable_json(&options.complete(prompt)?.content))
 }
 
-/// Answers in the order of the prompts; a null gives a null.
+/// Answers in the order of the prompts. A null prompt has a null answer.
 fn many(
     options: &GenerateOptions,
     prompts: Vec<Option<Utf8>>,
     check: impl Fn(Result<Completion>) -> Result<Option<Completion>>,
 ) -> Result<Vec<Option<Utf8>>> {
-    let asked = prompts
+    let texts = prompts
         .iter()
         .flatten()
         .map(|prompt| options.prompt_of_text(&prompt.0))
         .collect::<Result<Vec<_>>>()?;
-    let mut answers = Vec::with_capacity(asked.len());
-    send_all(&options.remote()?, asked.into_iter(), options.call_options(), |answer| {
+    let mut answers = Vec::with_capacity(texts.len());
+    send_all(&options.remote()?, texts.into_iter(), options.call_options(), |answer| {
         answers.push(check(answer)?.map(|completion| Utf8(completion.content)));
         Ok(())
     })?;
@@ -308,11 +308,11 @@ fn many(
     Ok(prompts.iter().map(|prompt| if prompt.is_some() { answers.next().flatten() } else { None }).collect())
 }
 
-/// What a function that never fails gives: nothing, unless the statement is to end.
-pub fn or_null<T>(outcome: Result<T>) -> Option<T> {
-    match outcome {
+/// The value of a `try_` function: none after an error, unless the error ends the statement.
+pub fn or_null<T>(result: Result<T>) -> Option<T> {
+    match result {
         Err(error) if error.ends_statement() => error.raise(),
-        outcome => outcome.ok(),
+        result => result.ok(),
     }
 }
 

@@ -48,7 +48,7 @@ fn cancel(id: Option<i64>) -> bool {
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
-/// Of the procedure `rag.wait`, which sql/jobs.sql makes: pgrx makes functions only.
+/// The calling convention of the procedure `rag.wait`, which sql/jobs.sql creates: pgrx creates functions only.
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_ragstone_wait() -> &'static pg_sys::Pg_finfo_record {
     static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };

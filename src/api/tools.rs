@@ -1,4 +1,4 @@
-//! Tools as SQL sees them: `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
+//! `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
 
 use crate::tools;
 use crate::tools::Limits;

@@ -52,14 +52,14 @@ pub fn ask(question: &Question) -> Result<Answered> {
 
 /// A question that a provider's model is answering, piece by piece.
 pub struct StreamedAnswer {
-    /// The deltas.
-    pub deltas: Deltas,
+    /// The pieces.
+    pub pieces: Deltas,
     passages: Passages,
     shown: usize,
     model: String,
 }
 
-/// The same with the answer's deltas as they come, or the whole answer where no provider has to be asked.
+/// The same with the answer's pieces as they come, or the whole answer where no provider has to be asked.
 ///
 /// # Errors
 /// As above.
@@ -70,17 +70,17 @@ pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, Answered>> {
         Generator::Remote(remote) if is_relevant(question, &passages) => {
             let prepared = remote::prepare(remote, question, &passages.hits)?;
             let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
-            let (deltas, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
-            Ok(Ok(StreamedAnswer { deltas, passages, shown, model: generator.name() }))
+            let (pieces, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
+            Ok(Ok(StreamedAnswer { pieces, passages, shown, model: generator.name() }))
         }
         _ => at_once(&generator, question, &passages).map(Err),
     }
 }
 
 impl StreamedAnswer {
-    /// The answer as a whole, once all of its deltas have come.
+    /// The answer as a whole, once all of its pieces have come.
     pub fn answered(&self) -> Result<Answered> {
-        let completion = self.deltas.completion();
+        let completion = self.pieces.completion();
         let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
         let made = remote::check(completion, &self.passages.hits, self.shown);
         answered(made, &self.passages, self.model.clone())

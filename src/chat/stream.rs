@@ -124,7 +124,7 @@ fn failed(step: &mut Option<TurnStep>, error: Error) -> Error {
 
 fn next_of(streamed: &mut StreamedAnswer, held: &mut Option<String>) -> Result<Option<String>> {
     loop {
-        let delta = streamed.deltas.next().transpose()?;
+        let delta = streamed.pieces.next().transpose()?;
         let Some(mut beginning) = held.take() else { return Ok(delta) };
         let Some(delta) = delta else {
             // The answer ended while it could still be the marker.

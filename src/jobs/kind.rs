@@ -145,7 +145,7 @@ impl JobKind {
                     self.name
                 )),
             }
-            .hint(format!("rag.{} says what it takes: \\df+ rag.{}", self.function, self.function))
+            .hint(format!("\\df+ rag.{} shows the arguments.", self.function))
         })
     }
 

@@ -24,7 +24,7 @@ impl JobTable {
         let rows = run("SELECT oid, relowner FROM pg_class WHERE oid = 'rag._job'::regclass", &[])?;
         match (rows.oid(0, 0), rows.oid(0, 1)) {
             (Some(oid), Some(owner)) => Ok(Self { oid, owner }),
-            _ => Err(Error::internal("the table of jobs has gone")),
+            _ => Err(Error::internal("the table of jobs does not exist")),
         }
     }
 

@@ -43,8 +43,9 @@ pub fn submit_as(kind: &str, args: &Jsonb, owner: &str) -> Result<i64> {
     let id = with_safe_search_path(|| {
         connect(|| {
             let rows = run("SELECT oid FROM pg_roles WHERE rolname = $1::text::name", &[Arg::text(owner)])?;
-            let role =
-                rows.oid(0, 0).ok_or_else(|| Error::internal("a role has gone that was just there"))?;
+            let role = rows
+                .oid(0, 0)
+                .ok_or_else(|| Error::internal(format!("role \"{owner}\" does not exist any more")))?;
             check_role(role)?;
             insert(JobKind::find(kind)?, args, role, None)
         })

@@ -109,7 +109,7 @@ fn outcome(completion: &Completion) -> Said {
 }
 
 fn messages(messages: &[Message]) -> Value {
-    let said: Vec<Value> =
+    let messages: Vec<Value> =
         messages.iter().map(|it| json!({"role": it.role, "content": it.content})).collect();
-    json!({ "messages": said })
+    json!({ "messages": messages })
 }

@@ -51,7 +51,7 @@ fn of_type(oid: pg_sys::Oid, depth_left: usize) -> Result<Value> {
     }
     let rows = run(include_str!("../../sql/queries/type.sql"), &[Arg::new(oid)])?;
     let (Some(kind), Some(name)) = (rows.text(0, 0), rows.text(0, 1)) else {
-        return Err(Error::internal("a type has gone"));
+        return Err(Error::internal(format!("type with OID {} does not exist", oid.to_u32())));
     };
     if depth_left == 0 {
         return Err(Error::not_supported(format!(
