@@ -69,7 +69,7 @@ pub fn load(run_id: i64, job: i64) -> Result<AgentRun> {
     })?;
     let agent = Agent::find(&name)?;
     let tools = tools::find(&agent.tools)?;
-    let mut agent_run = AgentRun::of(agent, tools, run_id, session);
+    let mut agent_run = AgentRun::new(agent, tools, run_id, session);
     let turns = as_config_owner(|| {
         let rows = run(
             "SELECT step_id, event FROM rag._agent_turn WHERE run_id = $1 ORDER BY number",

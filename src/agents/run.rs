@@ -68,7 +68,7 @@ impl AgentRun {
         // Fails for the extractive model, which cannot call tools, before anything is written.
         generator.remote()?;
         let id = log::begin(request, job)?;
-        let mut run = Self::of(agent, tools, id, request.session);
+        let mut run = Self::new(agent, tools, id, request.session);
         let event = Event::Asked { history, input: request.input.clone() };
         let step = log::input(id, &request.input)?;
         run.add(step, event);
@@ -76,7 +76,7 @@ impl AgentRun {
     }
 
     /// A run without events.
-    pub fn of(agent: Agent, tools: Vec<Tool>, id: i64, session: Option<i64>) -> Self {
+    pub fn new(agent: Agent, tools: Vec<Tool>, id: i64, session: Option<i64>) -> Self {
         let tool_specs = tools
             .iter()
             .map(|tool| ToolSpec { name: tool.name.clone(), needs_approval: tool.requires_approval });

@@ -85,17 +85,17 @@ fn call_tool(
 > {
     version::check();
     let name = or_raise(required(name, "name"));
-    let seen = or_raise(observed(name, arguments));
+    let observation = or_raise(observe(name, arguments));
     TableIterator::once((
-        Utf8(seen.content),
-        seen.is_error,
-        seen.sqlstate.map(Utf8),
-        seen.rows as i64,
-        seen.truncated,
+        Utf8(observation.content),
+        observation.is_error,
+        observation.sqlstate.map(Utf8),
+        observation.rows as i64,
+        observation.truncated,
     ))
 }
 
-fn observed(name: String, arguments: Option<Jsonb>) -> Result<tools::Observation> {
+fn observe(name: String, arguments: Option<Jsonb>) -> Result<tools::Observation> {
     let arguments = arguments.map_or_else(|| Ok(String::new()), |arguments| arguments.to_json())?;
     let mut found = tools::find(&[name])?;
     found.pop().ok_or_else(|| Error::internal("a tool was found and is not there"))?.call(&arguments)

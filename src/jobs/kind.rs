@@ -129,13 +129,13 @@ impl JobKind {
         if let Some(unknown) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
             return Err(self.unknown_argument(&unknown.name, known));
         }
-        let named: Vec<_> = signatures.iter().filter(|it| it.knows_all(given)).collect();
-        let complete: Vec<_> = named.iter().copied().filter(|it| it.missing(given).is_none()).collect();
+        let named: Vec<_> = signatures.iter().filter(|it| it.has_all_names(given)).collect();
+        let complete: Vec<_> = named.iter().copied().filter(|it| it.missing_name(given).is_none()).collect();
         let shaped = complete.iter().copied().find(|it| it.has_shape_of(given));
         // Converting the value reports a wrong shape.
         shaped.or(complete.first().copied()).ok_or_else(|| {
             let closest = named.first().copied().or(signatures.first());
-            match closest.and_then(|it| it.missing(given)) {
+            match closest.and_then(|it| it.missing_name(given)) {
                 Some(missing) => Error::bad_argument(format!(
                     "argument \"{missing}\" of a job of kind \"{}\" is missing",
                     self.name
@@ -145,7 +145,7 @@ impl JobKind {
                     self.name
                 )),
             }
-            .hint(format!("\\df+ rag.{} shows the arguments.", self.function))
+            .hint(format!("rag.{} says what it takes: \\df+ rag.{}", self.function, self.function))
         })
     }
 
@@ -170,11 +170,11 @@ impl Signature {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    fn knows_all(&self, given: &[Given]) -> bool {
+    fn has_all_names(&self, given: &[Given]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some())
     }
 
-    fn missing(&self, given: &[Given]) -> Option<&str> {
+    fn missing_name(&self, given: &[Given]) -> Option<&str> {
         let required = self.parameters.iter().filter(|parameter| parameter.required);
         required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name))
     }

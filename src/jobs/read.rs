@@ -99,7 +99,7 @@ pub fn pieces(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
             return Ok(rows(&state, read, found));
         }
         if state.has_ended() {
-            return with_safe_search_path(|| connect(|| rest(id, &state, after, &found)));
+            return with_safe_search_path(|| connect(|| last_row(id, &state, after, &found)));
         }
         if left.is_zero() || end_is_known {
             return Ok(state.row());
@@ -137,7 +137,7 @@ fn rows(state: &JobState, read: u32, found: Pieces) -> Vec<Piece> {
 
 /// The last row of a job that has ended. If not all pieces were read, it has the whole result as one piece, whose number shows that the
 /// answer starts again.
-fn rest(id: i64, state: &JobState, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
+fn last_row(id: i64, state: &JobState, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
     let whole = state.base() + BLOCK + 1;
     let complete = found.ended && !found.lost && found.posted > 0;
     if state.status != "done" || complete || after >= whole {

@@ -72,8 +72,8 @@ pub fn needs_key(kind: &str) -> bool {
 
 fn clause(options: &[(&str, &str)]) -> String {
     let mut clause = String::from("OPTIONS (");
-    for (place, (name, value)) in options.iter().enumerate() {
-        let comma = if place > 0 { ", " } else { "" };
+    for (index, (name, value)) in options.iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
         // Writing to a String cannot fail.
         let _ = write!(clause, "{comma}{} {}", quoted(name), literal(value));
     }

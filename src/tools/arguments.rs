@@ -109,7 +109,7 @@ impl Target {
 
     /// The statement of a call. A function in the select list returns its rows one by one, so that the call can end early.
     fn statement(&self, names: &[&str], mut args: Vec<Arg>, max_rows: i32) -> ToolStatement {
-        let named = names.iter().zip(1..).map(|(name, place)| format!("{} => ${place}", quoted(name)));
+        let named = names.iter().zip(1..).map(|(name, number)| format!("{} => ${number}", quoted(name)));
         let named = named.collect::<Vec<_>>().join(", ");
         match self {
             Self::Function { call, returns: Returns::Void, .. } => {
@@ -121,14 +121,14 @@ impl Target {
                 returns: *returns,
             },
             Self::Search { collection } => {
-                let place = args.len() + 1;
+                let number = args.len() + 1;
                 args.extend([Arg::text(collection), Arg::new(max_rows)]);
                 ToolStatement {
                     sql: format!(
                         "SELECT pg_catalog.to_json(r) FROM (
                            SELECT rank, title, heading, content, source_key, metadata
-                           FROM rag.search({named}, collection => ${place}, k => ${})) r",
-                        place + 1
+                           FROM rag.search({named}, collection => ${number}, k => ${})) r",
+                        number + 1
                     ),
                     args,
                     returns: Returns::Rows,

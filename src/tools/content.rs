@@ -25,13 +25,13 @@ pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Result<Observa
 }
 
 fn value(cursor: &Cursor, limits: Limits) -> Result<Observation> {
-    let most = limits.max_bytes as usize;
+    let max_bytes = limits.max_bytes as usize;
     let row = cursor.fetch(SHOWN_ROWS_PER_FETCH)?;
-    let Some((mut json, bytes)) = row.text_start(0, 0, most) else {
+    let Some((mut json, bytes)) = row.text_start(0, 0, max_bytes) else {
         return Ok(Observation::of("null".to_owned(), 1, false));
     };
-    let truncated = bytes > most || json.len() > most;
-    let shown = clip(&mut json, most);
+    let truncated = bytes > max_bytes || json.len() > max_bytes;
+    let shown = clip(&mut json, max_bytes);
     if truncated {
         json.push_str(&format!("\n(cut: the first {shown} of {bytes} bytes)"));
     }
@@ -48,7 +48,7 @@ fn rows(cursor: &Cursor, limits: Limits) -> Result<Observation> {
             return Ok(rows.into_observation(Some(total)));
         }
         for row in 0..slice.count {
-            rows.add(|most| slice.text_start(row, 0, most));
+            rows.add(|max_bytes| slice.text_start(row, 0, max_bytes));
         }
         if rows.full && !limits.writes {
             return Ok(rows.into_observation(None));

@@ -1,6 +1,6 @@
 //! `rag.create_tool`, `rag.create_search_tool` and `rag.drop_tool`.
 
-use crate::tools::find::{of_collection, undescribed, unknown};
+use crate::tools::find::{define_search, no_description, unknown};
 use crate::tools::function::Function;
 use crate::tools::limits::Limits;
 use crate::tools::schema::{is_name, of_parameters};
@@ -132,7 +132,7 @@ impl NewTool {
         }
         let name = self.checked_name(&function.name)?;
         if !described && function.comment.is_none() {
-            return Err(undescribed(&name));
+            return Err(no_description(&name));
         }
         of_parameters(&function.parameters)?;
         check_calls(&function)?;
@@ -146,7 +146,7 @@ impl NewTool {
 
     fn row_of_collection(&self, collection: &str) -> Result<ToolRow> {
         let name = self.checked_name(&format!("search_{collection}"))?;
-        of_collection(&name, collection)?;
+        define_search(&name, collection)?;
         Ok(ToolRow { name, function: None, function_name: None, collection: Some(collection.to_owned()) })
     }
 
@@ -165,7 +165,7 @@ impl NewTool {
 fn check_calls(function: &Function) -> Result<()> {
     for all in [true, false] {
         let given: Vec<_> = function.parameters.iter().filter(|it| all || it.required).collect();
-        let names = given.iter().zip(1..).map(|(it, place)| format!("{} => ${place}", quoted(&it.name)));
+        let names = given.iter().zip(1..).map(|(it, number)| format!("{} => ${number}", quoted(&it.name)));
         let names = names.collect::<Vec<_>>().join(", ");
         let types: Vec<_> = given.iter().map(|it| it.oid).collect();
         check_statement(&format!("SELECT {}({names})", function.call), &types)?;

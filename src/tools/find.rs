@@ -73,12 +73,12 @@ fn listed(rows: &Rows, row: usize) -> Option<ListedTool> {
     let (function, collection) = (rows.text(row, 2), rows.text(row, 4));
     let given = rows.text(row, 5);
     let definition = match (&function, &collection) {
-        (Some(signature), _) => of_function(&name, signature, rows.oid(row, 3)),
-        (None, Some(collection)) => of_collection(&name, collection),
+        (Some(signature), _) => define_call(&name, signature, rows.oid(row, 3)),
+        (None, Some(collection)) => define_search(&name, collection),
         (None, None) => return None,
     };
     let tool = definition.and_then(|definition| {
-        let description = given.or(definition.description).ok_or_else(|| undescribed(&name))?;
+        let description = given.or(definition.description).ok_or_else(|| no_description(&name))?;
         Ok(Tool {
             name: name.clone(),
             description,
@@ -101,7 +101,7 @@ pub struct Definition {
     target: Target,
 }
 
-fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<Definition> {
+fn define_call(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<Definition> {
     let oid = oid.ok_or_else(|| {
         Error::undefined_function(format!("function {signature} of tool \"{tool}\" does not exist")).hint(
             "It was dropped, renamed or given other arguments: make the tool anew with rag.create_tool.",
@@ -122,7 +122,7 @@ fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<
 }
 
 /// The definition of a tool that searches a collection.
-pub fn of_collection(tool: &str, collection: &str) -> Result<Definition> {
+pub fn define_search(tool: &str, collection: &str) -> Result<Definition> {
     let rows = run(include_str!("../../sql/queries/searchable.sql"), &[Arg::text(collection)])?;
     if rows.boolean(0, 0) != Some(true) {
         return Err(Error::undefined(format!(
@@ -190,7 +190,7 @@ fn search_schema(metadata: &Map<String, Value>) -> Value {
 }
 
 /// The error that models would not know what a tool is for.
-pub fn undescribed(name: &str) -> Error {
+pub fn no_description(name: &str) -> Error {
     Error::bad_argument(format!("tool \"{name}\" has no description"))
         .hint("Models go by it: COMMENT ON FUNCTION … IS '…', or give a description.")
 }
