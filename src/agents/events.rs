@@ -149,7 +149,7 @@ pub fn delete_old() -> Result<()> {
     Ok(())
 }
 
-/// The current role has no such run.
+/// The error that the current role has no such run.
 pub fn unknown(run_id: i64) -> Error {
     Error::undefined(format!("run {run_id} does not exist")).hint("rag.runs shows your runs.")
 }

@@ -1,4 +1,4 @@
-//! Jobs as SQL sees them: `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
+//! `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
 
 use crate::api::sync::duration;
 use crate::jobs;

@@ -17,7 +17,7 @@ pub struct Handler {
     pub function: &'static str,
     /// Does a job with these arguments, in transactions of its own, and writes its result by `done`.
     pub run: fn(job: i64, args: &Jsonb, done: WriteResult) -> Result<()>,
-    /// Called when the job has failed, in the transaction that stores the error, as the owner of the table of jobs.
+    /// Called when a job has failed or was cancelled, in the transaction that stores the error, as the owner of the table of jobs.
     pub failed: fn(job: i64, error: &Error) -> Result<()>,
     /// Deletes what is older than `rag.jobs_retention`. Called as the owner of the table of jobs.
     pub forget_old: fn() -> Result<()>,

@@ -44,7 +44,7 @@ impl Remote {
         }
         let account = account(&target.name, options.function)?;
         let prompt = Box::new(Prompt { model: self.model.clone(), ..prompt });
-        // The supervisor, whose database workers write `rag.calls`.
+        // The database's worker writes `rag.calls`.
         slots::ensure();
         let limits = target.limits;
         Ok(Call::within(&limits, Request::Complete { target: Box::new(target), prompt, account, stream }))

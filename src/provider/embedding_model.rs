@@ -58,7 +58,7 @@ impl EmbeddingModel {
 
     /// The call that embeds texts.
     pub fn call(&self, kind: Kind, texts: Vec<String>) -> Call {
-        // The supervisor, whose database workers write `rag.calls`.
+        // The database's worker writes `rag.calls`.
         slots::ensure();
         let request = Request::EmbedBy {
             target: Box::new(self.target.clone()),
