@@ -1,6 +1,5 @@
-//! Agents as they are kept.
+//! The stored definitions of agents.
 
-use crate::agents::undefined;
 use crate::provider::{check_temperature, schema};
 use crate::tools;
 use pgrx::datum::Interval;
@@ -13,57 +12,57 @@ use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run};
 
-/// Most tools of an agent: all of them are told to the model with each question.
-const MOST_TOOLS: usize = 128;
+/// Maximum number of tools of an agent. Each call of the model includes the definitions of all tools.
+const MAX_TOOLS: usize = 128;
 
-/// An agent as its maker gives it.
+/// The arguments of `rag.create_agent`.
 pub struct NewAgent {
     /// Its name.
     pub name: String,
-    /// What its model is told to be and do.
+    /// Instructions for the model, its system prompt.
     pub instructions: String,
     /// `server/model`.
     pub model: Option<String>,
     /// Names of its tools.
     pub tools: Vec<String>,
-    /// Most calls of the model.
+    /// Maximum number of model calls of a run.
     pub max_steps: i32,
-    /// Most tokens.
+    /// Maximum number of tokens of a run.
     pub token_budget: Option<i64>,
-    /// Longest time.
+    /// Maximum duration of a run.
     pub timeout: Option<Interval>,
-    /// What its answer must meet.
+    /// JSON Schema that the answer must fit.
     pub output_schema: Option<Jsonb>,
-    /// Randomness.
+    /// Sampling temperature.
     pub temperature: Option<f64>,
-    /// Whether one of this name may be changed.
+    /// Whether an existing agent of this name is changed.
     pub replace: bool,
 }
 
-/// An agent as a run needs it.
+/// A stored agent.
 #[derive(Debug)]
 pub struct Agent {
     /// Its name.
     pub name: String,
-    /// What its model is told.
+    /// Instructions for the model, its system prompt.
     pub instructions: String,
     /// `server/model`.
     pub model: Option<String>,
     /// Names of its tools.
     pub tools: Vec<String>,
-    /// What a run may take.
+    /// Limits of a run.
     pub limits: RunLimits,
-    /// JSON Schema.
+    /// JSON Schema that the answer must fit.
     pub schema: Option<String>,
-    /// Randomness.
+    /// Sampling temperature.
     pub temperature: Option<f64>,
 }
 
-/// Makes an agent of the current role, or changes one.
+/// Creates an agent of the current role, or changes it.
 ///
 /// # Errors
-/// 22023 where something makes no sense, 42704 and 42501 for its tools, 42710 where there is one of the name, 42501 where that
-/// belongs to somebody else.
+/// 22023 for an invalid argument, 42704 and 42501 for its tools, 42710 if the name exists, 42501 if an agent of that name belongs to
+/// another role.
 pub fn create(agent: &NewAgent) -> Result<()> {
     check(agent)?;
     let role = Role::current()?.to_text()?;
@@ -90,14 +89,14 @@ pub fn create(agent: &NewAgent) -> Result<()> {
     }
 }
 
-/// Forgets an agent of the current role.
+/// Deletes an agent of the current role.
 pub fn drop_agent(name: &str) -> Result<()> {
     let role = Role::current()?.to_text()?;
-    let gone = as_config_owner(|| {
+    let deleted = as_config_owner(|| {
         let arguments = [Arg::text(name), Arg::text(&role)];
         Ok(run("DELETE FROM rag._agent WHERE name = $1 AND owner = $2::text::name", &arguments)?.count)
     })?;
-    if gone > 0 {
+    if deleted > 0 {
         return Ok(());
     }
     Err(owner(name)?
@@ -105,7 +104,7 @@ pub fn drop_agent(name: &str) -> Result<()> {
 }
 
 impl Agent {
-    /// The agent of that name, whoever made it.
+    /// The agent of that name, of any owner.
     pub fn find(name: &str) -> Result<Self> {
         as_config_owner(|| {
             let rows = run(
@@ -175,7 +174,7 @@ fn check(agent: &NewAgent) -> Result<()> {
     check_tools(&agent.tools)?;
     match &agent.output_schema {
         None => Ok(()),
-        // The engine reads it; whether this answer meets it is all the same.
+        // The engine compiles the schema. Whether this answer fits it does not matter.
         Some(given) => {
             client::call(Request::Check { schema: schema(given)?, answer: "null".into() }).map(|_| ())
         }
@@ -183,9 +182,9 @@ fn check(agent: &NewAgent) -> Result<()> {
 }
 
 fn check_tools(names: &[String]) -> Result<()> {
-    if names.len() > MOST_TOOLS {
+    if names.len() > MAX_TOOLS {
         return Err(Error::bad_argument(format!(
-            "an agent can have at most {MOST_TOOLS} tools, not {}",
+            "an agent can have at most {MAX_TOOLS} tools, not {}",
             names.len()
         )));
     }
@@ -203,7 +202,7 @@ fn owner(name: &str) -> Result<Option<String>> {
 }
 
 fn unknown(name: &str) -> Error {
-    undefined(format!("agent \"{name}\" does not exist"))
+    Error::undefined(format!("agent \"{name}\" does not exist"))
         .hint("See rag.agents, or make it with rag.create_agent.")
 }
 

@@ -1,8 +1,8 @@
-//! Agents as SQL sees them: `rag.create_agent`, `rag.run_agent`, `rag.approve` and what belongs to them.
+//! `rag.create_agent`, `rag.drop_agent`, `rag.run_agent`, `rag.approve`, `rag.reject` and `rag.resume_run`.
 
 use crate::agents;
-use crate::agents::Order;
-use crate::agents::{Finished, NewAgent};
+use crate::agents::RunRequest;
+use crate::agents::{NewAgent, RunResult};
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
@@ -68,12 +68,12 @@ fn run_agent(
     ),
 > {
     version::check();
-    let order = Order {
+    let request = RunRequest {
         agent: or_raise(required(agent, "agent")),
         input: or_raise(required(input, "input")),
         session,
     };
-    let Finished { run, answer, status, spent, error } = or_raise(agents::run_agent(&order));
+    let RunResult { run, answer, status, spent, error } = or_raise(agents::run_agent(&request));
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     TableIterator::once((
         run,

@@ -1,4 +1,4 @@
-//! Jobs as SQL sees them: `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
+//! `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
 
 use crate::api::sync::duration;
 use crate::jobs;
@@ -32,7 +32,7 @@ fn next(
     let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
     let wait = Duration::from_millis(or_raise(natural(wait_ms, "wait_ms")).into());
-    let pieces = or_raise(jobs::next(id, after, wait));
+    let pieces = or_raise(jobs::pieces(id, after, wait));
     TableIterator::new(pieces.into_iter().map(|row| (row.seq, row.piece.map(Utf8), Utf8(row.status))))
 }
 
@@ -48,7 +48,7 @@ fn cancel(id: Option<i64>) -> bool {
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
-/// Of the procedure `rag.wait`, which sql/jobs.sql makes: pgrx makes functions only.
+/// The calling convention of the procedure `rag.wait`, which sql/jobs.sql creates: pgrx creates functions only.
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_ragstone_wait() -> &'static pg_sys::Pg_finfo_record {
     static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };

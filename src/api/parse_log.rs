@@ -1,4 +1,4 @@
-//! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
+//! `rag.parse_log` and `rag.import_log`, for logs of other systems.
 
 use crate::log_import;
 use crate::log_import::Import;
@@ -11,8 +11,7 @@ use ragstone_pg::text::Utf8;
 use ragstone_pg::tuplestore::Tuplestore;
 use ragstone_pg::version;
 
-/// The version of the calling convention of a function that sql/parse_log.sql makes: pgrx cannot make ones that fill the
-/// executor's store of rows.
+/// The calling convention of a function that sql/parse_log.sql creates: pgrx cannot create functions that fill the executor's tuplestore.
 macro_rules! declared {
     ($name:ident) => {
         #[doc = "For Postgres."]

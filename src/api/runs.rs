@@ -1,4 +1,4 @@
-//! The log of agents as SQL sees it.
+//! The functions that write the log of agents: `rag.start_run`, `rag.log_step`, `rag.log_steps`, `rag.finish_run`.
 
 use crate::agent_log;
 use crate::agent_log::{Beginning, Ending, Record};
@@ -99,12 +99,13 @@ fn finish_run(
     let run = or_raise(given(run, "run"));
     let end = Ending { status: text(&status), error: text(&error), ..Ending::default() };
     if !matches!(end.status, Some("waiting" | "running")) && transactions::may_write() {
-        or_raise(agents::give_up(run));
+        or_raise(agents::abandon(run));
     }
     or_raise(agent_log::finish_as(run, &end, output));
 }
 
-/// Of the trigger function `rag._redactions_changed`, which sql/redactions.sql makes: pgrx's own give no row back.
+/// The calling convention of the trigger function `rag._redactions_changed`, which sql/redactions.sql creates: pgrx's triggers cannot
+/// return the row unchanged.
 #[unsafe(no_mangle)]
 pub extern "C" fn pg_finfo_ragstone_redactions_changed() -> &'static pg_sys::Pg_finfo_record {
     static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };

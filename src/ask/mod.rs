@@ -9,7 +9,7 @@ mod step;
 pub use request::{Question, search as search_for};
 pub use step::ask_as_step;
 
-use crate::provider::{CallOptions, Generator, Pieces};
+use crate::provider::{CallOptions, Deltas, Generator};
 use crate::search;
 use crate::search::Passages;
 use ragstone_core::ask::{self, UNANSWERED};
@@ -51,9 +51,9 @@ pub fn ask(question: &Question) -> Result<Answered> {
 }
 
 /// A question that a provider's model is answering, piece by piece.
-pub struct Streamed {
+pub struct StreamedAnswer {
     /// The pieces.
-    pub pieces: Pieces,
+    pub pieces: Deltas,
     passages: Passages,
     shown: usize,
     model: String,
@@ -63,7 +63,7 @@ pub struct Streamed {
 ///
 /// # Errors
 /// As above.
-pub fn stream(question: &Question) -> Result<Result<Streamed, Answered>> {
+pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, Answered>> {
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     match &generator {
@@ -71,13 +71,13 @@ pub fn stream(question: &Question) -> Result<Result<Streamed, Answered>> {
             let prepared = remote::prepare(remote, question, &passages.hits)?;
             let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
             let (pieces, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
-            Ok(Ok(Streamed { pieces, passages, shown, model: generator.name() }))
+            Ok(Ok(StreamedAnswer { pieces, passages, shown, model: generator.name() }))
         }
         _ => at_once(&generator, question, &passages).map(Err),
     }
 }
 
-impl Streamed {
+impl StreamedAnswer {
     /// The answer as a whole, once all of its pieces have come.
     pub fn answered(&self) -> Result<Answered> {
         let completion = self.pieces.completion();

@@ -37,7 +37,7 @@ pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Made
     let mut hits = hits;
     loop {
         let prepared = prepare(remote, question, hits)?;
-        match remote.complete_aloud_as_step(prepared.prompt, options) {
+        match remote.complete_streaming_as_step(prepared.prompt, options) {
             Ok(completion) => return Ok(check(&completion, hits, prepared.shown)),
             // Tokens of one model are an estimate of another's: fewer passages may fit.
             Err(error) if is_too_long(&error) && prepared.shown > 1 => hits = &hits[..prepared.shown / 2],

@@ -114,12 +114,12 @@ pub fn run(database: u32, place: i32) -> Left {
         wait::serve_interrupts();
         reload_if_told();
         if databases::is_wanted_exclusively(database) {
-            jobs::send_away(database);
+            jobs::end_workers(database);
             return Left::ForGood;
         }
         worker.keep_mail();
         if place == 0 {
-            worker.jobs.tend();
+            worker.jobs.run_due();
             worker.weeks.tend();
         }
         let folding = place == 0 && worker.fold.tend();
