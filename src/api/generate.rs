@@ -186,7 +186,7 @@ fn try_generate_json(
     clippy::type_complexity,
     reason = "arguments and columns of the SQL function"
 )]
-fn call(
+fn complete(
     prompt: default!(Option<Utf8>, "NULL"),
     model: default!(Option<Utf8>, "NULL"),
     system: default!(Option<Utf8>, "NULL"),
@@ -212,8 +212,17 @@ fn call(
     ),
 > {
     version::check();
-    let knobs =
-        Knobs { function: "call", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let knobs = Knobs {
+        function: "complete",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
     let completion = or_raise(knobs.whole(prompt, messages, tools, schema).and_then(|it| knobs.complete(it)));
     let tool_calls = completion.tool_calls.as_deref().map(|calls| or_raise(Jsonb::from_json(calls)));
     TableIterator::once((
@@ -297,7 +306,7 @@ extension_sql_file!(
         try_generate_many,
         generate_json,
         try_generate_json,
-        call,
+        complete,
         stream,
         count_tokens
     ]

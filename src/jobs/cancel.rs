@@ -1,4 +1,4 @@
-//! `rag.cancel`.
+//! `rag.cancel_job`.
 
 use crate::jobs::record::Table;
 use crate::jobs::unknown;

@@ -1,4 +1,4 @@
-//! `rag.next` and `rag.result`: what the submitter of a job sees of it.
+//! `rag.job_pieces` and `rag.job_result`: what the submitter of a job sees of it.
 
 use crate::jobs::{refuse_own, unknown};
 use pgrx::pg_sys;
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A worker says that a job has ended just after everybody can see it: so long the engine may not know yet, in seconds.
 const TELLING: f64 = 2.0;
 
-/// A row of `rag.next`.
+/// A row of `rag.job_pieces`.
 pub struct Piece {
     /// Its number; none in a row that only tells the status.
     pub seq: Option<i32>,

@@ -1,4 +1,4 @@
-//! `CALL rag.wait(…)`: a procedure, so that it waits with no snapshot.
+//! `CALL rag.wait_for_job(…)`: a procedure, so that it waits with no snapshot.
 
 use crate::jobs::read::{State, engine};
 use crate::jobs::refuse_own;
@@ -48,5 +48,5 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
 
 fn too_slow(id: i64, status: &str) -> Error {
     Error::cancelled(format!("job {id} has not ended in time, but is {status}"))
-        .hint("Wait again, or cancel it with rag.cancel.")
+        .hint("Wait again, or cancel it with rag.cancel_job.")
 }
