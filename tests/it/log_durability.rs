@@ -153,9 +153,9 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     // At once, before any worker has looked.
     let expected = "kept (undone) kept_too released (later)";
     ensure!(steps(&watcher).await? == expected, "{}", steps(&watcher).await?);
-    let unsettled = "SELECT count(*) FROM rag._uncommitted_row";
+    let uncommitted = "SELECT count(*) FROM rag._uncommitted_row";
     wait::until("it is written down", async || {
-        Ok((watcher.value::<i64>(unsettled).await? == 0).then_some(()))
+        Ok((watcher.value::<i64>(uncommitted).await? == 0).then_some(()))
     })
     .await?;
     ensure!(steps(&watcher).await? == expected);
