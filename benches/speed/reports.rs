@@ -197,7 +197,7 @@ async fn fold(server: &Server, session: &Session, runs: usize) -> Result<f64> {
     wait::until_within(Duration::from_secs(3600), "all is in the reports", async || {
         let row = session
             .query_one(
-                "SELECT (SELECT coalesce(sum(steps), 0)::bigint FROM rag._step_day), NOT EXISTS (SELECT FROM rag._tally WHERE anew_before IS NOT NULL),
+                "SELECT (SELECT coalesce(sum(steps), 0)::bigint FROM rag._step_day), NOT EXISTS (SELECT FROM rag._totals_progress WHERE anew_before IS NOT NULL),
                         (SELECT coalesce(sum(runs), 0)::bigint FROM rag._run_day)",
                 &[],
             )
@@ -261,7 +261,11 @@ async fn sizes(session: &Session) -> Result<()> {
         session.value_of::<f64>(sql, &[&pattern]).await
     };
     report::figure("steps, with their indexes", size("^_steps_").await?, "MB");
-    report::figure("sums of reports", size("^_(run_day|step_day|error_day|slow_step|tally)$").await?, "MB");
+    report::figure(
+        "sums of reports",
+        size("^_(run_day|step_day|error_day|slow_step|totals_progress)$").await?,
+        "MB",
+    );
     Ok(())
 }
 

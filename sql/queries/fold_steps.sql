@@ -24,7 +24,7 @@ WITH batch AS MATERIALIZED (
   LIMIT $3
 ),
 place AS (
-  UPDATE rag._tally t
+  UPDATE rag._totals_progress t
   SET written = b.written, step_id = b.id, folded = clock_timestamp()
   FROM (SELECT written, id FROM batch ORDER BY written DESC, id DESC LIMIT 1) b
   WHERE t.written = $1 AND t.step_id = $2

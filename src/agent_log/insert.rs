@@ -111,7 +111,7 @@ impl Callers {
             return Ok(false);
         }
         run(
-            "INSERT INTO rag._unsettled (caller_xid, is_run, id, started, server)
+            "INSERT INTO rag._uncommitted_row (caller_xid, is_run, id, started, server)
              SELECT u.caller_xid, u.is_run, u.id, u.started, s.server
              FROM unnest($1, $2, $3, $4) u (caller_xid, is_run, id, started) CROSS JOIN rag._log_state s",
             &[

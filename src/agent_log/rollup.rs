@@ -146,13 +146,14 @@ impl Place {
     fn find() -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.written, t.step_id, t.foreign_from, t.foreign_step, t.anew_before IS NOT NULL, t.server = l.server
-             FROM rag._tally t CROSS JOIN rag._log_state l",
+             FROM rag._totals_progress t CROSS JOIN rag._log_state l",
             &[],
         )?;
         if rows.count != 1 || rows.boolean(0, 5) != Some(true) {
             return Ok(None);
         }
-        let number = |column| rows.int8(0, column).ok_or_else(|| Error::internal("rag._tally has a null"));
+        let number =
+            |column| rows.int8(0, column).ok_or_else(|| Error::internal("rag._totals_progress has a null"));
         Ok(Some(Self {
             written: number(0)?,
             step: number(1)?,
@@ -183,10 +184,10 @@ impl Place {
     /// Which steps are to be added.
     fn which(&self) -> &'static str {
         if self.anew {
-            "(s.written < (SELECT anew_before FROM rag._tally)
-              OR s.written >= (SELECT foreign_from FROM rag._tally) AND s.id <= (SELECT foreign_step FROM rag._tally)
+            "(s.written < (SELECT anew_before FROM rag._totals_progress)
+              OR s.written >= (SELECT foreign_from FROM rag._totals_progress) AND s.id <= (SELECT foreign_step FROM rag._totals_progress)
                  AND s.xmin::text::bigint <> s.written & 4294967295)
-             AND (s.started AT TIME ZONE 'UTC')::date <> ALL (ARRAY(SELECT unnest(kept) FROM rag._tally))"
+             AND (s.started AT TIME ZONE 'UTC')::date <> ALL (ARRAY(SELECT unnest(kept) FROM rag._totals_progress))"
         } else {
             "s.written < (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
              AND (s.written < $4 OR s.id > $5 OR s.xmin::text::bigint = s.written & 4294967295)"
@@ -196,7 +197,7 @@ impl Place {
     /// All is computed anew that was there; what follows is what has ended since.
     fn end_anew(&self) -> Result<()> {
         run(
-            "UPDATE rag._tally
+            "UPDATE rag._totals_progress
              SET written = anew_before - 1, step_id = 9223372036854775807, anew_before = NULL, kept = NULL, folded = clock_timestamp()",
             &[],
         )?;
@@ -237,7 +238,7 @@ fn has_begun() -> Result<bool> {
 }
 
 fn begin_anew() -> Result<Folded> {
-    run("LOCK TABLE rag._tally IN EXCLUSIVE MODE", &[])?;
+    run("LOCK TABLE rag._totals_progress IN EXCLUSIVE MODE", &[])?;
     run(include_str!("../../sql/queries/fold_anew.sql"), &[])?;
     Ok(Folded { more: true, left: true })
 }

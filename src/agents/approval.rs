@@ -72,7 +72,7 @@ pub fn resume(run_id: i64) -> Result<i64> {
             "waiting" => Err(Error::wrong_state(format!("run {run_id} waits for approval"))
                 .hint("See rag.approvals, and decide with rag.approve or rag.reject.")),
             _ if has_open_job => Err(Error::wrong_state(format!("run {run_id} is done by job {job}"))
-                .hint("CALL rag.wait waits for it, and rag.cancel ends it.")),
+                .hint("CALL rag.wait_for_job waits for it, and rag.cancel_job ends it.")),
             _ => submit_resume(run_id, &owner),
         }
     })

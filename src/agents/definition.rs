@@ -2,7 +2,6 @@
 
 use crate::provider::{check_temperature, schema};
 use crate::tools;
-use pgrx::datum::Interval;
 use ragstone_client::engine::client;
 use ragstone_core::agent::RunLimits;
 use ragstone_core::protocol::Request;
@@ -29,8 +28,8 @@ pub struct NewAgent {
     pub max_steps: i32,
     /// Maximum number of tokens of a run.
     pub token_budget: Option<i64>,
-    /// Maximum duration of a run.
-    pub timeout: Option<Interval>,
+    /// Maximum duration of a run, milliseconds.
+    pub timeout_ms: Option<i32>,
     /// JSON Schema that the answer must fit.
     pub output_schema: Option<Jsonb>,
     /// Sampling temperature.
@@ -67,12 +66,12 @@ pub fn create(agent: &NewAgent) -> Result<()> {
     check(agent)?;
     let role = Role::current()?.to_text()?;
     let written = as_config_owner(|| {
-        let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout,
+        let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout_ms,
                        output_schema, temperature)
                      VALUES ($1, $2::text::name, $3, $4, $5, $6, $7, $8, $9, $10)
                      ON CONFLICT (name) DO ";
         let change = "UPDATE SET instructions = excluded.instructions, model = excluded.model, tools = excluded.tools,
-                         max_steps = excluded.max_steps, token_budget = excluded.token_budget, timeout = excluded.timeout,
+                         max_steps = excluded.max_steps, token_budget = excluded.token_budget, timeout_ms = excluded.timeout_ms,
                          output_schema = excluded.output_schema, temperature = excluded.temperature,
                          updated_at = clock_timestamp()
                        WHERE _agent.owner = excluded.owner";
@@ -108,8 +107,8 @@ impl Agent {
     pub fn find(name: &str) -> Result<Self> {
         as_config_owner(|| {
             let rows = run(
-                "SELECT instructions, model, tools, max_steps, token_budget,
-                        (extract(epoch FROM timeout) * 1000)::bigint, output_schema::text, temperature
+                "SELECT instructions, model, tools, max_steps, token_budget, timeout_ms::bigint,
+                        output_schema::text, temperature
                  FROM rag._agent WHERE name = $1",
                 &[Arg::text(name)],
             )?;
@@ -147,7 +146,7 @@ impl NewAgent {
             Arg::texts(&self.tools),
             Arg::new(self.max_steps),
             Arg::optional(self.token_budget),
-            Arg::optional(self.timeout),
+            Arg::optional(self.timeout_ms),
             Arg::optional_jsonb(self.output_schema.as_ref()),
             Arg::optional(self.temperature),
         ]
@@ -167,8 +166,8 @@ fn check(agent: &NewAgent) -> Result<()> {
     if let Some(budget) = agent.token_budget.filter(|budget| *budget < 1) {
         return Err(Error::bad_argument(format!("token_budget must be more than 0, but is {budget}")));
     }
-    if agent.timeout.is_some_and(|timeout| timeout.as_micros() < 1000) {
-        return Err(Error::bad_argument("timeout must be at least a millisecond"));
+    if let Some(timeout) = agent.timeout_ms.filter(|timeout| *timeout < 1) {
+        return Err(Error::bad_argument(format!("timeout_ms must be more than 0, but is {timeout}")));
     }
     check_temperature(agent.temperature)?;
     check_tools(&agent.tools)?;

@@ -146,7 +146,7 @@ impl AgentRun {
             StopReason::Tokens { .. } => {
                 Error::over_configured_limit(message).hint("Raise the agent's token_budget.")
             }
-            StopReason::Time(_) => Error::over_limit(message).hint("Raise the agent's timeout."),
+            StopReason::Time(_) => Error::over_limit(message).hint("Raise the agent's timeout_ms."),
             StopReason::Loop(_) => {
                 Error::over_limit(message).hint("Say in the instructions when to stop, or use another model.")
             }

@@ -3,7 +3,6 @@
 use crate::agents;
 use crate::agents::RunRequest;
 use crate::agents::{NewAgent, RunResult};
-use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
@@ -21,7 +20,7 @@ fn create_agent(
     tools: default!(Option<Vec<Option<Utf8>>>, "'{}'"),
     max_steps: default!(i32, 10),
     token_budget: default!(Option<i64>, "NULL"),
-    timeout: default!(Option<Interval>, "'5 minutes'"),
+    timeout_ms: default!(Option<i32>, "300000"),
     output_schema: default!(Option<Jsonb>, "NULL"),
     temperature: default!(Option<f64>, "NULL"),
     replace: default!(bool, "false"),
@@ -34,7 +33,7 @@ fn create_agent(
         tools: tools.into_iter().flatten().flatten().map(|tool| tool.0).collect(),
         max_steps,
         token_budget,
-        timeout,
+        timeout_ms,
         output_schema,
         temperature,
         replace,

@@ -193,7 +193,7 @@ fn try_generate_json(
     clippy::type_complexity,
     reason = "arguments and columns of the SQL function"
 )]
-fn call(
+fn complete(
     prompt: default!(Option<Utf8>, "NULL"),
     model: default!(Option<Utf8>, "NULL"),
     system: default!(Option<Utf8>, "NULL"),
@@ -220,7 +220,7 @@ fn call(
 > {
     version::check();
     let options = GenerateOptions {
-        function: "call",
+        function: "complete",
         model,
         system,
         temperature,
@@ -327,7 +327,7 @@ extension_sql_file!(
         try_generate_many,
         generate_json,
         try_generate_json,
-        call,
+        complete,
         stream,
         count_tokens
     ]

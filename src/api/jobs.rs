@@ -1,4 +1,4 @@
-//! `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
+//! `rag.submit`, `rag.job_pieces`, `rag.job_result`, `rag.wait_for_job`, `rag.cancel_job`.
 
 use crate::api::sync::duration;
 use crate::jobs;
@@ -23,49 +23,49 @@ fn submit(kind: Option<Utf8>, args: Option<Jsonb>, idempotency_key: default!(Opt
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
-fn next(
+fn job_pieces(
     id: Option<i64>,
     after: default!(i32, 0),
-    wait_ms: default!(i32, 1000),
+    timeout_ms: default!(i32, 1000),
 ) -> TableIterator<'static, (name!(seq, Option<i32>), name!(piece, Option<Utf8>), name!(status, Utf8))> {
     version::check();
     let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
-    let wait = Duration::from_millis(or_raise(natural(wait_ms, "wait_ms")).into());
+    let wait = Duration::from_millis(or_raise(natural(timeout_ms, "timeout_ms")).into());
     let pieces = or_raise(jobs::pieces(id, after, wait));
     TableIterator::new(pieces.into_iter().map(|row| (row.seq, row.piece.map(Utf8), Utf8(row.status))))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn result(id: Option<i64>) -> Option<Jsonb> {
+fn job_result(id: Option<i64>) -> Option<Jsonb> {
     version::check();
     or_raise(jobs::result(or_raise(given(id, "id"))))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn cancel(id: Option<i64>) -> bool {
+fn cancel_job(id: Option<i64>) -> bool {
     version::check();
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
-/// The calling convention of the procedure `rag.wait`, which sql/jobs.sql creates: pgrx creates functions only.
+/// The calling convention of the procedure `rag.wait_for_job`, which sql/jobs.sql creates: pgrx creates functions only.
 #[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_ragstone_wait() -> &'static pg_sys::Pg_finfo_record {
+pub extern "C" fn pg_finfo_ragstone_wait_for_job() -> &'static pg_sys::Pg_finfo_record {
     static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
     &VERSION_1
 }
 
-/// The procedure `rag.wait`.
+/// The procedure `rag.wait_for_job`.
 ///
 /// # Safety
 /// To be called by Postgres only.
 #[pg_guard]
 #[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn ragstone_wait(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+pub unsafe extern "C-unwind" fn ragstone_wait_for_job(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     version::check();
     // SAFETY: this is the call's own fcinfo, and the arguments are of the types that the procedure is declared with.
     let (id, timeout) = unsafe {
-        or_raise(check_may_commit(fcinfo, "rag.wait"));
+        or_raise(check_may_commit(fcinfo, "rag.wait_for_job"));
         (pgrx::fcinfo::pg_getarg::<i64>(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Interval>(fcinfo, 1))
     };
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
@@ -78,4 +78,8 @@ fn natural(value: i32, name: &str) -> Result<u32> {
         .map_err(|_| Error::bad_argument(format!("{name} must not be negative, but is {value}")))
 }
 
-extension_sql_file!("../../sql/jobs.sql", name = "jobs", requires = ["sync", submit, next, result, cancel]);
+extension_sql_file!(
+    "../../sql/jobs.sql",
+    name = "jobs",
+    requires = ["sync", submit, job_pieces, job_result, cancel_job]
+);

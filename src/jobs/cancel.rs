@@ -1,4 +1,4 @@
-//! `rag.cancel`.
+//! `rag.cancel_job`.
 
 use crate::jobs::record::JobTable;
 use crate::jobs::unknown;

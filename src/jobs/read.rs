@@ -1,4 +1,4 @@
-//! `rag.next` and `rag.result`: the pieces of the answer and the result of a job.
+//! `rag.job_pieces` and `rag.job_result`: the pieces of the answer and the result of a job.
 
 use crate::jobs::{refuse_uncommitted, unknown};
 use pgrx::pg_sys;
@@ -22,7 +22,7 @@ const NO_ENGINE_PAUSE: Duration = Duration::from_millis(50);
 /// Seconds after the end of a job in which the engine may not know of it yet: the worker reports the end after it has committed.
 const REPORT_DELAY_S: f64 = 2.0;
 
-/// A row of `rag.next`.
+/// A row of `rag.job_pieces`.
 pub struct Piece {
     /// Number of the piece; none in a row that only has the status.
     pub seq: Option<i32>,

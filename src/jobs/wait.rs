@@ -1,4 +1,4 @@
-//! `CALL rag.wait(…)`: a procedure, so that it can wait without a snapshot.
+//! `CALL rag.wait_for_job(…)`: a procedure, so that it can wait without a snapshot.
 
 use crate::jobs::read::{JobState, MAX_PAUSE, engine};
 use crate::jobs::refuse_uncommitted;
@@ -45,5 +45,5 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
 
 fn timed_out(id: i64, status: &str) -> Error {
     Error::cancelled(format!("job {id} has not ended in time, but is {status}"))
-        .hint("Wait again, or cancel it with rag.cancel.")
+        .hint("Wait again, or cancel it with rag.cancel_job.")
 }
