@@ -1,6 +1,7 @@
 //! Ragstone: retrieval-augmented generation inside PostgreSQL.
 //!
 //! In reading order: what SQL sees, what it is made of, and the background workers.
+#![deny(unsafe_code)]
 
 mod api;
 mod agents;
@@ -18,6 +19,7 @@ mod call_log;
 mod background;
 
 #[cfg(any(test, feature = "pg_test"))]
+#[allow(unsafe_code, reason = "tests of unsafe functions")]
 mod backend_tests;
 #[cfg(test)]
 pub mod pg_test;

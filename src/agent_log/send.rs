@@ -2,7 +2,7 @@
 //! worker.
 
 use crate::agent_log::insert::write;
-use pgrx::{PgLogLevel, pg_sys};
+use pgrx::PgLogLevel;
 use ragstone_client::engine::{client, one_way};
 use ragstone_client::processes::slots;
 use ragstone_client::settings;
@@ -11,6 +11,7 @@ use ragstone_core::log::{Entry, Packet};
 use ragstone_core::protocol::{LogState, Request, Response};
 use ragstone_pg::catalogue::extension_relation;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::session;
 use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -109,8 +110,7 @@ pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
         return Ok(());
     }
     let nothing = |error| (0, error);
-    // SAFETY: plain reads of the server's and this session's state.
-    let (standby, database) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::MyDatabaseId.to_u32()) };
+    let (standby, database) = (session::is_standby(), session::database());
     if standby {
         return Err(nothing(Error::unavailable("no worker writes on a standby")));
     }
@@ -146,8 +146,7 @@ fn of_this_transaction(mut entry: Entry) -> Entry {
 /// `patience`.
 pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let deadline = Instant::now() + patience;
-    // SAFETY: a plain read of this session's state.
-    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+    let database = session::database();
     loop {
         // Before it is looked: what is written down until here is found.
         let on_its_way = matches!(state(database), Ok(Some(state)) if state.waiting > 0);

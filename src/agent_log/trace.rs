@@ -1,12 +1,11 @@
 //! A run as its owner sees it in psql.
 
 use crate::agent_log::unknown;
-use pgrx::pg_sys;
 use ragstone_core::log::trace::{self, TraceRun, TraceStep, TraceStyle};
-use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, select};
+use ragstone_pg::{clock, encoding};
 
 /// Columns of a line.
 const WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;
@@ -17,8 +16,7 @@ pub fn trace(run: i64, width: i32, ascii: bool) -> Result<Vec<String>> {
         let (least, most) = (WIDTHS.start(), WIDTHS.end());
         return Err(Error::bad_argument(format!("width must be {least} to {most}, but is {width}")));
     }
-    // SAFETY: a plain read of the session's state.
-    let has_lines = unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32;
+    let has_lines = encoding::is_utf8();
     let style = TraceStyle { width: width as usize, ascii: ascii || !has_lines };
     connect(|| {
         let found = with_safe_search_path(|| {

@@ -8,6 +8,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::role::Role;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run, select};
 
 /// A decision on a tool call.
@@ -239,6 +240,5 @@ fn why_not_stored(run_id: i64) -> Result<Error> {
 }
 
 fn current() -> pg_sys::Oid {
-    // SAFETY: a plain read of the session's identity.
-    unsafe { pg_sys::GetUserId() }
+    session::current_role()
 }

@@ -1,8 +1,9 @@
 //! `rag.embed_batch(…) OVER ()`: one embedding per row, computed many rows at a time.
 
 use crate::embedding::Embedder;
-use pgrx::{extension_sql, pg_extern, pg_sys};
+use pgrx::{extension_sql, pg_extern};
 use ragstone_pg::error::{Error, Result, or_raise};
+use ragstone_pg::function::FunctionCall;
 use ragstone_pg::vector::Vector;
 use ragstone_pg::version;
 use ragstone_pg::windowapi::{Argument, Partition};
@@ -25,14 +26,13 @@ CREATE FUNCTION rag.\"embed_batch\"(input text, model text DEFAULT NULL, kind te
 RETURNS vector WINDOW STABLE PARALLEL RESTRICTED COST 10000
 LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
-fn embed_batch(fcinfo: pg_sys::FunctionCallInfo) -> Option<Vector> {
+fn embed_batch(call: FunctionCall<'_>) -> Option<Vector> {
     version::check();
-    or_raise(next(fcinfo)).map(Vector)
+    or_raise(next(call)).map(Vector)
 }
 
-fn next(fcinfo: pg_sys::FunctionCallInfo) -> Result<Option<Vec<f32>>> {
-    // SAFETY: this is the call's own fcinfo.
-    let Some(partition) = (unsafe { Partition::of(fcinfo) }) else {
+fn next(call: FunctionCall<'_>) -> Result<Option<Vec<f32>>> {
+    let Some(partition) = call.partition() else {
         return Err(Error::wrong_object_type("rag.embed_batch needs an OVER clause")
             .hint("Write rag.embed_batch(body) OVER ()."));
     };

@@ -4,10 +4,10 @@ use crate::api::sync::duration;
 use crate::jobs;
 use pgrx::datum::Interval;
 use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
+use pgrx::{default, extension_sql_file, name, pg_extern, pg_sys};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result, or_raise};
-use ragstone_pg::procedure::check_may_commit;
+use ragstone_pg::function::{FunctionCall, sql_function};
 use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
@@ -48,28 +48,14 @@ fn cancel_job(id: Option<i64>) -> bool {
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
-/// The calling convention of the procedure `rag.wait_for_job`, which sql/jobs.sql creates: pgrx creates functions only.
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_ragstone_wait_for_job() -> &'static pg_sys::Pg_finfo_record {
-    static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &VERSION_1
-}
+sql_function!(pg_finfo_ragstone_wait_for_job, ragstone_wait_for_job, wait_for_job);
 
-/// The procedure `rag.wait_for_job`.
-///
-/// # Safety
-/// To be called by Postgres only.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn ragstone_wait_for_job(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+/// The procedure `rag.wait_for_job`, which sql/jobs.sql creates.
+fn wait_for_job(call: FunctionCall<'_>) -> pg_sys::Datum {
     version::check();
-    // SAFETY: this is the call's own fcinfo, and the arguments are of the types that the procedure is declared with.
-    let (id, timeout) = unsafe {
-        or_raise(check_may_commit(fcinfo, "rag.wait_for_job"));
-        (pgrx::fcinfo::pg_getarg::<i64>(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Interval>(fcinfo, 1))
-    };
-    let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
-    or_raise(jobs::wait(or_raise(given(id, "id")), timeout));
+    or_raise(call.check_may_commit("rag.wait_for_job"));
+    let timeout = call.argument::<Interval>(1).map(|timeout| or_raise(duration(&timeout)));
+    or_raise(jobs::wait(or_raise(given(call.argument::<i64>(0), "id")), timeout));
     pg_sys::Datum::null()
 }
 

@@ -4,60 +4,32 @@ use crate::log_import;
 use crate::log_import::Import;
 use crate::log_import::{COLUMNS, Content, Table};
 use pgrx::iter::TableIterator;
-use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
-use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes, argument_bytes};
+use pgrx::{default, extension_sql_file, name, pg_extern, pg_sys};
+use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes};
 use ragstone_pg::error::or_raise;
+use ragstone_pg::function::{FunctionCall, sql_function};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::tuplestore::Tuplestore;
 use ragstone_pg::version;
 
-/// The calling convention of a function that sql/parse_log.sql creates: pgrx cannot create functions that fill the executor's tuplestore.
-macro_rules! declared {
-    ($name:ident) => {
-        #[doc = "For Postgres."]
-        #[unsafe(no_mangle)]
-        pub extern "C" fn $name() -> &'static pg_sys::Pg_finfo_record {
-            static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-            &VERSION_1
-        }
-    };
+sql_function!(pg_finfo_ragstone_parse_log, ragstone_parse_log, parse_log);
+sql_function!(pg_finfo_ragstone_parse_log_bytes, ragstone_parse_log_bytes, parse_log_bytes);
+
+/// `rag.parse_log(text, text)`, which sql/parse_log.sql creates.
+fn parse_log(call: FunctionCall<'_>) -> pg_sys::Datum {
+    rows(call, |bytes| Content::of_text(bytes))
 }
 
-declared!(pg_finfo_ragstone_parse_log);
-declared!(pg_finfo_ragstone_parse_log_bytes);
-
-/// `rag.parse_log(text, text)`.
-///
-/// # Safety
-/// To be called by Postgres only.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn ragstone_parse_log(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: this is the call's own fcinfo.
-    unsafe { rows(fcinfo, |bytes| Content::of_text(bytes)) }
+/// `rag.parse_log(bytea, text)`, which sql/parse_log.sql creates.
+fn parse_log_bytes(call: FunctionCall<'_>) -> pg_sys::Datum {
+    rows(call, |bytes| Content::of_bytes(bytes))
 }
 
-/// `rag.parse_log(bytea, text)`.
-///
-/// # Safety
-/// To be called by Postgres only.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn ragstone_parse_log_bytes(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: this is the call's own fcinfo.
-    unsafe { rows(fcinfo, |bytes| Content::of_bytes(bytes)) }
-}
-
-/// # Safety
-/// `fcinfo` must be the one of a call in progress of a function that is declared as those above.
-unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, content: fn(&[u8]) -> Content<'_>) -> pg_sys::Datum {
+fn rows(call: FunctionCall<'_>, content: fn(&[u8]) -> Content<'_>) -> pg_sys::Datum {
     version::check();
-    // SAFETY: as promised by the caller: a varlena, a text, and a set of rows.
-    let (bytes, format, store) = unsafe {
-        let store: Tuplestore<COLUMNS> = or_raise(Tuplestore::of(fcinfo));
-        (argument_bytes(fcinfo, 0), pgrx::fcinfo::pg_getarg::<Utf8>(fcinfo, 1), store)
-    };
-    let format = or_raise(log_import::format_named(format));
+    let store: Tuplestore<COLUMNS> = or_raise(call.tuplestore());
+    let bytes = call.bytes(0);
+    let format = or_raise(log_import::format_named(call.argument::<Utf8>(1)));
     if let Some(bytes) = bytes {
         let mut table = Table::new(store);
         log_import::parse(&content(bytes), format, |row| table.add(row));

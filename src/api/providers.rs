@@ -5,6 +5,7 @@ use crate::provider::{Catalog, NewProvider, Options};
 use pgrx::{PgLogLevel, default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result, or_raise};
+use ragstone_pg::session;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 use serde_json::Value;
@@ -13,8 +14,7 @@ use serde_json::Value;
 #[pg_extern(volatile, strict, parallel_unsafe)]
 fn _validate_options(options: Vec<Option<Utf8>>, catalog: pg_sys::Oid) {
     let options = Options::parse(options.into_iter().flatten().map(|option| option.0).collect());
-    // SAFETY: a plain look at the current role.
-    let superuser = unsafe { pg_sys::superuser() };
+    let superuser = session::is_superuser();
     or_raise(provider::validate(Catalog::of(catalog), &options, superuser));
 }
 

@@ -4,14 +4,14 @@ use crate::agent_log;
 use crate::agent_log::{Beginning, Ending, Record};
 use crate::agents;
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::{default, extension_sql_file, pg_extern, pg_guard, pg_sys};
+use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Result, or_raise};
+use ragstone_pg::function::{FunctionCall, sql_function};
 use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::transactions;
-use ragstone_pg::trigger::TriggerCall;
 use ragstone_pg::version;
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -104,25 +104,11 @@ fn finish_run(
     or_raise(agent_log::finish_as(run, &end, output));
 }
 
-/// The calling convention of the trigger function `rag._redactions_changed`, which sql/redactions.sql creates: pgrx's triggers cannot
-/// return the row unchanged.
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_ragstone_redactions_changed() -> &'static pg_sys::Pg_finfo_record {
-    static VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &VERSION_1
-}
+sql_function!(pg_finfo_ragstone_redactions_changed, ragstone_redactions_changed, redactions_changed);
 
-/// The trigger function `rag._redactions_changed`.
-///
-/// # Safety
-/// To be called by Postgres only.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn ragstone_redactions_changed(
-    fcinfo: pg_sys::FunctionCallInfo,
-) -> pg_sys::Datum {
-    // SAFETY: this is the call's own fcinfo.
-    let Some(trigger) = (unsafe { TriggerCall::of(fcinfo) }) else {
+/// The trigger function `rag._redactions_changed`, which sql/redactions.sql creates.
+fn redactions_changed(call: FunctionCall<'_>) -> pg_sys::Datum {
+    let Some(trigger) = call.trigger() else {
         return or_raise(Err(Error::trigger_protocol_violated(
             "rag._redactions_changed was not called as a trigger",
         )));

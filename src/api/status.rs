@@ -1,12 +1,13 @@
 //! `rag.status`, `rag.stat_engine`, and the progress that `rag.collections` shows.
 
 use pgrx::iter::TableIterator;
-use pgrx::{extension_sql_file, name, pg_extern, pg_sys};
+use pgrx::{extension_sql_file, name, pg_extern};
 use ragstone_client::engine::client;
 use ragstone_client::processes::slots;
 use ragstone_client::settings::paths;
 use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
 use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::session;
 use ragstone_pg::text::Utf8;
 
 #[pg_extern(volatile, parallel_restricted)]
@@ -28,8 +29,7 @@ fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Ut
             ("clients", Some(stats.clients.to_string())),
         ]),
     }
-    // SAFETY: a plain read of the server's state.
-    let standby = unsafe { pg_sys::RecoveryInProgress() };
+    let standby = session::is_standby();
     rows.push(("standby", Some(standby.to_string())));
     rows.push((
         "synchronisation",
@@ -101,8 +101,7 @@ fn _reports() -> TableIterator<
         name!(rate, Option<f64>),
     ),
 > {
-    // SAFETY: a plain read of the session's database.
-    let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
+    let database = session::database();
     let reports = or_raise(reports()).into_iter().filter(move |report| report.database == database);
     TableIterator::new(reports.map(|report| {
         let seconds = report.elapsed_ms as f64 / 1000.0;

@@ -7,20 +7,19 @@ use crate::collections::lifecycle::migration;
 use crate::collections::lifecycle::wait;
 use crate::collections::queue::failure;
 use pgrx::datum::Interval;
-use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
+use pgrx::{default, extension_sql_file, pg_extern};
 use ragstone_pg::error::{Error, Result, or_raise};
+use ragstone_pg::function::FunctionCall;
 use ragstone_pg::identifier::Name;
 use ragstone_pg::text::Utf8;
-use ragstone_pg::trigger::TriggerCall;
 use ragstone_pg::version;
 use std::time::Duration;
 
 #[pg_extern(sql = "
 CREATE FUNCTION rag.\"_capture\"() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
-fn _capture(fcinfo: pg_sys::FunctionCallInfo) {
-    // SAFETY: this is the call's own fcinfo.
-    match unsafe { TriggerCall::of(fcinfo) } {
+fn _capture(call: FunctionCall<'_>) {
+    match call.trigger() {
         Some(trigger) => capture::capture(trigger),
         None => or_raise(Err(Error::trigger_protocol_violated("rag._capture was not called as a trigger"))),
     }
@@ -29,7 +28,7 @@ fn _capture(fcinfo: pg_sys::FunctionCallInfo) {
 #[pg_extern(sql = "
 CREATE FUNCTION rag.\"_follow_ddl\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
-fn _follow_ddl(_fcinfo: pg_sys::FunctionCallInfo) {
+fn _follow_ddl(_call: FunctionCall<'_>) {
     ddl::follow_ddl();
 }
 

@@ -5,18 +5,17 @@
 
 use crate::jobs;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
-use pgrx::{log, pg_guard, pg_sys};
+use pgrx::log;
 use ragstone_client::processes::file_lock::FileLock;
 use ragstone_client::processes::job_registry::{self, Order};
 use ragstone_client::processes::register::die_when_terminated;
+use ragstone_client::processes::worker_process::{background_worker_main, connect_as};
 use ragstone_client::settings::paths;
-use ragstone_pg::major_version::WORKER_CONNECTION_FLAGS;
 use std::fs;
 
-/// The worker's entry point.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn ragstone_job_main(_argument: pg_sys::Datum) {
+background_worker_main!(ragstone_job_main, run);
+
+fn run(_argument: u64) {
     let Some(order) = Order::parse(BackgroundWorker::get_extra()) else { return };
     let path = paths::job_lock(order.database, order.job);
     let lock = match FileLock::take(&path) {
@@ -31,9 +30,7 @@ pub extern "C-unwind" fn ragstone_job_main(_argument: pg_sys::Datum) {
     // SIGINT is Postgres's own, which cancels the statement: the flags that pgrx would set instead are read by nobody.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
-    let (database, role) = (pg_sys::Oid::from(order.database), pg_sys::Oid::from(order.role));
-    // SAFETY: done once, before anything else touches the database.
-    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, WORKER_CONNECTION_FLAGS) };
+    connect_as(order.database, order.role);
     jobs::run(&order);
     // Before the lock is given back: another worker's file of this name is another file.
     let _ = fs::remove_file(path);

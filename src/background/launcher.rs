@@ -1,15 +1,15 @@
 //! With preload: asks for a worker for each database when the server starts. One that finds no extension leaves at once.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
-use pgrx::{log, pg_guard, pg_sys};
+use pgrx::log;
 use ragstone_client::processes::slots;
+use ragstone_client::processes::worker_process::background_worker_main;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::databases;
 
-/// The launcher's entry point.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn ragstone_launcher_main(_argument: pg_sys::Datum) {
+background_worker_main!(ragstone_launcher_main, run);
+
+fn run(_argument: u64) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
     // No database: only catalogues that all share.
     BackgroundWorker::connect_worker_to_spi(None, None);

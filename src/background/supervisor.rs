@@ -1,13 +1,15 @@
 //! The supervisor: a background worker that starts the engine, watches it and starts it again.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
-use pgrx::{check_for_interrupts, log, pg_guard, pg_sys};
+use pgrx::{check_for_interrupts, log};
 use ragstone_client::processes::file_lock::FileLock;
 use ragstone_client::processes::slots;
+use ragstone_client::processes::system::spawn_detached;
+use ragstone_client::processes::worker_process::background_worker_main;
 use ragstone_client::settings;
 use ragstone_client::settings::paths;
+use ragstone_pg::guc::reload_configuration;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -21,18 +23,14 @@ const MISCONFIGURED: i32 = 78;
 /// Pauses before a restart double from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
-/// Linux numbers its signals from 1 to this.
-const SIGNALS: libc::c_int = 64;
-
 /// An engine that lived so long was well: the next pause is the shortest again. An engine that cannot start dies within some
 /// ten milliseconds, and one that a request kills dies at most as often as that request is repeated. One that serves needs
 /// about 300 ms for its first answer on an idle machine: killed after each, it must not be waited for longer each time.
 const HEALTHY: Duration = Duration::from_millis(150);
 
-/// The worker's entry point.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn ragstone_supervisor_main(_argument: pg_sys::Datum) {
+background_worker_main!(ragstone_supervisor_main, run);
+
+fn run(_argument: u64) {
     BackgroundWorker::attach_signal_handlers(
         SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGCHLD,
     );
@@ -102,7 +100,7 @@ fn watch(engine: &mut Child, settings: &Settings) -> Ended {
             return Ended::Stopped;
         }
         if BackgroundWorker::sighup_received() {
-            reload();
+            reload_configuration();
             if Settings::now() != *settings {
                 stop(engine);
                 return Ended::Reconfigured;
@@ -135,15 +133,10 @@ fn rest(pause: Duration) -> bool {
         }
         check_for_interrupts!();
         if BackgroundWorker::sighup_received() {
-            reload();
+            reload_configuration();
         }
     }
     true
-}
-
-fn reload() {
-    // SAFETY: this is the main loop of a process, the place where the file may be read.
-    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
 
 /// The engine holds no state worth a farewell: clients ask again, so it goes at once.
@@ -183,42 +176,6 @@ impl Settings {
         let mut command = Command::new(&self.program);
         command.arg("serve").args(&self.arguments).arg("--restarts").arg(restarts.to_string());
         command.stdin(Stdio::null());
-        let (parent, nice) = (std::process::id(), self.nice);
-        // SAFETY: between fork and exec only system calls are made, which are safe in a process with one thread.
-        unsafe { command.pre_exec(move || detach(parent, nice)) };
-        command.spawn()
+        spawn_detached(&mut command, self.nice)
     }
-}
-
-/// Makes a process of its own out of the copy of a Postgres worker.
-fn detach(parent: u32, nice: i32) -> io::Result<()> {
-    // SAFETY: system calls with valid arguments. Descriptors are marked to be closed at exec instead of being closed,
-    // since the standard library still needs one to report a failed exec.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-        // By system call, since the C library refuses the two signals that it keeps for itself. All zero is SIG_DFL.
-        let default = [0_u64; 4];
-        for signal in 1..=SIGNALS {
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, size_of::<u64>());
-        }
-        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // The parent may have died before the line above took effect.
-        if libc::getppid() as u32 != parent {
-            libc::_exit(0);
-        }
-        let mut files: libc::rlimit = std::mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
-            files.rlim_cur = files.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &files);
-        }
-        if nice != 0 {
-            libc::setpriority(libc::PRIO_PROCESS, 0, nice);
-        }
-    }
-    Ok(())
 }

@@ -19,13 +19,14 @@ use crate::collections::queue::failure;
 use crate::jobs;
 use crate::jobs::Dispatch;
 use pgrx::bgworkers::BackgroundWorker;
-use pgrx::{log, pg_sys};
+use pgrx::log;
 use ragstone_client::processes::slots;
 use ragstone_client::settings;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension;
+use ragstone_pg::guc::reload_configuration;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
 use ragstone_pg::{activity, databases, wait};
@@ -478,8 +479,7 @@ impl Worker {
 fn reload_if_told() -> bool {
     let told = BackgroundWorker::sighup_received();
     if told {
-        // SAFETY: this is the main loop of a process, the place where the file may be read.
-        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+        reload_configuration();
     }
     told
 }

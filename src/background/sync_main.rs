@@ -3,11 +3,12 @@
 use crate::background::exit::{Left, has_work_left};
 use crate::background::sync_loop;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
-use pgrx::{log, pg_guard, pg_sys};
+use pgrx::log;
 use ragstone_client::processes::file_lock::FileLock;
+use ragstone_client::processes::worker_process::{background_worker_main, before_exit, connect};
 use ragstone_client::processes::{register, slots};
 use ragstone_client::settings::paths;
-use ragstone_pg::databases;
+use ragstone_pg::{databases, session};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,10 @@ const LEAVING: Duration = Duration::from_secs(5);
 /// Whether it has gone is looked so often.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The worker's entry point.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
-    let (database, place) = ((argument.value() >> 8) as u32, (argument.value() & 0xff) as i32);
+background_worker_main!(ragstone_worker_main, run);
+
+fn run(argument: u64) {
+    let (database, place) = ((argument >> 8) as u32, (argument & 0xff) as i32);
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     let path = paths::worker_lock(database, place);
     let Some(mut lock) = take(&path) else { return };
@@ -30,12 +30,9 @@ pub extern "C-unwind" fn ragstone_worker_main(argument: pg_sys::Datum) {
         slots::is_given(database);
     }
     register::die_when_terminated();
-    // SAFETY: done once, before anything else touches the database. The callback lives as long as the process.
-    unsafe {
-        pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);
-        if place == 0 {
-            pg_sys::before_shmem_exit(Some(ask_for_another), pg_sys::Datum::from(database));
-        }
+    connect(database);
+    if place == 0 {
+        before_exit(request_successor);
     }
     loop {
         let left = sync_loop::run(database, place);
@@ -75,9 +72,8 @@ fn take(path: &Path) -> Option<FileLock> {
 
 /// Where a worker is ended by others there may be something left, which nobody else would know of. Whoever wants the database
 /// for himself wants no other worker, either.
-#[pg_guard]
-unsafe extern "C-unwind" fn ask_for_another(code: libc::c_int, database: pg_sys::Datum) {
-    let database = database.value() as u32;
+fn request_successor(code: i32) {
+    let database = session::database();
     if code != 0 && !databases::is_wanted_exclusively(database) {
         slots::want(database);
     }

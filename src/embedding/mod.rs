@@ -13,6 +13,7 @@ use ragstone_client::settings;
 use ragstone_client::settings::OverlongInput;
 use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::session;
 use std::cell::Cell;
 use std::collections::VecDeque;
 
@@ -200,8 +201,7 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
             Err(overlong.hint("Cut it with rag.chunk, or set rag.overlong_input to 'notice'."))
         }
         OverlongInput::Notice => {
-            // SAFETY: a plain read of the statement's start.
-            let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+            let statement = session::statement_start();
             if NOTICED.replace(statement) != statement {
                 overlong
                     .into_information()

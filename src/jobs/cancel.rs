@@ -2,10 +2,10 @@
 
 use crate::jobs::record::JobTable;
 use crate::jobs::unknown;
-use pgrx::pg_sys;
 use ragstone_client::processes::job_registry;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 
 /// Cancels a job; false if it has ended. If a worker is doing it, the worker is interrupted and stores the status itself.
@@ -16,8 +16,7 @@ pub fn cancel(id: i64) -> Result<bool> {
             let table = JobTable::find()?;
             let lock = "SELECT status, pid FROM rag._job WHERE id = $1 FOR UPDATE";
             let rows = table.write(|| run(lock, &[Arg::new(id)]))?;
-            // SAFETY: a plain read.
-            let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+            let database = session::database();
             match rows.text(0, 0).unwrap_or_default().as_str() {
                 "running" if job_registry::interrupt(database, id, rows.int4(0, 1)) => Ok(true),
                 // No worker is doing it. One that is about to start will find it cancelled.
@@ -39,8 +38,7 @@ fn check_rights(id: i64) -> Result<()> {
     if rows.count == 0 {
         return Err(unknown(id));
     }
-    // SAFETY: a plain look-up.
-    match rows.boolean(0, 0).unwrap_or_else(|| unsafe { pg_sys::superuser() }) {
+    match rows.boolean(0, 0).unwrap_or_else(|| session::is_superuser()) {
         true => Ok(()),
         false => Err(Error::forbidden(format!("job {id} belongs to another role"))
             .hint("Ask a member of that role to cancel it.")),

@@ -1,13 +1,13 @@
 //! `rag.job_pieces` and `rag.job_result`: the pieces of the answer and the result of a job.
 
 use crate::jobs::{refuse_uncommitted, unknown};
-use pgrx::pg_sys;
 use ragstone_client::engine::pieces::{BLOCK, ask};
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{JobRun, Pieces};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::text::sayable;
 use ragstone_pg::wait::for_latch;
@@ -55,8 +55,7 @@ impl JobState {
         else {
             return Err(unknown(id));
         };
-        // SAFETY: a plain read.
-        let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+        let database = session::database();
         let attempt = attempts.unsigned_abs() + u32::from(status == "queued");
         let run = JobRun { database, table: table.to_u32(), job: id.unsigned_abs(), attempt };
         Ok(Self { status, run, since_end: rows.float8(0, 2) })

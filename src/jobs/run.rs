@@ -13,6 +13,7 @@ use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run as run_statement};
 use ragstone_pg::switch_user::set_for_session;
 
@@ -73,8 +74,7 @@ impl Job {
     fn begin(order: &Order) -> Result<Option<Self>> {
         let table = JobTable::find()?;
         let role = pg_sys::Oid::from(order.role);
-        // SAFETY: a plain read.
-        let pid = unsafe { pg_sys::MyProcPid };
+        let pid = session::pid();
         let args = [Arg::new(order.job), Arg::new(role), Arg::new(MAX_ATTEMPTS), Arg::new(pid)];
         let rows = table.write(|| {
             run_statement(

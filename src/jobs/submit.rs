@@ -8,6 +8,7 @@ use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 
 /// Maximum number of attempts to insert a job or find the one that has its key, which may be deleted in between.
@@ -24,8 +25,7 @@ pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Result<i64> {
         connect(|| {
             let kind = JobKind::find(kind)?;
             kind.statement(args)?;
-            // SAFETY: a plain read.
-            let role = unsafe { pg_sys::GetUserId() };
+            let role = session::current_role();
             check_role(role)?;
             insert(kind, args, role, key)
         })

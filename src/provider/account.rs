@@ -4,13 +4,13 @@ use pgrx::pg_sys;
 use ragstone_client::settings;
 use ragstone_core::provider::{Account, Budget, Spent};
 use ragstone_pg::error::Result;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, Rows, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
 /// The current role's account with a server. Reads only, so it works on a standby and in a read-only transaction.
 pub fn account(server: &str, function: &'static str) -> Result<Account> {
-    // SAFETY: a plain read of the session's identity.
-    let role = unsafe { pg_sys::GetUserId() };
+    let role = session::current_role();
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
     let budgets = connect(|| as_owner(superuser, || budgets(role, server)))?;
     Ok(Account {

@@ -4,6 +4,7 @@ use crate::provider::options::Options;
 use pgrx::pg_sys;
 use ragstone_core::provider::{Key, Secret, Target};
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
@@ -21,12 +22,11 @@ pub struct Provider {
 /// # Errors
 /// 42704 if it does not exist, 42501 without USAGE on the server, 22023 if an option is missing.
 pub fn find(name: &str) -> Result<Provider> {
-    // SAFETY: plain reads of the session's identity and database.
-    let (role, database) = unsafe { (pg_sys::GetUserId(), pg_sys::MyDatabaseId) };
+    let (role, database) = (session::current_role(), session::database());
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
     let (server, options, mapping) = connect(|| as_owner(superuser, || read(name, role)))?;
     let target = Target {
-        database: database.to_u32(),
+        database,
         server: server.to_u32(),
         name: name.to_owned(),
         wire: options.wire()?,

@@ -4,6 +4,7 @@ use crate::tools::schema::is_name;
 use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::relation;
 use ragstone_pg::spi::{Arg, Rows, run};
 
 /// Maximum length of the name of an argument at all providers.
@@ -88,8 +89,7 @@ fn check_kind(rows: &Rows, signature: &str) -> Result<()> {
 
 fn check_parameter(parameter: &Parameter, number: usize, signature: &str) -> Result<()> {
     let Parameter { name, type_name, .. } = parameter;
-    // SAFETY: a look-up by OID.
-    let kind = unsafe { pg_sys::get_typtype(parameter.oid) } as u8;
+    let kind = relation::type_kind(parameter.oid);
     if parameter.variadic {
         return Err(not_a_tool(signature, "it is VARIADIC"));
     }

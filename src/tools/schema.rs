@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::relation;
 use ragstone_pg::spi::{Arg, run};
 use serde_json::{Map, Value, json};
 
@@ -58,8 +59,7 @@ fn of_type(oid: pg_sys::Oid, depth_left: usize) -> Result<Value> {
             "type {name} has more than {MAX_TYPE_DEPTH} types in one another"
         )));
     }
-    // SAFETY: a look-up by OID.
-    let element = unsafe { pg_sys::get_element_type(oid) };
+    let element = relation::element_type(oid);
     match kind.as_str() {
         _ if element != pg_sys::InvalidOid => {
             Ok(json!({"type": "array", "items": of_type(element, depth_left - 1)?}))

@@ -1,8 +1,8 @@
 //! How far a work on a collection has come, for other sessions to see while it is not committed.
 
-use pgrx::pg_sys;
 use ragstone_client::engine::client;
 use ragstone_core::protocol::Progress;
+use ragstone_pg::session;
 use std::time::Instant;
 
 /// A work in progress. Its report goes when it ends, whether well or not.
@@ -33,8 +33,7 @@ impl Reporting {
     }
 
     fn send(&self, done: u64, total: u64) {
-        // SAFETY: plain reads of the session's database and process.
-        let (database, pid) = unsafe { (pg_sys::MyDatabaseId.to_u32(), pg_sys::MyProcPid) };
+        let (database, pid) = (session::database(), session::pid());
         let elapsed_ms = self.started.elapsed().as_millis() as u64;
         let subject = self.collection.clone();
         client::report(Progress { database, pid, subject, done, total, elapsed_ms });

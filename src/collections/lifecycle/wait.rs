@@ -4,6 +4,7 @@ use crate::collections::catalog::collection::Collection;
 use ragstone_client::processes::{slots, wake};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
@@ -38,8 +39,7 @@ fn check_possible(collection: &Collection) -> Result<()> {
         return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))
             .hint("COMMIT first."));
     }
-    // SAFETY: a plain read of the server's state.
-    if unsafe { pgrx::pg_sys::RecoveryInProgress() } {
+    if session::is_standby() {
         return Err(state(format!("collection \"{name}\" is brought up to date on the primary server"))
             .hint("Wait there."));
     }

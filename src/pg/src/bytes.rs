@@ -110,19 +110,6 @@ unsafe impl SqlTranslatable for JsonbRef<'_> {
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Err(ReturnsError::Datum);
 }
 
-/// The bytes of an argument of a function that pgrx does not call, after its header; none where it is null.
-///
-/// # Safety
-/// `fcinfo` must be the one of a call in progress, and its argument a varlena.
-pub unsafe fn argument_bytes<'a>(fcinfo: pg_sys::FunctionCallInfo, index: usize) -> Option<&'a [u8]> {
-    // SAFETY: as promised by the caller. A value that had to be detoasted lives in the call's memory context.
-    unsafe {
-        let datum = pgrx::fcinfo::pg_getarg_datum(fcinfo, index)?;
-        let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-        Some(pgrx::varlena::varlena_to_byte_slice(varlena))
-    }
-}
-
 /// Bytes of an argument, read where they are.
 macro_rules! borrowed {
     ($rust:ident, $sql:literal, $doc:literal) => {

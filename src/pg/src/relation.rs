@@ -39,3 +39,15 @@ pub fn equality_operator(of: pg_sys::Oid) -> Result<String> {
     EQUALITY.with_borrow_mut(|known| known.insert(of, operator.clone()));
     Ok(operator)
 }
+
+/// What kind of type it is, a letter of `pg_type.typtype`; 0 for none.
+pub fn type_kind(oid: pg_sys::Oid) -> u8 {
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::get_typtype(oid) as u8 }
+}
+
+/// The element type of an array type; `InvalidOid` for any other type.
+pub fn element_type(oid: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::get_element_type(oid) }
+}

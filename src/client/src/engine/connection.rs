@@ -1,16 +1,15 @@
 //! One session's connection to the engine: non-blocking, and waiting under the latch only.
 
+use crate::processes::system::{connect_nonblocking, own_user, peer_user};
 use crate::settings::paths;
 use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
 use ragstone_pg::wait::Interest;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Instant;
 
 /// Number of the Hello request.
@@ -52,7 +51,7 @@ impl Connection {
     /// Tries to connect, without ever blocking.
     pub fn open() -> Result<Attempt> {
         let path = paths::socket();
-        let stream = match connect(&path) {
+        let stream = match connect_nonblocking(&path) {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
@@ -259,49 +258,12 @@ fn other_protocol(found: &str) -> Error {
         .hint("Close the sessions that still use the old version, or restart the server.")
 }
 
-/// A connected non-blocking stream socket. The standard library can only connect blockingly, which would hang where
-/// the backlog is full.
-fn connect(path: &Path) -> io::Result<UnixStream> {
-    // SAFETY: an all-zero sockaddr_un is a valid value.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.len() >= address.sun_path.len() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "path is longer than 107 bytes"));
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    // SAFETY: the descriptor is owned as soon as it is known to be one; the address lives through the call.
-    unsafe {
-        let socket =
-            libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0);
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let socket = OwnedFd::from_raw_fd(socket);
-        let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-        if libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(UnixStream::from(socket))
-    }
-}
-
 /// Refuses a peer of another operating system user: texts must not reach whoever put a socket there.
 fn check_peer(stream: &UnixStream) -> Result<()> {
-    let mut peer = libc::ucred { pid: 0, uid: libc::uid_t::MAX, gid: 0 };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the buffer has the length that is given.
-    let (result, own) = unsafe {
-        let option = (&raw mut peer).cast();
-        let result =
-            libc::getsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, option, &mut length);
-        (result, libc::geteuid())
-    };
-    if result == 0 && peer.uid == own {
+    let (peer, own) = (peer_user(stream).unwrap_or(u32::MAX), own_user());
+    if peer == own {
         return Ok(());
     }
-    Err(Error::forbidden(format!("the engine's socket belongs to user id {}, not to {own}", peer.uid))
+    Err(Error::forbidden(format!("the engine's socket belongs to user id {peer}, not to {own}"))
         .hint("Set rag.socket_directory to a folder in which only the server's user can write."))
 }

@@ -2,12 +2,11 @@
 
 use crate::processes::file_lock::FileLock;
 use crate::processes::supervisor;
+use crate::processes::system::is_accessible;
 use crate::settings;
 use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
 use ragstone_pg::error::{Error, Result};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Another session's supervisor may have got the last worker slot just now: its engine is waited for so long.
@@ -71,7 +70,7 @@ fn no_slot() -> Error {
 
 fn check_installation() -> Result<()> {
     let engine = paths::engine();
-    if !accessible(&engine, libc::X_OK) {
+    if !is_accessible(&engine, libc::X_OK) {
         return Err(Error::unavailable(format!(
             "the engine's program \"{}\" cannot be executed",
             engine.display()
@@ -79,7 +78,7 @@ fn check_installation() -> Result<()> {
         .hint("Run make install, or set rag.engine_path."));
     }
     let folder = paths::socket_directory();
-    if !accessible(&folder, libc::W_OK | libc::X_OK) {
+    if !is_accessible(&folder, libc::W_OK | libc::X_OK) {
         return Err(Error::unavailable(format!(
             "the engine's socket directory \"{}\" is not writable",
             folder.display()
@@ -87,12 +86,4 @@ fn check_installation() -> Result<()> {
         .hint("Set rag.socket_directory to a folder that the server's user can write in, and nobody else."));
     }
     Ok(())
-}
-
-fn accessible(path: &Path, mode: libc::c_int) -> bool {
-    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
-        return false;
-    };
-    // SAFETY: the path is NUL-terminated and lives through the call.
-    unsafe { libc::access(path.as_ptr(), mode) == 0 }
 }

@@ -4,9 +4,10 @@
 //! be a job's worker, or keep a job from having one.
 
 use crate::processes::file_lock::{FileLock, files};
+use crate::processes::system::send_signal;
 use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
-use pgrx::pg_sys;
+use ragstone_pg::session;
 use std::cell::Cell;
 
 thread_local! {
@@ -60,9 +61,7 @@ impl Starting {
 /// Asks for a worker; nothing where no slot is free. Whoever asks is woken when it comes and when it goes. Not in a
 /// transaction, which would end the life of what is given.
 pub fn register(order: &Order) -> Option<Starting> {
-    // SAFETY: plain reads of the server's state.
-    let (upgrading, own_pid) = unsafe { (pg_sys::IsBinaryUpgrade, pg_sys::MyProcPid) };
-    if upgrading {
+    if session::is_binary_upgrade() {
         return None;
     }
     let builder = BackgroundWorkerBuilder::new("ragstone job")
@@ -70,7 +69,7 @@ pub fn register(order: &Order) -> Option<Starting> {
         .set_library("ragstone")
         .set_function("ragstone_job_main")
         .set_extra(&order.text())
-        .set_notify_pid(own_pid)
+        .set_notify_pid(session::pid())
         .enable_spi_access()
         .set_restart_time(None);
     builder.load_dynamic().ok().map(Starting)
@@ -79,8 +78,7 @@ pub fn register(order: &Order) -> Option<Starting> {
 /// The process that works on a job.
 pub fn holder(database: u32, job: i64) -> Option<i32> {
     if OWN.get() == Some((database, job)) {
-        // SAFETY: a plain read.
-        return Some(unsafe { pg_sys::MyProcPid });
+        return Some(session::pid());
     }
     FileLock::holder(&paths::job_lock(database, job))
 }
@@ -88,8 +86,7 @@ pub fn holder(database: u32, job: i64) -> Option<i32> {
 /// Cancels the statement of a process, if that is the one that works on the job.
 pub fn interrupt(database: u32, job: i64, pid: Option<i32>) -> bool {
     let holder = holder(database, job).filter(|holder| Some(*holder) == pid);
-    // SAFETY: a signal to the process that holds the lock at this moment.
-    holder.is_some_and(|pid| unsafe { libc::kill(pid, libc::SIGINT) } == 0)
+    holder.is_some_and(|pid| send_signal(pid, libc::SIGINT))
 }
 
 /// Workers of jobs of all databases that run.
@@ -101,8 +98,7 @@ pub fn running() -> usize {
 pub fn send_away(database: u32) {
     for (_, job) in all().filter(|(of, _)| *of == database) {
         if let Some(pid) = holder(database, job) {
-            // SAFETY: as above.
-            unsafe { libc::kill(pid, libc::SIGTERM) };
+            send_signal(pid, libc::SIGTERM);
         }
     }
 }

@@ -1,12 +1,11 @@
 //! How the launcher is registered.
 
 use pgrx::bgworkers::BackgroundWorkerBuilder;
-use pgrx::pg_sys;
+use ragstone_pg::session;
 
 /// Postgres starts the launcher with the server where the library is preloaded, and not on a standby.
 pub fn register_if_preloaded() {
-    // SAFETY: plain reads of the server's state.
-    if unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade } {
+    if session::is_preloading() && !session::is_binary_upgrade() {
         BackgroundWorkerBuilder::new("ragstone launcher")
             .set_type("ragstone launcher")
             .set_library("ragstone")

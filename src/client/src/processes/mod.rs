@@ -6,4 +6,6 @@ pub mod launcher;
 pub mod register;
 pub mod slots;
 pub mod supervisor;
+pub mod system;
 pub mod wake;
+pub mod worker_process;

@@ -7,10 +7,10 @@ use crate::processes::file_lock::{FileLock, files, numbers};
 use crate::processes::job_registry;
 use crate::processes::register;
 use crate::processes::supervisor;
+use crate::processes::system::send_signal;
 use crate::settings;
 use crate::settings::paths;
-use pgrx::pg_sys;
-use ragstone_pg::databases;
+use ragstone_pg::{databases, session};
 use std::cell::Cell;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -32,11 +32,8 @@ pub fn become_worker() {
 
 /// Sees to it that this database has a worker, as far as there is room for one.
 pub fn ensure() {
-    // SAFETY: plain reads of the server's state.
-    let (standby, upgrading) = unsafe { (pg_sys::RecoveryInProgress(), pg_sys::IsBinaryUpgrade) };
-    // SAFETY: a plain read of this session's state.
-    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
-    if standby || upgrading || IS_WORKER.get() || is_coming() {
+    let database = session::database();
+    if session::is_standby() || session::is_binary_upgrade() || IS_WORKER.get() || is_coming() {
         return;
     }
     if FileLock::holder(&paths::worker_lock(database, 0)).is_some() {
@@ -74,8 +71,7 @@ pub fn ensure_after_commit() -> Option<i32> {
     if IS_WORKER.get() {
         return None;
     }
-    // SAFETY: a plain read.
-    let database = unsafe { pg_sys::MyDatabaseId.to_u32() };
+    let database = session::database();
     let holder = FileLock::holder(&paths::worker_lock(database, 0));
     if holder.is_none() && !is_coming() {
         want(database);
@@ -95,8 +91,7 @@ pub fn tend() {
         let path = paths::worker_lock(database, place);
         match FileLock::holder(&path) {
             Some(pid) if databases::is_wanted_exclusively(database) => {
-                // SAFETY: a signal to the process that holds the lock at this moment.
-                unsafe { libc::kill(pid, libc::SIGTERM) };
+                send_signal(pid, libc::SIGTERM);
             }
             Some(_) => {}
             None => FileLock::tidy(&path),

@@ -3,25 +3,22 @@
 use pgrx::bgworkers::{
     BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker, DynamicBackgroundWorkerLoadError,
 };
-use pgrx::pg_sys;
+use ragstone_pg::session;
 use std::time::Duration;
 
 /// Postgres starts the supervisor with the server where the library is preloaded.
 pub fn register_if_preloaded() {
-    // SAFETY: plain reads of the server's state.
-    if unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade } {
+    if session::is_preloading() && !session::is_binary_upgrade() {
         builder().set_restart_time(Some(Duration::from_secs(5))).load();
     }
 }
 
 /// Registers a supervisor from a session of any role.
 pub fn register() -> Result<DynamicBackgroundWorker, DynamicBackgroundWorkerLoadError> {
-    // SAFETY: plain reads of the server's state.
-    let (upgrading, own_pid) = unsafe { (pg_sys::IsBinaryUpgrade, pg_sys::MyProcPid) };
-    if upgrading {
+    if session::is_binary_upgrade() {
         return Err(DynamicBackgroundWorkerLoadError);
     }
-    builder().set_restart_time(None).set_notify_pid(own_pid).load_dynamic()
+    builder().set_restart_time(None).set_notify_pid(session::pid()).load_dynamic()
 }
 
 fn builder() -> BackgroundWorkerBuilder {

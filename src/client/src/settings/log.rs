@@ -1,7 +1,8 @@
 //! Settings of the log of agents.
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
-use std::ffi::{CStr, CString, c_char, c_void};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use ragstone_pg::guc::{StringCheck, define_checked_string};
+use std::ffi::{CStr, CString};
 
 /// Whose transaction a step of the log belongs to.
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,20 +31,13 @@ pub fn define() {
         GucContext::Userset,
         GucFlags::default(),
     );
-    // SAFETY: the hook raises nothing.
-    unsafe {
-        GucRegistry::define_string_guc_with_hooks(
-            c"rag.run",
-            c"Sets the run that calls of Ragstone's functions are steps of, 0 for none.",
-            c"rag.start_run sets it, rag.finish_run sets it to none.",
-            &RUN,
-            GucContext::Userset,
-            GucFlags::default(),
-            Some(is_run),
-            None,
-            None,
-        );
-    }
+    define_checked_string::<RunNumber>(
+        c"rag.run",
+        c"Sets the run that calls of Ragstone's functions are steps of, 0 for none.",
+        c"rag.start_run sets it, rag.finish_run sets it to none.",
+        &RUN,
+        GucContext::Userset,
+    );
     GucRegistry::define_int_guc(
         c"rag.log_retention",
         c"Sets for how many days runs and their steps are kept, 0 for ever.",
@@ -86,13 +80,12 @@ pub fn run() -> Option<i64> {
     RUN.get()?.to_str().ok()?.trim().parse().ok().filter(|run| *run > 0)
 }
 
-/// Whether a text can be a run's number.
-unsafe extern "C-unwind" fn is_run(
-    value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: Postgres gives a terminated string, or none.
-    let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
-    text.is_empty() || text.to_str().is_ok_and(|text| text.trim().parse::<i64>().is_ok_and(|run| run >= 0))
+/// A run's number, or nothing.
+struct RunNumber;
+
+impl StringCheck for RunNumber {
+    fn accepts(value: &CStr) -> bool {
+        value.is_empty()
+            || value.to_str().is_ok_and(|text| text.trim().parse::<i64>().is_ok_and(|run| run >= 0))
+    }
 }

@@ -1,9 +1,8 @@
 //! Where `make install` puts the parts that are not SQL, unless a setting says otherwise.
 
 use crate::settings;
-use pgrx::pg_sys;
 use ragstone_core::protocol::socket_name;
-use std::ffi::CStr;
+use ragstone_pg::server_directories::{library_directory, share_directory};
 use std::path::PathBuf;
 
 /// The engine's program.
@@ -13,7 +12,7 @@ pub fn engine() -> PathBuf {
 
 /// The folder that holds a folder per model.
 pub fn models() -> PathBuf {
-    settings::models_path().map_or_else(|| share_folder().join("ragstone/models"), PathBuf::from)
+    settings::models_path().map_or_else(|| share_directory().join("ragstone/models"), PathBuf::from)
 }
 
 /// ONNX Runtime's library.
@@ -58,17 +57,5 @@ pub fn supervisor_lock() -> PathBuf {
 }
 
 fn library_folder() -> PathBuf {
-    // SAFETY: pkglib_path is a NUL-terminated buffer that the server fills at its start.
-    let path = unsafe { CStr::from_ptr(&raw const pg_sys::pkglib_path as *const _) };
-    PathBuf::from(path.to_string_lossy().into_owned()).join("ragstone")
-}
-
-fn share_folder() -> PathBuf {
-    let mut path = [0; pg_sys::MAXPGPATH as usize];
-    // SAFETY: my_exec_path is filled at the server's start, and the buffer has the length that the function expects.
-    let path = unsafe {
-        pg_sys::get_share_path(&raw const pg_sys::my_exec_path as *const _, path.as_mut_ptr());
-        CStr::from_ptr(path.as_ptr())
-    };
-    PathBuf::from(path.to_string_lossy().into_owned())
+    library_directory().join("ragstone")
 }

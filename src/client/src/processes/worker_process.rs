@@ -1,0 +1,50 @@
+//! What every background worker needs as a process: an exported entry point, a database, and a callback at its end.
+
+use pgrx::{pg_guard, pg_sys};
+use ragstone_pg::major_version::WORKER_CONNECTION_FLAGS;
+
+/// Exports the entry point of a background worker under the C name `$symbol`, by which it is registered. `$main` takes the
+/// worker's argument.
+#[macro_export]
+macro_rules! background_worker_main {
+    ($symbol:ident, $main:path) => {
+        #[doc = "The entry point of a background worker."]
+        #[::pgrx::pg_guard]
+        #[unsafe(no_mangle)]
+        pub extern "C-unwind" fn $symbol(argument: ::pgrx::pg_sys::Datum) {
+            $main(argument.value() as u64);
+        }
+    };
+}
+
+pub use background_worker_main;
+
+/// Connects the process to a database as the bootstrap superuser. Once in a process, before anything touches the database.
+pub fn connect(database: u32) {
+    // SAFETY: called once, at the beginning of a worker's main function.
+    unsafe {
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);
+    }
+}
+
+/// Connects the process to a database as a role, which need not have LOGIN from PostgreSQL 17 on. Once in a process, before
+/// anything touches the database.
+pub fn connect_as(database: u32, role: u32) {
+    let (database, role) = (pg_sys::Oid::from(database), pg_sys::Oid::from(role));
+    // SAFETY: called once, at the beginning of a worker's main function.
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, WORKER_CONNECTION_FLAGS) };
+}
+
+/// Has `callback` called when the process ends, with its exit code, while it still has access to shared memory.
+pub fn before_exit(callback: fn(i32)) {
+    let argument = pg_sys::Datum::from(callback as usize);
+    // SAFETY: the callback lives as long as the process, and gets the function's own pointer.
+    unsafe { pg_sys::before_shmem_exit(Some(process_exits), argument) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn process_exits(code: libc::c_int, callback: pg_sys::Datum) {
+    // SAFETY: the pointer is the one that `before_exit` was given.
+    let callback: fn(i32) = unsafe { std::mem::transmute(callback.value()) };
+    callback(code);
+}

@@ -1,0 +1,121 @@
+//! SQL functions that need more than pgrx's `#[pg_extern]` gives them: their call, and the macro that exports them.
+
+use crate::error::Result;
+use crate::procedure::check_may_commit;
+use crate::trigger::TriggerCall;
+use crate::tuplestore::Tuplestore;
+use crate::windowapi::Partition;
+use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::datum::FromDatum;
+use pgrx::pg_sys;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
+use std::marker::PhantomData;
+
+/// A call of an SQL function in progress. In the signature of a `#[pg_extern]` function it is no argument of the SQL function.
+#[derive(Clone, Copy)]
+pub struct FunctionCall<'a> {
+    fcinfo: pg_sys::FunctionCallInfo,
+    _call: PhantomData<&'a ()>,
+}
+
+impl<'a> FunctionCall<'a> {
+    /// The call that Postgres describes.
+    ///
+    /// # Safety
+    /// `fcinfo` must be the one of a call in progress that lasts as long as `'a`.
+    pub unsafe fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        Self { fcinfo, _call: PhantomData }
+    }
+
+    /// An argument, if it is not null. As for columns of [`Rows`](crate::spi::Rows), callers ask for the type that the function
+    /// is declared with.
+    pub fn argument<T: FromDatum>(self, index: usize) -> Option<T> {
+        // SAFETY: the call is in progress, and the argument is of the type that the function is declared with.
+        unsafe { pgrx::fcinfo::pg_getarg::<T>(self.fcinfo, index) }
+    }
+
+    /// The bytes of an argument of a varlena type, after its header, read where they are; none if it is null.
+    pub fn bytes(self, index: usize) -> Option<&'a [u8]> {
+        // SAFETY: callers ask for arguments of varlena types only. A value that had to be detoasted lives in the call's memory
+        // context.
+        unsafe {
+            let datum = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index)?;
+            let varlena = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+            Some(pgrx::varlena::varlena_to_byte_slice(varlena))
+        }
+    }
+
+    /// What the trigger was fired by, if the function was called as a trigger.
+    pub fn trigger(self) -> Option<TriggerCall> {
+        // SAFETY: the call is in progress.
+        unsafe { TriggerCall::of(self.fcinfo) }
+    }
+
+    /// The partition of a window function, unless it was called without OVER.
+    pub fn partition(self) -> Option<Partition> {
+        // SAFETY: the call is in progress.
+        unsafe { Partition::of(self.fcinfo) }
+    }
+
+    /// Where a function that returns TABLE puts its rows.
+    pub fn tuplestore<const N: usize>(self) -> Result<Tuplestore<N>> {
+        // SAFETY: the call is in progress.
+        unsafe { Tuplestore::of(self.fcinfo) }
+    }
+
+    /// Refuses a CALL that may not end its transaction: in a transaction block, or in a function.
+    pub fn check_may_commit(self, what: &str) -> Result<()> {
+        // SAFETY: the call is in progress.
+        unsafe { check_may_commit(self.fcinfo, what) }
+    }
+}
+
+// SAFETY: as for pgrx's own FunctionCallInfo, which this wraps.
+unsafe impl<'fcx> ArgAbi<'fcx> for FunctionCall<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as promised by the caller; the call is in progress as long as its arguments live.
+        unsafe { Self::new(<pg_sys::FunctionCallInfo as ArgAbi>::unbox_arg_unchecked(arg)) }
+    }
+
+    fn is_virtual_arg() -> bool {
+        true
+    }
+}
+
+// SAFETY: it stands for no SQL type.
+unsafe impl SqlTranslatable for FunctionCall<'_> {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(FunctionCall<'static>);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::Skip);
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Err(ReturnsError::Datum);
+}
+
+/// Exports a function under the C name `$symbol`, for SQL that is written by hand: pgrx cannot make procedures, trigger
+/// functions that give a row back, and functions that fill the executor's store of rows. `$finfo` must be `pg_finfo_` and the
+/// symbol, by which Postgres learns the calling convention; `$body` takes a [`FunctionCall`] and gives a datum.
+#[macro_export]
+macro_rules! sql_function {
+    ($finfo:ident, $symbol:ident, $body:path) => {
+        #[doc = "The version of the calling convention, for Postgres."]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $finfo() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
+            static VERSION_1: ::pgrx::pg_sys::Pg_finfo_record =
+                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &VERSION_1
+        }
+
+        #[doc = "The function.\n\n# Safety\nTo be called by Postgres only."]
+        #[::pgrx::pg_guard]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $symbol(
+            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
+        ) -> ::pgrx::pg_sys::Datum {
+            // SAFETY: Postgres calls the function with its own fcinfo.
+            $body(unsafe { $crate::function::FunctionCall::new(fcinfo) })
+        }
+    };
+}
+
+pub use sql_function;

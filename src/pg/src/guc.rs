@@ -1,0 +1,52 @@
+//! Settings of the server (GUCs): reading the configuration file again, and what pgrx offers as unsafe functions only.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
+use std::ffi::{CStr, CString, c_char, c_void};
+
+/// Which values a setting may have.
+pub trait StringCheck {
+    /// Whether the setting may have this value. Must not raise.
+    fn accepts(value: &CStr) -> bool;
+}
+
+/// Defines a setting that refuses the values that `C` does not accept.
+pub fn define_checked_string<C: StringCheck>(
+    name: &'static CStr,
+    description: &'static CStr,
+    details: &'static CStr,
+    setting: &'static GucSetting<Option<CString>>,
+    context: GucContext,
+) {
+    let flags = GucFlags::default();
+    // SAFETY: the check hook has the signature that Postgres expects, and does not raise.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            name,
+            description,
+            details,
+            setting,
+            context,
+            flags,
+            Some(check_hook::<C>),
+            None,
+            None,
+        );
+    }
+}
+
+unsafe extern "C-unwind" fn check_hook<C: StringCheck>(
+    value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres passes a terminated string, or null.
+    let value = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
+    C::accepts(value)
+}
+
+/// Reads the configuration file again, as a process does after SIGHUP. To be called in the main loop of a background worker,
+/// where no transaction is open.
+pub fn reload_configuration() {
+    // SAFETY: the callers are main loops of processes, where Postgres itself reads the file.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+}
