@@ -1,7 +1,7 @@
 //! The steps of a run in the log of agents.
 
 use crate::agent_log;
-use crate::agent_log::{Ending, NewRun, NewStep};
+use crate::agent_log::{FinishArgs, NewRun, NewStep};
 use crate::agents::request::RunRequest;
 use crate::agents::result::RunResult;
 use crate::tools::Observation;
@@ -44,12 +44,11 @@ impl StartTime {
 
 /// Starts a run in the log and returns its number.
 pub fn begin(request: &RunRequest, job: Option<i64>) -> Result<i64> {
-    let input = Value::from(request.input.as_str());
     agent_log::start(&NewRun {
         agent: &request.agent,
         session: request.session,
         job,
-        input: Some(&input),
+        input: Some(Value::from(request.input.as_str())),
         ..NewRun::default()
     })
 }
@@ -150,7 +149,7 @@ pub fn finish(result: &RunResult) -> Result<()> {
     let code = result.error.as_ref().map(Error::code);
     agent_log::finish(
         result.run,
-        Ending {
+        FinishArgs {
             status: Some(result.status),
             output: result.answer.as_deref().map(Value::from),
             error: result.error.as_ref().map(|error| error.message.as_str()),

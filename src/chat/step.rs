@@ -50,7 +50,7 @@ fn input(turn: &Turn) -> Value {
     json!({"session": turn.session, "collection": turn.collection})
 }
 
-fn outcome(reply: &ChatReply) -> agent_log::Said {
+fn outcome(reply: &ChatReply) -> agent_log::StepResult {
     let output = json!({"message": reply.message, "answered": reply.answered, "model": reply.model});
-    agent_log::Said { output: Some(output), ..agent_log::Said::default() }
+    agent_log::StepResult { output: Some(output), ..agent_log::StepResult::default() }
 }
