@@ -5,16 +5,16 @@ use crate::agent_log::{Fold, Weeks, has_steps_left};
 use crate::background::exit::{Left, has_mail_left};
 use crate::background::mailbox_readers::Mail;
 use crate::collections::capture::reconcile;
-use crate::collections::capture::reconcile::Depth;
+use crate::collections::capture::reconcile::CompareDepth;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
-use crate::collections::indexing::batch::{Batch, Found};
-use crate::collections::indexing::rate::Rate;
-use crate::collections::indexing::write::{Written, write};
+use crate::collections::indexing::batch::{RowBatch, RowStatus};
+use crate::collections::indexing::progress::ProgressReport;
+use crate::collections::indexing::write::{WriteCounts, write};
 use crate::collections::lifecycle::settle;
 use crate::collections::lifecycle::settle::Settled;
 use crate::collections::queue;
-use crate::collections::queue::claim::{Claim, Hands, unlock};
+use crate::collections::queue::claim::{Claim, InFlight, unlock};
 use crate::collections::queue::failure;
 use crate::jobs;
 use crate::jobs::Dispatch;
@@ -57,14 +57,14 @@ const VERY_MANY: i64 = 1_000_000;
 const MUCH: usize = 128;
 
 struct UnderWay {
-    batch: Batch,
+    batch: RowBatch,
     locks: Vec<i64>,
 }
 
 struct Worker {
     database: u32,
     place: i32,
-    hands: Hands,
+    in_flight: InFlight,
     /// What the first worker of a database writes down.
     mail: Option<Mail>,
     under_way: VecDeque<UnderWay>,
@@ -72,7 +72,7 @@ struct Worker {
     locks: Vec<i64>,
     /// Collections that were worked on since they were seen current.
     touched: HashSet<i64>,
-    rates: HashMap<i64, Rate>,
+    progress: HashMap<i64, ProgressReport>,
     /// Rows added to terms tables since these were looked at.
     appended: HashMap<i64, i64>,
     pauses: HashMap<i64, Duration>,
@@ -93,12 +93,12 @@ pub fn run(database: u32, place: i32) -> Left {
     let mut worker = Worker {
         database,
         place,
-        hands: Hands::default(),
+        in_flight: InFlight::default(),
         mail: (place == 0).then(|| Mail::of(database)),
         under_way: VecDeque::new(),
         locks: Vec::new(),
         touched: HashSet::new(),
-        rates: HashMap::new(),
+        progress: HashMap::new(),
         appended: HashMap::new(),
         pauses: HashMap::new(),
         backoff: BACKOFF.0,
@@ -161,7 +161,7 @@ impl Worker {
             self.finish(under_way);
             if self.appended.get(&id).is_some_and(|appended| *appended >= VERY_MANY) {
                 self.appended.insert(id, 0);
-                settle::fold_meanwhile(id)?;
+                settle::merge_terms_while_busy(id)?;
             }
             return Ok(Step::Worked);
         }
@@ -175,7 +175,7 @@ impl Worker {
                 connect(|| {
                     unlock(&self.locks)?;
                     self.locks.clear();
-                    if extension::is_installed()? { self.hands.claim(all).map(Some) } else { Ok(None) }
+                    if extension::is_installed()? { self.in_flight.claim(all).map(Some) } else { Ok(None) }
                 })
             })
         })?;
@@ -199,7 +199,7 @@ impl Worker {
                 self.touched.insert(collection.id);
                 let compared = in_transaction(|| {
                     with_safe_search_path(|| {
-                        let noted = reconcile::compare(&mut collection, Depth::Content)?;
+                        let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;
                         connect(|| {
                             failure::set_error(collection.id, None)?;
                             queue::delete(&ids)
@@ -210,7 +210,7 @@ impl Worker {
                 match compared {
                     Ok(noted) => {
                         self.pauses.remove(&collection.id);
-                        self.rate(&collection).expect(noted);
+                        self.progress(&collection).expect(noted);
                     }
                     Err(error) => self.pause(collection.id, &error)?,
                 }
@@ -241,18 +241,18 @@ impl Worker {
     }
 
     /// Reads, cuts and sends. No transaction is open while the engine works.
-    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Batch> {
+    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<RowBatch> {
         let (mut batch, later) = in_transaction(|| {
             with_safe_search_path(|| {
                 connect(|| {
-                    let mut batch = Batch::new(collection, items)?;
+                    let mut batch = RowBatch::new(collection, items)?;
                     let later = batch.read()?;
                     Ok((batch, later))
                 })
             })
         })?;
         for item in later {
-            self.hands.put_down(batch.collection.id, &item.key, &item.ids);
+            self.in_flight.release(batch.collection.id, &item.key, &item.ids);
         }
         outside_transaction(|| batch.cut())?;
         in_transaction(|| with_safe_search_path(|| batch.analyse()))?;
@@ -277,32 +277,32 @@ impl Worker {
         }
     }
 
-    fn done(&mut self, batch: &Batch, written: &Written) {
+    fn done(&mut self, batch: &RowBatch, written: &WriteCounts) {
         let id = batch.collection.id;
         for item in &batch.items {
-            self.hands.put_down(id, &item.key, &item.ids);
+            self.in_flight.release(id, &item.key, &item.ids);
         }
-        for item in &written.left {
-            self.hands.leave(item.ids.iter().copied());
+        for item in &written.postponed {
+            self.in_flight.postpone(item.ids.iter().copied());
         }
-        if batch.items.len() == 1 && written.left.is_empty() {
-            self.hands.alone.remove(&(id, batch.items[0].key.clone()));
+        if batch.items.len() == 1 && written.postponed.is_empty() {
+            self.in_flight.alone.remove(&(id, batch.items[0].key.clone()));
         }
         self.pauses.remove(&id);
         self.backoff = BACKOFF.0;
-        let unread = batch.items.iter().filter(|item| item.found == Found::Same).count();
-        self.rate(&batch.collection).add(written.rows - unread.min(written.rows));
-        *self.appended.entry(id).or_insert(0) += written.words as i64;
+        let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
+        self.progress(&batch.collection).add(written.rows - unread.min(written.rows));
+        *self.appended.entry(id).or_insert(0) += written.term_rows as i64;
     }
 
-    fn rate(&mut self, collection: &Collection) -> &mut Rate {
-        self.rates.entry(collection.id).or_insert_with(|| Rate::start(&collection.name))
+    fn progress(&mut self, collection: &Collection) -> &mut ProgressReport {
+        self.progress.entry(collection.id).or_insert_with(|| ProgressReport::start(&collection.name))
     }
 
     /// Says what becomes of rows that could not be indexed.
     fn fail(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) {
         for (key, ids) in items {
-            self.hands.put_down(collection, key, ids);
+            self.in_flight.release(collection, key, ids);
         }
         match (blame(error), items) {
             (Blame::Row, [(key, ids)]) => {
@@ -313,8 +313,8 @@ impl Worker {
                 }
             }
             (Blame::Row | Blame::Transient, _) => {
-                self.hands.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
-                self.hands.leave(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
+                self.in_flight.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
+                self.in_flight.postpone(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
             }
             (Blame::Collection, _) => {
                 if let Err(error) = self.pause(collection, error) {
@@ -330,7 +330,7 @@ impl Worker {
         let before = self.pauses.get(&collection).copied();
         let pause = before.unwrap_or(BACKOFF.0);
         self.pauses.insert(collection, (pause * 2).min(BACKOFF.1));
-        self.hands.paused.insert(collection, Instant::now() + pause);
+        self.in_flight.paused.insert(collection, Instant::now() + pause);
         match blame(error) {
             Blame::Transient => Ok(()),
             // A column may have been renamed since the collection was read; what is really wrong is so the next time, too.
@@ -349,7 +349,7 @@ impl Worker {
         }
         for under_way in std::mem::take(&mut self.under_way) {
             for item in &under_way.batch.items {
-                self.hands.put_down(under_way.batch.collection.id, &item.key, &item.ids);
+                self.in_flight.release(under_way.batch.collection.id, &item.key, &item.ids);
             }
             self.locks.extend(under_way.locks);
         }
@@ -380,8 +380,8 @@ impl Worker {
                 Ok(Settled::Done) => {
                     any = true;
                     self.touched.remove(&id);
-                    self.rates.remove(&id);
-                    if appended >= settle::MANY {
+                    self.progress.remove(&id);
+                    if appended >= settle::MIN_APPENDED_TERMS {
                         self.appended.insert(id, 0);
                     }
                 }
@@ -393,8 +393,9 @@ impl Worker {
 
     fn compare_keys(&mut self) -> Result<()> {
         for mut collection in in_transaction(|| with_safe_search_path(|| connect(settle::followed)))? {
-            let compared =
-                in_transaction(|| with_safe_search_path(|| reconcile::compare(&mut collection, Depth::Keys)));
+            let compared = in_transaction(|| {
+                with_safe_search_path(|| reconcile::compare(&mut collection, CompareDepth::Keys))
+            });
             if let Err(error) = compared {
                 self.pause(collection.id, &error)?;
             }
@@ -427,7 +428,7 @@ impl Worker {
     fn may_leave(&self) -> bool {
         let idle = self.idle_since.elapsed();
         let more = self.place > 0 || slots::is_somebody_waiting();
-        let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
+        let nothing = self.touched.is_empty() && self.in_flight.paused.is_empty();
         if nothing && self.jobs.has_jobs() {
             // Jobs go on by themselves. Another worker looks after them when it is this database's turn again.
             return more && idle > NAP;
@@ -446,7 +447,7 @@ impl Worker {
 
     fn nap(&mut self) {
         activity::report_idle();
-        let wake = self.hands.next().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
+        let wake = self.in_flight.next_due().map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
         self.wait(wake.clamp(Duration::from_millis(1), NAP));
     }
 

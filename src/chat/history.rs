@@ -1,7 +1,7 @@
 //! What was said before, in as many tokens as a model has for it.
 
 use crate::chat::session::Session;
-use crate::embedding::tokens::count_generously;
+use crate::embedding::tokens::count_tokens_generously;
 use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
@@ -59,7 +59,7 @@ impl History {
         if !self.messages.is_empty() {
             let texts = self.messages.iter().map(|message| message.content.clone()).collect();
             let roles: Vec<Role> = self.messages.iter().map(|message| message.role).collect();
-            let kept = chat::fitting(&count_generously(texts)?, &roles, remote.context_tokens / SHARE);
+            let kept = chat::fitting(&count_tokens_generously(texts)?, &roles, remote.context_tokens / SHARE);
             let older = self.messages.len() - kept;
             if older > 0 {
                 let shown = self.messages.split_off(older);

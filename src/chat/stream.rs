@@ -1,7 +1,7 @@
 //! One turn of a conversation, its answer piece by piece. The answer is written down when its last piece has come.
 
 use crate::ask;
-use crate::ask::Streamed;
+use crate::ask::StreamedAnswer;
 use crate::chat::step::TurnStep;
 use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
 use crate::provider::Pieces;
@@ -20,7 +20,7 @@ enum State {
     /// All of it is there, and written down.
     Whole(Said),
     /// From a collection. Its beginning is held back for as long as it may become the mark of no answer.
-    Collection { streamed: Box<Streamed>, held: Option<String> },
+    Collection { streamed: Box<StreamedAnswer>, held: Option<String> },
     /// By a language model alone.
     Model { pieces: Box<Pieces>, model: String },
     /// Nothing more comes.
@@ -119,7 +119,7 @@ fn failed(step: &mut Option<TurnStep>, error: Error) -> Error {
     end(step, &Err(error.clone())).err().unwrap_or(error)
 }
 
-fn next_of(streamed: &mut Streamed, held: &mut Option<String>) -> Result<Option<String>> {
+fn next_of(streamed: &mut StreamedAnswer, held: &mut Option<String>) -> Result<Option<String>> {
     loop {
         let piece = streamed.pieces.next().transpose()?;
         let Some(mut beginning) = held.take() else { return Ok(piece) };

@@ -1,7 +1,7 @@
 //! One turn of a conversation.
 
 use crate::ask;
-use crate::ask::{Answered, Question};
+use crate::ask::{CitedAnswer, Question};
 use crate::chat::history::History;
 use crate::chat::persona;
 use crate::chat::persona::Persona;
@@ -183,7 +183,7 @@ impl Turn {
 
 impl Ready {
     /// Writes an answer from a collection.
-    pub fn answered(&self, answered: Answered) -> Result<Said> {
+    pub fn answered(&self, answered: CitedAnswer) -> Result<Said> {
         let question = match &self.source {
             Source::Collection(question) => Some(question.search.query.clone()),
             Source::Model(..) => None,
