@@ -2,7 +2,7 @@
 
 use crate::api::chunk::chunk_options;
 use crate::collections::catalog::collection::Sync;
-use crate::collections::lifecycle::create::Settings;
+use crate::collections::lifecycle::create::CollectionOptions;
 use crate::collections::lifecycle::{create, drop, refresh};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
@@ -30,7 +30,7 @@ fn create_collection(
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
     sync: default!(Utf8, "'background'"),
 ) -> i64 {
-    let settings = Settings {
+    let options = CollectionOptions {
         name: name.0,
         source: source.0,
         content: content.0,
@@ -44,7 +44,7 @@ fn create_collection(
         sync: or_raise(Sync::parse(&sync.0)),
     };
     version::check();
-    or_raise(create::create(settings))
+    or_raise(create::create(options))
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]

@@ -1,7 +1,7 @@
 //! `rag.search`, and the function that scores a chunk.
 
 use crate::search;
-use crate::search::{Mode, Request, parse_fusion, parse_k};
+use crate::search::{Hit, Mode, SearchRequest, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::bm25;
@@ -43,7 +43,7 @@ fn search(
     ),
 > {
     version::check();
-    let request = Request {
+    let request = SearchRequest {
         collection: or_raise(required(collection, "collection")),
         query: or_raise(required(query, "query")),
         k: or_raise(parse_k(k)),
@@ -53,18 +53,18 @@ fn search(
         per_source,
     };
     let hits = or_raise(search::search_as_step(&request));
-    TableIterator::new((1..).zip(hits).map(|(rank, hit)| {
+    TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, chunk })| {
         (
             rank,
-            hit.score,
-            hit.source_key,
-            hit.title.map(Utf8),
-            hit.heading.map(Utf8),
-            Utf8(hit.content),
-            hit.metadata,
-            hit.vector_rank.map(|rank| rank as i32),
-            hit.text_rank.map(|rank| rank as i32),
-            hit.chunk,
+            ranked.score,
+            chunk.source_key,
+            chunk.title.map(Utf8),
+            chunk.heading.map(Utf8),
+            Utf8(chunk.content),
+            chunk.metadata,
+            ranked.vector_rank.map(|rank| rank as i32),
+            ranked.text_rank.map(|rank| rank as i32),
+            ranked.chunk,
         )
     }))
 }

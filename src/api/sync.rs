@@ -56,7 +56,7 @@ fn alter_collection(
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);
         let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);
-        Ok(migration::Changes {
+        Ok(migration::MigrationOptions {
             model: model.map(|model| model.0),
             chunks: chunk_options(size.unwrap_or(i32::MAX), overlap, old.splitter.name())?,
             sized: size.is_some(),

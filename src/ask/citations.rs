@@ -19,12 +19,12 @@ fn object(citation: &Citation, hit: &Hit) -> Result<String> {
     Ok(format!(
         r#"{{"number":{},"source_key":{},"title":{},"heading":{},"quote":{},"chunk_id":{},"metadata":{}}}"#,
         citation.number,
-        hit.source_key.to_json()?,
-        text(hit.title.as_deref())?,
-        text(hit.heading.as_deref())?,
+        hit.chunk.source_key.to_json()?,
+        text(hit.chunk.title.as_deref())?,
+        text(hit.chunk.heading.as_deref())?,
         text(Some(&citation.quote))?,
-        hit.chunk,
-        hit.metadata.to_json()?,
+        hit.ranked.chunk,
+        hit.chunk.metadata.to_json()?,
     ))
 }
 

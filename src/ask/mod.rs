@@ -1,6 +1,7 @@
 //! Answers from a collection: its best passages, and whoever makes an answer of them.
 
 mod citations;
+mod draft;
 mod extractive;
 mod remote;
 mod request;
@@ -9,6 +10,7 @@ mod step;
 pub use request::{Question, search as search_for};
 pub use step::ask_as_step;
 
+use crate::ask::draft::Draft;
 use crate::provider::{CallOptions, Deltas, Generator};
 use crate::search;
 use crate::search::Passages;
@@ -18,7 +20,7 @@ use ragstone_pg::error::{Error, Result};
 
 /// An answer as SQL shows it.
 #[derive(Debug)]
-pub struct Answered {
+pub struct CitedAnswer {
     /// Markdown with citations such as `[1]`, or [`UNANSWERED`].
     pub answer: String,
     /// A JSON array.
@@ -33,17 +35,11 @@ pub struct Answered {
     pub finish_reason: Option<String>,
 }
 
-/// What a generator made of the passages: nothing where they do not answer the question.
-struct Made {
-    answer: Option<ask::Answer>,
-    finish_reason: Option<String>,
-}
-
 /// Finds passages with the rights of the current role, and has the question answered from them.
 ///
 /// # Errors
 /// Those of the search and of the model's provider. That there is no answer is none.
-pub fn ask(question: &Question) -> Result<Answered> {
+pub fn ask(question: &Question) -> Result<CitedAnswer> {
     // Whoever may not use the model is told so before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
@@ -63,7 +59,7 @@ pub struct StreamedAnswer {
 ///
 /// # Errors
 /// As above.
-pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, Answered>> {
+pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, CitedAnswer>> {
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     match &generator {
@@ -79,21 +75,21 @@ pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, Answered>> {
 
 impl StreamedAnswer {
     /// The answer as a whole, once all of its pieces have come.
-    pub fn answered(&self) -> Result<Answered> {
+    pub fn answered(&self) -> Result<CitedAnswer> {
         let completion = self.pieces.completion();
         let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
-        let made = remote::check(completion, &self.passages.hits, self.shown);
-        answered(made, &self.passages, self.model.clone())
+        let draft = remote::check(completion, &self.passages.hits, self.shown);
+        answered(draft, &self.passages, self.model.clone())
     }
 }
 
-fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Result<Answered> {
-    let made = if is_relevant(question, passages) {
-        make(generator, question, passages)?
+fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Result<CitedAnswer> {
+    let draft = if is_relevant(question, passages) {
+        generate(generator, question, passages)?
     } else {
-        Made { answer: None, finish_reason: None }
+        Draft { answer: None, finish_reason: None }
     };
-    answered(made, passages, generator.name())
+    answered(draft, passages, generator.name())
 }
 
 fn is_relevant(question: &Question, passages: &Passages) -> bool {
@@ -104,22 +100,22 @@ fn best(passages: &Passages) -> Option<f64> {
     passages.similarities.iter().copied().max_by(f64::total_cmp)
 }
 
-fn answered(made: Made, passages: &Passages, model: String) -> Result<Answered> {
+fn answered(draft: Draft, passages: &Passages, model: String) -> Result<CitedAnswer> {
     // What cites nothing is not from the collection, whatever the model says.
-    let answered = made.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
+    let answered = draft.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
     let answer =
-        made.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });
-    Ok(Answered {
+        draft.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });
+    Ok(CitedAnswer {
         citations: citations::to_json(&answer.citations, &passages.hits)?,
         answer: answer.text,
         model,
         answered,
         similarity: best(passages),
-        finish_reason: made.finish_reason,
+        finish_reason: draft.finish_reason,
     })
 }
 
-fn make(generator: &Generator, question: &Question, passages: &Passages) -> Result<Made> {
+fn generate(generator: &Generator, question: &Question, passages: &Passages) -> Result<Draft> {
     match generator {
         Generator::Extractive => extractive::answer(question, passages),
         Generator::Remote(remote) => remote::answer(remote, question, &passages.hits),

@@ -1,7 +1,8 @@
 //! A provider's language model answers from the passages.
 
-use crate::ask::{Made, Question};
-use crate::embedding::tokens::count_generously;
+use crate::ask::draft::Draft;
+use crate::ask::request::Question;
+use crate::embedding::tokens::count_tokens_generously;
 use crate::provider::{CallOptions, Remote};
 use crate::search::Hit;
 use ragstone_core::ask::citations;
@@ -12,19 +13,19 @@ use ragstone_core::provider::{Completion, Message, Prompt};
 use ragstone_pg::error::{Error, Result};
 
 /// Tokens that are kept free for an answer whose length is not bounded, if that is not more than a quarter of the window.
-const ANSWER_TOKENS: u32 = 1024;
+const DEFAULT_ANSWER_TOKENS: u32 = 1024;
 
 /// Share of the window that is kept free, one in so many: the tokens are counted by another model's tokenizer.
-const RESERVE: u32 = 10;
+const WINDOW_RESERVE: u32 = 10;
 
 /// Least tokens for passages.
-const LEAST_ROOM: u32 = 64;
+const MIN_PASSAGE_TOKENS: u32 = 64;
 
 /// Tokens of what stands around a passage.
-const FRAME: u32 = 48;
+const PASSAGE_OVERHEAD_TOKENS: u32 = 48;
 
 /// A question as the model is asked it, with the number of passages that it is shown.
-pub struct Prepared {
+pub struct PreparedPrompt {
     /// The prompt.
     pub prompt: Prompt,
     /// Passages.
@@ -32,7 +33,7 @@ pub struct Prepared {
 }
 
 /// Has the model answer, and checks what it cites.
-pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Made> {
+pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Draft> {
     let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
     let mut hits = hits;
     loop {
@@ -51,7 +52,7 @@ fn is_too_long(error: &Error) -> bool {
 }
 
 /// Puts the question and as many passages as there is room for into a prompt.
-pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Prepared> {
+pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<PreparedPrompt> {
     let shown = fit(remote, question, hits)?;
     let prompt = Prompt {
         messages: conversation(question, &shown),
@@ -59,15 +60,15 @@ pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Pre
         max_tokens: question.max_tokens,
         ..Prompt::default()
     };
-    Ok(Prepared { prompt, shown: shown.len() })
+    Ok(PreparedPrompt { prompt, shown: shown.len() })
 }
 
 /// What the model said, with its citations checked.
-pub fn check(completion: &Completion, hits: &[Hit], shown: usize) -> Made {
+pub fn check(completion: &Completion, hits: &[Hit], shown: usize) -> Draft {
     let said = without_thoughts(&completion.content);
     let is_answer = !said.is_empty() && !is_no_answer(said);
-    let contents: Vec<&str> = hits.iter().take(shown).map(|hit| hit.content.as_str()).collect();
-    Made {
+    let contents: Vec<&str> = hits.iter().take(shown).map(|hit| hit.chunk.content.as_str()).collect();
+    Draft {
         answer: is_answer.then(|| citations::check(said, &contents)),
         finish_reason: Some(completion.finish_reason.clone()),
     }
@@ -87,13 +88,13 @@ fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Vec<String>
         conversation(question, &[]).into_iter().map(|message| message.content).collect();
     let frame = texts.len();
     texts.extend(shown.iter().cloned());
-    let counts = count_generously(texts)?;
+    let counts = count_tokens_generously(texts)?;
     let (around, passages) = counts.split_at(frame.min(counts.len()));
     let room = room(remote, question, around.iter().sum())?;
     let fits = fitting(passages, room);
     shown.truncate(fits.max(1));
     if let (0, Some(hit), Some(tokens)) = (fits, hits.first(), passages.first()) {
-        let content = beginning(&hit.content, *tokens, room.saturating_sub(FRAME));
+        let content = beginning(&hit.chunk.content, *tokens, room.saturating_sub(PASSAGE_OVERHEAD_TOKENS));
         shown = vec![PromptPassage { content, ..source(hit) }.render(1)];
     }
     Ok(shown)
@@ -102,9 +103,9 @@ fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Vec<String>
 /// Tokens that are left for passages beside `around` tokens of instructions and question.
 fn room(remote: &Remote, question: &Question, around: u32) -> Result<u32> {
     let window = remote.context_tokens;
-    let answer = question.max_tokens.unwrap_or_else(|| ANSWER_TOKENS.min(window / 4));
-    let room = (window - window / RESERVE).saturating_sub(answer).saturating_sub(around);
-    if room >= LEAST_ROOM {
+    let answer = question.max_tokens.unwrap_or_else(|| DEFAULT_ANSWER_TOKENS.min(window / 4));
+    let room = (window - window / WINDOW_RESERVE).saturating_sub(answer).saturating_sub(around);
+    if room >= MIN_PASSAGE_TOKENS {
         return Ok(room);
     }
     Err(Error::over_limit(format!("no room for passages in a context window of {window} tokens"))
@@ -113,5 +114,9 @@ fn room(remote: &Remote, question: &Question, around: u32) -> Result<u32> {
 }
 
 fn source(hit: &Hit) -> PromptPassage<'_> {
-    PromptPassage { title: hit.title.as_deref(), heading: hit.heading.as_deref(), content: &hit.content }
+    PromptPassage {
+        title: hit.chunk.title.as_deref(),
+        heading: hit.chunk.heading.as_deref(),
+        content: &hit.chunk.content,
+    }
 }

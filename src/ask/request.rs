@@ -1,18 +1,18 @@
 //! What a caller of `rag.ask` asks for.
 
-use crate::search::{Mode, Request};
+use crate::search::{Mode, SearchRequest, parse_k_up_to};
 use ragstone_core::fusion::Fusion;
 use ragstone_core::provider::Message;
 use ragstone_pg::error::{Error, Result};
 
 /// Most passages: what a model's window holds, and what a reader of citations can follow.
-const MOST_PASSAGES: i32 = 100;
+const MAX_PASSAGES: i32 = 100;
 
 /// A question to a collection.
 #[derive(Debug)]
 pub struct Question {
     /// How passages are found; its query is the question.
-    pub search: Request,
+    pub search: SearchRequest,
     /// Who answers; `rag.default_llm` if nobody is named.
     pub model: Option<String>,
     /// Least cosine of the question and the best passage.
@@ -32,17 +32,14 @@ pub struct Question {
 }
 
 /// The search for a question's passages.
-pub fn search(collection: String, question: String, k: i32) -> Result<Request> {
+pub fn search(collection: String, question: String, k: i32) -> Result<SearchRequest> {
     if question.trim().is_empty() {
         return Err(Error::bad_argument("question is empty"));
     }
-    if !(1..=MOST_PASSAGES).contains(&k) {
-        return Err(Error::bad_argument(format!("k must be from 1 to {MOST_PASSAGES}, not {k}")));
-    }
-    Ok(Request {
+    Ok(SearchRequest {
         collection,
         query: question,
-        k: k as usize,
+        k: parse_k_up_to(MAX_PASSAGES, k)?,
         mode: Mode::Hybrid,
         filter: None,
         fusion: Fusion::MinMax { vector_weight: 0.5 },
@@ -52,7 +49,7 @@ pub fn search(collection: String, question: String, k: i32) -> Result<Request> {
 
 impl Question {
     /// A question as it is asked without options.
-    pub fn new(search: Request, min_similarity: f64) -> Result<Self> {
+    pub fn new(search: SearchRequest, min_similarity: f64) -> Result<Self> {
         if !(-1.0..=1.0).contains(&min_similarity) {
             return Err(Error::bad_argument(format!(
                 "min_similarity must be from -1 to 1, not {min_similarity}"

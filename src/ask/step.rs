@@ -2,7 +2,7 @@
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
-use crate::ask::{Answered, Question};
+use crate::ask::{CitedAnswer, Question};
 use ragstone_client::settings;
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 pub fn ask_as_step(
     function: &'static str,
     question: &Question,
-    work: impl FnOnce() -> Result<Answered>,
-) -> Result<Answered> {
+    work: impl FnOnce() -> Result<CitedAnswer>,
+) -> Result<CitedAnswer> {
     let new = || NewStep {
         kind: "custom",
         name: Some(function),
@@ -23,7 +23,7 @@ pub fn ask_as_step(
     agent_log::step(new, work, said)
 }
 
-fn said(answered: &Answered) -> StepResult {
+fn said(answered: &CitedAnswer) -> StepResult {
     let mut output = json!({
         "answered": answered.answered,
         "model": answered.model,

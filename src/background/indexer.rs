@@ -3,13 +3,13 @@
 use crate::background::pauses::Pauses;
 use crate::background::settling::Settling;
 use crate::collections::capture::reconcile;
-use crate::collections::capture::reconcile::Depth;
+use crate::collections::capture::reconcile::CompareDepth;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
-use crate::collections::indexing::batch::{Batch, Found};
-use crate::collections::indexing::write::{Written, write};
+use crate::collections::indexing::batch::{RowBatch, RowStatus};
+use crate::collections::indexing::write::{WriteCounts, write};
 use crate::collections::queue;
-use crate::collections::queue::claim::{Claim, Hands, unlock};
+use crate::collections::queue::claim::{Claim, InFlight, unlock};
 use crate::collections::queue::failure;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
@@ -33,7 +33,7 @@ const HELP_THRESHOLD: usize = 128;
 
 /// A batch that was sent to the engine, with the advisory locks of its rows.
 struct SentBatch {
-    batch: Batch,
+    batch: RowBatch,
     locks: Vec<i64>,
 }
 
@@ -41,7 +41,7 @@ struct SentBatch {
 pub struct Indexer {
     database: u32,
     is_first: bool,
-    hands: Hands,
+    in_flight: InFlight,
     batches: VecDeque<SentBatch>,
     /// Advisory locks to release in the next transaction.
     locks: Vec<i64>,
@@ -69,7 +69,7 @@ impl Indexer {
         Self {
             database,
             is_first,
-            hands: Hands::default(),
+            in_flight: InFlight::default(),
             batches: VecDeque::new(),
             locks: Vec::new(),
             pauses: Pauses::default(),
@@ -93,27 +93,27 @@ impl Indexer {
             return self.finish(sent);
         }
         if self.is_first {
-            self.settling.compare_due(&mut self.pauses, &mut self.hands)?;
+            self.settling.compare_due(&mut self.pauses, &mut self.in_flight)?;
         }
-        let settled = self.settling.settle(&mut self.pauses, &mut self.hands)?;
+        let settled = self.settling.settle(&mut self.pauses, &mut self.in_flight)?;
         Ok(if settled { Progress::Worked } else { Progress::Nothing })
     }
 
     /// Whether every collection is current, and none is paused.
     pub fn is_done(&self) -> bool {
-        self.settling.is_done() && self.hands.paused.is_empty()
+        self.settling.is_done() && self.in_flight.paused.is_empty()
     }
 
     /// When a row or collection that waits is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.hands.next()
+        self.in_flight.next_due()
     }
 
     /// Drops all batches, whose rows stay queued.
     pub fn drop_batches(&mut self) {
         for sent in std::mem::take(&mut self.batches) {
             for item in &sent.batch.items {
-                self.hands.put_down(sent.batch.collection.id, &item.key, &item.ids);
+                self.in_flight.release(sent.batch.collection.id, &item.key, &item.ids);
             }
             self.locks.extend(sent.locks);
         }
@@ -130,7 +130,7 @@ impl Indexer {
                 connect(|| {
                     unlock(&self.locks)?;
                     self.locks.clear();
-                    if extension::is_installed()? { self.hands.claim(all).map(Some) } else { Ok(None) }
+                    if extension::is_installed()? { self.in_flight.claim(all).map(Some) } else { Ok(None) }
                 })
             })
         })?;
@@ -158,7 +158,7 @@ impl Indexer {
         self.settling.touch(collection.id);
         let compared = in_transaction(|| {
             with_safe_search_path(|| {
-                let noted = reconcile::compare(&mut collection, Depth::Content)?;
+                let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;
                 connect(|| {
                     failure::set_error(collection.id, None)?;
                     queue::delete(ids)
@@ -172,7 +172,7 @@ impl Indexer {
                 self.settling.rate(&collection).expect(noted);
                 Ok(())
             }
-            Err(error) => self.pauses.pause(&mut self.hands, collection.id, &error),
+            Err(error) => self.pauses.pause(&mut self.in_flight, collection.id, &error),
         }
     }
 
@@ -194,18 +194,18 @@ impl Indexer {
     }
 
     /// Reads, splits and sends. No transaction is open while the engine works.
-    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Batch> {
+    fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<RowBatch> {
         let (mut batch, later) = in_transaction(|| {
             with_safe_search_path(|| {
                 connect(|| {
-                    let mut batch = Batch::new(collection, items)?;
+                    let mut batch = RowBatch::new(collection, items)?;
                     let later = batch.read()?;
                     Ok((batch, later))
                 })
             })
         })?;
         for item in later {
-            self.hands.put_down(batch.collection.id, &item.key, &item.ids);
+            self.in_flight.release(batch.collection.id, &item.key, &item.ids);
         }
         outside_transaction(|| batch.cut())?;
         in_transaction(|| with_safe_search_path(|| batch.analyse()))?;
@@ -235,21 +235,21 @@ impl Indexer {
         }
     }
 
-    fn count_written(&mut self, batch: &Batch, written: &Written) {
+    fn count_written(&mut self, batch: &RowBatch, written: &WriteCounts) {
         let id = batch.collection.id;
         for item in &batch.items {
-            self.hands.put_down(id, &item.key, &item.ids);
+            self.in_flight.release(id, &item.key, &item.ids);
         }
-        for item in &written.left {
-            self.hands.leave(item.ids.iter().copied());
+        for item in &written.postponed {
+            self.in_flight.postpone(item.ids.iter().copied());
         }
-        if batch.items.len() == 1 && written.left.is_empty() {
-            self.hands.alone.remove(&(id, batch.items[0].key.clone()));
+        if batch.items.len() == 1 && written.postponed.is_empty() {
+            self.in_flight.alone.remove(&(id, batch.items[0].key.clone()));
         }
         self.pauses.clear(id);
-        let unread = batch.items.iter().filter(|item| item.found == Found::Same).count();
+        let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
-        self.settling.add_terms(id, written.words as i64);
+        self.settling.add_terms(id, written.term_rows as i64);
     }
 
     /// Charges the failure of a batch to its only row, or retries the rows one by one, or pauses the collection.
@@ -258,18 +258,18 @@ impl Indexer {
     /// Errors of the environment, and of storing the failure.
     fn fail(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: Error) -> Result<()> {
         for (key, ids) in items {
-            self.hands.put_down(collection, key, ids);
+            self.in_flight.release(collection, key, ids);
         }
         match (blame(&error), items) {
             (Blame::Row, [(key, ids)]) => {
                 in_transaction(|| with_safe_search_path(|| failure::record(collection, key, ids, &error)))
             }
             (Blame::Row | Blame::Transient, _) => {
-                self.hands.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
-                self.hands.leave(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
+                self.in_flight.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
+                self.in_flight.postpone(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
                 Ok(())
             }
-            (Blame::Collection, _) => self.pauses.pause(&mut self.hands, collection, &error),
+            (Blame::Collection, _) => self.pauses.pause(&mut self.in_flight, collection, &error),
             (Blame::Environment, _) => Err(error),
         }
     }

@@ -1,6 +1,6 @@
 //! Pauses of collections after failures.
 
-use crate::collections::queue::claim::Hands;
+use crate::collections::queue::claim::InFlight;
 use crate::collections::queue::failure;
 use ragstone_core::backoff::Backoff;
 use ragstone_pg::attempt::in_transaction;
@@ -23,10 +23,10 @@ impl Pauses {
     ///
     /// # Errors
     /// The error itself if the environment caused it; an error of storing it.
-    pub fn pause(&mut self, hands: &mut Hands, collection: i64, error: &Error) -> Result<()> {
+    pub fn pause(&mut self, in_flight: &mut InFlight, collection: i64, error: &Error) -> Result<()> {
         let backoff = self.0.entry(collection).or_insert(BACKOFF);
         let is_first = backoff.is_idle();
-        hands.paused.insert(collection, Instant::now() + backoff.next_pause());
+        in_flight.paused.insert(collection, Instant::now() + backoff.next_pause());
         match blame(error) {
             Blame::Transient => Ok(()),
             // A column may have been renamed since the collection was read. A lasting error occurs again the next time.

@@ -2,12 +2,12 @@
 
 use crate::background::pauses::Pauses;
 use crate::collections::capture::reconcile;
-use crate::collections::capture::reconcile::Depth;
+use crate::collections::capture::reconcile::CompareDepth;
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::rate::Rate;
+use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::lifecycle::settle;
 use crate::collections::lifecycle::settle::Settled;
-use crate::collections::queue::claim::Hands;
+use crate::collections::queue::claim::InFlight;
 use ragstone_client::settings;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
@@ -24,7 +24,7 @@ const MERGE_THRESHOLD: i64 = 1_000_000;
 pub struct Settling {
     /// Collections that are not known to be current.
     touched: HashSet<i64>,
-    rates: HashMap<i64, Rate>,
+    rates: HashMap<i64, ProgressReport>,
     /// Rows that were added to the terms table since it was last merged.
     appended: HashMap<i64, i64>,
     compared_at: Instant,
@@ -54,8 +54,8 @@ impl Settling {
     }
 
     /// The rate at which a collection is indexed.
-    pub fn rate(&mut self, collection: &Collection) -> &mut Rate {
-        self.rates.entry(collection.id).or_insert_with(|| Rate::start(&collection.name))
+    pub fn rate(&mut self, collection: &Collection) -> &mut ProgressReport {
+        self.rates.entry(collection.id).or_insert_with(|| ProgressReport::start(&collection.name))
     }
 
     /// Counts rows that were added to the terms table of a collection.
@@ -67,13 +67,13 @@ impl Settling {
     pub fn merge_terms(&mut self, collection: i64) -> Result<()> {
         if self.appended.get(&collection).is_some_and(|appended| *appended >= MERGE_THRESHOLD) {
             self.appended.insert(collection, 0);
-            settle::fold_meanwhile(collection)?;
+            settle::merge_terms_while_busy(collection)?;
         }
         Ok(())
     }
 
     /// Settles the collections that have no work left. Returns whether it settled any.
-    pub fn settle(&mut self, pauses: &mut Pauses, hands: &mut Hands) -> Result<bool> {
+    pub fn settle(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<bool> {
         let mut any = false;
         for id in self.touched.iter().copied().collect::<Vec<_>>() {
             // The worker before may have left many.
@@ -84,27 +84,28 @@ impl Settling {
                     any = true;
                     self.touched.remove(&id);
                     self.rates.remove(&id);
-                    if appended >= settle::MANY {
+                    if appended >= settle::MIN_APPENDED_TERMS {
                         self.appended.insert(id, 0);
                     }
                 }
-                Err(error) => pauses.pause(hands, id, &error)?,
+                Err(error) => pauses.pause(in_flight, id, &error)?,
             }
         }
         Ok(any)
     }
 
     /// Compares the keys of all followed collections with their sources, if `rag.sync_compare_interval` has passed.
-    pub fn compare_due(&mut self, pauses: &mut Pauses, hands: &mut Hands) -> Result<()> {
+    pub fn compare_due(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<()> {
         if self.compared_at.elapsed() < settings::sync_compare_interval() {
             return Ok(());
         }
         self.compared_at = Instant::now();
         for mut collection in in_transaction(|| with_safe_search_path(|| connect(settle::followed)))? {
-            let compared =
-                in_transaction(|| with_safe_search_path(|| reconcile::compare(&mut collection, Depth::Keys)));
+            let compared = in_transaction(|| {
+                with_safe_search_path(|| reconcile::compare(&mut collection, CompareDepth::Keys))
+            });
             if let Err(error) = compared {
-                pauses.pause(hands, collection.id, &error)?;
+                pauses.pause(in_flight, collection.id, &error)?;
             }
         }
         Ok(())

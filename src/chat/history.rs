@@ -1,7 +1,7 @@
 //! The earlier messages of a session, shortened to the model's context window.
 
 use crate::chat::session::Session;
-use crate::embedding::tokens::count_generously;
+use crate::embedding::tokens::count_tokens_generously;
 use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
@@ -59,8 +59,11 @@ impl History {
         if !self.messages.is_empty() {
             let texts = self.messages.iter().map(|message| message.content.clone()).collect();
             let roles: Vec<Role> = self.messages.iter().map(|message| message.role).collect();
-            let kept =
-                chat::fitting(&count_generously(texts)?, &roles, remote.context_tokens / HISTORY_SHARE);
+            let kept = chat::fitting(
+                &count_tokens_generously(texts)?,
+                &roles,
+                remote.context_tokens / HISTORY_SHARE,
+            );
             let older = self.messages.len() - kept;
             if older > 0 {
                 let shown = self.messages.split_off(older);

@@ -1,7 +1,7 @@
 //! One turn of a conversation.
 
 use crate::ask;
-use crate::ask::{Answered, Question};
+use crate::ask::{CitedAnswer, Question};
 use crate::chat::history::History;
 use crate::chat::persona;
 use crate::chat::persona::Persona;
@@ -183,7 +183,7 @@ impl Turn {
 
 impl PreparedTurn {
     /// Stores an answer from a collection.
-    pub fn write_collection_answer(&self, answered: Answered) -> Result<ChatReply> {
+    pub fn write_collection_answer(&self, answered: CitedAnswer) -> Result<ChatReply> {
         let question = match &self.source {
             AnswerSource::Collection(question) => Some(question.search.query.clone()),
             AnswerSource::Model(..) => None,

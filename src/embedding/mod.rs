@@ -18,17 +18,17 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// Most texts in one request.
-const SLICE_TEXTS: usize = 128;
+const MAX_REQUEST_TEXTS: usize = 128;
 
 /// Most bytes of text in one request, unless a single text is longer.
-const SLICE_BYTES: usize = 1 << 20;
+const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 /// Requests that one call keeps under way, so that the engine can sort many texts by length.
-const SLICES_UNDER_WAY: usize = 8;
+const MAX_REQUESTS_IN_FLIGHT: usize = 8;
 
 thread_local! {
     /// Start of the statement that was last told about overlong input.
-    static NOTICED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+    static LAST_NOTICED_STATEMENT: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
 }
 
 /// The tokenizer that measures texts for models of providers, whose own are not here.
@@ -37,17 +37,17 @@ pub const TOKENIZER: &str = "all-MiniLM-L6-v2";
 /// Which model with which of its prefixes.
 #[derive(Debug, Clone)]
 pub struct Embedder {
-    place: Place,
+    location: ModelLocation,
     kind: Kind,
 }
 
 /// Where a model is.
 #[derive(Debug, Clone)]
-enum Place {
+enum ModelLocation {
     /// On this host.
     Installed(String),
     /// At a provider.
-    Provided(Box<EmbeddingModel>),
+    Provider(Box<EmbeddingModel>),
 }
 
 impl Embedder {
@@ -58,18 +58,18 @@ impl Embedder {
 
     /// A model by its name. One of a provider is looked up with the rights of the current role, in a transaction.
     pub fn find(model: &str, kind: Kind) -> Result<Self> {
-        let place = match installed(model) {
-            Some(name) => Place::Installed(name.to_owned()),
-            None => Place::Provided(Box::new(EmbeddingModel::find(model)?)),
+        let location = match installed(model) {
+            Some(name) => ModelLocation::Installed(name.to_owned()),
+            None => ModelLocation::Provider(Box::new(EmbeddingModel::find(model)?)),
         };
-        Ok(Self { place, kind })
+        Ok(Self { location, kind })
     }
 
     /// What the model is. The length of a provider's embeddings is not known before there is one, unless the caller knows.
     pub fn describe(&self, dimensions: Option<u32>) -> Result<Model> {
-        match &self.place {
-            Place::Installed(name) => describe(name),
-            Place::Provided(model) => {
+        match &self.location {
+            ModelLocation::Installed(name) => describe(name),
+            ModelLocation::Provider(model) => {
                 let dimensions = dimensions.map_or_else(|| self.dimensions(), Ok)?;
                 Ok(model.describe(dimensions))
             }
@@ -108,25 +108,25 @@ impl Embedder {
     }
 
     fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
-        match &self.place {
-            Place::Installed(model) => {
+        match &self.location {
+            ModelLocation::Installed(model) => {
                 Call::new(Request::Embed { model: model.clone(), kind: self.kind, lane, texts })
             }
-            Place::Provided(model) => model.call(self.kind, texts),
+            ModelLocation::Provider(model) => model.call(self.kind, texts),
         }
     }
 
     fn embed_slices(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut embeddings = Vec::with_capacity(texts.len());
-        let most = if replay::is_active() { usize::MAX } else { SLICES_UNDER_WAY };
-        let mut under_way = VecDeque::new();
+        let most = if replay::is_active() { usize::MAX } else { MAX_REQUESTS_IN_FLIGHT };
+        let mut in_flight = VecDeque::new();
         for slice in slices(texts) {
-            if under_way.len() == most {
-                collect(under_way.pop_front(), &mut embeddings)?;
+            if in_flight.len() == most {
+                collect(in_flight.pop_front(), &mut embeddings)?;
             }
-            under_way.push_back(self.ask(Lane::Bulk, slice)?);
+            in_flight.push_back(self.ask(Lane::Bulk, slice)?);
         }
-        while let Some(asked) = under_way.pop_front() {
+        while let Some(asked) = in_flight.pop_front() {
             collect(Some(asked), &mut embeddings)?;
         }
         Ok(embeddings)
@@ -202,7 +202,7 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
         }
         OverlongInput::Notice => {
             let statement = session::statement_start();
-            if NOTICED.replace(statement) != statement {
+            if LAST_NOTICED_STATEMENT.replace(statement) != statement {
                 overlong
                     .into_information()
                     .detail("Only its beginning is embedded.")
@@ -229,7 +229,7 @@ fn slices(texts: Vec<String>) -> Vec<Vec<String>> {
     let mut bytes = 0;
     for text in texts {
         match slices.last_mut() {
-            Some(slice) if slice.len() < SLICE_TEXTS && bytes + text.len() <= SLICE_BYTES => {
+            Some(slice) if slice.len() < MAX_REQUEST_TEXTS && bytes + text.len() <= MAX_REQUEST_BYTES => {
                 bytes += text.len();
                 slice.push(text);
             }

@@ -17,7 +17,7 @@ pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Result<Vec<u32
 
 /// Tokens that each text takes of a provider's model at most, about. Our tokenizer takes white space for nothing and an unknown
 /// word for one token; those of language models have at least one token for four bytes.
-pub fn count_generously(texts: Vec<String>) -> Result<Vec<u32>> {
+pub fn count_tokens_generously(texts: Vec<String>) -> Result<Vec<u32>> {
     let least: Vec<u32> =
         texts.iter().map(|text| u32::try_from(text.len() / 4).unwrap_or(u32::MAX)).collect();
     let counts = count_tokens(texts, None)?;

@@ -4,7 +4,7 @@
 use crate::collections::catalog::collection::Collection;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
-use crate::search::request::{Mode, Request};
+use crate::search::request::{Mode, SearchRequest};
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
@@ -19,7 +19,7 @@ const FIRST_DEPTH: usize = 100;
 const FIRST_DEPTH_ALONE: usize = 40;
 
 /// How much deeper each round goes.
-const DEEPER: usize = 4;
+const DEPTH_GROWTH: usize = 4;
 
 /// The candidates of one search.
 pub struct Candidates<'a> {
@@ -35,7 +35,7 @@ pub struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     /// Sends the query to the engine, and looks up its words meanwhile.
-    pub fn start(collection: &'a Collection, request: &Request) -> Result<Self> {
+    pub fn start(collection: &'a Collection, request: &SearchRequest) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
         let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
         let vector = vector.transpose()?;
@@ -72,7 +72,7 @@ impl<'a> Candidates<'a> {
     /// Goes deeper; false if there is nothing deeper.
     pub fn deepen(&mut self) -> bool {
         let deeper = !self.exhausted && self.depth < self.collection.chunk_count.max(0) as usize;
-        self.depth *= DEEPER;
+        self.depth *= DEPTH_GROWTH;
         deeper
     }
 
@@ -84,7 +84,7 @@ impl<'a> Candidates<'a> {
 
 /// Words alone are ranked exactly, so only a few more are needed than will be shown: rows may be gone or hidden. Of the
 /// other depths there are few, so that few plans are made: a LIMIT must be a constant for the planner to choose the HNSW index.
-fn first_depth(request: &Request) -> usize {
+fn first_depth(request: &SearchRequest) -> usize {
     if request.mode == Mode::Text {
         return request.k + request.k / 4 + 4;
     }

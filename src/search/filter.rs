@@ -9,10 +9,10 @@ use ragstone_pg::switch_user::as_owner;
 
 /// Up to so many chunks are all compared with the query. To count and compare them takes a few milliseconds, as does a walk
 /// over the graph of embeddings that finds one in twenty of what it passes.
-const MOST_EXACT: i64 = 5_000;
+const MAX_EXACT_CHUNKS: i64 = 5_000;
 
 /// Chunks that are looked at to guess the share that meets the condition.
-const SAMPLE: i64 = 2_000;
+const SAMPLE_CHUNKS: i64 = 2_000;
 
 /// `metadata @> …`.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Filter {
 
     /// Whether all chunks that meet it may be compared.
     pub fn is_selective(&self) -> bool {
-        self.chunks <= MOST_EXACT
+        self.chunks <= MAX_EXACT_CHUNKS
     }
 
     /// The condition as an argument.
@@ -44,9 +44,9 @@ impl Filter {
 fn matching(collection: &Collection, condition: &Jsonb) -> Result<i64> {
     let table = &collection.chunks()?.name;
     let argument = Arg::varlena(pg_sys::JSONBOID, &condition.0);
-    if collection.chunk_count > MOST_EXACT {
+    if collection.chunk_count > MAX_EXACT_CHUNKS {
         // The index finds all that meet a condition, which is slow if that is most of the table: so first a sample.
-        let percent = (100.0 * SAMPLE as f64 / collection.chunk_count as f64).min(100.0);
+        let percent = (100.0 * SAMPLE_CHUNKS as f64 / collection.chunk_count as f64).min(100.0);
         let rows = select(
             &format!(
                 "SELECT count(*) FILTER (WHERE metadata @> $1), count(*) FROM {table}
@@ -56,14 +56,14 @@ fn matching(collection: &Collection, condition: &Jsonb) -> Result<i64> {
         )?;
         let (met, seen) = (rows.int8(0, 0).unwrap_or(0), rows.int8(0, 1).unwrap_or(0).max(1));
         let guess = (met as f64 / seen as f64 * collection.chunk_count as f64) as i64;
-        if guess > MOST_EXACT {
+        if guess > MAX_EXACT_CHUNKS {
             return Ok(guess);
         }
     }
     let rows = select(
         &format!(
             "SELECT count(*) FROM (SELECT FROM {table} WHERE metadata @> $1 LIMIT {}) met",
-            MOST_EXACT + 1
+            MAX_EXACT_CHUNKS + 1
         ),
         &[argument],
     )?;

@@ -6,7 +6,7 @@ use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 
 /// Most hits.
-const MOST_HITS: i32 = 10_000;
+const MAX_K: i32 = 10_000;
 
 /// Which rankings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Mode {
 
 /// A search.
 #[derive(Debug)]
-pub struct Request {
+pub struct SearchRequest {
     /// Name of the collection.
     pub collection: String,
     /// What is looked for.
@@ -63,10 +63,15 @@ impl Mode {
 
 /// A number of hits as SQL gives it.
 pub fn parse_k(k: i32) -> Result<usize> {
-    if (1..=MOST_HITS).contains(&k) {
+    parse_k_up_to(MAX_K, k)
+}
+
+/// The same with a limit of the caller's own.
+pub fn parse_k_up_to(max: i32, k: i32) -> Result<usize> {
+    if (1..=max).contains(&k) {
         return Ok(k as usize);
     }
-    Err(Error::bad_argument(format!("k must be from 1 to {MOST_HITS}, not {k}")))
+    Err(Error::bad_argument(format!("k must be from 1 to {max}, not {k}")))
 }
 
 /// A fusion by its name in SQL.
@@ -81,7 +86,7 @@ pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Result<Fusion> {
     }
 }
 
-impl Request {
+impl SearchRequest {
     /// Checks what depends on the collection.
     pub fn check_against(&self, collection: &Collection) -> Result<()> {
         if self.filter.is_some() && collection.metadata.is_empty() {

@@ -14,9 +14,9 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::{Value, has_array_type};
 use std::collections::HashMap;
 
-/// A chunk with its row.
-#[derive(Debug)]
-pub struct Found {
+/// A chunk that the caller may see, with what `rag.search` shows of its row.
+#[derive(Debug, Clone)]
+pub struct VisibleChunk {
     /// The row's key.
     pub source_key: Jsonb,
     /// The row's title.
@@ -29,7 +29,8 @@ pub struct Found {
     pub metadata: Jsonb,
 }
 
-struct Chunk {
+/// A chunk before its row is looked up.
+struct StoredChunk {
     number: i64,
     heading: Option<String>,
     content: String,
@@ -40,7 +41,7 @@ struct Chunk {
 pub struct Reader<'a> {
     collection: &'a Collection,
     filter: Option<&'a Jsonb>,
-    seen: HashMap<i64, Option<Found>>,
+    seen: HashMap<i64, Option<VisibleChunk>>,
 }
 
 impl<'a> Reader<'a> {
@@ -59,8 +60,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What was found of a chunk; nothing if the caller may not see it, or it has gone, or does not meet the filter any more.
-    pub fn found(&self, chunk: i64) -> Option<&Found> {
+    /// A chunk that was read; none if it or its row has been deleted, the caller may not read the row, or the row does not
+    /// meet the filter any more.
+    pub fn visible(&self, chunk: i64) -> Option<&VisibleChunk> {
         self.seen.get(&chunk)?.as_ref()
     }
 
@@ -81,7 +83,7 @@ impl<'a> Reader<'a> {
         chunks.into_iter().try_for_each(|chunk| self.join(vec![chunk]))
     }
 
-    fn chunks(&self, numbers: &[i64]) -> Result<Vec<Chunk>> {
+    fn chunks(&self, numbers: &[i64]) -> Result<Vec<StoredChunk>> {
         let table = self.collection.chunks()?;
         let keys: String =
             (0..self.collection.key.len()).map(|place| format!(", {}", key_column(place))).collect();
@@ -92,7 +94,7 @@ impl<'a> Reader<'a> {
             let key = (0..self.collection.key.len())
                 .map(|place| rows.value(row, 3 + place))
                 .collect::<Option<_>>()?;
-            Some(Chunk {
+            Some(StoredChunk {
                 number: rows.int8(row, 0)?,
                 heading: rows.text(row, 1),
                 content: rows.text(row, 2)?,
@@ -103,7 +105,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Joins chunks to the rows of the source, as the caller and under his own search path.
-    fn join(&mut self, chunks: Vec<Chunk>) -> Result<()> {
+    fn join(&mut self, chunks: Vec<StoredChunk>) -> Result<()> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let types: Vec<_> = first.key.iter().map(|value| value.oid).collect();
         let operators = with_safe_search_path(|| {
@@ -123,7 +125,7 @@ impl<'a> Reader<'a> {
         self.keep(&rows, chunks)
     }
 
-    fn keep(&mut self, rows: &Rows, mut chunks: Vec<Chunk>) -> Result<()> {
+    fn keep(&mut self, rows: &Rows, mut chunks: Vec<StoredChunk>) -> Result<()> {
         for row in 0..rows.count {
             let place = rows.int8(row, 0).unwrap_or(0) as usize;
             let chunk = place.checked_sub(1).and_then(|place| chunks.get_mut(place));
@@ -131,14 +133,14 @@ impl<'a> Reader<'a> {
             else {
                 return Err(Error::internal("a row that was found has no key or metadata"));
             };
-            let found = Found {
+            let visible = VisibleChunk {
                 source_key: Jsonb(key),
                 title: rows.text(row, 2),
                 heading: chunk.heading.take(),
                 content: std::mem::take(&mut chunk.content),
                 metadata: Jsonb(metadata),
             };
-            self.seen.insert(chunk.number, Some(found));
+            self.seen.insert(chunk.number, Some(visible));
         }
         Ok(())
     }

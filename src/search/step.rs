@@ -3,18 +3,18 @@
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
-use crate::search::{Hit, Passages, Request, passages, search};
+use crate::search::{Hit, Passages, SearchRequest, passages, search};
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
 /// Hits of which the log has keys and scores.
-const MOST_HITS: usize = 100;
+const MAX_LOGGED_HITS: usize = 100;
 
 /// As [`search`].
 ///
 /// # Errors
 /// As [`search`].
-pub fn search_as_step(request: &Request) -> Result<Vec<Hit>> {
+pub fn search_as_step(request: &SearchRequest) -> Result<Vec<Hit>> {
     agent_log::step(|| new(request), || search(request), |hits| said(hits))
 }
 
@@ -22,11 +22,11 @@ pub fn search_as_step(request: &Request) -> Result<Vec<Hit>> {
 ///
 /// # Errors
 /// As [`passages`].
-pub fn passages_as_step(request: &Request) -> Result<Passages> {
+pub fn passages_as_step(request: &SearchRequest) -> Result<Passages> {
     agent_log::step(|| new(request), || passages(request), |passages| said(&passages.hits))
 }
 
-fn new(request: &Request) -> NewStep<'_> {
+fn new(request: &SearchRequest) -> NewStep<'_> {
     let mode = match request.mode {
         crate::search::Mode::Hybrid => "hybrid",
         crate::search::Mode::Vector => "vector",
@@ -49,8 +49,8 @@ fn new(request: &Request) -> NewStep<'_> {
 fn said(hits: &[Hit]) -> StepResult {
     let shown: Vec<Value> = hits
         .iter()
-        .take(MOST_HITS)
-        .map(|hit| json!({"key": hit.source_key.to_value().ok(), "chunk": hit.chunk, "score": hit.score}))
+        .take(MAX_LOGGED_HITS)
+        .map(|hit| json!({"key": hit.chunk.source_key.to_value().ok(), "chunk": hit.ranked.chunk, "score": hit.ranked.score}))
         .collect();
     StepResult { output: Some(json!({"found": hits.len(), "hits": shown})), ..StepResult::default() }
 }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 /// By how much more chunks are expected over the next threshold when one was too high. The conditions are so cheap that the
 /// first threshold may be the score that just enough chunks reach if words are independent: those of a question attract
 /// each other, so usually more do. Starting higher, or with three times as many, was slower over a million chunks.
-const LEAST_STEP: f64 = 8.0;
+const MIN_EXPECTED_GROWTH: f64 = 8.0;
 
 /// A text query against one collection.
 pub struct TextSearch<'a> {
@@ -59,7 +59,7 @@ impl<'a> TextSearch<'a> {
                 return Ok(Ranking { exhausted: last.is_none(), scored });
             }
             let reached = scored.iter().take_while(|(_, score)| *score >= threshold).count();
-            expected *= (wanted as f64 / reached.max(1) as f64).max(LEAST_STEP);
+            expected *= (wanted as f64 / reached.max(1) as f64).max(MIN_EXPECTED_GROWTH);
             // As many as are wanted score at least what the last of them does, so that this threshold will not be too high.
             threshold = last.unwrap_or_else(|| self.bounds.guess(expected));
         }
@@ -97,7 +97,7 @@ impl<'a> TextSearch<'a> {
 
 /// What the terms table knows of a word.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counted {
+struct TermStatistics {
     /// Chunks: all of them, then those that reach each level over 0.
     chunks: [i64; LEVELS],
     words: i64,
@@ -106,7 +106,7 @@ struct Counted {
 fn count<'l>(
     collection: &Collection,
     lexemes: impl Iterator<Item = &'l [u8]>,
-) -> Result<HashMap<Vec<u8>, Counted>> {
+) -> Result<HashMap<Vec<u8>, TermStatistics>> {
     let levels: String = (1..LEVELS).map(|level| format!(", level_{level}")).collect();
     let statement = format!(
         "SELECT lexeme, words, chunks{levels} FROM {} WHERE lexeme = ANY ($1)",
@@ -115,7 +115,7 @@ fn count<'l>(
     // The empty word counts all chunks.
     let lexemes = lexemes.chain(std::iter::once(&b""[..]));
     let rows = select(&statement, &[Arg::server_texts(lexemes)])?;
-    let mut counted: HashMap<Vec<u8>, Counted> = HashMap::new();
+    let mut counted: HashMap<Vec<u8>, TermStatistics> = HashMap::new();
     for row in 0..rows.count {
         let entry = counted.entry(rows.bytes(row, 0).unwrap_or_default()).or_default();
         entry.words += rows.int8(row, 1).unwrap_or(0);
@@ -126,7 +126,7 @@ fn count<'l>(
     Ok(counted)
 }
 
-fn term(lexeme: &[u8], counted: &Counted, chunks: u64) -> Option<QueryTerm> {
+fn term(lexeme: &[u8], counted: &TermStatistics, chunks: u64) -> Option<QueryTerm> {
     let reached = counted.chunks.map(|chunks| chunks.max(0) as u64);
     let higher = |level: usize| reached.get(level + 1).copied().unwrap_or(0);
     let levels = std::array::from_fn(|level| reached[level].saturating_sub(higher(level)));

@@ -15,11 +15,11 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 /// `hnsw.ef_search` goes from 1 to 1000.
-const MOST_EF_SEARCH: usize = 1000;
+const MAX_EF_SEARCH: usize = 1000;
 
 thread_local! {
     /// Whether pgvector's library is loaded, so that its settings exist.
-    static LOADED: Cell<bool> = const { Cell::new(false) };
+    static IS_LOADED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A vector query against one collection.
@@ -88,7 +88,7 @@ impl<'a> VectorSearch<'a> {
 
     /// By the HNSW index, which goes on as long as the filter leaves out what it finds.
     fn by_index(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
-        let breadth = wanted.clamp(1, MOST_EF_SEARCH).to_string();
+        let breadth = wanted.clamp(1, MAX_EF_SEARCH).to_string();
         let settings = [
             ("hnsw.ef_search", breadth.as_str()),
             ("hnsw.iterative_scan", "strict_order"),
@@ -135,9 +135,9 @@ impl<'a> VectorSearch<'a> {
 
 /// Settings of a library that is not loaded yet would be checked by nobody.
 fn load_library(vector_schema: &str) -> Result<()> {
-    if !LOADED.get() {
+    if !IS_LOADED.get() {
         select(&format!("SELECT '[0]'::{vector_schema}.halfvec"), &[])?;
-        LOADED.set(true);
+        IS_LOADED.set(true);
     }
     Ok(())
 }

@@ -13,7 +13,9 @@ pub fn follow_ddl() {
     if own_ddl::is_under_way() {
         return;
     }
-    if let Err(error) = own_ddl::own(|| in_subtransaction(|| with_safe_search_path(|| connect(try_follow)))) {
+    if let Err(error) =
+        own_ddl::run_own(|| in_subtransaction(|| with_safe_search_path(|| connect(try_follow))))
+    {
         warn("collections could not follow this command", &error);
     }
 }

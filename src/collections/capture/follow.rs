@@ -161,7 +161,7 @@ pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
 }
 
 /// Takes up the collections of which a restore has brought everything while nobody was looking.
-pub fn take_up_restored() -> Result<()> {
+pub fn follow_restored() -> Result<()> {
     let all = Arg::optional::<Vec<i64>>(None);
     for mut collection in find(include_str!("../../../sql/queries/restoring.sql"), all)? {
         follow(&mut collection)?;

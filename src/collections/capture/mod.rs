@@ -26,7 +26,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 /// Keys that are held before they are noted.
-const SLICE: usize = 10_000;
+const MAX_PENDING_KEYS: usize = 10_000;
 
 /// Types are written in a form that does not depend on the writer's settings.
 const PORTABLE: [(&str, &str); 4] = [
@@ -122,7 +122,7 @@ impl Columns {
         if trigger.event() == Event::Truncate {
             return truncated(&collection);
         }
-        let mut changes = Changes { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
+        let mut changes = CapturedChanges { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
         let mut outcome = Ok(());
         with_settings(&PORTABLE, || {
             trigger.for_each(|old, new| {
@@ -154,7 +154,7 @@ impl Columns {
     }
 }
 
-struct Changes<'a> {
+struct CapturedChanges<'a> {
     collection: Collection,
     columns: &'a Columns,
     /// Keys that no row has any more.
@@ -163,7 +163,7 @@ struct Changes<'a> {
     noted: Vec<Key>,
 }
 
-impl Changes<'_> {
+impl CapturedChanges<'_> {
     fn add(&mut self, old: Option<Row>, new: Option<Row>) -> Result<()> {
         let same_key = match (old, new) {
             (Some(old), Some(new)) => self.columns.key.iter().all(|column| old.same(new, *column)),
@@ -176,7 +176,7 @@ impl Changes<'_> {
             self.gone.push(key.clone());
             self.noted.push(key);
         }
-        if self.noted.len() >= SLICE { self.flush() } else { Ok(()) }
+        if self.noted.len() >= MAX_PENDING_KEYS { self.flush() } else { Ok(()) }
     }
 
     /// A row without a whole key cannot be found again; refresh says so.

@@ -12,11 +12,11 @@ use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Keys that are read at once.
-const FETCH: i64 = 10_000;
+const KEYS_PER_FETCH: i64 = 10_000;
 
 /// How closely rows are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub enum CompareDepth {
     /// Only which there are.
     Keys,
     /// What is in them, too.
@@ -25,24 +25,24 @@ pub enum Depth {
 
 /// Notes the rows that the collection has not, or not as they are, and deletes the chunks of rows that have gone. Gives
 /// the number of rows noted.
-pub fn compare(collection: &mut Collection, depth: Depth) -> Result<usize> {
+pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
     delete_orphans(collection)?;
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let statement = match depth {
-        Depth::Keys => collection.select_missing(&operators)?,
-        Depth::Content => collection.select_stale(&operators)?,
+        CompareDepth::Keys => collection.select_missing(&operators)?,
+        CompareDepth::Content => collection.select_stale(&operators)?,
     };
     let source = collection.source()?.clone();
     let cursor = connect(|| as_owner(source.owner, || Cursor::open(&statement, &[])))?;
     let mut noted = 0;
     loop {
         let found = connect(|| {
-            let rows = as_owner(source.owner, || cursor.fetch(FETCH))?;
+            let rows = as_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
             let keys: Vec<Key> = (0..rows.count).filter_map(|row| rows.texts(row, 0)).collect();
             let whole: Vec<Key> = keys.into_iter().filter(|key| key.len() == collection.key.len()).collect();
             queue::append(collection.id, &whole)?;
             noted += whole.len();
-            give_way(source.oid)?;
+            yield_to_waiters(source.oid)?;
             Ok::<_, Error>(rows.count)
         })?;
         if found == 0 {
@@ -62,7 +62,7 @@ pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
 }
 
 /// Ends a long comparison where somebody waits for the table: it is begun anew later.
-fn give_way(source: pgrx::pg_sys::Oid) -> Result<()> {
+fn yield_to_waiters(source: pgrx::pg_sys::Oid) -> Result<()> {
     let rows = run(
         "SELECT FROM pg_locks WHERE relation = $1 AND locktype = 'relation' AND NOT granted
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",

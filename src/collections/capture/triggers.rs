@@ -2,7 +2,7 @@
 //! a leaf directly. A statement trigger can have transition tables for one event only, so there is one for each. Row
 //! triggers that are enabled for replicas stand in where changes are applied, since statement triggers are not fired then.
 
-use crate::collections::capture::own_ddl::own;
+use crate::collections::capture::own_ddl::run_own;
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
 use ragstone_pg::error::Result;
@@ -11,7 +11,7 @@ use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// Name, and what follows it, of each statement trigger.
-const STATEMENT: [(&str, &str); 4] = [
+const STATEMENT_TRIGGERS: [(&str, &str); 4] = [
     ("insert", "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
     (
         "update",
@@ -22,17 +22,17 @@ const STATEMENT: [(&str, &str); 4] = [
 ];
 
 /// The row trigger of a table that holds rows itself.
-const REPLICA: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
+const REPLICA_TRIGGER: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
 
-struct Table {
+struct TriggerTable {
     oid: pg_sys::Oid,
     owner: pg_sys::Oid,
     name: String,
     holds_rows: bool,
 }
 
-struct Existing {
-    table: Table,
+struct ExistingTrigger {
+    table: TriggerTable,
     trigger: String,
     arguments: Vec<u8>,
 }
@@ -44,9 +44,10 @@ pub fn install(collection: &Collection) -> Result<bool> {
     let (right, stale) = existing(collection, &tables, &arguments)?;
     stale.iter().try_for_each(drop_trigger)?;
     let missing = missing(collection, &tables, &right);
-    let make = |(table, name, definition): &(&Table, String, &str)| make(table, name, definition, &arguments);
+    let make =
+        |(table, name, definition): &(&TriggerTable, String, &str)| make(table, name, definition, &arguments);
     // A follower of the first of these commands would make the rest.
-    own(|| missing.iter().try_for_each(make))?;
+    run_own(|| missing.iter().try_for_each(make))?;
     Ok(!stale.is_empty() || !missing.is_empty())
 }
 
@@ -75,7 +76,7 @@ fn arguments(collection: &Collection) -> Vec<String> {
     arguments
 }
 
-fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
+fn make(table: &TriggerTable, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
     let name = quoted(name);
     as_owner(table.owner, || {
@@ -84,25 +85,25 @@ fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Re
             definition.replace("{}", &table.name),
             arguments.join(", ")
         ))?;
-        if definition == REPLICA.1 {
+        if definition == REPLICA_TRIGGER.1 {
             run_once(&format!("ALTER TABLE {} ENABLE REPLICA TRIGGER {name}", table.name))?;
         }
         Ok(())
     })
 }
 
-fn drop_trigger(existing: &Existing) -> Result<()> {
-    let Existing { table, trigger, .. } = existing;
+fn drop_trigger(existing: &ExistingTrigger) -> Result<()> {
+    let ExistingTrigger { table, trigger, .. } = existing;
     as_owner(table.owner, || {
         run_once(&format!("DROP TRIGGER IF EXISTS {} ON {}", quoted(trigger), table.name)).map(|_| ())
     })
 }
 
 /// The source with all that inherits from it.
-fn tables(collection: &Collection) -> Result<Vec<Table>> {
+fn tables(collection: &Collection) -> Result<Vec<TriggerTable>> {
     let rows = run(include_str!("../../../sql/queries/tree.sql"), &[Arg::new(collection.source()?.oid)])?;
     let table = |row| {
-        Some(Table {
+        Some(TriggerTable {
             oid: rows.oid(row, 0)?,
             owner: rows.oid(row, 1)?,
             name: rows.text(row, 2)?,
@@ -115,11 +116,11 @@ fn tables(collection: &Collection) -> Result<Vec<Table>> {
 /// The triggers that are there: those that are right, and the others.
 fn existing(
     collection: &Collection,
-    tables: &[Table],
+    tables: &[TriggerTable],
     arguments: &[String],
-) -> Result<(Vec<Existing>, Vec<Existing>)> {
+) -> Result<(Vec<ExistingTrigger>, Vec<ExistingTrigger>)> {
     let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
-    let right = |found: &Existing| {
+    let right = |found: &ExistingTrigger| {
         found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
     };
     Ok(found(collection.id)?.into_iter().partition(right))
@@ -128,12 +129,12 @@ fn existing(
 /// Table, name and definition of the triggers that are not there.
 fn missing<'a>(
     collection: &Collection,
-    tables: &'a [Table],
-    existing: &[Existing],
-) -> Vec<(&'a Table, String, &'static str)> {
+    tables: &'a [TriggerTable],
+    existing: &[ExistingTrigger],
+) -> Vec<(&'a TriggerTable, String, &'static str)> {
     let wanted = tables.iter().flat_map(|table| {
-        let replica = table.holds_rows.then_some(&REPLICA);
-        STATEMENT.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
+        let replica = table.holds_rows.then_some(&REPLICA_TRIGGER);
+        STATEMENT_TRIGGERS.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
     });
     wanted
         .map(|(table, event, definition)| (table, trigger_name(collection.id, event), definition))
@@ -143,14 +144,14 @@ fn missing<'a>(
         .collect()
 }
 
-fn found(collection: i64) -> Result<Vec<Existing>> {
+fn found(collection: i64) -> Result<Vec<ExistingTrigger>> {
     let rows = run(
         include_str!("../../../sql/queries/triggers.sql"),
         &[Arg::text(&format!("ragstone_{collection}_"))],
     )?;
     let existing = |row| {
-        Some(Existing {
-            table: Table {
+        Some(ExistingTrigger {
+            table: TriggerTable {
                 oid: rows.oid(row, 0)?,
                 owner: rows.oid(row, 1)?,
                 name: rows.text(row, 2)?,

@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::own_tables::{config_owner, not_owner};
 use ragstone_pg::spi::{Arg, Rows, run, select};
 use ragstone_pg::switch_user::as_owner;
 
@@ -116,15 +116,24 @@ impl Sync {
     }
 }
 
+impl Relation {
+    /// Checks that the caller has the rights of the relation's owner; `action` is what only that owner may do.
+    pub fn check_owner(&self, action: &str) -> Result<()> {
+        let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(self.owner)])?;
+        if rows.boolean(0, 0) == Some(true) { Ok(()) } else { Err(not_owner(action, &self.name)) }
+    }
+}
+
 impl Collection {
-    /// The collection of this name. To be called under a search path of pg_catalog only.
-    pub fn find(name: &str) -> Result<Option<Self>> {
-        // Its own snapshot is the calling statement's, as a search must not see more than that.
+    /// The collection of this name, which must exist. Call it with a search path of pg_catalog only.
+    pub fn get(name: &str) -> Result<Self> {
+        // It is read with the calling statement's snapshot, since a search must not see more than that.
         let rows = select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
-        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+        if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows) }
     }
 
-    /// The same as it is after all that others have committed: for work that has waited for a lock.
+    /// The collection of this name with everything that other transactions have committed by now: for work that has waited
+    /// for a lock.
     pub fn find_latest(name: &str) -> Result<Option<Self>> {
         let rows = run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
@@ -142,10 +151,9 @@ impl Collection {
         ids.filter_map(|id| Self::find_by_id(id).transpose()).collect()
     }
 
-    /// The error where there is none of this name.
-    pub fn unknown(name: &str) -> Error {
-        Error::undefined(format!("collection \"{name}\" does not exist"))
-            .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
+    /// As [`find_latest`](Self::find_latest), with an error if there is no such collection.
+    pub fn get_latest(name: &str) -> Result<Self> {
+        Self::find_latest(name)?.ok_or_else(|| undefined(name))
     }
 
     /// The source, which must still be there.
@@ -283,6 +291,11 @@ impl Collection {
         as_owner(config_owner()?, || run("DELETE FROM rag.collection WHERE id = $1", &[Arg::new(self.id)]))?;
         Ok(())
     }
+}
+
+fn undefined(name: &str) -> Error {
+    Error::undefined(format!("collection \"{name}\" does not exist"))
+        .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
 }
 
 /// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the

@@ -95,19 +95,3 @@ pub fn fits(collection: &Collection, key: &Key) -> bool {
 pub fn key_column(place: usize) -> String {
     format!("key_{}", place + 1)
 }
-
-/// The equality operators of the key's columns.
-pub fn operators(collection: &Collection) -> Result<Vec<String>> {
-    let columns: Vec<_> =
-        (0..collection.key.len()).map(crate::collections::catalog::keys::key_column).collect();
-    let rows = run(
-        "SELECT atttypid FROM pg_attribute WHERE attrelid = $1 AND attname = ANY ($2) ORDER BY attnum",
-        &[Arg::new(collection.chunks()?.oid), Arg::texts(&columns)],
-    )?;
-    (0..columns.len())
-        .map(|row| {
-            let oid = rows.oid(row, 0).ok_or_else(|| Error::internal("a key column has gone"))?;
-            equality_operator(oid)
-        })
-        .collect()
-}

@@ -12,15 +12,15 @@ pub fn follow_owner(collection: &mut Collection) -> Result<()> {
     let (owner, name) = (collection.source()?.owner, collection.name.clone());
     for relation in [&mut collection.chunks, &mut collection.terms].into_iter().flatten() {
         if relation.owner != owner {
-            check_bare(relation, &name)?;
-            give(relation, owner)?;
+            check_no_attachments(relation, &name)?;
+            change_owner(relation, owner)?;
             relation.owner = owner;
         }
     }
     Ok(())
 }
 
-fn check_bare(relation: &Relation, collection: &str) -> Result<()> {
+fn check_no_attachments(relation: &Relation, collection: &str) -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/attachments.sql"), &[Arg::new(relation.oid)])?;
     let Some(attached) = rows.text(0, 0) else { return Ok(()) };
     Err(Error::forbidden(format!("table {} cannot follow its source to another owner", relation.name))
@@ -29,7 +29,7 @@ fn check_bare(relation: &Relation, collection: &str) -> Result<()> {
 }
 
 /// Only a superuser may give a table to anybody; no user's code runs when that is done.
-fn give(relation: &Relation, owner: pg_sys::Oid) -> Result<()> {
+fn change_owner(relation: &Relation, owner: pg_sys::Oid) -> Result<()> {
     let role = run("SELECT quote_ident(pg_get_userbyid($1))", &[Arg::new(owner)])?;
     let role = role.text(0, 0).ok_or_else(|| Error::internal("the owner has no name"))?;
     let statement = format!("ALTER TABLE {} OWNER TO {role}", relation.name);

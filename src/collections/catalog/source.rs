@@ -9,11 +9,11 @@ use ragstone_pg::relation::lock_against_changes;
 use ragstone_pg::spi::{Arg, run};
 
 /// `jsonb_build_object` takes at most 100 arguments, two for each column.
-const MOST_METADATA_COLUMNS: usize = 50;
+const MAX_METADATA_COLUMNS: usize = 50;
 
 /// A table whose rows are to be searched.
 #[derive(Debug)]
-pub struct Source {
+pub struct SourceTable {
     /// In pg_class.
     pub oid: pg_sys::Oid,
     /// As whom its rows are read.
@@ -22,12 +22,12 @@ pub struct Source {
     pub schema: String,
     /// Its own name.
     pub name: String,
-    kind: Kind,
+    kind: SourceKind,
     columns: Vec<Column>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SourceKind {
     Table,
     MaterialisedView,
     Foreign,
@@ -45,7 +45,7 @@ pub struct Column {
     is_text: bool,
 }
 
-impl Source {
+impl SourceTable {
     /// The table with this OID, locked against changes, if it can be searched and its owner's rights are the caller's.
     pub fn open(oid: pg_sys::Oid, action: &str) -> Result<Self> {
         lock_against_changes(oid);
@@ -75,7 +75,7 @@ impl Source {
 
     /// Whether it is a foreign table, on which triggers cannot say what has changed.
     pub fn is_foreign(&self) -> bool {
-        self.kind == Kind::Foreign
+        self.kind == SourceKind::Foreign
     }
 
     /// The numbers of a collection's columns: key, content, title (0: none), metadata.
@@ -104,9 +104,9 @@ impl Source {
 
     /// Checks the columns that search can filter by.
     pub fn check_metadata(&self, names: &[String]) -> Result<()> {
-        if names.len() > MOST_METADATA_COLUMNS {
+        if names.len() > MAX_METADATA_COLUMNS {
             return Err(Error::too_many_arguments(format!(
-                "{} metadata columns are more than {MOST_METADATA_COLUMNS}",
+                "{} metadata columns are more than {MAX_METADATA_COLUMNS}",
                 names.len()
             ))
             .hint("Put them together in one jsonb column."));
@@ -126,7 +126,7 @@ impl Source {
             index.columns.len() == named.len() && named.iter().all(|name| index.columns.contains(name))
         };
         // A foreign table has no indexes; a key that is not one is noticed when its chunks are indexed.
-        if named.is_empty() || (self.kind != Kind::Foreign && !indexes.iter().any(same)) {
+        if named.is_empty() || (self.kind != SourceKind::Foreign && !indexes.iter().any(same)) {
             return Err(Error::invalid_column_reference(format!(
                 "no unique index of table \"{}\" is on exactly the key columns ({})",
                 self.name,
@@ -139,7 +139,7 @@ impl Source {
 
     fn key_of(&self, indexes: Vec<UniqueIndex>) -> Result<Vec<String>> {
         // Columns of a materialised view are never NOT NULL; a null in its key is noticed when its chunk is stored.
-        let nullable = self.kind == Kind::MaterialisedView;
+        let nullable = self.kind == SourceKind::MaterialisedView;
         let mut usable = indexes.into_iter().filter(|index| index.not_null || nullable);
         match (usable.next(), usable.next()) {
             (Some(first), second) if first.primary || second.is_none() => Ok(first.columns),
@@ -156,12 +156,12 @@ impl Source {
     }
 }
 
-fn check_kind(kind: &str, name: &str) -> Result<Kind> {
+fn check_kind(kind: &str, name: &str) -> Result<SourceKind> {
     let wrong = |what: &str| Error::wrong_object_type(format!("\"{name}\" is {what}"));
     match kind {
-        "r" | "p" => Ok(Kind::Table),
-        "m" => Ok(Kind::MaterialisedView),
-        "f" => Ok(Kind::Foreign),
+        "r" | "p" => Ok(SourceKind::Table),
+        "m" => Ok(SourceKind::MaterialisedView),
+        "f" => Ok(SourceKind::Foreign),
         "v" => Err(wrong("a view").hint(
             "Use the table behind it, or a materialized view: a view has no keys and its rows no owner.",
         )),

@@ -8,7 +8,7 @@ use ragstone_pg::error::Result;
 use ragstone_pg::identifier::{literal, quoted};
 
 /// Longest content that is cut, in bytes of the server's encoding: with room for the rest of a frame.
-pub const LONGEST_CONTENT: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
+pub const MAX_CONTENT_BYTES: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
 
 /// `alias.column` of the source.
 fn of_source(column: &str) -> String {
@@ -135,13 +135,13 @@ impl Collection {
         let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
         Ok(format!(
             "SELECT x.title,
-                    CASE WHEN {stale} AND x.length <= {LONGEST_CONTENT} THEN x.content END,
+                    CASE WHEN {stale} AND x.length <= {MAX_CONTENT_BYTES} THEN x.content END,
                     x.metadata,
                     x.hash,
                     c.chunk_id IS NOT NULL,
                     c.row_hash IS NOT DISTINCT FROM x.hash,
                     x.length,
-                    CASE WHEN {stale} AND x.length > {LONGEST_CONTENT} THEN ({key})::text END,
+                    CASE WHEN {stale} AND x.length > {MAX_CONTENT_BYTES} THEN ({key})::text END,
                     {place},
                     {keys}
              FROM {from} {hash}

@@ -2,7 +2,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
-use crate::collections::indexing::batch::Batch;
+use crate::collections::indexing::batch::RowBatch;
 use crate::collections::indexing::write;
 use ragstone_pg::error::Result;
 use ragstone_pg::spi::connect;
@@ -13,7 +13,7 @@ pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<()> {
     rest.sort();
     rest.dedup();
     while !rest.is_empty() {
-        let mut batch = Batch::new(collection.clone(), rest)?;
+        let mut batch = RowBatch::new(collection.clone(), rest)?;
         let later = connect(|| batch.read())?;
         batch.cut()?;
         batch.analyse()?;

@@ -7,6 +7,5 @@ pub mod immediate;
 pub mod orphans;
 pub mod passage;
 pub mod progress;
-pub mod rate;
 pub mod terms;
 pub mod write;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 /// A row of the source that is to be cut.
 #[derive(Debug)]
-pub struct Row {
+pub struct SourceRow {
     /// Put before each of its chunks.
     pub title: String,
     /// What is cut.
@@ -28,7 +28,7 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Passage {
     /// Its row, without the content.
-    pub row: Rc<Row>,
+    pub row: Rc<SourceRow>,
     /// Its place in the row, from 1.
     pub seq: i32,
     /// The headings it stands under.
@@ -45,7 +45,7 @@ pub struct Passage {
 
 impl Passage {
     /// A piece of a row; its hash and words are not known yet.
-    pub fn new(row: &Rc<Row>, seq: i32, heading: Option<String>, content: String) -> Self {
+    pub fn new(row: &Rc<SourceRow>, seq: i32, heading: Option<String>, content: String) -> Self {
         let parts = [row.title.as_str(), heading.as_deref().unwrap_or(""), content.as_str()];
         let text = parts.into_iter().filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n");
         Self {
@@ -119,6 +119,14 @@ pub fn store(
     values.extend(row.key.iter().map(Arg::value));
     run(statement, &values)?;
     Ok(())
+}
+
+/// Checks that the engine returned one embedding for each passage.
+pub fn check_embeddings(values: usize, passages: usize, dimensions: usize) -> Result<()> {
+    if values == passages * dimensions {
+        return Ok(());
+    }
+    Err(Error::internal(format!("{values} values for {passages} passages")))
 }
 
 /// What a tsvector refuses, as the user will read it.

@@ -13,14 +13,14 @@ use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
 
 /// Words held in memory before they are written, about 20 MB.
-const MOST_WORDS: usize = 200_000;
+const MAX_BUFFERED_WORDS: usize = 200_000;
 
 /// Words in one statement.
-const SLICE: usize = 10_000;
+const MAX_STATEMENT_WORDS: usize = 10_000;
 
 /// Folding costs a pass over the table; it has paid when a fourth of its rows, and no small number, is new.
-const FOLD_SHARE: i64 = 4;
-const FOLD_LEAST: i64 = 10_000;
+const MERGE_FRACTION: i64 = 4;
+const MIN_MERGE_ROWS: i64 = 10_000;
 
 /// By how many a word's chunks changed: all of them, then those that reach each level over 0.
 type Counts = [i64; LEVELS];
@@ -67,7 +67,7 @@ impl TermCounts {
 
     /// Whether it is time to [`write`](Self::write).
     pub fn is_large(&self) -> bool {
-        self.words.len() >= MOST_WORDS
+        self.words.len() >= MAX_BUFFERED_WORDS
     }
 
     /// Adds the changes to the terms table, as its owner.
@@ -77,7 +77,7 @@ impl TermCounts {
         // In order, so that the index grows at its end.
         words.sort_unstable();
         let terms = collection.terms()?;
-        for slice in words.chunks(SLICE) {
+        for slice in words.chunks(MAX_STATEMENT_WORDS) {
             connect(|| as_owner(terms.owner, || write_slice(&terms.name, slice)))?;
         }
         let (chunks, rows) = (std::mem::take(&mut self.chunks), std::mem::take(&mut self.rows));
@@ -100,8 +100,8 @@ impl TermCounts {
 }
 
 /// Folds the terms table if it has paid.
-pub fn fold(collection: &mut Collection) -> Result<()> {
-    let least = (collection.terms_folded / FOLD_SHARE).max(FOLD_LEAST);
+pub fn merge_term_counts(collection: &mut Collection) -> Result<()> {
+    let least = (collection.terms_folded / MERGE_FRACTION).max(MIN_MERGE_ROWS);
     if collection.terms_folded > 0 && collection.terms_appended < least {
         return Ok(());
     }

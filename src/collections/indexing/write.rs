@@ -2,7 +2,7 @@
 
 use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::Key;
-use crate::collections::indexing::batch::{Batch, Found, Item};
+use crate::collections::indexing::batch::{QueuedRow, RowBatch, RowStatus};
 use crate::collections::indexing::passage::{Passage, store};
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
@@ -15,49 +15,53 @@ use std::collections::HashSet;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct WriteCounts {
     /// Rows that are done.
     pub rows: usize,
     /// Rows added to the terms table.
-    pub words: usize,
+    pub term_rows: usize,
     /// Rows that somebody was changing; they stay in the queue.
-    pub left: Vec<Item>,
+    pub postponed: Vec<QueuedRow>,
 }
 
-/// Writes a batch. A row that has changed since it was read, or that somebody is changing, is left for later.
-pub fn write(batch: &mut Batch) -> Result<Written> {
+/// Writes a batch. A row that has changed since it was read, or that somebody is changing, is postponed for later.
+pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
-        return Ok(Written::default());
+        return Ok(WriteCounts::default());
     };
     batch.collection = collection;
     learn_reference(batch)?;
-    let stale = |item: &Item| matches!(item.found, Found::Stale(_));
+    let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
     let unchanged: HashSet<usize> = connect(|| lock_unchanged(batch))?;
     let mut terms = TermCounts::default();
     let replaced: Vec<&Key> = unchanged.iter().map(|place| &batch.items[*place].key).collect();
     connect(|| delete_chunks(batch, &replaced, false, &mut terms))?;
     let gone: Vec<&Key> =
-        batch.items.iter().filter(|item| item.found == Found::Nothing).map(|item| &item.key).collect();
+        batch.items.iter().filter(|item| item.status == RowStatus::Missing).map(|item| &item.key).collect();
     connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
     store_passages(batch, &unchanged, &mut terms)?;
     let before = batch.collection.terms_appended;
     terms.write(&mut batch.collection)?;
-    let words = (batch.collection.terms_appended - before).max(0) as usize;
+    let term_rows = (batch.collection.terms_appended - before).max(0) as usize;
 
-    let (mut done, mut left) = (Vec::new(), Vec::new());
+    let (mut done, mut postponed) = (Vec::new(), Vec::new());
     for (place, item) in batch.items.iter().enumerate() {
-        if stale(item) && !unchanged.contains(&place) { left.push(item.clone()) } else { done.push(item) }
+        if stale(item) && !unchanged.contains(&place) {
+            postponed.push(item.clone())
+        } else {
+            done.push(item)
+        }
     }
     let ids: Vec<i64> = done.iter().flat_map(|item| item.ids.iter().copied()).collect();
     connect(|| {
-        failure::forgive(batch.collection.id, done.iter().map(|item| &item.key))?;
+        failure::clear_failures(batch.collection.id, done.iter().map(|item| &item.key))?;
         queue::delete(&ids)
     })?;
-    Ok(Written { rows: done.len(), words, left })
+    Ok(WriteCounts { rows: done.len(), term_rows, postponed })
 }
 
 /// Levels are relative to the first chunks that a collection ever has.
-fn learn_reference(batch: &mut Batch) -> Result<()> {
+fn learn_reference(batch: &mut RowBatch) -> Result<()> {
     if batch.collection.reference_words > 0.0 || batch.passages.is_empty() {
         return Ok(());
     }
@@ -85,10 +89,10 @@ fn learn_reference(batch: &mut Batch) -> Result<()> {
 
 /// Places of the rows that are as they were read. They are kept from being deleted until the transaction ends; a writer
 /// of an immediate collection also works on the chunks when he changes the content, so there he is kept from that too.
-fn lock_unchanged(batch: &Batch) -> Result<HashSet<usize>> {
+fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     let (collection, keys) = (&batch.collection, &batch.keys);
-    let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.found {
-        Found::Stale(hash) => Some((place, &item.key, hash.as_slice())),
+    let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.status {
+        RowStatus::Stale(hash) => Some((place, &item.key, hash.as_slice())),
         _ => None,
     });
     let stale: Vec<_> = stale.collect();
@@ -109,7 +113,7 @@ fn lock_unchanged(batch: &Batch) -> Result<HashSet<usize>> {
 }
 
 /// Deletes the chunks of rows; with `gone`, only of rows that are really gone.
-fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
+fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -119,7 +123,7 @@ fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCount
     terms.count_deleted(&rows)
 }
 
-fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
+fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
     let collection = &batch.collection;
     let (insert, owner) = (collection.insert_chunk()?, collection.chunks()?.owner);
     let wanted: Vec<&(Passage, Option<Vec<f32>>)> =

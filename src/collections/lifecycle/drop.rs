@@ -5,7 +5,7 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::collection::lock_name;
 use crate::collections::queue;
 use ragstone_pg::error::Result;
-use ragstone_pg::own_tables::{not_owner, with_safe_search_path};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
@@ -14,7 +14,7 @@ pub fn drop_collection(name: &str) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
             lock_name(name)?;
-            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+            let collection = Collection::get_latest(name)?;
             check_owner(&collection)?;
             for beside in related(&collection)? {
                 drop_tables(&beside)?;
@@ -46,10 +46,6 @@ fn related(collection: &Collection) -> Result<Vec<Collection>> {
 /// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have
 /// gone is a row that protects nothing.
 fn check_owner(collection: &Collection) -> Result<()> {
-    let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) else { return Ok(()) };
-    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(relation.owner)])?;
-    match rows.boolean(0, 0) {
-        Some(true) => Ok(()),
-        _ => Err(not_owner("drop its collection", &relation.name)),
-    }
+    let relation = collection.source.as_ref().or(collection.chunks.as_ref());
+    relation.map_or(Ok(()), |relation| relation.check_owner("drop its collection"))
 }

@@ -3,22 +3,22 @@
 //! migration is finished, so that going back is as quick as going on.
 
 use crate::collections::catalog::collection::{Collection, Sync, lock_name};
-use crate::collections::lifecycle::create::{Settings, create_beside};
+use crate::collections::lifecycle::create::{CollectionOptions, create_beside};
 use crate::collections::lifecycle::drop::drop_tables;
 use ragstone_core::protocol::ChunkOptions;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::{config_owner, not_owner, with_safe_search_path};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Queries on which the results of both are compared: beginnings of chunks.
-const SAMPLE: i32 = 20;
+const SAMPLE_QUERIES: i32 = 20;
 
 /// Characters of a chunk that make a query.
-const QUERY: i32 = 80;
+const QUERY_CHARACTERS: i32 = 80;
 
 /// What is to be different.
-pub struct Changes {
+pub struct MigrationOptions {
     /// Another model.
     pub model: Option<String>,
     /// Other sizes.
@@ -28,7 +28,7 @@ pub struct Changes {
 }
 
 /// Begins to build a collection's successor.
-pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -> Result<()> {
+pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOptions>) -> Result<()> {
     with_safe_search_path(|| {
         let old = connect(|| open(name, "alter its collection"))?;
         if old.sync == Sync::Manual {
@@ -43,7 +43,7 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -
         }
         let changes = changes(&old)?;
         let number = connect(next_number)?;
-        let settings = Settings {
+        let options = CollectionOptions {
             name: format!("{name} (migration {number})"),
             source: old.source()?.oid,
             content: old.content.clone(),
@@ -56,7 +56,7 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -
             key: Some(old.key.clone()),
             sync: old.sync,
         };
-        create_beside(&old, &settings, number)
+        create_beside(&old, &options, number)
     })
 }
 
@@ -103,7 +103,7 @@ pub fn measure(successor: &Collection) -> Result<()> {
     let overlap = connect(|| {
         let chunks = successor.chunks()?;
         let sample = format!(
-            "SELECT left(content, {QUERY}) FROM {} ORDER BY content_hash LIMIT {SAMPLE}",
+            "SELECT left(content, {QUERY_CHARACTERS}) FROM {} ORDER BY content_hash LIMIT {SAMPLE_QUERIES}",
             chunks.name
         );
         let rows = as_owner(chunks.owner, || run(&sample, &[]))?;
@@ -159,10 +159,9 @@ fn exchange_names(to: i64, from: i64) -> Result<()> {
 
 fn open(name: &str, action: &str) -> Result<Collection> {
     lock_name(name)?;
-    let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
-    let source = collection.source()?;
-    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(source.owner)])?;
-    if rows.boolean(0, 0) == Some(true) { Ok(collection) } else { Err(not_owner(action, &source.name)) }
+    let collection = Collection::get_latest(name)?;
+    collection.source()?.check_owner(action)?;
+    Ok(collection)
 }
 
 /// The other collection of a migration.

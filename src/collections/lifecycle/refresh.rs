@@ -3,13 +3,13 @@
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::collection::{Sync, lock_name};
-use crate::collections::catalog::keys::operators;
+use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::owner_change::follow_owner;
-use crate::collections::catalog::source::Source;
+use crate::collections::catalog::source::SourceTable;
 use crate::collections::indexing::bulk::Fill;
 use crate::collections::indexing::orphans::delete_orphans;
-use crate::collections::indexing::progress::Reporting;
-use crate::collections::indexing::terms::{TermCounts, fold};
+use crate::collections::indexing::progress::ProgressReport;
+use crate::collections::indexing::terms::{TermCounts, merge_term_counts};
 use crate::collections::queue::failure;
 use crate::embedding::Embedder;
 use ragstone_core::protocol::Kind;
@@ -20,7 +20,7 @@ use ragstone_pg::switch_user::as_owner;
 
 /// What a refresh found, in rows of the source, and how many chunks it had to embed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changes {
+pub struct RefreshCounts {
     /// Rows that were not in the collection.
     pub added: i64,
     /// Rows whose title, metadata or content is another.
@@ -34,7 +34,7 @@ pub struct Changes {
 }
 
 /// Brings a collection up to date.
-pub fn refresh(name: &str) -> Result<Changes> {
+pub fn refresh(name: &str) -> Result<RefreshCounts> {
     with_safe_search_path(|| {
         let (mut collection, operators) = connect(|| open(name))?;
         let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
@@ -45,14 +45,14 @@ pub fn refresh(name: &str) -> Result<Changes> {
             ))
             .hint("Drop the collection with rag.drop_collection and create it again."));
         }
-        let mut progress = Reporting::start(name);
+        let mut progress = ProgressReport::start(name);
         let mut terms = TermCounts::default();
         let (deleted, orphans) = delete_orphans(&collection, &operators, &mut terms)?;
         let all = model.fingerprint != collection.fingerprint;
         let rows = collection.select_rows(&operators, all)?;
         let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
         terms.write(&mut collection)?;
-        fold(&mut collection)?;
+        merge_term_counts(&mut collection)?;
         collection.fingerprint = model.fingerprint;
         collection.source_rows = filled.added + filled.changed + filled.unchanged;
         collection.chunk_count += filled.stored - filled.replaced - orphans;
@@ -60,7 +60,7 @@ pub fn refresh(name: &str) -> Result<Changes> {
             collection.update()?;
             failure::set_error(collection.id, None)
         })?;
-        Ok(Changes {
+        Ok(RefreshCounts {
             added: filled.added,
             changed: filled.changed,
             deleted,
@@ -73,15 +73,15 @@ pub fn refresh(name: &str) -> Result<Changes> {
 /// The collection, locked against other refreshes, if the caller may refresh it.
 fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     lock_name(name)?;
-    let mut collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
-    let source = Source::open(collection.source()?.oid, "refresh its collection")?;
+    let mut collection = Collection::get_latest(name)?;
+    let source = SourceTable::open(collection.source()?.oid, "refresh its collection")?;
     source.check_content(&collection.content)?;
     follow_owner(&mut collection)?;
     if collection.is_restoring() {
         // Whoever refreshes it says that the restore has ended, whether or not it brought the triggers.
         follow::align(&mut collection)?;
     }
-    let operators = operators(&collection)?;
+    let operators = KeyColumns::of(&collection)?.operators;
     keep_others_from_writing(&collection)?;
     Ok((collection, operators))
 }

@@ -3,8 +3,8 @@
 
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::tables::index;
-use crate::collections::indexing::terms::fold;
+use crate::collections::catalog::tables::create_search_indexes;
+use crate::collections::indexing::terms::merge_term_counts;
 use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::in_transaction;
@@ -17,7 +17,7 @@ use ragstone_pg::switch_user::as_owner;
 const CHANNEL: &str = "rag_current";
 
 /// After so many new rows of a terms table it is worth while to count them all.
-pub const MANY: i64 = 10_000;
+pub const MIN_APPENDED_TERMS: i64 = 10_000;
 
 /// Whether a collection is done.
 pub enum Settled {
@@ -48,7 +48,11 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         // The transaction touches the chunk table only, so that nobody waits for the index who does not use it.
         let indexed = in_transaction(|| {
             with_safe_search_path(|| {
-                if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
+                if connect(|| claim_index(id))? {
+                    create_search_indexes(&collection).map(|()| true)
+                } else {
+                    Ok(false)
+                }
             })
         })?;
         if !indexed {
@@ -58,8 +62,8 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     }
     in_transaction(|| {
         with_safe_search_path(|| {
-            if appended >= MANY {
-                fold_words(&mut collection)?;
+            if appended >= MIN_APPENDED_TERMS {
+                merge_terms(&mut collection)?;
             }
             collection.count()?;
             connect(|| {
@@ -76,25 +80,25 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
 }
 
 /// Folds the words of a collection for which something is queued all the time.
-pub fn fold_meanwhile(id: i64) -> Result<()> {
+pub fn merge_terms_while_busy(id: i64) -> Result<()> {
     in_transaction(|| {
         with_safe_search_path(|| {
             let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
-            fold_words(&mut collection)?;
+            merge_terms(&mut collection)?;
             collection.count()?;
             connect(|| collection.update())
         })
     })
 }
 
-fn fold_words(collection: &mut Collection) -> Result<()> {
+fn merge_terms(collection: &mut Collection) -> Result<()> {
     collection.terms_appended = connect(|| count_appended(collection))?;
-    fold(collection)
+    merge_term_counts(collection)
 }
 
 /// The collections that follow their sources in the background or at once, without those that a restore still brings.
 pub fn followed() -> Result<Vec<Collection>> {
-    follow::take_up_restored()?;
+    follow::follow_restored()?;
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
     let mut found = Collection::find_all(&rows)?;
     found.retain(|collection| !collection.is_restoring());

@@ -12,16 +12,16 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Rows of the queue that are looked at, at once.
-const WINDOW: i32 = 512;
+const QUEUE_WINDOW_ROWS: i32 = 512;
 
 /// Rows of the source in one batch, at most.
-const MOST_ROWS: usize = 128;
+const MAX_BATCH_ROWS: usize = 128;
 
 /// After so long a row is looked at again that somebody was changing.
-const LATER: Duration = Duration::from_millis(100);
+const POSTPONE_TIME: Duration = Duration::from_millis(100);
 
 /// After so long it is looked again whether a restore has brought all of a collection.
-const RESTORING: Duration = Duration::from_secs(1);
+const RESTORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Work that was taken.
 pub enum Claim {
@@ -35,7 +35,7 @@ pub enum Claim {
 
 /// What this worker has in hand, and what it does not touch for now.
 #[derive(Default)]
-pub struct Hands {
+pub struct InFlight {
     /// Rows of the queue that are under way.
     pub ids: HashSet<i64>,
     /// Rows of sources that are under way.
@@ -45,30 +45,30 @@ pub struct Hands {
     /// Collections that have to wait.
     pub paused: HashMap<i64, Instant>,
     /// Rows of the queue that have to wait.
-    later: HashMap<i64, Instant>,
+    postponed: HashMap<i64, Instant>,
     /// No row of the queue before this one was there when all were looked at last.
     floor: i64,
 }
 
-impl Hands {
+impl InFlight {
     /// Takes work, the oldest first. Looks at all of the queue if `all`: numbers are given before a commit, so that a
     /// lower one may show up later.
     pub fn claim(&mut self, all: bool) -> Result<Option<Claim>> {
         let now = Instant::now();
-        self.later.retain(|_, until| *until > now);
+        self.postponed.retain(|_, until| *until > now);
         self.paused.retain(|_, until| *until > now);
         if let Some(claim) = self.claim_failed()? {
             return Ok(Some(claim));
         }
         let floor = if all { 0 } else { self.floor };
-        let busy = Arg::int8s(self.ids.iter().chain(self.later.keys()).copied());
+        let busy = Arg::int8s(self.ids.iter().chain(self.postponed.keys()).copied());
         let paused = Arg::int8s(self.paused.keys().copied());
         let rows = as_owner(config_owner()?, || {
             run(
                 "SELECT id, collection, key, writer FROM rag._queue
                  WHERE id >= $1 AND id <> ALL ($2) AND collection <> ALL ($3)
                  ORDER BY id LIMIT $4",
-                &[Arg::new(floor), busy, paused, Arg::new(WINDOW)],
+                &[Arg::new(floor), busy, paused, Arg::new(QUEUE_WINDOW_ROWS)],
             )
         })?;
         if let Some(first) = rows.int8(0, 0) {
@@ -80,14 +80,14 @@ impl Hands {
     }
 
     /// Leaves rows of the queue alone for a moment.
-    pub fn leave(&mut self, ids: impl IntoIterator<Item = i64>) {
-        let until = Instant::now() + LATER;
-        self.later.extend(ids.into_iter().map(|id| (id, until)));
+    pub fn postpone(&mut self, ids: impl IntoIterator<Item = i64>) {
+        let until = Instant::now() + POSTPONE_TIME;
+        self.postponed.extend(ids.into_iter().map(|id| (id, until)));
     }
 
     /// When something that has to wait may go on.
-    pub fn next(&self) -> Option<Instant> {
-        self.later.values().chain(self.paused.values()).min().copied()
+    pub fn next_due(&self) -> Option<Instant> {
+        self.postponed.values().chain(self.paused.values()).min().copied()
     }
 
     fn take(&mut self, rows: &Rows) -> Result<Option<Claim>> {
@@ -98,7 +98,7 @@ impl Hands {
             return Ok(Some(Claim::Orphans(ids)));
         };
         if collection.is_restoring() {
-            self.paused.insert(id, Instant::now() + RESTORING);
+            self.paused.insert(id, Instant::now() + RESTORE_CHECK_INTERVAL);
             return self.claim(false);
         }
         let compare: Vec<i64> = (0..rows.count)
@@ -124,7 +124,7 @@ impl Hands {
             let (Some(number), Some(key)) = (rows.int8(row, 0), rows.texts(row, 2)) else { continue };
             match places.get(&key) {
                 Some(place) => wanted[*place].1.push(number),
-                None if wanted.len() < MOST_ROWS && self.is_free(id, &key, wanted.is_empty()) => {
+                None if wanted.len() < MAX_BATCH_ROWS && self.is_free(id, &key, wanted.is_empty()) => {
                     places.insert(key.clone(), wanted.len());
                     let alone = self.alone.contains(&(id, key.clone()));
                     wanted.push((key, vec![number]));
@@ -186,7 +186,7 @@ impl Hands {
         let (mut taken, mut locks) = (Vec::new(), Vec::new());
         for (row, (key, ids)) in wanted.into_iter().enumerate() {
             if rows.boolean(row, 2) != Some(true) {
-                self.leave(ids);
+                self.postpone(ids);
                 continue;
             }
             locks.push(rows.int8(row, 1).ok_or_else(|| Error::internal("a lock has no number"))?);
@@ -198,7 +198,7 @@ impl Hands {
     }
 
     /// Lays down rows that were taken.
-    pub fn put_down(&mut self, collection: i64, key: &Key, ids: &[i64]) {
+    pub fn release(&mut self, collection: i64, key: &Key, ids: &[i64]) {
         self.keys.remove(&(collection, key.clone()));
         for id in ids {
             self.ids.remove(id);

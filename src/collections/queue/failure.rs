@@ -5,7 +5,7 @@ use crate::collections::catalog::keys::Key;
 use crate::collections::queue;
 use ragstone_client::settings;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::{config_owner, not_owner, with_safe_search_path};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -40,7 +40,7 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
 }
 
 /// Forgets the failures of rows that are done.
-pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
+pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
     let any = as_owner(config_owner()?, || {
         run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])
     })?;
@@ -77,12 +77,8 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
 pub fn retry(name: &str) -> Result<i64> {
     with_safe_search_path(|| {
         connect(|| {
-            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
-            let source = collection.source()?;
-            let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(source.owner)])?;
-            if rows.boolean(0, 0) != Some(true) {
-                return Err(not_owner("retry its failed rows", &source.name));
-            }
+            let collection = Collection::get_latest(name)?;
+            collection.source()?.check_owner("retry its failed rows")?;
             let failed = as_owner(config_owner()?, || {
                 run(
                     "WITH failed AS (DELETE FROM rag._failure WHERE collection = $1 RETURNING collection, key)
