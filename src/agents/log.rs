@@ -1,7 +1,7 @@
 //! What a run leaves in the log.
 
 use crate::agent_log;
-use crate::agent_log::{Ending, NewRun, NewStep};
+use crate::agent_log::{FinishArgs, NewRun, NewStep};
 use crate::agents::Finished;
 use crate::agents::request::Order;
 use crate::tools::Observation;
@@ -34,12 +34,11 @@ impl Clock {
 
 /// A run begins.
 pub fn begin(order: &Order, job: Option<i64>) -> Result<i64> {
-    let input = Value::from(order.input.as_str());
     agent_log::start(&NewRun {
         agent: &order.agent,
         session: order.session,
         job,
-        input: Some(&input),
+        input: Some(Value::from(order.input.as_str())),
         ..NewRun::default()
     })
 }
@@ -140,7 +139,7 @@ pub fn finish(finished: &Finished) -> Result<()> {
     let code = finished.error.as_ref().map(Error::code);
     agent_log::finish(
         finished.run,
-        Ending {
+        FinishArgs {
             status: Some(finished.status),
             output: finished.answer.as_deref().map(Value::from),
             error: finished.error.as_ref().map(|error| error.message.as_str()),

@@ -1,8 +1,8 @@
 //! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
 
 use crate::log_import;
-use crate::log_import::Import;
-use crate::log_import::{COLUMNS, Content, Table};
+use crate::log_import::ImportOptions;
+use crate::log_import::{COLUMNS, LogText, ParsedRows};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern, pg_guard, pg_sys};
 use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes, argument_bytes};
@@ -35,7 +35,7 @@ declared!(pg_finfo_ragstone_parse_log_bytes);
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn ragstone_parse_log(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: this is the call's own fcinfo.
-    unsafe { rows(fcinfo, |bytes| Content::of_text(bytes)) }
+    unsafe { rows(fcinfo, |bytes| LogText::of_text(bytes)) }
 }
 
 /// `rag.parse_log(bytea, text)`.
@@ -46,12 +46,12 @@ pub unsafe extern "C-unwind" fn ragstone_parse_log(fcinfo: pg_sys::FunctionCallI
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn ragstone_parse_log_bytes(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: this is the call's own fcinfo.
-    unsafe { rows(fcinfo, |bytes| Content::of_bytes(bytes)) }
+    unsafe { rows(fcinfo, |bytes| LogText::of_bytes(bytes)) }
 }
 
 /// # Safety
 /// `fcinfo` must be the one of a call in progress of a function that is declared as those above.
-unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, content: fn(&[u8]) -> Content<'_>) -> pg_sys::Datum {
+unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, content: fn(&[u8]) -> LogText<'_>) -> pg_sys::Datum {
     version::check();
     // SAFETY: as promised by the caller: a varlena, a text, and a set of rows.
     let (bytes, format, store) = unsafe {
@@ -60,7 +60,7 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, content: fn(&[u8]) -> Content<'
     };
     let format = or_raise(log_import::format_named(format));
     if let Some(bytes) = bytes {
-        let mut table = Table::new(store);
+        let mut table = ParsedRows::new(store);
         log_import::parse(&content(bytes), format, |row| table.add(row));
     }
     pg_sys::Datum::null()
@@ -95,7 +95,7 @@ fn import_log<'a>(
     ),
 > {
     version::check();
-    imported(content.map(|content| Content::of_text(content.0)), format, agent, attributes)
+    imported(content.map(|content| LogText::of_text(content.0)), format, agent, attributes)
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 10000, name = "import_log")]
@@ -116,17 +116,17 @@ fn import_log_bytes<'a>(
     ),
 > {
     version::check();
-    imported(content.map(|content| Content::of_bytes(content.0)), format, agent, attributes)
+    imported(content.map(|content| LogText::of_bytes(content.0)), format, agent, attributes)
 }
 
 fn imported(
-    content: Option<Content<'_>>,
+    content: Option<LogText<'_>>,
     format: Option<Utf8>,
     agent: Option<Utf8>,
     attributes: Option<JsonbRef<'_>>,
 ) -> Runs {
     let format = or_raise(log_import::format_named(format));
-    let how = Import { format, agent: agent.map(|agent| agent.0), attributes };
+    let how = ImportOptions { format, agent: agent.map(|agent| agent.0), attributes };
     let made = content.map_or_else(Vec::new, |content| or_raise(log_import::import(&content, &how)));
     TableIterator::new(
         made.into_iter().map(|run| (run.run_id, run.run.map(Utf8), Utf8(run.agent), run.steps, run.unknown)),

@@ -1,7 +1,7 @@
 //! A question as a step of the session's current run, of which its search and its model's answer are parts.
 
 use crate::agent_log;
-use crate::agent_log::{NewStep, Said};
+use crate::agent_log::{NewStep, StepResult};
 use crate::ask::{Answered, Question};
 use ragstone_client::settings;
 use ragstone_pg::error::Result;
@@ -23,7 +23,7 @@ pub fn ask_as_step(
     agent_log::step(new, work, said)
 }
 
-fn said(answered: &Answered) -> Said {
+fn said(answered: &Answered) -> StepResult {
     let mut output = json!({
         "answered": answered.answered,
         "model": answered.model,
@@ -33,5 +33,5 @@ fn said(answered: &Answered) -> Said {
     if settings::log_prompts() {
         output["answer"] = Value::from(answered.answer.as_str());
     }
-    Said { output: Some(output), ..Said::default() }
+    StepResult { output: Some(output), ..StepResult::default() }
 }

@@ -1,7 +1,7 @@
-//! The worker of one job as a process: how it is registered, found, interrupted and sent away, and its entry point.
+//! The worker of one job as a process: its entry point.
 //!
-//! It holds the lock of a file as long as it works. Who holds it is known by the kernel, so that no session can pretend to
-//! be a job's worker, or keep a job from having one.
+//! It holds the lock of a file while it works. The kernel knows the holder of a file lock, so that a session can neither pretend
+//! to be a job's worker nor prevent a job from having one.
 
 use crate::jobs;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
@@ -28,14 +28,14 @@ pub extern "C-unwind" fn ragstone_job_main(_argument: pg_sys::Datum) {
         }
     };
     job_registry::become_worker(&order);
-    // SIGINT is Postgres's own, which cancels the statement: the flags that pgrx would set instead are read by nobody.
+    // The handler of SIGINT remains that of Postgres, which cancels the statement. That of pgrx would only set a flag.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
     let (database, role) = (pg_sys::Oid::from(order.database), pg_sys::Oid::from(order.role));
     // SAFETY: done once, before anything else touches the database.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, WORKER_CONNECTION_FLAGS) };
     jobs::run(&order);
-    // Before the lock is given back: another worker's file of this name is another file.
+    // Removed before the lock is released, so that another worker's file of this name is not removed.
     let _ = fs::remove_file(path);
     drop(lock);
 }

@@ -50,7 +50,7 @@ fn input(turn: &Turn) -> Value {
     json!({"session": turn.session, "collection": turn.collection})
 }
 
-fn said(said: &Said) -> agent_log::Said {
+fn said(said: &Said) -> agent_log::StepResult {
     let output = json!({"message": said.message, "answered": said.answered, "model": said.model});
-    agent_log::Said { output: Some(output), ..agent_log::Said::default() }
+    agent_log::StepResult { output: Some(output), ..agent_log::StepResult::default() }
 }

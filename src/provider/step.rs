@@ -2,7 +2,7 @@
 //! `rag.log_prompts` has it in `rag.calls` as well.
 
 use crate::agent_log;
-use crate::agent_log::{NewStep, OpenStep, Said};
+use crate::agent_log::{NewStep, OpenStep, StepResult};
 use crate::provider::{CallOptions, Remote};
 use ragstone_client::settings;
 use ragstone_core::provider::{Completion, Message, Prompt};
@@ -99,12 +99,12 @@ impl ModelStep {
     }
 }
 
-fn said(completion: &Completion) -> Said {
+fn said(completion: &Completion) -> StepResult {
     let mut output = json!({"finish_reason": completion.finish_reason});
     if settings::log_prompts() {
         output["content"] = Value::from(completion.content.as_str());
     }
-    Said {
+    StepResult {
         output: Some(output),
         input_tokens: i64::try_from(completion.usage.input_tokens).ok(),
         output_tokens: i64::try_from(completion.usage.output_tokens).ok(),

@@ -2,7 +2,7 @@
 //! source, for those who may read them.
 
 use crate::agent_log;
-use crate::agent_log::{NewStep, Said};
+use crate::agent_log::{NewStep, StepResult};
 use crate::search::{Hit, Passages, Request, passages, search};
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
@@ -46,11 +46,11 @@ fn new(request: &Request) -> NewStep<'_> {
     }
 }
 
-fn said(hits: &[Hit]) -> Said {
+fn said(hits: &[Hit]) -> StepResult {
     let shown: Vec<Value> = hits
         .iter()
         .take(MOST_HITS)
         .map(|hit| json!({"key": hit.source_key.to_value().ok(), "chunk": hit.chunk, "score": hit.score}))
         .collect();
-    Said { output: Some(json!({"found": hits.len(), "hits": shown})), ..Said::default() }
+    StepResult { output: Some(json!({"found": hits.len(), "hits": shown})), ..StepResult::default() }
 }

@@ -1,4 +1,4 @@
--- Adds the next steps to the sums of reports, at most $3, in the order of (written, id) after ($1, $2): see src/runs/fold.rs.
+-- Adds the next steps to the sums of reports, at most $3, in the order of (written, id) after ($1, $2): see src/agent_log/rollup.rs.
 -- Gives how many, whether the place was still the one that was given, and the days whose longest steps have changed.
 WITH batch AS MATERIALIZED (
   SELECT s.id,
