@@ -1,5 +1,5 @@
 -- What agents did, in sums: the database's worker folds runs and steps into these tables soon after they are committed, and
--- the views read nothing else, so that a report over millions of steps takes milliseconds. See src/runs/fold.rs.
+-- the views read nothing else, so that a report over millions of steps takes milliseconds. See src/agent_log/rollup.rs.
 
 CREATE AGGREGATE rag._histogram (double precision) (
   SFUNC = rag._histogram_add, STYPE = bytea, COMBINEFUNC = rag._histogram_merge, PARALLEL = SAFE
