@@ -31,7 +31,7 @@ def submit(kind: str, key: str | None = None, **arguments: Any) -> int:
 
 
 def follow(job: int, after: int = 0, timeout_ms: int = 1000) -> Iterator[Piece]:
-    """The pieces of a job's answer after a number, and one without text each time that none came within `timeout_ms`."""
+    """The pieces of a job's answer after a number, and one without text where none came within `timeout_ms`."""
     status = None
     while status not in ENDED:
         with connection.cursor() as cursor:
