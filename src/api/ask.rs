@@ -52,20 +52,20 @@ impl AskArguments {
         })
     }
 
-    /// The answer; `timeout_ms` bounds each wait for a model.
+    /// Answers; `timeout_ms` limits each wait for a model.
     fn answer(self) -> Result<AnswerRow> {
         let question = self.question()?;
         ask_as_step("ask", &question, || bounded(&question)).map(row)
     }
 
-    /// The same where a failure is none.
+    /// The same in a subtransaction, so that the caller can continue after a failure.
     fn try_answer(self) -> Result<AnswerRow> {
         let question = self.question()?;
         ask_as_step("try_ask", &question, || in_subtransaction(|| bounded(&question))).map(row)
     }
 }
 
-// Not parallel: it works as other roles for a while, which a leader does not tell its workers.
+// Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
 #[allow(
     clippy::too_many_arguments,

@@ -1,4 +1,4 @@
-//! `rag.chunk`: a document to pieces that a model can read.
+//! `rag.chunk`: splits a document into pieces that a model can read.
 
 use crate::collections::indexing::chunking::{invalid_overlap, split};
 use crate::embedding::{model_or_default, tokenizer};
@@ -44,7 +44,7 @@ fn chunk(
     }))
 }
 
-/// The options in SQL's arguments, checked.
+/// Checks the options of an SQL function and converts them.
 pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Result<ChunkOptions> {
     let splitter: Splitter = splitter.parse().map_err(|error: UnknownSplitter| {
         let names = Splitter::ALL.map(|splitter| format!("'{splitter}'"));

@@ -11,7 +11,7 @@ use ragstone_pg::identifier::{Name, RegClass, RegConfig};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 
-/// Size for checking the other options where the user gives none.
+/// Stands in for the chunk size when the other options are checked and the user sets none.
 const ANY_SIZE: i32 = i32::MAX;
 
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]

@@ -11,7 +11,7 @@ use ragstone_pg::error::{Error, or_raise};
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 
-// Not parallel: it works as other roles for a while, which a leader does not tell its workers.
+// Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]
 #[allow(
     clippy::too_many_arguments,
@@ -69,7 +69,7 @@ fn search(
     }))
 }
 
-/// Reads the vector where it is and allocates nothing: it runs for every candidate.
+/// Reads the vector in place and allocates nothing, because it runs for every candidate.
 #[pg_extern(immutable, strict, parallel_safe, cost = 5)]
 fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
     let scored = Lexemes::new(tsv.0).map_err(Error::internal).and_then(|lexemes| {

@@ -1,4 +1,4 @@
-//! What keeps collections current, as SQL sees it.
+//! The SQL functions that keep collections current and migrate them.
 
 use crate::api::chunk::chunk_options;
 use crate::collections::capture;
@@ -76,7 +76,7 @@ fn rollback_migration(name: Name) {
     or_raise(migration::rollback(&name.0));
 }
 
-/// A time that a call may take.
+/// A timeout as a duration.
 pub fn duration(interval: &Interval) -> Result<Duration> {
     let micros = interval.as_micros();
     u64::try_from(micros)

@@ -1,4 +1,4 @@
-//! `local/extractive`: the passages' best sentences.
+//! The model `local/extractive`: answers with the best sentences of the passages.
 
 use crate::ask::draft::Draft;
 use crate::ask::request::Question;
@@ -9,11 +9,12 @@ use ragstone_core::ask::units::units;
 use ragstone_core::protocol::{Kind, Lane};
 use ragstone_pg::error::Result;
 
-/// Most sentences that are compared with the question. Five passages of the PostgreSQL manual have 23 on average.
+/// Maximum number of sentences that are compared with the question. Five passages of the PostgreSQL manual have 23 on
+/// average.
 const MAX_CANDIDATES: usize = 128;
 
-/// Answers with the sentences that are most similar to the question. They are embedded in one request, ahead of bulk work,
-/// since somebody waits.
+/// Answers with the sentences that are most similar to the question. They are embedded in one request, before bulk
+/// work, since the caller waits.
 pub fn answer(question: &Question, passages: &Passages) -> Result<Draft> {
     let hits = passages.hits.iter().enumerate();
     let found = hits

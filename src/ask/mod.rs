@@ -1,4 +1,5 @@
-//! Answers from a collection: its best passages, and whoever makes an answer of them.
+//! Answers questions from a collection. [`search`](crate::search) finds passages, and a generator makes a [`draft`] of
+//! them: [`extractive`] picks sentences, [`remote`] asks a provider's model.
 
 mod citations;
 mod draft;
@@ -23,42 +24,42 @@ use ragstone_pg::error::{Error, Result};
 pub struct CitedAnswer {
     /// Markdown with citations such as `[1]`, or [`UNANSWERED`].
     pub answer: String,
-    /// A JSON array.
+    /// A JSON array of citations.
     pub citations: Jsonb,
-    /// Who answered.
+    /// Name of the model that answered.
     pub model: String,
-    /// Whether the collection has an answer.
+    /// True if the collection has an answer.
     pub answered: bool,
-    /// Cosine of the question and the passage most similar to it; none where nothing was found.
+    /// Cosine similarity of the question and the passage most similar to it; none if no passage was found.
     pub similarity: Option<f64>,
-    /// How the model ended: `stop`, or `length` where the answer is cut; none where no model was asked.
+    /// How the model ended: `stop`, or `length` if the answer is cut off; none if no model was called.
     pub finish_reason: Option<String>,
 }
 
-/// Finds passages with the rights of the current role, and has the question answered from them.
+/// Finds passages with the rights of the current role, and answers the question from them.
 ///
 /// # Errors
-/// Those of the search and of the model's provider. That there is no answer is none.
+/// Errors from the search or the provider. "No answer found" is not an error.
 pub fn ask(question: &Question) -> Result<CitedAnswer> {
-    // Whoever may not use the model is told so before anything is searched.
+    // A caller that may not use the model gets this error before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     at_once(&generator, question, &passages)
 }
 
-/// A question that a provider's model is answering, piece by piece.
+/// An answer that a provider's model is streaming.
 pub struct StreamedAnswer {
-    /// The pieces.
+    /// Its pieces.
     pub pieces: Deltas,
     passages: Passages,
     shown: usize,
     model: String,
 }
 
-/// The same with the answer's pieces as they come, or the whole answer where no provider has to be asked.
+/// The same as a stream, or the whole answer if no provider has to be called.
 ///
 /// # Errors
-/// As above.
+/// As [`ask`].
 pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, CitedAnswer>> {
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
@@ -74,7 +75,7 @@ pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, CitedAnswer>
 }
 
 impl StreamedAnswer {
-    /// The answer as a whole, once all of its pieces have come.
+    /// The whole answer, after all its pieces were received.
     pub fn answered(&self) -> Result<CitedAnswer> {
         let completion = self.pieces.completion();
         let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
@@ -101,7 +102,7 @@ fn best(passages: &Passages) -> Option<f64> {
 }
 
 fn answered(draft: Draft, passages: &Passages, model: String) -> Result<CitedAnswer> {
-    // What cites nothing is not from the collection, whatever the model says.
+    // An answer without citations is not from the collection, whatever the model says.
     let answered = draft.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
     let answer =
         draft.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });

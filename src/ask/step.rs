@@ -1,4 +1,4 @@
-//! A question as a step of the session's current run, of which its search and its model's answer are parts.
+//! Logs a question as a step of the session's current run. Its search and the call of the model are steps below it.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
@@ -7,8 +7,8 @@ use ragstone_client::settings;
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
-/// Has a question answered by `work`; `function` is the SQL function that was called. What a provider's model answered is in
-/// the log only where `rag.log_prompts` has it in `rag.calls` as well.
+/// Answers a question with `work`; `function` is the SQL function that was called. The log has a model's answer only if
+/// `rag.log_prompts` stores it in `rag.calls` as well.
 pub fn ask_as_step(
     function: &'static str,
     question: &Question,

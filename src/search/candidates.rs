@@ -1,5 +1,5 @@
-//! Two rankings of a collection's chunks, deeper at each round. They are made as the chunk table's owner: whether the
-//! caller may see a row is asked when it is looked up.
+//! Two rankings of a collection's chunks, which get deeper each round. They are made with the rights of the chunk
+//! table's owner: whether the caller may see a row is checked when the row is looked up.
 
 use crate::collections::catalog::collection::Collection;
 use crate::search::filter::Filter;
@@ -10,15 +10,16 @@ use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 use ragstone_pg::error::Result;
 
-/// Chunks of each ranking in the first round. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield and a set of
-/// Anthropic's documentation is 0.700 for 50, 100 and 200 chunks of each, and 0.697 for 1,000; with 100, weights of 0.4 and
-/// 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains nothing (0.698).
+/// Depth of each ranking in the first round, in chunks. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield
+/// and a set of Anthropic's documentation is 0.700 for depths of 50, 100 and 200, and 0.697 for 1,000; with 100,
+/// weights of 0.4 and 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains
+/// nothing (0.698).
 const FIRST_DEPTH: usize = 100;
 
-/// The same where the vector ranking is not fused with another: as many as an HNSW index looks at by itself.
+/// First depth of a vector ranking that is not fused with another: the default of `hnsw.ef_search`.
 const FIRST_DEPTH_ALONE: usize = 40;
 
-/// How much deeper each round goes.
+/// Factor by which each round is deeper than the one before.
 const DEPTH_GROWTH: usize = 4;
 
 /// The candidates of one search.
@@ -34,7 +35,7 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Sends the query to the engine, and looks up its words meanwhile.
+    /// Sends the query to the engine, and looks up its words while the engine embeds it.
     pub fn start(collection: &'a Collection, request: &SearchRequest) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
         let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
@@ -53,11 +54,11 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// The fused ranking at the present depth.
+    /// The fused ranking at the current depth.
     pub fn rank(&mut self) -> Result<Vec<Fused>> {
         let filter = self.filter.as_ref();
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
-        // Words first: the engine is busy with the query's embedding meanwhile.
+        // The text ranking comes first, since the engine is still embedding the query.
         let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
         let vector =
             self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
@@ -69,7 +70,7 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// Goes deeper; false if there is nothing deeper.
+    /// Increases the depth; false if all chunks are ranked already.
     pub fn deepen(&mut self) -> bool {
         let deeper = !self.exhausted && self.depth < self.collection.chunk_count.max(0) as usize;
         self.depth *= DEPTH_GROWTH;
@@ -82,8 +83,9 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Words alone are ranked exactly, so only a few more are needed than will be shown: rows may be gone or hidden. Of the
-/// other depths there are few, so that few plans are made: a LIMIT must be a constant for the planner to choose the HNSW index.
+/// A text ranking is exact, so it needs only a few more chunks than will be shown, since rows may be deleted or hidden.
+/// There are few other depths, so that there are few plans: the planner chooses the HNSW index only for a constant
+/// LIMIT.
 fn first_depth(request: &SearchRequest) -> usize {
     if request.mode == Mode::Text {
         return request.k + request.k / 4 + 4;

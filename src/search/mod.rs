@@ -1,4 +1,5 @@
-//! Search: the best chunks of a collection for a query, of rows that the caller may read.
+//! Search: the best chunks of a collection for a query, from rows that the caller may read. [`candidates`] ranks chunks
+//! with [`vector`] and [`text`], [`filter`] restricts them, and [`rows`] looks them up.
 
 mod ranking;
 mod candidates;
@@ -25,7 +26,7 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
 use std::collections::HashSet;
 
-/// Rows that are looked up at once, at least: some may be hidden from the caller, or gone.
+/// Minimum number of chunks that are looked up at a time: some may be hidden from the caller, or deleted.
 const MIN_LOOKUP_CHUNKS: usize = 16;
 
 /// One result of a search.
@@ -37,16 +38,16 @@ pub struct Hit {
     pub chunk: VisibleChunk,
 }
 
-/// What a question finds.
+/// Result of a search for passages that answer a question.
 #[derive(Debug)]
 pub struct Passages {
     /// Best first.
     pub hits: Vec<Hit>,
-    /// Cosine of each hit's embedding and the question's, whatever the mode.
+    /// Cosine similarity of each hit's embedding and the question's, in every mode.
     pub similarities: Vec<f64>,
     /// The question's embedding.
     pub question: Vec<f32>,
-    /// Name of the model that both are by.
+    /// Name of the model of both embeddings.
     pub model: String,
 }
 
@@ -67,7 +68,7 @@ pub fn passages(request: &SearchRequest) -> Result<Passages> {
     })
 }
 
-/// The collection of a request that it fits.
+/// The collection of a request, after the request is checked against it.
 fn open(request: &SearchRequest) -> Result<Collection> {
     let collection = with_safe_search_path(|| Collection::get(&request.collection))?;
     request.check_against(&collection)?;
@@ -77,7 +78,7 @@ fn open(request: &SearchRequest) -> Result<Collection> {
     Ok(collection)
 }
 
-/// The best hits, and the search by embeddings if there was one.
+/// The best hits, and the vector search if there was one.
 fn find<'a>(
     collection: &'a Collection,
     request: &SearchRequest,
@@ -99,7 +100,7 @@ fn find<'a>(
     }
 }
 
-/// A collection that is filled for the first time has not all rows yet, and no indexes.
+/// A collection in its first fill lacks rows and indexes.
 fn notice_filling(collection: &Collection) -> Result<()> {
     let mut counted = collection.clone();
     with_safe_search_path(|| counted.count())?;
@@ -112,7 +113,7 @@ fn notice_filling(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// The best hits among the candidates that there are so far.
+/// The best hits among the candidates at the current depth.
 fn best(candidates: &mut Candidates, reader: &mut Reader, request: &SearchRequest) -> Result<Vec<Hit>> {
     let ranking = candidates.rank()?;
     let mut hits = Vec::with_capacity(request.k);

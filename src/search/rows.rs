@@ -1,5 +1,5 @@
-//! Chunks that were found, with the rows that they belong to. The chunks are read as their table's owner, the rows as
-//! the caller: he sees what he would see in the source itself.
+//! Looks up chunks and their rows. The chunks are read with the rights of their table's owner, the rows with the
+//! caller's, so that the caller sees exactly what the source itself would show.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
@@ -23,7 +23,7 @@ pub struct VisibleChunk {
     pub title: Option<String>,
     /// Headings that the chunk stands under.
     pub heading: Option<String>,
-    /// The chunk.
+    /// Text of the chunk.
     pub content: String,
     /// The row's metadata.
     pub metadata: Jsonb,
@@ -37,7 +37,7 @@ struct StoredChunk {
     key: Vec<Value>,
 }
 
-/// Looks chunks up, each of them once.
+/// Looks up each chunk once.
 pub struct Reader<'a> {
     collection: &'a Collection,
     filter: Option<&'a Jsonb>,
@@ -45,13 +45,13 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// For the rows of a collection that meet a filter.
+    /// A reader of chunks whose rows meet a filter.
     pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Result<Self> {
         Ok(Self { collection, filter, seen: HashMap::new() })
     }
 
-    /// Raises 42501 if the caller may not read the key, content, title and metadata columns, whether or not anything is
-    /// found.
+    /// Raises 42501 if the caller may not read the key, content, title and metadata columns, even if the search has no
+    /// hits.
     pub fn check_privileges(&self) -> Result<()> {
         let c = self.collection;
         let columns = c.key.iter().chain(&c.title).chain(&c.metadata).chain([&c.content]);
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         self.seen.get(&chunk)?.as_ref()
     }
 
-    /// Looks up the chunks that were not looked up before.
+    /// Looks up those chunks that have not been looked up yet.
     pub fn read(&mut self, numbers: &[i64]) -> Result<()> {
         let new: Vec<_> = numbers.iter().copied().filter(|number| !self.seen.contains_key(number)).collect();
         if new.is_empty() {
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         if arrays {
             return self.join(chunks);
         }
-        // There are no arrays of arrays: such keys are looked up one by one.
+        // There are no arrays of arrays, so such keys are looked up one at a time.
         chunks.into_iter().try_for_each(|chunk| self.join(vec![chunk]))
     }
 
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         Ok((0..rows.count).filter_map(chunk).collect())
     }
 
-    /// Joins chunks to the rows of the source, as the caller and under his own search path.
+    /// Joins chunks to the rows of the source, as the caller and with the caller's search path.
     fn join(&mut self, chunks: Vec<StoredChunk>) -> Result<()> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let types: Vec<_> = first.key.iter().map(|value| value.oid).collect();
@@ -145,8 +145,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Place of the chunk, key, title and metadata. The content column is only mentioned, so that the caller must have the right to
-    /// read it: what he gets is the chunk.
+    /// Selects position of the chunk, key, title and metadata. The content column is only mentioned, so that the caller
+    /// needs the right to read it: the result has the chunk's text.
     fn statement(&self, operators: &[String], arrays: bool) -> Result<String> {
         let c = self.collection;
         let count = c.key.len();

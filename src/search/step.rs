@@ -1,5 +1,5 @@
-//! Searches as steps of the session's current run: what was looked for, and the keys of what was found. The texts are in the
-//! source, for those who may read them.
+//! Logs searches as steps of the session's current run: the query, and the keys of the hits. The texts stay in the
+//! source, where its privileges apply.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
@@ -7,7 +7,7 @@ use crate::search::{Hit, Passages, SearchRequest, passages, search};
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
-/// Hits of which the log has keys and scores.
+/// Maximum number of hits whose keys and scores are logged.
 const MAX_LOGGED_HITS: usize = 100;
 
 /// As [`search`].

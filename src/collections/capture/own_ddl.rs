@@ -1,18 +1,18 @@
-//! Commands of Ragstone's own, which the event trigger does not follow.
+//! Marks commands that Ragstone itself runs, which the event trigger does not follow.
 
 use std::cell::Cell;
 
 thread_local! {
-    /// Whether commands are our own.
+    /// True while such a command runs.
     static IS_OWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the command is one of Ragstone's own.
+/// True while a command of Ragstone's own runs.
 pub fn is_under_way() -> bool {
     IS_OWN.get()
 }
 
-/// Does `work`, of which no command is to be followed.
+/// Runs `work`; the event trigger ignores its commands.
 pub fn run_own<T>(work: impl FnOnce() -> T) -> T {
     let _before = RestoreFlag(IS_OWN.replace(true));
     work()

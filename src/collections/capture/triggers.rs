@@ -1,6 +1,6 @@
-//! The triggers on a source, and on its partitions and children: a parent's trigger does not fire for what is written to
-//! a leaf directly. A statement trigger can have transition tables for one event only, so there is one for each. Row
-//! triggers that are enabled for replicas stand in where changes are applied, since statement triggers are not fired then.
+//! The triggers on a source, and on its partitions and children: a parent's trigger does not fire for writes to a leaf.
+//! A statement trigger can have transition tables for one event only, so there is one for each event. Row triggers that
+//! are enabled for replicas stand in where replicated changes are applied, since statement triggers do not fire there.
 
 use crate::collections::capture::own_ddl::run_own;
 use crate::collections::catalog::collection::Collection;
@@ -10,7 +10,7 @@ use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Name, and what follows it, of each statement trigger.
+/// Name and definition of each statement trigger.
 const STATEMENT_TRIGGERS: [(&str, &str); 4] = [
     ("insert", "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
     (
@@ -21,7 +21,7 @@ const STATEMENT_TRIGGERS: [(&str, &str); 4] = [
     ("truncate", "AFTER TRUNCATE ON {} FOR EACH STATEMENT"),
 ];
 
-/// The row trigger of a table that holds rows itself.
+/// The row trigger, for tables that store rows themselves.
 const REPLICA_TRIGGER: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
 
 struct TriggerTable {
@@ -37,7 +37,7 @@ struct ExistingTrigger {
     arguments: Vec<u8>,
 }
 
-/// Makes the triggers that are missing, and drops those that are not right any more. Gives whether any was.
+/// Creates missing triggers and drops outdated ones. Returns true if there were any.
 pub fn install(collection: &Collection) -> Result<bool> {
     let arguments = arguments(collection);
     let tables = tables(collection)?;
@@ -46,12 +46,12 @@ pub fn install(collection: &Collection) -> Result<bool> {
     let missing = missing(collection, &tables, &right);
     let make =
         |(table, name, definition): &(&TriggerTable, String, &str)| make(table, name, definition, &arguments);
-    // A follower of the first of these commands would make the rest.
+    // Otherwise the event trigger would follow the first of these commands and create the others.
     run_own(|| missing.iter().try_for_each(make))?;
     Ok(!stale.is_empty() || !missing.is_empty())
 }
 
-/// Whether all triggers are there and right.
+/// True if all triggers exist and are up to date.
 pub fn are_complete(collection: &Collection) -> Result<bool> {
     let tables = tables(collection)?;
     let (right, stale) = existing(collection, &tables, &arguments(collection))?;
@@ -67,7 +67,7 @@ fn trigger_name(collection: i64, event: &str) -> String {
     format!("ragstone_{collection}_{event}")
 }
 
-/// The collection, the number of key columns, those columns, and the other columns to watch.
+/// The trigger's arguments: the collection, the number of key columns, those columns, and the other columns to watch.
 fn arguments(collection: &Collection) -> Vec<String> {
     let mut arguments = vec![collection.id.to_string(), collection.key.len().to_string()];
     arguments.extend(collection.key.iter().cloned());
@@ -99,7 +99,7 @@ fn drop_trigger(existing: &ExistingTrigger) -> Result<()> {
     })
 }
 
-/// The source with all that inherits from it.
+/// The source and all tables that inherit from it.
 fn tables(collection: &Collection) -> Result<Vec<TriggerTable>> {
     let rows = run(include_str!("../../../sql/queries/tree.sql"), &[Arg::new(collection.source()?.oid)])?;
     let table = |row| {
@@ -113,7 +113,7 @@ fn tables(collection: &Collection) -> Result<Vec<TriggerTable>> {
     Ok((0..rows.count).filter_map(table).collect())
 }
 
-/// The triggers that are there: those that are right, and the others.
+/// The existing triggers: those that are up to date, and the others.
 fn existing(
     collection: &Collection,
     tables: &[TriggerTable],
@@ -126,7 +126,7 @@ fn existing(
     Ok(found(collection.id)?.into_iter().partition(right))
 }
 
-/// Table, name and definition of the triggers that are not there.
+/// Table, name and definition of the missing triggers.
 fn missing<'a>(
     collection: &Collection,
     tables: &'a [TriggerTable],

@@ -1,4 +1,4 @@
-//! The table that a collection is made of: what it is, whose, and how its rows are told apart.
+//! The source table of a collection: its kind, its owner, and the columns that identify its rows.
 
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
@@ -14,13 +14,13 @@ const MAX_METADATA_COLUMNS: usize = 50;
 /// A table whose rows are to be searched.
 #[derive(Debug)]
 pub struct SourceTable {
-    /// In pg_class.
+    /// OID in `pg_class`.
     pub oid: pg_sys::Oid,
-    /// As whom its rows are read.
+    /// Its rows are read with this role's rights.
     pub owner: pg_sys::Oid,
-    /// Its schema's name.
+    /// Name of its schema.
     pub schema: String,
-    /// Its own name.
+    /// Its name, without the schema.
     pub name: String,
     kind: SourceKind,
     columns: Vec<Column>,
@@ -36,17 +36,18 @@ enum SourceKind {
 /// A column of a source.
 #[derive(Debug)]
 pub struct Column {
-    /// Its name.
+    /// Name of the column.
     pub name: String,
-    /// Its type with its collation, as it stands in a column definition.
+    /// Its type with its collation, as in a column definition.
     pub definition: String,
-    /// Its number.
+    /// Attribute number.
     pub number: i16,
     is_text: bool,
 }
 
 impl SourceTable {
-    /// The table with this OID, locked against changes, if it can be searched and its owner's rights are the caller's.
+    /// Opens the table with this OID and locks it against changes of its definition. It must be searchable, and the
+    /// caller must have its owner's rights.
     pub fn open(oid: pg_sys::Oid, action: &str) -> Result<Self> {
         lock_against_changes(oid);
         let rows = run(include_str!("../../../sql/queries/relation.sql"), &[Arg::new(oid)])?;
@@ -66,19 +67,19 @@ impl SourceTable {
         Ok(Self { oid, owner, schema, name, kind, columns: columns(oid)? })
     }
 
-    /// A column by name.
+    /// The column of this name.
     pub fn column(&self, name: &str) -> Result<&Column> {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             Error::undefined_column(format!("column \"{name}\" of table \"{}\" does not exist", self.name))
         })
     }
 
-    /// Whether it is a foreign table, on which triggers cannot say what has changed.
+    /// True for a foreign table, on which triggers do not report what has changed.
     pub fn is_foreign(&self) -> bool {
         self.kind == SourceKind::Foreign
     }
 
-    /// The numbers of a collection's columns: key, content, title (0: none), metadata.
+    /// Attribute numbers of a collection's columns: key, content, title (0: none), metadata.
     pub fn numbers(&self, collection: &Collection) -> Result<Vec<i16>> {
         let number = |name: &String| self.column(name).map(|column| column.number);
         let mut numbers: Vec<i16> = collection.key.iter().map(number).collect::<Result<_>>()?;
@@ -90,7 +91,7 @@ impl SourceTable {
         Ok(numbers)
     }
 
-    /// Checks that a column can be cut into chunks.
+    /// Checks that a column can be split into chunks.
     pub fn check_content(&self, name: &str) -> Result<()> {
         if self.column(name)?.is_text {
             return Ok(());
@@ -114,8 +115,8 @@ impl SourceTable {
         names.iter().try_for_each(|name| self.column(name).map(|_| ()))
     }
 
-    /// The columns that tell the rows apart: those that the caller names, else the primary key's, else those of the only
-    /// unique index.
+    /// The columns that identify a row: those that the caller names, otherwise the primary key's, otherwise those of
+    /// the only unique index.
     pub fn key(&self, named: Option<Vec<String>>) -> Result<Vec<String>> {
         let indexes = unique_indexes(self.oid)?;
         let Some(named) = named else {
@@ -125,7 +126,7 @@ impl SourceTable {
         let same = |index: &UniqueIndex| {
             index.columns.len() == named.len() && named.iter().all(|name| index.columns.contains(name))
         };
-        // A foreign table has no indexes; a key that is not one is noticed when its chunks are indexed.
+        // A foreign table has no indexes. Columns that are not unique are noticed when its chunks are indexed.
         if named.is_empty() || (self.kind != SourceKind::Foreign && !indexes.iter().any(same)) {
             return Err(Error::invalid_column_reference(format!(
                 "no unique index of table \"{}\" is on exactly the key columns ({})",
@@ -138,7 +139,7 @@ impl SourceTable {
     }
 
     fn key_of(&self, indexes: Vec<UniqueIndex>) -> Result<Vec<String>> {
-        // Columns of a materialised view are never NOT NULL; a null in its key is noticed when its chunk is stored.
+        // Columns of a materialised view are never NOT NULL. A null in its key is noticed when its chunk is stored.
         let nullable = self.kind == SourceKind::MaterialisedView;
         let mut usable = indexes.into_iter().filter(|index| index.not_null || nullable);
         match (usable.next(), usable.next()) {

@@ -1,4 +1,4 @@
-//! The two tables of a collection: made, indexed, given to nobody.
+//! The two tables of a collection: their definitions, their indexes and their privileges, which no other role gets.
 
 use crate::collections::catalog::collection::{Collection, Relation};
 use crate::collections::catalog::keys::key_column;
@@ -19,7 +19,7 @@ const TERMS_SUFFIX: &str = "_terms";
 /// Embeddings of more dimensions may not fit in a page with the rest of their row.
 const MAX_INLINE_DIMENSIONS: i32 = 2000;
 
-/// Checks that a collection's tables can have their names.
+/// Checks that the names of a collection's tables are not too long.
 pub fn check_name(name: &str) -> Result<()> {
     let longest = MAX_NAME_BYTES - CHUNKS_SUFFIX.len();
     if name.is_empty() || name.len() > longest {
@@ -31,10 +31,11 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the tables, as the source's owner and in its schema, with names that begin with `stem`.
+/// Creates the tables as the source's owner and in its schema, with names that begin with `stem`.
 ///
-/// Ranking reads words, vector and number of a chunk; they come first, so that a row is not walked to its end. The row
-/// stays in one piece as far as it fits in a page, since a vector in another table is one more look-up for each candidate.
+/// Ranking reads words, vector and number of a chunk. These columns come first, so that the rest of the row need not be
+/// decoded. The row stays in one piece as long as it fits in a page, since a vector in a TOAST table costs one more
+/// look-up for each candidate.
 pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> Result<()> {
     let (chunks, terms) = (stem.to_owned() + CHUNKS_SUFFIX, stem.to_owned() + TERMS_SUFFIX);
     let qualified = |table: &str| format!("{}.{}", quoted(&source.schema), quoted(table));
@@ -61,7 +62,7 @@ pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> 
     revoke(&sequence(collection.chunks()?)?, "SEQUENCE")
 }
 
-/// Makes the indexes by which rows and texts are found again.
+/// Creates the indexes by which rows and texts are found.
 pub fn create_key_indexes(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let keys: Vec<_> = (0..collection.key.len()).map(key_column).collect();
@@ -78,14 +79,14 @@ pub fn create_key_indexes(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Makes the indexes that search uses, once the tables are filled: that is several times as fast as keeping them while
-/// they fill.
+/// Creates the indexes that search uses, after the tables are filled: that is several times as fast as updating them
+/// during the fill.
 pub fn create_search_indexes(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let vector = &collection.vector_schema;
     let table = &chunks.name;
     let mut statements = vec![
-        // A pending list would make the searches after a refresh slow.
+        // A pending list would slow down the searches after a refresh.
         format!("CREATE INDEX ON {table} USING gin (tsv) WITH (fastupdate = off)"),
         format!("CREATE INDEX ON {table} USING hnsw (embedding {vector}.halfvec_cosine_ops)"),
         format!("ANALYZE {table}"),
@@ -161,7 +162,7 @@ fn created(name: &str, owner: pg_sys::Oid) -> Result<Relation> {
     Ok(Relation { oid, owner, name: name.to_owned() })
 }
 
-/// The sequence of the chunks' numbers.
+/// The sequence of the chunk numbers.
 fn sequence(chunks: &Relation) -> Result<Relation> {
     let rows = run(
         "SELECT d.objid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
@@ -175,7 +176,7 @@ fn sequence(chunks: &Relation) -> Result<Relation> {
     Ok(Relation { oid, owner: chunks.owner, name })
 }
 
-/// Takes away what default privileges gave to others.
+/// Revokes what default privileges granted to other roles.
 fn revoke(relation: &Relation, kind: &str) -> Result<()> {
     let grants = run(include_str!("../../../sql/queries/grants.sql"), &[Arg::new(relation.oid)])?;
     for row in 0..grants.count {

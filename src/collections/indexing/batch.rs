@@ -1,5 +1,5 @@
-//! Some changed rows on their way: read, cut, embedded. A worker does each step in a transaction of its own or in none;
-//! an immediate collection's writer does them all in his.
+//! A batch of changed rows: read, split, embedded. A worker runs each step in a transaction of its own or outside of
+//! any; a writer to an immediate collection runs all of them in the transaction that writes.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns};
@@ -15,46 +15,47 @@ use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::{HashMap, VecDeque};
 
-/// Bytes of content after which a batch takes no more rows: with it, memory is bounded by this and one row.
+/// Size of content at which a batch takes no more rows. It bounds memory to this and one row.
 const MAX_BATCH_BYTES: usize = 256 << 10;
 
-/// Rows that are read at once, after fewer at first: how long they are is known when they are there.
+/// Maximum number of rows in one fetch. The first fetches are smaller, since the size of rows is known only once they
+/// are read.
 const MAX_FETCH_ROWS: i64 = 16;
 
-/// Texts in one request to the engine.
+/// Maximum number of texts in one request to the engine.
 const MAX_REQUEST_TEXTS: usize = 128;
 
-/// A row that was noted, and where.
+/// A row that was queued.
 #[derive(Debug, Clone)]
 pub struct QueuedRow {
     /// Its key.
     pub key: Key,
-    /// The queue's rows that note it.
+    /// Its entries in the queue.
     pub ids: Vec<i64>,
-    /// What was found when it was read.
+    /// What reading it has found.
     pub status: RowStatus,
 }
 
-/// What a row was when it was read.
+/// State of a row when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowStatus {
-    /// There was no row of this key, or it had no content.
+    /// There is no row with this key, or it has no content.
     Missing,
-    /// The collection had it as it was.
+    /// The collection has the row in this state.
     Unchanged,
-    /// It was to be cut; its hash.
+    /// The row is to be split; its hash.
     Stale(Vec<u8>),
 }
 
 /// Rows of one collection.
 pub struct RowBatch {
-    /// The collection, as it was read last.
+    /// The collection, as it was last read.
     pub collection: Collection,
     /// How its keys are compared.
     pub keys: KeyColumns,
     /// The rows.
     pub items: Vec<QueuedRow>,
-    /// Their passages with the embeddings, once they are there.
+    /// Their passages, with embeddings once these are known.
     pub passages: Vec<(Passage, Option<Vec<f32>>)>,
     embedder: Embedder,
     rows: Vec<SourceRow>,
@@ -62,10 +63,10 @@ pub struct RowBatch {
 }
 
 impl RowBatch {
-    /// Of rows that were noted.
+    /// A batch of queued rows.
     pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Self> {
         let keys = KeyColumns::of(&collection)?;
-        // With the owner's rights and key, whoever wrote the rows.
+        // It works with the owner's rights and API key, whichever role wrote the rows.
         let embedder =
             as_owner(collection.chunks()?.owner, || Embedder::find(&collection.model, Kind::Document))?;
         let items =
@@ -81,7 +82,7 @@ impl RowBatch {
         })
     }
 
-    /// Reads the rows; gives back those that are too much for one batch.
+    /// Reads the rows, and returns those for which the batch has no room.
     pub fn read(&mut self) -> Result<Vec<QueuedRow>> {
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
@@ -113,7 +114,7 @@ impl RowBatch {
         Ok(if done { Vec::new() } else { self.items.split_off(last + 1) })
     }
 
-    /// Cuts the rows. Needs the engine, and no transaction.
+    /// Splits the rows. It needs the engine, and must run outside of transactions.
     pub fn cut(&mut self) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());
@@ -125,7 +126,7 @@ impl RowBatch {
         Ok(())
     }
 
-    /// Finds words and hashes of the passages, and the embeddings that the collection has of the same text.
+    /// Finds words and hashes of the passages, and reuses embeddings that the collection has of the same text.
     pub fn analyse(&mut self) -> Result<()> {
         if self.passages.is_empty() {
             return Ok(());
@@ -157,7 +158,7 @@ impl RowBatch {
         Ok((0..rows.count).filter_map(|row| Some((rows.bytes(row, 0)?, rows.float4s(row, 1)?))).collect())
     }
 
-    /// Sends what has no embedding yet to the engine, each text once.
+    /// Sends the passages without an embedding to the engine, each distinct text once.
     pub fn send(&mut self) -> Result<()> {
         let mut first: HashMap<&[u8], usize> = HashMap::new();
         for (place, (passage, embedding)) in self.passages.iter().enumerate() {
@@ -189,7 +190,7 @@ impl RowBatch {
         Ok(())
     }
 
-    /// Gives passages of the same text the same embedding.
+    /// Copies embeddings to other passages with the same text.
     fn spread(&mut self) {
         let known: HashMap<Vec<u8>, Vec<f32>> = self
             .passages
@@ -204,7 +205,8 @@ impl RowBatch {
     }
 }
 
-/// Vectors of two models never meet: whoever installed another model under the name must say so to the collection.
+/// Vectors of two models must not be mixed. After another model was installed under the same name, the collection has
+/// to be refreshed.
 fn check_fingerprint(collection: &Collection, found: &str) -> Result<()> {
     if found == collection.fingerprint {
         return Ok(());

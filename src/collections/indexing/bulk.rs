@@ -1,4 +1,4 @@
-//! From rows to stored chunks. While the engine embeds some, others are read, cut and stored.
+//! Fills a collection in bulk. While the engine embeds some passages, other rows are read, split and stored.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::statements::MAX_CONTENT_BYTES;
@@ -17,29 +17,30 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
 use std::collections::{HashMap, VecDeque};
 
-/// Passages in one request to the engine.
+/// Maximum number of passages in one request to the engine.
 const MAX_REQUEST_PASSAGES: usize = 128;
 
-/// Requests under way. With two, the engine has work while rows are stored; the third lets it sort by length.
+/// Maximum number of requests in flight. With two, the engine has work while rows are stored; the third lets it sort
+/// texts by length.
 const MAX_REQUESTS_IN_FLIGHT: usize = 3;
 
-/// Bytes of content that are read at once, about.
+/// Size of content that one fetch aims at.
 const TARGET_FETCH_BYTES: usize = 1 << 20;
 
-/// Rows that are read at once, at most.
+/// Maximum number of rows in one fetch.
 const MAX_FETCH_ROWS: i64 = 1024;
 
-/// Columns of the statement that reads rows, before the key's.
+/// Number of columns before the key's in the statement that reads rows.
 const FIXED_COLUMNS: usize = 9;
 
-/// What filling did to the rows of the source and their chunks.
+/// Numbers of rows and chunks that a fill has processed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FillCounts {
     /// Rows that were not in the collection.
     pub added: i64,
-    /// Rows whose title, metadata or content is another.
+    /// Rows whose title, metadata or content has changed.
     pub changed: i64,
-    /// Rows that are as they were.
+    /// Rows that have not changed.
     pub unchanged: i64,
     /// Chunks that were stored.
     pub stored: i64,
@@ -49,7 +50,7 @@ pub struct FillCounts {
     pub embedded: i64,
 }
 
-/// The work of filling one collection.
+/// A fill of one collection.
 pub struct Fill<'a> {
     collection: &'a mut Collection,
     chunker: Chunker,
@@ -66,7 +67,7 @@ pub struct Fill<'a> {
 }
 
 impl<'a> Fill<'a> {
-    /// For a collection whose tables are there.
+    /// Prepares the fill of a collection whose tables exist.
     pub fn new(
         collection: &'a mut Collection,
         model: &Model,
@@ -88,7 +89,7 @@ impl<'a> Fill<'a> {
         })
     }
 
-    /// Reads the rows that `select` gives and stores their chunks.
+    /// Reads the rows that `select` returns, and stores their chunks.
     pub fn run(mut self, select: &str, progress: &mut ProgressReport) -> Result<FillCounts> {
         progress.expect(self.count_source()?);
         let source = self.collection.source()?.owner;
@@ -118,7 +119,7 @@ impl<'a> Fill<'a> {
         connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as usize)))
     }
 
-    /// Rows to cut, rows seen, bytes of content.
+    /// Returns the rows to split, the number of rows read, and the size of their content in bytes.
     fn read(&mut self, cursor: &Cursor, most: i64) -> Result<(Vec<SourceRow>, usize, usize)> {
         let source = self.collection.source()?.owner;
         connect(|| {
@@ -142,7 +143,7 @@ impl<'a> Fill<'a> {
         })
     }
 
-    /// Deletes the chunks of a row that will be cut again, and keeps their embeddings in mind.
+    /// Deletes the chunks of a row that will be split again, but keeps their embeddings for reuse.
     fn delete(&mut self, key: &[Value]) -> Result<()> {
         let arguments: Vec<_> = key.iter().map(Arg::value).collect();
         let owner = self.collection.chunks()?.owner;
@@ -160,7 +161,7 @@ impl<'a> Fill<'a> {
         Ok(())
     }
 
-    /// Cuts rows, stores what is known and sends what is not.
+    /// Splits rows, stores passages whose embeddings are known, and sends the others to the engine.
     fn take(&mut self, rows: Vec<SourceRow>) -> Result<()> {
         let mut passages = self.chunker.cut(rows)?;
         let owner = self.collection.chunks()?.owner;
@@ -181,7 +182,7 @@ impl<'a> Fill<'a> {
         Ok(())
     }
 
-    /// Levels are relative to the first chunks that a collection ever has.
+    /// Term levels are relative to the first chunks of a collection.
     fn learn_reference(&mut self, passages: &[Passage]) {
         if self.collection.reference_words <= 0.0 && !passages.is_empty() {
             let words: f64 = passages.iter().map(|passage| f64::from(passage.terms.words)).sum();
@@ -239,7 +240,7 @@ impl<'a> Fill<'a> {
     }
 }
 
-/// A row that is to be cut, or nothing if it is as it was.
+/// A row that is to be split; none if it has not changed.
 pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Option<SourceRow>> {
     if let Some(key) = rows.text(row, 7) {
         return Err(Error::over_limit(format!(

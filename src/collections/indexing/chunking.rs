@@ -1,4 +1,4 @@
-//! Rows to passages: the engine cuts, in the model's own tokens.
+//! Splits rows into passages. The engine splits, so that sizes are in the model's own tokens.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::passage::{Passage, SourceRow};
@@ -11,31 +11,31 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
-/// Most bytes of content in one request, unless a single row has more.
+/// Maximum size of the content in one request, unless a single row is larger.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
-/// Tokens left for the headings of a Markdown chunk, which are embedded with it.
+/// Tokens reserved for the headings of a Markdown chunk, which are embedded with it.
 const HEADING_TOKENS: u32 = 32;
 
-/// Sizes that titles leave are rounded down to a multiple of this, so that rows share requests.
+/// Sizes that remain beside titles are rounded down to a multiple of this, so that rows share requests.
 const SIZE_STEP: u32 = 16;
 
-/// Cuts rows.
+/// Splits rows of one collection.
 pub struct Chunker {
     model: String,
     splitter: Splitter,
     overlap: u32,
-    /// Most tokens in a chunk.
+    /// Maximum number of tokens in a chunk.
     size: u32,
-    /// Whether title and headings take their room from the chunk. Not where the user asked for chunks that the model
-    /// cannot read to their end anyway.
+    /// True if title and headings count towards the size of a chunk. False if the user chose chunks that are longer
+    /// than the model reads anyway.
     shared: bool,
-    /// Tokens that the model reads, without special tokens.
+    /// Number of tokens that the model reads, without special tokens.
     capacity: u32,
 }
 
 impl Chunker {
-    /// For a collection and its model.
+    /// A chunker for a collection and its model.
     pub fn new(collection: &Collection, model: &Model) -> Self {
         let capacity = capacity(model);
         let size = collection.chunk_size.map_or(capacity, |size| size.max(1) as u32);
@@ -68,7 +68,7 @@ impl Chunker {
         Ok(rows.into_iter().zip(cut).flat_map(|(row, chunks)| passages(row, chunks)).collect())
     }
 
-    /// Most tokens in the chunks of each row.
+    /// Maximum number of tokens in the chunks of each row.
     fn sizes(&self, rows: &[SourceRow]) -> Result<Vec<u32>> {
         if !self.shared {
             return Ok(vec![self.size; rows.len()]);
@@ -78,7 +78,7 @@ impl Chunker {
         if titles.iter().all(String::is_empty) {
             return Ok(vec![self.remaining_size(headings); rows.len()]);
         }
-        // A title is one chunk, or several of which together it has the tokens.
+        // A title has the tokens of its chunk, or of all its chunks if it is long.
         let whole = ChunkOptions { splitter: Splitter::Text, size: self.capacity, overlap: 0 };
         let titles = self.chunks(whole, titles)?;
         Ok(titles
@@ -87,7 +87,8 @@ impl Chunker {
             .collect())
     }
 
-    /// The size that is left when so many tokens go before each chunk. A title never takes more than three quarters.
+    /// The size that remains for a chunk after `before` tokens of title and headings. These take at most three
+    /// quarters.
     fn remaining_size(&self, before: u32) -> u32 {
         let room = self.capacity.saturating_sub(before).max(self.capacity / 4).max(1);
         if self.size <= room { self.size } else { (room - room % SIZE_STEP).max(room.min(SIZE_STEP)) }
@@ -121,12 +122,12 @@ pub fn invalid_overlap(overlap: impl Display, size: u32) -> Error {
     .hint("An overlap is less than the chunk size.")
 }
 
-/// Tokens that a model reads, without its special tokens.
+/// Number of tokens that a model reads, without its special tokens.
 pub fn capacity(model: &Model) -> u32 {
     model.max_tokens.saturating_sub(model.special_tokens).max(1)
 }
 
-/// Groups of rows that go into one request each.
+/// Groups rows into requests.
 fn requests(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;

@@ -7,7 +7,7 @@ use crate::collections::indexing::write;
 use ragstone_pg::error::Result;
 use ragstone_pg::spi::connect;
 
-/// Indexes rows in the transaction of whoever changed them.
+/// Indexes rows in the transaction that changed them.
 pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<()> {
     let mut rest: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     rest.sort();

@@ -1,4 +1,4 @@
-//! A batch into the collection's tables, and out of the queue, in one transaction.
+//! Writes a batch into the collection's tables and removes it from the queue, in one transaction.
 
 use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::Key;
@@ -13,18 +13,18 @@ use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashSet;
 
-/// What became of a batch.
+/// What was done with a batch.
 #[derive(Debug, Default)]
 pub struct WriteCounts {
-    /// Rows that are done.
+    /// Number of source rows that are finished.
     pub rows: usize,
-    /// Rows added to the terms table.
+    /// Number of rows appended to the terms table.
     pub term_rows: usize,
-    /// Rows that somebody was changing; they stay in the queue.
+    /// Rows that another transaction is changing or has changed; they stay in the queue.
     pub postponed: Vec<QueuedRow>,
 }
 
-/// Writes a batch. A row that has changed since it was read, or that somebody is changing, is postponed for later.
+/// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed.
 pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
         return Ok(WriteCounts::default());
@@ -60,14 +60,14 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     Ok(WriteCounts { rows: done.len(), term_rows, postponed })
 }
 
-/// Levels are relative to the first chunks that a collection ever has.
+/// Term levels are relative to the first chunks of a collection.
 fn learn_reference(batch: &mut RowBatch) -> Result<()> {
     if batch.collection.reference_words > 0.0 || batch.passages.is_empty() {
         return Ok(());
     }
     let words: f64 = batch.passages.iter().map(|(passage, _)| f64::from(passage.terms.words)).sum();
     let reference = (words / batch.passages.len() as f64).max(1.0);
-    // Another worker may have been first.
+    // Another worker may have set it first.
     let rows = connect(|| {
         as_owner(config_owner()?, || {
             let rows = run(
@@ -87,8 +87,9 @@ fn learn_reference(batch: &mut RowBatch) -> Result<()> {
     Ok(())
 }
 
-/// Places of the rows that are as they were read. They are kept from being deleted until the transaction ends; a writer
-/// of an immediate collection also works on the chunks when he changes the content, so there he is kept from that too.
+/// Positions of the rows that have not changed since they were read. They are locked against deletion until the
+/// transaction ends. A writer to an immediate collection updates the chunks with the content, so there the rows are
+/// also locked against updates.
 fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     let (collection, keys) = (&batch.collection, &batch.keys);
     let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.status {
@@ -112,7 +113,7 @@ fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     Ok((0..rows.count).filter_map(place).collect())
 }
 
-/// Deletes the chunks of rows; with `gone`, only of rows that are really gone.
+/// Deletes the chunks of rows; with `gone`, only of rows that do not exist.
 fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
     if keys.is_empty() {
         return Ok(());

@@ -19,15 +19,15 @@ use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 
-/// Most dimensions that an HNSW index of halfvec takes.
+/// Maximum number of dimensions that an HNSW index of halfvec supports.
 const MAX_DIMENSIONS: u32 = 4000;
 
-/// What a user asks for.
+/// Options of a new collection.
 #[derive(Debug)]
 pub struct CollectionOptions {
     /// Name of the collection.
     pub name: String,
-    /// Table whose rows are to be searched.
+    /// Table whose rows will be searched.
     pub source: pg_sys::Oid,
     /// Column to search.
     pub content: String,
@@ -35,21 +35,21 @@ pub struct CollectionOptions {
     pub title: Option<String>,
     /// Columns to filter by.
     pub metadata: Vec<String>,
-    /// Model, or the default.
+    /// Name of the model; none stands for `rag.default_model`.
     pub model: Option<String>,
-    /// How to cut; no size is as much as the model reads.
+    /// How content is split.
     pub chunks: ChunkOptions,
-    /// Whether the user gave a size.
+    /// True if the user set a chunk size; otherwise chunks are as long as the model reads.
     pub sized: bool,
-    /// Text search configuration, or english.
+    /// Text search configuration; none stands for `english`.
     pub language: Option<pg_sys::Oid>,
-    /// Columns that tell rows apart, or those of the primary key.
+    /// Columns that identify a row; none stands for those of the primary key.
     pub key: Option<Vec<String>>,
     /// How it follows its source.
     pub sync: Sync,
 }
 
-/// Makes a collection, and gives its number of chunks: none yet where a worker will fill it.
+/// Creates a collection and returns its number of chunks, which is 0 if a worker will fill it.
 pub fn create(options: CollectionOptions) -> Result<i64> {
     with_safe_search_path(|| {
         let model = describe(&model_or_default(options.model.clone())?)?;
@@ -73,7 +73,7 @@ pub fn create(options: CollectionOptions) -> Result<i64> {
     })
 }
 
-/// Makes a collection like another one beside it, which will take its place.
+/// Creates a successor of a collection beside it, which will take its name.
 pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64) -> Result<()> {
     let model = describe(&options.model.clone().unwrap_or_else(|| old.model.clone()))?;
     connect(|| {
@@ -89,7 +89,7 @@ pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64)
     .and_then(|collection| follow(&collection))
 }
 
-/// Sets a worker on a new collection.
+/// Makes a new collection follow its source, so that a worker fills it.
 fn follow(collection: &Collection) -> Result<()> {
     tables::create_key_indexes(collection)?;
     connect(|| {
@@ -98,7 +98,7 @@ fn follow(collection: &Collection) -> Result<()> {
     })
 }
 
-/// What the model is that a new collection is to have.
+/// Describes the model of a new collection.
 fn describe(name: &str) -> Result<Model> {
     let model = Embedder::find(name, Kind::Document)?.describe(None)?;
     if model.dimensions > MAX_DIMENSIONS {
@@ -111,7 +111,7 @@ fn describe(name: &str) -> Result<Model> {
     Ok(model)
 }
 
-/// Checks everything, makes the tables and the collection's row.
+/// Checks the options, and creates the tables and the collection's row.
 fn prepare(options: &CollectionOptions, model: &Model) -> Result<(Collection, Vec<String>)> {
     tables::check_name(&options.name)?;
     lock_name(&options.name)?;
@@ -182,14 +182,14 @@ fn describe_collection(
     Ok(collection)
 }
 
-/// The name of a text search configuration, with its schema unless that is pg_catalog.
+/// Name of a text search configuration, with its schema unless that is pg_catalog.
 fn language(oid: Option<pg_sys::Oid>) -> Result<String> {
     let Some(oid) = oid else { return Ok("english".into()) };
     let rows = run("SELECT $1::regconfig::text", &[Arg::new(oid)])?;
     rows.text(0, 0).ok_or_else(|| Error::internal("a text search configuration has no name"))
 }
 
-/// Checks what depends on the model, and says so if it will not read all.
+/// Checks the chunk size against the model, and warns if the model will not read whole chunks.
 fn check_size(options: &CollectionOptions, model: &Model) -> Result<()> {
     let (size, overlap, capacity) = (options.chunks.size, options.chunks.overlap, capacity(model));
     if !options.sized && overlap >= capacity {

@@ -24,7 +24,7 @@ pub fn drop_collection(name: &str) -> Result<()> {
     })
 }
 
-/// Drops what a collection consists of.
+/// Drops the triggers and tables of a collection, and deletes its rows in Ragstone's own tables.
 pub fn drop_tables(collection: &Collection) -> Result<()> {
     triggers::remove(collection)?;
     for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
@@ -34,7 +34,7 @@ pub fn drop_tables(collection: &Collection) -> Result<()> {
     collection.delete()
 }
 
-/// What is built to replace a collection, or was replaced by it.
+/// The collection that will replace this one, or that this one has replaced.
 fn related(collection: &Collection) -> Result<Vec<Collection>> {
     let rows = run(
         "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
@@ -43,8 +43,8 @@ fn related(collection: &Collection) -> Result<Vec<Collection>> {
     Collection::find_all(&rows)
 }
 
-/// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have
-/// gone is a row that protects nothing.
+/// The source's owner may drop a collection, or the chunk table's owner if the source was dropped. If both were
+/// dropped, any role may: the collection's row protects nothing.
 fn check_owner(collection: &Collection) -> Result<()> {
     let relation = collection.source.as_ref().or(collection.chunks.as_ref());
     relation.map_or(Ok(()), |relation| relation.check_owner("drop its collection"))

@@ -18,18 +18,18 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// What a refresh found, in rows of the source, and how many chunks it had to embed.
+/// Result of a refresh: numbers of source rows, and of chunks that were embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshCounts {
     /// Rows that were not in the collection.
     pub added: i64,
-    /// Rows whose title, metadata or content is another.
+    /// Rows whose title, metadata or content has changed.
     pub changed: i64,
-    /// Rows that are not in the source any more.
+    /// Rows that were deleted from the source.
     pub deleted: i64,
-    /// Rows that are as they were.
+    /// Rows that have not changed.
     pub unchanged: i64,
-    /// Chunks embedded.
+    /// Chunks that were embedded.
     pub embedded: i64,
 }
 
@@ -70,7 +70,7 @@ pub fn refresh(name: &str) -> Result<RefreshCounts> {
     })
 }
 
-/// The collection, locked against other refreshes, if the caller may refresh it.
+/// The collection, locked against other refreshes. The caller must have the rights of the source's owner.
 fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     lock_name(name)?;
     let mut collection = Collection::get_latest(name)?;
@@ -78,7 +78,7 @@ fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     source.check_content(&collection.content)?;
     follow_owner(&mut collection)?;
     if collection.is_restoring() {
-        // Whoever refreshes it says that the restore has ended, whether or not it brought the triggers.
+        // A refresh implies that the restore has ended, whether or not it created the triggers.
         follow::align(&mut collection)?;
     }
     let operators = KeyColumns::of(&collection)?.operators;
@@ -86,8 +86,8 @@ fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     Ok((collection, operators))
 }
 
-/// A worker, or a writer of an immediate collection, may be writing the same chunks: who comes second waits, and sees what the
-/// first has done.
+/// A worker, or a writer to an immediate collection, may be writing the same chunks. The second one waits, and then
+/// sees what the first has done.
 fn keep_others_from_writing(collection: &Collection) -> Result<()> {
     if collection.sync == Sync::Manual {
         return Ok(());

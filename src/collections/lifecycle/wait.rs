@@ -10,11 +10,11 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// Pause between two looks at the queue.
+/// Time between two checks of the queue.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Waits until everything that was committed to a collection's source is in it; false if that took longer. Rows that were
-/// given up do not count.
+/// Waits until the collection has everything that was committed to its source; false if that exceeds the timeout. Rows
+/// that are not retried any more do not count.
 pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {

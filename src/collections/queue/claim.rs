@@ -1,5 +1,5 @@
-//! Taking work from the queue. A row's key is claimed by a session advisory lock, so that two workers never work on the
-//! same row, and nothing is left behind where one dies.
+//! Takes work from the queue. A session advisory lock claims the key of a row, so that two workers never process the
+//! same row, and a claim ends with the process that made it.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
@@ -11,48 +11,48 @@ use ragstone_pg::transactions::wait_for_invalidation;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Rows of the queue that are looked at, at once.
+/// Number of queue entries that one claim considers.
 const QUEUE_WINDOW_ROWS: i32 = 512;
 
-/// Rows of the source in one batch, at most.
+/// Maximum number of source rows in one batch.
 const MAX_BATCH_ROWS: usize = 128;
 
-/// After so long a row is looked at again that somebody was changing.
+/// Time after which a postponed queue entry is tried again, because another transaction was changing its row.
 const POSTPONE_TIME: Duration = Duration::from_millis(100);
 
-/// After so long it is looked again whether a restore has brought all of a collection.
+/// Time between checks whether a restore has completed a collection.
 const RESTORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Work that was taken.
+/// Work that a worker has claimed.
 pub enum Claim {
-    /// These rows have changed; the queue's rows that say so, the locks that were taken.
+    /// These rows have changed, each with its queue entries; the advisory locks that were taken.
     Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<i64>),
-    /// All rows are to be compared; the queue's rows that say so.
+    /// All rows are to be compared; the queue entries that ask for it.
     All(Collection, Vec<i64>),
-    /// The collection has gone; the queue's rows of it.
+    /// Queue entries of a collection that was dropped.
     Orphans(Vec<i64>),
 }
 
-/// What this worker has in hand, and what it does not touch for now.
+/// What this worker is processing, and what it leaves alone for now.
 #[derive(Default)]
 pub struct InFlight {
-    /// Rows of the queue that are under way.
+    /// Queue entries in progress.
     pub ids: HashSet<i64>,
-    /// Rows of sources that are under way.
+    /// Source rows in progress.
     pub keys: HashSet<(i64, Key)>,
-    /// Rows that are taken alone: something failed with them in it.
+    /// Rows that get a batch of their own, because a batch with them failed.
     pub alone: HashSet<(i64, Key)>,
-    /// Collections that have to wait.
+    /// Collections that are paused, and until when.
     pub paused: HashMap<i64, Instant>,
-    /// Rows of the queue that have to wait.
+    /// Queue entries that are postponed, and until when.
     postponed: HashMap<i64, Instant>,
-    /// No row of the queue before this one was there when all were looked at last.
+    /// The queue had no entry below this number when all of it was last read.
     floor: i64,
 }
 
 impl InFlight {
-    /// Takes work, the oldest first. Looks at all of the queue if `all`: numbers are given before a commit, so that a
-    /// lower one may show up later.
+    /// Claims work, the oldest first. With `all`, the whole queue is read: numbers are assigned before a commit, so
+    /// that a lower one may appear later.
     pub fn claim(&mut self, all: bool) -> Result<Option<Claim>> {
         let now = Instant::now();
         self.postponed.retain(|_, until| *until > now);
@@ -79,13 +79,13 @@ impl InFlight {
         self.take(&rows)
     }
 
-    /// Leaves rows of the queue alone for a moment.
+    /// Leaves queue entries alone for [`POSTPONE_TIME`].
     pub fn postpone(&mut self, ids: impl IntoIterator<Item = i64>) {
         let until = Instant::now() + POSTPONE_TIME;
         self.postponed.extend(ids.into_iter().map(|id| (id, until)));
     }
 
-    /// When something that has to wait may go on.
+    /// When the first paused collection or postponed entry is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.postponed.values().chain(self.paused.values()).min().copied()
     }
@@ -109,7 +109,7 @@ impl InFlight {
         if !compare.is_empty() {
             return Ok(Some(Claim::All(collection, compare)));
         }
-        // A key may be older than a restore that changed what a key is; the collection is compared then.
+        // A key may be older than a restore that changed the collection's key. Such a collection is compared anyway.
         let unfit: Vec<i64> = (0..rows.count)
             .filter(of_it)
             .filter(|row| rows.texts(*row, 2).is_none_or(|key| !fits(&collection, &key)))
@@ -143,7 +143,7 @@ impl InFlight {
         !self.keys.contains(&place) && (first || !self.alone.contains(&place))
     }
 
-    /// Rows that failed, and are due to be tried again.
+    /// Claims a row that failed and is due for another try.
     fn claim_failed(&mut self) -> Result<Option<Claim>> {
         let rows = as_owner(config_owner()?, || {
             run(
@@ -197,7 +197,7 @@ impl InFlight {
         Ok((!taken.is_empty()).then_some(Claim::Rows(collection, taken, locks)))
     }
 
-    /// Lays down rows that were taken.
+    /// Ends the processing of a row, whether it succeeded or not.
     pub fn release(&mut self, collection: i64, key: &Key, ids: &[i64]) {
         self.keys.remove(&(collection, key.clone()));
         for id in ids {
@@ -206,7 +206,7 @@ impl InFlight {
     }
 }
 
-/// Gives locks back.
+/// Releases advisory locks.
 pub fn unlock(locks: &[i64]) -> Result<()> {
     if !locks.is_empty() {
         run(

@@ -1,4 +1,4 @@
-//! What failed: a row, a collection, or what all of them need.
+//! Failures of rows, in `rag._failure`, and of whole collections, in `rag.collection`.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
@@ -9,8 +9,8 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Records that a row could not be indexed, and takes it out of the queue. The pause before the next try doubles each
-/// time, with some chance in it, so that rows that failed together do not come back together.
+/// Records that a row could not be indexed, and removes it from the queue. The delay before the next try doubles each
+/// time and is randomised, so that rows that failed together are not retried together.
 pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
     let arguments = [
         Arg::new(collection),
@@ -39,7 +39,7 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
     })
 }
 
-/// Forgets the failures of rows that are done.
+/// Deletes the failures of rows that were indexed.
 pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
     let any = as_owner(config_owner()?, || {
         run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])
@@ -58,7 +58,7 @@ pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) 
     Ok(())
 }
 
-/// Writes down why a collection cannot follow its source, or that it can.
+/// Stores why a collection cannot follow its source, or that it can.
 pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     let message = error.map(|error| match error.hint.as_str() {
         "" => error.message.clone(),
@@ -73,7 +73,7 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     Ok(())
 }
 
-/// Tries the failed rows of a collection again; gives their number.
+/// Queues the failed rows of a collection again, and returns their number.
 pub fn retry(name: &str) -> Result<i64> {
     with_safe_search_path(|| {
         connect(|| {
