@@ -146,7 +146,7 @@ fn reload() {
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
 
-/// Kills the engine. It has no state to save, and clients repeat their requests.
+/// The engine holds no state worth a farewell: clients ask again, so it goes at once.
 fn stop(engine: &mut Child) {
     let _ = engine.kill();
     let _ = engine.wait();
