@@ -8,10 +8,10 @@ use ragstone_core::jsonb::any_string;
 use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, shorten};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::catalogue;
-use ragstone_pg::encoding::takes_utf8;
+use ragstone_pg::encoding::accepts_utf8;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relcache;
-use ragstone_pg::spi::{Arg, connect, latest, run, select};
+use ragstone_pg::spi::{Arg, connect, run, select, with_latest_snapshot};
 use ragstone_pg::trigger::{Event, TriggerCall};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ thread_local! {
 pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     let rules = rules()?;
     let found = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
-    if takes_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, found) {
+    if accepts_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, found) {
         return Ok(None);
     }
     match rules.json(&value.to_json()?) {
@@ -85,7 +85,7 @@ fn clean(entry: &mut Entry) -> Result<()> {
 /// What the triggers of `rag.redactions` do: a row that comes is looked at, and whatever is done is told to all sessions.
 pub fn changed(trigger: TriggerCall) -> Result<()> {
     if !trigger.is_for_row() {
-        relcache::tell(trigger.relation());
+        relcache::invalidate(trigger.relation());
         return Ok(());
     }
     let text = |column: &str| {
@@ -132,7 +132,7 @@ fn read() -> Result<Redactor> {
     TABLE.set(catalogue::extension_relation(c"redactions")?);
     let rules = connect(|| {
         tables::as_owner(|| {
-            let rows = latest(|| {
+            let rows = with_latest_snapshot(|| {
                 select(
                     "SELECT name, pattern, replacement FROM rag.redactions WHERE enabled ORDER BY name",
                     &[],
@@ -154,7 +154,7 @@ fn read() -> Result<Redactor> {
 fn watch() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        relcache::at_every_change(|table| {
+        relcache::on_change(|table| {
             if table.is_none_or(|table| table == TABLE.get()) {
                 CURRENT.set(false);
             }

@@ -122,6 +122,6 @@ fn in_table(id: i64) -> Result<Option<Known>> {
 fn watch() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        transactions::at_every_abort(|| KNOWN.with_borrow_mut(|known| known.retain(|_, run| run.autonomous)));
+        transactions::on_abort(|| KNOWN.with_borrow_mut(|known| known.retain(|_, run| run.autonomous)));
     });
 }

@@ -44,7 +44,7 @@ pub fn next_step() -> Result<i64> {
 /// A transaction that reads only may log what another one writes.
 fn next(sequence: &CStr) -> Result<i64> {
     let number = || next_in_sequence(sequence);
-    if send::is_autonomous() { transactions::as_if_it_may_write(number) } else { number() }
+    if send::is_autonomous() { transactions::allowing_writes(number) } else { number() }
 }
 
 /// A number for a step that is logged later, and that other steps are already parts of.

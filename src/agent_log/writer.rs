@@ -4,7 +4,7 @@
 use crate::agent_log::insert::{Left, write};
 use crate::agent_log::send;
 use pgrx::log;
-use ragstone_client::engine::mailbox::{Inbox, Mail};
+use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
 use ragstone_core::log::{Entry, Packet, RunEnd, quote};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::attempt::in_transaction;
@@ -40,7 +40,7 @@ pub fn has_entries_left(database: u32) -> bool {
 /// Who writes the log of a database.
 pub struct Scribe {
     /// What was posted.
-    pub inbox: Inbox<Posted>,
+    pub inbox: MailboxReader<Posted>,
     settle_at: Instant,
     unsettled: bool,
 }
@@ -49,24 +49,24 @@ impl Scribe {
     /// Before anything was asked.
     pub fn new(database: u32) -> Self {
         let posted = Posted { unsettled: true, late: Vec::new(), brought: None };
-        Self { inbox: Inbox::open(database, posted), settle_at: Instant::now(), unsettled: false }
+        Self { inbox: MailboxReader::open(database, posted), settle_at: Instant::now(), unsettled: false }
     }
 
-    /// Does what there is to do, as [`Inbox::keep`].
+    /// Does what there is to do, as [`MailboxReader::keep`].
     pub fn keep(&mut self) -> bool {
-        let worked = self.inbox.keep();
-        self.unsettled |= std::mem::take(&mut self.inbox.mail.unsettled);
+        let worked = self.inbox.poll();
+        self.unsettled |= std::mem::take(&mut self.inbox.consumer.unsettled);
         if Instant::now() >= self.settle_at {
             self.settle_at = Instant::now() + SETTLE;
             self.settle();
-            self.inbox.mail.try_again();
+            self.inbox.consumer.try_again();
         }
         worked
     }
 
     /// Whether something is left that no worker after this one would know of.
     pub fn is_needed(&self) -> bool {
-        !self.inbox.mail.late.is_empty()
+        !self.inbox.consumer.late.is_empty()
     }
 
     fn settle(&mut self) {
@@ -93,12 +93,12 @@ pub struct Posted {
     brought: Option<Instant>,
 }
 
-impl Mail for Posted {
+impl MailboxConsumer for Posted {
     type Batch = (Vec<Packet>, u64);
 
     const NAME: &'static str = "the log";
 
-    fn ask(database: u32, written: u64) -> Request {
+    fn request(database: u32, written: u64) -> Request {
         Request::TakeLog { database, written }
     }
 

@@ -11,9 +11,9 @@ use crate::jobs::handlers::{Handler, WriteResult};
 use crate::jobs::in_rounds;
 use crate::provider::completion;
 use ragstone_client::engine::call::Call;
-use ragstone_client::engine::pieces::piece;
+use ragstone_client::engine::pieces::post_piece;
 use ragstone_client::engine::replay;
-use ragstone_client::engine::replay::during as replayed;
+use ragstone_client::engine::replay::with_replay;
 use ragstone_core::agent::{Action, Event, ModelRequest, ReplyFormat, StopReason, next};
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
@@ -40,14 +40,14 @@ pub const HANDLER: Handler =
 fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
     // The log's rows are written with what they tell of, and not by another process.
     set_for_session("rag.log_durability", "transaction");
-    let mut course = in_rounds(job, || replayed(|| begin(job, args)))?;
+    let mut course = in_rounds(job, || with_replay(|| begin(job, args)))?;
     loop {
         let finished = match next(&course.plan, &course.events) {
             Action::Ask(ask) => course.think_aloud(&ask)?,
             Action::Call { position, call } => {
-                piece(&format!("[{}]\n", call.name));
+                post_piece(&format!("[{}]\n", call.name));
                 let (step, event) = in_rounds(job, || {
-                    let (step, event) = replayed(|| course.act(position, &call))?;
+                    let (step, event) = with_replay(|| course.act(position, &call))?;
                     events::append(course.run, course.events.len(), step, &event, None)?;
                     Ok((step, event))
                 })?;

@@ -8,7 +8,7 @@ use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Result, or_raise};
-use ragstone_pg::text::{Utf8, sayable_json};
+use ragstone_pg::text::{Utf8, replace_unencodable_in_json};
 use ragstone_pg::version;
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -259,7 +259,7 @@ fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> O
 fn structured(knobs: &Knobs, prompt: &str, schema: &Jsonb) -> Result<Jsonb> {
     let mut prompt = knobs.ask(prompt)?;
     prompt.schema = Some(provider::schema(schema)?);
-    Jsonb::from_json(&sayable_json(&knobs.complete(prompt)?.content))
+    Jsonb::from_json(&replace_unencodable_in_json(&knobs.complete(prompt)?.content))
 }
 
 /// Answers in the order of the prompts; a null gives a null.

@@ -24,10 +24,10 @@ impl Mail {
 
     /// Waits until there is something, the latch is set or the time is over.
     pub fn nap(&self, timeout: Duration) {
-        if self.scribe.inbox.has_asked() {
-            self.scribe.inbox.nap(timeout);
+        if self.scribe.inbox.has_request() {
+            self.scribe.inbox.wait_for_event(timeout);
         } else {
-            self.books.inbox.nap(timeout);
+            self.books.inbox.wait_for_event(timeout);
         }
     }
 

@@ -418,7 +418,7 @@ impl Worker {
     fn left(&self) -> Left {
         if self.weeks.are_unfinished() {
             Left::Unfinished
-        } else if slots::is_somebody_waiting() {
+        } else if slots::has_requests() {
             Left::ForOthers
         } else {
             Left::Idle
@@ -427,7 +427,7 @@ impl Worker {
 
     fn may_leave(&self) -> bool {
         let idle = self.idle_since.elapsed();
-        let more = self.place > 0 || slots::is_somebody_waiting();
+        let more = self.place > 0 || slots::has_requests();
         let nothing = self.touched.is_empty() && self.hands.paused.is_empty();
         if nothing && self.jobs.has_jobs() {
             // Jobs go on by themselves. Another worker looks after them when it is this database's turn again.

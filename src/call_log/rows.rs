@@ -12,7 +12,7 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::sqlstate::code_of;
 use ragstone_pg::switch_user::as_owner;
-use ragstone_pg::text::{sayable, utf8_datum};
+use ragstone_pg::text::{replace_unencodable, utf8_datum};
 
 /// Old calls that are deleted in one transaction.
 const PRUNED_AT_ONCE: i64 = 1000;
@@ -88,7 +88,7 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
 
 /// What a model said need not be in the encoding of the database.
 fn said(text: &str) -> pg_sys::Datum {
-    utf8_datum(&sayable(text.to_owned()))
+    utf8_datum(&replace_unencodable(text))
 }
 
 fn array(element: pg_sys::Oid, calls: &[Call], value: impl Fn(&Call) -> Option<pg_sys::Datum>) -> Arg {

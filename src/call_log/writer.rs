@@ -3,7 +3,7 @@
 use crate::call_log::rows;
 use pgrx::log;
 use ragstone_client::engine::client;
-use ragstone_client::engine::mailbox::{Inbox, Mail};
+use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::Call;
 use ragstone_pg::error::Result;
@@ -22,20 +22,20 @@ pub fn has_calls_left(database: u32) -> bool {
 /// The books of a database.
 pub struct Books {
     /// Calls that have ended.
-    pub inbox: Inbox<Calls>,
+    pub inbox: MailboxReader<Calls>,
     prune_at: Instant,
 }
 
 impl Books {
     /// The books of a database before anything was asked.
     pub fn open(database: u32) -> Self {
-        Self { inbox: Inbox::open(database, Calls), prune_at: Instant::now() }
+        Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
-    /// Does what there is to do, as [`Inbox::keep`].
+    /// Does what there is to do, as [`MailboxReader::keep`].
     pub fn keep(&mut self) -> bool {
         self.prune();
-        self.inbox.keep()
+        self.inbox.poll()
     }
 
     fn prune(&mut self) {
@@ -54,12 +54,12 @@ impl Books {
 /// Calls that have ended, and how many were lost before them.
 pub struct Calls;
 
-impl Mail for Calls {
+impl MailboxConsumer for Calls {
     type Batch = (Vec<Call>, u64);
 
     const NAME: &'static str = "calls to providers";
 
-    fn ask(database: u32, written: u64) -> Request {
+    fn request(database: u32, written: u64) -> Request {
         Request::TakeCalls { database, written }
     }
 

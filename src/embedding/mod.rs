@@ -8,7 +8,7 @@ use ragstone_client::engine::call::Call;
 use ragstone_client::engine::client;
 use ragstone_client::engine::client::Pending;
 use ragstone_client::engine::replay;
-use ragstone_client::engine::replay::Asked;
+use ragstone_client::engine::replay::ReplayableCall;
 use ragstone_client::settings;
 use ragstone_client::settings::OverlongInput;
 use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
@@ -98,13 +98,13 @@ impl Embedder {
     }
 
     /// Has texts embedded: at once, or in a job when its transaction has ended.
-    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<Asked> {
+    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<ReplayableCall> {
         replay::ask(self.call(lane, texts))
     }
 
     /// Puts texts on their way to the engine. For work that goes on in the transaction in which it began.
     pub fn send(&self, lane: Lane, texts: Vec<String>) -> Result<Pending> {
-        self.call(lane, texts).begin()
+        self.call(lane, texts).into_pending()
     }
 
     fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
@@ -214,7 +214,7 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
     }
 }
 
-fn collect(asked: Option<Asked>, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
+fn collect(asked: Option<ReplayableCall>, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
     let Some(asked) = asked else {
         return Ok(());
     };

@@ -7,7 +7,7 @@ use crate::jobs::record::Table;
 use crate::jobs::submit::cannot_log_in;
 use pgrx::log;
 use ragstone_client::processes::job_registry;
-use ragstone_client::processes::job_registry::{Order, Starting};
+use ragstone_client::processes::job_registry::{JobTicket, StartingWorker};
 use ragstone_client::settings;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::{Error, Result};
@@ -35,7 +35,7 @@ pub struct Dispatch {
 }
 
 struct Started {
-    worker: Starting,
+    worker: StartingWorker,
     attempts: i32,
 }
 
@@ -150,9 +150,9 @@ impl Dispatch {
             if room == 0 {
                 break;
             }
-            let order = Order { database: self.database, role: job.role, job: job.id };
+            let ticket = JobTicket { database: self.database, role: job.role, job: job.id };
             // No slot: the next look tries again.
-            let Some(worker) = job_registry::register(&order) else { break };
+            let Some(worker) = job_registry::register(&ticket) else { break };
             self.started.insert(job.id, Started { worker, attempts: job.attempts });
             room -= 1;
         }
@@ -197,7 +197,7 @@ impl Open {
 
 /// Sends the workers of a database away, since somebody wants it for himself.
 pub fn send_away(database: u32) {
-    job_registry::send_away(database);
+    job_registry::terminate_workers(database);
 }
 
 /// Whether a database has jobs that have not ended.

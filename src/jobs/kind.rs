@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 use ragstone_core::suggest::nearest;
-use ragstone_pg::arguments::{Given, Parameter, given};
+use ragstone_pg::arguments::{JsonArgument, Parameter, json_arguments};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
@@ -76,7 +76,7 @@ impl Kind {
     /// 22023 where an argument is unknown, missing or of another shape than its type; what the type's own input function
     /// raises where its text is no value of it.
     pub fn statement(self, args: &Jsonb) -> Result<Statement> {
-        let given = given(args, "args")?;
+        let given = json_arguments(args, "args")?;
         let whose = format!("a job of kind \"{}\"", self.name);
         let signatures = self.signatures()?;
         let signature = self.choose(&signatures, &given)?;
@@ -114,7 +114,7 @@ impl Kind {
     }
 
     /// The function that takes these arguments.
-    fn choose<'a>(self, signatures: &'a [Signature], given: &[Given]) -> Result<&'a Signature> {
+    fn choose<'a>(self, signatures: &'a [Signature], given: &[JsonArgument]) -> Result<&'a Signature> {
         let known: Vec<&str> = signatures.iter().flat_map(Signature::names).collect();
         if let Some(stranger) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
             return Err(self.unknown_argument(&stranger.name, known));
@@ -160,17 +160,17 @@ impl Signature {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    fn knows_all(&self, given: &[Given]) -> bool {
+    fn knows_all(&self, given: &[JsonArgument]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some())
     }
 
-    fn missing(&self, given: &[Given]) -> Option<&str> {
+    fn missing(&self, given: &[JsonArgument]) -> Option<&str> {
         let required = self.parameters.iter().filter(|parameter| parameter.required);
         required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name))
     }
 
     /// Whether arrays are given where arrays are expected, and only there.
-    fn has_shape_of(&self, given: &[Given]) -> bool {
+    fn has_shape_of(&self, given: &[JsonArgument]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some_and(|parameter| parameter.fits(given)))
     }
 }

@@ -37,7 +37,7 @@ fn unknown(id: i64) -> Error {
 
 /// Refuses to wait for a job that waits for this very transaction.
 fn refuse_own(id: i64) -> Result<()> {
-    if !wake::is_job_noted(id) {
+    if !wake::is_job_pending(id) {
         return Ok(());
     }
     Err(Error::wrong_state(format!(

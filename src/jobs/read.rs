@@ -1,7 +1,7 @@
 //! `rag.next` and `rag.result`: what the submitter of a job sees of it.
 
 use crate::jobs::{refuse_own, unknown};
-use ragstone_client::engine::pieces::{BLOCK, ask};
+use ragstone_client::engine::pieces::{MAX_PIECES, ask};
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{JobRun, Pieces};
 use ragstone_pg::bytes::Jsonb;
@@ -9,7 +9,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::text::sayable;
+use ragstone_pg::text::replace_unencodable;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ impl State {
 
     /// The number before the first piece of the attempt.
     fn base(&self) -> u32 {
-        self.run.attempt.saturating_sub(1) * BLOCK
+        self.run.attempt.saturating_sub(1) * MAX_PIECES
     }
 
     fn just_ended(&self) -> bool {
@@ -92,7 +92,7 @@ pub fn next(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
         }
         let left = deadline.saturating_duration_since(Instant::now()).min(LOOK);
         let wait = if state.has_ended() && !state.just_ended() { Duration::ZERO } else { left };
-        let here = after.saturating_sub(state.base()).min(BLOCK);
+        let here = after.saturating_sub(state.base()).min(MAX_PIECES);
         let found = engine(state.run, here, wait, left)?;
         if !found.lost && !found.pieces.is_empty() {
             return Ok(rows(&state, here, found));
@@ -128,7 +128,7 @@ fn rows(state: &State, here: u32, found: Pieces) -> Vec<Piece> {
     numbered
         .map(|(seq, piece)| Piece {
             seq: i32::try_from(seq).ok(),
-            piece: Some(sayable(piece)),
+            piece: Some(replace_unencodable(piece).into_owned()),
             status: status.to_owned(),
         })
         .collect()
@@ -137,7 +137,7 @@ fn rows(state: &State, here: u32, found: Pieces) -> Vec<Piece> {
 /// The end of a job that was done: nothing where all pieces were read, or else its whole result as one piece, whose number
 /// says that the answer begins anew.
 fn rest(id: i64, state: &State, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
-    let whole = state.base() + BLOCK + 1;
+    let whole = state.base() + MAX_PIECES + 1;
     let complete = found.ended && !found.lost && found.posted > 0;
     if state.status != "done" || complete || after >= whole {
         return Ok(state.row());

@@ -7,7 +7,7 @@ use crate::jobs::kind::Kind;
 use crate::jobs::record::Table;
 use pgrx::{log, pg_sys};
 use ragstone_client::engine::{pieces, replay};
-use ragstone_client::processes::job_registry::Order;
+use ragstone_client::processes::job_registry::JobTicket;
 use ragstone_core::protocol::JobRun;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
@@ -34,19 +34,19 @@ struct Job {
 }
 
 /// Does a job, unless it was cancelled or done meanwhile.
-pub fn run(order: &Order) {
+pub fn run(ticket: &JobTicket) {
     // What the role has as its defaults is meant for its own transactions. The job can set it again for itself.
     set_for_session("default_transaction_read_only", "off");
     set_for_session("default_transaction_isolation", "read committed");
-    let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(order)))) {
+    let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(ticket)))) {
         Ok(Some(job)) => job,
         Ok(None) => return,
-        Err(error) => return say(order, &error),
+        Err(error) => return say(ticket, &error),
     };
     let run = JobRun {
-        database: order.database,
+        database: ticket.database,
         table: job.table.oid.to_u32(),
-        job: order.job.unsigned_abs(),
+        job: ticket.job.unsigned_abs(),
         attempt: job.attempt,
     };
     pieces::begin(run);
@@ -65,18 +65,18 @@ pub fn run(order: &Order) {
             }
         }
         if let Err(error) = recorded {
-            say(order, &error);
+            say(ticket, &error);
         }
     }
     pieces::end(run);
 }
 
 impl Job {
-    fn begin(order: &Order) -> Result<Option<Self>> {
+    fn begin(ticket: &JobTicket) -> Result<Option<Self>> {
         let table = Table::find()?;
-        let role = pg_sys::Oid::from(order.role);
+        let role = pg_sys::Oid::from(ticket.role);
         let pid = session::pid();
-        let args = [Arg::new(order.job), Arg::new(role), Arg::new(MOST_ATTEMPTS), Arg::new(pid)];
+        let args = [Arg::new(ticket.job), Arg::new(role), Arg::new(MOST_ATTEMPTS), Arg::new(pid)];
         let rows = table.write(|| {
             run_statement(
                 "UPDATE rag._job
@@ -90,14 +90,14 @@ impl Job {
         else {
             return Ok(None);
         };
-        Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
+        Ok(Some(Self { id: ticket.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
     }
 
     fn work_until_done(&self) -> Result<()> {
         in_rounds(self.id, || {
-            let result = connect(|| replay::during(|| self.work()))?;
+            let result = connect(|| replay::with_replay(|| self.work()))?;
             // Somebody's own function may have caught the error that was to end the transaction.
-            if replay::is_waiting() { Err(replay::waiting()) } else { self.done(result.as_ref()) }
+            if replay::has_deferred_calls() { Err(replay::suspended()) } else { self.done(result.as_ref()) }
         })
     }
 
@@ -117,22 +117,22 @@ impl Job {
     }
 }
 
-/// Does `work` of a job in a transaction; again in another one each time something in [`replay::during`] had to ask a model or a
+/// Does `work` of a job in a transaction; again in another one each time something in [`replay::with_replay`] had to ask a model or a
 /// provider, which is done in between.
 pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..MOST_ROUNDS {
         let done = in_transaction(|| {
             let done = work()?;
-            if replay::is_waiting() { Err(replay::waiting()) } else { Ok(done) }
+            if replay::has_deferred_calls() { Err(replay::suspended()) } else { Ok(done) }
         });
         // A cancel that came while something was wanted is not to be asked for.
         let ends = done.as_ref().is_err_and(Error::ends_statement);
-        if ends || !replay::is_waiting() {
+        if ends || !replay::has_deferred_calls() {
             replay::forget();
             return done;
         }
         outside_transaction(|| {
-            replay::ask_wanted();
+            replay::run_deferred_calls();
             Ok(())
         })?;
     }
@@ -141,6 +141,6 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
 }
 
 /// The job stays as it is, and is begun again by another worker.
-fn say(order: &Order, error: &Error) {
-    log!("ragstone job {}: {}: {}", order.job, error.code(), error.message);
+fn say(ticket: &JobTicket, error: &Error) {
+    log!("ragstone job {}: {}: {}", ticket.job, error.code(), error.message);
 }

@@ -15,7 +15,7 @@ impl<'a> Content<'a> {
             // Postgres has checked it when it came.
             return Self(Cow::Borrowed(bytes));
         }
-        match encoding::decoded(bytes) {
+        match encoding::decode(bytes) {
             Some(converted) => Self(Cow::Owned(converted)),
             None => Self::of_bytes(bytes),
         }

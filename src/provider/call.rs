@@ -11,7 +11,7 @@ use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::text::{sayable, sayable_json};
+use ragstone_pg::text::{replace_unencodable, replace_unencodable_in_json};
 use std::collections::VecDeque;
 
 /// Most calls that one statement keeps under way. The provider's own concurrency holds as well.
@@ -44,13 +44,13 @@ impl Remote {
 
     /// The same for an answer that somebody may read along: the worker of a job hands on its pieces as they come.
     pub fn complete_aloud(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
-        completion(replay::ask(self.prepare(prompt, options, pieces::is_read_along())?)?.wait()?)
+        completion(replay::ask(self.prepare(prompt, options, pieces::is_streaming())?)?.wait()?)
     }
 
     /// Asks, and gives the answer piece by piece.
     pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Result<Pieces> {
         let step = self.begin_step(&prompt, options)?;
-        let pending = Some(self.prepare(prompt, options, true)?.begin()?);
+        let pending = Some(self.prepare(prompt, options, true)?.into_pending()?);
         Ok(Pieces { pending, completion: None, step })
     }
 
@@ -67,7 +67,10 @@ impl Remote {
         // Whoever writes down what was called.
         slots::ensure();
         let limits = target.limits;
-        Ok(Call::within(&limits, Request::Complete { target: Box::new(target), prompt, account, stream }))
+        Ok(Call::with_limits(
+            &limits,
+            Request::Complete { target: Box::new(target), prompt, account, stream },
+        ))
     }
 }
 
@@ -109,7 +112,7 @@ impl Pieces {
     fn advance(&mut self) -> Result<Option<String>> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
         let last = match pending.next() {
-            Ok(Response::Piece(piece)) => return Ok(Some(sayable(piece))),
+            Ok(Response::Piece(piece)) => return Ok(Some(replace_unencodable(piece).into_owned())),
             last => last,
         };
         self.pending = None;
@@ -134,9 +137,9 @@ impl Iterator for Pieces {
 pub fn completion(answer: Response) -> Result<Completion> {
     match answer {
         Response::Completed(mut completion) => {
-            completion.content = sayable(completion.content);
-            completion.finish_reason = sayable(completion.finish_reason);
-            completion.tool_calls = completion.tool_calls.map(|calls| sayable_json(&calls));
+            completion.content = replace_unencodable(completion.content).into_owned();
+            completion.finish_reason = replace_unencodable(completion.finish_reason).into_owned();
+            completion.tool_calls = completion.tool_calls.map(|calls| replace_unencodable_in_json(&calls));
             Ok(*completion)
         }
         other => Err(Error::internal(format!("unexpected answer to a completion request: {other:?}"))),

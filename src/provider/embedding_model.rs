@@ -67,7 +67,7 @@ impl EmbeddingModel {
             texts,
             account: self.account.clone(),
         };
-        Call::within(&self.target.limits, request)
+        Call::with_limits(&self.target.limits, request)
     }
 
     /// What is known of it, as of an installed model.

@@ -4,7 +4,7 @@
 use crate::tools::arguments::Place;
 use crate::tools::content::{clip, read};
 use crate::tools::{Observation, Tool};
-use ragstone_pg::attempt::{Failed, try_in_subtransaction};
+use ragstone_pg::attempt::{FailedAttempt, try_in_subtransaction};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::read_only::ReadOnly;
@@ -44,7 +44,7 @@ impl Tool {
 
     fn observe(&self, arguments: &str, place: &Place) -> Result<Observation> {
         let statement = self.statement(arguments, place)?;
-        let cursor = Cursor::open_kept(&statement.sql, &statement.args)?;
+        let cursor = Cursor::open_with_kept_plan(&statement.sql, &statement.args)?;
         let observation = read(&cursor, statement.returns, self.limits)?;
         cursor.close()?;
         Ok(observation)
@@ -52,11 +52,11 @@ impl Tool {
 
     fn observation_of(
         &self,
-        failed: Failed,
+        failed: FailedAttempt,
         canceller: Canceller,
         place: Option<String>,
     ) -> Result<Observation> {
-        let Failed { raised, mut error } = failed;
+        let FailedAttempt { raised, mut error } = failed;
         let cancelled = raised && error.is_cancelled();
         match canceller {
             Canceller::Limit if cancelled => error = self.too_slow(),
