@@ -10,7 +10,7 @@ use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
-use ragstone_pg::text::{representable, utf8_datum};
+use ragstone_pg::text::{replace_unencodable, utf8_datum};
 use ragstone_pg::transactions;
 use std::collections::{HashMap, HashSet};
 
@@ -215,13 +215,13 @@ fn moments<T>(rows: &[T], value: impl Fn(&T) -> i64) -> Arg {
 }
 
 fn texts<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Arg {
-    let text = |row: &'a T| value(row).map(|text| utf8_datum(&representable(text)));
+    let text = |row: &'a T| value(row).map(|text| utf8_datum(&replace_unencodable(text)));
     Arg::array(pg_sys::TEXTOID, rows.iter().map(text).collect())
 }
 
 /// The values are converted here, since a cast in the statement would copy each text twice.
 fn jsonbs<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Result<Arg> {
     let jsonb =
-        |row: &'a T| value(row).map(|json| jsonb_datum(&representable(&without_nul(json)))).transpose();
+        |row: &'a T| value(row).map(|json| jsonb_datum(&replace_unencodable(without_nul(json)))).transpose();
     Ok(Arg::array(pg_sys::JSONBOID, rows.iter().map(jsonb).collect::<Result<_>>()?))
 }

@@ -8,10 +8,10 @@ use ragstone_core::jsonb::any_string;
 use ragstone_core::log::{BadPattern, Entry, Redactor, Rule, shorten};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::catalogue;
-use ragstone_pg::encoding::takes_utf8;
+use ragstone_pg::encoding::accepts_utf8;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relcache;
-use ragstone_pg::spi::{Arg, connect, latest, run, select};
+use ragstone_pg::spi::{Arg, connect, run, select, with_latest_snapshot};
 use ragstone_pg::trigger::{Event, TriggerCall};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -86,7 +86,7 @@ fn redact(entry: &mut Entry) -> Result<()> {
 /// sessions have read.
 pub fn changed(trigger: TriggerCall) -> Result<()> {
     if !trigger.is_for_row() {
-        relcache::tell(trigger.relation());
+        relcache::invalidate(trigger.relation());
         return Ok(());
     }
     let text = |column: &str| {
@@ -132,7 +132,7 @@ fn read_rules() -> Result<Redactor> {
     TABLE.set(catalogue::extension_relation(c"redactions")?);
     let rules = connect(|| {
         tables::as_owner(|| {
-            let rows = latest(|| {
+            let rows = with_latest_snapshot(|| {
                 select(
                     "SELECT name, pattern, replacement FROM rag.redactions WHERE enabled ORDER BY name",
                     &[],
@@ -154,7 +154,7 @@ fn read_rules() -> Result<Redactor> {
 fn register_invalidation() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        relcache::at_every_change(|table| {
+        relcache::on_change(|table| {
             if table.is_none_or(|table| table == TABLE.get()) {
                 RULES_ARE_CURRENT.set(false);
             }

@@ -149,7 +149,7 @@ impl CheckedRun<'_> {
             parent_span_id: self.trace.as_ref().map(|trace| trace.parent_id.clone()),
             attributes: self.attributes.to_json()?,
             started_us: self.started_us,
-            caller_xid: transactions::current_if_it_may_write(),
+            caller_xid: transactions::current_if_writable(),
         }))
     }
 }

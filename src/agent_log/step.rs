@@ -205,7 +205,7 @@ impl<'a> CheckedStep<'a> {
             error: self.error.as_deref().map(str::to_owned),
             sqlstate: step.sqlstate.map(str::to_owned),
             attributes: self.attributes.to_json()?,
-            caller_xid: transactions::current_if_it_may_write(),
+            caller_xid: transactions::current_if_writable(),
         }))
     }
 }

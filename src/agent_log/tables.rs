@@ -63,7 +63,7 @@ pub fn next_step() -> Result<i64> {
 /// A read-only transaction may log as well, where another transaction writes its entries.
 fn next(sequence: &CStr) -> Result<i64> {
     let number = || next_in_sequence(sequence);
-    if send::is_autonomous() { transactions::as_if_it_may_write(number) } else { number() }
+    if send::is_autonomous() { transactions::allowing_writes(number) } else { number() }
 }
 
 /// A number for a step that is logged later, so that other steps can name it as their parent before.

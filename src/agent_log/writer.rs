@@ -5,7 +5,7 @@ use crate::agent_log::insert::{Unwritten, write};
 use crate::agent_log::send;
 use crate::agent_log::tables::{as_log_owner, in_worker_transaction};
 use pgrx::log;
-use ragstone_client::engine::mailbox::{Inbox, Mail};
+use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
 use ragstone_core::log::{Entry, Packet, RunEnd, quote};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::blame::{Blame, blame};
@@ -63,7 +63,7 @@ impl LogWriter {
 
     /// Whether ends wait for a retry, which only this process knows of.
     pub fn is_needed(&self) -> bool {
-        !self.inbox.mail.late.is_empty()
+        !self.inbox.consumer.late.is_empty()
     }
 
     fn settle_callers(&mut self) {
@@ -90,12 +90,12 @@ pub struct Posted {
     delivered_at: Option<Instant>,
 }
 
-impl Mail for Posted {
+impl MailboxConsumer for Posted {
     type Batch = (Vec<Packet>, u64);
 
     const NAME: &'static str = "the log";
 
-    fn ask(database: u32, written: u64) -> Request {
+    fn request(database: u32, written: u64) -> Request {
         Request::TakeLog { database, written }
     }
 

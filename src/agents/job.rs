@@ -10,9 +10,9 @@ use crate::jobs::handlers::{Handler, WriteResult};
 use crate::jobs::in_rounds;
 use crate::provider::completion;
 use ragstone_client::engine::call::Call;
-use ragstone_client::engine::pieces::piece;
+use ragstone_client::engine::pieces::post_piece;
 use ragstone_client::engine::replay;
-use ragstone_client::engine::replay::during as replayed;
+use ragstone_client::engine::replay::with_replay;
 use ragstone_core::agent::{Action, Event, ModelRequest, ReplyFormat, StopReason, next};
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
 use ragstone_pg::bytes::Jsonb;
@@ -52,7 +52,7 @@ fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
         let stop = match next(&run.spec, &run.events) {
             Action::Ask(ask) => run.ask_model_between_transactions(&ask)?,
             Action::Call { position, call } => {
-                piece(&format!("[{}]\n", call.name));
+                post_piece(&format!("[{}]\n", call.name));
                 let (step, event) = in_rounds(job, || {
                     let (step, event) = replayed(|| run.call_tool(position, &call))?;
                     events::append(run.id, run.events.len(), step, &event, None)?;

@@ -8,7 +8,7 @@ use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Result, or_raise};
-use ragstone_pg::text::{Utf8, sayable_json};
+use ragstone_pg::text::{Utf8, replace_unencodable_in_json};
 use ragstone_pg::version;
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]

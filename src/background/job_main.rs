@@ -7,7 +7,7 @@ use crate::jobs;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
 use ragstone_client::processes::file_lock::FileLock;
-use ragstone_client::processes::job_registry::{self, Order};
+use ragstone_client::processes::job_registry::{self, JobTicket};
 use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::processes::worker_process::{background_worker_main, connect_as};
 use ragstone_client::settings::paths;
@@ -16,8 +16,8 @@ use std::fs;
 background_worker_main!(ragstone_job_main, run);
 
 fn run(_argument: u64) {
-    let Some(order) = Order::parse(BackgroundWorker::get_extra()) else { return };
-    let path = paths::job_lock(order.database, order.job);
+    let Some(ticket) = JobTicket::parse(BackgroundWorker::get_extra()) else { return };
+    let path = paths::job_lock(ticket.database, ticket.job);
     let lock = match FileLock::take(&path) {
         Ok(Some(lock)) => lock,
         Ok(None) => return,

@@ -15,7 +15,7 @@ fn run(_argument: u64) {
     // Without a database, only shared catalogues can be read.
     BackgroundWorker::connect_worker_to_spi(None, None);
     match in_transaction(|| Ok(databases::connectable())) {
-        Ok(found) => found.into_iter().for_each(slots::want),
+        Ok(found) => found.into_iter().for_each(slots::request_worker),
         Err(error) => log!("ragstone launcher: {}", error.message),
     }
 }

@@ -8,6 +8,7 @@ use ragstone_client::processes::system::spawn_detached;
 use ragstone_client::processes::worker_process::background_worker_main;
 use ragstone_client::settings;
 use ragstone_client::settings::paths;
+use ragstone_core::backoff::Backoff;
 use ragstone_pg::guc::reload_configuration;
 use std::io;
 use std::path::PathBuf;
@@ -20,8 +21,8 @@ const ALREADY_RUNNING: i32 = 75;
 /// The engine's exit code where it cannot work as it is configured.
 const MISCONFIGURED: i32 = 78;
 
-/// Pauses before a restart double from the first to the last of these.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+/// Pauses before a restart.
+const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
 
 /// An engine that ran for this long counts as healthy, and the next pause is the shortest again. An engine that cannot start ends
 /// within some ten milliseconds, and one that a request kills ends at most as often as that request is repeated. A serving engine
@@ -45,7 +46,7 @@ fn run(_argument: u64) {
 
 fn supervise() {
     let mut restarts = 0;
-    let mut pause = BACKOFF.0;
+    let mut backoff = RESTART_BACKOFF;
     loop {
         let settings = Settings::now();
         let started = Instant::now();
@@ -58,18 +59,17 @@ fn supervise() {
         };
         match watch(&mut engine, &settings) {
             Ended::Stopped => return,
-            Ended::Reconfigured => pause = BACKOFF.0,
+            Ended::Reconfigured => backoff.reset(),
             Ended::Left(status) if done(status) => return,
             Ended::Left(status) => {
                 restarts += 1;
                 log!("ragstone supervisor: engine (PID {}) ended: {status}", engine.id());
                 if started.elapsed() > HEALTHY {
-                    pause = BACKOFF.0;
+                    backoff.reset();
                 }
-                if !rest(pause) {
+                if !back_off(backoff.next_pause()) {
                     return;
                 }
-                pause = (pause * 2).min(BACKOFF.1);
             }
         }
     }
@@ -94,7 +94,7 @@ fn watch(engine: &mut Child, settings: &Settings) -> Ended {
         }
         let go_on = BackgroundWorker::wait_latch(Some(Duration::from_secs(1)));
         check_for_interrupts!();
-        slots::tend();
+        slots::run_due();
         if !go_on {
             stop(engine);
             return Ended::Stopped;
@@ -125,7 +125,7 @@ fn done(status: ExitStatus) -> bool {
 }
 
 /// Waits before a restart; false if the supervisor is to go.
-fn rest(pause: Duration) -> bool {
+fn back_off(pause: Duration) -> bool {
     let until = Instant::now() + pause;
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         if !BackgroundWorker::wait_latch(Some(left)) {

@@ -27,7 +27,7 @@ fn run(argument: u64) {
     let Some(mut lock) = take(&path) else { return };
     slots::become_worker();
     if place == 0 {
-        slots::is_given(database);
+        slots::withdraw_request(database);
     }
     register::die_when_terminated();
     connect(database);
@@ -77,6 +77,6 @@ fn take(path: &Path) -> Option<FileLock> {
 fn request_successor(code: i32) {
     let database = session::database();
     if code != 0 && !databases::is_wanted_exclusively(database) {
-        slots::want(database);
+        slots::request_worker(database);
     }
 }

@@ -12,7 +12,7 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::sqlstate::code_of;
 use ragstone_pg::switch_user::as_owner;
-use ragstone_pg::text::{sayable, utf8_datum};
+use ragstone_pg::text::{replace_unencodable, utf8_datum};
 
 /// Maximum number of old calls that one transaction deletes.
 const PRUNE_BATCH: i64 = 1000;

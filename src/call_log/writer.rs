@@ -3,7 +3,7 @@
 use crate::call_log::rows;
 use pgrx::log;
 use ragstone_client::engine::client;
-use ragstone_client::engine::mailbox::{Inbox, Mail};
+use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::Call;
 use ragstone_pg::error::Result;
@@ -29,13 +29,13 @@ pub struct CallRecordWriter {
 impl CallRecordWriter {
     /// The state before the first request to the engine.
     pub fn open(database: u32) -> Self {
-        Self { inbox: Inbox::open(database, Calls), prune_at: Instant::now() }
+        Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
     /// Does all work that is due, as [`Inbox::keep`] does. Returns whether it wrote anything.
     pub fn poll(&mut self) -> bool {
         self.prune();
-        self.inbox.keep()
+        self.inbox.poll()
     }
 
     fn prune(&mut self) {
@@ -54,12 +54,12 @@ impl CallRecordWriter {
 /// The consumer of calls that have ended.
 pub struct Calls;
 
-impl Mail for Calls {
+impl MailboxConsumer for Calls {
     type Batch = (Vec<Call>, u64);
 
     const NAME: &'static str = "calls to providers";
 
-    fn ask(database: u32, written: u64) -> Request {
+    fn request(database: u32, written: u64) -> Request {
         Request::TakeCalls { database, written }
     }
 

@@ -8,7 +8,7 @@ use ragstone_client::engine::call::Call;
 use ragstone_client::engine::client;
 use ragstone_client::engine::client::Pending;
 use ragstone_client::engine::replay;
-use ragstone_client::engine::replay::Asked;
+use ragstone_client::engine::replay::ReplayableCall;
 use ragstone_client::settings;
 use ragstone_client::settings::OverlongInput;
 use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
@@ -105,7 +105,7 @@ impl Embedder {
 
     /// Sends texts to the engine, for work that continues in the same transaction.
     pub fn send(&self, lane: Lane, texts: Vec<String>) -> Result<Pending> {
-        self.call(lane, texts).begin()
+        self.call(lane, texts).into_pending()
     }
 
     fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
@@ -216,7 +216,7 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
     }
 }
 
-fn collect(asked: Option<Asked>, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
+fn collect(asked: Option<ReplayableCall>, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
     let Some(asked) = asked else {
         return Ok(());
     };

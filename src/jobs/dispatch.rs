@@ -7,7 +7,7 @@ use crate::jobs::record::JobTable;
 use crate::jobs::submit::cannot_log_in;
 use pgrx::log;
 use ragstone_client::processes::job_registry;
-use ragstone_client::processes::job_registry::{Order, Starting};
+use ragstone_client::processes::job_registry::{JobTicket, StartingWorker};
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
 use ragstone_pg::attempt::in_transaction;

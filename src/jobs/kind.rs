@@ -3,7 +3,7 @@
 use crate::jobs::handlers;
 use pgrx::pg_sys;
 use ragstone_core::suggest::nearest;
-use ragstone_pg::arguments::{Given, Parameter, given};
+use ragstone_pg::arguments::{JsonArgument, Parameter, json_arguments};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
@@ -180,7 +180,7 @@ impl Signature {
     }
 
     /// Whether arrays are given where arrays are expected, and only there.
-    fn has_shape_of(&self, given: &[Given]) -> bool {
+    fn has_shape_of(&self, given: &[JsonArgument]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some_and(|parameter| parameter.fits(given)))
     }
 }

@@ -9,7 +9,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::text::sayable;
+use ragstone_pg::text::replace_unencodable;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ impl JobState {
 
     /// The number before the first piece of the attempt.
     fn base(&self) -> u32 {
-        self.run.attempt.saturating_sub(1) * BLOCK
+        self.run.attempt.saturating_sub(1) * MAX_PIECES
     }
 
     fn just_ended(&self) -> bool {
@@ -128,7 +128,7 @@ fn rows(state: &JobState, read: u32, found: Pieces) -> Vec<Piece> {
     numbered
         .map(|(seq, piece)| Piece {
             seq: i32::try_from(seq).ok(),
-            piece: Some(sayable(piece)),
+            piece: Some(replace_unencodable(piece).into_owned()),
             status: status.to_owned(),
         })
         .collect()

@@ -6,7 +6,7 @@ use crate::jobs::kind::JobKind;
 use crate::jobs::record::JobTable;
 use pgrx::{log, pg_sys};
 use ragstone_client::engine::{pieces, replay};
-use ragstone_client::processes::job_registry::Order;
+use ragstone_client::processes::job_registry::JobTicket;
 use ragstone_core::protocol::JobRun;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
@@ -37,15 +37,15 @@ pub fn run(order: &Order) {
     // These settings of the role are meant for its own transactions. The job can still set them itself.
     set_for_session("default_transaction_read_only", "off");
     set_for_session("default_transaction_isolation", "read committed");
-    let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(order)))) {
+    let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(ticket)))) {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(error) => return log_error(order, &error),
     };
     let run = JobRun {
-        database: order.database,
+        database: ticket.database,
         table: job.table.oid.to_u32(),
-        job: order.job.unsigned_abs(),
+        job: ticket.job.unsigned_abs(),
         attempt: job.attempt,
     };
     pieces::begin(run);
@@ -89,7 +89,7 @@ impl Job {
         else {
             return Ok(None);
         };
-        Ok(Some(Self { id: order.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
+        Ok(Some(Self { id: ticket.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
     }
 
     fn work_until_done(&self) -> Result<()> {
@@ -122,16 +122,16 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..MAX_ROUNDS {
         let done = in_transaction(|| {
             let done = work()?;
-            if replay::is_waiting() { Err(replay::waiting()) } else { Ok(done) }
+            if replay::has_deferred_calls() { Err(replay::suspended()) } else { Ok(done) }
         });
         // After a cancel the recorded calls must not be made.
         let ends = done.as_ref().is_err_and(Error::ends_statement);
-        if ends || !replay::is_waiting() {
+        if ends || !replay::has_deferred_calls() {
             replay::forget();
             return done;
         }
         outside_transaction(|| {
-            replay::ask_wanted();
+            replay::run_deferred_calls();
             Ok(())
         })?;
     }

@@ -15,7 +15,7 @@ impl<'a> LogText<'a> {
             // Postgres has validated the argument.
             return Self(Cow::Borrowed(bytes));
         }
-        match encoding::decoded(bytes) {
+        match encoding::decode(bytes) {
             Some(converted) => Self(Cow::Owned(converted)),
             None => Self::of_bytes(bytes),
         }

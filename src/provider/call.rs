@@ -47,7 +47,10 @@ impl Remote {
         // The database's worker writes `rag.calls`.
         slots::ensure();
         let limits = target.limits;
-        Ok(Call::within(&limits, Request::Complete { target: Box::new(target), prompt, account, stream }))
+        Ok(Call::with_limits(
+            &limits,
+            Request::Complete { target: Box::new(target), prompt, account, stream },
+        ))
     }
 }
 
@@ -55,9 +58,9 @@ impl Remote {
 pub fn completion(answer: Response) -> Result<Completion> {
     match answer {
         Response::Completed(mut completion) => {
-            completion.content = sayable(completion.content);
-            completion.finish_reason = sayable(completion.finish_reason);
-            completion.tool_calls = completion.tool_calls.map(|calls| sayable_json(&calls));
+            completion.content = replace_unencodable(completion.content).into_owned();
+            completion.finish_reason = replace_unencodable(completion.finish_reason).into_owned();
+            completion.tool_calls = completion.tool_calls.map(|calls| replace_unencodable_in_json(&calls));
             Ok(*completion)
         }
         other => Err(Error::internal(format!("unexpected answer to a completion request: {other:?}"))),

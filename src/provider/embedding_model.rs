@@ -68,7 +68,7 @@ impl EmbeddingModel {
             texts,
             account: self.account.clone(),
         };
-        Call::within(&self.target.limits, request)
+        Call::with_limits(&self.target.limits, request)
     }
 
     /// A description of the model like that of an installed one.

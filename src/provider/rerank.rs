@@ -30,7 +30,7 @@ pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Result<Vec<
         documents,
         account,
     };
-    match replay::ask(Call::within(&limits, request))?.wait()? {
+    match replay::ask(Call::with_limits(&limits, request))?.wait()? {
         Response::Scores(scores) if scores.len() == expected => Ok(scores),
         other => Err(Error::internal(format!("unexpected answer to a rerank request: {other:?}"))),
     }

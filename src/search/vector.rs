@@ -5,7 +5,7 @@ use crate::embedding;
 use crate::embedding::Embedder;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
-use ragstone_client::engine::replay::Asked;
+use ragstone_client::engine::replay::ReplayableCall;
 use ragstone_core::fusion::Scored;
 use ragstone_core::protocol::{Kind, Lane};
 use ragstone_pg::error::{Error, Result};
@@ -25,7 +25,7 @@ thread_local! {
 /// A vector query against one collection.
 pub struct VectorSearch<'a> {
     collection: &'a Collection,
-    asked: Option<Asked>,
+    asked: Option<ReplayableCall>,
     embedding: Vec<f32>,
 }
 

@@ -3,7 +3,7 @@
 use crate::tools::function::Returns;
 use crate::tools::{Target, Tool};
 use ragstone_core::suggest::nearest;
-use ragstone_pg::arguments::{Given, Parameter, given};
+use ragstone_pg::arguments::{JsonArgument, Parameter, json_arguments};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;

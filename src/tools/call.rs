@@ -53,11 +53,11 @@ impl Tool {
 
     fn observation_of(
         &self,
-        failed: Failed,
+        failed: FailedAttempt,
         canceller: Canceller,
         context: Option<String>,
     ) -> Result<Observation> {
-        let Failed { raised, mut error } = failed;
+        let FailedAttempt { raised, mut error } = failed;
         let cancelled = raised && error.is_cancelled();
         match canceller {
             Canceller::Limit if cancelled => error = self.timed_out(),

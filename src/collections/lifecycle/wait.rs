@@ -34,7 +34,7 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
 fn check_possible(collection: &Collection) -> Result<()> {
     let state = |message: String| Error::wrong_state(message);
     let name = &collection.name;
-    if wake::is_noted(collection.id) {
+    if wake::is_collection_pending(collection.id) {
         return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))
             .hint("COMMIT first."));
     }

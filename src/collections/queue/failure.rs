@@ -86,7 +86,7 @@ pub fn retry(name: &str) -> Result<i64> {
                     &[Arg::new(collection.id)],
                 )
             })?;
-            ragstone_client::processes::wake::at_commit(collection.id);
+            ragstone_client::processes::wake::collection_at_commit(collection.id);
             Ok(failed.count as i64)
         })
     })

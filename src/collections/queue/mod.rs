@@ -24,7 +24,7 @@ pub fn append(collection: i64, keys: &[Key]) -> Result<()> {
     let mut arguments = vec![Arg::new(collection)];
     arguments.extend((0..columns).map(|place| Arg::texts(keys.iter().map(|key| &key[place]))));
     as_owner(config_owner()?, || run(&statement, &arguments))?;
-    wake::at_commit(collection);
+    wake::collection_at_commit(collection);
     Ok(())
 }
 
@@ -33,7 +33,7 @@ pub fn append_all(collection: i64) -> Result<()> {
     as_owner(config_owner()?, || {
         run("INSERT INTO rag._queue (collection) VALUES ($1)", &[Arg::new(collection)])
     })?;
-    wake::at_commit(collection);
+    wake::collection_at_commit(collection);
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub struct Parameter {
 
 /// An argument as it was given.
 #[derive(Debug, Clone)]
-pub struct Given {
+pub struct JsonArgument {
     /// Of which parameter.
     pub name: String,
     /// What `jsonb_typeof` calls it.
@@ -57,7 +57,7 @@ impl Parameter {
     }
 
     /// Whether arrays are given where an array is expected, objects where one is, and scalars elsewhere.
-    pub fn fits(&self, given: &Given) -> bool {
+    pub fn fits(&self, given: &JsonArgument) -> bool {
         match (shape(self.oid), given.shape.as_str()) {
             (_, "null") | (Shape::Json, _) | (Shape::Array, "array") | (Shape::Object, "object") => true,
             (Shape::Scalar, shape) => matches!(shape, "string" | "number" | "boolean"),
@@ -69,7 +69,7 @@ impl Parameter {
     ///
     /// # Errors
     /// 22023 where it has another shape; raises what the type's input function raises. `whose` says whose argument it is.
-    pub fn value(&self, given: &Given, whose: &str) -> Result<Arg> {
+    pub fn value(&self, given: &JsonArgument, whose: &str) -> Result<Arg> {
         if !self.fits(given) {
             return Err(Error::bad_argument(format!(
                 "argument \"{}\" of {whose}: expected {}, not a JSON {}",
@@ -80,12 +80,12 @@ impl Parameter {
             (_, "null") => Arg::from_text(self.oid, None),
             (Shape::Json, _) => Arg::from_text(self.oid, Some(&given.json)),
             (Shape::Scalar, _) => Arg::from_text(self.oid, given.scalar.as_deref()),
-            (Shape::Array | Shape::Object, _) => self.composed(given),
+            (Shape::Array | Shape::Object, _) => self.converted_from_json(given),
         }
     }
 
     /// An array or a row: what is in it is converted as Postgres converts members of JSON.
-    fn composed(&self, given: &Given) -> Result<Arg> {
+    fn converted_from_json(&self, given: &JsonArgument) -> Result<Arg> {
         let statement = format!(
             "SELECT v FROM pg_catalog.jsonb_to_record(
                pg_catalog.jsonb_build_object('v', $1::pg_catalog.text::pg_catalog.jsonb)) AS r (v {})",
@@ -103,7 +103,7 @@ impl Parameter {
 ///
 /// # Errors
 /// 22023 where it is no object.
-pub fn given(args: &Jsonb, what: &str) -> Result<Vec<Given>> {
+pub fn json_arguments(args: &Jsonb, what: &str) -> Result<Vec<JsonArgument>> {
     let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
     let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();
     if shape != "object" {
@@ -114,7 +114,7 @@ pub fn given(args: &Jsonb, what: &str) -> Result<Vec<Given>> {
     let rows =
         run("SELECT key, jsonb_typeof(value), value::text, value #>> '{}' FROM jsonb_each($1)", &[args])?;
     let given = (0..rows.count).filter_map(|row| {
-        Some(Given {
+        Some(JsonArgument {
             name: rows.text(row, 0)?,
             shape: rows.text(row, 1)?,
             json: rows.text(row, 2)?,

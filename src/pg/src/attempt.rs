@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 
 /// Work that came to nothing.
 #[derive(Debug)]
-pub struct Failed {
+pub struct FailedAttempt {
     /// Whether Postgres raised it, and not we.
     pub raised: bool,
     /// Why.
@@ -21,14 +21,14 @@ pub struct Failed {
 /// means the whole of it, so those errors go on.
 pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match try_in_subtransaction(work) {
-        Err(Failed { raised: true, error }) if error.ends_statement() => error.raise(),
+        Err(FailedAttempt { raised: true, error }) if error.ends_statement() => error.raise(),
         Err(failed) => Err(failed.error),
         Ok(done) => Ok(done),
     }
 }
 
 /// The same, where the caller says what a cancel means.
-pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, Failed> {
+pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, FailedAttempt> {
     // SAFETY: plain reads; what a subtransaction changes is put back after it, as PL/pgSQL does.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: begun here, and ended once on each way below.
@@ -36,7 +36,7 @@ pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, F
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
     }
-    let outcome = caught(|| {
+    let outcome = catch_errors(|| {
         let done = work()?;
         // SAFETY: as above.
         unsafe { pg_sys::ReleaseCurrentSubTransaction() };
@@ -56,13 +56,13 @@ pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, F
 
 /// Does `work` in a transaction of its own. For background workers, which have none.
 pub fn in_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let outcome = caught(|| {
+    let outcome = catch_errors(|| {
         // SAFETY: no transaction is open.
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();
             pg_sys::StartTransactionCommand();
         }
-        extension::hold();
+        extension::lock_against_drop();
         // SAFETY: the transaction is open.
         unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
         let done = work()?;
@@ -82,55 +82,55 @@ pub fn in_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// Does `work` outside of any transaction; an ERROR that Postgres raises comes back as a value.
 pub fn outside_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(|| Ok(work()?)).map_err(|failed| failed.error)
+    catch_errors(|| Ok(work()?)).map_err(|failed| failed.error)
 }
 
-impl From<Error> for Failed {
+impl From<Error> for FailedAttempt {
     fn from(error: Error) -> Self {
         Self { raised: false, error }
     }
 }
 
-fn caught<T>(work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+fn catch_errors<T>(work: impl FnOnce() -> Result<T, FailedAttempt>) -> Result<T, FailedAttempt> {
     // SAFETY: a plain read; an ERROR may come from deep inside another context.
     let context = unsafe { pg_sys::CurrentMemoryContext };
     let sqlstate = Cell::new(0);
     let raised = AssertUnwindSafe(&sqlstate);
     PgTryBuilder::new(AssertUnwindSafe(|| {
-        let _noting = Noting::start(&sqlstate);
+        let _recorder = SqlstateRecorder::start(&sqlstate);
         work()
     }))
     .catch_others(move |cause| {
         // SAFETY: the context outlives the work.
         unsafe { pg_sys::MemoryContextSwitchTo(context) };
-        Err(Failed { raised: true, error: Error::from(cause).raised_with(raised.get()) })
+        Err(FailedAttempt { raised: true, error: Error::from(cause).raised_with(raised.get()) })
     })
     .execute()
 }
 
 /// Notes the SQLSTATE of each error when it is raised. What pgrx catches has those of Postgres's own list only.
-struct Noting<'a> {
+struct SqlstateRecorder<'a> {
     /// Where Postgres finds it.
     callback: Box<pg_sys::ErrorContextCallback>,
-    _noted: PhantomData<&'a Cell<i32>>,
+    _recorded: PhantomData<&'a Cell<i32>>,
 }
 
-impl<'a> Noting<'a> {
-    fn start(noted: &'a Cell<i32>) -> Self {
+impl<'a> SqlstateRecorder<'a> {
+    fn start(recorded: &'a Cell<i32>) -> Self {
         // SAFETY: the callback is taken off the stack before it and what it writes to are gone.
         unsafe {
             let mut callback = Box::new(pg_sys::ErrorContextCallback {
                 previous: pg_sys::error_context_stack,
-                callback: Some(note_sqlstate),
-                arg: std::ptr::from_ref(noted).cast_mut().cast(),
+                callback: Some(record_sqlstate),
+                arg: std::ptr::from_ref(recorded).cast_mut().cast(),
             });
             pg_sys::error_context_stack = &raw mut *callback;
-            Self { callback, _noted: PhantomData }
+            Self { callback, _recorded: PhantomData }
         }
     }
 }
 
-impl Drop for Noting<'_> {
+impl Drop for SqlstateRecorder<'_> {
     fn drop(&mut self) {
         // SAFETY: what was pushed after this one has been taken off before.
         unsafe { pg_sys::error_context_stack = self.callback.previous };
@@ -138,18 +138,18 @@ impl Drop for Noting<'_> {
 }
 
 /// Runs while an error is raised, and for notices, too.
-unsafe extern "C-unwind" fn note_sqlstate(noted: *mut c_void) {
-    // SAFETY: the argument is the cell of a Noting that lives; the code is that of the error in progress.
+unsafe extern "C-unwind" fn record_sqlstate(recorded: *mut c_void) {
+    // SAFETY: the argument is the cell of a SqlstateRecorder that lives; the code is that of the error in progress.
     unsafe {
         let sqlstate = pg_sys::geterrcode();
-        if !NO_ERRORS.contains(&(sqlstate & CLASS)) {
-            (*noted.cast::<Cell<i32>>()).set(sqlstate);
+        if !SUCCESS_CLASSES.contains(&(sqlstate & CLASS_MASK)) {
+            (*recorded.cast::<Cell<i32>>()).set(sqlstate);
         }
     }
 }
 
 /// The first two characters of a SQLSTATE, six bits each.
-const CLASS: i32 = 0xfff;
+const CLASS_MASK: i32 = 0xfff;
 
 /// Notices (00), warnings (01), and where there are no data (02).
-const NO_ERRORS: [i32; 3] = [0, 1 << 6, 2 << 6];
+const SUCCESS_CLASSES: [i32; 3] = [0, 1 << 6, 2 << 6];

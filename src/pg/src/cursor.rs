@@ -34,7 +34,7 @@ impl Cursor {
     }
 
     /// Starts a SELECT by a kept plan. What it calls may write.
-    pub fn open_kept(sql: &str, args: &[Arg]) -> Result<Self> {
+    pub fn open_with_kept_plan(sql: &str, args: &[Arg]) -> Result<Self> {
         let plan = plan(sql, args)?;
         let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
         let nulls: Vec<c_char> =

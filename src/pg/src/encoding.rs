@@ -1,25 +1,25 @@
-//! Bytes in the server's encoding that must not fail to be converted: what cannot be is replaced.
+//! Conversions between UTF-8 and the database's encoding, with and without replacement of what cannot be converted.
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char, c_int};
 
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
-const ANY: c_int = pg_sys::pg_enc::PG_SQL_ASCII as c_int;
+const SQL_ASCII: c_int = pg_sys::pg_enc::PG_SQL_ASCII as c_int;
 
 /// Whether texts of the database are in UTF-8.
 pub fn is_utf8() -> bool {
-    of_database() == UTF8
+    database_encoding() == UTF8
 }
 
-/// Whether UTF-8 is stored as it comes: also where nothing is said of the encoding.
-pub fn takes_utf8() -> bool {
-    matches!(of_database(), UTF8 | ANY)
+/// Whether UTF-8 is stored without conversion: in a database with the encoding UTF8 or SQL_ASCII.
+pub fn accepts_utf8() -> bool {
+    matches!(database_encoding(), UTF8 | SQL_ASCII)
 }
 
-/// Text of the database in UTF-8. None where it is in no encoding at all.
-pub fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
-    if of_database() == ANY {
+/// Text of the database in UTF-8; none if the database has no encoding (SQL_ASCII).
+pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
+    if database_encoding() == SQL_ASCII {
         return None;
     }
     // SAFETY: the function reads exactly the length that it is given, and gives its argument or a terminated copy.
@@ -35,51 +35,91 @@ pub fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Appends UTF-8 in the database's encoding; a question mark stands for each character that this has not.
+/// Appends UTF-8 in the database's encoding, with a question mark for each character that the encoding does not have.
 pub fn encode(utf8: &[u8], out: &mut Vec<u8>) {
-    let encoding = of_database();
-    if matches!(encoding, UTF8 | ANY) || utf8.is_ascii() {
+    if accepts_utf8() || utf8.is_ascii() {
         out.extend_from_slice(utf8);
         return;
     }
+    convert(&String::from_utf8_lossy(utf8), |part| match part {
+        Part::Converted { bytes, .. } => out.extend_from_slice(bytes),
+        Part::Unencodable => out.push(b'?'),
+    });
+}
+
+/// The text, still in UTF-8, with a question mark for each character that the database's encoding does not have.
+pub(crate) fn with_question_marks(text: &str) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    convert(text, |part| match part {
+        Part::Converted { text, .. } => replaced.push_str(text),
+        Part::Unencodable => replaced.push('?'),
+    });
+    replaced
+}
+
+/// A part of a text that is being converted.
+enum Part<'a> {
+    /// Characters that the encoding has, and their bytes in it.
+    Converted { text: &'a str, bytes: &'a [u8] },
+    /// A character that the encoding does not have.
+    Unencodable,
+}
+
+/// Bytes that are converted at once. After a character that cannot be converted the rest of them is converted again.
+const WINDOW: usize = 256;
+
+/// Converts a text into the database's encoding, and calls `emit` with its parts in order.
+fn convert(text: &str, mut emit: impl FnMut(Part<'_>)) {
+    let encoding = database_encoding();
     // SAFETY: a look-up in the catalogue.
     let conversion = unsafe { pg_sys::FindDefaultConversionProc(UTF8, encoding) };
-    for character in String::from_utf8_lossy(utf8).chars() {
-        if character.is_ascii() {
-            out.push(character as u8);
-        } else {
-            out.extend_from_slice(converted(character, conversion, encoding).as_deref().unwrap_or(b"?"));
+    let mut target = [0_u8; WINDOW * pg_sys::MAX_CONVERSION_GROWTH as usize + 1];
+    let mut rest = text;
+    while !rest.is_empty() {
+        let window = &rest[..rest.floor_char_boundary(WINDOW)];
+        let length = convert_window(window, conversion, encoding, &mut target);
+        let (encodable, remaining) = rest.split_at(length);
+        if length > 0 {
+            let end = target.iter().position(|byte| *byte == 0).unwrap_or(target.len());
+            emit(Part::Converted { text: encodable, bytes: &target[..end] });
+        }
+        rest = remaining;
+        if length < window.len()
+            && let Some(character) = remaining.chars().next()
+        {
+            emit(Part::Unencodable);
+            rest = &remaining[character.len_utf8()..];
         }
     }
 }
 
-/// Bytes that one character takes in any encoding, and a terminator.
-const MOST_BYTES: usize = 16;
-
-fn converted(character: char, conversion: pg_sys::Oid, encoding: c_int) -> Option<Vec<u8>> {
+/// Converts the longest start of `window` that the encoding has all characters of; returns how many bytes of it that is. What
+/// is written to `target` is terminated.
+fn convert_window(window: &str, conversion: pg_sys::Oid, encoding: c_int, target: &mut [u8]) -> usize {
     if conversion == pg_sys::InvalidOid {
-        return None;
+        let ascii = window.bytes().take_while(u8::is_ascii).count();
+        target[..ascii].copy_from_slice(&window.as_bytes()[..ascii]);
+        target[ascii] = 0;
+        return ascii;
     }
-    let (mut source, mut target) = ([0u8; 4], [0u8; MOST_BYTES]);
-    let length = character.encode_utf8(&mut source).len();
-    // SAFETY: the source has the length that is given, and the target room for one character and a terminator.
+    // SAFETY: both buffers live through the call and have the lengths that are given; the target has room for the longest
+    // conversion and a terminator. Nothing is raised where a character cannot be converted.
     let read = unsafe {
         pg_sys::pg_do_encoding_conversion_buf(
             conversion,
             UTF8,
             encoding,
-            source.as_mut_ptr(),
-            length as c_int,
-            target.as_mut_ptr().cast(),
-            MOST_BYTES as c_int,
+            window.as_ptr().cast_mut(),
+            window.len() as c_int,
+            target.as_mut_ptr(),
+            target.len() as c_int,
             true,
         )
     };
-    let end = target.iter().position(|byte| *byte == 0)?;
-    (read == length as c_int && end > 0).then(|| target[..end].to_vec())
+    window.floor_char_boundary(usize::try_from(read).unwrap_or(0))
 }
 
-fn of_database() -> c_int {
+fn database_encoding() -> c_int {
     // SAFETY: a plain read of the database's encoding.
     unsafe { pg_sys::GetDatabaseEncoding() }
 }
@@ -89,7 +129,7 @@ pub fn server_cstring(text: &str) -> Result<CString> {
     // SAFETY: the function reads exactly the length that it is given and answers its argument or a terminated copy.
     let converted = unsafe {
         let bytes = text.as_ptr().cast::<c_char>();
-        let converted = pg_sys::pg_any_to_server(bytes, text.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
+        let converted = pg_sys::pg_any_to_server(bytes, text.len() as c_int, UTF8);
         if std::ptr::eq(converted, bytes) { text.as_bytes() } else { CStr::from_ptr(converted).to_bytes() }
     };
     CString::new(converted).map_err(Error::internal)

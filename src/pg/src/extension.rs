@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 /// Keeps the extension from being dropped until the transaction ends, where the process has a database and that has the
 /// extension. DROP EXTENSION locks the extension before its tables. Whoever uses several of these in a transaction does the
 /// same, or the two may wait for each other.
-pub fn hold() {
+pub fn lock_against_drop() {
     // SAFETY: plain reads, a look-up by a terminated name in the transaction that is open, and a lock that ends with it.
     unsafe {
         if pg_sys::MyDatabaseId == pg_sys::InvalidOid {

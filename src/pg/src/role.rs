@@ -17,7 +17,7 @@ pub struct Role {
     /// Its number on this server.
     pub oid: pg_sys::Oid,
     name: pg_sys::NameData,
-    seen: u64,
+    changes_seen: u64,
 }
 
 impl Role {
@@ -31,14 +31,14 @@ impl Role {
             let mut name = pg_sys::NameData::default();
             pg_sys::namestrcpy(&mut name, given);
             pg_sys::pfree(given.cast());
-            Ok(Self { oid, name, seen: CHANGES.get() })
+            Ok(Self { oid, name, changes_seen: CHANGES.get() })
         }
     }
 
     /// Whether it is the current role, and has been all the time called what it is called now.
     pub fn is_current(&self) -> bool {
         // SAFETY: a plain read of the session's identity.
-        self.oid == unsafe { pg_sys::GetUserId() } && self.seen == CHANGES.get()
+        self.oid == unsafe { pg_sys::GetUserId() } && self.changes_seen == CHANGES.get()
     }
 
     /// Its name as columns hold it.

@@ -1,4 +1,4 @@
-//! Running SQL from inside a function: plans that are kept, read-only execution, rows whose memory is given back.
+//! RunningStatement SQL from inside a function: plans that are kept, read-only execution, rows whose memory is given back.
 //!
 //! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
 //! each result until the end. A search runs eight small statements, so planning would cost more than the search.
@@ -16,14 +16,14 @@ use std::collections::HashMap;
 use std::ffi::c_char;
 
 /// Plans that a session keeps. A search of one collection needs about ten.
-const MOST_PLANS: usize = 256;
+const MAX_KEPT_PLANS: usize = 256;
 
 thread_local! {
     /// Kept plans by their text and argument types. Postgres itself notices when one is out of date.
     static PLANS: RefCell<HashMap<(String, Vec<pg_sys::Oid>), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
 
     /// Statements under way: one may call a function that runs another.
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static RUNNING_STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// An argument of a statement.
@@ -274,7 +274,7 @@ pub fn connect<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Does `work`, SELECTs that see what was committed by now, also in a transaction that sees what there was at its beginning.
-pub fn latest<T>(work: impl FnOnce() -> T) -> T {
+pub fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
     unsafe {
         pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
@@ -306,7 +306,7 @@ pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Result<()> {
 /// Runs a statement once, one that changes definitions for instance.
 pub fn run_once(sql: &str) -> Result<Rows> {
     let text = server_cstring(sql)?;
-    let _running = Running::start();
+    let _running = RunningStatement::start();
     // SAFETY: the text lives through the call; every ERROR unwinds.
     let status = unsafe {
         pg_sys::SPI_tuptable = std::ptr::null_mut();
@@ -320,7 +320,7 @@ fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Result<Rows> {
     let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();
     let nulls: Vec<c_char> =
         args.iter().map(|arg| if arg.datum.is_some() { b' ' } else { b'n' } as c_char).collect();
-    let _running = Running::start();
+    let _running = RunningStatement::start();
     // SAFETY: the plan was prepared for as many arguments of these types; every ERROR unwinds.
     let status = unsafe {
         pg_sys::SPI_tuptable = std::ptr::null_mut();
@@ -360,7 +360,7 @@ pub(super) fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
         plan
     };
     let old = PLANS.with_borrow_mut(|plans| {
-        let full = plans.len() >= MOST_PLANS && DEPTH.get() == 0;
+        let full = plans.len() >= MAX_KEPT_PLANS && RUNNING_STATEMENTS.get() == 0;
         let old = if full { std::mem::take(plans) } else { HashMap::new() };
         plans.insert(key, plan);
         old
@@ -373,17 +373,17 @@ pub(super) fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
 }
 
 /// Counts a statement as under way, also when an ERROR ends it.
-struct Running;
+struct RunningStatement;
 
-impl Running {
+impl RunningStatement {
     fn start() -> Self {
-        DEPTH.set(DEPTH.get() + 1);
+        RUNNING_STATEMENTS.set(RUNNING_STATEMENTS.get() + 1);
         Self
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningStatement {
     fn drop(&mut self) {
-        DEPTH.set(DEPTH.get() - 1);
+        RUNNING_STATEMENTS.set(RUNNING_STATEMENTS.get() - 1);
     }
 }

@@ -21,7 +21,7 @@ pub fn as_extension_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T 
 /// Does `work` as the current role, which it cannot leave: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are refused, as
 /// in a SECURITY DEFINER function.
 pub fn without_role_change<T>(work: impl FnOnce() -> T) -> T {
-    let _identity = Identity::stay();
+    let _identity = Identity::forbid_change();
     work()
 }
 
@@ -81,7 +81,7 @@ impl Identity {
         before
     }
 
-    fn stay() -> Self {
+    fn forbid_change() -> Self {
         let before = Self::now();
         before.become_with(before.user, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
         before

@@ -1,13 +1,13 @@
 //! SQL text in the server's encoding as Rust's UTF-8, and back.
 
-use crate::encoding::takes_utf8;
+use crate::encoding::{accepts_utf8, with_question_marks};
 use crate::error::{Error, Result, or_raise};
 use crate::sql_type;
 use crate::sqlstate::given;
 use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::pg_sys;
 use std::borrow::Cow;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_char;
 
 /// A `text` value, whatever the encoding of the database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,32 +30,33 @@ impl From<&str> for Utf8 {
     }
 }
 
-/// What stands for a character that a database cannot have.
+/// What replaces a character that is not valid in a `text`.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Bytes that are converted at once.
-const SLICE: usize = 8 << 10;
-
-/// A text of somebody else's as this database can have it. For the character of code 0, which no `text` holds, and for those
-/// that the encoding lacks there is U+FFFD, or a question mark where the encoding lacks that too. Needs a transaction.
-pub fn sayable(text: String) -> String {
-    let text =
-        if text.contains('\0') { text.replace('\0', REPLACEMENT.encode_utf8(&mut [0; 4])) } else { text };
-    if text.is_ascii() || takes_utf8() { text } else { with_question_marks(&text) }
+/// The text without what this database cannot store: U+FFFD replaces NUL, and a question mark each character that the
+/// database's encoding does not have. Needs a transaction, as conversions are looked up in the catalogue.
+pub fn replace_unencodable<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    let text = if text.contains('\0') {
+        Cow::Owned(text.replace('\0', REPLACEMENT.encode_utf8(&mut [0; 4])))
+    } else {
+        text
+    };
+    if text.is_ascii() || accepts_utf8() { text } else { Cow::Owned(with_question_marks(&text)) }
 }
 
-/// The same of JSON, in which a character may also be written by its number.
-pub fn sayable_json(json: &str) -> String {
+/// The same for JSON text, in which a character may also be written as an escape.
+pub fn replace_unencodable_in_json(json: &str) -> String {
     if !json.contains("\\u") {
-        return sayable(json.to_owned());
+        return replace_unencodable(json).into_owned();
     }
     let mut plain = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(at) = rest.find('\\') {
         plain.push_str(&rest[..at]);
-        let (escape, character) = escaped(&rest[at..]);
+        let (escape, character) = parse_escape(&rest[at..]);
         match character {
-            // What has a meaning in JSON stays as it is written.
+            // An escape of an ASCII character may be needed for the syntax of JSON.
             Some(character) if character.is_ascii() && character != '\0' => plain.push_str(escape),
             Some('\0') => plain.push(REPLACEMENT),
             Some(character) => plain.push(character),
@@ -64,12 +65,12 @@ pub fn sayable_json(json: &str) -> String {
         rest = &rest[at + escape.len()..];
     }
     plain.push_str(rest);
-    sayable(plain)
+    replace_unencodable(plain).into_owned()
 }
 
-/// The escape that a text begins with, and the character that it stands for by its number. Halves of a pair that stand alone
-/// are no character.
-fn escaped(text: &str) -> (&str, Option<char>) {
+/// The escape at the start of a text, and the character that it encodes if it is a `\\u` escape. An unpaired surrogate counts as
+/// U+FFFD.
+fn parse_escape(text: &str) -> (&str, Option<char>) {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok()
@@ -88,41 +89,6 @@ fn escaped(text: &str) -> (&str, Option<char>) {
     }
 }
 
-fn with_question_marks(text: &str) -> String {
-    let utf8 = pg_sys::pg_enc::PG_UTF8 as i32;
-    // SAFETY: a plain read, and a look-up in the catalogue.
-    let (encoding, conversion) = unsafe {
-        let encoding = pg_sys::GetDatabaseEncoding();
-        (encoding, pg_sys::FindDefaultConversionProc(utf8, encoding))
-    };
-    if conversion == pg_sys::InvalidOid {
-        return text.to_owned();
-    }
-    let mut said = String::with_capacity(text.len());
-    let mut buffer = vec![0u8; SLICE * pg_sys::MAX_CONVERSION_GROWTH as usize + 1];
-    let mut rest = text;
-    while !rest.is_empty() {
-        let slice = &rest[..rest.floor_char_boundary(SLICE)];
-        // SAFETY: reads exactly as many bytes as it is told, and writes no more than there is room for. It does not fail, but
-        // says how many bytes it has converted.
-        let converted = unsafe {
-            let (source, target) = (slice.as_ptr().cast_mut(), buffer.as_mut_ptr());
-            let (length, room) = (slice.len() as i32, buffer.len() as i32);
-            pg_sys::pg_do_encoding_conversion_buf(
-                conversion, utf8, encoding, source, length, target, room, true,
-            )
-        };
-        let good = usize::try_from(converted).unwrap_or(0);
-        said.push_str(&rest[..good]);
-        rest = &rest[good..];
-        if good < slice.len() {
-            said.push('?');
-            rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
-        }
-    }
-    said
-}
-
 /// A `text` datum in the server's encoding, in the current memory context.
 pub fn utf8_datum(text: &str) -> pg_sys::Datum {
     // SAFETY: both functions read exactly the length that they are given; pg_any_to_server answers its argument or a
@@ -134,64 +100,6 @@ pub fn utf8_datum(text: &str) -> pg_sys::Datum {
         let length = if std::ptr::eq(converted, bytes) { length } else { libc::strlen(converted) as i32 };
         pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(converted, length))
     }
-}
-
-/// A text without what the database cannot hold: question marks stand for characters that its encoding does not have, and
-/// U+FFFD, or a question mark, for NUL. Only where a transaction is open.
-pub fn representable(text: &str) -> Cow<'_, str> {
-    let text =
-        if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) };
-    // SAFETY: a plain read of the database's encoding.
-    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    let holds_all =
-        encoding == pg_sys::pg_enc::PG_UTF8 as i32 || encoding == pg_sys::pg_enc::PG_SQL_ASCII as i32;
-    if holds_all || text.is_ascii() { text } else { Cow::Owned(replace_foreign(&text, encoding)) }
-}
-
-fn replace_foreign(text: &str, encoding: c_int) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        // A window, since all of it is looked at again after each character that is replaced.
-        let window = &rest[..rest.floor_char_boundary(WINDOW)];
-        let (known, unknown) = window.split_at(convertible(window, encoding));
-        kept.push_str(known);
-        rest = &rest[known.len()..];
-        if let Some(foreign) = unknown.chars().next() {
-            kept.push('?');
-            rest = &rest[foreign.len_utf8()..];
-        }
-    }
-    kept
-}
-
-/// Bytes that are converted at once.
-const WINDOW: usize = 256;
-
-/// As many bytes of a text, [`WINDOW`] at most, as an encoding has all characters of.
-fn convertible(text: &str, encoding: c_int) -> usize {
-    // Grows by four at most (MAX_CONVERSION_GROWTH in pg_wchar.h).
-    let mut converted = [0_u8; WINDOW * 4 + 1];
-    // SAFETY: both buffers live through the call and have the lengths that are given; nothing is raised where a character
-    // cannot be converted.
-    let bytes = unsafe {
-        let utf8 = pg_sys::pg_enc::PG_UTF8 as c_int;
-        let conversion = pg_sys::FindDefaultConversionProc(utf8, encoding);
-        if conversion == pg_sys::InvalidOid {
-            return text.len();
-        }
-        pg_sys::pg_do_encoding_conversion_buf(
-            conversion,
-            utf8,
-            encoding,
-            text.as_ptr().cast_mut(),
-            text.len() as c_int,
-            converted.as_mut_ptr(),
-            converted.len() as c_int,
-            true,
-        )
-    };
-    text.floor_char_boundary(bytes.max(0) as usize)
 }
 
 /// The UTF-8 of a `text` datum. Raises 22021 where the bytes are not text.
@@ -230,7 +138,7 @@ pub unsafe fn utf8_start_from_datum(datum: pg_sys::Datum, most: usize) -> (Strin
 
 /// The UTF-8 of bytes in the server's encoding.
 fn utf8_from_bytes(bytes: &[u8]) -> Result<String, Error> {
-    if bytes.is_ascii() || takes_utf8() {
+    if bytes.is_ascii() || accepts_utf8() {
         return std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
             Error::not_in_encoding(format!("text is not valid UTF-8 at byte {}", error.valid_up_to() + 1),
             )

@@ -23,7 +23,7 @@ unsafe extern "C-unwind" {
 }
 
 /// Whether the limit in force is over.
-static OVER: AtomicBool = AtomicBool::new(false);
+static EXPIRED: AtomicBool = AtomicBool::new(false);
 
 /// SIGINTs that came while limits were in force.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
@@ -33,7 +33,7 @@ static INTERRUPT_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// When the limit in force is over. Limits may be nested: the nearest of their ends is in force.
-    static NEAREST: Cell<Option<Instant>> = const { Cell::new(None) };
+    static NEAREST_END: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Who has cancelled some work.
@@ -50,7 +50,7 @@ pub enum Canceller {
 /// Does `work`, which is cancelled (57014) when the time is over. `canceller` tells who cancelled it, also where the work
 /// raised an error, or caught the cancel.
 pub fn within<T>(limit: Duration, canceller: &Cell<Canceller>, work: impl FnOnce() -> T) -> T {
-    let _in_force = InForce::start(limit, canceller);
+    let _limit = ActiveLimit::start(limit, canceller);
     work()
 }
 
@@ -63,7 +63,7 @@ pub fn serve_statement_timeout() {
 }
 
 /// A limit; it ends when this is dropped, on an ERROR too.
-struct InForce<'a> {
+struct ActiveLimit<'a> {
     canceller: &'a Cell<Canceller>,
     /// The end of the limit around this one.
     outer: Option<Instant>,
@@ -74,28 +74,28 @@ struct InForce<'a> {
     handler: Option<libc::sigaction>,
 }
 
-impl<'a> InForce<'a> {
+impl<'a> ActiveLimit<'a> {
     fn start(limit: Duration, canceller: &'a Cell<Canceller>) -> Self {
         let end = Instant::now() + limit;
-        let outer = NEAREST.get();
+        let outer = NEAREST_END.get();
         let nearest = outer.is_none_or(|outer| end < outer);
         let handler = if outer.is_none() { count_interrupts() } else { None };
-        let in_force =
+        let limit =
             Self { canceller, outer, nearest, interrupts: INTERRUPTS.load(Ordering::Relaxed), handler };
         if nearest {
-            NEAREST.set(Some(end));
+            NEAREST_END.set(Some(end));
             set_timer(end);
         }
-        in_force
+        limit
     }
 }
 
-impl Drop for InForce<'_> {
+impl Drop for ActiveLimit<'_> {
     fn drop(&mut self) {
         if self.nearest {
             stop_timer();
         }
-        let over = OVER.load(Ordering::Relaxed);
+        let over = EXPIRED.load(Ordering::Relaxed);
         let interrupted = INTERRUPTS.load(Ordering::Relaxed) != self.interrupts;
         self.canceller.set(match (over, interrupted) {
             (true, false) if self.nearest => Canceller::Limit,
@@ -103,7 +103,7 @@ impl Drop for InForce<'_> {
             _ => Canceller::Other,
         });
         if self.nearest {
-            OVER.store(false, Ordering::Relaxed);
+            EXPIRED.store(false, Ordering::Relaxed);
             if over && !interrupted {
                 // The work may have ended before it has noticed, and nobody else is to be cancelled.
                 // SAFETY: a flag of this process, which signal handlers write.
@@ -113,7 +113,7 @@ impl Drop for InForce<'_> {
                     cancel();
                 }
             }
-            NEAREST.set(self.outer);
+            NEAREST_END.set(self.outer);
             if let Some(outer) = self.outer {
                 set_timer(outer);
             }
@@ -144,7 +144,7 @@ pub fn timeout() -> c_int {
     REGISTERED.call_once(|| {
         // SAFETY: handler and callback live as long as the process, as the library is never unloaded.
         unsafe {
-            let id = pg_guard_ffi_boundary(|| RegisterTimeout(NEW_TIMEOUT, time_is_over));
+            let id = pg_guard_ffi_boundary(|| RegisterTimeout(NEW_TIMEOUT, limit_expired));
             TIMEOUT.store(id as usize, Ordering::Relaxed);
             pg_sys::RegisterSubXactCallback(Some(subtransaction_ended), std::ptr::null_mut());
         }
@@ -153,8 +153,8 @@ pub fn timeout() -> c_int {
 }
 
 /// Runs in Postgres's handler of SIGALRM, which has set the process's latch.
-extern "C" fn time_is_over() {
-    OVER.store(true, Ordering::Relaxed);
+extern "C" fn limit_expired() {
+    EXPIRED.store(true, Ordering::Relaxed);
     cancel();
 }
 
@@ -173,7 +173,7 @@ extern "C-unwind" fn subtransaction_ended(
     _parent: pg_sys::SubTransactionId,
     _argument: *mut c_void,
 ) {
-    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB && OVER.load(Ordering::Relaxed) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB && EXPIRED.load(Ordering::Relaxed) {
         cancel();
     }
 }

@@ -4,15 +4,15 @@ use pgrx::pg_sys;
 use std::ffi::c_void;
 
 /// A number that is so much lower than the next one is of no transaction that runs: Postgres does not let them grow so old.
-const MOST_BEHIND: u64 = 1 << 31;
+const MAX_TRANSACTION_AGE: u64 = 1 << 31;
 
 /// Waits until a transaction that was seen to have committed has told everybody what it did to definitions. Its rows can be
 /// seen before that: who reads at once may not know of a partition that it attached. Takes no time but in that moment.
 ///
 /// A restored row has its number from another server, where it may have been higher than any is here.
 pub fn wait_for_invalidation(transaction: i64) {
-    let behind = next().checked_sub(transaction as u64);
-    if !behind.is_some_and(|behind| (1..MOST_BEHIND).contains(&behind)) {
+    let age = next().checked_sub(transaction as u64);
+    if !age.is_some_and(|age| (1..MAX_TRANSACTION_AGE).contains(&age)) {
         return;
     }
     let number = pg_sys::TransactionId::from(transaction as u32);
@@ -53,20 +53,20 @@ pub fn top() -> u64 {
 
 /// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it may not
 /// write, so that nothing is undone.
-pub fn current_if_it_may_write() -> Option<u64> {
+pub fn current_if_writable() -> Option<u64> {
     may_write().then(current)
 }
 
 /// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.
-pub fn as_if_it_may_write<T>(work: impl FnOnce() -> T) -> T {
-    let _before = ReadOnly::lift();
+pub fn allowing_writes<T>(work: impl FnOnce() -> T) -> T {
+    let _before = LiftedReadOnly::lift();
     work()
 }
 
 /// Whether the transaction reads only, as it was before.
-struct ReadOnly(bool);
+struct LiftedReadOnly(bool);
 
-impl ReadOnly {
+impl LiftedReadOnly {
     fn lift() -> Self {
         // SAFETY: a variable of this session's. What cannot be written on a standby cannot be after this, either.
         unsafe {
@@ -77,7 +77,7 @@ impl ReadOnly {
     }
 }
 
-impl Drop for ReadOnly {
+impl Drop for LiftedReadOnly {
     fn drop(&mut self) {
         // SAFETY: gives back what was read in `lift`.
         unsafe { pg_sys::XactReadOnly = self.0 };
@@ -91,10 +91,10 @@ pub fn is_own(number: u64) -> bool {
     unsafe { pg_sys::TransactionIdIsCurrentTransactionId(number) }
 }
 
-/// Has `forget` called whenever a transaction or subtransaction of this session ends without having committed, for as long
+/// Has `callback` called whenever a transaction or subtransaction of this session ends without having committed, for as long
 /// as the process lives. It must not raise.
-pub fn at_every_abort(forget: fn()) {
-    let argument = forget as *mut c_void;
+pub fn on_abort(callback: fn()) {
+    let argument = callback as *mut c_void;
     // SAFETY: both callbacks live as long as the process, and get the function's own pointer.
     unsafe {
         pg_sys::RegisterXactCallback(Some(transaction_ends), argument);
@@ -102,10 +102,10 @@ pub fn at_every_abort(forget: fn()) {
     }
 }
 
-unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, forget: *mut c_void) {
+unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, callback: *mut c_void) {
     use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_PREPARE};
     if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
-        call(forget);
+        call(callback);
     }
 }
 
@@ -113,15 +113,15 @@ unsafe extern "C-unwind" fn subtransaction_ends(
     event: pg_sys::SubXactEvent::Type,
     _own: pg_sys::SubTransactionId,
     _parent: pg_sys::SubTransactionId,
-    forget: *mut c_void,
+    callback: *mut c_void,
 ) {
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
-        call(forget);
+        call(callback);
     }
 }
 
-fn call(forget: *mut c_void) {
-    // SAFETY: the pointer is the one that `at_every_abort` was given.
-    let forget: fn() = unsafe { std::mem::transmute(forget) };
-    forget();
+fn call(callback: *mut c_void) {
+    // SAFETY: the pointer is the one that `on_abort` was given.
+    let callback: fn() = unsafe { std::mem::transmute(callback) };
+    callback();
 }

@@ -27,7 +27,7 @@ impl Value {
     /// # Safety
     /// The datum must be a valid value of the type, and not null.
     pub unsafe fn copy(oid: pg_sys::Oid, datum: pg_sys::Datum) -> Self {
-        let (length, by_value, _) = layout(oid);
+        let (length, by_value, _) = type_layout(oid);
         let content = match (by_value, usize::try_from(length)) {
             (true, _) => Content::ByValue(datum.value()),
             // SAFETY: a type that is passed by reference and has a fixed length is that many bytes.
@@ -56,7 +56,7 @@ impl Value {
 }
 
 /// Length, by value, alignment.
-fn layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
+fn type_layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
     let (mut length, mut by_value, mut align) = (0, false, 0);
     // SAFETY: a look-up by OID.
     unsafe { pg_sys::get_typlenbyvalalign(oid, &mut length, &mut by_value, &mut align) };
@@ -74,7 +74,7 @@ pub fn array_datum(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> 
     let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
     let mut datums: Vec<_> = values.into_iter().map(|value| value.unwrap_or(pg_sys::Datum::null())).collect();
     let (mut dimensions, mut lower_bounds) = ([datums.len() as i32], [1]);
-    let (length, by_value, align) = layout(element);
+    let (length, by_value, align) = type_layout(element);
     // SAFETY: the slices have the lengths that are given, and the element's layout is its own.
     unsafe {
         pg_sys::Datum::from(pg_sys::construct_md_array(

@@ -15,18 +15,18 @@ thread_local! {
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 
     /// The number of changes at which the versions were the same.
-    static RIGHT_AT: Cell<Option<u64>> = const { Cell::new(None) };
+    static MATCHED_AT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Raises 55000 where the database has the extension in another version than the library. To be called first by every
 /// SQL function; a session that loaded the library before an update goes on with it until it ends.
 pub fn check() {
-    if RIGHT_AT.get() != Some(CHANGES.get()) {
-        or_raise(look_up());
+    if MATCHED_AT.get() != Some(CHANGES.get()) {
+        or_raise(compare_versions());
     }
 }
 
-fn look_up() -> Result<()> {
+fn compare_versions() -> Result<()> {
     watch();
     let changes = CHANGES.get();
     let installed = connect(|| {
@@ -41,7 +41,7 @@ fn look_up() -> Result<()> {
         )
         .hint("Run ALTER EXTENSION ragstone UPDATE, or reconnect."));
     }
-    RIGHT_AT.set(Some(changes));
+    MATCHED_AT.set(Some(changes));
     Ok(())
 }
 

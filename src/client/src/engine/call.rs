@@ -9,24 +9,24 @@ use ragstone_pg::error::Result;
 use std::time::Duration;
 
 /// The engine ends a call to a provider in time by itself, and says more about it.
-const MARGIN: Duration = Duration::from_secs(2);
+const PROVIDER_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 
 /// A request, and how long its answer may take.
 #[derive(Debug, Clone)]
 pub struct Call {
     request: Request,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Call {
     /// A request that is answered within `rag.request_timeout`.
     pub fn new(request: Request) -> Self {
-        Self { request, patience: Duration::from_millis(settings::request_timeout()) }
+        Self { request, timeout: Duration::from_millis(settings::request_timeout()) }
     }
 
     /// A request that a provider answers, within the time that is its own.
-    pub fn within(limits: &Limits, request: Request) -> Self {
-        Self { request, patience: Duration::from_millis(limits.timeout_ms) + MARGIN }
+    pub fn with_limits(limits: &Limits, request: Request) -> Self {
+        Self { request, timeout: Duration::from_millis(limits.timeout_ms) + PROVIDER_TIMEOUT_MARGIN }
     }
 
     /// Whether both ask the same of the same. For whom, and what his budgets have left, may have changed in between.
@@ -55,12 +55,12 @@ impl Call {
     }
 
     /// Puts it on its way.
-    pub fn start(&self) -> Result<Pending> {
-        client::send_for(self.request.clone(), self.patience)
+    pub fn send(&self) -> Result<Pending> {
+        client::send_with_timeout(self.request.clone(), self.timeout)
     }
 
     /// The same for a call that is not made twice.
-    pub fn begin(self) -> Result<Pending> {
-        client::send_for(self.request, self.patience)
+    pub fn into_pending(self) -> Result<Pending> {
+        client::send_with_timeout(self.request, self.timeout)
     }
 }

@@ -1,6 +1,6 @@
 //! A session asks the engine: connecting, starting the engine where there is none, waiting, asking again.
 
-use crate::engine::connection::{Attempt, Connection, Lost};
+use crate::engine::connection::{ConnectOutcome, Connection, ConnectionError};
 use crate::engine::launch::Launch;
 use crate::settings;
 use ragstone_core::protocol::{Progress, Request, Response};
@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 /// Times that one request may see the engine die before it is taken for the cause.
-const MOST_DEATHS: u32 = 16;
+const MAX_ENGINE_DEATHS: u32 = 16;
 
 /// Pause between two tries to connect.
-const RETRY: Duration = Duration::from_millis(10);
+const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// The session's connection, with a number that tells one connection from the next.
@@ -41,13 +41,13 @@ pub fn call(request: Request) -> Result<Response> {
 
 /// Puts a request on its way. Several may be under way at once.
 pub fn send(request: Request) -> Result<Pending> {
-    send_for(request, Duration::from_millis(settings::request_timeout()))
+    send_with_timeout(request, Duration::from_millis(settings::request_timeout()))
 }
 
 /// The same, where the answer may take another time than `rag.request_timeout`.
-pub fn send_for(request: Request, patience: Duration) -> Result<Pending> {
-    let deadline = Instant::now() + patience;
-    let (generation, id) = send_by(&request, deadline)?;
+pub fn send_with_timeout(request: Request, timeout: Duration) -> Result<Pending> {
+    let deadline = Instant::now() + timeout;
+    let (generation, id) = send_before(&request, deadline)?;
     Ok(Pending { request, id, generation, deadline, answered: false })
 }
 
@@ -56,8 +56,8 @@ pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
     SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     if SESSION.with_borrow(|session| session.connection.is_none()) {
         match Connection::open()? {
-            Attempt::Connected(connection) => adopt(connection),
-            Attempt::NobodyListens | Attempt::Busy => return Ok(None),
+            ConnectOutcome::Connected(connection) => adopt(connection),
+            ConnectOutcome::NoListener | ConnectOutcome::Busy => return Ok(None),
         }
     }
     send(request).map(Some)
@@ -65,16 +65,16 @@ pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
 
 /// The answer of an engine that runs already, or nothing where none does.
 pub fn call_if_running(request: Request) -> Result<Option<Response>> {
-    call_if_running_for(request, Duration::from_millis(settings::request_timeout()))
+    call_if_running_with_timeout(request, Duration::from_millis(settings::request_timeout()))
 }
 
 /// The same, where the answer may take another time than `rag.request_timeout`.
-pub fn call_if_running_for(request: Request, patience: Duration) -> Result<Option<Response>> {
+pub fn call_if_running_with_timeout(request: Request, timeout: Duration) -> Result<Option<Response>> {
     // The session's own connection may be one to an engine that has gone.
-    if !matches!(Connection::open()?, Attempt::Connected(_)) {
+    if !matches!(Connection::open()?, ConnectOutcome::Connected(_)) {
         return Ok(None);
     }
-    send_for(request, patience)?.wait().map(Some)
+    send_with_timeout(request, timeout)?.wait().map(Some)
 }
 
 /// Tells other sessions how far a work has come. Only where the engine is connected, and never an error: progress is
@@ -100,7 +100,7 @@ impl Pending {
 
     /// Waits for the answer, or the next piece of it.
     pub fn next(&mut self) -> Result<Response> {
-        for _ in 0..MOST_DEATHS {
+        for _ in 0..MAX_ENGINE_DEATHS {
             match receive(self.generation, self.id, self.deadline) {
                 Ok(Some(answer)) => {
                     self.answered = !matches!(answer, Response::Piece(_));
@@ -110,16 +110,18 @@ impl Pending {
                     };
                 }
                 Ok(None) => return Err(no_answer()),
-                Err(Lost::Refused(error)) => return Err(error),
-                Err(Lost::Gone) if !self.request.is_repeatable() => {
+                Err(ConnectionError::Refused(error)) => return Err(error),
+                Err(ConnectionError::Closed) if !self.request.is_repeatable() => {
                     self.answered = true;
                     return Err(engine_ended());
                 }
-                Err(Lost::Gone) => (self.generation, self.id) = send_by(&self.request, self.deadline)?,
+                Err(ConnectionError::Closed) => {
+                    (self.generation, self.id) = send_before(&self.request, self.deadline)?
+                }
             }
         }
         Err(Error::unavailable(format!(
-            "the engine died {MOST_DEATHS} times while it worked on this request"
+            "the engine died {MAX_ENGINE_DEATHS} times while it worked on this request"
         ))
         .hint("Look for lines of ragstone-engine in the server's log."))
     }
@@ -128,7 +130,7 @@ impl Pending {
 /// For who has other things to do than to wait.
 impl Pending {
     /// The answer, if it has come. Never asks again: an engine that has gone is an error.
-    pub fn look(&mut self) -> Result<Option<Response>> {
+    pub fn try_receive(&mut self) -> Result<Option<Response>> {
         match receive(self.generation, self.id, Instant::now()) {
             Ok(Some(Response::Failed(failure))) => {
                 self.answered = true;
@@ -138,16 +140,16 @@ impl Pending {
                 self.answered = answer.as_ref().is_some_and(|answer| !matches!(answer, Response::Piece(_)));
                 Ok(answer)
             }
-            Err(Lost::Refused(error)) => Err(error),
-            Err(Lost::Gone) => Err(Error::unavailable("the engine has ended")),
+            Err(ConnectionError::Refused(error)) => Err(error),
+            Err(ConnectionError::Closed) => Err(Error::unavailable("the engine has ended")),
         }
     }
 
     /// Waits until something comes from the engine, the latch is set or the time is over.
-    pub fn nap(&self, timeout: Duration) {
+    pub fn wait_for_event(&self, timeout: Duration) {
         let watched = SESSION.with_borrow(|session| {
             let own = session.connection.as_ref().filter(|_| session.generation == self.generation);
-            own.map(|connection| connection.watched())
+            own.map(|connection| connection.interest())
         });
         match watched {
             Some((socket, interest)) => wait::for_socket(socket, interest, Instant::now() + timeout),
@@ -172,10 +174,12 @@ impl Drop for Pending {
 }
 
 /// Takes the connection out of its place while it is waited on, so that an interrupt finds nothing borrowed.
-fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, Lost> {
-    let mut lease = Lease::take(generation).ok_or(Lost::Gone)?;
-    let answer =
-        lease.connection.as_mut().map_or(Err(Lost::Gone), |connection| connection.receive(id, deadline));
+fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
+    let mut lease = Lease::take(generation).ok_or(ConnectionError::Closed)?;
+    let answer = lease
+        .connection
+        .as_mut()
+        .map_or(Err(ConnectionError::Closed), |connection| connection.receive(id, deadline));
     if answer.is_err() {
         lease.connection = None;
     }
@@ -203,13 +207,13 @@ impl Drop for Lease {
 }
 
 /// Sends over the session's connection, made first if need be.
-fn send_by(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
+fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     if !request.is_repeatable() {
         // An engine that ended while nobody asked it anything is no reason to fail.
         SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     }
     while SESSION.with_borrow(|session| session.connection.is_none()) {
-        let mut connection = connect_by(deadline)?;
+        let mut connection = connect_before(deadline)?;
         // Nor is one that was ending, and could still be connected to.
         if request.is_repeatable() || connection.is_greeted(deadline)? {
             adopt(connection);
@@ -232,13 +236,13 @@ fn adopt(connection: Box<Connection>) {
 }
 
 /// A connection, once there is one; starts the engine where none runs.
-pub(super) fn connect_by(deadline: Instant) -> Result<Box<Connection>> {
+pub(super) fn connect_before(deadline: Instant) -> Result<Box<Connection>> {
     let mut launch = Launch::default();
     loop {
         let busy = match Connection::open()? {
-            Attempt::Connected(connection) => return Ok(connection),
-            Attempt::Busy => true,
-            Attempt::NobodyListens => {
+            ConnectOutcome::Connected(connection) => return Ok(connection),
+            ConnectOutcome::Busy => true,
+            ConnectOutcome::NoListener => {
                 launch.advance()?;
                 false
             }
@@ -246,7 +250,7 @@ pub(super) fn connect_by(deadline: Instant) -> Result<Box<Connection>> {
         if Instant::now() >= deadline {
             return Err(if busy { backlog_full() } else { launch.too_slow() });
         }
-        wait::for_latch(RETRY);
+        wait::for_latch(CONNECT_INTERVAL);
     }
 }
 

@@ -16,20 +16,20 @@ use std::time::Instant;
 const HELLO: u64 = 0;
 
 /// How a try to connect ended.
-pub enum Attempt {
+pub enum ConnectOutcome {
     /// The engine accepted.
     Connected(Box<Connection>),
     /// There is no socket, or nobody listens on it.
-    NobodyListens,
+    NoListener,
     /// The socket's backlog is full.
     Busy,
 }
 
 /// Why a connection cannot be used any longer.
 #[derive(Debug)]
-pub enum Lost {
+pub enum ConnectionError {
     /// The engine has gone; what was asked may be asked again.
-    Gone,
+    Closed,
     /// Asking again would not help.
     Refused(Error),
 }
@@ -42,22 +42,22 @@ pub struct Connection {
     incoming: Vec<u8>,
     /// Of each request what has come and was not taken yet.
     answers: HashMap<u64, VecDeque<Response>>,
-    unwanted: HashSet<u64>,
-    last: u64,
+    cancelled: HashSet<u64>,
+    last_id: u64,
     greeted: bool,
 }
 
 impl Connection {
     /// Tries to connect, without ever blocking.
-    pub fn open() -> Result<Attempt> {
+    pub fn open() -> Result<ConnectOutcome> {
         let path = paths::socket();
         let stream = match connect_nonblocking(&path) {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                    return Ok(Attempt::NobodyListens);
+                    return Ok(ConnectOutcome::NoListener);
                 }
-                ErrorKind::WouldBlock | ErrorKind::Interrupted => return Ok(Attempt::Busy),
+                ErrorKind::WouldBlock | ErrorKind::Interrupted => return Ok(ConnectOutcome::Busy),
                 _ => {
                     return Err(Error::unavailable(format!(
                         "could not connect to the engine's socket \"{}\"",
@@ -75,23 +75,23 @@ impl Connection {
             written: 0,
             incoming: Vec::new(),
             answers: HashMap::new(),
-            unwanted: HashSet::new(),
-            last: HELLO,
+            cancelled: HashSet::new(),
+            last_id: HELLO,
             greeted: false,
         };
         let hello = Request::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned() };
         connection.outgoing = protocol::encode(HELLO, &hello)?;
-        Ok(Attempt::Connected(Box::new(connection)))
+        Ok(ConnectOutcome::Connected(Box::new(connection)))
     }
 
     /// Puts a request on its way and gives its number.
     pub fn send(&mut self, request: &Request) -> Result<u64> {
-        self.last += 1;
-        let frame = protocol::encode(self.last, request)?;
+        self.last_id += 1;
+        let frame = protocol::encode(self.last_id, request)?;
         self.outgoing.extend_from_slice(&frame);
         // A failure to write shows again, and is handled, where the answer is waited for.
         let _ = self.write();
-        Ok(self.last)
+        Ok(self.last_id)
     }
 
     /// Whether the engine's end is still open, as far as this side can know.
@@ -100,7 +100,7 @@ impl Connection {
     }
 
     /// Waits until all that was sent is on its way. False where it is not when the time is over.
-    pub fn flush(&mut self, deadline: Instant) -> Result<bool, Lost> {
+    pub fn flush(&mut self, deadline: Instant) -> Result<bool, ConnectionError> {
         loop {
             self.write()?;
             if self.written == self.outgoing.len() {
@@ -120,14 +120,14 @@ impl Connection {
                 Ok(_) if self.greeted => return Ok(true),
                 Ok(_) if Instant::now() >= deadline => return Ok(false),
                 Ok(_) => wait::for_socket(self.stream.as_raw_fd(), Interest::Read, deadline),
-                Err(Lost::Gone) => return Ok(false),
-                Err(Lost::Refused(error)) => return Err(error),
+                Err(ConnectionError::Closed) => return Ok(false),
+                Err(ConnectionError::Refused(error)) => return Err(error),
             }
         }
     }
 
     /// Waits for the answer to a request, or for the next piece of it.
-    pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, Lost> {
+    pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
         loop {
             if let Some(answer) = self.take(id) {
                 return Ok(Some(answer));
@@ -139,13 +139,13 @@ impl Connection {
             if Instant::now() >= deadline {
                 return Ok(None);
             }
-            let (socket, interest) = self.watched();
+            let (socket, interest) = self.interest();
             wait::for_socket(socket, interest, deadline);
         }
     }
 
     /// The socket, and what to wait for on it.
-    pub fn watched(&self) -> (RawFd, Interest) {
+    pub fn interest(&self) -> (RawFd, Interest) {
         let interest = if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
         (self.stream.as_raw_fd(), interest)
     }
@@ -156,7 +156,7 @@ impl Connection {
         if come.iter().any(|answer| !is_piece(answer)) {
             return;
         }
-        self.unwanted.insert(request);
+        self.cancelled.insert(request);
         let _ = self.send(&Request::Cancel { request });
     }
 
@@ -169,15 +169,15 @@ impl Connection {
         answer
     }
 
-    fn write(&mut self) -> Result<(), Lost> {
+    fn write(&mut self) -> Result<(), ConnectionError> {
         while self.written < self.outgoing.len() {
             match self.stream.write(&self.outgoing[self.written..]) {
-                Ok(0) => return Err(Lost::Gone),
+                Ok(0) => return Err(ConnectionError::Closed),
                 Ok(bytes) => self.written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The engine may have said why before it closed: what it sent is read before the loss counts.
-                Err(_) => return self.read().and(Err(Lost::Gone)),
+                Err(_) => return self.read().and(Err(ConnectionError::Closed)),
             }
         }
         self.outgoing = Vec::new();
@@ -186,11 +186,11 @@ impl Connection {
     }
 
     /// Reads what has come and says whether that was an answer or more.
-    fn read(&mut self) -> Result<bool, Lost> {
+    fn read(&mut self) -> Result<bool, ConnectionError> {
         let mut buffer = [0; 65_536];
         loop {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(Lost::Gone),
+                Ok(0) => return Err(ConnectionError::Closed),
                 Ok(bytes) => {
                     self.incoming.extend_from_slice(&buffer[..bytes]);
                     if self.take_frames()? {
@@ -199,13 +199,13 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Err(Lost::Gone),
+                Err(_) => return Err(ConnectionError::Closed),
             }
         }
     }
 
-    fn take_frames(&mut self) -> Result<bool, Lost> {
-        let refused = |error: protocol::FrameError| Lost::Refused(error.into());
+    fn take_frames(&mut self) -> Result<bool, ConnectionError> {
+        let refused = |error: protocol::FrameError| ConnectionError::Refused(error.into());
         let (mut start, mut any) = (0, false);
         while let Some(prefix) = self.incoming[start..].first_chunk::<PREFIX>() {
             let length = protocol::frame_length(*prefix).map_err(refused)?;
@@ -225,20 +225,24 @@ impl Connection {
         Ok(any)
     }
 
-    fn accept(&mut self, frame: Frame<Response>) -> Result<(), Lost> {
+    fn accept(&mut self, frame: Frame<Response>) -> Result<(), ConnectionError> {
         match frame {
             Frame { id: HELLO, body: Response::Hello { protocol: PROTOCOL, .. } } => {
                 self.greeted = true;
                 Ok(())
             }
             Frame { id: HELLO, body: Response::Hello { protocol, version, .. } } => {
-                Err(Lost::Refused(other_protocol(&format!("engine {version} speaks protocol {protocol}"))))
+                Err(ConnectionError::Refused(other_protocol(&format!(
+                    "engine {version} speaks protocol {protocol}"
+                ))))
             }
-            Frame { id: HELLO, body: Response::Failed(failure) } => Err(Lost::Refused(failure.into())),
+            Frame { id: HELLO, body: Response::Failed(failure) } => {
+                Err(ConnectionError::Refused(failure.into()))
+            }
             Frame { id, body } => {
-                let unwanted =
-                    if is_piece(&body) { self.unwanted.contains(&id) } else { self.unwanted.remove(&id) };
-                if !unwanted {
+                let cancelled =
+                    if is_piece(&body) { self.cancelled.contains(&id) } else { self.cancelled.remove(&id) };
+                if !cancelled {
                     self.answers.entry(id).or_default().push_back(body);
                 }
                 Ok(())

@@ -10,16 +10,16 @@ use ragstone_pg::error::{Error, Result};
 use std::time::{Duration, Instant};
 
 /// Another session's supervisor may have got the last worker slot just now: its engine is waited for so long.
-const GRACE: Duration = Duration::from_millis(1500);
+const MAX_SLOT_WAIT: Duration = Duration::from_millis(1500);
 
 /// Supervisors that one call registers before it gives up.
-const MOST_TRIES: u32 = 3;
+const MAX_REGISTRATIONS: u32 = 3;
 
 /// A start of the engine, as the session that needs it sees it.
 #[derive(Default)]
 pub struct Launch {
     worker: Option<DynamicBackgroundWorker>,
-    tries: u32,
+    registrations: u32,
     no_slot_since: Option<Instant>,
 }
 
@@ -35,19 +35,19 @@ impl Launch {
         if FileLock::holder(&paths::supervisor_lock()).is_some() {
             return Ok(());
         }
-        if self.tries >= MOST_TRIES {
+        if self.registrations >= MAX_REGISTRATIONS {
             return Err(did_not_start());
         }
         check_installation()?;
         match supervisor::register() {
             Ok(worker) => {
                 self.worker = Some(worker);
-                self.tries += 1;
+                self.registrations += 1;
                 Ok(())
             }
             Err(_) => {
                 let since = *self.no_slot_since.get_or_insert_with(Instant::now);
-                if since.elapsed() < GRACE { Ok(()) } else { Err(no_slot()) }
+                if since.elapsed() < MAX_SLOT_WAIT { Ok(()) } else { Err(no_slot()) }
             }
         }
     }

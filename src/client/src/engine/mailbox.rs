@@ -1,145 +1,151 @@
-//! One of the engine's mailboxes, as the worker sees it that writes down what is in it: it asks, writes, says so, and asks
-//! for what follows, without ever waiting for the engine.
+//! Reads one of the engine's mailboxes: requests a batch, has it written, acknowledges it with the next request. It never
+//! blocks on the engine.
 
 use crate::engine::client;
 use crate::engine::client::Pending;
 use pgrx::log;
+use ragstone_core::backoff::Backoff;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::{activity, wait};
 use std::time::{Duration, Instant};
 
-/// After so long it is asked anew: a request of a worker before this one may have come to the engine later.
-const ASK_ANEW: Duration = Duration::from_secs(30);
+/// A request that was not answered for so long is made again: one of an earlier worker may have reached the engine after it,
+/// and replaced it.
+const MAX_REQUEST_AGE: Duration = Duration::from_secs(30);
 
-/// After so long without an engine it is looked for again.
-const AWAY: Duration = Duration::from_secs(1);
+/// The interval at which the reader looks for an engine while none runs.
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pauses after mail could not be written double from the first to the second of these.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The pause after the connection to the engine was lost.
+const LOST_ENGINE_PAUSE: Duration = Duration::from_millis(100);
 
-/// A kind of mail.
-pub trait Mail {
-    /// What an answer brings.
+/// Pauses after a batch could not be written.
+const WRITE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+
+/// What a mailbox holds, and how it is written down.
+pub trait MailboxConsumer {
+    /// The content of one answer of the engine.
     type Batch;
 
-    /// What it is, for messages.
+    /// What the mailbox holds, for messages.
     const NAME: &'static str;
 
-    /// Asks for what follows the number up to which all is written.
-    fn ask(database: u32, written: u64) -> Request;
+    /// The request for what follows number `written`, up to which everything is written.
+    fn request(database: u32, written: u64) -> Request;
 
-    /// What came, with its last number; nothing where the answer is one to something else.
+    /// The batch in an answer, with its last number; none if it is the answer to another request.
     fn accept(answer: Response) -> Option<(Self::Batch, u64)>;
 
-    /// Writes it in transactions of its own. What is written once must not be changed by being written again.
+    /// Writes a batch in transactions of its own. Must be idempotent: the engine may send a batch again.
     fn write(&mut self, batch: Self::Batch) -> Result<()>;
 
-    /// The engine has gone, and whatever it still had.
+    /// Called when the engine has gone, with everything it had not delivered.
     fn lost_engine(&mut self) {}
 }
 
-/// The mail of one kind of a database.
-pub struct Inbox<M> {
-    /// What is done with it.
-    pub mail: M,
+/// The reader of one mailbox of a database.
+pub struct MailboxReader<C> {
+    /// What is done with the batches.
+    pub consumer: C,
     database: u32,
-    asked: Option<(Pending, Instant)>,
-    /// The last number that is written and that the engine still has.
+    pending: Option<(Pending, Instant)>,
+    /// The last number that is written, but not acknowledged to the engine.
     written: u64,
-    rest_until: Instant,
-    backoff: Duration,
+    paused_until: Instant,
+    backoff: Backoff,
 }
 
-impl<M: Mail> Inbox<M> {
-    /// Before anything was asked.
-    pub fn open(database: u32, mail: M) -> Self {
-        Self { mail, database, asked: None, written: 0, rest_until: Instant::now(), backoff: BACKOFF.0 }
+impl<C: MailboxConsumer> MailboxReader<C> {
+    /// A reader that has not requested anything yet.
+    pub fn open(database: u32, consumer: C) -> Self {
+        let paused_until = Instant::now();
+        Self { consumer, database, pending: None, written: 0, paused_until, backoff: WRITE_BACKOFF }
     }
 
-    /// Does what there is to do, without waiting for the engine and without starting one. Gives whether there was
-    /// something. Not to be called where a transaction is open.
-    pub fn keep(&mut self) -> bool {
-        if Instant::now() < self.rest_until {
+    /// Writes the batch that has arrived, if there is one, and requests the next. Does not wait for the engine and does not
+    /// start one. Returns whether something was written. Must not be called in a transaction.
+    pub fn poll(&mut self) -> bool {
+        if Instant::now() < self.paused_until {
             return false;
         }
         match self.take() {
             Ok(None) => {
-                self.ask();
+                self.request();
                 false
             }
             Ok(Some((batch, last))) => {
                 let written = self.write(batch, last);
-                self.ask();
+                self.request();
                 written
             }
             Err(_) => {
-                // Numbers of this engine say nothing to the next.
-                (self.asked, self.written) = (None, 0);
-                self.mail.lost_engine();
-                self.rest(BACKOFF.0);
+                // The next engine counts from the beginning.
+                (self.pending, self.written) = (None, 0);
+                self.consumer.lost_engine();
+                self.back_off(LOST_ENGINE_PAUSE);
                 false
             }
         }
     }
 
-    /// Waits until the engine has something, for this or another inbox of this process, the latch is set or the time is over.
-    pub fn nap(&self, timeout: Duration) {
-        match &self.asked {
-            Some((pending, _)) => pending.nap(timeout),
+    /// Waits until the engine has sent something to this process, the latch is set or the time is over.
+    pub fn wait_for_event(&self, timeout: Duration) {
+        match &self.pending {
+            Some((pending, _)) => pending.wait_for_event(timeout),
             None => wait::for_latch(timeout),
         }
     }
 
-    /// Whether the engine will say when there is something.
-    pub fn has_asked(&self) -> bool {
-        self.asked.is_some()
+    /// Whether a request is on its way, so that the engine will send what arrives.
+    pub fn has_request(&self) -> bool {
+        self.pending.is_some()
     }
 
-    fn take(&mut self) -> Result<Option<(M::Batch, u64)>> {
-        let Some((pending, _)) = &mut self.asked else { return Ok(None) };
-        let Some(answer) = pending.look()? else {
-            self.asked.take_if(|(_, since)| since.elapsed() >= ASK_ANEW);
+    fn take(&mut self) -> Result<Option<(C::Batch, u64)>> {
+        let Some((pending, _)) = &mut self.pending else { return Ok(None) };
+        let Some(answer) = pending.try_receive()? else {
+            self.pending.take_if(|(_, since)| since.elapsed() >= MAX_REQUEST_AGE);
             return Ok(None);
         };
-        self.asked = None;
-        let unexpected = || Error::internal(format!("unexpected answer to a request for {}", M::NAME));
-        M::accept(answer).map(Some).ok_or_else(unexpected)
+        self.pending = None;
+        let unexpected = || Error::internal(format!("unexpected answer to a request for {}", C::NAME));
+        C::accept(answer).map(Some).ok_or_else(unexpected)
     }
 
-    fn ask(&mut self) {
-        if self.asked.is_some() || Instant::now() < self.rest_until {
+    fn request(&mut self) {
+        if self.pending.is_some() || Instant::now() < self.paused_until {
             return;
         }
-        match client::send_if_running(M::ask(self.database, self.written)) {
-            Ok(Some(pending)) => self.asked = Some((pending, Instant::now())),
+        match client::send_if_running(C::request(self.database, self.written)) {
+            Ok(Some(pending)) => self.pending = Some((pending, Instant::now())),
             Ok(None) | Err(_) => {
                 self.written = 0;
-                self.rest(AWAY);
+                self.back_off(RECONNECT_INTERVAL);
             }
         }
     }
 
-    fn write(&mut self, batch: M::Batch, last: u64) -> bool {
-        activity::report(&format!("ragstone: writing {}", M::NAME));
-        match self.mail.write(batch) {
+    fn write(&mut self, batch: C::Batch, last: u64) -> bool {
+        activity::report(&format!("ragstone: writing {}", C::NAME));
+        match self.consumer.write(batch) {
             Ok(()) => {
                 self.written = last;
-                self.backoff = BACKOFF.0;
+                self.backoff.reset();
                 true
             }
             Err(error) => {
-                if self.backoff == BACKOFF.0 {
-                    log!("ragstone worker: could not write {}: {}: {}", M::NAME, error.code(), error.message);
+                if self.backoff.is_idle() {
+                    log!("ragstone worker: could not write {}: {}: {}", C::NAME, error.code(), error.message);
                 }
-                self.rest(self.backoff);
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                let pause = self.backoff.next_pause();
+                self.back_off(pause);
                 false
             }
         }
     }
 
-    fn rest(&mut self, pause: Duration) {
-        self.rest_until = Instant::now() + pause;
+    fn back_off(&mut self, pause: Duration) {
+        self.paused_until = Instant::now() + pause;
     }
 }

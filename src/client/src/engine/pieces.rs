@@ -8,10 +8,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 /// An engine that runs answers at once; one that does not answer so much later than it was to is not waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 
 /// Most pieces of one attempt at a job: the next attempt's numbers begin after it.
-pub const BLOCK: u32 = 1_000_000;
+pub const MAX_PIECES: u32 = 1_000_000;
 
 thread_local! {
     /// What this process works on, where it is a job's worker, and how many pieces it has posted.
@@ -24,14 +24,14 @@ pub fn begin(run: JobRun) {
 }
 
 /// Whether this process works on a job, so that pieces of its answer are of use.
-pub fn is_read_along() -> bool {
+pub fn is_streaming() -> bool {
     CURRENT.get().is_some()
 }
 
 /// Hands on a piece of the answer to whoever reads along. Does nothing outside a job's worker, and never fails.
-pub fn piece(text: &str) {
+pub fn post_piece(text: &str) {
     let Some((run, posted)) = CURRENT.get() else { return };
-    if text.is_empty() || posted + 1 >= BLOCK {
+    if text.is_empty() || posted + 1 >= MAX_PIECES {
         return;
     }
     CURRENT.set(Some((run, posted + 1)));
@@ -56,7 +56,10 @@ pub fn end(run: JobRun) {
 /// What the engine knows after waiting for a piece after `after` or the end; nothing where no engine runs.
 pub fn ask(run: JobRun, after: u32, wait: Duration) -> Result<Option<Pieces>> {
     let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-    match client::call_if_running_for(Request::NextPieces { run, after, wait_ms }, wait + PATIENCE)? {
+    match client::call_if_running_with_timeout(
+        Request::NextPieces { run, after, wait_ms },
+        wait + ANSWER_MARGIN,
+    )? {
         None => Ok(None),
         Some(Response::Pieces(pieces)) => Ok(Some(pieces)),
         Some(other) => Err(Error::internal(format!("unexpected answer to a request for pieces: {other:?}"))),

@@ -36,7 +36,7 @@ impl FileLock {
     }
 
     /// Removes the file of a lock that nobody holds. Who wants to take it at that moment may find it taken.
-    pub fn tidy(path: &Path) {
+    pub fn remove_if_free(path: &Path) {
         if let Ok(Some(_lock)) = Self::take(path) {
             let _ = fs::remove_file(path);
         }
@@ -68,8 +68,8 @@ fn whole_file() -> libc::flock {
 }
 
 /// What comes after the prefix in the names of our files.
-pub fn files(prefix: &str) -> impl Iterator<Item = String> {
-    let stem = paths::worker_wanted(0).with_extension(prefix);
+pub fn files_with_prefix(prefix: &str) -> impl Iterator<Item = String> {
+    let stem = paths::worker_request(0).with_extension(prefix);
     let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let entries = fs::read_dir(paths::socket_directory()).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
@@ -78,7 +78,7 @@ pub fn files(prefix: &str) -> impl Iterator<Item = String> {
 }
 
 /// Database and place of a worker, as its file has them after the prefix.
-pub fn numbers(name: &str) -> Option<(u32, i32)> {
+pub fn parse_worker_name(name: &str) -> Option<(u32, i32)> {
     let (database, place) = name.split_once('-')?;
     Some((database.parse().ok()?, place.parse().ok()?))
 }

@@ -3,7 +3,7 @@
 //! It holds the lock of a file as long as it works. Who holds it is known by the kernel, so that no session can pretend to
 //! be a job's worker, or keep a job from having one.
 
-use crate::processes::file_lock::{FileLock, files};
+use crate::processes::file_lock::{FileLock, files_with_prefix};
 use crate::processes::system::send_signal;
 use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
@@ -16,13 +16,13 @@ thread_local! {
 }
 
 /// This process works on a job from now on.
-pub fn become_worker(order: &Order) {
-    OWN.set(Some((order.database, order.job)));
+pub fn become_worker(ticket: &JobTicket) {
+    OWN.set(Some((ticket.database, ticket.job)));
 }
 
 /// What a worker is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Order {
+pub struct JobTicket {
     /// OID of the database.
     pub database: u32,
     /// OID of the role.
@@ -31,27 +31,27 @@ pub struct Order {
     pub job: i64,
 }
 
-impl Order {
-    fn text(&self) -> String {
+impl JobTicket {
+    fn to_text(self) -> String {
         format!("{} {} {}", self.database, self.role, self.job)
     }
 
     /// Reads what [`register`] has sent along.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        let order = Self {
+        let ticket = Self {
             database: words.next()?.parse().ok()?,
             role: words.next()?.parse().ok()?,
             job: words.next()?.parse().ok()?,
         };
-        words.next().is_none().then_some(order)
+        words.next().is_none().then_some(ticket)
     }
 }
 
 /// A worker that was asked for.
-pub struct Starting(DynamicBackgroundWorker);
+pub struct StartingWorker(DynamicBackgroundWorker);
 
-impl Starting {
+impl StartingWorker {
     /// Whether it has gone, or never came.
     pub fn has_ended(&self) -> bool {
         matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
@@ -60,7 +60,7 @@ impl Starting {
 
 /// Asks for a worker; nothing where no slot is free. Whoever asks is woken when it comes and when it goes. Not in a
 /// transaction, which would end the life of what is given.
-pub fn register(order: &Order) -> Option<Starting> {
+pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
     if session::is_binary_upgrade() {
         return None;
     }
@@ -68,11 +68,11 @@ pub fn register(order: &Order) -> Option<Starting> {
         .set_type("ragstone job")
         .set_library("ragstone")
         .set_function("ragstone_job_main")
-        .set_extra(&order.text())
+        .set_extra(&ticket.to_text())
         .set_notify_pid(session::pid())
         .enable_spi_access()
         .set_restart_time(None);
-    builder.load_dynamic().ok().map(Starting)
+    builder.load_dynamic().ok().map(StartingWorker)
 }
 
 /// The process that works on a job.
@@ -91,12 +91,12 @@ pub fn interrupt(database: u32, job: i64, pid: Option<i32>) -> bool {
 
 /// Workers of jobs of all databases that run.
 pub fn running() -> usize {
-    all().filter(|(database, job)| holder(*database, *job).is_some()).count()
+    known_jobs().filter(|(database, job)| holder(*database, *job).is_some()).count()
 }
 
 /// Ends the workers of a database, which leave their jobs as they are.
-pub fn send_away(database: u32) {
-    for (_, job) in all().filter(|(of, _)| *of == database) {
+pub fn terminate_workers(database: u32) {
+    for (_, job) in known_jobs().filter(|(of, _)| *of == database) {
         if let Some(pid) = holder(database, job) {
             send_signal(pid, libc::SIGTERM);
         }
@@ -104,8 +104,8 @@ pub fn send_away(database: u32) {
 }
 
 /// Databases and jobs of which there are files.
-pub fn all() -> impl Iterator<Item = (u32, i64)> {
-    files("job-").filter_map(|name| {
+pub fn known_jobs() -> impl Iterator<Item = (u32, i64)> {
+    files_with_prefix("job-").filter_map(|name| {
         let (database, job) = name.split_once('-')?;
         Some((database.parse().ok()?, job.parse().ok()?))
     })

@@ -6,16 +6,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 thread_local! {
-    /// What the transaction has noted.
-    static NOTED: RefCell<HashSet<Note>> = RefCell::new(HashSet::new());
+    /// What the transaction has pending.
+    static PENDING_WAKEUPS: RefCell<HashSet<Wakeup>> = RefCell::new(HashSet::new());
 
     /// Whether it has added to the log.
-    static LOGGED: Cell<bool> = const { Cell::new(false) };
+    static HAS_LOGGED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Work for the worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Note {
+enum Wakeup {
     /// Something has changed in a collection's source.
     Collection(i64),
     /// A job was submitted.
@@ -23,32 +23,32 @@ enum Note {
 }
 
 /// The transaction has noted something for a collection.
-pub fn at_commit(collection: i64) {
-    note(Note::Collection(collection));
+pub fn collection_at_commit(collection: i64) {
+    add(Wakeup::Collection(collection));
 }
 
 /// The transaction has submitted a job.
 pub fn job_at_commit(job: i64) {
-    note(Note::Job(job));
+    add(Wakeup::Job(job));
 }
 
 /// The transaction has added to the log. A worker that is there looks for that by itself.
 pub fn log_at_commit() {
-    if LOGGED.replace(true) {
+    if HAS_LOGGED.replace(true) {
         return;
     }
     register_xact_callback(PgXactCallbackEvent::Commit, || {
-        LOGGED.set(false);
+        HAS_LOGGED.set(false);
         slots::ensure_after_commit();
     });
-    register_xact_callback(PgXactCallbackEvent::Prepare, || LOGGED.set(false));
-    register_xact_callback(PgXactCallbackEvent::Abort, || LOGGED.set(false));
+    register_xact_callback(PgXactCallbackEvent::Prepare, || HAS_LOGGED.set(false));
+    register_xact_callback(PgXactCallbackEvent::Abort, || HAS_LOGGED.set(false));
 }
 
-fn note(note: Note) {
-    let first = NOTED.with_borrow_mut(|noted| {
-        let first = noted.is_empty();
-        noted.insert(note);
+fn add(wakeup: Wakeup) {
+    let first = PENDING_WAKEUPS.with_borrow_mut(|pending| {
+        let first = pending.is_empty();
+        pending.insert(wakeup);
         first
     });
     if !first {
@@ -58,23 +58,23 @@ fn note(note: Note) {
     register_xact_callback(PgXactCallbackEvent::PreCommit, slots::ensure);
     register_xact_callback(PgXactCallbackEvent::PrePrepare, slots::ensure);
     register_xact_callback(PgXactCallbackEvent::Commit, || {
-        forget();
+        clear_pending();
         slots::wake();
     });
-    register_xact_callback(PgXactCallbackEvent::Prepare, forget);
-    register_xact_callback(PgXactCallbackEvent::Abort, forget);
+    register_xact_callback(PgXactCallbackEvent::Prepare, clear_pending);
+    register_xact_callback(PgXactCallbackEvent::Abort, clear_pending);
 }
 
 /// Whether the transaction has noted something for a collection, which nobody else can see.
-pub fn is_noted(collection: i64) -> bool {
-    NOTED.with_borrow(|noted| noted.contains(&Note::Collection(collection)))
+pub fn is_collection_pending(collection: i64) -> bool {
+    PENDING_WAKEUPS.with_borrow(|pending| pending.contains(&Wakeup::Collection(collection)))
 }
 
 /// Whether the transaction has submitted a job, which nobody else can see.
-pub fn is_job_noted(job: i64) -> bool {
-    NOTED.with_borrow(|noted| noted.contains(&Note::Job(job)))
+pub fn is_job_pending(job: i64) -> bool {
+    PENDING_WAKEUPS.with_borrow(|pending| pending.contains(&Wakeup::Job(job)))
 }
 
-fn forget() {
-    NOTED.with_borrow_mut(HashSet::clear);
+fn clear_pending() {
+    PENDING_WAKEUPS.with_borrow_mut(HashSet::clear);
 }

@@ -17,8 +17,6 @@ pub enum LogDurability {
 
 static LOG_DURABILITY: GucSetting<LogDurability> =
     GucSetting::<LogDurability>::new(LogDurability::Transaction);
-static LOG_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90);
-static LOG_MAX_VALUE: GucSetting<i32> = GucSetting::<i32>::new(1 << 20);
 static RUN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// Makes them known to Postgres.
@@ -38,41 +36,11 @@ pub fn define() {
         &RUN,
         GucContext::Userset,
     );
-    GucRegistry::define_int_guc(
-        c"rag.log_retention",
-        c"Sets for how many days runs and their steps are kept, 0 for ever.",
-        c"",
-        &LOG_RETENTION,
-        0,
-        36_500,
-        GucContext::Sighup,
-        GucFlags::default(),
-    );
-    GucRegistry::define_int_guc(
-        c"rag.log_max_value",
-        c"Sets the longest input, output or attributes of a run or step; of a longer value the beginning is kept.",
-        c"",
-        &LOG_MAX_VALUE,
-        1024,
-        64 << 20,
-        GucContext::Userset,
-        GucFlags::UNIT_BYTE,
-    );
 }
 
 /// `rag.log_durability`.
 pub fn log_durability() -> LogDurability {
     LOG_DURABILITY.get()
-}
-
-/// `rag.log_retention` in days; none for ever.
-pub fn log_retention() -> Option<i32> {
-    Some(LOG_RETENTION.get()).filter(|days| *days > 0)
-}
-
-/// `rag.log_max_value` in bytes.
-pub fn log_max_value() -> usize {
-    LOG_MAX_VALUE.get().max(0) as usize
 }
 
 /// `rag.run`, if it is set.

@@ -47,7 +47,7 @@ pub fn job_lock(database: u32, job: i64) -> PathBuf {
 }
 
 /// The file that says that a database waits for a worker.
-pub fn worker_wanted(database: u32) -> PathBuf {
+pub fn worker_request(database: u32) -> PathBuf {
     socket().with_extension(format!("wanted-{database}"))
 }
 
