@@ -32,7 +32,7 @@ thread_local! {
 pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     let rules = rules()?;
     let has_secret = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
-    if takes_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, has_secret) {
+    if accepts_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, has_secret) {
         return Ok(None);
     }
     match rules.json(&value.to_json()?) {

@@ -122,8 +122,6 @@ fn in_table(id: i64) -> Result<Option<SessionRun>> {
 fn register_abort_callback() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        transactions::at_every_abort(|| {
-            SESSION_RUNS.with_borrow_mut(|runs| runs.retain(|_, run| run.autonomous))
-        });
+        transactions::on_abort(|| SESSION_RUNS.with_borrow_mut(|runs| runs.retain(|_, run| run.autonomous)));
     });
 }

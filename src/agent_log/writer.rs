@@ -37,7 +37,7 @@ pub fn has_entries_left(database: u32) -> bool {
 /// Writes the log of a database.
 pub struct LogWriter {
     /// The entries that were posted.
-    pub inbox: Inbox<Posted>,
+    pub inbox: MailboxReader<Posted>,
     settle_at: Instant,
     has_pending_callers: bool,
 }
@@ -46,17 +46,21 @@ impl LogWriter {
     /// The state before the first request to the engine.
     pub fn new(database: u32) -> Self {
         let posted = Posted { has_pending_callers: true, late: Vec::new(), delivered_at: None };
-        Self { inbox: Inbox::open(database, posted), settle_at: Instant::now(), has_pending_callers: false }
+        Self {
+            inbox: MailboxReader::open(database, posted),
+            settle_at: Instant::now(),
+            has_pending_callers: false,
+        }
     }
 
-    /// Does all work that is due, as [`Inbox::keep`] does. Returns whether it wrote anything.
+    /// Does all work that is due, as [`MailboxReader::keep`] does. Returns whether it wrote anything.
     pub fn poll(&mut self) -> bool {
-        let worked = self.inbox.keep();
-        self.has_pending_callers |= std::mem::take(&mut self.inbox.mail.has_pending_callers);
+        let worked = self.inbox.poll();
+        self.has_pending_callers |= std::mem::take(&mut self.inbox.consumer.has_pending_callers);
         if Instant::now() >= self.settle_at {
             self.settle_at = Instant::now() + SETTLE_INTERVAL;
             self.settle_callers();
-            self.inbox.mail.retry_late_ends();
+            self.inbox.consumer.retry_late_ends();
         }
         worked
     }

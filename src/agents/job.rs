@@ -47,14 +47,14 @@ pub fn resume_args(run_id: i64) -> Result<Jsonb> {
 fn work(job: i64, args: &Jsonb, done: WriteResult) -> Result<()> {
     // The rows of the log are committed with what they describe, not by another process.
     set_for_session("rag.log_durability", "transaction");
-    let mut run = in_rounds(job, || replayed(|| begin(job, args)))?;
+    let mut run = in_rounds(job, || with_replay(|| begin(job, args)))?;
     loop {
         let stop = match next(&run.spec, &run.events) {
             Action::Ask(ask) => run.ask_model_between_transactions(&ask)?,
             Action::Call { position, call } => {
                 post_piece(&format!("[{}]\n", call.name));
                 let (step, event) = in_rounds(job, || {
-                    let (step, event) = replayed(|| run.call_tool(position, &call))?;
+                    let (step, event) = with_replay(|| run.call_tool(position, &call))?;
                     events::append(run.id, run.events.len(), step, &event, None)?;
                     Ok((step, event))
                 })?;

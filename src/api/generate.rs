@@ -285,7 +285,7 @@ fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> O
 fn structured(options: &GenerateOptions, prompt: &str, schema: &Jsonb) -> Result<Jsonb> {
     let mut prompt = options.prompt_of_text(prompt)?;
     prompt.schema = Some(provider::schema(schema)?);
-    Jsonb::from_json(&sayable_json(&options.complete(prompt)?.content))
+    Jsonb::from_json(&replace_unencodable_in_json(&options.complete(prompt)?.content))
 }
 
 /// Answers in the order of the prompts. A null prompt has a null answer.

@@ -26,12 +26,12 @@ fn run(_argument: u64) {
             return;
         }
     };
-    job_registry::become_worker(&order);
+    job_registry::become_worker(&ticket);
     // The handler of SIGINT remains that of Postgres, which cancels the statement. That of pgrx would only set a flag.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
-    connect_as(order.database, order.role);
-    jobs::run(&order);
+    connect_as(ticket.database, ticket.role);
+    jobs::run(&ticket);
     // Removed before the lock is released, so that another worker's file of this name is not removed.
     let _ = fs::remove_file(path);
     drop(lock);

@@ -24,10 +24,10 @@ impl MailboxReaders {
 
     /// Waits for a delivery, the latch or the timeout.
     pub fn wait(&self, timeout: Duration) {
-        if self.log.inbox.has_asked() {
-            self.log.inbox.nap(timeout);
+        if self.log.inbox.has_request() {
+            self.log.inbox.wait_for_event(timeout);
         } else {
-            self.calls.inbox.nap(timeout);
+            self.calls.inbox.wait_for_event(timeout);
         }
     }
 

@@ -119,7 +119,7 @@ impl Worker {
     fn exit_reason(&self) -> ExitReason {
         if self.partitions.are_unfinished() {
             ExitReason::Unfinished
-        } else if slots::is_somebody_waiting() {
+        } else if slots::has_requests() {
             ExitReason::SlotNeeded
         } else {
             ExitReason::Idle
@@ -128,7 +128,7 @@ impl Worker {
 
     fn may_exit(&self) -> bool {
         let idle = self.idle_since.elapsed();
-        let is_replaceable = self.place > 0 || slots::is_somebody_waiting();
+        let is_replaceable = self.place > 0 || slots::has_requests();
         let is_done = self.indexer.is_done();
         if is_done && self.jobs.has_jobs() {
             // Jobs run by themselves. Another worker supervises them when it is this database's turn again.

@@ -44,7 +44,7 @@ fn run(argument: u64) {
             return;
         }
         if reason != ExitReason::Idle {
-            return slots::want(database);
+            return slots::request_worker(database);
         }
         lock = match FileLock::take(&path) {
             Ok(Some(lock)) => lock,

@@ -89,7 +89,7 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
 
 /// The text of a model may have characters that the encoding of the database lacks.
 fn text_datum(text: &str) -> pg_sys::Datum {
-    utf8_datum(&sayable(text.to_owned()))
+    utf8_datum(&replace_unencodable(text.to_owned()))
 }
 
 fn array(element: pg_sys::Oid, calls: &[Call], value: impl Fn(&Call) -> Option<pg_sys::Datum>) -> Arg {

@@ -22,7 +22,7 @@ pub fn has_calls_left(database: u32) -> bool {
 /// Writes the records of the calls of a database.
 pub struct CallRecordWriter {
     /// The calls that have ended.
-    pub inbox: Inbox<Calls>,
+    pub inbox: MailboxReader<Calls>,
     prune_at: Instant,
 }
 
@@ -32,7 +32,7 @@ impl CallRecordWriter {
         Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
-    /// Does all work that is due, as [`Inbox::keep`] does. Returns whether it wrote anything.
+    /// Does all work that is due, as [`MailboxReader::keep`] does. Returns whether it wrote anything.
     pub fn poll(&mut self) -> bool {
         self.prune();
         self.inbox.poll()

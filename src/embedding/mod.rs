@@ -99,7 +99,7 @@ impl Embedder {
     }
 
     /// Starts to embed texts: at once, or in a job after its transaction has ended.
-    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<Asked> {
+    pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<ReplayableCall> {
         replay::ask(self.call(lane, texts))
     }
 

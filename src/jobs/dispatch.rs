@@ -38,7 +38,7 @@ pub struct Dispatch {
 
 /// A worker that has been requested for a job.
 struct RequestedWorker {
-    worker: Starting,
+    worker: StartingWorker,
     /// Attempts of the job before this worker.
     attempts: i32,
 }
@@ -172,7 +172,7 @@ impl Dispatch {
             if room == 0 {
                 break;
             }
-            let order = Order { database: self.database, role: job.role, job: job.id };
+            let order = JobTicket { database: self.database, role: job.role, job: job.id };
             // Without a free slot, the next call tries again.
             let Some(worker) = job_registry::register(&order) else { break };
             self.requested.insert(job.id, RequestedWorker { worker, attempts: job.attempts });
@@ -220,7 +220,7 @@ impl OpenJob {
 
 /// Ends the job workers of a database, for example before it is dropped.
 pub fn end_workers(database: u32) {
-    job_registry::send_away(database);
+    job_registry::terminate_workers(database);
 }
 
 /// Whether a database has jobs that have not ended.

@@ -86,7 +86,7 @@ impl JobKind {
     /// 22023 if an argument is unknown, missing or of another shape than its type; the error of the type's input function if the text
     /// is not a value of the type.
     pub fn statement(self, args: &Jsonb) -> Result<JobStatement> {
-        let given = given(args, "args")?;
+        let given = json_arguments(args, "args")?;
         let whose = format!("a job of kind \"{}\"", self.name);
         let signatures = self.signatures()?;
         let signature = self.choose(&signatures, &given)?;
@@ -124,7 +124,7 @@ impl JobKind {
     }
 
     /// The overload that takes these arguments.
-    fn choose<'a>(self, signatures: &'a [Signature], given: &[Given]) -> Result<&'a Signature> {
+    fn choose<'a>(self, signatures: &'a [Signature], given: &[JsonArgument]) -> Result<&'a Signature> {
         let known: Vec<&str> = signatures.iter().flat_map(Signature::names).collect();
         if let Some(unknown) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
             return Err(self.unknown_argument(&unknown.name, known));
@@ -170,11 +170,11 @@ impl Signature {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    fn has_all_names(&self, given: &[Given]) -> bool {
+    fn has_all_names(&self, given: &[JsonArgument]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some())
     }
 
-    fn missing_name(&self, given: &[Given]) -> Option<&str> {
+    fn missing_name(&self, given: &[JsonArgument]) -> Option<&str> {
         let required = self.parameters.iter().filter(|parameter| parameter.required);
         required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name))
     }

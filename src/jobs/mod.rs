@@ -36,7 +36,7 @@ fn unknown(id: i64) -> Error {
 
 /// Refuses to wait for a job that was submitted by the current transaction and begins only when that commits.
 fn refuse_uncommitted(id: i64) -> Result<()> {
-    if !wake::is_job_noted(id) {
+    if !wake::is_job_pending(id) {
         return Ok(());
     }
     Err(Error::wrong_state(format!(

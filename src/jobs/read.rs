@@ -1,7 +1,7 @@
 //! `rag.job_pieces` and `rag.job_result`: the pieces of the answer and the result of a job.
 
 use crate::jobs::{refuse_uncommitted, unknown};
-use ragstone_client::engine::pieces::{BLOCK, ask};
+use ragstone_client::engine::pieces::{MAX_PIECES, ask};
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{JobRun, Pieces};
 use ragstone_pg::bytes::Jsonb;
@@ -92,7 +92,7 @@ pub fn pieces(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
         }
         let left = deadline.saturating_duration_since(Instant::now()).min(MAX_PAUSE);
         let wait = if state.has_ended() && !state.just_ended() { Duration::ZERO } else { left };
-        let read = after.saturating_sub(state.base()).min(BLOCK);
+        let read = after.saturating_sub(state.base()).min(MAX_PIECES);
         let found = engine(state.run, read, wait, left)?;
         if !found.lost && !found.pieces.is_empty() {
             return Ok(rows(&state, read, found));
@@ -137,7 +137,7 @@ fn rows(state: &JobState, read: u32, found: Pieces) -> Vec<Piece> {
 /// The last row of a job that has ended. If not all pieces were read, it has the whole result as one piece, whose number shows that the
 /// answer starts again.
 fn last_row(id: i64, state: &JobState, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
-    let whole = state.base() + BLOCK + 1;
+    let whole = state.base() + MAX_PIECES + 1;
     let complete = found.ended && !found.lost && found.posted > 0;
     if state.status != "done" || complete || after >= whole {
         return Ok(state.row());

@@ -33,14 +33,14 @@ struct Job {
 }
 
 /// Does a job, unless it has been cancelled or done in the meantime.
-pub fn run(order: &Order) {
+pub fn run(ticket: &JobTicket) {
     // These settings of the role are meant for its own transactions. The job can still set them itself.
     set_for_session("default_transaction_read_only", "off");
     set_for_session("default_transaction_isolation", "read committed");
     let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(ticket)))) {
         Ok(Some(job)) => job,
         Ok(None) => return,
-        Err(error) => return log_error(order, &error),
+        Err(error) => return log_error(ticket, &error),
     };
     let run = JobRun {
         database: ticket.database,
@@ -64,18 +64,18 @@ pub fn run(order: &Order) {
             }
         }
         if let Err(error) = stored {
-            log_error(order, &error);
+            log_error(ticket, &error);
         }
     }
     pieces::end(run);
 }
 
 impl Job {
-    fn begin(order: &Order) -> Result<Option<Self>> {
+    fn begin(ticket: &JobTicket) -> Result<Option<Self>> {
         let table = JobTable::find()?;
-        let role = pg_sys::Oid::from(order.role);
+        let role = pg_sys::Oid::from(ticket.role);
         let pid = session::pid();
-        let args = [Arg::new(order.job), Arg::new(role), Arg::new(MAX_ATTEMPTS), Arg::new(pid)];
+        let args = [Arg::new(ticket.job), Arg::new(role), Arg::new(MAX_ATTEMPTS), Arg::new(pid)];
         let rows = table.write(|| {
             run_statement(
                 "UPDATE rag._job
@@ -94,9 +94,9 @@ impl Job {
 
     fn work_until_done(&self) -> Result<()> {
         in_rounds(self.id, || {
-            let result = connect(|| replay::during(|| self.work()))?;
+            let result = connect(|| replay::with_replay(|| self.work()))?;
             // A user's function may have caught the error that ends the transaction.
-            if replay::is_waiting() { Err(replay::waiting()) } else { self.done(result.as_ref()) }
+            if replay::has_deferred_calls() { Err(replay::suspended()) } else { self.done(result.as_ref()) }
         })
     }
 
@@ -116,7 +116,7 @@ impl Job {
     }
 }
 
-/// Does `work` of a job in a transaction. If it needs an answer of a model or a provider within [`replay::during`], the transaction is
+/// Does `work` of a job in a transaction. If it needs an answer of a model or a provider within [`replay::with_replay`], the transaction is
 /// rolled back, the call is made while no transaction is open, and `work` starts again in a new transaction with the answer.
 pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..MAX_ROUNDS {
@@ -140,6 +140,6 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
 }
 
 /// Logs an error after which the job is unchanged, so that another worker does it again.
-fn log_error(order: &Order, error: &Error) {
-    log!("ragstone job {}: {}: {}", order.job, error.code(), error.message);
+fn log_error(ticket: &JobTicket, error: &Error) {
+    log!("ragstone job {}: {}: {}", ticket.job, error.code(), error.message);
 }

@@ -9,7 +9,7 @@ use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::text::{sayable, sayable_json};
+use ragstone_pg::text::{replace_unencodable, replace_unencodable_in_json};
 
 /// The options of a call that are not part of the prompt.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ impl Remote {
 
     /// As [`Self::complete`]. In the worker of a job the answer is streamed, so that the submitter can read its pieces as they arrive.
     pub fn complete_streaming(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
-        completion(replay::ask(self.prepare(prompt, options, pieces::is_read_along())?)?.wait()?)
+        completion(replay::ask(self.prepare(prompt, options, pieces::is_streaming())?)?.wait()?)
     }
 
     /// Prepares a call, which can then be started while no transaction is open.

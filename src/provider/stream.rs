@@ -7,7 +7,7 @@ use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::Response;
 use ragstone_core::provider::{Completion, Prompt};
 use ragstone_pg::error::Result;
-use ragstone_pg::text::sayable;
+use ragstone_pg::text::replace_unencodable;
 
 /// The parts of an answer, in the order in which the provider sends them.
 pub struct Deltas {
@@ -20,7 +20,7 @@ impl Remote {
     /// Sends a prompt and returns the answer's deltas as they arrive.
     pub fn stream(&self, prompt: Prompt, options: CallOptions) -> Result<Deltas> {
         let step = self.begin_step(&prompt, options)?;
-        let pending = Some(self.prepare(prompt, options, true)?.begin()?);
+        let pending = Some(self.prepare(prompt, options, true)?.into_pending()?);
         Ok(Deltas { pending, completion: None, step })
     }
 }
@@ -34,7 +34,7 @@ impl Deltas {
     fn advance(&mut self) -> Result<Option<String>> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
         let last = match pending.next() {
-            Ok(Response::Piece(delta)) => return Ok(Some(sayable(delta))),
+            Ok(Response::Piece(delta)) => return Ok(Some(replace_unencodable(delta).into_owned())),
             last => last,
         };
         self.pending = None;

@@ -37,7 +37,7 @@ impl Tool {
         let text = if arguments.trim().is_empty() { "{}" } else { arguments };
         let json = Jsonb::from_json(text)?;
         context.replace(None);
-        let given = with_safe_search_path(|| given(&json, &format!("the arguments of {whose}")))?;
+        let given = with_safe_search_path(|| json_arguments(&json, &format!("the arguments of {whose}")))?;
         let given = self.checked(given, &whose)?;
         let mut args = Vec::with_capacity(given.len());
         for (parameter, given) in &given {
@@ -51,7 +51,7 @@ impl Tool {
 
     /// The arguments with their parameters. Null for a parameter with a default means the default, since some models must give every
     /// argument.
-    fn checked(&self, given: Vec<Given>, whose: &str) -> Result<Vec<(&Parameter, Given)>> {
+    fn checked(&self, given: Vec<JsonArgument>, whose: &str) -> Result<Vec<(&Parameter, JsonArgument)>> {
         let mut checked = Vec::with_capacity(given.len());
         for given in given {
             let parameter = self.parameters.iter().find(|parameter| parameter.name == given.name);

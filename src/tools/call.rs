@@ -5,7 +5,7 @@ use crate::tools::Tool;
 use crate::tools::arguments::ErrorContext;
 use crate::tools::content::read;
 use crate::tools::observation::Observation;
-use ragstone_pg::attempt::{Failed, try_in_subtransaction};
+use ragstone_pg::attempt::{FailedAttempt, try_in_subtransaction};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::read_only::ReadOnly;
@@ -45,7 +45,7 @@ impl Tool {
 
     fn observe(&self, arguments: &str, context: &ErrorContext) -> Result<Observation> {
         let statement = self.statement(arguments, context)?;
-        let cursor = Cursor::open_kept(&statement.sql, &statement.args)?;
+        let cursor = Cursor::open_with_kept_plan(&statement.sql, &statement.args)?;
         let observation = read(&cursor, statement.returns, self.limits)?;
         cursor.close()?;
         Ok(observation)
