@@ -49,7 +49,7 @@ pub fn ask(question: &Question) -> Result<CitedAnswer> {
 
 /// An answer that a provider's model is streaming.
 pub struct StreamedAnswer {
-    /// The pieces.
+    /// Its pieces.
     pub pieces: Pieces,
     passages: Passages,
     shown: usize,

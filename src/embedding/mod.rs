@@ -27,7 +27,7 @@ const MAX_REQUESTS_IN_FLIGHT: usize = 8;
 
 thread_local! {
     /// Start of the statement in which the notice about overlong input was last raised.
-    static NOTICED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+    static LAST_NOTICED_STATEMENT: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
 }
 
 /// The tokenizer that measures texts for models of providers, whose own tokenizers are not installed.
@@ -97,7 +97,7 @@ impl Embedder {
         Ok(nulls.into_iter().map(|null| if null { None } else { embeddings.next() }).collect())
     }
 
-    /// Has texts embedded: at once, or in a job when its transaction has ended.
+    /// Starts to embed texts: at once, or in a job after its transaction has ended.
     pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<Asked> {
         replay::ask(self.call(lane, texts))
     }
@@ -204,7 +204,7 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
         OverlongInput::Notice => {
             // SAFETY: a plain read of the statement's start.
             let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
-            if NOTICED.replace(statement) != statement {
+            if LAST_NOTICED_STATEMENT.replace(statement) != statement {
                 overlong
                     .into_information()
                     .detail("Only its beginning is embedded.")
