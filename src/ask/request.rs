@@ -1,7 +1,6 @@
 //! The arguments of `rag.ask`.
 
-use crate::search::{Mode, SearchRequest, parse_k_up_to};
-use ragstone_core::fusion::Fusion;
+use crate::search::{DEFAULT_FUSION, Mode, SearchRequest, parse_k_up_to};
 use ragstone_core::provider::Message;
 use ragstone_pg::error::{Error, Result};
 
@@ -42,7 +41,7 @@ pub fn search(collection: String, question: String, k: i32) -> Result<SearchRequ
         k: parse_k_up_to(MAX_PASSAGES, k)?,
         mode: Mode::Hybrid,
         filter: None,
-        fusion: Fusion::MinMax { vector_weight: 0.5 },
+        fusion: DEFAULT_FUSION,
         per_source: false,
     })
 }

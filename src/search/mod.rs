@@ -10,7 +10,7 @@ mod step;
 mod text;
 mod vector;
 
-pub use request::{Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
+pub use request::{DEFAULT_FUSION, Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
 pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync};

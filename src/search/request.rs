@@ -8,6 +8,9 @@ use ragstone_pg::error::{Error, Result};
 /// Maximum number of hits.
 const MAX_K: i32 = 10_000;
 
+/// Fusion where the caller does not choose one. The defaults of `rag.search` are the same.
+pub const DEFAULT_FUSION: Fusion = Fusion::MinMax { vector_weight: 0.5 };
+
 /// Which rankings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -47,6 +50,15 @@ impl Mode {
             "text" => Ok(Self::Text),
             _ => Err(Error::bad_argument(format!("unknown mode \"{mode}\""))
                 .hint("Use 'hybrid', 'vector' or 'text'.")),
+        }
+    }
+
+    /// Name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Vector => "vector",
+            Self::Text => "text",
         }
     }
 

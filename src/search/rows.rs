@@ -122,10 +122,10 @@ impl<'a> Reader<'a> {
         };
         arguments.extend(self.filter.map(|filter| Arg::varlena(pg_sys::JSONBOID, &filter.0)));
         let rows = select(&statement, &arguments)?;
-        self.keep(&rows, chunks)
+        self.add_visible(&rows, chunks)
     }
 
-    fn keep(&mut self, rows: &Rows, mut chunks: Vec<StoredChunk>) -> Result<()> {
+    fn add_visible(&mut self, rows: &Rows, mut chunks: Vec<StoredChunk>) -> Result<()> {
         for row in 0..rows.count {
             let place = rows.int8(row, 0).unwrap_or(0) as usize;
             let chunk = place.checked_sub(1).and_then(|place| chunks.get_mut(place));

@@ -27,11 +27,6 @@ pub fn passages_as_step(request: &SearchRequest) -> Result<Passages> {
 }
 
 fn new(request: &SearchRequest) -> NewStep<'_> {
-    let mode = match request.mode {
-        crate::search::Mode::Hybrid => "hybrid",
-        crate::search::Mode::Vector => "vector",
-        crate::search::Mode::Text => "text",
-    };
     NewStep {
         kind: "retrieval",
         name: Some(&request.collection),
@@ -39,7 +34,7 @@ fn new(request: &SearchRequest) -> NewStep<'_> {
             "collection": request.collection,
             "query": request.query,
             "k": request.k,
-            "mode": mode,
+            "mode": request.mode.name(),
             "filter": request.filter.as_ref().and_then(|filter| filter.to_value().ok()),
         })),
         ..NewStep::default()

@@ -44,10 +44,11 @@ pub fn install(collection: &Collection) -> Result<bool> {
     let (right, stale) = existing(collection, &tables, &arguments)?;
     stale.iter().try_for_each(drop_trigger)?;
     let missing = missing(collection, &tables, &right);
-    let make =
-        |(table, name, definition): &(&TriggerTable, String, &str)| make(table, name, definition, &arguments);
+    let create = |(table, name, definition): &(&TriggerTable, String, &str)| {
+        create_trigger(table, name, definition, &arguments)
+    };
     // Otherwise the event trigger would follow the first of these commands and create the others.
-    run_own(|| missing.iter().try_for_each(make))?;
+    run_own(|| missing.iter().try_for_each(create))?;
     Ok(!stale.is_empty() || !missing.is_empty())
 }
 
@@ -76,7 +77,7 @@ fn arguments(collection: &Collection) -> Vec<String> {
     arguments
 }
 
-fn make(table: &TriggerTable, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
+fn create_trigger(table: &TriggerTable, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
     let name = quoted(name);
     as_owner(table.owner, || {

@@ -298,8 +298,8 @@ fn undefined(name: &str) -> Error {
         .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
 }
 
-/// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
-/// transaction ends.
+/// Locks the name of a collection until the transaction ends, so that only one session at a time creates, refreshes or drops
+/// it.
 pub fn lock_name(name: &str) -> Result<()> {
     run(
         "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",

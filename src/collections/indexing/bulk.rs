@@ -100,7 +100,7 @@ impl<'a> Fill<'a> {
             if seen == 0 {
                 break;
             }
-            self.take(rows)?;
+            self.split_and_send(rows)?;
             progress.add(seen);
             most =
                 if bytes > TARGET_FETCH_BYTES { (most / 2).max(1) } else { (most * 2).min(MAX_FETCH_ROWS) };
@@ -162,7 +162,7 @@ impl<'a> Fill<'a> {
     }
 
     /// Splits rows, stores passages whose embeddings are known, and sends the others to the engine.
-    fn take(&mut self, rows: Vec<SourceRow>) -> Result<()> {
+    fn split_and_send(&mut self, rows: Vec<SourceRow>) -> Result<()> {
         let mut passages = self.chunker.cut(rows)?;
         let owner = self.collection.chunks()?.owner;
         for passages in passages.chunks_mut(MAX_REQUEST_PASSAGES) {

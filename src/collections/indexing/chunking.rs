@@ -60,7 +60,7 @@ impl Chunker {
         for (size, numbers) in by_size {
             for numbers in requests(&rows, numbers) {
                 let contents = numbers.iter().map(|row| rows[*row].content.clone()).collect();
-                for (row, chunks) in numbers.into_iter().zip(self.ask(size, contents)?) {
+                for (row, chunks) in numbers.into_iter().zip(self.split_rows(size, contents)?) {
                     cut[row] = chunks;
                 }
             }
@@ -94,7 +94,7 @@ impl Chunker {
         if self.size <= room { self.size } else { (room - room % SIZE_STEP).max(room.min(SIZE_STEP)) }
     }
 
-    fn ask(&self, size: u32, contents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
+    fn split_rows(&self, size: u32, contents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
         let overlap = self.overlap.min(size.saturating_sub(1));
         self.chunks(ChunkOptions { splitter: self.splitter, size, overlap }, contents)
     }

@@ -76,7 +76,7 @@ impl InFlight {
         }
         let writers: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 3)).collect();
         writers.into_iter().for_each(wait_for_invalidation);
-        self.take(&rows)
+        self.choose(&rows)
     }
 
     /// Leaves queue entries alone for [`POSTPONE_TIME`].
@@ -90,7 +90,7 @@ impl InFlight {
         self.postponed.values().chain(self.paused.values()).min().copied()
     }
 
-    fn take(&mut self, rows: &Rows) -> Result<Option<Claim>> {
+    fn choose(&mut self, rows: &Rows) -> Result<Option<Claim>> {
         let Some(id) = rows.int8(0, 1) else { return Ok(None) };
         let of_it = |row: &usize| rows.int8(*row, 1) == Some(id);
         let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
