@@ -52,7 +52,7 @@ impl Scribe {
         Self { inbox: MailboxReader::open(database, posted), settle_at: Instant::now(), unsettled: false }
     }
 
-    /// Does what there is to do, as [`MailboxReader::keep`].
+    /// Does what there is to do, as [`MailboxReader::poll`].
     pub fn keep(&mut self) -> bool {
         let worked = self.inbox.poll();
         self.unsettled |= std::mem::take(&mut self.inbox.consumer.unsettled);

@@ -32,7 +32,7 @@ impl Books {
         Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
-    /// Does what there is to do, as [`MailboxReader::keep`].
+    /// Does what there is to do, as [`MailboxReader::poll`].
     pub fn keep(&mut self) -> bool {
         self.prune();
         self.inbox.poll()

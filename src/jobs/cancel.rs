@@ -39,7 +39,7 @@ fn check_rights(id: i64) -> Result<()> {
     if rows.count == 0 {
         return Err(unknown(id));
     }
-    match rows.boolean(0, 0).unwrap_or_else(|| session::is_superuser()) {
+    match rows.boolean(0, 0).unwrap_or_else(session::is_superuser) {
         true => Ok(()),
         false => Err(Error::forbidden(format!("job {id} belongs to another role"))
             .hint("Ask a member of that role to cancel it.")),

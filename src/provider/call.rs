@@ -111,7 +111,7 @@ impl Pieces {
 
     fn advance(&mut self) -> Result<Option<String>> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
-        let last = match pending.next() {
+        let last = match pending.receive_next() {
             Ok(Response::Piece(piece)) => return Ok(Some(replace_unencodable(piece).into_owned())),
             last => last,
         };
