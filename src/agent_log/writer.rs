@@ -53,7 +53,7 @@ impl LogWriter {
         }
     }
 
-    /// Does all work that is due, as [`MailboxReader::keep`] does. Returns whether it wrote anything.
+    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns whether it wrote anything.
     pub fn poll(&mut self) -> bool {
         let worked = self.inbox.poll();
         self.has_pending_callers |= std::mem::take(&mut self.inbox.consumer.has_pending_callers);

@@ -32,7 +32,7 @@ impl CallRecordWriter {
         Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
-    /// Does all work that is due, as [`MailboxReader::keep`] does. Returns whether it wrote anything.
+    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns whether it wrote anything.
     pub fn poll(&mut self) -> bool {
         self.prune();
         self.inbox.poll()

@@ -33,7 +33,7 @@ impl Deltas {
 
     fn advance(&mut self) -> Result<Option<String>> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
-        let last = match pending.next() {
+        let last = match pending.receive_next() {
             Ok(Response::Piece(delta)) => return Ok(Some(replace_unencodable(delta).into_owned())),
             last => last,
         };

@@ -1,9 +1,9 @@
-//! What a process of ours shows of itself in `pg_stat_activity`.
+//! What a background worker shows in `pg_stat_activity`.
 
 use pgrx::pg_sys;
 use std::ffi::CString;
 
-/// The process works at this.
+/// Shows the process as active, with a description of its work.
 pub fn report(what: &str) {
     if let Ok(what) = CString::new(what) {
         // SAFETY: the string lives through the call, which copies it.
@@ -11,7 +11,7 @@ pub fn report(what: &str) {
     }
 }
 
-/// The process has nothing to do; what it counted is there for autovacuum.
+/// Shows the process as idle, and reports its table statistics, which autovacuum needs.
 pub fn report_idle() {
     // SAFETY: neither a string nor a transaction is needed.
     unsafe {

@@ -1,5 +1,5 @@
-//! Arguments of functions as JSON objects give them: by name, each made a value of its parameter's type. They are passed as
-//! parameters of a statement, and never become a part of its text.
+//! Arguments of functions from JSON objects: by name, each converted to its parameter's type. They are passed as parameters of a
+//! statement, and never become part of its text.
 
 use crate::bytes::Jsonb;
 use crate::error::{Error, Result};
@@ -7,29 +7,29 @@ use crate::input::{Shape, qualified_name, shape};
 use crate::spi::{Arg, run};
 use pgrx::pg_sys;
 
-/// What a function takes.
+/// A parameter of a function.
 #[derive(Debug, Clone)]
 pub struct Parameter {
     /// Its name; empty if it has none.
     pub name: String,
     /// Its type.
     pub oid: pg_sys::Oid,
-    /// The type's name for people.
+    /// The type's name, for messages.
     pub type_name: String,
     /// Whether it has no default.
     pub required: bool,
     /// The default as an expression.
     pub default: Option<String>,
-    /// Whether it takes all arguments that are left.
+    /// Whether it is VARIADIC.
     pub variadic: bool,
 }
 
-/// An argument as it was given.
+/// A member of a JSON object of arguments.
 #[derive(Debug, Clone)]
 pub struct JsonArgument {
-    /// Of which parameter.
+    /// The parameter's name.
     pub name: String,
-    /// What `jsonb_typeof` calls it.
+    /// Its type as `jsonb_typeof` names it.
     pub shape: String,
     json: String,
     /// A scalar without its quotes; none for null.
@@ -56,7 +56,7 @@ impl Parameter {
         Ok((0..rows.count).filter_map(parameter).collect())
     }
 
-    /// Whether arrays are given where an array is expected, objects where one is, and scalars elsewhere.
+    /// Whether the argument is an array, object or scalar as the parameter's type requires.
     pub fn fits(&self, given: &JsonArgument) -> bool {
         match (shape(self.oid), given.shape.as_str()) {
             (_, "null") | (Shape::Json, _) | (Shape::Array, "array") | (Shape::Object, "object") => true,
@@ -68,7 +68,7 @@ impl Parameter {
     /// The argument in the parameter's type, under the current search path.
     ///
     /// # Errors
-    /// 22023 where it has another shape; raises what the type's input function raises. `whose` says whose argument it is.
+    /// 22023 if it has another shape; raises what the type's input function raises. `whose` names the function in messages.
     pub fn value(&self, given: &JsonArgument, whose: &str) -> Result<Arg> {
         if !self.fits(given) {
             return Err(Error::bad_argument(format!(
@@ -84,7 +84,7 @@ impl Parameter {
         }
     }
 
-    /// An array or a row: what is in it is converted as Postgres converts members of JSON.
+    /// An array or a row, converted by Postgres's `jsonb_to_record`.
     fn converted_from_json(&self, given: &JsonArgument) -> Result<Arg> {
         let statement = format!(
             "SELECT v FROM pg_catalog.jsonb_to_record(
@@ -99,10 +99,10 @@ impl Parameter {
     }
 }
 
-/// The members of a JSON object, under a search path of `pg_catalog`. `what` says what the object is.
+/// The members of a JSON object, under a search path of `pg_catalog`. `what` describes the object in messages.
 ///
 /// # Errors
-/// 22023 where it is no object.
+/// 22023 if it is not an object.
 pub fn json_arguments(args: &Jsonb, what: &str) -> Result<Vec<JsonArgument>> {
     let args = Arg::varlena(pg_sys::JSONBOID, &args.0);
     let shape = run("SELECT jsonb_typeof($1)", &[args])?.text(0, 0).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Work that may fail without ending the statement around it, and work that is a transaction of its own.
+//! Work that may fail without ending the surrounding statement, and work in a transaction of its own.
 
 use crate::error::{Error, Result};
 use crate::extension;
@@ -8,17 +8,17 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 
-/// Work that came to nothing.
+/// An error of work that was rolled back.
 #[derive(Debug)]
 pub struct FailedAttempt {
-    /// Whether Postgres raised it, and not we.
+    /// Whether Postgres raised it, rather than Ragstone.
     pub raised: bool,
-    /// Why.
+    /// The error.
     pub error: Error,
 }
 
-/// Does `work` in a subtransaction: where it fails, nothing is left of it. Who cancels the statement or ends the session
-/// means the whole of it, so those errors go on.
+/// Runs `work` in a subtransaction, which is rolled back if it fails. A cancel of the statement or a termination of the session
+/// is raised again, as it is meant for the whole statement.
 pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match try_in_subtransaction(work) {
         Err(FailedAttempt { raised: true, error }) if error.ends_statement() => error.raise(),
@@ -27,7 +27,7 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// The same, where the caller says what a cancel means.
+/// The same, but a cancel is returned like any other error.
 pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, FailedAttempt> {
     // SAFETY: plain reads; what a subtransaction changes is put back after it, as PL/pgSQL does.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
@@ -54,7 +54,7 @@ pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, F
     outcome
 }
 
-/// Does `work` in a transaction of its own. For background workers, which have none.
+/// Runs `work` in a transaction of its own. For background workers, which are outside of transactions otherwise.
 pub fn in_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let outcome = catch_errors(|| {
         // SAFETY: no transaction is open.
@@ -80,7 +80,7 @@ pub fn in_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     outcome.map_err(|failed| failed.error)
 }
 
-/// Does `work` outside of any transaction; an ERROR that Postgres raises comes back as a value.
+/// Runs `work` outside of any transaction, and returns an ERROR that Postgres raises as a value.
 pub fn outside_transaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_errors(|| Ok(work()?)).map_err(|failed| failed.error)
 }
@@ -108,9 +108,9 @@ fn catch_errors<T>(work: impl FnOnce() -> Result<T, FailedAttempt>) -> Result<T,
     .execute()
 }
 
-/// Notes the SQLSTATE of each error when it is raised. What pgrx catches has those of Postgres's own list only.
+/// Records the SQLSTATE of each error when it is raised. An error that pgrx catches has only SQLSTATEs of Postgres's own list.
 struct SqlstateRecorder<'a> {
-    /// Where Postgres finds it.
+    /// Linked into Postgres's stack of error contexts.
     callback: Box<pg_sys::ErrorContextCallback>,
     _recorded: PhantomData<&'a Cell<i32>>,
 }
@@ -137,7 +137,7 @@ impl Drop for SqlstateRecorder<'_> {
     }
 }
 
-/// Runs while an error is raised, and for notices, too.
+/// Called while an error or a notice is raised.
 unsafe extern "C-unwind" fn record_sqlstate(recorded: *mut c_void) {
     // SAFETY: the argument is the cell of a SqlstateRecorder that lives; the code is that of the error in progress.
     unsafe {

@@ -1,21 +1,21 @@
-//! What failed: a row, a collection, or what all of them need.
+//! Classifies errors by their cause: a row, a collection, or the environment.
 
 use crate::error::Error;
 
-/// Whose fault an error is.
+/// The cause of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// The row's: it is tried a few times and then listed.
+    /// The row: it is tried a few times, and then listed as failed.
     Row,
-    /// The collection's definition or model: somebody has to do something about it.
+    /// The collection's definition or model: its owner has to change something.
     Collection,
-    /// Nobody's: it passes.
+    /// A conflict with another transaction, which a retry solves.
     Transient,
-    /// The system's: nothing can be done before it is well again.
+    /// The server, the engine or a provider: all work has to wait until it is available again.
     Environment,
 }
 
-/// Whose fault an error is, by its SQLSTATE.
+/// The cause of an error, by its SQLSTATE.
 pub fn blame(error: &Error) -> Blame {
     let code = error.code();
     match (&code[..2], code.as_str()) {

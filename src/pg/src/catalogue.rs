@@ -1,5 +1,5 @@
-//! Relations by name, their owners, and numbers from sequences, from the catalogue's caches: a statement would take longer
-//! than to add a row.
+//! Relations by name, their owners, and numbers from sequences, read from the catalogue's caches: a query would take longer than
+//! the INSERT that it is needed for.
 
 use crate::error::{Error, Result};
 use pgrx::{direct_function_call, pg_sys};
@@ -15,7 +15,7 @@ pub fn extension_relation(name: &CStr) -> Result<pg_sys::Oid> {
     if oid == pg_sys::InvalidOid { Err(gone(name)) } else { Ok(oid) }
 }
 
-/// Who owns the relation of this name in schema `rag`.
+/// The owner of the relation of this name in schema `rag`.
 pub fn extension_relation_owner(name: &CStr) -> Result<pg_sys::Oid> {
     let relation = extension_relation(name)?;
     // SAFETY: the tuple is a row of pg_class, and is given back after it was read.

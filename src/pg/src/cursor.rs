@@ -33,7 +33,7 @@ impl Cursor {
         }
     }
 
-    /// Starts a SELECT by a kept plan. What it calls may write.
+    /// Starts a SELECT with a kept plan. Functions that it calls may write.
     pub fn open_with_kept_plan(sql: &str, args: &[Arg]) -> Result<Self> {
         let plan = plan(sql, args)?;
         let mut datums: Vec<_> = args.iter().map(|arg| arg.datum.unwrap_or(pg_sys::Datum::null())).collect();

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys;
 
-/// The databases that one can connect to. Needs a transaction, and no database.
+/// The databases that allow connections. Needs a transaction, but no database.
 pub fn connectable() -> Vec<u32> {
     let mut found = Vec::new();
     // SAFETY: a scan of a shared catalogue, whose rows begin with the structure; all that is opened is closed.
@@ -25,7 +25,7 @@ pub fn connectable() -> Vec<u32> {
     found
 }
 
-/// Sets the latch of a server process, if there still is one of this number.
+/// Sets the latch of a server process, if it still exists.
 pub fn set_latch(pid: i32) {
     // SAFETY: a look-up in the server's own table; a latch that is set without need does no harm.
     unsafe {
@@ -36,7 +36,7 @@ pub fn set_latch(pid: i32) {
     }
 }
 
-/// Whether somebody holds a lock on a database that no session may be in: to drop it, to rename it, to copy it.
+/// Whether a process holds or waits for a lock on a database that conflicts with all sessions: to drop, rename or copy it.
 pub fn is_wanted_exclusively(database: u32) -> bool {
     // SAFETY: an all-zero tag is a valid value.
     let mut tag: pg_sys::LOCKTAG = unsafe { std::mem::zeroed() };

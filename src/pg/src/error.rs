@@ -1,10 +1,10 @@
-//! From Ragstone's errors to SQLSTATE, message, detail and hint.
+//! Errors with SQLSTATE, message, detail and hint, and how they are raised.
 
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 use std::ffi::CStr;
 
-/// An error as the user will read it.
+/// An error as the user sees it.
 #[derive(Debug, Clone)]
 pub struct Error {
     /// Five characters by which programs tell errors apart.
@@ -15,11 +15,11 @@ pub struct Error {
     pub detail: String,
     /// An instruction, or empty.
     pub hint: String,
-    /// The SQLSTATE where it is none of Postgres's own list, as Postgres packs it.
+    /// The SQLSTATE, packed as Postgres does, if it is not in Postgres's own list.
     pub(crate) own_sqlstate: Option<i32>,
 }
 
-/// What a fallible part of Ragstone gives.
+/// The result of a fallible function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

@@ -1,12 +1,12 @@
-//! The extension as an object of the database: it may go at any moment.
+//! The extension as an object of the database, which may be dropped at any time.
 
 use crate::error::Result;
 use crate::spi::{Arg, run};
 use pgrx::pg_sys;
 
-/// Keeps the extension from being dropped until the transaction ends, where the process has a database and that has the
-/// extension. DROP EXTENSION locks the extension before its tables. Whoever uses several of these in a transaction does the
-/// same, or the two may wait for each other.
+/// Keeps the extension from being dropped until the transaction ends, if the process has a database with the extension. DROP
+/// EXTENSION locks the extension before its tables; a transaction that uses several of these tables has to do the same, or the
+/// two may deadlock.
 pub fn lock_against_drop() {
     // SAFETY: plain reads, a look-up by a terminated name in the transaction that is open, and a lock that ends with it.
     unsafe {
@@ -25,7 +25,7 @@ pub fn lock_against_drop() {
     }
 }
 
-/// Whether the database has the extension, in the version of this library: it may go at any moment.
+/// Whether the database has the extension in the version of this library.
 pub fn is_installed() -> Result<bool> {
     let rows = run(
         "SELECT FROM pg_extension WHERE extname = 'ragstone' AND extversion = $1",

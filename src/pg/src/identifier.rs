@@ -72,12 +72,12 @@ sql_type::argument!(RegClass, "regclass");
 sql_type::argument!(RegProcedure, "regprocedure");
 sql_type::argument!(RegConfig, "regconfig");
 
-/// An identifier as it stands in a statement.
+/// An identifier, quoted for a statement.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as it stands in a statement, whatever `standard_conforming_strings` is.
+/// A text as a literal for a statement, independent of `standard_conforming_strings`.
 pub fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -1,4 +1,4 @@
-//! Values of types that are known only at run time, from their text.
+//! Converts text to values of types that are known only at run time.
 
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::spi::{Arg, run};
 use crate::value::Value;
 use pgrx::pg_sys;
 
-/// What JSON has for the values of a type.
+/// The kind of JSON value that represents the values of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Anything.
@@ -34,7 +34,7 @@ pub fn shape(oid: pg_sys::Oid) -> Shape {
     }
 }
 
-/// A type's name as it stands in a statement under any search path.
+/// A type's name with its schema, quoted for a statement.
 pub fn qualified_name(oid: pg_sys::Oid) -> Result<String> {
     let rows = run(
         "SELECT pg_catalog.format('%I.%I', n.nspname, t.typname)

@@ -1,4 +1,4 @@
-//! Everything that touches Postgres: errors, text, vectors, rights, waiting, SQL. Nothing in it knows what Ragstone does.
+//! Everything that touches Postgres: errors, text, vectors, rights, waiting, SQL. It is independent of Ragstone's features.
 
 pub mod activity;
 pub mod arguments;

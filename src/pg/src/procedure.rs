@@ -1,4 +1,4 @@
-//! What a procedure needs that ends its transaction and begins another one, and that pgrx does not have.
+//! Transaction control in procedures, which pgrx does not have.
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 ///
 /// # Safety
 /// `fcinfo` must be the one of a CALL in progress.
-pub unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> Result<()> {
+pub(crate) unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> Result<()> {
     // SAFETY: CALL passes a CallContext node as the call's context.
     let atomic = unsafe {
         let context = (*fcinfo).context;
@@ -28,7 +28,7 @@ pub unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &str) -> 
     Ok(())
 }
 
-/// Ends the transaction and begins another one, which has no snapshot. Only after [`check_may_commit`].
+/// Ends the transaction and begins another one, which has no snapshot. Only after [`FunctionCall::check_may_commit`](crate::function::FunctionCall::check_may_commit).
 pub fn commit() {
     // SAFETY: the connection is closed again; an ERROR in between closes it, too.
     unsafe {
@@ -39,7 +39,7 @@ pub fn commit() {
     }
 }
 
-/// Does `work` under a snapshot of this moment, which a procedure does not have by itself.
+/// Runs `work` with a new snapshot, since a procedure has none after its transaction control.
 pub fn with_snapshot<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR pops it with its transaction.
     unsafe {

@@ -1,4 +1,4 @@
-//! Subtransactions that are read-only whatever is done in them.
+//! Subtransactions that no statement in them can make writable.
 
 use crate::error::{Error, Result, or_raise};
 use pgrx::pg_sys;
@@ -6,15 +6,15 @@ use std::ffi::{CStr, CString};
 
 const SETTING: &CStr = c"transaction_read_only";
 
-/// Postgres refuses to SET `transaction_read_only` off in a subtransaction, but before version 17 nobody is asked where it is
-/// RESET: that gives it the value that it has by default. So the default is on while one of these lives.
+/// Postgres refuses to SET `transaction_read_only` off in a subtransaction, but before PostgreSQL 17 the check hook is not called
+/// for RESET, which restores the default. So the default is on while a value of this type lives.
 #[derive(Debug)]
 pub struct ReadOnly {
     default: Option<CString>,
 }
 
 impl ReadOnly {
-    /// To be made before the subtransaction, and dropped after it.
+    /// To be created before the subtransaction, and dropped after it.
     pub fn prepare() -> Self {
         // SAFETY: the setting exists; its value is copied at once.
         let default = unsafe {
@@ -41,7 +41,7 @@ impl Drop for ReadOnly {
     }
 }
 
-/// Sets what RESET gives, and not the value.
+/// Sets the value that RESET restores, not the current value.
 fn set_default(value: &CStr) -> Result<()> {
     // SAFETY: the strings live through the call, which copies them; the value is put back. While it is off, no value is
     // refused.

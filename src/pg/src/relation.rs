@@ -17,7 +17,7 @@ pub fn lock_against_changes(relation: pg_sys::Oid) {
     unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
 }
 
-/// Locks a table for writing, unless that would mean to wait. Held until the end of the transaction.
+/// Locks a table for writing until the end of the transaction; false if the lock is not available at once.
 pub fn lock_if_free(relation: pg_sys::Oid) -> bool {
     // SAFETY: as above.
     unsafe { pg_sys::ConditionalLockRelationOid(relation, pg_sys::RowExclusiveLock as i32) }

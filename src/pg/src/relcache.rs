@@ -1,15 +1,15 @@
-//! Telling sessions that a table has changed in a way that they care for, by Postgres's own messages about definitions.
+//! Notifies sessions that a table has changed, by Postgres's relation cache invalidations.
 
 use pgrx::pg_sys;
 
-/// Tells all sessions, when the transaction commits, and this one soon, that the table has changed.
+/// Notifies all sessions of a change of the table when the transaction commits, and this session at once.
 pub fn invalidate(table: pg_sys::Oid) {
     // SAFETY: the table is open or locked by the statement that is under way.
     unsafe { pg_sys::CacheInvalidateRelcacheByRelid(table) };
 }
 
-/// Has `callback` called with each table that this session is relation_changed of, and with none where it may have missed some. It must not
-/// raise, and is called as long as the process lives.
+/// Registers a callback for the process's lifetime. It is called with each table that was invalidated, and with none if
+/// notifications may have been lost. It must not raise.
 pub fn on_change(callback: fn(Option<pg_sys::Oid>)) {
     let argument = pg_sys::Datum::from(callback as usize);
     // SAFETY: the callback lives as long as the process, and gets the function's own pointer.

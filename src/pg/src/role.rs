@@ -7,21 +7,21 @@ use std::ffi::{CStr, c_int};
 use std::sync::Once;
 
 thread_local! {
-    /// How often a role may have been changed since the session first asked for one.
+    /// The number of possible changes of roles since the first call of [`Role::current`].
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A role as it is called at the moment.
+/// A role with its current name.
 #[derive(Clone, Copy)]
 pub struct Role {
-    /// Its number on this server.
+    /// Its OID.
     pub oid: pg_sys::Oid,
     name: pg_sys::NameData,
     changes_seen: u64,
 }
 
 impl Role {
-    /// The role whose rights count now.
+    /// The role whose rights apply now.
     pub fn current() -> Result<Self> {
         watch();
         // SAFETY: a plain read of the session's identity; the name is a terminated string.
@@ -35,7 +35,7 @@ impl Role {
         }
     }
 
-    /// Whether it is the current role, and has been all the time called what it is called now.
+    /// Whether it is the current role, and has not been renamed since.
     pub fn is_current(&self) -> bool {
         // SAFETY: a plain read of the session's identity.
         self.oid == unsafe { pg_sys::GetUserId() } && self.changes_seen == CHANGES.get()
@@ -56,7 +56,7 @@ impl Role {
     }
 }
 
-/// Notices ALTER ROLE RENAME.
+/// Counts changes of roles, of which ALTER ROLE RENAME is one.
 fn watch() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {

@@ -1,4 +1,4 @@
-//! RunningStatement SQL from inside a function: plans that are kept, read-only execution, rows whose memory is given back.
+//! Running SQL from inside a function: cached plans, read-only execution, rows whose memory is freed.
 //!
 //! pgrx's own `Spi` parses and plans a statement at every call, decides by itself whether it is read-only, and keeps
 //! each result until the end. A search runs eight small statements, so planning would cost more than the search.
@@ -15,14 +15,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::c_char;
 
-/// Plans that a session keeps. A search of one collection needs about ten.
+/// Maximum number of plans that a session keeps. A search of one collection needs about ten.
 const MAX_KEPT_PLANS: usize = 256;
 
 thread_local! {
     /// Kept plans by their text and argument types. Postgres itself notices when one is out of date.
     static PLANS: RefCell<HashMap<(String, Vec<pg_sys::Oid>), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
 
-    /// Statements under way: one may call a function that runs another.
+    /// Number of running statements: one may call a function that runs another.
     static RUNNING_STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -96,7 +96,7 @@ impl Arg {
         Self { oid: pg_sys::TIMESTAMPTZOID, datum: Some(datum) }
     }
 
-    /// A `jsonb` argument, passed on as it came.
+    /// A `jsonb` argument, passed on without a copy.
     pub fn jsonb(value: JsonbRef<'_>) -> Self {
         Self { oid: pg_sys::JSONBOID, datum: Some(value.datum()) }
     }
@@ -268,12 +268,12 @@ impl Drop for Rows {
     }
 }
 
-/// Does `work` with a memory context of its own, in which statements may run.
+/// Runs `work`, in which statements may run, with a memory context of its own.
 pub fn connect<T>(work: impl FnOnce() -> T) -> T {
     Spi::connect(|_| work())
 }
 
-/// Does `work`, SELECTs that see what was committed by now, also in a transaction that sees what there was at its beginning.
+/// Runs `work`, SELECTs that see everything committed by now, also in a transaction of isolation level REPEATABLE READ.
 pub fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: the snapshot that is popped is the one that was pushed; an ERROR's own clean-up pops it as well.
     unsafe {
@@ -284,17 +284,17 @@ pub fn with_latest_snapshot<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Runs a SELECT by a kept plan, under the snapshot of the calling statement. Works on a standby.
+/// Runs a SELECT with a kept plan, under the snapshot of the calling statement. Works on a standby.
 pub fn select(sql: &str, args: &[Arg]) -> Result<Rows> {
     run_kept(sql, args, true)
 }
 
-/// Runs a statement by a kept plan; sees what the transaction has done so far.
+/// Runs a statement with a kept plan; it sees what the transaction has done so far.
 pub fn run(sql: &str, args: &[Arg]) -> Result<Rows> {
     run_kept(sql, args, false)
 }
 
-/// Raises what is wrong with a statement, without running it.
+/// Raises the errors of a statement that Postgres finds without running it.
 pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Result<()> {
     let text = server_cstring(sql)?;
     let mut types = types.to_vec();
@@ -303,7 +303,7 @@ pub fn check_statement(sql: &str, types: &[pg_sys::Oid]) -> Result<()> {
     Ok(())
 }
 
-/// Runs a statement once, one that changes definitions for instance.
+/// Runs a statement whose plan is not kept, a DDL statement for instance.
 pub fn run_once(sql: &str) -> Result<Rows> {
     let text = server_cstring(sql)?;
     let _running = RunningStatement::start();
@@ -372,7 +372,7 @@ pub(super) fn plan(sql: &str, args: &[Arg]) -> Result<pg_sys::SPIPlanPtr> {
     Ok(plan)
 }
 
-/// Counts a statement as under way, also when an ERROR ends it.
+/// Counts a statement as running until it is dropped, also by an ERROR.
 struct RunningStatement;
 
 impl RunningStatement {

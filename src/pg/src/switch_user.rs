@@ -1,31 +1,31 @@
-//! Working as another role and under other settings, both undone however the work ends.
+//! Runs work as another role and with other settings. Both are restored however the work ends.
 
 use crate::error::{Error, or_raise};
 use pgrx::pg_sys;
 use std::ffi::CString;
 
-/// Does `work` as `owner`, with nothing on the search path that a user could have put there. Whatever an owner
-/// attached to his tables (triggers, checks, index expressions) runs as himself, and cannot change the session.
+/// Runs `work` as `owner`, with a search path that contains no object of a user. Code that the owner has attached to tables
+/// (triggers, checks, index expressions) runs as the owner, and cannot change the session.
 pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let _identity = Identity::switch(owner);
     with_settings(&[("search_path", "pg_catalog, pg_temp")], work)
 }
 
-/// Does `work`, a statement of ours that names every object with its schema, as the owner of our tables. The search path
-/// stays: to set and to reset it takes longer than to add a row.
+/// Runs `work`, a statement that names every object with its schema, as the owner of the extension's tables. The search path is
+/// not changed: to set and reset it would take longer than to insert a row.
 pub fn as_extension_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let _identity = Identity::switch(owner);
     work()
 }
 
-/// Does `work` as the current role, which it cannot leave: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are refused, as
-/// in a SECURITY DEFINER function.
+/// Runs `work` as the current role, which it cannot change: SET ROLE, RESET ROLE and SET SESSION AUTHORIZATION are refused, as in a
+/// SECURITY DEFINER function.
 pub fn without_role_change<T>(work: impl FnOnce() -> T) -> T {
     let _identity = Identity::forbid_change();
     work()
 }
 
-/// Does `work` under settings that nobody sees afterwards. Works on a standby, where SET by SPI does not.
+/// Runs `work` with settings that are restored afterwards. Works on a standby, where SET by SPI does not.
 pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> T {
     let _level = SettingsLevel::open();
     for (name, value) in settings {
@@ -34,7 +34,7 @@ pub fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> T) -> 
     work()
 }
 
-/// Sets a setting for as long as the process lives. For background workers, outside of a transaction.
+/// Sets a setting for the process's lifetime. For background workers, outside of a transaction.
 pub fn set_for_session(name: &str, value: &str) {
     or_raise(set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET));
 }

@@ -68,7 +68,7 @@ pub fn replace_unencodable_in_json(json: &str) -> String {
     replace_unencodable(plain).into_owned()
 }
 
-/// The escape at the start of a text, and the character that it encodes if it is a `\\u` escape. An unpaired surrogate counts as
+/// The escape at the start of a text, and the character that it encodes if it is a `\u` escape. An unpaired surrogate counts as
 /// U+FFFD.
 fn parse_escape(text: &str) -> (&str, Option<char>) {
     let unit = |at: usize| {

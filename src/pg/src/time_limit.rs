@@ -1,9 +1,9 @@
-//! Work that is cancelled when it takes too long, while the statement around it goes on. `statement_timeout` can do neither:
-//! set inside a statement it does nothing, and it ends the whole of it.
+//! Cancels work that takes too long, without ending the surrounding statement. `statement_timeout` cannot do that: it has no effect
+//! if it is set inside a statement, and it ends the whole statement.
 //!
-//! Postgres knows one way to cancel what runs: the flag that Ctrl-C sets, too. So a limit of ours sets it from a timeout of
-//! Postgres's own, and remembers that it did. Everybody else sets it through SIGINT (a user's cancel, `statement_timeout`,
-//! `lock_timeout`), and those are counted while a limit is in force: who cancels at the same moment is not taken for the limit.
+//! Postgres cancels running code in one way: by the flag that Ctrl-C sets. A limit sets this flag from a timeout registered with
+//! Postgres, and records that it did. All other cancels set it through SIGINT (a user's cancel, `statement_timeout`,
+//! `lock_timeout`), and these are counted while a limit is active, so that one at the same moment is not mistaken for the limit.
 
 use crate::major_version::{NEW_TIMEOUT, STATEMENT_TIMEOUT};
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
@@ -22,39 +22,39 @@ unsafe extern "C-unwind" {
     fn get_timeout_indicator(id: c_int, reset: bool) -> bool;
 }
 
-/// Whether the limit in force is over.
+/// Whether the active limit has expired.
 static EXPIRED: AtomicBool = AtomicBool::new(false);
 
-/// SIGINTs that came while limits were in force.
+/// The number of SIGINTs received while limits were active.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
-/// Postgres's own handler of SIGINT, while ours is in its place.
+/// Postgres's handler of SIGINT, while it is replaced.
 static INTERRUPT_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// When the limit in force is over. Limits may be nested: the nearest of their ends is in force.
+    /// When the active limit expires. Limits may be nested: the one that expires first is active.
     static NEAREST_END: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Who has cancelled some work.
+/// What has cancelled some work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canceller {
-    /// Nobody: an error of this code is the work's own.
+    /// Nothing: an error with this SQLSTATE is the work's own.
     Nobody,
     /// The limit.
     Limit,
-    /// Whoever started the statement, a setting, or a limit around this one; perhaps the limit, too.
+    /// The user, a setting, or an outer limit; perhaps the limit at the same moment.
     Other,
 }
 
-/// Does `work`, which is cancelled (57014) when the time is over. `canceller` tells who cancelled it, also where the work
-/// raised an error, or caught the cancel.
+/// Runs `work`, which is cancelled (57014) when it takes longer than `limit`. `canceller` is set to what cancelled it, also if the
+/// work raised an error, or caught the cancel.
 pub fn within<T>(limit: Duration, canceller: &Cell<Canceller>, work: impl FnOnce() -> T) -> T {
     let _limit = ActiveLimit::start(limit, canceller);
     work()
 }
 
-/// Raises what is due where `statement_timeout` was over at the same moment as a limit, in Postgres's words for it.
+/// Raises Postgres's own error if `statement_timeout` expired at the same moment as a limit.
 pub fn serve_statement_timeout() {
     // SAFETY: a plain read.
     if unsafe { pg_guard_ffi_boundary(|| get_timeout_indicator(STATEMENT_TIMEOUT, false)) } {
@@ -62,7 +62,7 @@ pub fn serve_statement_timeout() {
     }
 }
 
-/// A limit; it ends when this is dropped, on an ERROR too.
+/// A limit, which ends when this is dropped, also by an ERROR.
 struct ActiveLimit<'a> {
     canceller: &'a Cell<Canceller>,
     /// The end of the limit around this one.
@@ -105,10 +105,10 @@ impl Drop for ActiveLimit<'_> {
         if self.nearest {
             EXPIRED.store(false, Ordering::Relaxed);
             if over && !interrupted {
-                // The work may have ended before it has noticed, and nobody else is to be cancelled.
+                // The work may have ended before it noticed the cancel, which must not cancel what follows.
                 // SAFETY: a flag of this process, which signal handlers write.
                 unsafe { (&raw mut pg_sys::QueryCancelPending).write_volatile(0) };
-                // But for one that came between the two lines.
+                // Unless a SIGINT arrived between the two lines.
                 if INTERRUPTS.load(Ordering::Relaxed) != self.interrupts {
                     cancel();
                 }
@@ -137,7 +137,7 @@ fn stop_timer() {
     unsafe { pg_guard_ffi_boundary(|| disable_timeout(timeout(), false)) };
 }
 
-/// The timeout of Postgres's that ours goes by, once for each process.
+/// The id of the timeout registered with Postgres, once per process.
 pub fn timeout() -> c_int {
     static TIMEOUT: AtomicUsize = AtomicUsize::new(0);
     static REGISTERED: Once = Once::new();
@@ -166,7 +166,7 @@ fn cancel() {
     }
 }
 
-/// Whoever catches the cancel (`EXCEPTION WHEN query_canceled`) is cancelled again as soon as he goes on.
+/// Code that catches the cancel (`EXCEPTION WHEN query_canceled`) is cancelled again as soon as it goes on.
 extern "C-unwind" fn subtransaction_ended(
     event: pg_sys::SubXactEvent::Type,
     _id: pg_sys::SubTransactionId,
@@ -178,7 +178,7 @@ extern "C-unwind" fn subtransaction_ended(
     }
 }
 
-/// Has SIGINTs counted before Postgres handles them; gives what handled them.
+/// Installs a handler that counts SIGINTs and calls Postgres's; returns Postgres's.
 fn count_interrupts() -> Option<libc::sigaction> {
     let mut handler = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: reads the handler in force, and sets one with the same mask and flags that calls it.

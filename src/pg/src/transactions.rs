@@ -1,15 +1,15 @@
-//! Transactions: the session's own, and those of others.
+//! The session's transaction, and those of other sessions.
 
 use pgrx::pg_sys;
 use std::ffi::c_void;
 
-/// A number that is so much lower than the next one is of no transaction that runs: Postgres does not let them grow so old.
+/// No running transaction has a number that is lower than the next one by more than this: Postgres prevents it.
 const MAX_TRANSACTION_AGE: u64 = 1 << 31;
 
-/// Waits until a transaction that was seen to have committed has told everybody what it did to definitions. Its rows can be
-/// seen before that: who reads at once may not know of a partition that it attached. Takes no time but in that moment.
+/// Waits until a committed transaction's cache invalidations have been sent. Its rows are visible before that: a session that reads
+/// at once may not know of a partition that the transaction attached. Returns at once if it was not committed just now.
 ///
-/// A restored row has its number from another server, where it may have been higher than any is here.
+/// The number in a restored row is one of another server, and may be higher than any number of this server.
 pub fn wait_for_invalidation(transaction: i64) {
     let age = next().checked_sub(transaction as u64);
     if !age.is_some_and(|age| (1..MAX_TRANSACTION_AGE).contains(&age)) {
@@ -27,43 +27,43 @@ pub fn wait_for_invalidation(transaction: i64) {
     }
 }
 
-/// The number of the (sub)transaction that is open, which gets one where it has none.
+/// The number of the current (sub)transaction, which is assigned if it has none.
 pub fn current() -> u64 {
     // SAFETY: raises where a transaction must not write.
     unsafe { pg_sys::GetCurrentFullTransactionId() }.value
 }
 
-/// The number of the next transaction that gets one, in any database of the server.
+/// The number that the server assigns next, in any database.
 pub fn next() -> u64 {
     // SAFETY: a plain read of the server's state.
     unsafe { pg_sys::ReadNextFullTransactionId() }.value
 }
 
-/// Whether the transaction may write: not where it is to read only, on a standby, or while processes work in parallel.
+/// Whether the transaction may write: not if it is read-only, on a standby, or in parallel mode.
 pub fn may_write() -> bool {
     // SAFETY: plain reads of the session's state.
     unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() && !pg_sys::IsInParallelMode() }
 }
 
-/// The number of the transaction that is open, whatever subtransaction is.
+/// The number of the current top-level transaction.
 pub fn top() -> u64 {
     // SAFETY: raises where a transaction must not write.
     unsafe { pg_sys::GetTopFullTransactionId() }.value
 }
 
-/// The number of the (sub)transaction that is open, for who wants to know later what has become of it. None where it may not
-/// write, so that nothing is undone.
+/// The number of the current (sub)transaction, by which its fate can be checked later. None if it may not write, so that there is
+/// nothing to be rolled back.
 pub fn current_if_writable() -> Option<u64> {
     may_write().then(current)
 }
 
-/// Does `work`, which takes numbers from sequences and writes nothing else, also where the transaction reads only.
+/// Runs `work`, which takes numbers from sequences and writes nothing else, also in a read-only transaction.
 pub fn allowing_writes<T>(work: impl FnOnce() -> T) -> T {
     let _before = LiftedReadOnly::lift();
     work()
 }
 
-/// Whether the transaction reads only, as it was before.
+/// Whether the transaction was read-only before; restored when dropped.
 struct LiftedReadOnly(bool);
 
 impl LiftedReadOnly {
@@ -84,15 +84,15 @@ impl Drop for LiftedReadOnly {
     }
 }
 
-/// Whether a number is that of the transaction that is open, or of a subtransaction of it that was not rolled back.
+/// Whether a number is that of the current transaction, or of a subtransaction of it that was not rolled back.
 pub fn is_own(number: u64) -> bool {
     let number = pg_sys::TransactionId::from(number as u32);
     // SAFETY: a look into the session's own state.
     unsafe { pg_sys::TransactionIdIsCurrentTransactionId(number) }
 }
 
-/// Has `callback` called whenever a transaction or subtransaction of this session ends without having committed, for as long
-/// as the process lives. It must not raise.
+/// Registers a callback for the process's lifetime. It is called whenever a transaction or subtransaction of this session ends
+/// without a commit. It must not raise.
 pub fn on_abort(callback: fn()) {
     let argument = callback as *mut c_void;
     // SAFETY: both callbacks live as long as the process, and get the function's own pointer.

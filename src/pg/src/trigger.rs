@@ -1,4 +1,4 @@
-//! What a trigger function is told: the event, the table, and the rows before and after.
+//! The call of a trigger function: the event, the table, and the rows before and after.
 
 use crate::encoding::server_cstring;
 use crate::text::utf8_from_datum;
@@ -14,7 +14,7 @@ pub enum Event {
     Update,
     /// Rows were deleted.
     Delete,
-    /// All rows were.
+    /// All rows were deleted.
     Truncate,
 }
 
@@ -43,7 +43,7 @@ impl TriggerCall {
     ///
     /// # Safety
     /// `fcinfo` must be the one of a call in progress.
-    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
+    pub(crate) unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
         // SAFETY: a trigger's context is a node whose tag says so.
         unsafe {
             let context = (*fcinfo).context;
@@ -72,7 +72,7 @@ impl TriggerCall {
         unsafe { (*self.data).tg_event }
     }
 
-    /// Of a row trigger: the row that is to be inserted, or is to stand in another's place.
+    /// Of a row trigger: the row to be inserted, or the new version of a row.
     pub fn new_row(self) -> Option<Row> {
         // SAFETY: the slots live through the call.
         unsafe {
@@ -84,7 +84,7 @@ impl TriggerCall {
         }
     }
 
-    /// Of a row trigger that is called before the change: what it answers for this to be done as it was meant.
+    /// Of a BEFORE row trigger: the result that leaves the change as it is.
     pub fn unchanged(self) -> pg_sys::Datum {
         // SAFETY: the tuples live through the call.
         unsafe {
@@ -130,8 +130,8 @@ impl TriggerCall {
         }
     }
 
-    /// The rows that went or came, each before and after as far as it was there. Both transition tables of an UPDATE are
-    /// filled row by row, so that they have the same order.
+    /// Calls `each` with the old and the new version of every row, as far as they exist. Both transition tables of an UPDATE are
+    /// filled row by row, so they have the same order.
     pub fn for_each(self, mut each: impl FnMut(Option<Row>, Option<Row>)) {
         // SAFETY: tables and slots live through the call; a table that the event has not is null.
         unsafe {
@@ -203,7 +203,7 @@ unsafe fn same(one: pg_sys::Datum, two: pg_sys::Datum, column: Column) -> bool {
             return bytes(first, length) == bytes(second, length);
         }
         let stored = |pointer: *mut u8| bytes(pointer, pgrx::varsize_any(pointer.cast()));
-        // A value that is kept outside of the row is most often the same one: its content need not be fetched.
+        // A toasted value is mostly the same one in both rows: then its content need not be fetched.
         stored(first) == stored(second) || varlena_bytes(one) == varlena_bytes(two)
     }
 }

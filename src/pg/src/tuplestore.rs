@@ -1,7 +1,7 @@
-//! Rows of a set-returning function, put where the executor reads them.
+//! Rows of a set-returning function, put directly into the executor's tuple store.
 //!
-//! A function that gives its rows one by one has them copied into a tuple store by the executor, each after a call through
-//! two context switches. This one fills the store itself, and rows beyond `work_mem` go to a file.
+//! If a function returns its rows one by one, the executor copies each into a tuple store, after a call with two context switches.
+//! Here the function fills the store itself; rows beyond `work_mem` go to a file.
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
@@ -12,7 +12,7 @@ pub struct Tuplestore<const N: usize> {
     shape: pg_sys::TupleDesc,
     values: [pg_sys::Datum; N],
     nulls: [bool; N],
-    /// Where texts wait until the row is copied: the places of columns in it, since it moves while it grows.
+    /// The texts of the row, and where the text of each column begins: an offset, as the buffer moves when it grows.
     texts: Vec<u8>,
     places: Vec<(usize, usize)>,
 }
@@ -22,7 +22,7 @@ impl<const N: usize> Tuplestore<N> {
     ///
     /// # Safety
     /// `fcinfo` must be the one of a call in progress, of a function that returns TABLE.
-    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self> {
+    pub(crate) unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Result<Self> {
         // SAFETY: the executor fills resultinfo where it takes a set; the tag says whether it has.
         unsafe {
             let result = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();

@@ -1,4 +1,4 @@
-//! Values of types that are known only at run time: a source's keys.
+//! Values of types that are known only at run time, such as the keys of a source.
 
 use crate::error::{Error, or_raise};
 use pgrx::pg_sys;

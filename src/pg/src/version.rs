@@ -1,4 +1,4 @@
-//! Whether the SQL objects of the database are those that this library was built for.
+//! Checks that the SQL objects of the database are those that this library was built for.
 
 use crate::error::{Error, Result, or_raise};
 use crate::spi::{connect, select};
@@ -11,15 +11,15 @@ use std::sync::Once;
 const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 
 thread_local! {
-    /// How often a function's definition may have changed since the session's first check.
+    /// The number of possible changes of functions since the session's first check.
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 
-    /// The number of changes at which the versions were the same.
+    /// The number of changes at which the versions were found to match.
     static MATCHED_AT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Raises 55000 where the database has the extension in another version than the library. To be called first by every
-/// SQL function; a session that loaded the library before an update goes on with it until it ends.
+/// Raises 55000 if the database has the extension in another version than the library. To be called first in every SQL function:
+/// a session that loaded the library before an update keeps it until it ends.
 pub fn check() {
     if MATCHED_AT.get() != Some(CHANGES.get()) {
         or_raise(compare_versions());
@@ -45,7 +45,7 @@ fn compare_versions() -> Result<()> {
     Ok(())
 }
 
-/// Notices ALTER EXTENSION UPDATE: Postgres tells sessions of changes to functions, not of changes to `pg_extension`.
+/// Detects ALTER EXTENSION UPDATE: Postgres notifies sessions of changes of functions, not of `pg_extension`.
 fn watch() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {

@@ -49,7 +49,7 @@ impl Partition {
     ///
     /// # Safety
     /// `fcinfo` must be the one of a call in progress.
-    pub unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
+    pub(crate) unsafe fn of(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
         // SAFETY: the executor passes a WindowObject node as the call's context where there is OVER.
         let context = unsafe { (*fcinfo).context };
         (!context.is_null()).then_some(Self(context.cast()))
@@ -76,7 +76,7 @@ impl Partition {
         unsafe { pg_guard_ffi_boundary(|| WinGetCurrentPosition(self.0)) }
     }
 
-    /// Promises that no row before the current one will be asked for again.
+    /// Promises that no row before `position` will be read again.
     pub fn forget_before(self, position: i64) {
         // SAFETY: as above.
         unsafe { pg_guard_ffi_boundary(|| WinSetMarkPosition(self.0, position)) };

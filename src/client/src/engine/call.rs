@@ -1,4 +1,4 @@
-//! A request with all that it needs: what is left needs no transaction.
+//! A request that is complete: it can be sent without a transaction.
 
 use crate::engine::client;
 use crate::engine::client::Pending;
@@ -8,7 +8,7 @@ use ragstone_core::provider::Limits;
 use ragstone_pg::error::Result;
 use std::time::Duration;
 
-/// The engine ends a call to a provider in time by itself, and says more about it.
+/// Added to a provider's timeout, which the engine enforces itself, with a better error message.
 const PROVIDER_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 
 /// A request, and how long its answer may take.
@@ -19,17 +19,17 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request that is answered within `rag.request_timeout`.
+    /// A request whose timeout is `rag.request_timeout`.
     pub fn new(request: Request) -> Self {
         Self { request, timeout: Duration::from_millis(settings::request_timeout()) }
     }
 
-    /// A request that a provider answers, within the time that is its own.
+    /// A request to a provider, with the provider's timeout.
     pub fn with_limits(limits: &Limits, request: Request) -> Self {
         Self { request, timeout: Duration::from_millis(limits.timeout_ms) + PROVIDER_TIMEOUT_MARGIN }
     }
 
-    /// Whether both ask the same of the same. For whom, and what his budgets have left, may have changed in between.
+    /// Whether both requests have the same target and content. Caller and remaining budget are ignored: they may have changed.
     pub fn is_same(&self, other: &Self) -> bool {
         use Request::{Complete, Embed, EmbedBy, RerankBy};
         match (&self.request, &other.request) {
@@ -49,17 +49,17 @@ impl Call {
         }
     }
 
-    /// Whether a language model is asked.
+    /// Whether it is a call of a language model.
     pub fn is_completion(&self) -> bool {
         matches!(self.request, Request::Complete { .. })
     }
 
-    /// Puts it on its way.
+    /// Sends the request.
     pub fn send(&self) -> Result<Pending> {
         client::send_with_timeout(self.request.clone(), self.timeout)
     }
 
-    /// The same for a call that is not made twice.
+    /// Sends the request of a call that is not needed afterwards.
     pub fn into_pending(self) -> Result<Pending> {
         client::send_with_timeout(self.request, self.timeout)
     }

@@ -1,4 +1,4 @@
-//! A session asks the engine: connecting, starting the engine where there is none, waiting, asking again.
+//! A session's requests to the engine: connecting, starting the engine if none runs, waiting, sending again after a loss.
 
 use crate::engine::connection::{ConnectOutcome, Connection, ConnectionError};
 use crate::engine::launch::Launch;
@@ -9,14 +9,14 @@ use ragstone_pg::wait;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// Times that one request may see the engine die before it is taken for the cause.
+/// How many times the engine may die during one request before the request is taken for the cause.
 const MAX_ENGINE_DEATHS: u32 = 16;
 
-/// Pause between two tries to connect.
+/// Time between two attempts to connect.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 
 thread_local! {
-    /// The session's connection, with a number that tells one connection from the next.
+    /// The session's connection, and a number that is incremented with each new connection.
     static SESSION: RefCell<Session> = const { RefCell::new(Session { connection: None, generation: 0 }) };
 }
 
@@ -25,7 +25,7 @@ struct Session {
     generation: u64,
 }
 
-/// A request on its way. Dropping it tells the engine that nobody waits any longer.
+/// A request that was sent. Dropping it cancels the request in the engine.
 pub struct Pending {
     request: Request,
     id: u64,
@@ -34,24 +34,24 @@ pub struct Pending {
     answered: bool,
 }
 
-/// The engine's answer to a request; a failure of the engine's is an error here.
+/// Sends a request and waits for the answer. A failure that the engine reports is an error.
 pub fn call(request: Request) -> Result<Response> {
     send(request)?.wait()
 }
 
-/// Puts a request on its way. Several may be under way at once.
+/// Sends a request. Several may be pending at a time.
 pub fn send(request: Request) -> Result<Pending> {
     send_with_timeout(request, Duration::from_millis(settings::request_timeout()))
 }
 
-/// The same, where the answer may take another time than `rag.request_timeout`.
+/// The same with a timeout other than `rag.request_timeout`.
 pub fn send_with_timeout(request: Request, timeout: Duration) -> Result<Pending> {
     let deadline = Instant::now() + timeout;
     let (generation, id) = send_before(&request, deadline)?;
     Ok(Pending { request, id, generation, deadline, answered: false })
 }
 
-/// Puts a request on its way where an engine runs already; nothing where none does.
+/// Sends a request if an engine runs; none otherwise.
 pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
     SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     if SESSION.with_borrow(|session| session.connection.is_none()) {
@@ -63,12 +63,12 @@ pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
     send(request).map(Some)
 }
 
-/// The answer of an engine that runs already, or nothing where none does.
+/// Sends a request and waits for the answer if an engine runs; none otherwise.
 pub fn call_if_running(request: Request) -> Result<Option<Response>> {
     call_if_running_with_timeout(request, Duration::from_millis(settings::request_timeout()))
 }
 
-/// The same, where the answer may take another time than `rag.request_timeout`.
+/// The same with a timeout other than `rag.request_timeout`.
 pub fn call_if_running_with_timeout(request: Request, timeout: Duration) -> Result<Option<Response>> {
     // The session's own connection may be one to an engine that has gone.
     if !matches!(Connection::open()?, ConnectOutcome::Connected(_)) {
@@ -77,13 +77,12 @@ pub fn call_if_running_with_timeout(request: Request, timeout: Duration) -> Resu
     send_with_timeout(request, timeout)?.wait().map(Some)
 }
 
-/// Tells other sessions how far a work has come. Only where the engine is connected, and never an error: progress is
-/// no reason to fail.
+/// Reports progress for other sessions to see. Only if the engine is connected; a failure is ignored.
 pub fn report(progress: Progress) {
     post(&Request::Report(progress));
 }
 
-/// Sends what is not answered. Only where the engine is connected, and never an error.
+/// Sends a request that has no answer. Only if the engine is connected; a failure is ignored.
 pub fn post(request: &Request) {
     SESSION.with_borrow_mut(|session| {
         if let Some(connection) = &mut session.connection {
@@ -93,13 +92,13 @@ pub fn post(request: &Request) {
 }
 
 impl Pending {
-    /// Waits for the answer. A cancelled statement leaves from here, and the request with it.
+    /// Waits for the answer. If the statement is cancelled this unwinds, which cancels the request.
     pub fn wait(mut self) -> Result<Response> {
-        self.next()
+        self.receive_next()
     }
 
-    /// Waits for the answer, or the next piece of it.
-    pub fn next(&mut self) -> Result<Response> {
+    /// Waits for the answer, or for its next piece.
+    pub fn receive_next(&mut self) -> Result<Response> {
         for _ in 0..MAX_ENGINE_DEATHS {
             match receive(self.generation, self.id, self.deadline) {
                 Ok(Some(answer)) => {
@@ -127,9 +126,9 @@ impl Pending {
     }
 }
 
-/// For who has other things to do than to wait.
+/// For a process that must not block.
 impl Pending {
-    /// The answer, if it has come. Never asks again: an engine that has gone is an error.
+    /// The answer, if it has arrived. Does not send the request again: if the connection was lost, that is an error.
     pub fn try_receive(&mut self) -> Result<Option<Response>> {
         match receive(self.generation, self.id, Instant::now()) {
             Ok(Some(Response::Failed(failure))) => {
@@ -145,7 +144,7 @@ impl Pending {
         }
     }
 
-    /// Waits until something comes from the engine, the latch is set or the time is over.
+    /// Waits until the engine has sent something, the latch is set or the time is over.
     pub fn wait_for_event(&self, timeout: Duration) {
         let watched = SESSION.with_borrow(|session| {
             let own = session.connection.as_ref().filter(|_| session.generation == self.generation);
@@ -173,7 +172,7 @@ impl Drop for Pending {
     }
 }
 
-/// Takes the connection out of its place while it is waited on, so that an interrupt finds nothing borrowed.
+/// Waits with the connection taken out of SESSION, so that an interrupt that unwinds does not find it borrowed.
 fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
     let mut lease = Lease::take(generation).ok_or(ConnectionError::Closed)?;
     let answer = lease
@@ -186,7 +185,7 @@ fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Respons
     answer
 }
 
-/// The session's connection while it is waited on; goes back to its place also when the wait is unwound.
+/// The session's connection while it is waited on. Puts it back when dropped, also by unwinding.
 struct Lease {
     connection: Option<Box<Connection>>,
 }
@@ -206,15 +205,15 @@ impl Drop for Lease {
     }
 }
 
-/// Sends over the session's connection, made first if need be.
+/// Sends a request over the session's connection, which is made first if there is none.
 fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     if !request.is_repeatable() {
-        // An engine that ended while nobody asked it anything is no reason to fail.
+        // Do not fail because the engine ended while the connection was idle.
         SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     }
     while SESSION.with_borrow(|session| session.connection.is_none()) {
         let mut connection = connect_before(deadline)?;
-        // Nor is one that was ending, and could still be connected to.
+        // Nor because it was shutting down when it accepted the connection.
         if request.is_repeatable() || connection.is_greeted(deadline)? {
             adopt(connection);
         } else if Instant::now() >= deadline {
@@ -227,7 +226,7 @@ fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     })
 }
 
-/// The connection is the session's from now on.
+/// Makes it the session's connection.
 fn adopt(connection: Box<Connection>) {
     SESSION.with_borrow_mut(|session| {
         session.connection = Some(connection);
@@ -235,7 +234,7 @@ fn adopt(connection: Box<Connection>) {
     });
 }
 
-/// A connection, once there is one; starts the engine where none runs.
+/// Connects before the deadline; starts the engine if none runs.
 pub(super) fn connect_before(deadline: Instant) -> Result<Box<Connection>> {
     let mut launch = Launch::default();
     loop {

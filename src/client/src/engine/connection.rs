@@ -1,4 +1,4 @@
-//! One session's connection to the engine: non-blocking, and waiting under the latch only.
+//! A session's connection to the engine. It never blocks: all waiting is done with the latch.
 
 use crate::processes::system::{connect_nonblocking, own_user, peer_user};
 use crate::settings::paths;
@@ -12,25 +12,25 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-/// Number of the Hello request.
+/// The id of the Hello request.
 const HELLO: u64 = 0;
 
-/// How a try to connect ended.
+/// The result of an attempt to connect.
 pub enum ConnectOutcome {
     /// The engine accepted.
     Connected(Box<Connection>),
-    /// There is no socket, or nobody listens on it.
+    /// There is no socket, or no process listens on it.
     NoListener,
     /// The socket's backlog is full.
     Busy,
 }
 
-/// Why a connection cannot be used any longer.
+/// Why a connection cannot be used any more.
 #[derive(Debug)]
 pub enum ConnectionError {
-    /// The engine has gone; what was asked may be asked again.
+    /// The engine has closed it; requests may be sent again.
     Closed,
-    /// Asking again would not help.
+    /// The engine refused the client; sending again would not help.
     Refused(Error),
 }
 
@@ -40,7 +40,7 @@ pub struct Connection {
     outgoing: Vec<u8>,
     written: usize,
     incoming: Vec<u8>,
-    /// Of each request what has come and was not taken yet.
+    /// Answers that have arrived and were not taken yet, by request.
     answers: HashMap<u64, VecDeque<Response>>,
     cancelled: HashSet<u64>,
     last_id: u64,
@@ -84,22 +84,22 @@ impl Connection {
         Ok(ConnectOutcome::Connected(Box::new(connection)))
     }
 
-    /// Puts a request on its way and gives its number.
+    /// Sends a request and returns its id.
     pub fn send(&mut self, request: &Request) -> Result<u64> {
         self.last_id += 1;
         let frame = protocol::encode(self.last_id, request)?;
         self.outgoing.extend_from_slice(&frame);
-        // A failure to write shows again, and is handled, where the answer is waited for.
+        // A write error occurs again, and is handled, when the answer is waited for.
         let _ = self.write();
         Ok(self.last_id)
     }
 
-    /// Whether the engine's end is still open, as far as this side can know.
+    /// Whether the engine has not closed the connection, as far as is known.
     pub fn is_open(&mut self) -> bool {
         self.write().and_then(|()| self.read()).is_ok()
     }
 
-    /// Waits until all that was sent is on its way. False where it is not when the time is over.
+    /// Waits until everything is written to the socket. False if it is not at the deadline.
     pub fn flush(&mut self, deadline: Instant) -> Result<bool, ConnectionError> {
         loop {
             self.write()?;
@@ -113,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the engine's greeting. False where it has gone instead.
+    /// Waits for the engine's greeting. False if the engine closed the connection, or did not greet before the deadline.
     pub fn is_greeted(&mut self, deadline: Instant) -> Result<bool> {
         loop {
             match self.write().and_then(|()| self.read()) {
@@ -126,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the answer to a request, or for the next piece of it.
+    /// Waits for the answer to a request, or for its next piece. None at the deadline.
     pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
         loop {
             if let Some(answer) = self.take(id) {
@@ -144,13 +144,13 @@ impl Connection {
         }
     }
 
-    /// The socket, and what to wait for on it.
+    /// The socket, and the event to wait for.
     pub fn interest(&self) -> (RawFd, Interest) {
         let interest = if self.written < self.outgoing.len() { Interest::ReadWrite } else { Interest::Read };
         (self.stream.as_raw_fd(), interest)
     }
 
-    /// Tells the engine to drop a request whose answer nobody waits for any longer.
+    /// Cancels a request whose answer is not needed any more.
     pub fn cancel(&mut self, request: u64) {
         let come = self.answers.remove(&request).unwrap_or_default();
         if come.iter().any(|answer| !is_piece(answer)) {
@@ -176,7 +176,7 @@ impl Connection {
                 Ok(bytes) => self.written += bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The engine may have said why before it closed: what it sent is read before the loss counts.
+                // The engine may have sent the reason before it closed the connection.
                 Err(_) => return self.read().and(Err(ConnectionError::Closed)),
             }
         }
@@ -185,7 +185,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has come and says whether that was an answer or more.
+    /// Reads what has arrived; returns whether there was at least one answer.
     fn read(&mut self) -> Result<bool, ConnectionError> {
         let mut buffer = [0; 65_536];
         loop {
@@ -251,7 +251,7 @@ impl Connection {
     }
 }
 
-/// Whether more follows.
+/// Whether it is a piece, after which more follows.
 fn is_piece(answer: &Response) -> bool {
     matches!(answer, Response::Piece(_))
 }
@@ -262,7 +262,7 @@ fn other_protocol(found: &str) -> Error {
         .hint("Close the sessions that still use the old version, or restart the server.")
 }
 
-/// Refuses a peer of another operating system user: texts must not reach whoever put a socket there.
+/// Refuses an engine of another operating system user, who may have put a socket there to read the texts.
 fn check_peer(stream: &UnixStream) -> Result<()> {
     let (peer, own) = (peer_user(stream).unwrap_or(u32::MAX), own_user());
     if peer == own {

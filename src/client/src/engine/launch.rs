@@ -1,4 +1,4 @@
-//! A session starts the engine: it registers a supervisor, which any role may do and which needs no preload.
+//! Starts the engine from a session, by registering a supervisor. Any role may do that, and it works without preload.
 
 use crate::processes::file_lock::FileLock;
 use crate::processes::supervisor;
@@ -9,13 +9,13 @@ use pgrx::bgworkers::{BackgroundWorkerStatus, DynamicBackgroundWorker};
 use ragstone_pg::error::{Error, Result};
 use std::time::{Duration, Instant};
 
-/// Another session's supervisor may have got the last worker slot just now: its engine is waited for so long.
+/// How long to wait if no worker slot is free: another session's supervisor may have taken the last one, and start the engine.
 const MAX_SLOT_WAIT: Duration = Duration::from_millis(1500);
 
-/// Supervisors that one call registers before it gives up.
+/// Maximum number of supervisors that one call registers.
 const MAX_REGISTRATIONS: u32 = 3;
 
-/// A start of the engine, as the session that needs it sees it.
+/// The state of starting the engine, in the session that needs it.
 #[derive(Default)]
 pub struct Launch {
     worker: Option<DynamicBackgroundWorker>,
@@ -24,7 +24,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Does the next step, if one is due. To be called again and again while nobody listens on the socket.
+    /// Does the next step, if one is due. To be called repeatedly until the socket accepts connections.
     pub fn advance(&mut self) -> Result<()> {
         if let Some(worker) = &self.worker {
             if !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) {
@@ -52,7 +52,7 @@ impl Launch {
         }
     }
 
-    /// What to say when the time is over.
+    /// The error if the engine did not listen in time.
     pub fn too_slow(&self) -> Error {
         did_not_start().detail(format!("it did not listen within {} ms", settings::request_timeout()))
     }

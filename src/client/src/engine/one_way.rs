@@ -1,5 +1,5 @@
-//! What a session hands over to the engine without waiting for an answer, over a connection of its own: where the engine reads
-//! nothing more for a while, since it has no room, the session's other requests go on.
+//! Messages that a session sends to the engine without waiting for an answer. They have a connection of their own: when the
+//! engine stops reading it because its outbox is full, the session's other requests go on.
 
 use crate::engine::client::connect_before;
 use crate::engine::connection::{Connection, ConnectionError};
@@ -8,13 +8,13 @@ use ragstone_pg::error::{Error, Result};
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// How long an engine that has to be started is waited for.
+/// Maximum time to wait for an engine that has to be started.
 const MAX_START_TIME: Duration = Duration::from_secs(5);
 
-/// How long a full socket is waited for.
+/// Maximum time to wait until the engine reads a message.
 const MAX_FLUSH_TIME: Duration = Duration::from_secs(2);
 
-/// After a failure nothing is tried for so long, so that not each of many letters waits in vain.
+/// For this time after a failure every message fails at once, so that many messages do not each wait for the timeout.
 const FAILURE_COOLDOWN: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -22,12 +22,11 @@ thread_local! {
     static LAST_FAILURE: RefCell<Option<(Instant, Error)>> = const { RefCell::new(None) };
 }
 
-/// Hands a request over: when this returns, all of it is on its way, and it comes to the engine also where this process ends
-/// at once. Starts the engine where none runs. A cancelled statement leaves from here, and nothing of the request comes to the
-/// engine.
+/// Sends a request: when this returns, all of it is in the socket, so that the engine receives it even if this process ends at
+/// once. Starts the engine if none runs. If the statement is cancelled meanwhile, the engine receives nothing of the request.
 ///
 /// # Errors
-/// No engine can be reached, or it takes nothing more; then nothing of the request comes to it.
+/// No engine can be reached, or it does not read; it receives nothing of the request then.
 pub fn send_and_forget(request: &Request) -> Result<()> {
     if let Some(error) = LAST_FAILURE.with_borrow(|failed| failed.as_ref().and_then(recent)) {
         return Err(error);
@@ -46,7 +45,7 @@ fn send(request: &Request) -> Result<()> {
     let mut left = 2;
     loop {
         left -= 1;
-        // Out of its place while it is waited on: what is half written is dropped where the wait is unwound.
+        // Taken out while it is in use: if the wait unwinds, the connection is dropped with the half-written request.
         let mut connection = match CONNECTION.take() {
             Some(connection) => connection,
             None => connect()?,
@@ -59,7 +58,7 @@ fn send(request: &Request) -> Result<()> {
             }
             Ok(false) => return Err(full()),
             Err(ConnectionError::Refused(error)) => return Err(error),
-            // An engine that ended while nobody talked to it, most likely: the next one is started.
+            // Most likely the engine ended while the connection was idle: start another one.
             Err(ConnectionError::Closed) if left > 0 => {}
             Err(ConnectionError::Closed) => return Err(Error::unavailable("the engine ended")),
         }

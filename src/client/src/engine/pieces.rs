@@ -1,4 +1,4 @@
-//! A job's pieces in the engine: the worker that posts them, and the session that asks for them.
+//! The streamed output of a job: its worker posts pieces to the engine, and a session requests them.
 
 use crate::engine::client;
 use ragstone_core::protocol::{JobRun, Pieces, Request, Response};
@@ -7,28 +7,28 @@ use ragstone_pg::error::{Error, Result};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// An engine that runs answers at once; one that does not answer so much later than it was to is not waited for.
+/// How much longer than the requested wait the engine's answer may take.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 
-/// Most pieces of one attempt at a job: the next attempt's numbers begin after it.
+/// Maximum number of pieces of one attempt at a job. The numbers of the next attempt begin after it.
 pub const MAX_PIECES: u32 = 1_000_000;
 
 thread_local! {
-    /// What this process works on, where it is a job's worker, and how many pieces it has posted.
+    /// The job that this process runs, if it is a job's worker, and the number of pieces that it has posted.
     static CURRENT: Cell<Option<(JobRun, u32)>> = const { Cell::new(None) };
 }
 
-/// This process works on a job from now on.
+/// Makes this process the one that posts the job's pieces.
 pub fn begin(run: JobRun) {
     CURRENT.set(Some((run, 0)));
 }
 
-/// Whether this process works on a job, so that pieces of its answer are of use.
+/// Whether this process runs a job, so that its output is streamed.
 pub fn is_streaming() -> bool {
     CURRENT.get().is_some()
 }
 
-/// Hands on a piece of the answer to whoever reads along. Does nothing outside a job's worker, and never fails.
+/// Posts a piece of output for the sessions that follow the job. Does nothing outside a job's worker, and never fails.
 pub fn post_piece(text: &str) {
     let Some((run, posted)) = CURRENT.get() else { return };
     if text.is_empty() || posted + 1 >= MAX_PIECES {
@@ -38,22 +38,22 @@ pub fn post_piece(text: &str) {
     client::post(&Request::PostPiece { run, seq: posted + 1, piece: text.to_owned() });
 }
 
-/// Says that the job has ended, once all can see it. Where no engine runs nobody is told, and those who wait see it later.
+/// Announces the end of the job, after its commit. Without an engine nothing is announced; waiting sessions poll the table.
 pub fn end(run: JobRun) {
     CURRENT.set(None);
-    let told = outside_transaction(|| {
-        // Connects where nothing was posted before.
+    let announced = outside_transaction(|| {
+        // Connects if nothing was posted before.
         if ask(run, u32::MAX, Duration::ZERO)?.is_some() {
             client::post(&Request::EndPieces(run));
-            // The answer says that all before it has been read.
+            // Its answer shows that the engine has read everything sent before.
             ask(run, u32::MAX, Duration::ZERO)?;
         }
         Ok(())
     });
-    drop(told);
+    drop(announced);
 }
 
-/// What the engine knows after waiting for a piece after `after` or the end; nothing where no engine runs.
+/// Waits for a piece after number `after` or the job's end, and returns what the engine has; none if no engine runs.
 pub fn ask(run: JobRun, after: u32, wait: Duration) -> Result<Option<Pieces>> {
     let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
     match client::call_if_running_with_timeout(

@@ -1,5 +1,5 @@
-//! How a job asks models and providers with no transaction open: what its function asks for is remembered, its transaction is
-//! given up, the answers are waited for, and the function is called again, which finds them.
+//! Lets a job call models and providers while no transaction is open: the calls of its function are recorded, its transaction is
+//! rolled back, the calls are made, and the function is called again with their answers at hand.
 
 use crate::engine::call::Call;
 use crate::engine::client::Pending;
@@ -9,18 +9,18 @@ use ragstone_pg::error::{Error, Result};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-/// Most questions that a job has put to providers' language models at a time. The engine holds each provider's own bound.
+/// Maximum number of calls to language models that a job makes at a time. The engine enforces each provider's own limit.
 const MAX_COMPLETIONS_AT_ONCE: usize = 64;
 
-/// Most other requests: each of them holds many texts.
+/// Maximum number of other calls at a time: each of them carries many texts.
 const MAX_REQUESTS_AT_ONCE: usize = 8;
 
-/// What is known of the calls of the job that this process works on.
+/// The calls of the job that this process runs, and their answers.
 #[derive(Default)]
 struct ReplayState {
-    /// Whether a function is under way that is called again.
+    /// Whether the job's function is running.
     active: bool,
-    /// Whether it was told that its transaction ends.
+    /// Whether a deferred call was waited for, so that the transaction is to be rolled back.
     suspended: bool,
     answers: Vec<(Call, Result<Response>)>,
     deferred: Vec<Call>,
@@ -30,25 +30,25 @@ thread_local! {
     static STATE: RefCell<ReplayState> = RefCell::default();
 }
 
-/// An answer that is on its way, or known, or will be when the function is called again.
+/// A call that a job's function may make, and whose answer may come only when the function is called again.
 pub enum ReplayableCall {
-    /// The engine was asked.
+    /// Sent to the engine; outside of a job.
     Pending(Pending),
-    /// It was asked before.
+    /// Made after an earlier run of the function.
     Answered(Result<Response>),
-    /// It will be asked.
+    /// Will be made after the transaction of this run.
     Deferred,
 }
 
-/// Asks now, or has it asked when the job's transaction has ended. Whoever needs several answers asks for all of them before he
-/// waits for the first, so that they are asked for together.
+/// Makes a call now, or defers it in a job. A caller that needs several answers makes all calls before it waits for the first,
+/// so that they run concurrently.
 pub fn ask(call: Call) -> Result<ReplayableCall> {
     if !is_active() {
         return call.into_pending().map(ReplayableCall::Pending);
     }
     STATE.with_borrow_mut(|state| {
         if state.suspended {
-            // What is asked for by now comes of an answer that was not there.
+            // This call may depend on an answer that is still missing.
             return Err(suspended());
         }
         if let Some((_, answer)) = state.answers.iter().find(|(asked, _)| asked.is_same(&call)) {
@@ -62,10 +62,10 @@ pub fn ask(call: Call) -> Result<ReplayableCall> {
 }
 
 impl ReplayableCall {
-    /// Waits for the answer. Whoever reads along gets its pieces.
+    /// Waits for the answer. Its pieces are streamed to the session that follows the job.
     ///
     /// # Errors
-    /// That of the engine, or the job's function is to be called again.
+    /// The engine's error, or [`suspended`] if the job's function has to be called again.
     pub fn wait(self) -> Result<Response> {
         match self {
             Self::Pending(pending) => receive_answer(pending),
@@ -78,14 +78,14 @@ impl ReplayableCall {
     }
 }
 
-/// Does `work`, a call of a job's function, which is called again when what it asks for has been answered.
+/// Runs `work`, a job's function, whose calls are deferred. It is called again when they have been answered.
 pub fn with_replay<T>(work: impl FnOnce() -> T) -> T {
     STATE.with_borrow_mut(|state| (state.active, state.suspended) = (true, false));
     let _end = ActiveGuard;
     work()
 }
 
-/// Also where the work unwinds.
+/// Marks the function as not running when it returns or unwinds.
 struct ActiveGuard;
 
 impl Drop for ActiveGuard {
@@ -94,12 +94,12 @@ impl Drop for ActiveGuard {
     }
 }
 
-/// Whether what is asked for now is asked after the transaction.
+/// Whether a call made now is deferred.
 pub fn is_active() -> bool {
     STATE.with_borrow(|state| state.active)
 }
 
-/// What follows is another work, whose questions are its own.
+/// Forgets calls and answers, before another job's function or another step runs.
 pub fn forget() {
     STATE.with_borrow_mut(|state| {
         state.answers.clear();
@@ -107,18 +107,18 @@ pub fn forget() {
     });
 }
 
-/// Whether the job's function is to be called again, whatever it gave.
+/// Whether the job's function has to be called again, whatever it returned.
 pub fn has_deferred_calls() -> bool {
     STATE.with_borrow(|state| !state.deferred.is_empty())
 }
 
-/// The error that ends the transaction of a job which waits for an answer.
+/// The error that rolls back the transaction of a job with deferred calls.
 pub fn suspended() -> Error {
     Error::internal("a job waits for an answer")
 }
 
-/// Asks what the job's function has asked for, several at once. Needs no transaction. What fails is an answer as well; only a
-/// cancel or the end of the server unwinds from here.
+/// Makes the deferred calls, several at a time. Must not be called in a transaction. An error is an answer as well; only a cancel
+/// or the server's shutdown unwinds from here.
 pub fn run_deferred_calls() {
     let mut calls = STATE.with_borrow_mut(|state| std::mem::take(&mut state.deferred)).into_iter().peekable();
     let mut under_way = VecDeque::new();
@@ -138,7 +138,7 @@ fn max_at_once(call: &Call) -> usize {
 
 fn receive_answer(mut pending: Pending) -> Result<Response> {
     loop {
-        match pending.next()? {
+        match pending.receive_next()? {
             Response::Piece(piece) => pieces::post_piece(&piece),
             answer => return Ok(answer),
         }

@@ -1,7 +1,7 @@
-//! Locks by which a server has one supervisor, and a database one worker in each place. They are POSIX record locks: a
-//! child does not inherit them, the kernel gives them back, and whoever only wants to know who holds one need not take it.
+//! Locks that ensure that a server has one supervisor, and a database one worker in each slot. They are POSIX record locks: a
+//! child process does not inherit them, the kernel releases them, and the holder can be queried without taking the lock.
 //!
-//! A process loses its lock when it closes any descriptor of the file, so it must not ask about a lock that it holds.
+//! A process loses its lock when it closes any descriptor of the file, so it must not query a lock that it holds.
 
 use crate::settings::paths;
 use std::fs::{self, File, OpenOptions};
@@ -10,13 +10,13 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Held as long as the value lives.
+/// A lock that is held as long as the value lives.
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// The lock, or nothing where another process holds it.
+    /// Takes the lock; none if another process holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         loop {
             let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -28,21 +28,21 @@ impl FileLock {
                     error => Err(error),
                 };
             }
-            // The lock of a file that was removed meanwhile is none.
+            // A lock on a file that was removed meanwhile excludes no other process.
             if is_at(&file, path) {
                 return Ok(Some(Self { _file: file }));
             }
         }
     }
 
-    /// Removes the file of a lock that nobody holds. Who wants to take it at that moment may find it taken.
+    /// Removes the file if no process holds the lock. A process that tries to take it at that moment may fail.
     pub fn remove_if_free(path: &Path) {
         if let Ok(Some(_lock)) = Self::take(path) {
             let _ = fs::remove_file(path);
         }
     }
 
-    /// The other process that holds the lock.
+    /// The id of the other process that holds the lock.
     pub fn holder(path: &Path) -> Option<i32> {
         let file = OpenOptions::new().write(true).open(path).ok()?;
         let mut lock = whole_file();
@@ -67,7 +67,7 @@ fn whole_file() -> libc::flock {
     lock
 }
 
-/// What comes after the prefix in the names of our files.
+/// The rest of the names of the extension's files that begin with a prefix.
 pub fn files_with_prefix(prefix: &str) -> impl Iterator<Item = String> {
     let stem = paths::worker_request(0).with_extension(prefix);
     let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -77,7 +77,7 @@ pub fn files_with_prefix(prefix: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Database and place of a worker, as its file has them after the prefix.
+/// Database and slot of a worker, from the name of its file after the prefix.
 pub fn parse_worker_name(name: &str) -> Option<(u32, i32)> {
     let (database, place) = name.split_once('-')?;
     Some((database.parse().ok()?, place.parse().ok()?))

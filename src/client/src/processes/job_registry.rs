@@ -1,7 +1,7 @@
-//! The workers of jobs: how one is registered, found, interrupted and sent away.
+//! The workers of jobs: how one is registered, found, cancelled and terminated.
 //!
-//! It holds the lock of a file as long as it works. Who holds it is known by the kernel, so that no session can pretend to
-//! be a job's worker, or keep a job from having one.
+//! A job's worker holds a lock on a file as long as it runs. The kernel knows the holder, so no session can pretend to be a job's
+//! worker, or keep a job from having one.
 
 use crate::processes::file_lock::{FileLock, files_with_prefix};
 use crate::processes::system::send_signal;
@@ -11,16 +11,16 @@ use ragstone_pg::session;
 use std::cell::Cell;
 
 thread_local! {
-    /// The job of this process. It must not ask about its own lock, since asking would give the lock back.
+    /// The job of this process. It must not query its own lock: that would release it.
     static OWN: Cell<Option<(u32, i64)>> = const { Cell::new(None) };
 }
 
-/// This process works on a job from now on.
+/// Marks this process as the worker of a job.
 pub fn become_worker(ticket: &JobTicket) {
     OWN.set(Some((ticket.database, ticket.job)));
 }
 
-/// What a worker is to do.
+/// What the worker of a job is told when it is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobTicket {
     /// OID of the database.
@@ -36,7 +36,7 @@ impl JobTicket {
         format!("{} {} {}", self.database, self.role, self.job)
     }
 
-    /// Reads what [`register`] has sent along.
+    /// Parses what [`register`] has passed.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let ticket = Self {
@@ -48,18 +48,18 @@ impl JobTicket {
     }
 }
 
-/// A worker that was asked for.
+/// A worker that was registered.
 pub struct StartingWorker(DynamicBackgroundWorker);
 
 impl StartingWorker {
-    /// Whether it has gone, or never came.
+    /// Whether it has exited, or was not started.
     pub fn has_ended(&self) -> bool {
         matches!(self.0.pid(), Err(BackgroundWorkerStatus::Stopped | BackgroundWorkerStatus::PostmasterDied))
     }
 }
 
-/// Asks for a worker; nothing where no slot is free. Whoever asks is woken when it comes and when it goes. Not in a
-/// transaction, which would end the life of what is given.
+/// Registers a worker; none if no slot is free. This process's latch is set when the worker starts and when it exits. Must not be
+/// called in a transaction, whose memory context the handle would be in.
 pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
     if session::is_binary_upgrade() {
         return None;
@@ -75,7 +75,7 @@ pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
     builder.load_dynamic().ok().map(StartingWorker)
 }
 
-/// The process that works on a job.
+/// The process id of a job's worker.
 pub fn holder(database: u32, job: i64) -> Option<i32> {
     if OWN.get() == Some((database, job)) {
         return Some(session::pid());
@@ -83,18 +83,18 @@ pub fn holder(database: u32, job: i64) -> Option<i32> {
     FileLock::holder(&paths::job_lock(database, job))
 }
 
-/// Cancels the statement of a process, if that is the one that works on the job.
+/// Cancels the statement of process `pid`, if it is the worker of the job.
 pub fn interrupt(database: u32, job: i64, pid: Option<i32>) -> bool {
     let holder = holder(database, job).filter(|holder| Some(*holder) == pid);
     holder.is_some_and(|pid| send_signal(pid, libc::SIGINT))
 }
 
-/// Workers of jobs of all databases that run.
+/// The number of running workers of jobs of all databases.
 pub fn running() -> usize {
     known_jobs().filter(|(database, job)| holder(*database, *job).is_some()).count()
 }
 
-/// Ends the workers of a database, which leave their jobs as they are.
+/// Terminates the workers of a database. Their jobs stay as they are.
 pub fn terminate_workers(database: u32) {
     for (_, job) in known_jobs().filter(|(of, _)| *of == database) {
         if let Some(pid) = holder(database, job) {
@@ -103,7 +103,7 @@ pub fn terminate_workers(database: u32) {
     }
 }
 
-/// Databases and jobs of which there are files.
+/// Database and job of every lock file.
 pub fn known_jobs() -> impl Iterator<Item = (u32, i64)> {
     files_with_prefix("job-").filter_map(|name| {
         let (database, job) = name.split_once('-')?;

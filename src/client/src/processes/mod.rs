@@ -1,4 +1,4 @@
-//! The background workers: how each kind is registered, and who holds which place.
+//! The background workers: how each kind is registered, which of them run, and calls to the operating system.
 
 pub mod file_lock;
 pub mod job_registry;

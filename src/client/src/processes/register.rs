@@ -1,4 +1,4 @@
-//! How a database's worker is registered, and how it ends when it is asked to.
+//! How a database's worker is registered, and how it handles SIGTERM.
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError};
 use pgrx::pg_sys;
@@ -9,7 +9,7 @@ unsafe extern "C-unwind" {
     fn die(signal: libc::c_int);
 }
 
-/// Registers a worker for a place in a database.
+/// Registers a worker for a slot of a database.
 pub fn register(database: u32, place: i32) -> Result<(), DynamicBackgroundWorkerLoadError> {
     let argument = (u64::from(database) << 8) | place as u64;
     BackgroundWorkerBuilder::new("ragstone worker")
@@ -23,7 +23,7 @@ pub fn register(database: u32, place: i32) -> Result<(), DynamicBackgroundWorker
         .map(|_| ())
 }
 
-/// SIGTERM ends the process at the next check for interrupts, inside SPI too: pgrx's own handler only sets a flag.
+/// Makes SIGTERM end the process at the next check for interrupts, inside SPI too. pgrx's own handler only sets a flag.
 pub fn die_when_terminated() {
     // SAFETY: Postgres's own handler.
     unsafe { pqsignal(libc::SIGTERM, Some(die)) };

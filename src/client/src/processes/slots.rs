@@ -1,7 +1,6 @@
-//! The workers of all databases: who has one, who waits for one, who has to go.
+//! The workers of all databases: which database has one, which waits for one, and which has to lose it.
 //!
-//! Without preload there is no shared memory of ours; each worker holds the lock of a file instead, whose name says for
-//! which database it works.
+//! The extension has no shared memory without preload, so each worker holds a lock on a file whose name contains its database.
 
 use crate::processes::file_lock::{FileLock, files_with_prefix, parse_worker_name};
 use crate::processes::job_registry;
@@ -15,22 +14,22 @@ use std::cell::Cell;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// A session registers a worker at most so often: one that was just registered has not taken its place yet.
+/// Minimum time between two registrations by one session: a worker that was just registered has not taken its lock yet.
 const REGISTRATION_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
     static REGISTERED: Cell<Option<Instant>> = const { Cell::new(None) };
 
-    /// A worker must not ask about its own lock, since asking would give the lock back.
+    /// A worker must not query its own lock: that would release it.
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// This process is a worker.
+/// Marks this process as a worker.
 pub fn become_worker() {
     IS_WORKER.set(true);
 }
 
-/// Sees to it that this database has a worker, as far as there is room for one.
+/// Starts a worker for this database if it has none. If no worker may be started, one is requested from the supervisor.
 pub fn ensure() {
     let database = session::database();
     if session::is_standby() || session::is_binary_upgrade() || IS_WORKER.get() || is_starting() {
@@ -43,12 +42,12 @@ pub fn ensure() {
     start_or_wait(database);
 }
 
-/// Whether a worker that this session has registered may not have taken its place yet.
+/// Whether a worker that this session has registered may not have taken its lock yet.
 fn is_starting() -> bool {
     REGISTERED.get().is_some_and(|at| at.elapsed() < REGISTRATION_INTERVAL)
 }
 
-/// Sets more workers on this database. For its first worker, when there is much to do.
+/// Starts additional workers for this database. Called by its first worker when the queue is long.
 pub fn ensure_more(database: u32) {
     for place in 1..settings::sync_workers() {
         let held = FileLock::holder(&paths::worker_lock(database, place)).is_some();
@@ -58,15 +57,15 @@ pub fn ensure_more(database: u32) {
     }
 }
 
-/// Wakes this database's worker. Where it has left meanwhile another one comes.
+/// Wakes this database's worker; requests one if it has exited.
 pub fn wake() {
     if let Some(pid) = ensure_after_commit() {
         databases::set_latch(pid);
     }
 }
 
-/// Sees to it that another worker comes where this database's has left, and gives the one that has not. Allocates nothing of
-/// Postgres's, and raises nothing.
+/// Returns the process id of this database's worker, or requests one if it has exited. Does not allocate Postgres's memory and
+/// does not raise, so that it may run after a commit.
 pub fn ensure_after_commit() -> Option<i32> {
     if IS_WORKER.get() {
         return None;
@@ -79,13 +78,13 @@ pub fn ensure_after_commit() -> Option<i32> {
     holder
 }
 
-/// Whether another database waits for a worker.
+/// Whether a database waits for a worker.
 pub fn has_requests() -> bool {
     files_with_prefix("wanted-").next().is_some()
 }
 
-/// The supervisor's part: sends workers away from databases that somebody wants for himself, and starts workers for
-/// those that wait.
+/// The supervisor's part: ends the workers of databases that a session needs exclusively, and starts workers for the databases
+/// that wait.
 pub fn run_due() {
     for (database, place) in files_with_prefix("worker-").filter_map(|name| parse_worker_name(&name)) {
         let path = paths::worker_lock(database, place);
@@ -113,10 +112,10 @@ pub fn run_due() {
     }
 }
 
-/// Gives a database that waits a worker.
+/// Starts a worker for a database that waits.
 fn assign_worker(database: u32) {
-    // Before it is looked who works there: who asks after this moment is heard the next time. A worker that is there now sees
-    // what was noted until now, before it leaves or just after.
+    // Remove the request before checking for a worker, so that a request made meanwhile is kept for the next pass. A worker that
+    // runs now sees all work queued until now, before it exits or just after.
     let _ = fs::remove_file(paths::worker_request(database));
     let held = FileLock::holder(&paths::worker_lock(database, 0)).is_some();
     if !held && register::register(database, 0).is_err() {
@@ -128,14 +127,14 @@ fn start_or_wait(database: u32) {
     let room = running() < settings::max_sync_workers() as usize;
     if !room || register::register(database, 0).is_err() {
         request_worker(database);
-        // Whoever gives out what becomes free. An engine need not have been used yet.
+        // The supervisor assigns freed slots; start it even if no engine has run yet.
         if FileLock::holder(&paths::supervisor_lock()).is_none() {
             let _ = supervisor::register();
         }
     }
 }
 
-/// A database that waited has a worker, who sees what was noted until now.
+/// Withdraws a database's request, when its worker has started: it sees all work queued until now.
 pub fn withdraw_request(database: u32) {
     let _ = fs::remove_file(paths::worker_request(database));
 }
@@ -145,7 +144,7 @@ pub fn request_worker(database: u32) {
     let _ = fs::write(paths::worker_request(database), "");
 }
 
-/// Workers of all databases that run.
+/// The number of running workers of all databases.
 pub fn running() -> usize {
     files_with_prefix("worker-")
         .filter_map(|name| parse_worker_name(&name))

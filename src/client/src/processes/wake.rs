@@ -1,4 +1,4 @@
-//! What a transaction noted for its database's worker, told to the worker when it commits.
+//! Wakes the database's worker when a transaction commits that has made work for it.
 
 use crate::processes::slots;
 use pgrx::{PgXactCallbackEvent, register_xact_callback};
@@ -6,14 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 thread_local! {
-    /// What the transaction has pending.
+    /// What the transaction will wake the worker for.
     static PENDING_WAKEUPS: RefCell<HashSet<Wakeup>> = RefCell::new(HashSet::new());
 
-    /// Whether it has added to the log.
+    /// Whether the transaction has added to the log.
     static HAS_LOGGED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Work for the worker.
+/// A reason to wake the worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Wakeup {
     /// Something has changed in a collection's source.
@@ -22,17 +22,17 @@ enum Wakeup {
     Job(i64),
 }
 
-/// The transaction has noted something for a collection.
+/// Wakes the worker at commit, for changes queued for a collection.
 pub fn collection_at_commit(collection: i64) {
     add(Wakeup::Collection(collection));
 }
 
-/// The transaction has submitted a job.
+/// Wakes the worker at commit, for a job.
 pub fn job_at_commit(job: i64) {
     add(Wakeup::Job(job));
 }
 
-/// The transaction has added to the log. A worker that is there looks for that by itself.
+/// Makes sure at commit that there is a worker, for rows of the log. A running worker finds them without being woken.
 pub fn log_at_commit() {
     if HAS_LOGGED.replace(true) {
         return;
@@ -54,7 +54,7 @@ fn add(wakeup: Wakeup) {
     if !first {
         return;
     }
-    // Nothing may be allocated or raised after the commit: what can fail is done before it.
+    // Code after the commit must not allocate or raise, so what can fail runs before it.
     register_xact_callback(PgXactCallbackEvent::PreCommit, slots::ensure);
     register_xact_callback(PgXactCallbackEvent::PrePrepare, slots::ensure);
     register_xact_callback(PgXactCallbackEvent::Commit, || {
@@ -65,12 +65,12 @@ fn add(wakeup: Wakeup) {
     register_xact_callback(PgXactCallbackEvent::Abort, clear_pending);
 }
 
-/// Whether the transaction has noted something for a collection, which nobody else can see.
+/// Whether this transaction has queued changes for a collection, which no other process can see yet.
 pub fn is_collection_pending(collection: i64) -> bool {
     PENDING_WAKEUPS.with_borrow(|pending| pending.contains(&Wakeup::Collection(collection)))
 }
 
-/// Whether the transaction has submitted a job, which nobody else can see.
+/// Whether this transaction has submitted a job, which no other process can see yet.
 pub fn is_job_pending(job: i64) -> bool {
     PENDING_WAKEUPS.with_borrow(|pending| pending.contains(&Wakeup::Job(job)))
 }
