@@ -13,6 +13,8 @@ checkout=${root//\//-}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/${checkout#-}}
 # cargo-pgrx and its configuration are our own, so that those of the user stay as they are.
 export PGRX_HOME=$cache/pgrx
+# setup/build.rs links the library as cargo-pgrx would, and lets it share its dependencies with all other builds.
+export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
 export PATH=$cache/cargo/bin:$HOME/.cargo/bin:$PATH
 export PYTHONDONTWRITEBYTECODE=1
 # The engine's own tests run without an installation.
