@@ -5,8 +5,7 @@
 mod tests {
     use pgrx::datum::DatumWithOid;
     use pgrx::prelude::*;
-    use ragstone_core::jsonb::{Container, boolean, document, number, string_since};
-    use ragstone_core::log::any_string;
+    use ragstone_core::jsonb::{Container, any_string, boolean, document, number, string_since};
     use ragstone_pg::bytes::Jsonb;
     use ragstone_pg::major_version::{
         BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
@@ -159,18 +158,18 @@ mod tests {
                 let start = out.len();
                 out.extend_from_slice(key.as_bytes());
                 let entry = string_since(out, start)?;
-                object.give(out, entry)?;
+                object.push(out, entry)?;
             }
             let mut array = Container::array(out, 2)?;
-            array.give(out, boolean(true))?;
+            array.push(out, boolean(true))?;
             let start = out.len();
             out.push(b'x');
             let entry = string_since(out, start)?;
-            array.give(out, entry)?;
+            array.push(out, entry)?;
             let entry = array.end(out)?;
-            object.give(out, entry)?;
+            object.push(out, entry)?;
             let entry = number(out, b"-1.50").unwrap();
-            object.give(out, entry)?;
+            object.push(out, entry)?;
             object.end(out)
         })
         .unwrap();
