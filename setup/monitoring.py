@@ -27,7 +27,7 @@ SELECT rag.create_provider('example', kind => 'compatible', base_url => :'url' |
 INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 100);
 SELECT rag.generate('Say hello.', model => 'example');
 SELECT rag.submit('search', '{"collection": "notes", "query": "note"}') AS job \gset
-CALL rag.wait(:job, '60s');
+CALL rag.wait_for_job(:job, '60s');
 SELECT rag.start_run('clerk') AS run \gset
 SET rag.log_durability = 'autonomous';
 SELECT rag.log_step(:run, 'tool', 'hammer');

@@ -10,7 +10,7 @@ CREATE TABLE rag._agent (
   tools text[] NOT NULL,
   max_steps integer NOT NULL CHECK (max_steps > 0),
   token_budget bigint CHECK (token_budget > 0),
-  timeout interval CHECK (timeout > '0'),
+  timeout_ms integer CHECK (timeout_ms > 0),
   output_schema jsonb,
   temperature double precision,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -45,8 +45,8 @@ SELECT pg_catalog.pg_extension_config_dump('rag._agent_run', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._agent_turn', '');
 
 CREATE VIEW rag.agents AS
-SELECT name, owner, instructions, model, tools, max_steps, token_budget, timeout, output_schema, temperature, created_at,
-       updated_at
+SELECT name, owner, instructions, model, tools, max_steps, token_budget, timeout_ms, output_schema, temperature,
+       created_at, updated_at
 FROM rag._agent;
 
 -- The barrier keeps functions in a reader's query from seeing rows that the reader does not see.
@@ -86,7 +86,7 @@ COMMENT ON COLUMN rag.agents.model IS 'server/model; NULL: rag.default_llm';
 COMMENT ON COLUMN rag.agents.tools IS 'names of tools that it may call; see rag.tools';
 COMMENT ON COLUMN rag.agents.max_steps IS 'most calls of the model in a run';
 COMMENT ON COLUMN rag.agents.token_budget IS 'most tokens of a run, in and out; NULL: any';
-COMMENT ON COLUMN rag.agents.timeout IS 'longest time of a run, without what is waited for approvals; NULL: any';
+COMMENT ON COLUMN rag.agents.timeout_ms IS 'longest time of a run, without what is waited for approvals; NULL: any';
 COMMENT ON COLUMN rag.agents.output_schema IS 'JSON Schema that the answer meets';
 COMMENT ON VIEW rag.approvals IS
 'calls of tools that wait for a decision by rag.approve or rag.reject: those of runs of the reader, or of a role that he is a member of; members of rag_auditor see all';
@@ -94,7 +94,7 @@ COMMENT ON COLUMN rag.approvals.step IS 'for rag.approve and rag.reject';
 COMMENT ON COLUMN rag.approvals.owner IS 'whose run it is, and with whose rights the tool is called';
 COMMENT ON COLUMN rag.approvals.arguments IS 'JSON, exactly as the model wrote it and as the tool gets it';
 
-COMMENT ON FUNCTION rag.create_agent(text, text, text, text[], int, bigint, interval, jsonb, float8, boolean) IS
+COMMENT ON FUNCTION rag.create_agent(text, text, text, text[], int, bigint, int, jsonb, float8, boolean) IS
 'makes an agent of a language model, instructions and tools; with replace it changes one of the current role''s. Whoever runs it does so with his own rights';
 COMMENT ON FUNCTION rag.drop_agent(text) IS 'forgets an agent of the current role; its runs stay in the log';
 COMMENT ON FUNCTION rag.run_agent(text, text, bigint) IS

@@ -72,18 +72,18 @@ COMMENT ON COLUMN rag.jobs.pid IS 'process that works on it';
 COMMENT ON COLUMN rag.jobs.result IS 'what the function gave; JSON null for NULL';
 COMMENT ON COLUMN rag.jobs.sqlstate IS 'of the error that ended it, with message, detail and hint';
 
-ALTER FUNCTION rag.next(bigint, integer, integer) ROWS 10;
+ALTER FUNCTION rag.job_pieces(bigint, integer, integer) ROWS 10;
 
-CREATE PROCEDURE rag.wait(id bigint, timeout interval DEFAULT NULL)
-LANGUAGE c AS 'MODULE_PATHNAME', 'ragstone_wait';
+CREATE PROCEDURE rag.wait_for_job(id bigint, timeout interval DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'ragstone_wait_for_job';
 
 COMMENT ON FUNCTION rag.submit(text, jsonb, text) IS
 'have a function called in a process of its own, as the current role, when the transaction commits; kind is embed, search, refresh, generate, ask, chat or agent, args are its named arguments. The same idempotency key gives the same job. Gives the job''s number';
-COMMENT ON FUNCTION rag.next(bigint, integer, integer) IS
-'pieces of a job''s answer after a number, as soon as there are some, and the job''s status in each row; one row without a piece where there are none. Where seq - 1 is a multiple of 1,000,000 the answer begins anew. wait_ms is the longest wait';
-COMMENT ON FUNCTION rag.result(bigint) IS
+COMMENT ON FUNCTION rag.job_pieces(bigint, integer, integer) IS
+'pieces of a job''s answer after a number, as soon as there are some, and the job''s status in each row; one row without a piece where there are none. Where seq - 1 is a multiple of 1,000,000 the answer begins anew. timeout_ms is the longest wait';
+COMMENT ON FUNCTION rag.job_result(bigint) IS
 'what a job gave; raises the error with which it failed, and 57014 where it was cancelled; NULL while it has not ended';
-COMMENT ON FUNCTION rag.cancel(bigint) IS
+COMMENT ON FUNCTION rag.cancel_job(bigint) IS
 'cancel a job that has not ended; false if it has. One that runs is interrupted, and is cancelled as soon as it has noticed';
-COMMENT ON PROCEDURE rag.wait(bigint, interval) IS
+COMMENT ON PROCEDURE rag.wait_for_job(bigint, interval) IS
 'wait until a job has ended, without a snapshot; an error (57014) when the timeout is over before. Not in a transaction block';

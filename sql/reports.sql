@@ -1,5 +1,5 @@
 -- What agents did, in sums: the database's worker folds runs and steps into these tables soon after they are committed, and
--- the views read nothing else, so that a report over millions of steps takes milliseconds. See src/runs/fold.rs.
+-- the views read nothing else, so that a report over millions of steps takes milliseconds. See src/agent_log/rollup.rs.
 
 CREATE AGGREGATE rag._histogram (double precision) (
   SFUNC = rag._histogram_add, STYPE = bytea, COMBINEFUNC = rag._histogram_merge, PARALLEL = SAFE
@@ -72,7 +72,7 @@ CREATE TABLE rag._slow_step (
 
 -- How far the folding is: one row. Its name comes after those of the tables that it is about, so that a dump brings it after
 -- their rows. A row of another server says that these have come from there: numbers of transactions mean nothing here then.
-CREATE TABLE rag._tally (
+CREATE TABLE rag._totals_progress (
   server uuid NOT NULL,
   written bigint NOT NULL,
   step_id bigint NOT NULL,
@@ -87,7 +87,7 @@ SELECT pg_catalog.pg_extension_config_dump('rag._run_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._error_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._slow_step', '');
-SELECT pg_catalog.pg_extension_config_dump('rag._tally', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._totals_progress', '');
 
 COMMENT ON AGGREGATE rag._histogram (double precision) IS 'internal: durations in milliseconds, counted in buckets';
 COMMENT ON AGGREGATE rag._histogram_sum (bytea) IS 'internal: histograms of rag._histogram in one';
@@ -103,13 +103,13 @@ COMMENT ON COLUMN rag._step_day.durations IS 'rag._histogram of milliseconds';
 COMMENT ON TABLE rag._error_day IS 'internal: errors of steps and runs by what their texts have in common; see rag.error_groups';
 COMMENT ON COLUMN rag._error_day.kind IS 'of the step; run for errors that ended a run';
 COMMENT ON TABLE rag._slow_step IS 'internal: the 20 longest steps of each day, owner, agent and kind';
-COMMENT ON TABLE rag._tally IS 'internal: how far steps are folded into reports; see rag.stat_reports';
-COMMENT ON COLUMN rag._tally.server IS 'as rag._log_state has it';
-COMMENT ON COLUMN rag._tally.written IS 'with step_id, the last step that is folded, in the order of both';
-COMMENT ON COLUMN rag._tally.anew_before IS 'where sums are computed anew: of the steps of transactions before this one, and of foreign ones';
-COMMENT ON COLUMN rag._tally.kept IS 'days of which more is in the sums than in the tables: they are not computed anew';
-COMMENT ON COLUMN rag._tally.foreign_from IS 'rows of transactions from this one on that were here when it had not begun are of another server';
-COMMENT ON COLUMN rag._tally.foreign_step IS 'the last of these';
+COMMENT ON TABLE rag._totals_progress IS 'internal: how far steps are folded into reports; see rag.stat_reports';
+COMMENT ON COLUMN rag._totals_progress.server IS 'as rag._log_state has it';
+COMMENT ON COLUMN rag._totals_progress.written IS 'with step_id, the last step that is folded, in the order of both';
+COMMENT ON COLUMN rag._totals_progress.anew_before IS 'where sums are computed anew: of the steps of transactions before this one, and of foreign ones';
+COMMENT ON COLUMN rag._totals_progress.kept IS 'days of which more is in the sums than in the tables: they are not computed anew';
+COMMENT ON COLUMN rag._totals_progress.foreign_from IS 'rows of transactions from this one on that were here when it had not begun are of another server';
+COMMENT ON COLUMN rag._totals_progress.foreign_step IS 'the last of these';
 
 -- The barrier keeps functions in a reader's query from seeing rows that the reader does not see. The order within is there so that
 -- a LIMIT reads no more than it gives.
@@ -239,7 +239,7 @@ SELECT t.folded AS folded_at,
        t.anew_before IS NOT NULL AS computed_anew,
        h.pid AS held_back_by,
        h.xact_start AS held_back_since
-FROM rag._tally t
+FROM rag._totals_progress t
 JOIN rag._log_state l ON l.server = t.server
 LEFT JOIN LATERAL (
   SELECT a.pid, a.xact_start

@@ -75,8 +75,9 @@ CREATE TABLE rag._log_days (
 );
 
 -- Rows that were written before their callers' transactions had ended: what has become of these is written down once they have.
--- A dump carries it, since it was made before that; the numbers of transactions are those of the server that is named.
-CREATE TABLE rag._unsettled (
+-- A dump carries it, since it was made before that; the numbers of transactions are those of the server that is named. Its name
+-- comes after those of the tables that have the rows, so that a dump brings it after them: a worker that finds no row forgets it.
+CREATE TABLE rag._uncommitted_row (
   caller_xid bigint NOT NULL,
   is_run boolean NOT NULL,
   id bigint NOT NULL,
@@ -94,7 +95,7 @@ INSERT INTO rag._log_state DEFAULT VALUES;
 -- Transactions that were rolled back, while this is not written down yet.
 CREATE VIEW rag._rolled_back AS
 SELECT u.caller_xid
-FROM (SELECT DISTINCT caller_xid, server FROM rag._unsettled) u CROSS JOIN rag._log_state s
+FROM (SELECT DISTINCT caller_xid, server FROM rag._uncommitted_row) u CROSS JOIN rag._log_state s
 WHERE CASE WHEN u.server <> s.server THEN true
            WHEN u.caller_xid::text::xid8 < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
              THEN pg_catalog.pg_xact_status(u.caller_xid::text::xid8) = 'aborted'
@@ -104,7 +105,7 @@ WHERE CASE WHEN u.server <> s.server THEN true
 SELECT pg_catalog.pg_extension_config_dump('rag._runs_other', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._steps_other', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._log_days', '');
-SELECT pg_catalog.pg_extension_config_dump('rag._unsettled', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._uncommitted_row', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._run_id', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_id', '');
 
@@ -125,7 +126,7 @@ COMMENT ON COLUMN rag._runs.owner IS 'the role that began it, by the name that i
 COMMENT ON COLUMN rag._runs.caller_xid IS 'the caller''s transaction, where the row is not of that; see rag.log_durability';
 COMMENT ON COLUMN rag._runs.rolled_back IS 'what became of caller_xid, once that is known';
 COMMENT ON COLUMN rag._runs.written IS 'the transaction that the row is of';
-COMMENT ON TABLE rag._unsettled IS 'internal: rows of the log whose callers'' transactions had not ended when they were written';
+COMMENT ON TABLE rag._uncommitted_row IS 'internal: rows of the log whose callers'' transactions had not ended when they were written';
 COMMENT ON TABLE rag._log_state IS 'internal: whose the numbers of transactions in the log are';
 COMMENT ON VIEW rag._rolled_back IS 'internal: transactions of callers that were rolled back, while their rows do not say so yet';
 COMMENT ON COLUMN rag._runs.counted IS 'whether reports have it in their sums';

@@ -89,7 +89,7 @@ async fn job(session: &Session, provider_ms: f64, options: &Options) -> Result<(
     for _ in 0..options.size(100, 3) {
         let submit = r#"SELECT rag.submit('agent', '{"agent": "support", "input": "Where are my orders?"}')"#;
         let job: i64 = session.value(submit).await?;
-        session.batch_execute(&format!("CALL rag.wait({job}, '60s')")).await?;
+        session.batch_execute(&format!("CALL rag.wait_for_job({job}, '60s')")).await?;
         let row = session
             .query_one(
                 "SELECT r.status, extract(epoch FROM r.finished - r.started)::float8,

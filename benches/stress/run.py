@@ -87,7 +87,7 @@ def settle(side: Side) -> int:
     """Waits until nothing of a turn is left to do; how many documents had not been indexed at its end."""
     with side.connect() as session:
         left = session.execute("SELECT queued FROM rag.stat_collection WHERE collection = 'documents'").fetchone()[0]
-        session.execute("SELECT rag.cancel(id) FROM rag.jobs WHERE status IN ('queued', 'running')")
+        session.execute("SELECT rag.cancel_job(id) FROM rag.jobs WHERE status IN ('queued', 'running')")
         session.execute("SELECT rag.wait_until_current('documents')")
     return left
 

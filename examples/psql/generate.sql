@@ -14,7 +14,7 @@ SELECT rag.generate('[{"role": "system", "content": "You are a librarian who ans
 
 -- The answer with all that is known of it
 SELECT content, finish_reason, input_tokens, output_tokens, round(latency_ms) AS ms
-  FROM rag.call('Count to three.', model => :'model', temperature => 0, max_tokens => 12);
+  FROM rag.complete('Count to three.', model => :'model', temperature => 0, max_tokens => 12);
 
 -- Many prompts: several are asked at once within the statement.
 SELECT number, answer

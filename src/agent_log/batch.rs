@@ -1,6 +1,6 @@
-//! Several steps of a run at once.
+//! Logging several steps of a run at once.
 
-use crate::agent_log::step::{Record, record};
+use crate::agent_log::step::{NewStep, log_jsonb};
 use crate::agent_log::{send, session};
 use pgrx::pg_sys;
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// A step as `rag.log_steps` is given it: the arguments of `rag.log_step`. JSON stays text, so that its numbers stay as they
-/// are.
+/// An element of the argument of `rag.log_steps`: the arguments of `rag.log_step`. JSON stays text, which keeps its numbers
+/// exact.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-struct Given<'a> {
+struct StepArgs<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -46,44 +46,45 @@ struct Given<'a> {
     attributes: Option<&'a RawValue>,
 }
 
-/// Adds steps to a run of the current role's, and gives their numbers in the same order: all or none.
+/// Adds all steps to a run of the current role or none, and returns their numbers in the same order.
 ///
 /// # Errors
-/// As [`record`]; 22023 where the steps are no array of objects with the arguments of `rag.log_step`.
+/// As [`log_jsonb`]; 22023 where the steps are not an array of objects with the arguments of `rag.log_step`.
 pub fn log_all(run: i64, steps: JsonbRef) -> Result<Vec<i64>> {
     session::find(run)?;
     let json = steps.to_json()?;
-    let given: Vec<&RawValue> = serde_json::from_str(&json)
+    let elements: Vec<&RawValue> = serde_json::from_str(&json)
         .map_err(|_| Error::bad_argument("steps must be a JSON array of objects").hint(HINT))?;
-    let numbered = given.iter().zip(1..);
-    let all = || numbered.map(|(step, place)| one(run, step).map_err(|error| error.at(place))).collect();
-    send::together(all)
+    let numbered = elements.iter().zip(1..);
+    let all =
+        || numbered.map(|(step, place)| log_element(run, step).map_err(|error| error.at(place))).collect();
+    send::post_together(all)
 }
 
 const HINT: &str = "Each object has the arguments of rag.log_step: \\df+ rag.log_step";
 
-fn one(run: i64, step: &RawValue) -> Result<i64> {
-    let given: Given =
-        serde_json::from_str(step.get()).map_err(|error| Error::bad_argument(plain(&error)).hint(HINT))?;
-    let (input, output) = (jsonb(given.input)?, jsonb(given.output)?);
-    let attributes = jsonb(given.attributes)?;
-    record(
+fn log_element(run: i64, step: &RawValue) -> Result<i64> {
+    let args: StepArgs = serde_json::from_str(step.get())
+        .map_err(|error| Error::bad_argument(without_position(&error)).hint(HINT))?;
+    let (input, output) = (jsonb(args.input)?, jsonb(args.output)?);
+    let attributes = jsonb(args.attributes)?;
+    log_jsonb(
         run,
-        &Record {
+        &NewStep {
             id: None,
-            kind: &given.kind,
-            name: given.name.as_deref(),
+            kind: &args.kind,
+            name: args.name.as_deref(),
             input: input.as_ref().map(JsonbRef::from),
             output: output.as_ref().map(JsonbRef::from),
-            parent: given.parent,
-            model: given.model.as_deref(),
-            input_tokens: given.input_tokens,
-            output_tokens: given.output_tokens,
-            cost: given.cost,
-            started_us: given.started.as_deref().map(moment).transpose()?,
-            duration_ms: given.duration_ms,
-            status: given.status.as_deref(),
-            error: given.error.as_deref(),
+            parent: args.parent,
+            model: args.model.as_deref(),
+            input_tokens: args.input_tokens,
+            output_tokens: args.output_tokens,
+            cost: args.cost,
+            started_us: args.started.as_deref().map(moment).transpose()?,
+            duration_ms: args.duration_ms,
+            status: args.status.as_deref(),
+            error: args.error.as_deref(),
             sqlstate: None,
             attributes: attributes.as_ref().map(JsonbRef::from),
         },
@@ -94,7 +95,7 @@ fn jsonb(value: Option<&RawValue>) -> Result<Option<Jsonb>> {
     value.map(|value| Jsonb::from_json(value.get())).transpose()
 }
 
-/// A moment as Postgres reads it.
+/// Microseconds since 1970 of a timestamp in any form that Postgres accepts.
 fn moment(text: &str) -> Result<i64> {
     Arg::from_text(pg_sys::TIMESTAMPTZOID, Some(text))?
         .int8()
@@ -102,8 +103,8 @@ fn moment(text: &str) -> Result<i64> {
         .ok_or_else(|| Error::bad_argument(format!("started must be a moment, not {text}")))
 }
 
-/// What serde says, without the place in a text that nobody has seen.
-fn plain(error: &serde_json::Error) -> String {
+/// The message of serde without the position, which refers to a text that the caller has not written.
+fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(said, _)| said.to_owned())
+    text.rsplit_once(" at line ").map_or(text.clone(), |(message, _)| message.to_owned())
 }

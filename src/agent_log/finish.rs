@@ -1,10 +1,10 @@
-//! The end of a run, or its pause.
+//! Ending a run, or letting it pause.
 
-use crate::agent_log::send::{post, posted};
+use crate::agent_log::send::{post, post_if_autonomous};
 use crate::agent_log::session;
-use crate::agent_log::session::Known;
-use crate::agent_log::stored_value::{Kept, jsonb};
-use crate::agent_log::{current, redaction, tables, unknown, vocabulary};
+use crate::agent_log::session::SessionRun;
+use crate::agent_log::stored_value::{StoredValue, jsonb};
+use crate::agent_log::{current, redaction, run_not_found, tables, vocabulary};
 use ragstone_core::log::{Entry, RunEnd};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
@@ -14,40 +14,47 @@ use ragstone_pg::{switch_user, transactions};
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// How a run ends, or why it waits.
+/// How a run ends, or that it pauses.
 #[derive(Debug, Default, Clone)]
-pub struct Ending<'a> {
-    /// `done` if nothing; `failed`, `cancelled`, `waiting`, or `running` for one that goes on.
+pub struct FinishArgs<'a, J = Value> {
+    /// `done` if none; `failed`, `cancelled`, `waiting`, or `running` for a run that continues.
     pub status: Option<&'a str>,
-    /// What came out.
-    pub output: Option<Value>,
-    /// What went wrong.
+    /// What the run returned.
+    pub output: Option<J>,
+    /// The message of an error.
     pub error: Option<&'a str>,
-    /// Its SQLSTATE, where it has one.
+    /// The SQLSTATE of the error, where it has one.
     pub sqlstate: Option<&'a str>,
 }
 
-/// Ends a run of the current role's, which is then not the session's current one any more. The last end counts.
+/// Ends a run of the current role. If it was the session's current run, the session has none afterwards. If a run is ended
+/// repeatedly, the last end is stored.
 ///
 /// # Errors
-/// 42704 where there is no such run; 22023 where it cannot end so.
-pub fn finish(run: i64, end: Ending) -> Result<()> {
+/// 42704 where there is no such run; 22023 where the status is unknown.
+pub fn finish(run: i64, end: FinishArgs) -> Result<()> {
     let output = jsonb(end.output.as_ref())?;
-    finish_as(run, &end, output.as_ref().map(JsonbRef::from))
+    let FinishArgs { status, error, sqlstate, .. } = end;
+    finish_jsonb(run, &FinishArgs { status, output: output.as_ref().map(JsonbRef::from), error, sqlstate })
 }
 
-/// As [`finish`], with an output that stays where it is.
+/// Does the same as [`finish`] for an output that is `jsonb` already.
 ///
 /// # Errors
 /// As [`finish`].
-pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Result<()> {
-    let status = vocabulary::run_status(end.status.unwrap_or("done"))?;
-    let known = session::find(run)?;
-    let error = end.error.map(redaction::text).transpose()?;
-    let row = Row { error, run: known, status, end, output: Kept::of(output)?, finished_us: clock::now() };
-    // Nobody else sees a run that this very transaction has begun, and it goes with it.
+pub fn finish_jsonb(run: i64, end: &FinishArgs<JsonbRef>) -> Result<()> {
+    let status = vocabulary::parse_run_status(end.status.unwrap_or("done"))?;
+    let row = CheckedFinish {
+        run: session::find(run)?,
+        status,
+        end,
+        error: end.error.map(redaction::text).transpose()?,
+        output: StoredValue::of(end.output)?,
+        finished_us: clock::now(),
+    };
+    // A run that this transaction has started is visible to no other one, and is rolled back with it.
     let is_own = row.run.begun_in.is_some_and(transactions::is_own);
-    if is_own || !posted(|| row.entry())? {
+    if is_own || !post_if_autonomous(|| row.entry())? {
         row.update()?;
     }
     if current() == Some(run) {
@@ -56,30 +63,31 @@ pub fn finish_as(run: i64, end: &Ending, output: Option<JsonbRef>) -> Result<()>
     Ok(())
 }
 
-struct Row<'a> {
-    run: Known,
+/// A run and how it ends, with the values as they are stored.
+struct CheckedFinish<'a> {
+    run: SessionRun,
     status: &'static str,
-    end: &'a Ending<'a>,
+    end: &'a FinishArgs<'a, JsonbRef<'a>>,
     error: Option<Cow<'a, str>>,
-    output: Kept<'a>,
+    output: StoredValue<'a>,
     finished_us: i64,
 }
 
-impl Row<'_> {
+impl CheckedFinish<'_> {
     fn update(&self) -> Result<()> {
-        // The worker may just have moved the row into the partition of its week: then the statement's snapshot has it where
-        // it was, and the next one has it where it is.
-        if self.updated()? || self.updated()? {
+        // The worker may move the row into the partition of its week just now: the statement's snapshot then shows the row at its
+        // old place, and only the next snapshot shows it at its new one.
+        if self.try_update()? || self.try_update()? {
             return Ok(());
         }
         if self.run.autonomous {
-            // It is on its way into the table, and its end can only follow it.
+            // The run has been posted to the engine and is not in its table yet, so that its end must take the same way.
             return post(&[self.entry()?]).map_err(|(_, error)| error);
         }
-        Err(unknown(self.run.id))
+        Err(run_not_found(self.run.id))
     }
 
-    fn updated(&self) -> Result<bool> {
+    fn try_update(&self) -> Result<bool> {
         let pauses = matches!(self.status, "running" | "waiting");
         let args = [
             Arg::new(self.run.id),

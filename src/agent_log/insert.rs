@@ -1,4 +1,4 @@
-//! Entries into the tables of the log, many at once, in the transaction that is open.
+//! Writes entries into the tables of the log, many per statement, in the open transaction.
 
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
@@ -14,19 +14,19 @@ use ragstone_pg::text::{replace_unencodable, utf8_datum};
 use ragstone_pg::transactions;
 use std::collections::{HashMap, HashSet};
 
-/// What is not done when entries are written.
+/// What remains to be done after entries were written.
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct Unwritten {
     /// Ends of runs that are not in the table, or that another transaction has locked.
     pub ends: Vec<RunEnd>,
-    /// Whether a caller's transaction has not ended.
-    pub unsettled: bool,
+    /// Whether the transaction of a caller is still in progress.
+    pub has_pending_callers: bool,
 }
 
-/// Writes entries as the owner of the tables: runs, then steps, then the ends of runs. A run or step that is there already
-/// is not written again, and the last end of a run counts. Characters that the database's encoding does not have become
-/// question marks. Texts must not hold NUL.
-pub fn write(entries: &[Entry]) -> Result<Left> {
+/// Writes entries as the owner of the tables: runs, then steps, then the ends of runs. A run or step that exists is not
+/// written again; of several ends of a run the last one is written. Characters that the database's encoding lacks become
+/// question marks. Texts must not contain NUL.
+pub fn write(entries: &[Entry]) -> Result<Unwritten> {
     let (mut starts, mut steps, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         match entry {
@@ -45,37 +45,37 @@ pub fn write(entries: &[Entry]) -> Result<Left> {
                 if !steps.is_empty() {
                     run(include_str!("../../sql/queries/write_steps.sql"), &step_columns(&steps, &callers)?)?;
                 }
-                let unsettled = callers.note_unsettled(&starts, &steps)?;
-                Ok(Left { ends: finish(&ends)?, unsettled })
+                let has_pending_callers = callers.note_pending_callers(&starts, &steps)?;
+                Ok(Unwritten { ends: finish_runs(&ends)?, has_pending_callers })
             })
         })
     })
 }
 
-/// What has become of the transactions that entries come from.
+/// The states of the transactions that logged the entries, by transaction number.
 struct Callers(HashMap<u64, Caller>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
     Committed,
     RolledBack,
-    UnderWay,
-    /// It is too old for the server to know.
+    InProgress,
+    /// The transaction is too old for the server to know its state.
     Unknown,
 }
 
 impl Callers {
     fn of(starts: &[&RunStart], steps: &[&Step]) -> Result<Self> {
         let starts = starts.iter().filter_map(|start| start.caller_xid);
-        let numbers: HashSet<_> = starts.chain(steps.iter().filter_map(|step| step.caller_xid)).collect();
-        if numbers.is_empty() {
+        let xids: HashSet<_> = starts.chain(steps.iter().filter_map(|step| step.caller_xid)).collect();
+        if xids.is_empty() {
             return Ok(Self(HashMap::new()));
         }
         let rows = run(
             "SELECT g.xid, CASE pg_xact_status(g.xid::text::xid8) WHEN 'committed' THEN 0 WHEN 'aborted' THEN 1
                            WHEN 'in progress' THEN 2 END
              FROM unnest($1) g (xid)",
-            &[Arg::int8s(numbers.into_iter().map(u64::cast_signed))],
+            &[Arg::int8s(xids.into_iter().map(u64::cast_signed))],
         )?;
         Ok(Self((0..rows.count).filter_map(|row| Self::read(&rows, row)).collect()))
     }
@@ -84,7 +84,7 @@ impl Callers {
         let caller = match rows.int4(row, 1) {
             Some(0) => Caller::Committed,
             Some(1) => Caller::RolledBack,
-            Some(_) => Caller::UnderWay,
+            Some(_) => Caller::InProgress,
             None => Caller::Unknown,
         };
         Some((rows.int8(row, 0)?.cast_unsigned(), caller))
@@ -94,24 +94,24 @@ impl Callers {
         match self.0.get(&xid?)? {
             Caller::Committed => Some(false),
             Caller::RolledBack => Some(true),
-            Caller::UnderWay | Caller::Unknown => None,
+            Caller::InProgress | Caller::Unknown => None,
         }
     }
 
-    fn is_under_way(&self, xid: Option<u64>) -> bool {
-        xid.is_some_and(|xid| self.0.get(&xid) == Some(&Caller::UnderWay))
+    fn is_in_progress(&self, xid: Option<u64>) -> bool {
+        xid.is_some_and(|xid| self.0.get(&xid) == Some(&Caller::InProgress))
     }
 
-    /// Notes for [`crate::agent_log::settle`] what a transaction under way has logged. Gives whether there is such.
-    fn note_unsettled(&self, starts: &[&RunStart], steps: &[&Step]) -> Result<bool> {
+    /// Records the entries whose caller is in progress, for [`super::writer`] to update later. Returns whether there are any.
+    fn note_pending_callers(&self, starts: &[&RunStart], steps: &[&Step]) -> Result<bool> {
         let starts = starts.iter().map(|start| (start.caller_xid, true, start.id, start.started_us));
         let steps = steps.iter().map(|step| (step.caller_xid, false, step.id, step.started_us));
-        let rows: Vec<_> = starts.chain(steps).filter(|(xid, ..)| self.is_under_way(*xid)).collect();
+        let rows: Vec<_> = starts.chain(steps).filter(|(xid, ..)| self.is_in_progress(*xid)).collect();
         if rows.is_empty() {
             return Ok(false);
         }
         run(
-            "INSERT INTO rag._unsettled (caller_xid, is_run, id, started, server)
+            "INSERT INTO rag._uncommitted_row (caller_xid, is_run, id, started, server)
              SELECT u.caller_xid, u.is_run, u.id, u.started, s.server
              FROM unnest($1, $2, $3, $4) u (caller_xid, is_run, id, started) CROSS JOIN rag._log_state s",
             &[
@@ -171,9 +171,9 @@ fn step_columns(steps: &[&Step], callers: &Callers) -> Result<[Arg; 23]> {
     ])
 }
 
-/// Ends runs; gives the ends of those that were not there, or not free.
-fn finish(ends: &[&RunEnd]) -> Result<Vec<RunEnd>> {
-    // The last of each run.
+/// Ends runs. Returns the ends of runs that do not exist, or that another transaction has locked.
+fn finish_runs(ends: &[&RunEnd]) -> Result<Vec<RunEnd>> {
+    // Of several ends of a run, the last one.
     let ends: HashMap<i64, &RunEnd> = ends.iter().map(|end| (end.id, *end)).collect();
     if ends.is_empty() {
         return Ok(Vec::new());
@@ -219,7 +219,7 @@ fn texts<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> 
     Arg::array(pg_sys::TEXTOID, rows.iter().map(text).collect())
 }
 
-/// Made here and not in the statement, which would copy each text twice.
+/// The values are converted here, since a cast in the statement would copy each text twice.
 fn jsonbs<'a, T: 'a>(rows: &'a [T], value: impl Fn(&'a T) -> Option<&'a str>) -> Result<Arg> {
     let jsonb =
         |row: &'a T| value(row).map(|json| jsonb_datum(&replace_unencodable(without_nul(json)))).transpose();

@@ -1,11 +1,14 @@
-//! The log of agents: runs and their steps, written in the caller's transaction or, by way of [`post`], in one of its own.
+//! The log of agents: runs and their steps, written in the caller's transaction or, through the engine, in a transaction of
+//! the worker's.
 //!
-//! In the order of a run's life: [`start`] begins it, [`log`] adds a step, [`finish`] ends it. [`memory`] remembers which
-//! runs were found to be the current role's, [`value`] sees to what a row may hold and [`redaction`] that no
-//! secret is in it, [`tables`] knows where rows go, and [`weeks`]
-//! is what the worker does about these. [`write`] writes many at once, for the worker's [`scribe`] too.
-//! [`implicit`] is how our own functions log themselves, [`fold`] adds to the sums that
-//! reports read, and [`trace`] draws a run.
+//! A run's life: [`start`] begins it, [`step`] and [`batch`] add steps, [`finish`] ends it; [`implicit`] logs the steps of
+//! Ragstone's own functions, and [`trace`] draws a run. [`session`] caches the runs that the session may log into,
+//! [`vocabulary`] checks the words of enumerated columns, [`stored_value`] limits the length of values and [`redaction`]
+//! removes secrets from them. [`tables`] gives access to the tables and their sequences.
+//!
+//! Where `rag.log_durability` is `autonomous`, [`send`] posts entries to the engine, from where the worker's [`writer`] takes
+//! them. [`insert`] writes many entries in a statement, for the worker and for imports. The worker also maintains the
+//! [`partitions`] and the sums that reports read ([`rollup`]).
 
 mod batch;
 mod finish;
@@ -25,29 +28,30 @@ mod vocabulary;
 mod insert;
 
 pub use batch::log_all;
-pub use finish::{Ending, finish, finish_as};
-pub use implicit::{OpenStep, Said, step, step_done, within};
-pub use partitions::Weeks;
+pub use finish::{FinishArgs, finish, finish_jsonb};
+pub use implicit::{OpenStep, StepResult, step, step_done, within};
+pub use partitions::Partitions;
 pub use redaction::changed as redactions_changed;
-pub use redaction::write_clean as write;
-pub use rollup::{Fold, has_steps_left};
+pub use redaction::write_redacted as write;
+pub use rollup::{Rollup, has_steps_left};
 pub use send::state;
-pub use start::{Beginning, NewRun, begin, start};
-pub use step::{NewStep, Record, log, record};
+pub use start::{NewRun, start, start_jsonb};
+pub use step::{NewStep, log, log_jsonb};
 pub use tables::reserve;
 pub use trace::trace;
-pub use writer::{Scribe, has_entries_left};
+pub use writer::{LogWriter, has_entries_left};
 
 use ragstone_client::settings;
 use ragstone_pg::error::Error;
 
-/// The session's current run, as `rag.run` says. Whether there is such a run, and whose it is, shows when it is used.
+/// The session's current run: the value of `rag.run`. Whether it exists and belongs to the current role is checked when it is
+/// used.
 pub fn current() -> Option<i64> {
     settings::run()
 }
 
-/// There is no such run, or it is somebody else's.
-fn unknown(run: i64) -> Error {
+/// The run does not exist, or belongs to another role.
+fn run_not_found(run: i64) -> Error {
     Error::undefined(format!("run {run} does not exist"))
         .hint("rag.runs shows your runs; rag.start_run begins one.")
 }

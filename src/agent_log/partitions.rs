@@ -1,19 +1,17 @@
-//! The log's partitions: a week each, made ahead by the database's first worker, and dropped when they are old enough.
+//! The log's partitions: one per week, created ahead by the database's first worker, and dropped when `rag.log_retention` has
+//! passed.
 //!
-//! No writer waits for long: a lock that others hold is asked for again later, and rows are moved out of the default partition
+//! Writers never wait long: a lock that is not free is requested again later, and rows are moved out of the default partition
 //! only where they are few.
 
+use crate::agent_log::tables;
 use pgrx::log;
 use ragstone_client::settings;
-use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
-use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
-use ragstone_pg::spi::{Arg, connect, run, run_once};
-use ragstone_pg::switch_user::{as_owner, with_settings};
+use ragstone_pg::spi::{Arg, run, run_once};
 use std::time::{Duration, Instant};
 
-/// The tables that have weeks, and what else a week's partition needs.
+/// The partitioned tables, and the keys and indexes that each of their partitions needs.
 const TABLES: [(&str, &str); 2] = [
     (
         "_runs",
@@ -28,181 +26,184 @@ const TABLES: [(&str, &str); 2] = [
     ),
 ];
 
-/// How long a lock is waited for, and others behind us with it.
-const PATIENCE: &str = "100ms";
+/// Maximum wait for a lock. Later requests for the same table queue behind ours meanwhile.
+const LOCK_TIMEOUT: &str = "100ms";
 
-/// Rows of the default partition that are moved into a week's. Reading and writing the default partition waits meanwhile.
-const MOST_MOVED: i64 = 20_000;
+/// Maximum number of rows that are moved from the default partition into a new one. The default partition cannot be read or
+/// written meanwhile.
+const MAX_MOVED_ROWS: i64 = 20_000;
 
-/// Old rows that are deleted in one transaction.
-const PRUNED_AT_ONCE: i64 = 1000;
+/// Maximum number of expired rows that one transaction deletes from the default partition.
+const PRUNE_BATCH: i64 = 1000;
 
-/// After so long it is looked again, where all is as it should be.
-const SELDOM: Duration = Duration::from_secs(600);
+/// Interval between checks while all partitions are as they should be.
+const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
-/// After so long it is looked again, where there is no log yet or a lock was not free.
-const SOON: Duration = Duration::from_secs(2);
+/// Interval between checks while the log is unused, or after a lock was not free.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the worker has to do with weeks.
-pub struct Weeks {
-    look_at: Instant,
-    /// What `rag.log_retention` was then.
+/// The worker's maintenance of the partitions.
+pub struct Partitions {
+    check_at: Instant,
+    /// `rag.log_retention` at the last check.
     retention: Option<i32>,
     unfinished: bool,
 }
 
-impl Weeks {
-    /// Before anything was looked at.
+impl Partitions {
+    /// The state before the first check, which is due at once.
     pub fn new() -> Self {
-        Self { look_at: Instant::now(), retention: None, unfinished: false }
+        Self { check_at: Instant::now(), retention: None, unfinished: false }
     }
 
-    /// Makes the weeks that are missing, and drops what is too old, where it is time to. Not to be called where a transaction is
-    /// open.
-    pub fn tend(&mut self) {
+    /// Creates missing partitions and drops expired ones, if a check is due. Must not be called inside a transaction.
+    pub fn run_due(&mut self) {
         let retention = settings::log_retention();
-        if Instant::now() < self.look_at && retention == self.retention {
+        if Instant::now() < self.check_at && retention == self.retention {
             return;
         }
         self.retention = retention;
         self.unfinished = false;
-        let pause = match tend() {
-            Ok(Looked::Well) => SELDOM,
-            Ok(Looked::NotBegun) => SOON,
-            Ok(Looked::Unfinished) => self.soon(),
-            Err(error) if error.is_lock_not_available() => self.soon(),
+        let pause = match maintain() {
+            Ok(Maintenance::Done) => CHECK_INTERVAL,
+            Ok(Maintenance::LogUnused) => RETRY_INTERVAL,
+            Ok(Maintenance::Unfinished) => self.retry(),
+            Err(error) if error.is_lock_not_available() => self.retry(),
             Err(error) => {
                 log!(
-                    "ragstone worker: could not see to the log's weeks: {}: {}",
+                    "ragstone worker: could not maintain the log's partitions: {}: {}",
                     error.code(),
                     error.message
                 );
-                SELDOM
+                CHECK_INTERVAL
             }
         };
-        self.look_at = Instant::now() + pause;
+        self.check_at = Instant::now() + pause;
     }
 
-    /// Whether something could not be done yet.
+    /// Whether the last check left something to be retried.
     pub fn are_unfinished(&self) -> bool {
         self.unfinished
     }
 
-    fn soon(&mut self) -> Duration {
+    fn retry(&mut self) -> Duration {
         self.unfinished = true;
-        SOON
+        RETRY_INTERVAL
     }
 }
 
-enum Looked {
-    /// All is as it should be.
-    Well,
-    /// There is more to do.
+/// The result of a check.
+enum Maintenance {
+    /// All partitions are as they should be.
+    Done,
+    /// More rows have to be deleted.
     Unfinished,
-    /// There is no log yet.
-    NotBegun,
+    /// Nothing has been logged yet.
+    LogUnused,
 }
 
-fn tend() -> Result<Looked> {
-    let mut looked = Looked::Well;
+fn maintain() -> Result<Maintenance> {
+    let mut result = Maintenance::Done;
     for (table, keys) in TABLES {
-        match as_log_owner(|| missing(table))? {
-            None => return Ok(Looked::NotBegun),
+        match in_transaction(|| missing(table))? {
+            None => return Ok(Maintenance::LogUnused),
             Some(weeks) => {
                 for week in weeks {
-                    as_log_owner(|| week.make(table, keys))?;
+                    in_transaction(|| week.create_partition(table, keys))?;
                 }
             }
         }
-        as_log_owner(note_day)?;
+        in_transaction(note_day)?;
         if let Some(days) = settings::log_retention() {
-            for week in as_log_owner(|| old(table, days))? {
-                as_log_owner(|| run_once(&format!("DROP TABLE rag.{week}")).map(|_| ()))?;
+            for partition in in_transaction(|| expired(table, days))? {
+                in_transaction(|| run_once(&format!("DROP TABLE rag.{partition}")).map(|_| ()))?;
             }
-            if as_log_owner(|| prune(table, days))? {
-                looked = Looked::Unfinished;
+            if in_transaction(|| prune(table, days))? {
+                result = Maintenance::Unfinished;
             }
         }
     }
-    Ok(looked)
+    Ok(result)
 }
 
-/// Does `work` in a transaction of its own as the owner of the tables. Nothing is done where the extension has gone.
-fn as_log_owner<T: Default>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let work = || {
-        let work = || with_settings(&[("lock_timeout", PATIENCE)], work);
-        if is_installed()? { as_owner(config_owner()?, work) } else { Ok(T::default()) }
-    };
-    in_transaction(|| with_safe_search_path(|| connect(work)))
+/// Runs `work` in a transaction of its own as the owner of the tables. The default value where the extension has been dropped.
+fn in_transaction<T: Default>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    tables::as_log_owner(LOCK_TIMEOUT, work).map(Option::unwrap_or_default)
 }
 
 /// A week that has no partition.
-struct Week {
-    name: String,
+struct MissingWeek {
+    partition: String,
     since: String,
     until: String,
 }
 
-/// The weeks that are missing; none where there is no log yet.
-fn missing(table: &str) -> Result<Option<Vec<Week>>> {
+/// The weeks that lack a partition. None where nothing has been logged yet.
+fn missing(table: &str) -> Result<Option<Vec<MissingWeek>>> {
     let begun = run("SELECT is_called FROM rag._run_id UNION ALL SELECT is_called FROM rag._step_id", &[])?;
     if begun.boolean(0, 0) != Some(true) && begun.boolean(1, 0) != Some(true) {
         return Ok(None);
     }
-    let rows = run(include_str!("../../sql/queries/weeks.sql"), &[Arg::text(table)])?;
+    let rows = run(include_str!("../../sql/queries/missing_partitions.sql"), &[Arg::text(table)])?;
     let weeks = (0..rows.count).filter_map(|row| {
-        Some(Week { name: rows.text(row, 0)?, since: rows.text(row, 1)?, until: rows.text(row, 2)? })
+        Some(MissingWeek {
+            partition: rows.text(row, 0)?,
+            since: rows.text(row, 1)?,
+            until: rows.text(row, 2)?,
+        })
     });
     Ok(Some(weeks.collect()))
 }
 
-impl Week {
-    /// Makes the partition, with the rows that were written before there was one. Where these are many they stay.
+impl MissingWeek {
+    /// Creates the partition and moves the week's rows out of the default partition. Does nothing where these are too many.
     ///
-    /// ATTACH PARTITION alone would let others go on, but a writer that it has made wait for the default partition would then
-    /// be told that his row does not belong there, and a reader would find the moved rows in neither.
-    fn make(&self, table: &str, keys: &str) -> Result<()> {
-        let Self { name, since, until } = self;
+    /// ATTACH PARTITION alone would take a weaker lock, but a writer that waits for the default partition meanwhile would then
+    /// be refused, since its row no longer belongs there, and a reader would find the moved rows in neither partition.
+    fn create_partition(&self, table: &str, keys: &str) -> Result<()> {
+        let Self { partition, since, until } = self;
         let inside = format!("started >= '{since}' AND started < '{until}'");
-        let many =
-            run_once(&format!("SELECT FROM rag.{table}_other WHERE {inside} OFFSET {MOST_MOVED} LIMIT 1"))?;
-        if many.count > 0 {
+        let too_many = run_once(&format!(
+            "SELECT FROM rag.{table}_other WHERE {inside} OFFSET {MAX_MOVED_ROWS} LIMIT 1"
+        ))?;
+        if too_many.count > 0 {
             return Ok(());
         }
         run_once(&format!(
             "LOCK TABLE rag.{table} IN ACCESS EXCLUSIVE MODE;
-             CREATE TABLE rag.{name} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-             REVOKE ALL ON rag.{name} FROM PUBLIC;
-             COMMENT ON TABLE rag.{name} IS 'internal: a week of rag.{table}'"
+             CREATE TABLE rag.{partition} (LIKE rag.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+             REVOKE ALL ON rag.{partition} FROM PUBLIC;
+             COMMENT ON TABLE rag.{partition} IS 'internal: a week of rag.{table}'"
         ))?;
         run_once(&format!(
             "WITH moved AS (DELETE FROM rag.{table}_other WHERE {inside} RETURNING *)
-             INSERT INTO rag.{name} SELECT * FROM moved"
+             INSERT INTO rag.{partition} SELECT * FROM moved"
         ))?;
-        run_once(&keys.replace("{week}", name))?;
+        run_once(&keys.replace("{week}", partition))?;
         run_once(&format!(
-            "ALTER TABLE rag.{table} ATTACH PARTITION rag.{name} FOR VALUES FROM ('{since}') TO ('{until}')"
+            "ALTER TABLE rag.{table} ATTACH PARTITION rag.{partition} FOR VALUES FROM ('{since}') TO ('{until}')"
         ))?;
         Ok(())
     }
 }
 
-/// Partitions of weeks that are too old.
-fn old(table: &str, days: i32) -> Result<Vec<String>> {
-    let rows = run(include_str!("../../sql/queries/old_weeks.sql"), &[Arg::text(table), Arg::new(days)])?;
+/// Names of partitions whose weeks are older than the retention.
+fn expired(table: &str, days: i32) -> Result<Vec<String>> {
+    let rows =
+        run(include_str!("../../sql/queries/expired_partitions.sql"), &[Arg::text(table), Arg::new(days)])?;
     Ok((0..rows.count).filter_map(|row| rows.text(row, 0)).collect())
 }
 
-/// Deletes some rows of the default partition that are too old. Gives whether there may be more.
+/// Deletes a batch of expired rows of the default partition. Returns whether there may be more.
 fn prune(table: &str, days: i32) -> Result<bool> {
     let number = if table == "_runs" { "run_id" } else { "step_id" };
     let statement = include_str!("../../sql/queries/prune_log.sql");
     let statement = statement.replace("{table}", &format!("{table}_other")).replace("{number}", number);
-    let deleted = run(&statement, &[Arg::new(days), Arg::new(PRUNED_AT_ONCE)])?;
-    Ok(deleted.count as i64 == PRUNED_AT_ONCE)
+    let deleted = run(&statement, &[Arg::new(days), Arg::new(PRUNE_BATCH)])?;
+    Ok(deleted.count as i64 == PRUNE_BATCH)
 }
 
-/// Notes the day's numbers.
+/// Records the highest run and step numbers of the day, by which retention recognises rows that were imported later.
 fn note_day() -> Result<()> {
     run(
         "INSERT INTO rag._log_days (day, run_id, step_id)

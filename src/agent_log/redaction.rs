@@ -1,6 +1,6 @@
-//! What is taken out of the log before it is stored: the rules of `rag.redactions`, compiled once in a session.
+//! Removes secrets from the log before it is stored, by the rules of `rag.redactions`, which a session compiles once.
 
-use crate::agent_log::insert::{Left, write};
+use crate::agent_log::insert::{Unwritten, write};
 use crate::agent_log::tables;
 use pgrx::pg_sys;
 use ragstone_client::settings;
@@ -21,18 +21,18 @@ use std::sync::Once;
 thread_local! {
     static RULES: RefCell<Option<Rc<Redactor>>> = const { RefCell::new(None) };
 
-    /// The table, as it was when the rules were read.
+    /// The OID of the table when the rules were read.
     static TABLE: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
 
-    /// Whether the rules are those that the table has, as far as this session was told.
-    static CURRENT: Cell<bool> = const { Cell::new(false) };
+    /// Whether no invalidation of the table has arrived since the rules were read.
+    static RULES_ARE_CURRENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A value without secrets; none where it has none.
+/// The value without its secrets; none if it contains no secret.
 pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     let rules = rules()?;
-    let found = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
-    if accepts_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, found) {
+    let has_secret = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
+    if accepts_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, has_secret) {
         return Ok(None);
     }
     match rules.json(&value.to_json()?) {
@@ -41,19 +41,19 @@ pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     }
 }
 
-/// A text without secrets.
+/// The text without its secrets.
 pub fn text(text: &str) -> Result<Cow<'_, str>> {
     Ok(rules()?.text(text))
 }
 
-/// Writes entries that come from outside, as [`write()`] does, without secrets and with values that are not too long.
-pub fn write_clean(entries: &[Entry]) -> Result<Left> {
+/// Redacts and shortens imported entries, and writes them as [`write()`] does.
+pub fn write_redacted(entries: &[Entry]) -> Result<Unwritten> {
     let mut entries = entries.to_vec();
-    entries.iter_mut().try_for_each(clean)?;
+    entries.iter_mut().try_for_each(redact)?;
     write(&entries)
 }
 
-fn clean(entry: &mut Entry) -> Result<()> {
+fn redact(entry: &mut Entry) -> Result<()> {
     let (rules, limit) = (rules()?, settings::log_max_value());
     let json = |value: &mut Option<String>| {
         if let Some(Cow::Owned(clean)) = value.as_deref().map(|value| rules.json(value)) {
@@ -82,7 +82,8 @@ fn clean(entry: &mut Entry) -> Result<()> {
     Ok(())
 }
 
-/// What the triggers of `rag.redactions` do: a row that comes is looked at, and whatever is done is told to all sessions.
+/// The triggers of `rag.redactions`. The row triggers validate the new row; the statement triggers invalidate the rules that
+/// sessions have read.
 pub fn changed(trigger: TriggerCall) -> Result<()> {
     if !trigger.is_for_row() {
         relcache::invalidate(trigger.relation());
@@ -97,7 +98,7 @@ pub fn changed(trigger: TriggerCall) -> Result<()> {
         pattern: text("pattern").unwrap_or_default(),
         replacement: text("replacement").unwrap_or_default(),
     };
-    rule.check().map_err(refused)?;
+    rule.check().map_err(invalid_pattern)?;
     if trigger.event() == Event::Insert {
         connect(|| run(include_str!("../../sql/queries/replace_redaction.sql"), &[Arg::text(&rule.name)]))?;
     }
@@ -105,30 +106,29 @@ pub fn changed(trigger: TriggerCall) -> Result<()> {
 }
 
 fn rules() -> Result<Rc<Redactor>> {
-    watch();
-    if CURRENT.get()
+    register_invalidation();
+    if RULES_ARE_CURRENT.get()
         && let Some(rules) = RULES.with_borrow(Option::clone)
     {
         return Ok(rules);
     }
-    // What is told while they are read makes them be read again.
-    CURRENT.set(true);
-    let read = read();
-    match read {
+    // Set before reading, so that an invalidation that arrives meanwhile is not lost.
+    RULES_ARE_CURRENT.set(true);
+    match read_rules() {
         Ok(rules) => {
             let rules = Rc::new(rules);
             RULES.set(Some(Rc::clone(&rules)));
             Ok(rules)
         }
         Err(error) => {
-            CURRENT.set(false);
+            RULES_ARE_CURRENT.set(false);
             Err(error)
         }
     }
 }
 
-/// The rules as they are now, and not as they were when the transaction began.
-fn read() -> Result<Redactor> {
+/// Reads the rules with a new snapshot, not with that of the transaction.
+fn read_rules() -> Result<Redactor> {
     TABLE.set(catalogue::extension_relation(c"redactions")?);
     let rules = connect(|| {
         tables::as_owner(|| {
@@ -148,21 +148,21 @@ fn read() -> Result<Redactor> {
             Ok(rules.collect())
         })
     })?;
-    Redactor::new(rules).map_err(refused)
+    Redactor::new(rules).map_err(invalid_pattern)
 }
 
-fn watch() {
+fn register_invalidation() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
         relcache::on_change(|table| {
             if table.is_none_or(|table| table == TABLE.get()) {
-                CURRENT.set(false);
+                RULES_ARE_CURRENT.set(false);
             }
         });
     });
 }
 
-fn refused(pattern: BadPattern) -> Error {
+fn invalid_pattern(pattern: BadPattern) -> Error {
     Error::invalid_regular_expression(pattern.to_string())
         .detail(pattern.reason)
         .hint("Patterns are regular expressions of the Rust crate regex: no look-around, no back-references.")

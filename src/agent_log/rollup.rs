@@ -1,175 +1,185 @@
-//! Reports read sums and no steps: here the database's first worker adds steps and runs to the sums, soon after they are
-//! committed, and never in the transactions of those who write them, who would wait for each other.
+//! Reports read sums instead of steps. The database's first worker adds steps and runs to the sums soon after they are
+//! committed. The transactions that log them do not do this, since they would wait for each other.
 //!
-//! Each step is added once. A step has the number of the transaction that wrote it, and all transactions with numbers below
-//! `xmin` of a snapshot have ended, so that what they wrote is seen or never will be. Steps are taken in the order of
-//! (written, id) up to there, and the place is written down with the sums. Runs end by an update, in any order, so they have a flag.
+//! Each step is added once. A step carries the number of the transaction that wrote it. All transactions with numbers below the
+//! `xmin` of a snapshot have ended, so that their steps are visible now or never will be. Steps are added in the order of
+//! (written, id) up to that `xmin`, and the position is stored together with the sums. Runs end by an update, in any order, so that
+//! they have a flag instead.
 //!
-//! After a restore the numbers are those of another server. The place comes with its server, as `rag._log_state` has it; where that
-//! is not this one, the sums of the days that the tables have are computed anew. From then on a number from `foreign_from` on,
-//! of a step up to `foreign_step`, is foreign, unless the row says that a transaction of this server with that number wrote it.
+//! After a restore the transaction numbers are those of another server. The position is stored with the identity of its server, as in
+//! `rag._log_state`; if that is not this server, the sums of the days that the tables contain are rebuilt. From then on a
+//! transaction number of at least `foreign_from`, in a step up to `foreign_step`, counts as foreign, unless the row's `xmin` shows
+//! that a transaction of this server with that number wrote it.
 
-use crate::agent_log::writer::as_log_owner;
+use crate::agent_log::tables::as_log_owner;
 use pgrx::log;
 use ragstone_client::settings;
+use ragstone_core::backoff::Backoff;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::transactions;
 use std::time::{Duration, Instant};
 
-/// Steps that are added in one transaction: a fraction of a second.
-const STEPS_AT_ONCE: i64 = 20_000;
+/// Maximum number of steps that one transaction adds, which takes a fraction of a second.
+const MAX_STEPS_PER_PASS: i64 = 20_000;
 
-/// Runs that are added in one transaction.
-const RUNS_AT_ONCE: i64 = 5_000;
+/// Maximum number of runs that one transaction adds.
+const MAX_RUNS_PER_PASS: i64 = 5_000;
 
-/// It is looked so often whether there is something to add.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often to check for steps and runs to add.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Pauses after a failure double from the first to the second of these.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Pauses after failures.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// What is only about steps that are deleted is deleted so often.
-const PRUNE: Duration = Duration::from_secs(3600);
+/// Maximum wait for a lock on the tables, since the worker has other work.
+const LOCK_TIMEOUT: &str = "2s";
 
-/// The next steps are read from indexes in their order. Tables that are new have no statistics by which to see that this is best.
-const IN_ORDER: [(&str, &str); 4] =
+/// How often rows about deleted steps are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Make the planner read the next steps from indexes in their order, which is best, but new tables lack the statistics to show it.
+const INDEX_SCAN_SETTINGS: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_sort", "off"), ("jit", "off")];
 
-/// What the worker has to do with reports.
-pub struct Fold {
-    look_at: Instant,
-    backoff: Duration,
+/// The worker's maintenance of the sums.
+pub struct Rollup {
+    check_at: Instant,
+    backoff: Backoff,
     prune_at: Instant,
-    /// The next transaction's number when there was nothing left, and no transaction under way: where it is still the same,
-    /// nobody has written anything.
-    next: Option<u64>,
+    /// The next transaction's number when everything had been added and no transaction was in progress. While it is the same,
+    /// nothing has been written.
+    idle_at: Option<u64>,
 }
 
-impl Fold {
-    /// Before anything was looked at.
+impl Rollup {
+    /// The state before the first check, which is due at once.
     pub fn new() -> Self {
         let now = Instant::now();
-        Self { look_at: now, backoff: BACKOFF.0, prune_at: now, next: None }
+        Self { check_at: now, backoff: BACKOFF, prune_at: now, idle_at: None }
     }
 
-    /// Adds what is due. Gives whether there is more to do at once. Never fails, and not to be called where a transaction is open.
-    pub fn tend(&mut self) -> bool {
-        if Instant::now() < self.look_at {
+    /// Adds steps and runs, if a check is due. Returns whether there is more to add at once. Must not be called inside a
+    /// transaction.
+    pub fn run_due(&mut self) -> bool {
+        if Instant::now() < self.check_at {
             return false;
         }
         let next = transactions::next();
-        if self.next == Some(next) {
-            self.look_at = Instant::now() + LOOK;
+        if self.idle_at == Some(next) {
+            self.check_at = Instant::now() + CHECK_INTERVAL;
             return false;
         }
-        match self.fold(next) {
-            Ok(Folded { more, left }) => {
-                self.backoff = BACKOFF.0;
-                self.next = (!more && !left).then_some(next);
-                self.look_at = Instant::now() + if more { Duration::ZERO } else { LOOK };
+        match self.run_pass(next) {
+            Ok(Pass { more, more_later }) => {
+                self.backoff.reset();
+                self.idle_at = (!more && !more_later).then_some(next);
+                self.check_at = Instant::now() + if more { Duration::ZERO } else { CHECK_INTERVAL };
                 more
             }
             Err(error) => {
-                if self.backoff == BACKOFF.0 {
+                if self.backoff.is_idle() {
                     log!("ragstone worker: could not add to reports: {}: {}", error.code(), error.message);
                 }
-                self.look_at = Instant::now() + self.backoff;
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                self.check_at = Instant::now() + self.backoff.next_pause();
                 false
             }
         }
     }
 
-    fn fold(&mut self, next: u64) -> Result<Folded> {
-        let folded = as_log_owner(|| fold(next))?.unwrap_or_default();
+    fn run_pass(&mut self, next: u64) -> Result<Pass> {
+        let pass = as_log_owner(LOCK_TIMEOUT, || roll_up(next))?.unwrap_or_default();
         if Instant::now() >= self.prune_at {
-            self.prune_at = Instant::now() + PRUNE;
-            as_log_owner(prune)?;
+            self.prune_at = Instant::now() + PRUNE_INTERVAL;
+            as_log_owner(LOCK_TIMEOUT, prune)?;
         }
-        Ok(folded)
+        Ok(pass)
     }
 }
 
-/// Whether a database's log has what is not in the reports yet. A worker that leaves before leaves it to the next one.
+/// Whether the log has steps or runs that are not in the sums yet. A worker that exits leaves them to the next one.
 pub fn has_steps_left() -> bool {
-    let left = as_log_owner(|| match Place::find()? {
+    let left = as_log_owner(LOCK_TIMEOUT, || match Position::find()? {
         _ if !has_begun()? => Ok(false),
         None => Ok(true),
-        Some(place) => Ok(place.anew || place.is_behind()?),
+        Some(position) => Ok(position.rebuilding || position.is_behind()?),
     });
     matches!(left, Ok(Some(true)))
 }
 
+/// The result of a pass.
 #[derive(Default)]
-struct Folded {
-    /// There is more to do at once.
+struct Pass {
+    /// There is more to add at once.
     more: bool,
-    /// There is more to do when a transaction has ended.
-    left: bool,
+    /// There is more to add, perhaps only after a transaction has ended.
+    more_later: bool,
 }
 
-fn fold(next: u64) -> Result<Folded> {
-    // Before anything is read: what these write, if they do, is not seen by what follows.
-    let under_way = is_under_way(next)?;
+fn roll_up(next: u64) -> Result<Pass> {
+    // This comes first, since what these transactions write may be invisible to the statements below.
+    let in_progress = is_any_in_progress(next)?;
     if !has_begun()? {
-        return Ok(Folded { more: false, left: under_way });
+        return Ok(Pass { more: false, more_later: in_progress });
     }
-    let Some(place) = Place::find()? else {
-        return begin_anew();
+    let Some(position) = Position::find()? else {
+        return start_rebuild();
     };
-    let steps = place.add_steps()?;
-    if place.anew && steps == 0 {
-        place.end_anew()?;
-        return Ok(Folded { more: true, left: true });
+    let steps = position.add_steps()?;
+    if position.rebuilding && steps == 0 {
+        position.end_rebuild()?;
+        return Ok(Pass { more: true, more_later: true });
     }
-    let rows = run(include_str!("../../sql/queries/fold_runs.sql"), &[Arg::new(RUNS_AT_ONCE)])?;
+    let rows = run(include_str!("../../sql/queries/rollup_runs.sql"), &[Arg::new(MAX_RUNS_PER_PASS)])?;
     let runs = rows.int8(0, 0).unwrap_or(0);
-    let more = steps == STEPS_AT_ONCE || runs == RUNS_AT_ONCE;
-    // What was added has moved the place.
-    let left = under_way || more || steps > 0 || runs > 0 || place.is_behind()?;
-    Ok(Folded { more, left })
+    let more = steps == MAX_STEPS_PER_PASS || runs == MAX_RUNS_PER_PASS;
+    // `position` is out of date once something has been added.
+    let more_later = in_progress || more || steps > 0 || runs > 0 || position.is_behind()?;
+    Ok(Pass { more, more_later })
 }
 
-/// How far the steps are added.
-struct Place {
+/// How far steps have been added.
+struct Position {
     written: i64,
     step: i64,
     foreign_from: i64,
     foreign_step: i64,
-    anew: bool,
+    /// Whether sums are being rebuilt after a restore.
+    rebuilding: bool,
 }
 
-impl Place {
-    /// None where it has to be begun anew.
+impl Position {
+    /// The stored position; none if the sums have to be rebuilt.
     fn find() -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.written, t.step_id, t.foreign_from, t.foreign_step, t.anew_before IS NOT NULL, t.server = l.server
-             FROM rag._tally t CROSS JOIN rag._log_state l",
+             FROM rag._totals_progress t CROSS JOIN rag._log_state l",
             &[],
         )?;
         if rows.count != 1 || rows.boolean(0, 5) != Some(true) {
             return Ok(None);
         }
-        let number = |column| rows.int8(0, column).ok_or_else(|| Error::internal("rag._tally has a null"));
+        let number =
+            |column| rows.int8(0, column).ok_or_else(|| Error::internal("rag._totals_progress has a null"));
         Ok(Some(Self {
             written: number(0)?,
             step: number(1)?,
             foreign_from: number(2)?,
             foreign_step: number(3)?,
-            anew: rows.boolean(0, 4) == Some(true),
+            rebuilding: rows.boolean(0, 4) == Some(true),
         }))
     }
 
-    /// Adds the next steps, and gives how many.
+    /// Adds the next steps, and returns their number.
     fn add_steps(&self) -> Result<i64> {
-        let statement = include_str!("../../sql/queries/fold_steps.sql").replace("{which}", self.which());
-        let mut arguments = vec![Arg::new(self.written), Arg::new(self.step), Arg::new(STEPS_AT_ONCE)];
-        if !self.anew {
+        let statement =
+            include_str!("../../sql/queries/rollup_steps.sql").replace("{which}", self.step_condition());
+        let mut arguments = vec![Arg::new(self.written), Arg::new(self.step), Arg::new(MAX_STEPS_PER_PASS)];
+        if !self.rebuilding {
             arguments.extend([Arg::new(self.foreign_from), Arg::new(self.foreign_step)]);
         }
-        let rows = with_settings(&IN_ORDER, || run(&statement, &arguments))?;
+        let rows = with_settings(&INDEX_SCAN_SETTINGS, || run(&statement, &arguments))?;
         let steps = rows.int8(0, 0).unwrap_or(0);
         if steps > 0 && rows.boolean(0, 1) != Some(true) {
             return Err(Error::internal("two workers add steps to reports at once"));
@@ -180,30 +190,30 @@ impl Place {
         Ok(steps)
     }
 
-    /// Which steps are to be added.
-    fn which(&self) -> &'static str {
-        if self.anew {
-            "(s.written < (SELECT anew_before FROM rag._tally)
-              OR s.written >= (SELECT foreign_from FROM rag._tally) AND s.id <= (SELECT foreign_step FROM rag._tally)
+    /// The condition for the steps that have to be added.
+    fn step_condition(&self) -> &'static str {
+        if self.rebuilding {
+            "(s.written < (SELECT anew_before FROM rag._totals_progress)
+              OR s.written >= (SELECT foreign_from FROM rag._totals_progress) AND s.id <= (SELECT foreign_step FROM rag._totals_progress)
                  AND s.xmin::text::bigint <> s.written & 4294967295)
-             AND (s.started AT TIME ZONE 'UTC')::date <> ALL (ARRAY(SELECT unnest(kept) FROM rag._tally))"
+             AND (s.started AT TIME ZONE 'UTC')::date <> ALL (ARRAY(SELECT unnest(kept) FROM rag._totals_progress))"
         } else {
             "s.written < (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
              AND (s.written < $4 OR s.id > $5 OR s.xmin::text::bigint = s.written & 4294967295)"
         }
     }
 
-    /// All is computed anew that was there; what follows is what has ended since.
-    fn end_anew(&self) -> Result<()> {
+    /// All steps from before the rebuild are added. From here on, those of transactions that have ended since follow.
+    fn end_rebuild(&self) -> Result<()> {
         run(
-            "UPDATE rag._tally
+            "UPDATE rag._totals_progress
              SET written = anew_before - 1, step_id = 9223372036854775807, anew_before = NULL, kept = NULL, folded = clock_timestamp()",
             &[],
         )?;
         Ok(())
     }
 
-    /// Whether there are steps that are not added, for instance of transactions that are younger than one that has not ended.
+    /// Whether there are steps that are not added, for example because an older transaction is still in progress.
     fn is_behind(&self) -> Result<bool> {
         let rows = run(
             "SELECT EXISTS (SELECT FROM rag._steps s WHERE (s.written, s.id) > ($1, $2)
@@ -220,8 +230,8 @@ impl Place {
     }
 }
 
-/// Whether a transaction has not ended that has a lower number.
-fn is_under_way(next: u64) -> Result<bool> {
+/// Whether a transaction with a lower number is still in progress.
+fn is_any_in_progress(next: u64) -> Result<bool> {
     let rows = run(
         "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint < $1",
         &[Arg::new(next.cast_signed())],
@@ -229,22 +239,23 @@ fn is_under_way(next: u64) -> Result<bool> {
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-/// Whether there was ever a step or a run. A restore that has not come to its rows is not to be met here: the last that it sets are
-/// the numbers of rows.
+/// Whether there was ever a step or a run. A restore sets the sequences last, so that one in progress is not noticed before its
+/// rows are complete.
 fn has_begun() -> Result<bool> {
     let rows = run("SELECT is_called FROM rag._run_id UNION ALL SELECT is_called FROM rag._step_id", &[])?;
     Ok(rows.boolean(0, 0) == Some(true) || rows.boolean(1, 0) == Some(true))
 }
 
-fn begin_anew() -> Result<Folded> {
-    run("LOCK TABLE rag._tally IN EXCLUSIVE MODE", &[])?;
-    run(include_str!("../../sql/queries/fold_anew.sql"), &[])?;
-    Ok(Folded { more: true, left: true })
+fn start_rebuild() -> Result<Pass> {
+    run("LOCK TABLE rag._totals_progress IN EXCLUSIVE MODE", &[])?;
+    run(include_str!("../../sql/queries/rollup_rebuild.sql"), &[])?;
+    Ok(Pass { more: true, more_later: true })
 }
 
 fn prune() -> Result<()> {
     if let Some(days) = settings::log_retention() {
-        // Steps of a week are dropped with it. Those of an old log that was imported stay for as long as they have been here.
+        // Steps are dropped with the partition of their week. Imported steps of an old log are kept for the retention time after
+        // their import.
         let old = "DELETE FROM rag._slow_step l
                    WHERE l.day < (now() AT TIME ZONE 'UTC')::date - $1 - 7
                      AND NOT EXISTS (SELECT FROM rag._steps s

@@ -1,5 +1,5 @@
-//! Entries that are to outlive the transaction that they are made in: they go to the engine, which keeps them for the database's
-//! worker.
+//! Entries that must outlive the transaction that logs them: they are posted to the engine, which keeps them until the database's
+//! worker has written them.
 
 use crate::agent_log::insert::write;
 use pgrx::PgLogLevel;
@@ -16,30 +16,29 @@ use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// A session that posts looks so often whether its database has a worker. One that has something to do leaves only when it has
-/// had nothing for longer.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a session that posts checks that its database has a worker. An idle worker stays for longer than this.
+const WORKER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether somebody writes down what was posted is asked so often.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How often the engine is asked whether posted entries have been written.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 thread_local! {
-    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
+    static WORKER_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 
-    /// Entries of a statement that are to go together, or not at all.
-    static TOGETHER: RefCell<Option<Vec<Entry>>> = const { RefCell::new(None) };
+    /// The entries of a statement that must be posted all or none.
+    static COLLECTED: RefCell<Option<Vec<Entry>>> = const { RefCell::new(None) };
 }
 
-/// Gives an entry away to be written in another transaction, where `rag.log_durability` says so. False where the caller
-/// is to write it in his: also where it cannot be given away, after a WARNING.
-pub fn posted(entry: impl FnOnce() -> Result<Entry>) -> Result<bool> {
+/// Posts an entry, to be written in another transaction, if `rag.log_durability` is `autonomous`. Returns false where the caller
+/// must write it in its own transaction; also, after a WARNING, where the entry could not be posted.
+pub fn post_if_autonomous(entry: impl FnOnce() -> Result<Entry>) -> Result<bool> {
     if !is_autonomous() {
         return Ok(false);
     }
     let entry = entry()?;
-    let single = TOGETHER.with_borrow_mut(|together| match together {
-        Some(together) => {
-            together.push(entry);
+    let single = COLLECTED.with_borrow_mut(|collected| match collected {
+        Some(collected) => {
+            collected.push(entry);
             None
         }
         None => Some(entry),
@@ -53,42 +52,42 @@ pub fn posted(entry: impl FnOnce() -> Result<Entry>) -> Result<bool> {
     }
 }
 
-/// Whether entries are to outlive the caller's transaction.
+/// Whether entries must outlive the caller's transaction.
 pub fn is_autonomous() -> bool {
     settings::log_durability() == LogDurability::Autonomous
 }
 
-/// Posts all entries that `work` makes at once, after it: none where it fails. Those that cannot be posted are written in the
-/// transaction that is open, after a WARNING.
-pub fn together<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Posts the entries of `work` together after it has succeeded; none if it fails. Entries that cannot be posted are written in the
+/// open transaction, after a WARNING.
+pub fn post_together<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let collecting = Collecting::start();
     let done = work()?;
     let entries = collecting.end();
     if let Err((posted, reason)) = post(&entries) {
         warn(reason);
-        let own: Vec<_> = entries[posted..].iter().cloned().map(of_this_transaction).collect();
+        let own: Vec<_> = entries[posted..].iter().cloned().map(without_caller).collect();
         write(&own)?;
     }
     Ok(done)
 }
 
-/// While it lives, entries are collected. An ERROR ends it, too.
+/// Collects entries while it lives. An ERROR ends it as well.
 struct Collecting;
 
 impl Collecting {
     fn start() -> Self {
-        TOGETHER.set(Some(Vec::new()));
+        COLLECTED.set(Some(Vec::new()));
         Self
     }
 
     fn end(self) -> Vec<Entry> {
-        TOGETHER.take().unwrap_or_default()
+        COLLECTED.take().unwrap_or_default()
     }
 }
 
 impl Drop for Collecting {
     fn drop(&mut self) {
-        TOGETHER.set(None);
+        COLLECTED.set(None);
     }
 }
 
@@ -100,11 +99,11 @@ fn warn(reason: Error) {
         .notice(PgLogLevel::WARNING);
 }
 
-/// Posts entries, in order: each is then on its way, and comes to the engine whatever becomes of this process. A cancelled
-/// statement leaves from here.
+/// Posts entries in order. A posted entry reaches the engine even if this process ends. Cancelling the statement interrupts the
+/// call.
 ///
 /// # Errors
-/// How many of them, the first, are on their way, and why not the others.
+/// The number of entries at the front that were posted, and why the others were not.
 pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
     if entries.is_empty() {
         return Ok(());
@@ -127,13 +126,14 @@ pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
 }
 
 fn ensure_worker() {
-    if LOOKED.get().is_none_or(|at| at.elapsed() >= LOOK) {
-        LOOKED.set(Some(Instant::now()));
+    if WORKER_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= WORKER_CHECK_INTERVAL) {
+        WORKER_CHECKED_AT.set(Some(Instant::now()));
         slots::ensure();
     }
 }
 
-fn of_this_transaction(mut entry: Entry) -> Entry {
+/// Makes the entry one of the open transaction.
+fn without_caller(mut entry: Entry) -> Entry {
     match &mut entry {
         Entry::Start(start) => start.caller_xid = None,
         Entry::Step(step) => step.caller_xid = None,
@@ -142,24 +142,23 @@ fn of_this_transaction(mut entry: Entry) -> Entry {
     entry
 }
 
-/// Waits for what `look` finds, as long as something that was posted for this database is not written down, and no longer than
-/// `patience`.
-pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
-    let deadline = Instant::now() + patience;
+/// Calls `look` until it finds something, while posted entries of this database are not written yet, and for at most `timeout`.
+pub fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    let deadline = Instant::now() + timeout;
     let database = session::database();
     loop {
-        // Before it is looked: what is written down until here is found.
-        let on_its_way = matches!(state(database), Ok(Some(state)) if state.waiting > 0);
+        // The order matters: what has been written before this request is found by `look`.
+        let are_waiting = matches!(state(database), Ok(Some(state)) if state.waiting > 0);
         let found = look()?;
-        if found.is_some() || !on_its_way || Instant::now() >= deadline {
+        if found.is_some() || !are_waiting || Instant::now() >= deadline {
             return Ok(found);
         }
         ensure_worker();
-        wait::for_latch(PAUSE);
+        wait::for_latch(POLL_INTERVAL);
     }
 }
 
-/// What the engine knows of the log of a database; nothing where no engine runs.
+/// The engine's counters for the log of a database; none if no engine runs.
 pub fn state(database: u32) -> Result<Option<LogState>> {
     match client::call_if_running(Request::LogState { database })? {
         None => Ok(None),

@@ -1,7 +1,7 @@
-//! Runs that this session has begun, or has found to be the current role's. To look each step's run up would take longer than to
-//! write the step.
+//! The runs that this session has started, or has found to belong to the current role. Looking the run up for each step would take
+//! longer than writing the step.
 
-use crate::agent_log::{send, tables, unknown};
+use crate::agent_log::{run_not_found, send, tables};
 use ragstone_pg::clock;
 use ragstone_pg::error::Result;
 use ragstone_pg::role::Role;
@@ -13,86 +13,86 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::time::Duration;
 
-/// Runs that a session remembers. Who goes through more of them looks some up again.
-const MOST: usize = 1024;
+/// Maximum number of runs that a session caches. At this number the cache is cleared.
+const MAX_SESSION_RUNS: usize = 1024;
 
-/// So long a run is waited for that may be on its way into its table.
-const ON_ITS_WAY: Duration = Duration::from_secs(5);
+/// Maximum wait for a run that another session has posted, and that is not in its table yet.
+const MAX_ARRIVAL_WAIT: Duration = Duration::from_secs(5);
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<i64, Known>> = RefCell::new(HashMap::new());
+    static SESSION_RUNS: RefCell<HashMap<i64, SessionRun>> = RefCell::new(HashMap::new());
 }
 
-/// A run of the current role's.
+/// A run that its role may log into from this session.
 #[derive(Clone)]
-pub struct Known {
-    /// Its number.
+pub struct SessionRun {
+    /// The run's number.
     pub id: i64,
-    /// Whose it is.
+    /// The role that the run belongs to.
     pub role: Role,
-    /// What runs.
+    /// The name of what runs.
     pub agent: Rc<str>,
-    /// When it began, microseconds since 1970.
+    /// When the run began, in microseconds since 1970.
     pub started_us: i64,
-    /// The number of its last step, as far as this session knows.
+    /// The number of the last step that this session knows of.
     pub number: i32,
-    /// Whether it stays where the transaction is rolled back, and may not be in its table yet.
+    /// Whether the run outlives a rollback of the transaction that started it. It may not be in its table yet.
     pub autonomous: bool,
-    /// The transaction that it belongs to, where this session began it so.
+    /// The transaction that started the run, unless the run is autonomous.
     pub begun_in: Option<u64>,
 }
 
-/// Remembers a run.
-pub fn remember(run: Known) {
-    watch();
-    KNOWN.with_borrow_mut(|known| {
-        if known.len() >= MOST {
-            known.clear();
+/// Caches a run.
+pub fn remember(run: SessionRun) {
+    register_abort_callback();
+    SESSION_RUNS.with_borrow_mut(|runs| {
+        if runs.len() >= MAX_SESSION_RUNS {
+            runs.clear();
         }
-        known.insert(run.id, run);
+        runs.insert(run.id, run);
     });
 }
 
-/// A run of the current role's.
+/// A run of the current role.
 ///
 /// # Errors
-/// 42704 where there is no such run, or it is somebody else's.
-pub fn find(id: i64) -> Result<Known> {
-    counted(id, 0)
+/// 42704 where there is no such run, or it belongs to another role.
+pub fn find(id: i64) -> Result<SessionRun> {
+    find_and_count(id, 0)
 }
 
-/// A run of the current role's, with the number of its next step.
+/// A run of the current role, with the number of its next step.
 ///
 /// # Errors
 /// As [`find`].
-pub fn next_step(id: i64) -> Result<Known> {
-    counted(id, 1)
+pub fn next_step(id: i64) -> Result<SessionRun> {
+    find_and_count(id, 1)
 }
 
-fn counted(id: i64, steps: i32) -> Result<Known> {
-    let count = |known: &mut Known| {
-        known.number = known.number.saturating_add(steps);
-        known.clone()
+fn find_and_count(id: i64, steps: i32) -> Result<SessionRun> {
+    let count = |run: &mut SessionRun| {
+        run.number = run.number.saturating_add(steps);
+        run.clone()
     };
-    let known =
-        KNOWN.with_borrow_mut(|known| known.get_mut(&id).filter(|known| known.role.is_current()).map(count));
-    if let Some(known) = known {
-        return Ok(known);
+    let cached =
+        SESSION_RUNS.with_borrow_mut(|runs| runs.get_mut(&id).filter(|run| run.role.is_current()).map(count));
+    if let Some(run) = cached {
+        return Ok(run);
     }
-    let known = count(&mut look_up(id)?);
-    remember(known.clone());
-    Ok(known)
+    let run = count(&mut look_up(id)?);
+    remember(run.clone());
+    Ok(run)
 }
 
-fn look_up(id: i64) -> Result<Known> {
-    if let Some(known) = in_table(id)? {
-        return Ok(known);
+fn look_up(id: i64) -> Result<SessionRun> {
+    if let Some(run) = in_table(id)? {
+        return Ok(run);
     }
-    // Another session may have begun it just now, and it is on its way into the table.
-    send::wait_for(ON_ITS_WAY, || in_table(id))?.ok_or_else(|| unknown(id))
+    // Another session may have posted it just now, so that it is still on its way into the table.
+    send::wait_for(MAX_ARRIVAL_WAIT, || in_table(id))?.ok_or_else(|| run_not_found(id))
 }
 
-fn in_table(id: i64) -> Result<Option<Known>> {
+fn in_table(id: i64) -> Result<Option<SessionRun>> {
     let role = Role::current()?;
     connect(|| {
         tables::as_owner(|| {
@@ -105,7 +105,7 @@ fn in_table(id: i64) -> Result<Option<Known>> {
             };
             let started_us = clock::from_postgres(started).unwrap_or_default();
             let number = rows.int4(0, 2).unwrap_or_default();
-            Ok(Some(Known {
+            Ok(Some(SessionRun {
                 id,
                 role,
                 agent: agent.into(),
@@ -118,10 +118,10 @@ fn in_table(id: i64) -> Result<Option<Known>> {
     })
 }
 
-/// What a transaction wrote is gone with it; what it found may have been its own.
-fn watch() {
+/// After a rollback only autonomous runs are known to exist: the others may be runs that the transaction started.
+fn register_abort_callback() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
-        transactions::on_abort(|| KNOWN.with_borrow_mut(|known| known.retain(|_, run| run.autonomous)));
+        transactions::on_abort(|| SESSION_RUNS.with_borrow_mut(|runs| runs.retain(|_, run| run.autonomous)));
     });
 }

@@ -1,9 +1,9 @@
-//! The beginning of a run.
+//! Starting a run.
 
-use crate::agent_log::send::posted;
+use crate::agent_log::send::post_if_autonomous;
 use crate::agent_log::session;
-use crate::agent_log::session::Known;
-use crate::agent_log::stored_value::{Kept, jsonb};
+use crate::agent_log::session::SessionRun;
+use crate::agent_log::stored_value::{StoredValue, jsonb};
 use crate::agent_log::tables;
 use ragstone_core::log::{Entry, RunStart, TraceParent};
 use ragstone_pg::bytes::JsonbRef;
@@ -15,51 +15,32 @@ use ragstone_pg::switch_user;
 use ragstone_pg::transactions;
 use serde_json::Value;
 
-/// A run that our own code begins.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct NewRun<'a> {
-    /// What runs.
+/// A run to start. Ragstone's own code gives JSON as [`Value`], SQL functions as [`JsonbRef`], which is stored without a copy.
+#[derive(Debug, Default, Clone)]
+pub struct NewRun<'a, J = Value> {
+    /// The name of what runs.
     pub agent: &'a str,
-    /// The conversation that it is a part of.
+    /// The session that the run belongs to.
     pub session: Option<i64>,
-    /// The job that does it.
+    /// The job that executes the run.
     pub job: Option<i64>,
-    /// What it was asked.
-    pub input: Option<&'a Value>,
-    /// The application's span that it is a part of, as W3C's Trace Context writes it.
+    /// What the run was given.
+    pub input: Option<J>,
+    /// The application's span that the run is a part of (W3C Trace Context).
     pub traceparent: Option<&'a str>,
-    /// An object.
-    pub attributes: Option<&'a Value>,
-    /// When it began, microseconds since 1970; now if nothing.
+    /// A JSON object.
+    pub attributes: Option<J>,
+    /// When the run began, in microseconds since 1970; now if none.
     pub started_us: Option<i64>,
 }
 
-/// A run as SQL begins it: JSON stays where it is.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Beginning<'a> {
-    /// As in [`NewRun`].
-    pub agent: &'a str,
-    /// As in [`NewRun`].
-    pub session: Option<i64>,
-    /// As in [`NewRun`].
-    pub job: Option<i64>,
-    /// As in [`NewRun`].
-    pub input: Option<JsonbRef<'a>>,
-    /// As in [`NewRun`].
-    pub traceparent: Option<&'a str>,
-    /// As in [`NewRun`].
-    pub attributes: Option<JsonbRef<'a>>,
-    /// As in [`NewRun`].
-    pub started_us: Option<i64>,
-}
-
-/// Begins a run of the current role's, and gives its number. It becomes the session's current run.
+/// Starts a run of the current role, and returns its number. It becomes the session's current run.
 ///
 /// # Errors
-/// 22023 where the agent has no name or the traceparent is none; 42704 where there is no such session.
+/// 22023 where the agent's name is empty or the traceparent is malformed; 42704 where there is no such session.
 pub fn start(run: &NewRun) -> Result<i64> {
-    let (input, attributes) = (jsonb(run.input)?, jsonb(run.attributes)?);
-    begin(&Beginning {
+    let (input, attributes) = (jsonb(run.input.as_ref())?, jsonb(run.attributes.as_ref())?);
+    start_jsonb(&NewRun {
         agent: run.agent,
         session: run.session,
         job: run.job,
@@ -70,11 +51,11 @@ pub fn start(run: &NewRun) -> Result<i64> {
     })
 }
 
-/// As [`start`].
+/// Does the same as [`start`] for values that are `jsonb` already.
 ///
 /// # Errors
 /// As [`start`].
-pub fn begin(run: &Beginning) -> Result<i64> {
+pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
     if run.agent.trim().is_empty() {
         return Err(Error::bad_argument("agent is empty"));
     }
@@ -87,23 +68,23 @@ pub fn begin(run: &Beginning) -> Result<i64> {
     if let Some(session) = run.session {
         check_session(session, role)?;
     }
-    let row = Row {
+    let row = CheckedRun {
         id: tables::as_owner(tables::next_run)?,
         role,
         run,
         trace,
-        input: Kept::of(run.input)?,
-        attributes: Kept::of(run.attributes)?,
+        input: StoredValue::of(run.input)?,
+        attributes: StoredValue::of(run.attributes)?,
         started_us: run.started_us.unwrap_or_else(clock::now),
     };
-    let autonomous = posted(|| row.entry())?;
+    let autonomous = post_if_autonomous(|| row.entry())?;
     if !autonomous {
         row.insert()?;
     }
     tables::ensure_worker();
-    let Row { id, started_us, .. } = row;
+    let CheckedRun { id, started_us, .. } = row;
     let begun_in = (!autonomous).then(transactions::current);
-    session::remember(Known {
+    session::remember(SessionRun {
         id,
         role,
         agent: run.agent.into(),
@@ -116,17 +97,18 @@ pub fn begin(run: &Beginning) -> Result<i64> {
     Ok(id)
 }
 
-struct Row<'a> {
+/// A run whose arguments are valid, with its number, and with its values as they are stored.
+struct CheckedRun<'a> {
     id: i64,
     role: Role,
-    run: &'a Beginning<'a>,
+    run: &'a NewRun<'a, JsonbRef<'a>>,
     trace: Option<TraceParent>,
-    input: Kept<'a>,
-    attributes: Kept<'a>,
+    input: StoredValue<'a>,
+    attributes: StoredValue<'a>,
     started_us: i64,
 }
 
-impl Row<'_> {
+impl CheckedRun<'_> {
     fn insert(&self) -> Result<()> {
         let trace = self.trace.as_ref();
         let args = [

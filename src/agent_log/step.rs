@@ -1,9 +1,9 @@
-//! A step of a run.
+//! Logging a step of a run.
 
-use crate::agent_log::send::posted;
+use crate::agent_log::send::post_if_autonomous;
 use crate::agent_log::session;
-use crate::agent_log::session::Known;
-use crate::agent_log::stored_value::{Kept, jsonb};
+use crate::agent_log::session::SessionRun;
+use crate::agent_log::stored_value::{StoredValue, jsonb};
 use crate::agent_log::tables::reserve;
 use crate::agent_log::{redaction, tables, vocabulary};
 use ragstone_core::log::{Entry, Step};
@@ -15,20 +15,20 @@ use ragstone_pg::transactions;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// A step that our own code logs.
+/// A step to log. Ragstone's own code gives JSON as [`Value`], SQL functions as [`JsonbRef`], which is stored without a copy.
 #[derive(Debug, Default, Clone)]
-pub struct NewStep<'a> {
-    /// From [`reserve`](crate::agent_log::tables::reserve); the next number if nothing.
+pub struct NewStep<'a, J = Value> {
+    /// A number from [`reserve`]; the next number if none.
     pub id: Option<i64>,
     /// `message`, `model`, `tool`, `retrieval`, `error` or `custom`.
     pub kind: &'a str,
-    /// Of the tool, the collection, the function.
+    /// The name of the tool, the collection or the function.
     pub name: Option<&'a str>,
-    /// What went in.
-    pub input: Option<Value>,
-    /// What came out.
-    pub output: Option<Value>,
-    /// The step that it is a part of.
+    /// What the step was given.
+    pub input: Option<J>,
+    /// What the step returned.
+    pub output: Option<J>,
+    /// The step that this one is a part of.
     pub parent: Option<i64>,
     /// `server/model`.
     pub model: Option<&'a str>,
@@ -36,112 +36,97 @@ pub struct NewStep<'a> {
     pub input_tokens: Option<i64>,
     /// Tokens of the answer.
     pub output_tokens: Option<i64>,
-    /// In the currency of the prices.
+    /// Cost in the currency of the prices.
     pub cost: Option<f64>,
-    /// When it began, microseconds since 1970; its duration ago if nothing.
+    /// When the step began, in microseconds since 1970; now minus the duration if none.
     pub started_us: Option<i64>,
-    /// Milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: Option<f64>,
-    /// `ok` if nothing.
+    /// `ok` if none.
     pub status: Option<&'a str>,
-    /// What went wrong.
+    /// The message of an error.
     pub error: Option<&'a str>,
-    /// Its SQLSTATE, where it has one.
+    /// The SQLSTATE of the error, where it has one.
     pub sqlstate: Option<&'a str>,
-    /// An object.
-    pub attributes: Option<Value>,
+    /// A JSON object.
+    pub attributes: Option<J>,
 }
 
-/// A step as SQL logs it: JSON stays where it is.
-#[derive(Debug, Default, Clone, Copy)]
-#[allow(missing_docs, reason = "as in NewStep")]
-pub struct Record<'a> {
-    pub id: Option<i64>,
-    pub kind: &'a str,
-    pub name: Option<&'a str>,
-    pub input: Option<JsonbRef<'a>>,
-    pub output: Option<JsonbRef<'a>>,
-    pub parent: Option<i64>,
-    pub model: Option<&'a str>,
-    pub input_tokens: Option<i64>,
-    pub output_tokens: Option<i64>,
-    pub cost: Option<f64>,
-    pub started_us: Option<i64>,
-    pub duration_ms: Option<f64>,
-    pub status: Option<&'a str>,
-    pub error: Option<&'a str>,
-    pub sqlstate: Option<&'a str>,
-    pub attributes: Option<JsonbRef<'a>>,
+impl<'a, J> NewStep<'a, J> {
+    /// The same step with the JSON values replaced.
+    fn with_json<K>(&self, input: Option<K>, output: Option<K>, attributes: Option<K>) -> NewStep<'a, K> {
+        NewStep {
+            id: self.id,
+            kind: self.kind,
+            name: self.name,
+            input,
+            output,
+            parent: self.parent,
+            model: self.model,
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cost: self.cost,
+            started_us: self.started_us,
+            duration_ms: self.duration_ms,
+            status: self.status,
+            error: self.error,
+            sqlstate: self.sqlstate,
+            attributes,
+        }
+    }
 }
 
-/// Adds a step to a run of the current role's, and gives its number.
+/// Adds a step to a run of the current role, and returns the step's number.
 ///
 /// # Errors
-/// 42704 where there is no such run; 22023 where a word or a number makes no sense.
+/// 42704 where there is no such run; 22023 where an argument is out of its range.
 pub fn log(run: i64, step: NewStep) -> Result<i64> {
     let (input, output) = (jsonb(step.input.as_ref())?, jsonb(step.output.as_ref())?);
     let attributes = jsonb(step.attributes.as_ref())?;
-    record(
-        run,
-        &Record {
-            id: step.id,
-            kind: step.kind,
-            name: step.name,
-            input: input.as_ref().map(JsonbRef::from),
-            output: output.as_ref().map(JsonbRef::from),
-            parent: step.parent,
-            model: step.model,
-            input_tokens: step.input_tokens,
-            output_tokens: step.output_tokens,
-            cost: step.cost,
-            started_us: step.started_us,
-            duration_ms: step.duration_ms,
-            status: step.status,
-            error: step.error,
-            sqlstate: step.sqlstate,
-            attributes: attributes.as_ref().map(JsonbRef::from),
-        },
-    )
+    let [input, output, attributes] =
+        [&input, &output, &attributes].map(|value| value.as_ref().map(JsonbRef::from));
+    log_jsonb(run, &step.with_json(input, output, attributes))
 }
 
-/// As [`log`].
+/// Does the same as [`log`] for values that are `jsonb` already.
 ///
 /// # Errors
 /// As [`log`].
-pub fn record(run: i64, step: &Record) -> Result<i64> {
-    let row = Row::of(run, step)?;
-    if !posted(|| row.entry())? {
+pub fn log_jsonb(run: i64, step: &NewStep<JsonbRef>) -> Result<i64> {
+    let row = CheckedStep::new(run, step)?;
+    if !post_if_autonomous(|| row.entry())? {
         row.insert()?;
     }
     tables::ensure_worker();
     Ok(row.id)
 }
 
-/// A step that is found to be right.
-struct Row<'a> {
+/// A step whose arguments are valid, with its numbers, and with its values as they are stored.
+struct CheckedStep<'a> {
     id: i64,
-    run: Known,
-    step: &'a Record<'a>,
+    run: SessionRun,
+    step: &'a NewStep<'a, JsonbRef<'a>>,
     kind: &'static str,
     status: &'static str,
     name: Option<Cow<'a, str>>,
     error: Option<Cow<'a, str>>,
-    input: Kept<'a>,
-    output: Kept<'a>,
-    attributes: Kept<'a>,
+    input: StoredValue<'a>,
+    output: StoredValue<'a>,
+    attributes: StoredValue<'a>,
     started_us: i64,
     duration_ms: Option<f64>,
 }
 
-impl<'a> Row<'a> {
-    fn of(run: i64, step: &'a Record<'a>) -> Result<Self> {
-        let kind = vocabulary::kind(step.kind)?;
-        let status = vocabulary::step_status(step.status.unwrap_or("ok"))?;
-        amount("input_tokens", step.input_tokens.map(|tokens| tokens as f64))?;
-        amount("output_tokens", step.output_tokens.map(|tokens| tokens as f64))?;
-        amount("cost", step.cost)?;
-        let duration_ms = duration(step.duration_ms)?;
-        let began = || clock::now().saturating_sub((duration_ms.unwrap_or_default() * 1000.0) as i64);
+impl<'a> CheckedStep<'a> {
+    fn new(run: i64, step: &'a NewStep<'a, JsonbRef<'a>>) -> Result<Self> {
+        let kind = vocabulary::parse_kind(step.kind)?;
+        let status = vocabulary::parse_step_status(step.status.unwrap_or("ok"))?;
+        check_amount("input_tokens", step.input_tokens.map(|tokens| tokens as f64))?;
+        check_amount("output_tokens", step.output_tokens.map(|tokens| tokens as f64))?;
+        check_amount("cost", step.cost)?;
+        let duration_ms = checked_duration(step.duration_ms)?;
+        let now_minus_duration =
+            || clock::now().saturating_sub((duration_ms.unwrap_or_default() * 1000.0) as i64);
         Ok(Self {
             run: session::next_step(run)?,
             id: step.id.map_or_else(reserve, Ok)?,
@@ -150,10 +135,10 @@ impl<'a> Row<'a> {
             status,
             name: step.name.map(redaction::text).transpose()?,
             error: step.error.map(redaction::text).transpose()?,
-            input: Kept::of(step.input)?,
-            output: Kept::of(step.output)?,
-            attributes: Kept::of(step.attributes)?,
-            started_us: step.started_us.unwrap_or_else(began),
+            input: StoredValue::of(step.input)?,
+            output: StoredValue::of(step.output)?,
+            attributes: StoredValue::of(step.attributes)?,
+            started_us: step.started_us.unwrap_or_else(now_minus_duration),
             duration_ms,
         })
     }
@@ -225,8 +210,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Refuses what is no amount of anything.
-fn amount(name: &str, value: Option<f64>) -> Result<()> {
+/// Checks that an amount is finite and not negative.
+fn check_amount(name: &str, value: Option<f64>) -> Result<()> {
     match value {
         Some(value) if !(value >= 0.0 && value.is_finite()) => {
             Err(Error::bad_argument(format!("{name} must be a number from 0, not {value}")))
@@ -235,8 +220,8 @@ fn amount(name: &str, value: Option<f64>) -> Result<()> {
     }
 }
 
-/// A duration below zero is what a clock gives that was set back meanwhile. A step that was taken is on record all the same.
-fn duration(milliseconds: Option<f64>) -> Result<Option<f64>> {
+/// Checks that a duration is finite. A negative one becomes zero: the clock was set back during the step, which is logged anyway.
+fn checked_duration(milliseconds: Option<f64>) -> Result<Option<f64>> {
     let Some(value) = milliseconds else { return Ok(None) };
     if !value.is_finite() {
         return Err(Error::bad_argument(format!("duration_ms must be a finite number, not {value}")));

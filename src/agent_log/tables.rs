@@ -1,53 +1,72 @@
-//! The tables of the log: whose they are, and the numbers of their rows.
+//! Access to the tables of the log as their owner, and the numbers of their rows.
 
 use crate::agent_log::send;
 use ragstone_client::processes::{slots, wake};
+use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::catalogue::{extension_relation_owner, next_in_sequence};
 use ragstone_pg::error::Result;
-use ragstone_pg::switch_user::as_extension_owner;
+use ragstone_pg::extension::is_installed;
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::spi::connect;
+use ragstone_pg::switch_user::{as_extension_owner, as_owner as as_role, with_settings};
 use ragstone_pg::transactions;
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// A session that writes looks so often whether its database has a worker, which makes the partitions.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a session that writes checks that its database has a worker.
+const WORKER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
+    static WORKER_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Sees to it that somebody makes partitions, and adds to reports what the transaction adds to the log.
+/// Makes sure that the database has a worker, which makes partitions and adds what this transaction logs to the reports.
 pub fn ensure_worker() {
     wake::log_at_commit();
-    if LOOKED.get().is_none_or(|at| at.elapsed() >= LOOK) {
-        LOOKED.set(Some(Instant::now()));
+    if WORKER_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= WORKER_CHECK_INTERVAL) {
+        WORKER_CHECKED_AT.set(Some(Instant::now()));
         slots::ensure();
     }
 }
 
-/// Does `work`, statements on the log's tables that name every object with its schema, as the owner of these.
+/// Runs `work` as the owner of the log's tables, in the open transaction. Its statements must name every object with its schema.
 pub fn as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     as_extension_owner(extension_relation_owner(c"_steps")?, work)
 }
 
-/// The next run's number. To be called as the owner.
+/// Runs `work` as the owner of the log's tables in a transaction of the worker's own. No lock is waited for longer than
+/// `lock_timeout`. None where the extension has been dropped.
+pub fn as_log_owner<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    in_worker_transaction(lock_timeout, || {
+        with_safe_search_path(|| {
+            connect(|| if is_installed()? { as_role(config_owner()?, work).map(Some) } else { Ok(None) })
+        })
+    })
+}
+
+/// Runs `work` in a transaction of the worker's own in which no lock is waited for longer than `lock_timeout`.
+pub fn in_worker_transaction<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    in_transaction(|| with_settings(&[("lock_timeout", lock_timeout)], work))
+}
+
+/// The next run's number. Must be called as the owner.
 pub fn next_run() -> Result<i64> {
     next(c"_run_id")
 }
 
-/// The next step's number. To be called as the owner.
+/// The next step's number. Must be called as the owner.
 pub fn next_step() -> Result<i64> {
     next(c"_step_id")
 }
 
-/// A transaction that reads only may log what another one writes.
+/// A read-only transaction may log as well, where another transaction writes its entries.
 fn next(sequence: &CStr) -> Result<i64> {
     let number = || next_in_sequence(sequence);
     if send::is_autonomous() { transactions::allowing_writes(number) } else { number() }
 }
 
-/// A number for a step that is logged later, and that other steps are already parts of.
+/// A number for a step that is logged later, so that other steps can name it as their parent before.
 pub fn reserve() -> Result<i64> {
     as_owner(next_step)
 }

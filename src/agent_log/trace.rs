@@ -1,19 +1,20 @@
-//! A run as its owner sees it in psql.
+//! Draws a run for its owner in psql.
 
-use crate::agent_log::unknown;
+use crate::agent_log::run_not_found;
 use ragstone_core::log::trace::{self, TraceRun, TraceStep, TraceStyle};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, select};
 use ragstone_pg::{clock, encoding};
 
-/// Columns of a line.
-const WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;
+/// Accepted widths of a line, in columns.
+const ACCEPTED_WIDTHS: std::ops::RangeInclusive<i32> = 40..=1000;
 
-/// The lines of a run that the current role may see. Only ASCII where the database's encoding has no more.
+/// The lines of a run that the current role may see, in ASCII if `ascii` is set or the database's encoding has no line-drawing
+/// characters.
 pub fn trace(run: i64, width: i32, ascii: bool) -> Result<Vec<String>> {
-    if !WIDTHS.contains(&width) {
-        let (least, most) = (WIDTHS.start(), WIDTHS.end());
+    if !ACCEPTED_WIDTHS.contains(&width) {
+        let (least, most) = (ACCEPTED_WIDTHS.start(), ACCEPTED_WIDTHS.end());
         return Err(Error::bad_argument(format!("width must be {least} to {most}, but is {width}")));
     }
     let has_lines = encoding::is_utf8();
@@ -26,16 +27,16 @@ pub fn trace(run: i64, width: i32, ascii: bool) -> Result<Vec<String>> {
             )
         })?;
         if found.count == 0 {
-            return Err(unknown(run));
+            return Err(run_not_found(run));
         }
         let steps =
             with_safe_search_path(|| select(include_str!("../../sql/queries/trace.sql"), &[Arg::new(run)]))?;
-        let steps: Vec<TraceStep> = (0..steps.count).map(|row| step(&steps, row)).collect();
-        Ok(trace::lines(&read(&found, run), &steps, style))
+        let steps: Vec<TraceStep> = (0..steps.count).map(|row| read_step(&steps, row)).collect();
+        Ok(trace::lines(&read_run(&found, run), &steps, style))
     })
 }
 
-fn read(rows: &Rows, id: i64) -> TraceRun {
+fn read_run(rows: &Rows, id: i64) -> TraceRun {
     TraceRun {
         id,
         agent: rows.text(0, 0).unwrap_or_default(),
@@ -47,7 +48,7 @@ fn read(rows: &Rows, id: i64) -> TraceRun {
     }
 }
 
-fn step(rows: &Rows, row: usize) -> TraceStep {
+fn read_step(rows: &Rows, row: usize) -> TraceStep {
     TraceStep {
         id: rows.int8(row, 0).unwrap_or_default(),
         parent: rows.int8(row, 1),

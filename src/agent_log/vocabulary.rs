@@ -1,39 +1,48 @@
-//! The words that a run's and a step's columns may hold.
+//! The words that the enumerated columns of runs and steps accept.
 
 use ragstone_core::suggest::nearest;
 use ragstone_pg::error::{Error, Result};
 
-/// What a step can be.
-const KINDS: [&str; 6] = ["message", "model", "tool", "retrieval", "error", "custom"];
+/// Kinds of a step.
+const STEP_KINDS: [&str; 6] = ["message", "model", "tool", "retrieval", "error", "custom"];
 
-/// What can have become of a step.
+/// Statuses of a step.
 const STEP_STATUSES: [&str; 7] = ["ok", "error", "running", "waiting", "approved", "rejected", "cancelled"];
 
-/// What a run can end with, or wait, or go on.
+/// Statuses that `rag.finish_run` accepts: the run ends, waits or goes on.
 const RUN_STATUSES: [&str; 5] = ["done", "failed", "cancelled", "waiting", "running"];
 
-/// A step's kind. 22023 where it is none.
-pub fn kind(word: &str) -> Result<&'static str> {
-    one_of("kind", word, &KINDS)
+/// A step's kind.
+///
+/// # Errors
+/// 22023 where the word is no kind.
+pub fn parse_kind(word: &str) -> Result<&'static str> {
+    parse("kind", word, &STEP_KINDS)
 }
 
-/// A step's status. 22023 where it is none.
-pub fn step_status(word: &str) -> Result<&'static str> {
-    one_of("status", word, &STEP_STATUSES)
+/// A step's status.
+///
+/// # Errors
+/// 22023 where the word is no status.
+pub fn parse_step_status(word: &str) -> Result<&'static str> {
+    parse("status", word, &STEP_STATUSES)
 }
 
-/// A run's status. 22023 where it is none.
-pub fn run_status(word: &str) -> Result<&'static str> {
-    one_of("status", word, &RUN_STATUSES)
+/// A run's status.
+///
+/// # Errors
+/// 22023 where the word is no status.
+pub fn parse_run_status(word: &str) -> Result<&'static str> {
+    parse("status", word, &RUN_STATUSES)
 }
 
-fn one_of(what: &str, word: &str, known: &[&'static str]) -> Result<&'static str> {
-    if let Some(found) = known.iter().find(|known| **known == word) {
+fn parse(column: &str, word: &str, accepted: &[&'static str]) -> Result<&'static str> {
+    if let Some(found) = accepted.iter().find(|accepted| **accepted == word) {
         return Ok(found);
     }
-    let list = known.join(", ");
-    let error = Error::bad_argument(format!("{what} must be one of {list}, not \"{word}\""));
-    Err(match nearest(word, known) {
+    let list = accepted.join(", ");
+    let error = Error::bad_argument(format!("{column} must be one of {list}, not \"{word}\""));
+    Err(match nearest(word, accepted) {
         Some(near) => error.hint(format!("Perhaps you meant '{near}'.")),
         None => error,
     })

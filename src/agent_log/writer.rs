@@ -1,96 +1,97 @@
-//! The worker's part in the log: it writes down what was posted to the engine, and what has become of the transactions that
-//! posted it.
+//! The worker's part of the log: it writes the entries that were posted to the engine, and later whether the transactions that
+//! posted them have committed.
 
-use crate::agent_log::insert::{Left, write};
+use crate::agent_log::insert::{Unwritten, write};
 use crate::agent_log::send;
+use crate::agent_log::tables::{as_log_owner, in_worker_transaction};
 use pgrx::log;
 use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
 use ragstone_core::log::{Entry, Packet, RunEnd, quote};
 use ragstone_core::protocol::{Request, Response};
-use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::catalogue::extension_relation;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
-use ragstone_pg::spi::{connect, run};
-use ragstone_pg::switch_user::{as_owner, with_settings};
+use ragstone_pg::spi::run;
 use std::time::{Duration, Instant};
 
-/// What has become of callers is looked up so often, while some have not ended.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How often the states of callers' transactions are looked up while some are in progress.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An end of a run that is not there, or that another transaction has with_safe_search_path, is tried again for so long.
-const LATE: Duration = Duration::from_secs(60);
+/// How long the end of a run is retried while the run is not in its table, or is locked by another transaction.
+const MAX_END_RETRY_TIME: Duration = Duration::from_secs(60);
 
-/// Ends that are kept for another try.
-const MOST_LATE: usize = 1000;
+/// Maximum number of ends that are kept for a retry.
+const MAX_LATE_ENDS: usize = 1000;
 
-/// A lock that somebody has on the tables is waited for so long: the worker has other things to do.
-const PATIENCE: &str = "2s";
+/// Maximum wait for a lock on the tables, since the worker has other work.
+const LOCK_TIMEOUT: &str = "2s";
 
-/// An engine that ended so long after it brought something had nothing more, most likely.
-const RECENTLY: Duration = Duration::from_secs(10);
+/// The log reports a loss if the engine ends within this time after a delivery. Later it is assumed to have had no entries left.
+const ENGINE_LOSS_WINDOW: Duration = Duration::from_secs(10);
 
-/// Whether entries of a database are not written down.
+/// Whether the engine has entries of the database that are not written.
 pub fn has_entries_left(database: u32) -> bool {
     matches!(send::state(database), Ok(Some(state)) if state.waiting > 0)
 }
 
-/// Who writes the log of a database.
-pub struct Scribe {
-    /// What was posted.
+/// Writes the log of a database.
+pub struct LogWriter {
+    /// The entries that were posted.
     pub inbox: MailboxReader<Posted>,
     settle_at: Instant,
-    unsettled: bool,
+    has_pending_callers: bool,
 }
 
-impl Scribe {
-    /// Before anything was asked.
+impl LogWriter {
+    /// The state before the first request to the engine.
     pub fn new(database: u32) -> Self {
-        let posted = Posted { unsettled: true, late: Vec::new(), brought: None };
-        Self { inbox: MailboxReader::open(database, posted), settle_at: Instant::now(), unsettled: false }
+        let posted = Posted { has_pending_callers: true, late: Vec::new(), delivered_at: None };
+        Self {
+            inbox: MailboxReader::open(database, posted),
+            settle_at: Instant::now(),
+            has_pending_callers: false,
+        }
     }
 
-    /// Does what there is to do, as [`MailboxReader::poll`].
-    pub fn keep(&mut self) -> bool {
+    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns whether it wrote anything.
+    pub fn poll(&mut self) -> bool {
         let worked = self.inbox.poll();
-        self.unsettled |= std::mem::take(&mut self.inbox.consumer.unsettled);
+        self.has_pending_callers |= std::mem::take(&mut self.inbox.consumer.has_pending_callers);
         if Instant::now() >= self.settle_at {
-            self.settle_at = Instant::now() + SETTLE;
-            self.settle();
-            self.inbox.consumer.try_again();
+            self.settle_at = Instant::now() + SETTLE_INTERVAL;
+            self.settle_callers();
+            self.inbox.consumer.retry_late_ends();
         }
         worked
     }
 
-    /// Whether something is left that no worker after this one would know of.
+    /// Whether ends wait for a retry, which only this process knows of.
     pub fn is_needed(&self) -> bool {
         !self.inbox.consumer.late.is_empty()
     }
 
-    fn settle(&mut self) {
-        if !self.unsettled {
+    fn settle_callers(&mut self) {
+        if !self.has_pending_callers {
             return;
         }
-        match as_log_owner(|| {
+        match as_log_owner(LOCK_TIMEOUT, || {
             let rows = run(include_str!("../../sql/queries/settle.sql"), &[])?;
             Ok(rows.boolean(0, 0) == Some(true))
         }) {
-            Ok(unsettled) => self.unsettled = unsettled.unwrap_or(false),
+            Ok(pending) => self.has_pending_callers = pending.unwrap_or(false),
             Err(error) => log!("ragstone worker: the log: {}: {}", error.code(), error.message),
         }
     }
 }
 
-/// What was posted, and what is still to be done about it.
+/// The consumer of posted entries, and what remains to be done for entries that it has written.
 pub struct Posted {
-    /// Whether a caller's transaction had not ended when its entries were written.
-    unsettled: bool,
-    /// Ends that could not be written, since when.
+    /// Whether the transaction of a caller was in progress when its entries were written.
+    has_pending_callers: bool,
+    /// Ends that could not be written, with the time of the first attempt.
     late: Vec<(RunEnd, Instant)>,
-    /// When the engine brought something last.
-    brought: Option<Instant>,
+    /// The time of the engine's last delivery.
+    delivered_at: Option<Instant>,
 }
 
 impl MailboxConsumer for Posted {
@@ -108,7 +109,7 @@ impl MailboxConsumer for Posted {
     }
 
     fn write(&mut self, (packets, lost): Self::Batch) -> Result<()> {
-        self.brought = Some(Instant::now());
+        self.delivered_at = Some(Instant::now());
         if lost > 0 {
             log!(
                 "ragstone worker: {lost} runs and steps are not in the log, since too many were waiting to be written"
@@ -118,7 +119,7 @@ impl MailboxConsumer for Posted {
     }
 
     fn lost_engine(&mut self) {
-        if self.brought.take().is_some_and(|at| at.elapsed() < RECENTLY) {
+        if self.delivered_at.take().is_some_and(|at| at.elapsed() < ENGINE_LOSS_WINDOW) {
             log!(
                 "ragstone worker: the engine has ended; runs and steps that were posted to it in its last moments are not in the log"
             );
@@ -128,8 +129,10 @@ impl MailboxConsumer for Posted {
 
 impl Posted {
     fn write_packets(&mut self, packets: &[Packet]) -> Result<()> {
-        // Where the extension has gone, or was made anew, so have the tables that these were for.
-        let Some(table) = as_log_owner(|| extension_relation(c"_steps"))? else { return Ok(()) };
+        // If the extension was dropped or created anew, the tables of the entries no longer exist.
+        let Some(table) = as_log_owner(LOCK_TIMEOUT, || extension_relation(c"_steps"))? else {
+            return Ok(());
+        };
         let mut entries = Vec::new();
         for packet in packets.iter().filter(|packet| packet.table == table.to_u32()) {
             match packet.unpack() {
@@ -138,27 +141,28 @@ impl Posted {
             }
         }
         match self.write_all(&entries) {
-            Err(error) if is_an_entry_s(&error) => self.write_one_by_one(&entries),
+            Err(error) if blames_entry(&error) => self.write_one_by_one(&entries),
             outcome => outcome,
         }
     }
 
     fn write_all(&mut self, entries: &[Entry]) -> Result<()> {
-        let left = as_worker(|| write(entries))?;
-        self.note(left);
+        let unwritten = in_worker_transaction(LOCK_TIMEOUT, || write(entries))?;
+        self.note(unwritten);
         Ok(())
     }
 
-    /// So that an entry that cannot be written takes no other with it. Its values are kept as text then.
+    /// Writes each entry in a transaction of its own, so that one that cannot be written does not affect the others. It is retried
+    /// with its JSON values as texts.
     fn write_one_by_one(&mut self, entries: &[Entry]) -> Result<()> {
         for entry in entries {
             let mut outcome = self.write_all(std::slice::from_ref(entry));
-            if matches!(&outcome, Err(error) if is_an_entry_s(error)) {
-                outcome = self.write_all(&[as_text(entry.clone())]);
+            if matches!(&outcome, Err(error) if blames_entry(error)) {
+                outcome = self.write_all(&[with_json_as_text(entry.clone())]);
             }
             match outcome {
-                Err(error) if is_an_entry_s(&error) => {
-                    let (what, code) = (name(entry), error.code());
+                Err(error) if blames_entry(&error) => {
+                    let (what, code) = (describe(entry), error.code());
                     log!("ragstone worker: could not write {what}: {code}: {}", error.message);
                 }
                 outcome => outcome?,
@@ -167,38 +171,38 @@ impl Posted {
         Ok(())
     }
 
-    fn note(&mut self, left: Left) {
-        self.unsettled |= left.unsettled;
+    fn note(&mut self, unwritten: Unwritten) {
+        self.has_pending_callers |= unwritten.has_pending_callers;
         let now = Instant::now();
-        for end in left.ends {
+        for end in unwritten.ends {
             self.late.retain(|(late, _)| late.id != end.id);
-            if self.late.len() < MOST_LATE {
+            if self.late.len() < MAX_LATE_ENDS {
                 self.late.push((end, now));
             } else {
-                tell_given_up(&end);
+                log_given_up(&end);
             }
         }
     }
 
-    /// Tries ends again that could not be written.
-    fn try_again(&mut self) {
+    /// Retries ends that could not be written.
+    fn retry_late_ends(&mut self) {
         if self.late.is_empty() {
             return;
         }
         let ends: Vec<_> = self.late.iter().map(|(end, _)| Entry::End(end.clone())).collect();
-        let Ok(left) = as_worker(|| write(&ends)) else { return };
+        let Ok(unwritten) = in_worker_transaction(LOCK_TIMEOUT, || write(&ends)) else { return };
         self.late.retain(|(end, since)| {
-            let waits = left.ends.iter().any(|left| left.id == end.id);
-            let given_up = waits && since.elapsed() >= LATE;
+            let is_unwritten = unwritten.ends.iter().any(|unwritten| unwritten.id == end.id);
+            let given_up = is_unwritten && since.elapsed() >= MAX_END_RETRY_TIME;
             if given_up {
-                tell_given_up(end);
+                log_given_up(end);
             }
-            waits && !given_up
+            is_unwritten && !given_up
         });
     }
 }
 
-fn tell_given_up(end: &RunEnd) {
+fn log_given_up(end: &RunEnd) {
     log!(
         "ragstone worker: run {} is \"{}\", but it is not in the log, or another transaction keeps it locked",
         end.id,
@@ -206,7 +210,7 @@ fn tell_given_up(end: &RunEnd) {
     );
 }
 
-fn name(entry: &Entry) -> String {
+fn describe(entry: &Entry) -> String {
     match entry {
         Entry::Start(start) => format!("run {}", start.id),
         Entry::Step(step) => format!("step {} of run {}", step.id, step.run_id),
@@ -214,13 +218,13 @@ fn name(entry: &Entry) -> String {
     }
 }
 
-/// Whether an entry is to blame that was to be written, and not what all of them need.
-fn is_an_entry_s(error: &Error) -> bool {
+/// True if the error was caused by this entry rather than by the environment.
+fn blames_entry(error: &Error) -> bool {
     blame(error) == Blame::Row
 }
 
-/// The same entry with texts in the place of JSON that `jsonb` does not take.
-fn as_text(mut entry: Entry) -> Entry {
+/// The same entry with its JSON values as JSON strings, for values that `jsonb` does not accept.
+fn with_json_as_text(mut entry: Entry) -> Entry {
     let quoted = |json: &mut Option<String>| {
         if let Some(json) = json {
             let mut text = String::with_capacity(json.len() + 2);
@@ -236,18 +240,4 @@ fn as_text(mut entry: Entry) -> Entry {
         Entry::End(end) => quoted(&mut end.output),
     }
     entry
-}
-
-/// A transaction of the worker's own in which no lock is waited for long.
-fn as_worker<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    in_transaction(|| with_settings(&[("lock_timeout", PATIENCE)], work))
-}
-
-/// The same as the owner of the tables; nothing where the extension has gone.
-pub(super) fn as_log_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-    as_worker(|| {
-        with_safe_search_path(|| {
-            connect(|| if is_installed()? { as_owner(config_owner()?, work).map(Some) } else { Ok(None) })
-        })
-    })
 }

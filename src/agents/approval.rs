@@ -1,6 +1,6 @@
-//! `rag.approve`, `rag.reject` and `rag.resume_run`: what goes on with a run that waits or has failed.
+//! `rag.approve`, `rag.reject` and `rag.resume_run`: decisions on tool calls, and the continuation of runs that wait or have failed.
 
-use crate::agents::{events, undefined, wrong_state};
+use crate::agents::{events, job};
 use crate::jobs;
 use pgrx::pg_sys;
 use ragstone_core::agent::{CallState, Event};
@@ -11,47 +11,47 @@ use ragstone_pg::role::Role;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run, select};
 
-/// What is decided about a call.
+/// A decision on a tool call.
 #[derive(Debug, Clone)]
 pub enum Decision {
-    /// It may be made.
+    /// The call may be made.
     Approve {
-        /// What the log is to say about it.
+        /// A comment for the log.
         comment: Option<String>,
     },
-    /// It must not be made.
+    /// The call must not be made.
     Reject {
-        /// What the model is told.
+        /// The reason, which the model is shown.
         reason: String,
     },
 }
 
-/// A call that somebody has to decide on.
-struct Waiting {
+/// A call that waited for a decision, and what was decided if it no longer does.
+struct PendingCall {
     run: i64,
     number: i32,
     decision: String,
     event: String,
 }
 
-/// Lets a call be made; gives the job that goes on with the run, if nothing else waits.
+/// Approves the call of a step. Returns the job that continues the run, unless other calls of it still wait.
 ///
 /// # Errors
-/// 42704 where there is no such step for the current role; 55000 where it does not wait.
+/// 42704 if the current role has no such step; 55000 if the step does not wait.
 pub fn approve(step: i64, comment: Option<String>) -> Result<Option<i64>> {
     decide(step, Decision::Approve { comment })
 }
 
-/// Forbids a call; gives the same.
+/// Rejects the call of a step. Returns the same as [`approve`].
 pub fn reject(step: i64, reason: String) -> Result<Option<i64>> {
     decide(step, Decision::Reject { reason })
 }
 
-/// Goes on with a run that has failed or was cancelled; gives the job.
+/// Continues a run that has failed or was cancelled. Returns the job that does so.
 ///
 /// # Errors
-/// 42704 where there is no such run of the current role or of one that it is a member of; 55000 where it is done, runs, waits or
-/// was no job.
+/// 42704 if neither the current role nor a role that it is a member of has such a run; 55000 if the run is done, is running, waits
+/// or was not a job.
 pub fn resume(run_id: i64) -> Result<i64> {
     let role = current();
     with_safe_search_path(|| {
@@ -63,31 +63,32 @@ pub fn resume(run_id: i64) -> Result<i64> {
             )?;
             Ok(rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.int8(0, 2)))
         })?;
-        let Some(((status, owner), job)) = found else { return Err(not_kept(run_id)?) };
-        // A statement of its own: of two who resume it, the second is to see the first one's job.
-        let alive = as_config_owner(|| {
+        let Some(((status, owner), job)) = found else { return Err(why_not_stored(run_id)?) };
+        // A separate statement, so that the second of two concurrent calls sees the job that the first has submitted.
+        let has_open_job = as_config_owner(|| {
             let open = "SELECT FROM rag._job WHERE id = $1 AND status IN ('queued', 'running')";
             Ok(run(open, &[Arg::new(job)])?.count > 0)
         })?;
         match status.as_str() {
-            "waiting" => Err(wrong_state(format!("run {run_id} waits for approval"))
+            "waiting" => Err(Error::wrong_state(format!("run {run_id} waits for approval"))
                 .hint("See rag.approvals, and decide with rag.approve or rag.reject.")),
-            _ if alive => Err(wrong_state(format!("run {run_id} is done by job {job}"))
-                .hint("CALL rag.wait waits for it, and rag.cancel ends it.")),
-            _ => go_on(run_id, &owner),
+            _ if has_open_job => Err(Error::wrong_state(format!("run {run_id} is done by job {job}"))
+                .hint("CALL rag.wait_for_job waits for it, and rag.cancel_job ends it.")),
+            _ => submit_resume(run_id, &owner),
         }
     })
 }
 
-/// Ends a run of the current role's that waits for decisions: nobody can go on with it any more. Does nothing with any other run.
-pub fn give_up(run_id: i64) -> Result<()> {
+/// Deletes the events of a run of the current role that waits for decisions, so that it cannot be continued. Does nothing for other
+/// runs.
+pub fn abandon(run_id: i64) -> Result<()> {
     let role = Role::current()?.to_text()?;
     with_safe_search_path(|| {
         as_config_owner(|| {
             run(
-                "WITH given_up AS (
+                "WITH abandoned AS (
                    DELETE FROM rag._agent_run WHERE id = $1 AND owner = $2::text::name AND status = 'waiting' RETURNING id)
-                 UPDATE rag._steps s SET status = 'cancelled' FROM given_up g WHERE s.run_id = g.id AND s.status = 'waiting'",
+                 UPDATE rag._steps s SET status = 'cancelled' FROM abandoned g WHERE s.run_id = g.id AND s.status = 'waiting'",
                 &[Arg::new(run_id), Arg::text(&role)],
             )
             .map(|_| ())
@@ -96,19 +97,19 @@ pub fn give_up(run_id: i64) -> Result<()> {
 }
 
 fn decide(step: i64, decision: Decision) -> Result<Option<i64>> {
-    let decider = Role::current()?.to_text()?;
+    let decided_by = Role::current()?.to_text()?;
     with_safe_search_path(|| {
-        let (owner, waiting) = find(step)?;
-        if waiting.decision != "waiting" {
-            return Err(not_waiting(step, &waiting.decision));
+        let (owner, call) = find_and_lock(step)?;
+        if call.decision != "waiting" {
+            return Err(not_waiting(step, &call.decision));
         }
-        write(step, &waiting, &decision, &decider)?;
-        if still_waiting(waiting.run)? { Ok(None) } else { go_on(waiting.run, &owner).map(Some) }
+        write_decision(step, &call, &decision, &decided_by)?;
+        if has_waiting_calls(call.run)? { Ok(None) } else { submit_resume(call.run, &owner).map(Some) }
     })
 }
 
-/// The call of a step, and whose run it is, locked: of two who decide one comes first.
-fn find(step: i64) -> Result<(String, Waiting)> {
+/// The call of a step and the owner of its run. Both rows are locked, so that concurrent decisions follow one another.
+fn find_and_lock(step: i64) -> Result<(String, PendingCall)> {
     let role = current();
     let found = as_config_owner(|| {
         let rows = run(
@@ -123,12 +124,12 @@ fn find(step: i64) -> Result<(String, Waiting)> {
         else {
             return Ok(None);
         };
-        Ok(Some((owner, Waiting { run, number, decision, event })))
+        Ok(Some((owner, PendingCall { run, number, decision, event })))
     })?;
     match found {
         Some(found) => Ok(found),
         None => {
-            // Those that the log shows to the current role.
+            // Explain it with the step that the log shows to the current role.
             let seen = connect(|| {
                 let sql = "SELECT status, owner::text, coalesce(pg_has_role(to_regrole(quote_ident(owner)), 'USAGE'), false)
                            FROM rag.steps WHERE id = $1";
@@ -137,7 +138,7 @@ fn find(step: i64) -> Result<(String, Waiting)> {
             })?;
             Err(match seen {
                 Some(((status, _), true)) if status == "waiting" => {
-                    wrong_state(format!("no agent waits for step {step}"))
+                    Error::wrong_state(format!("no agent waits for step {step}"))
                         .hint("rag.approvals shows what waits for a decision.")
                 }
                 Some(((status, owner), _)) if status == "waiting" => {
@@ -145,7 +146,7 @@ fn find(step: i64) -> Result<(String, Waiting)> {
                         .hint("Ask a member of that role to decide.")
                 }
                 Some(((status, _), _)) => not_waiting(step, &status),
-                None => undefined(format!("step {step} does not exist"))
+                None => Error::undefined(format!("step {step} does not exist"))
                     .hint("rag.approvals shows what waits for a decision."),
             })
         }
@@ -153,13 +154,13 @@ fn find(step: i64) -> Result<(String, Waiting)> {
 }
 
 fn not_waiting(step: i64, status: &str) -> Error {
-    wrong_state(format!("step {step} does not wait for a decision, but is {status}"))
+    Error::wrong_state(format!("step {step} does not wait for a decision, but is {status}"))
         .hint("rag.approvals shows what waits for a decision.")
 }
 
-fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Result<()> {
-    let mut event: Event = serde_json::from_str(&waiting.event).map_err(Error::internal)?;
-    let (status, said) = match decision {
+fn write_decision(step: i64, call: &PendingCall, decision: &Decision, decided_by: &str) -> Result<()> {
+    let mut event: Event = serde_json::from_str(&call.event).map_err(Error::internal)?;
+    let (status, comment) = match decision {
         Decision::Approve { comment } => ("approved", comment.clone()),
         Decision::Reject { reason } => ("rejected", Some(reason.clone())),
     };
@@ -171,14 +172,12 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Re
     }
     let event = serde_json::to_string(&event).map_err(Error::internal)?;
     as_config_owner(|| {
-        // Who decides on another call of the run, under a snapshot that is older than this, is to fail and not to overlook it.
-        run(
-            "UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1",
-            &[Arg::new(waiting.run)],
-        )?;
+        // A concurrent decision on another call of the run, under REPEATABLE READ, must fail with a serialization error instead of
+        // overlooking this one.
+        run("UPDATE rag._agent_run SET updated_at = clock_timestamp() WHERE id = $1", &[Arg::new(call.run)])?;
         run(
             "UPDATE rag._agent_turn SET decision = $3, event = $4 WHERE run_id = $1 AND number = $2",
-            &[Arg::new(waiting.run), Arg::new(waiting.number), Arg::text(status), Arg::text(&event)],
+            &[Arg::new(call.run), Arg::new(call.number), Arg::text(status), Arg::text(&event)],
         )?;
         run(
             "UPDATE rag._steps
@@ -186,18 +185,18 @@ fn write(step: i64, waiting: &Waiting, decision: &Decision, decider: &str) -> Re
                  attributes = coalesce(attributes, '{}') || jsonb_strip_nulls(jsonb_build_object('decided_by', $4, 'comment', $5))
              WHERE run_id = $1 AND id = $2",
             &[
-                Arg::new(waiting.run),
+                Arg::new(call.run),
                 Arg::new(step),
                 Arg::text(status),
-                Arg::text(decider),
-                Arg::optional_text(said.as_deref()),
+                Arg::text(decided_by),
+                Arg::optional_text(comment.as_deref()),
             ],
         )
         .map(|_| ())
     })
 }
 
-fn still_waiting(run_id: i64) -> Result<bool> {
+fn has_waiting_calls(run_id: i64) -> Result<bool> {
     as_config_owner(|| {
         let rows = run(
             "SELECT FROM rag._agent_turn WHERE run_id = $1 AND decision = 'waiting' LIMIT 1",
@@ -207,9 +206,9 @@ fn still_waiting(run_id: i64) -> Result<bool> {
     })
 }
 
-/// Submits a job that goes on with a run, as the role that the run belongs to.
-fn go_on(run_id: i64, owner: &str) -> Result<i64> {
-    let job = jobs::go_on(run_id, owner)?;
+/// Submits a job that continues a run, as the role that the run belongs to. Returns the job.
+fn submit_resume(run_id: i64, owner: &str) -> Result<i64> {
+    let job = jobs::submit_as(job::HANDLER.kind, &job::resume_args(run_id)?, owner)?;
     as_config_owner(|| {
         run(
             "UPDATE rag._agent_run SET status = 'running', job = $2, updated_at = clock_timestamp() WHERE id = $1",
@@ -224,19 +223,19 @@ fn go_on(run_id: i64, owner: &str) -> Result<i64> {
     })
 }
 
-/// Why there is nothing kept of a run.
-fn not_kept(run_id: i64) -> Result<Error> {
+/// Why no events of a run are stored.
+fn why_not_stored(run_id: i64) -> Result<Error> {
     let rows = connect(|| {
         select("SELECT status, job FROM rag.runs WHERE id = $1", &[Arg::new(run_id)])
             .map(|rows| (rows.text(0, 0), rows.int8(0, 1)))
     })?;
     Ok(match rows {
         (None, _) => events::unknown(run_id),
-        (Some(status), Some(_)) if status == "done" => wrong_state(format!("run {run_id} is done")),
-        (Some(_), Some(_)) => wrong_state(format!("what was kept of run {run_id} is forgotten"))
-            .hint("It is kept for rag.jobs_retention days. Submit the run again."),
-        (Some(_), None) => wrong_state(format!("run {run_id} was not a job"))
-            .hint("Only runs that were submitted by rag.submit('agent', …) can be gone on with."),
+        (Some(status), Some(_)) if status == "done" => Error::wrong_state(format!("run {run_id} is done")),
+        (Some(_), Some(_)) => Error::wrong_state(format!("the events of run {run_id} have been deleted"))
+            .hint("They are kept for rag.jobs_retention days. Submit the run again."),
+        (Some(_), None) => Error::wrong_state(format!("run {run_id} was not a job"))
+            .hint("Only runs that were submitted by rag.submit('agent', …) can be continued."),
     })
 }
 

@@ -1,19 +1,19 @@
-//! The model is asked.
+//! The calls of the model in a run: its prompt, its time limit and what is read from its answer.
 
-use crate::agents::run::{Course, FUNCTION};
+use crate::agents::run::{AgentRun, FUNCTION};
 use crate::provider::{CallOptions, Remote};
 use ragstone_client::engine::client;
-use ragstone_core::agent::{ModelReply, ModelRequest, ReplyFormat, tool_calls};
+use ragstone_core::agent::{ModelReply, ModelRequest, ReplyFormat, StopReason, tool_calls};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
 use ragstone_pg::error::{Error, Result};
 
-impl Course {
-    /// The question that is to be asked.
+impl AgentRun {
+    /// The prompt of a request.
     pub fn prompt(&self, ask: &ModelRequest) -> Prompt {
         let (tools, schema) = match ask.form {
-            ReplyFormat::Free => (self.definitions.clone(), None),
-            ReplyFormat::Schema => (None, self.plan.schema.clone()),
+            ReplyFormat::Free => (self.tool_definitions.clone(), None),
+            ReplyFormat::Schema => (None, self.spec.schema.clone()),
         };
         Prompt {
             messages: ask.messages.clone(),
@@ -25,17 +25,19 @@ impl Course {
         }
     }
 
-    /// How it is asked: not longer than the run has time.
-    pub fn options(remote: &Remote, ask: &ModelRequest) -> CallOptions {
-        let most = ask.timeout_ms.map(|left| left.min(remote.target.limits.timeout_ms));
-        let timeout_ms = most.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
+    /// The options of a call, with a timeout no longer than the time that the run has left.
+    pub fn call_options(remote: &Remote, ask: &ModelRequest) -> CallOptions {
+        let timeout_ms = ask.timeout_ms.map(|left| {
+            let timeout = left.min(remote.target.limits.timeout_ms);
+            i32::try_from(timeout).unwrap_or(i32::MAX)
+        });
         CallOptions { function: FUNCTION, timeout_ms }
     }
 
-    /// What the model said. Needs no transaction.
-    pub fn said(&self, completion: Completion, form: ReplyFormat, ms: f64) -> Result<ModelReply> {
+    /// The model's reply, with the answer checked against the agent's schema. `ms` is how long the call took. Needs no transaction.
+    pub fn read_reply(&self, completion: Completion, form: ReplyFormat, ms: f64) -> Result<ModelReply> {
         let calls = tool_calls(completion.tool_calls.as_deref(), self.events.len());
-        let mut said = ModelReply {
+        let mut reply = ModelReply {
             content: completion.content,
             calls,
             finish_reason: completion.finish_reason,
@@ -46,23 +48,33 @@ impl Course {
             cost: completion.usage.cost,
             ms,
         };
-        // What was asked for by the schema, the engine has compared with it.
-        if let Some(schema) = &self.plan.schema
+        // The engine has already checked a reply that was requested with the schema.
+        if let Some(schema) = &self.spec.schema
             && form == ReplyFormat::Free
-            && said.calls.is_empty()
+            && reply.calls.is_empty()
         {
-            let met = fitting(schema, &said.content)?;
-            said.fits = Some(met.is_some());
-            said.content = met.unwrap_or(said.content);
+            let fitting = json_that_fits(schema, &reply.content)?;
+            reply.fits = Some(fitting.is_some());
+            reply.content = fitting.unwrap_or(reply.content);
         }
-        Ok(said)
+        Ok(reply)
+    }
+
+    /// Whether a call of the model used up the time of the run, so that its failure is the run's time limit and not an error.
+    pub fn is_out_of_time(&self, ask: &ModelRequest, ms: f64) -> bool {
+        ask.timeout_ms.is_some_and(|left| ms >= left as f64)
+    }
+
+    /// The run's time limit as the reason for its end.
+    pub fn out_of_time(&self) -> StopReason {
+        StopReason::Time(self.spec.limits.timeout_ms.unwrap_or_default())
     }
 }
 
-/// The JSON in an answer, if it meets the schema.
-fn fitting(schema: &str, answer: &str) -> Result<Option<String>> {
+/// The JSON in an answer, if it fits the schema.
+fn json_that_fits(schema: &str, answer: &str) -> Result<Option<String>> {
     match client::call(Request::Check { schema: schema.to_owned(), answer: answer.to_owned() })? {
-        Response::Checked(met) => Ok(met),
+        Response::Checked(fitting) => Ok(fitting),
         other => Err(Error::internal(format!("unexpected answer to a check of an answer: {other:?}"))),
     }
 }

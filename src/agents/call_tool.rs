@@ -1,69 +1,68 @@
-//! A tool is called.
+//! The tool calls of a run: those that are made, refused, or wait for approval.
 
 use crate::agent_log;
 use crate::agents::log;
-use crate::agents::run::Course;
+use crate::agents::run::AgentRun;
 use crate::tools::Tool;
 use ragstone_core::agent::{CallState, CallUpdate, Event, ToolCall, run_usage};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::switch_user::with_settings;
-use std::time::Instant;
 
-impl Course {
-    /// Calls a tool with the current role's rights, as they are now. What goes wrong is told to the model; only what ends the
-    /// statement is an error.
-    pub fn act(&self, position: usize, call: &ToolCall) -> Result<(i64, Event)> {
-        let began = log::Clock::start();
-        let start = Instant::now();
-        let (run, step) = (self.run.to_string(), agent_log::reserve()?);
+impl AgentRun {
+    /// Calls a tool with the current rights of the current role. The model is shown an error of the tool; only an error that ends
+    /// the statement is returned.
+    pub fn call_tool(&self, position: usize, call: &ToolCall) -> Result<(i64, Event)> {
+        let start = log::StartTime::now();
+        let (run, step) = (self.id.to_string(), agent_log::reserve()?);
         let tool = self.tools.iter().find(|tool| tool.name == call.name);
-        let tool = self.timed(tool.cloned().ok_or_else(|| Error::internal("an unknown tool is called"))?);
-        // What the tool searches and asks is a part of this step.
-        let seen = with_settings(&[("rag.run", &run)], || {
-            agent_log::within(self.run, step, || tool.call(&call.arguments))
+        let tool = self.limited(tool.cloned().ok_or_else(|| Error::internal("an unknown tool is called"))?);
+        // Searches and model calls of the tool are logged as parts of this step.
+        let observation = with_settings(&[("rag.run", &run)], || {
+            agent_log::within(self.id, step, || tool.call(&call.arguments))
         })?;
-        let ms = start.elapsed().as_secs_f64() * 1e3;
-        let state = CallState::Made { content: seen.content.clone(), is_error: seen.is_error };
-        let parent = self.asked_for(position).or_else(|| self.thought());
-        let step = log::made(self.run, step, call, parent, &seen, began.took(ms))?;
+        let timing = start.timing();
+        let ms = timing.duration_ms;
+        let state = CallState::Made { content: observation.content.clone(), is_error: observation.is_error };
+        let parent = self.approval_step(position).or_else(|| self.last_reply_step());
+        let step = log::tool_call(self.id, step, call, parent, &observation, timing)?;
         Ok((step, Event::Called(CallUpdate { position, state, ms })))
     }
 
-    /// The tool with no more time than the run has left.
-    fn timed(&self, tool: Tool) -> Tool {
-        match self.plan.limits.timeout_ms {
+    /// The tool, with a timeout no longer than the time that the run has left.
+    fn limited(&self, tool: Tool) -> Tool {
+        match self.spec.limits.timeout_ms {
             Some(limit) => tool.within(limit.saturating_sub(run_usage(&self.events).ms as u64)),
             None => tool,
         }
     }
 
-    /// Writes down that a call was refused.
-    pub fn refuse(&self, position: usize, content: String, repeats: bool) -> Result<(i64, Event)> {
+    /// Logs that a call is refused.
+    pub fn refuse_call(&self, position: usize, content: String, repeats: bool) -> Result<(i64, Event)> {
         let call = self.call(position);
-        let step = log::refused(self.run, &call, self.thought(), &content)?;
+        let step = log::refused_call(self.id, &call, self.last_reply_step(), &content)?;
         Ok((
             step,
             Event::Called(CallUpdate { position, state: CallState::Refused { content, repeats }, ms: 0.0 }),
         ))
     }
 
-    /// Writes down that a call waits for approval.
+    /// Logs that a call waits for approval.
     pub fn ask_for_approval(&self, position: usize) -> Result<(i64, Event)> {
-        let step = log::waits(self.run, &self.call(position), self.thought())?;
+        let step = log::waiting_call(self.id, &self.call(position), self.last_reply_step())?;
         Ok((step, Event::Called(CallUpdate { position, state: CallState::Waiting, ms: 0.0 })))
     }
 
-    /// A call of the model's last answer.
+    /// A call in the model's last reply.
     fn call(&self, position: usize) -> ToolCall {
         let last = self.events.iter().rev().find_map(|event| match event {
-            Event::Said(said) => Some(said),
+            Event::Said(reply) => Some(reply),
             _ => None,
         });
-        last.and_then(|said| said.calls.get(position).cloned()).unwrap_or_default()
+        last.and_then(|reply| reply.calls.get(position).cloned()).unwrap_or_default()
     }
 
-    /// The step by which approval was asked for this call.
-    fn asked_for(&self, position: usize) -> Option<i64> {
+    /// The step in which a call waited for the approval that it has got, if it did.
+    fn approval_step(&self, position: usize) -> Option<i64> {
         let pairs = self.events.iter().zip(&self.steps).rev();
         pairs.take_while(|(event, _)| !matches!(event, Event::Said(_))).find_map(
             |(event, step)| match event {

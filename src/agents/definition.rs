@@ -1,9 +1,7 @@
-//! Agents as they are kept.
+//! The stored definitions of agents.
 
-use crate::agents::undefined;
 use crate::provider::{check_temperature, schema};
 use crate::tools;
-use pgrx::datum::Interval;
 use ragstone_client::engine::client;
 use ragstone_core::agent::RunLimits;
 use ragstone_core::protocol::Request;
@@ -13,67 +11,67 @@ use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run};
 
-/// Most tools of an agent: all of them are told to the model with each question.
-const MOST_TOOLS: usize = 128;
+/// Maximum number of tools of an agent. Each call of the model includes the definitions of all tools.
+const MAX_TOOLS: usize = 128;
 
-/// An agent as its maker gives it.
+/// The arguments of `rag.create_agent`.
 pub struct NewAgent {
     /// Its name.
     pub name: String,
-    /// What its model is told to be and do.
+    /// Instructions for the model, its system prompt.
     pub instructions: String,
     /// `server/model`.
     pub model: Option<String>,
     /// Names of its tools.
     pub tools: Vec<String>,
-    /// Most calls of the model.
+    /// Maximum number of model calls of a run.
     pub max_steps: i32,
-    /// Most tokens.
+    /// Maximum number of tokens of a run.
     pub token_budget: Option<i64>,
-    /// Longest time.
-    pub timeout: Option<Interval>,
-    /// What its answer must meet.
+    /// Maximum duration of a run, milliseconds.
+    pub timeout_ms: Option<i32>,
+    /// JSON Schema that the answer must fit.
     pub output_schema: Option<Jsonb>,
-    /// Randomness.
+    /// Sampling temperature.
     pub temperature: Option<f64>,
-    /// Whether one of this name may be changed.
+    /// Whether an existing agent of this name is changed.
     pub replace: bool,
 }
 
-/// An agent as a run needs it.
+/// A stored agent.
 #[derive(Debug)]
 pub struct Agent {
     /// Its name.
     pub name: String,
-    /// What its model is told.
+    /// Instructions for the model, its system prompt.
     pub instructions: String,
     /// `server/model`.
     pub model: Option<String>,
     /// Names of its tools.
     pub tools: Vec<String>,
-    /// What a run may take.
+    /// Limits of a run.
     pub limits: RunLimits,
-    /// JSON Schema.
+    /// JSON Schema that the answer must fit.
     pub schema: Option<String>,
-    /// Randomness.
+    /// Sampling temperature.
     pub temperature: Option<f64>,
 }
 
-/// Makes an agent of the current role, or changes one.
+/// Creates an agent of the current role, or changes it.
 ///
 /// # Errors
-/// 22023 where something makes no sense, 42704 and 42501 for its tools, 42710 where there is one of the name, 42501 where that
-/// belongs to somebody else.
+/// 22023 for an invalid argument, 42704 and 42501 for its tools, 42710 if the name exists, 42501 if an agent of that name belongs to
+/// another role.
 pub fn create(agent: &NewAgent) -> Result<()> {
     check(agent)?;
     let role = Role::current()?.to_text()?;
     let written = as_config_owner(|| {
-        let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout,
+        let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout_ms,
                        output_schema, temperature)
                      VALUES ($1, $2::text::name, $3, $4, $5, $6, $7, $8, $9, $10)
                      ON CONFLICT (name) DO ";
         let change = "UPDATE SET instructions = excluded.instructions, model = excluded.model, tools = excluded.tools,
-                         max_steps = excluded.max_steps, token_budget = excluded.token_budget, timeout = excluded.timeout,
+                         max_steps = excluded.max_steps, token_budget = excluded.token_budget, timeout_ms = excluded.timeout_ms,
                          output_schema = excluded.output_schema, temperature = excluded.temperature,
                          updated_at = clock_timestamp()
                        WHERE _agent.owner = excluded.owner";
@@ -90,14 +88,14 @@ pub fn create(agent: &NewAgent) -> Result<()> {
     }
 }
 
-/// Forgets an agent of the current role.
+/// Deletes an agent of the current role.
 pub fn drop_agent(name: &str) -> Result<()> {
     let role = Role::current()?.to_text()?;
-    let gone = as_config_owner(|| {
+    let deleted = as_config_owner(|| {
         let arguments = [Arg::text(name), Arg::text(&role)];
         Ok(run("DELETE FROM rag._agent WHERE name = $1 AND owner = $2::text::name", &arguments)?.count)
     })?;
-    if gone > 0 {
+    if deleted > 0 {
         return Ok(());
     }
     Err(owner(name)?
@@ -105,12 +103,12 @@ pub fn drop_agent(name: &str) -> Result<()> {
 }
 
 impl Agent {
-    /// The agent of that name, whoever made it.
+    /// The agent of that name, of any owner.
     pub fn find(name: &str) -> Result<Self> {
         as_config_owner(|| {
             let rows = run(
-                "SELECT instructions, model, tools, max_steps, token_budget,
-                        (extract(epoch FROM timeout) * 1000)::bigint, output_schema::text, temperature
+                "SELECT instructions, model, tools, max_steps, token_budget, timeout_ms::bigint,
+                        output_schema::text, temperature
                  FROM rag._agent WHERE name = $1",
                 &[Arg::text(name)],
             )?;
@@ -148,7 +146,7 @@ impl NewAgent {
             Arg::texts(&self.tools),
             Arg::new(self.max_steps),
             Arg::optional(self.token_budget),
-            Arg::optional(self.timeout),
+            Arg::optional(self.timeout_ms),
             Arg::optional_jsonb(self.output_schema.as_ref()),
             Arg::optional(self.temperature),
         ]
@@ -168,14 +166,14 @@ fn check(agent: &NewAgent) -> Result<()> {
     if let Some(budget) = agent.token_budget.filter(|budget| *budget < 1) {
         return Err(Error::bad_argument(format!("token_budget must be more than 0, but is {budget}")));
     }
-    if agent.timeout.is_some_and(|timeout| timeout.as_micros() < 1000) {
-        return Err(Error::bad_argument("timeout must be at least a millisecond"));
+    if let Some(timeout) = agent.timeout_ms.filter(|timeout| *timeout < 1) {
+        return Err(Error::bad_argument(format!("timeout_ms must be more than 0, but is {timeout}")));
     }
     check_temperature(agent.temperature)?;
     check_tools(&agent.tools)?;
     match &agent.output_schema {
         None => Ok(()),
-        // The engine reads it; whether this answer meets it is all the same.
+        // The engine compiles the schema. Whether this answer fits it does not matter.
         Some(given) => {
             client::call(Request::Check { schema: schema(given)?, answer: "null".into() }).map(|_| ())
         }
@@ -183,9 +181,9 @@ fn check(agent: &NewAgent) -> Result<()> {
 }
 
 fn check_tools(names: &[String]) -> Result<()> {
-    if names.len() > MOST_TOOLS {
+    if names.len() > MAX_TOOLS {
         return Err(Error::bad_argument(format!(
-            "an agent can have at most {MOST_TOOLS} tools, not {}",
+            "an agent can have at most {MAX_TOOLS} tools, not {}",
             names.len()
         )));
     }
@@ -203,7 +201,7 @@ fn owner(name: &str) -> Result<Option<String>> {
 }
 
 fn unknown(name: &str) -> Error {
-    undefined(format!("agent \"{name}\" does not exist"))
+    Error::undefined(format!("agent \"{name}\" does not exist"))
         .hint("See rag.agents, or make it with rag.create_agent.")
 }
 

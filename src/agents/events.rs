@@ -1,8 +1,7 @@
-//! What is kept of runs that are jobs, so that they can be gone on with.
+//! The stored events of runs that are jobs, from which another job can continue the run.
 
 use crate::agents::definition::Agent;
-use crate::agents::run::Course;
-use crate::agents::{undefined, wrong_state};
+use crate::agents::run::AgentRun;
 use crate::tools;
 use ragstone_client::settings;
 use ragstone_core::agent::Event;
@@ -11,28 +10,28 @@ use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run};
 
-/// Keeps a run that has begun with its first events.
-pub fn begin(course: &Course, job: i64) -> Result<()> {
+/// Stores a new run with its first events.
+pub fn begin(agent_run: &AgentRun, job: i64) -> Result<()> {
     let role = Role::current()?.to_text()?;
     as_config_owner(|| {
         run(
             "INSERT INTO rag._agent_run (id, owner, agent, session, job, status)
              VALUES ($1, $2::text::name, $3, $4, $5, 'running')",
             &[
-                Arg::new(course.run),
+                Arg::new(agent_run.id),
                 Arg::text(&role),
-                Arg::text(&course.agent.name),
-                Arg::optional(course.session),
+                Arg::text(&agent_run.agent.name),
+                Arg::optional(agent_run.session),
                 Arg::new(job),
             ],
         )
     })?;
-    (course.events.iter().zip(&course.steps))
+    (agent_run.events.iter().zip(&agent_run.steps))
         .enumerate()
-        .try_for_each(|(at, (event, step))| append(course.run, at, *step, event, None))
+        .try_for_each(|(before, (event, step))| append(agent_run.id, before, *step, event, None))
 }
 
-/// Keeps an event, the one after `before` others.
+/// Stores an event. `before` is the number of events before it.
 pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Option<&str>) -> Result<()> {
     let json = serde_json::to_string(event).map_err(Error::internal)?;
     let number = i32::try_from(before + 1).map_err(Error::internal)?;
@@ -45,16 +44,16 @@ pub fn append(run_id: i64, before: usize, step: i64, event: &Event, decision: Op
     })
 }
 
-/// The run that a job does, if it has begun with one or is to go on with one.
+/// The run that a job has begun or is to continue, if any.
 pub fn find(job: i64) -> Result<Option<i64>> {
     as_config_owner(|| Ok(run("SELECT id FROM rag._agent_run WHERE job = $1", &[Arg::new(job)])?.int8(0, 0)))
 }
 
-/// The run of the current role as it was left, with the agent and the tools as they are now.
+/// The stored run of the current role, with the agent and the tools as they are now.
 ///
 /// # Errors
-/// 55000 where another job has taken it over; those of [`Course::begin`].
-pub fn load(run_id: i64, job: i64) -> Result<Course> {
+/// 55000 if another job has taken over the run; those of [`AgentRun::begin`].
+pub fn load(run_id: i64, job: i64) -> Result<AgentRun> {
     let role = Role::current()?.to_text()?;
     let (name, session) = as_config_owner(|| {
         let rows = run(
@@ -65,12 +64,12 @@ pub fn load(run_id: i64, job: i64) -> Result<Course> {
         )?;
         let name = rows.text(0, 0);
         let name =
-            name.ok_or_else(|| wrong_state(format!("run {run_id} is not done by this job any more")))?;
+            name.ok_or_else(|| Error::wrong_state(format!("run {run_id} is not done by this job any more")))?;
         Ok((name, rows.int8(0, 1)))
     })?;
     let agent = Agent::find(&name)?;
-    let found = tools::find(&agent.tools)?;
-    let mut course = Course::of(agent, found, run_id, session);
+    let tools = tools::find(&agent.tools)?;
+    let mut agent_run = AgentRun::new(agent, tools, run_id, session);
     let turns = as_config_owner(|| {
         let rows = run(
             "SELECT step_id, event FROM rag._agent_turn WHERE run_id = $1 ORDER BY number",
@@ -81,18 +80,18 @@ pub fn load(run_id: i64, job: i64) -> Result<Course> {
             .collect::<Vec<_>>())
     })?;
     for (step, json) in turns {
-        course.add(step, serde_json::from_str(&json).map_err(Error::internal)?);
+        agent_run.add(step, serde_json::from_str(&json).map_err(Error::internal)?);
     }
-    Ok(course)
+    Ok(agent_run)
 }
 
-/// The run waits for somebody's decision.
-pub fn wait(run_id: i64) -> Result<()> {
+/// Marks a run as waiting for a decision.
+pub fn set_waiting(run_id: i64) -> Result<()> {
     set_status(run_id, "waiting")
 }
 
-/// The run has met a limit.
-pub fn fail(run_id: i64) -> Result<()> {
+/// Marks a run as ended by a limit.
+pub fn set_failed(run_id: i64) -> Result<()> {
     set_status(run_id, "failed")
 }
 
@@ -106,13 +105,13 @@ fn set_status(run_id: i64, status: &str) -> Result<()> {
     })
 }
 
-/// The run is done, and nobody will go on with it.
-pub fn forget(run_id: i64) -> Result<()> {
+/// Deletes the events of a run that is done and will not be continued.
+pub fn delete(run_id: i64) -> Result<()> {
     as_config_owner(|| run("DELETE FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)]).map(|_| ()))
 }
 
-/// A job of an agent's came to nothing: so did its run. Whoever may write in the table of jobs calls this, as its owner.
-pub fn job_ended(job: i64, error: &Error) -> Result<()> {
+/// Marks the run of a failed or cancelled job the same way. Called as the owner of the table of jobs.
+pub fn job_failed(job: i64, error: &Error) -> Result<()> {
     let cancelled = error.is_cancelled();
     let status = if cancelled { "cancelled" } else { "failed" };
     let code = error.code();
@@ -138,8 +137,8 @@ pub fn job_ended(job: i64, error: &Error) -> Result<()> {
     Ok(())
 }
 
-/// Deletes what was kept of runs that failed so long ago that their jobs are forgotten too. Runs that wait are kept.
-pub fn forget_old() -> Result<()> {
+/// Deletes the events of runs that ended before `rag.jobs_retention`, like their jobs. Runs that wait are kept.
+pub fn delete_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
     run(
         "DELETE FROM rag._agent_run
@@ -150,7 +149,7 @@ pub fn forget_old() -> Result<()> {
     Ok(())
 }
 
-/// There is no such run of the current role.
+/// The error that the current role has no such run.
 pub fn unknown(run_id: i64) -> Error {
-    undefined(format!("run {run_id} does not exist")).hint("rag.runs shows your runs.")
+    Error::undefined(format!("run {run_id} does not exist")).hint("rag.runs shows your runs.")
 }

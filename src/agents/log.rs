@@ -1,69 +1,77 @@
-//! What a run leaves in the log.
+//! The steps of a run in the log of agents.
 
 use crate::agent_log;
-use crate::agent_log::{Ending, NewRun, NewStep};
-use crate::agents::Finished;
-use crate::agents::request::Order;
+use crate::agent_log::{FinishArgs, NewRun, NewStep};
+use crate::agents::request::RunRequest;
+use crate::agents::result::RunResult;
 use crate::tools::Observation;
 use ragstone_core::agent::{ModelReply, ToolCall};
 use ragstone_core::log::semconv;
 use ragstone_pg::error::{Error, Result};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// When something began.
+/// When a step began.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock(i64);
+pub struct StartTime {
+    /// For the log.
+    started_us: i64,
+    /// For the duration, which a change of the system's time must not affect.
+    instant: Instant,
+}
 
-/// When something began, microseconds since 1970, and how long it took, milliseconds.
+/// When a step began and how long it took.
 #[derive(Debug, Clone, Copy)]
-pub struct Took(i64, f64);
+pub struct Timing {
+    /// Start, microseconds since 1970.
+    pub started_us: i64,
+    /// Duration, milliseconds.
+    pub duration_ms: f64,
+}
 
-impl Clock {
-    /// Now.
-    pub fn start() -> Self {
+impl StartTime {
+    /// The current time.
+    pub fn now() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+        Self { started_us: i64::try_from(now.as_micros()).unwrap_or(i64::MAX), instant: Instant::now() }
     }
 
-    /// It took so many milliseconds.
-    pub fn took(self, ms: f64) -> Took {
-        Took(self.0, ms)
+    /// The timing of a step that ends now.
+    pub fn timing(self) -> Timing {
+        Timing { started_us: self.started_us, duration_ms: self.instant.elapsed().as_secs_f64() * 1e3 }
     }
 }
 
-/// A run begins.
-pub fn begin(order: &Order, job: Option<i64>) -> Result<i64> {
-    let input = Value::from(order.input.as_str());
+/// Starts a run in the log and returns its number.
+pub fn begin(request: &RunRequest, job: Option<i64>) -> Result<i64> {
     agent_log::start(&NewRun {
-        agent: &order.agent,
-        session: order.session,
+        agent: &request.agent,
+        session: request.session,
         job,
-        input: Some(&input),
+        input: Some(Value::from(request.input.as_str())),
         ..NewRun::default()
     })
 }
 
-/// What was asked.
-pub fn asked(run: i64, input: &str) -> Result<i64> {
+/// Logs the user's input.
+pub fn input(run: i64, input: &str) -> Result<i64> {
     agent_log::log(
         run,
         NewStep {
             kind: "message",
             name: Some("user"),
             input: Some(json!({ "role": "user", "content": input })),
-
             ..NewStep::default()
         },
     )
 }
 
-/// What the model said, of so many messages.
-pub fn said(run: i64, model: &str, messages: usize, said: &ModelReply, took: Took) -> Result<i64> {
-    let calls: Vec<Value> = (said.calls.iter())
+/// Logs a reply of the model. `messages` is the number of messages in its prompt.
+pub fn reply(run: i64, model: &str, messages: usize, reply: &ModelReply, timing: Timing) -> Result<i64> {
+    let calls: Vec<Value> = (reply.calls.iter())
         .map(|call| json!({ "id": call.id, "name": call.name, "arguments": arguments(call) }))
         .collect();
-    let mut output = json!({ "content": said.content });
+    let mut output = json!({ "content": reply.content });
     if !calls.is_empty() {
         output["tool_calls"] = calls.into();
     }
@@ -76,52 +84,53 @@ pub fn said(run: i64, model: &str, messages: usize, said: &ModelReply, took: Too
             input: Some(json!({ "messages": messages })),
             output: Some(output),
             model: Some(model),
-            input_tokens: count(said.input_tokens),
-            output_tokens: count(said.output_tokens),
-            cost: Some(said.cost),
-            started_us: Some(took.0),
-            duration_ms: Some(took.1),
-
-            attributes: Some(json!({ semconv::RESPONSE_FINISH_REASONS: [said.finish_reason] })),
+            input_tokens: count(reply.input_tokens),
+            output_tokens: count(reply.output_tokens),
+            cost: Some(reply.cost),
+            started_us: Some(timing.started_us),
+            duration_ms: Some(timing.duration_ms),
+            attributes: Some(json!({ semconv::RESPONSE_FINISH_REASONS: [reply.finish_reason] })),
             ..NewStep::default()
         },
     )
 }
 
-/// A tool was called, in the step of this number.
-pub fn made(
+/// Logs the call of a tool as the step `id`.
+pub fn tool_call(
     run: i64,
     id: i64,
     call: &ToolCall,
     parent: Option<i64>,
-    seen: &Observation,
-    took: Took,
+    observation: &Observation,
+    timing: Timing,
 ) -> Result<i64> {
-    let mut step = tool(call, parent);
+    let mut step = tool_step(call, parent);
     step.id = Some(id);
-    step.started_us = Some(took.0);
-    step.duration_ms = Some(took.1);
-    step.output = Some(serde_json::from_str(&seen.content).unwrap_or_else(|_| seen.content.as_str().into()));
-    if seen.is_error {
+    step.started_us = Some(timing.started_us);
+    step.duration_ms = Some(timing.duration_ms);
+    step.output = Some(
+        serde_json::from_str(&observation.content).unwrap_or_else(|_| observation.content.as_str().into()),
+    );
+    if observation.is_error {
         step.status = Some("error");
-        step.error = Some(&seen.content);
-        step.sqlstate = seen.sqlstate.as_deref();
+        step.error = Some(&observation.content);
+        step.sqlstate = observation.sqlstate.as_deref();
     }
     agent_log::log(run, step)
 }
 
-/// A call was refused.
-pub fn refused(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Result<i64> {
-    agent_log::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool(call, parent) })
+/// Logs a call that is refused.
+pub fn refused_call(run: i64, call: &ToolCall, parent: Option<i64>, reason: &str) -> Result<i64> {
+    agent_log::log(run, NewStep { status: Some("error"), error: Some(reason), ..tool_step(call, parent) })
 }
 
-/// A call waits for approval.
-pub fn waits(run: i64, call: &ToolCall, parent: Option<i64>) -> Result<i64> {
-    agent_log::log(run, NewStep { status: Some("waiting"), ..tool(call, parent) })
+/// Logs a call that waits for approval.
+pub fn waiting_call(run: i64, call: &ToolCall, parent: Option<i64>) -> Result<i64> {
+    agent_log::log(run, NewStep { status: Some("waiting"), ..tool_step(call, parent) })
 }
 
-/// Something ended the run.
-pub fn failed(run: i64, error: &Error) -> Result<i64> {
+/// Logs the error that ended the run.
+pub fn error(run: i64, error: &Error) -> Result<i64> {
     let code = error.code();
     agent_log::log(
         run,
@@ -135,33 +144,32 @@ pub fn failed(run: i64, error: &Error) -> Result<i64> {
     )
 }
 
-/// A run ends, or waits.
-pub fn finish(finished: &Finished) -> Result<()> {
-    let code = finished.error.as_ref().map(Error::code);
+/// Writes the status of a run that ends or waits.
+pub fn finish(result: &RunResult) -> Result<()> {
+    let code = result.error.as_ref().map(Error::code);
     agent_log::finish(
-        finished.run,
-        Ending {
-            status: Some(finished.status),
-            output: finished.answer.as_deref().map(Value::from),
-            error: finished.error.as_ref().map(|error| error.message.as_str()),
+        result.run,
+        FinishArgs {
+            status: Some(result.status),
+            output: result.answer.as_deref().map(Value::from),
+            error: result.error.as_ref().map(|error| error.message.as_str()),
             sqlstate: code.as_deref(),
         },
     )
 }
 
-fn tool<'a>(call: &'a ToolCall, parent: Option<i64>) -> NewStep<'a> {
+fn tool_step<'a>(call: &'a ToolCall, parent: Option<i64>) -> NewStep<'a> {
     NewStep {
         kind: "tool",
         name: Some(&call.name),
         input: Some(arguments(call)),
         parent,
-
         attributes: Some(json!({ semconv::TOOL_CALL_ID: call.id })),
         ..NewStep::default()
     }
 }
 
-/// The arguments, as text where they are no JSON.
+/// The arguments; as text if they are not valid JSON.
 fn arguments(call: &ToolCall) -> Value {
     call.parsed().unwrap_or_else(|_| call.arguments.as_str().into())
 }

@@ -1,49 +1,25 @@
 //! Agents: a language model that calls tools until it has an answer.
 //!
-//! In reading order: [`definition`] keeps agents, [`course`] is one run of one of them, of which [`think`] asks the model, [`act`]
-//! calls a tool and [`log`] writes down what was done. [`function`] does a run in one transaction, [`job`] does it transaction by
-//! transaction from what [`state`] keeps, and [`decide`] goes on with runs that wait or have failed. What is to be done next says
-//! `ragstone_core::agent`.
+//! In reading order: [`definition`] stores agents, [`request`] is what a run is asked to do, [`result`] what it returns, and [`run`] is
+//! the state of one run, for which [`ask_model`] asks the model, [`call_tool`] calls a tool and [`log`] writes the steps of the log.
+//! [`function`] does a run in one transaction. [`job`] does it in one transaction per step and continues it from the events that
+//! [`events`] stores. [`approval`] decides on calls that wait and continues runs. `ragstone_core::agent` decides what a run does next.
 
-mod request;
-mod call_tool;
-mod run;
-mod approval;
 mod definition;
-mod function;
-mod job;
-mod log;
-mod events;
+mod request;
+mod result;
+mod run;
 mod ask_model;
+mod call_tool;
+mod log;
+mod function;
+mod events;
+mod job;
+mod approval;
 
-pub use approval::{approve, give_up, reject, resume};
+pub use approval::{abandon, approve, reject, resume};
 pub use definition::{NewAgent, create, drop_agent};
 pub use function::run_agent;
 pub use job::HANDLER;
-pub use request::Order;
-
-use ragstone_core::agent::RunUsage;
-use ragstone_pg::error::Error;
-
-/// What came of a run.
-#[derive(Debug, Clone)]
-pub struct Finished {
-    /// Number of the run.
-    pub run: i64,
-    /// The answer, if there is one.
-    pub answer: Option<String>,
-    /// `done`, `failed` or `waiting`.
-    pub status: &'static str,
-    /// What it took.
-    pub spent: RunUsage,
-    /// Why there is no answer.
-    pub error: Option<Error>,
-}
-
-fn undefined(message: String) -> Error {
-    Error::undefined(message)
-}
-
-fn wrong_state(message: String) -> Error {
-    Error::wrong_state(message)
-}
+pub use request::RunRequest;
+pub use result::RunResult;

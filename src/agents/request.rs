@@ -1,12 +1,12 @@
 //! What a run of an agent is asked to do.
 
-/// What is to be run.
+/// The arguments of a run.
 #[derive(Debug)]
-pub struct Order {
+pub struct RunRequest {
     /// Name of the agent.
     pub agent: String,
-    /// What it is asked.
+    /// The user's input.
     pub input: String,
-    /// The conversation that it is a part of.
+    /// The session that the run belongs to, if any.
     pub session: Option<i64>,
 }

@@ -1,4 +1,4 @@
-//! What calls to providers took and may take: tables and views alone.
+//! Calls of providers and budgets: tables and views only.
 
 use pgrx::extension_sql_file;
 

@@ -1,9 +1,8 @@
-//! Agents as SQL sees them: `rag.create_agent`, `rag.run_agent`, `rag.approve` and what belongs to them.
+//! `rag.create_agent`, `rag.drop_agent`, `rag.run_agent`, `rag.approve`, `rag.reject` and `rag.resume_run`.
 
 use crate::agents;
-use crate::agents::Order;
-use crate::agents::{Finished, NewAgent};
-use pgrx::datum::Interval;
+use crate::agents::RunRequest;
+use crate::agents::{NewAgent, RunResult};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
@@ -21,7 +20,7 @@ fn create_agent(
     tools: default!(Option<Vec<Option<Utf8>>>, "'{}'"),
     max_steps: default!(i32, 10),
     token_budget: default!(Option<i64>, "NULL"),
-    timeout: default!(Option<Interval>, "'5 minutes'"),
+    timeout_ms: default!(Option<i32>, "300000"),
     output_schema: default!(Option<Jsonb>, "NULL"),
     temperature: default!(Option<f64>, "NULL"),
     replace: default!(bool, "false"),
@@ -34,7 +33,7 @@ fn create_agent(
         tools: tools.into_iter().flatten().flatten().map(|tool| tool.0).collect(),
         max_steps,
         token_budget,
-        timeout,
+        timeout_ms,
         output_schema,
         temperature,
         replace,
@@ -68,12 +67,12 @@ fn run_agent(
     ),
 > {
     version::check();
-    let order = Order {
+    let request = RunRequest {
         agent: or_raise(required(agent, "agent")),
         input: or_raise(required(input, "input")),
         session,
     };
-    let Finished { run, answer, status, spent, error } = or_raise(agents::run_agent(&order));
+    let RunResult { run, answer, status, spent, error } = or_raise(agents::run_agent(&request));
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     TableIterator::once((
         run,

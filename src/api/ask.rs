@@ -2,7 +2,7 @@
 
 use crate::api::generate::or_null;
 use crate::ask;
-use crate::ask::{Answered, Question, ask_as_step, search_for};
+use crate::ask::{CitedAnswer, Question, ask_as_step, search_for};
 use crate::provider::{check_temperature, positive};
 use crate::search::Mode;
 use pgrx::iter::TableIterator;
@@ -16,10 +16,10 @@ use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 
 /// The columns of an answer.
-type Row = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);
+type AnswerRow = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);
 
 /// The arguments of both functions of this file.
-struct Arguments {
+struct AskArguments {
     collection: Option<Utf8>,
     question: Option<Utf8>,
     model: Option<Utf8>,
@@ -33,7 +33,7 @@ struct Arguments {
     timeout_ms: Option<i32>,
 }
 
-impl Arguments {
+impl AskArguments {
     fn question(self) -> Result<Question> {
         let collection = required(self.collection, "collection")?;
         let mut search = search_for(collection, required(self.question, "question")?, self.k)?;
@@ -52,20 +52,20 @@ impl Arguments {
         })
     }
 
-    /// The answer; `timeout_ms` bounds each wait for a model.
-    fn answer(self) -> Result<Row> {
+    /// Answers; `timeout_ms` limits each wait for a model.
+    fn answer(self) -> Result<AnswerRow> {
         let question = self.question()?;
         ask_as_step("ask", &question, || bounded(&question)).map(row)
     }
 
-    /// The same where a failure is none.
-    fn try_answer(self) -> Result<Row> {
+    /// The same in a subtransaction, so that the caller can continue after a failure.
+    fn try_answer(self) -> Result<AnswerRow> {
         let question = self.question()?;
         ask_as_step("try_ask", &question, || in_subtransaction(|| bounded(&question))).map(row)
     }
 }
 
-// Not parallel: it works as other roles for a while, which a leader does not tell its workers.
+// Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
 #[allow(
     clippy::too_many_arguments,
@@ -96,7 +96,7 @@ fn ask(
     ),
 > {
     version::check();
-    let arguments = Arguments {
+    let arguments = AskArguments {
         collection,
         question,
         model,
@@ -142,7 +142,7 @@ fn try_ask(
     ),
 > {
     version::check();
-    let arguments = Arguments {
+    let arguments = AskArguments {
         collection,
         question,
         model,
@@ -159,7 +159,7 @@ fn try_ask(
     TableIterator::once(answer.unwrap_or((None, None, None, None, None, None)))
 }
 
-fn bounded(question: &Question) -> Result<Answered> {
+fn bounded(question: &Question) -> Result<CitedAnswer> {
     match question.timeout_ms {
         Some(timeout) => {
             with_settings(&[("rag.request_timeout", &timeout.to_string())], || ask::ask(question))
@@ -168,7 +168,7 @@ fn bounded(question: &Question) -> Result<Answered> {
     }
 }
 
-fn row(answered: Answered) -> Row {
+fn row(answered: CitedAnswer) -> AnswerRow {
     (
         Some(Utf8(answered.answer)),
         Some(answered.citations),

@@ -1,7 +1,7 @@
-//! `rag.chat` and what belongs to conversations.
+//! `rag.chat`, `rag.chat_stream`, and sessions, personas and feedback.
 
 use crate::chat;
-use crate::chat::{ChatPieces, NewPersona, NewSession, Turn};
+use crate::chat::{ChatDeltas, NewPersona, NewSession, Turn};
 use crate::provider::positive;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
@@ -89,16 +89,16 @@ fn chat(
     ),
 > {
     version::check();
-    let turn = Arguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
-    let said = or_raise(turn.turn("chat").and_then(|turn| chat::chat_as_step(&turn)));
+    let turn = ChatArguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
+    let reply = or_raise(turn.turn("chat").and_then(|turn| chat::chat_as_step(&turn)));
     TableIterator::once((
-        said.message,
-        Utf8(said.answer),
-        said.citations,
-        said.question.map(Utf8),
-        Utf8(said.model),
-        said.persona.map(|(name, version)| Utf8(format!("{name} {version}"))),
-        said.answered,
+        reply.message,
+        Utf8(reply.answer),
+        reply.citations,
+        reply.question.map(Utf8),
+        Utf8(reply.model),
+        reply.persona.map(|(name, version)| Utf8(format!("{name} {version}"))),
+        reply.answered,
     ))
 }
 
@@ -115,13 +115,13 @@ fn chat_stream(
     timeout_ms: default!(Option<i32>, "NULL"),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let turn = Arguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
-    let pieces: ChatPieces = or_raise(turn.turn("chat_stream").and_then(|turn| chat::chat_stream(&turn)));
-    SetOfIterator::new(pieces.map(|piece| Utf8(or_raise(piece))))
+    let turn = ChatArguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
+    let deltas: ChatDeltas = or_raise(turn.turn("chat_stream").and_then(|turn| chat::chat_stream(&turn)));
+    SetOfIterator::new(deltas.map(|delta| Utf8(or_raise(delta))))
 }
 
 /// The arguments of both functions.
-struct Arguments {
+struct ChatArguments {
     session: Option<i64>,
     message: Option<Utf8>,
     collection: Option<Utf8>,
@@ -132,7 +132,7 @@ struct Arguments {
     timeout_ms: Option<i32>,
 }
 
-impl Arguments {
+impl ChatArguments {
     fn turn(self, function: &'static str) -> Result<Turn> {
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         Ok(Turn {

@@ -1,11 +1,11 @@
-//! `rag.chunk`: a document to pieces that a model can read.
+//! `rag.chunk`: splits a document into pieces that a model can read.
 
+use crate::collections::indexing::chunking::{invalid_overlap, split};
 use crate::embedding::{model_or_default, tokenizer};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
-use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
-use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter, UnknownSplitter};
+use ragstone_core::protocol::{ChunkOptions, Splitter, UnknownSplitter};
 use ragstone_core::suggest::alternatives;
 use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::text::Utf8;
@@ -34,17 +34,17 @@ fn chunk(
     let options = or_raise(chunk_options(size, overlap, &splitter.0));
     let model = or_raise(model_or_default(model.map(|model| model.0)));
     let chunks = match content {
-        Some(content) => or_raise(chunks_of(model, options, content.0)),
+        Some(content) => or_raise(split(tokenizer(&model).to_owned(), options, vec![content.0])),
         None => Vec::new(),
     };
-    TableIterator::new(chunks.into_iter().zip(1..).map(|(chunk, seq)| {
+    TableIterator::new(chunks.into_iter().flatten().zip(1..).map(|(chunk, seq)| {
         let heading = heading(&chunk);
         let (start, end) = (chunk.start as i32 + 1, chunk.end as i32);
         (seq, Utf8(chunk.content), chunk.tokens as i32, start, end, heading.map(Utf8))
     }))
 }
 
-/// The options in SQL's arguments, checked.
+/// Checks the options of an SQL function and converts them.
 pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Result<ChunkOptions> {
     let splitter: Splitter = splitter.parse().map_err(|error: UnknownSplitter| {
         let names = Splitter::ALL.map(|splitter| format!("'{splitter}'"));
@@ -54,21 +54,9 @@ pub fn chunk_options(size: i32, overlap: i32, splitter: &str) -> Result<ChunkOpt
         return Err(Error::bad_argument(format!("chunk size must be at least 1 token, not {size}")));
     }
     if !(0..size).contains(&overlap) {
-        return Err(Error::bad_argument(format!(
-            "chunk overlap must be from 0 to {} tokens, not {overlap}",
-            size - 1
-        ))
-        .hint("An overlap is less than the chunk size."));
+        return Err(invalid_overlap(overlap, size as u32));
     }
     Ok(ChunkOptions { splitter, size: size as u32, overlap: overlap as u32 })
-}
-
-fn chunks_of(model: String, options: ChunkOptions, document: String) -> Result<Vec<Chunk>> {
-    let model = tokenizer(&model).to_owned();
-    match client::call(Request::Chunk { model, options, documents: vec![document] })? {
-        Response::Chunks(documents) => Ok(documents.into_iter().flatten().collect()),
-        other => Err(Error::internal(format!("unexpected answer to a chunk request: {other:?}"))),
-    }
 }
 
 extension_sql!(

@@ -2,7 +2,7 @@
 
 use crate::api::chunk::chunk_options;
 use crate::collections::catalog::collection::Sync;
-use crate::collections::lifecycle::create::Settings;
+use crate::collections::lifecycle::create::CollectionOptions;
 use crate::collections::lifecycle::{create, drop, refresh};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
@@ -11,7 +11,7 @@ use ragstone_pg::identifier::{Name, RegClass, RegConfig};
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 
-/// Size for checking the other options where the user gives none.
+/// Stands in for the chunk size when the other options are checked and the user sets none.
 const ANY_SIZE: i32 = i32::MAX;
 
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
@@ -30,7 +30,7 @@ fn create_collection(
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
     sync: default!(Utf8, "'background'"),
 ) -> i64 {
-    let settings = Settings {
+    let options = CollectionOptions {
         name: name.0,
         source: source.0,
         content: content.0,
@@ -44,7 +44,7 @@ fn create_collection(
         sync: or_raise(Sync::parse(&sync.0)),
     };
     version::check();
-    or_raise(create::create(settings))
+    or_raise(create::create(options))
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]

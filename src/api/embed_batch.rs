@@ -9,13 +9,13 @@ use ragstone_pg::version;
 use ragstone_pg::windowapi::{Argument, Partition};
 use std::collections::VecDeque;
 
-/// Rows that are read ahead and embedded together.
+/// Maximum number of rows that are read ahead and embedded together.
 const ROWS_AHEAD: i32 = 1024;
 
-/// Bytes of text that end the reading ahead early, so that memory stays bounded.
+/// Size of text at which reading ahead stops, so that memory is bounded.
 const BYTES_AHEAD: usize = 4 << 20;
 
-/// Embeddings of the current row and the rows after it.
+/// Embeddings of the current row and of rows after it.
 #[derive(Default)]
 struct Ahead {
     embeddings: VecDeque<Option<Vec<f32>>>,

@@ -1,8 +1,8 @@
-//! `rag.generate` and its kin: a provider's language model is asked, and the statement waits for the answer.
+//! `rag.generate` and the other functions that call a provider's language model and wait for the answer.
 
 use crate::embedding::tokens;
 use crate::provider;
-use crate::provider::{Knobs, send_all};
+use crate::provider::{GenerateOptions, send_all};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
@@ -25,7 +25,7 @@ fn generate(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Utf8> {
     version::check();
-    let knobs = Knobs {
+    let options = GenerateOptions {
         function: "generate",
         model,
         system,
@@ -37,7 +37,9 @@ fn generate(
         options,
     };
     let prompt = prompt?;
-    Some(Utf8(or_raise(knobs.ask(&prompt.0).and_then(|prompt| knobs.complete(prompt))).content))
+    Some(Utf8(
+        or_raise(options.prompt_of_text(&prompt.0).and_then(|prompt| options.complete(prompt))).content,
+    ))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -55,9 +57,10 @@ fn try_generate(
 ) -> Option<Utf8> {
     version::check();
     let function = "try_generate";
-    let knobs = Knobs { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let options =
+        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
     let prompt = prompt?;
-    let answer = knobs.ask(&prompt.0).and_then(|prompt| knobs.complete(prompt));
+    let answer = options.prompt_of_text(&prompt.0).and_then(|prompt| options.complete(prompt));
     or_null(answer).map(|completion| Utf8(completion.content))
 }
 
@@ -75,7 +78,7 @@ fn generate_messages(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Utf8> {
     version::check();
-    let knobs = Knobs {
+    let options = GenerateOptions {
         function: "generate",
         model,
         system,
@@ -87,7 +90,8 @@ fn generate_messages(
         options,
     };
     let messages = messages?;
-    let answer = knobs.whole(None, Some(messages), None, None).and_then(|prompt| knobs.complete(prompt));
+    let answer =
+        options.prompt_of_all(None, Some(messages), None, None).and_then(|prompt| options.complete(prompt));
     Some(Utf8(or_raise(answer).content))
 }
 
@@ -105,7 +109,7 @@ fn generate_many(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> Option<Vec<Option<Utf8>>> {
     version::check();
-    let knobs = Knobs {
+    let options = GenerateOptions {
         function: "generate",
         model,
         system,
@@ -116,7 +120,7 @@ fn generate_many(
         timeout_ms,
         options,
     };
-    Some(or_raise(many(&knobs, prompts?, |answer| answer.map(Some))))
+    Some(or_raise(many(&options, prompts?, |answer| answer.map(Some))))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 10000000, name = "try_generate")]
@@ -134,10 +138,11 @@ fn try_generate_many(
 ) -> Option<Vec<Option<Utf8>>> {
     version::check();
     let function = "try_generate";
-    let knobs = Knobs { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    let options =
+        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
     let prompts = prompts?;
     let nothing = vec![None; prompts.len()];
-    Some(or_null(many(&knobs, prompts, |answer| Ok(or_null(answer)))).unwrap_or(nothing))
+    Some(or_null(many(&options, prompts, |answer| Ok(or_null(answer)))).unwrap_or(nothing))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -156,8 +161,9 @@ fn generate_json(
 ) -> Option<Jsonb> {
     version::check();
     let function = "generate_json";
-    let knobs = Knobs { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    Some(or_raise(structured(&knobs, &prompt?.0, &schema?)))
+    let options =
+        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    Some(or_raise(structured(&options, &prompt?.0, &schema?)))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -176,8 +182,9 @@ fn try_generate_json(
 ) -> Option<Jsonb> {
     version::check();
     let function = "try_generate_json";
-    let knobs = Knobs { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    or_null(structured(&knobs, &prompt?.0, &schema?))
+    let options =
+        GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
+    or_null(structured(&options, &prompt?.0, &schema?))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -186,7 +193,7 @@ fn try_generate_json(
     clippy::type_complexity,
     reason = "arguments and columns of the SQL function"
 )]
-fn call(
+fn complete(
     prompt: default!(Option<Utf8>, "NULL"),
     model: default!(Option<Utf8>, "NULL"),
     system: default!(Option<Utf8>, "NULL"),
@@ -212,9 +219,19 @@ fn call(
     ),
 > {
     version::check();
-    let knobs =
-        Knobs { function: "call", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    let completion = or_raise(knobs.whole(prompt, messages, tools, schema).and_then(|it| knobs.complete(it)));
+    let options = GenerateOptions {
+        function: "complete",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
+    let completion =
+        or_raise(options.prompt_of_all(prompt, messages, tools, schema).and_then(|it| options.complete(it)));
     let tool_calls = completion.tool_calls.as_deref().map(|calls| or_raise(Jsonb::from_json(calls)));
     TableIterator::once((
         Utf8(completion.content),
@@ -242,11 +259,20 @@ fn stream(
     options: default!(Option<Jsonb>, "NULL"),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let knobs =
-        Knobs { function: "stream", model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    let prompt = or_raise(knobs.whole(prompt, messages, None, None));
-    let pieces = or_raise(knobs.remote().and_then(|remote| remote.stream(prompt, knobs.call())));
-    SetOfIterator::new(pieces.map(|piece| Utf8(or_raise(piece))))
+    let options = GenerateOptions {
+        function: "stream",
+        model,
+        system,
+        temperature,
+        max_tokens,
+        stop,
+        seed,
+        timeout_ms,
+        options,
+    };
+    let prompt = or_raise(options.prompt_of_all(prompt, messages, None, None));
+    let deltas = or_raise(options.remote().and_then(|remote| remote.stream(prompt, options.call_options())));
+    SetOfIterator::new(deltas.map(|delta| Utf8(or_raise(delta))))
 }
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
@@ -256,21 +282,25 @@ fn count_tokens(input: Option<Utf8>, model: default!(Option<Utf8>, "NULL")) -> O
     counts.first().map(|count| *count as i32)
 }
 
-fn structured(knobs: &Knobs, prompt: &str, schema: &Jsonb) -> Result<Jsonb> {
-    let mut prompt = knobs.ask(prompt)?;
+fn structured(options: &GenerateOptions, prompt: &str, schema: &Jsonb) -> Result<Jsonb> {
+    let mut prompt = options.prompt_of_text(prompt)?;
     prompt.schema = Some(provider::schema(schema)?);
-    Jsonb::from_json(&replace_unencodable_in_json(&knobs.complete(prompt)?.content))
+    Jsonb::from_json(&replace_unencodable_in_json(&options.complete(prompt)?.content))
 }
 
-/// Answers in the order of the prompts; a null gives a null.
+/// Answers in the order of the prompts. A null prompt has a null answer.
 fn many(
-    knobs: &Knobs,
+    options: &GenerateOptions,
     prompts: Vec<Option<Utf8>>,
     check: impl Fn(Result<Completion>) -> Result<Option<Completion>>,
 ) -> Result<Vec<Option<Utf8>>> {
-    let asked = prompts.iter().flatten().map(|prompt| knobs.ask(&prompt.0)).collect::<Result<Vec<_>>>()?;
-    let mut answers = Vec::with_capacity(asked.len());
-    send_all(&knobs.remote()?, asked.into_iter(), knobs.call(), |answer| {
+    let texts = prompts
+        .iter()
+        .flatten()
+        .map(|prompt| options.prompt_of_text(&prompt.0))
+        .collect::<Result<Vec<_>>>()?;
+    let mut answers = Vec::with_capacity(texts.len());
+    send_all(&options.remote()?, texts.into_iter(), options.call_options(), |answer| {
         answers.push(check(answer)?.map(|completion| Utf8(completion.content)));
         Ok(())
     })?;
@@ -278,11 +308,11 @@ fn many(
     Ok(prompts.iter().map(|prompt| if prompt.is_some() { answers.next().flatten() } else { None }).collect())
 }
 
-/// What a function that never fails gives: nothing, unless the statement is to end.
-pub fn or_null<T>(outcome: Result<T>) -> Option<T> {
-    match outcome {
+/// The value of a `try_` function: none after an error, unless the error ends the statement.
+pub fn or_null<T>(result: Result<T>) -> Option<T> {
+    match result {
         Err(error) if error.ends_statement() => error.raise(),
-        outcome => outcome.ok(),
+        result => result.ok(),
     }
 }
 
@@ -297,7 +327,7 @@ extension_sql_file!(
         try_generate_many,
         generate_json,
         try_generate_json,
-        call,
+        complete,
         stream,
         count_tokens
     ]

@@ -1,4 +1,4 @@
-//! Jobs as SQL sees them: `rag.submit`, `rag.next`, `rag.result`, `rag.wait`, `rag.cancel`.
+//! `rag.submit`, `rag.job_pieces`, `rag.job_result`, `rag.wait_for_job`, `rag.cancel_job`.
 
 use crate::api::sync::duration;
 use crate::jobs;
@@ -23,37 +23,37 @@ fn submit(kind: Option<Utf8>, args: Option<Jsonb>, idempotency_key: default!(Opt
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
-fn next(
+fn job_pieces(
     id: Option<i64>,
     after: default!(i32, 0),
-    wait_ms: default!(i32, 1000),
+    timeout_ms: default!(i32, 1000),
 ) -> TableIterator<'static, (name!(seq, Option<i32>), name!(piece, Option<Utf8>), name!(status, Utf8))> {
     version::check();
     let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
-    let wait = Duration::from_millis(or_raise(natural(wait_ms, "wait_ms")).into());
-    let pieces = or_raise(jobs::next(id, after, wait));
+    let wait = Duration::from_millis(or_raise(natural(timeout_ms, "timeout_ms")).into());
+    let pieces = or_raise(jobs::pieces(id, after, wait));
     TableIterator::new(pieces.into_iter().map(|row| (row.seq, row.piece.map(Utf8), Utf8(row.status))))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn result(id: Option<i64>) -> Option<Jsonb> {
+fn job_result(id: Option<i64>) -> Option<Jsonb> {
     version::check();
     or_raise(jobs::result(or_raise(given(id, "id"))))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn cancel(id: Option<i64>) -> bool {
+fn cancel_job(id: Option<i64>) -> bool {
     version::check();
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
-sql_function!(pg_finfo_ragstone_wait, ragstone_wait, wait);
+sql_function!(pg_finfo_ragstone_wait_for_job, ragstone_wait_for_job, wait_for_job);
 
-/// The procedure `rag.wait`, which sql/jobs.sql makes.
-fn wait(call: FunctionCall<'_>) -> pg_sys::Datum {
+/// The procedure `rag.wait_for_job`, which sql/jobs.sql creates.
+fn wait_for_job(call: FunctionCall<'_>) -> pg_sys::Datum {
     version::check();
-    or_raise(call.check_may_commit("rag.wait"));
+    or_raise(call.check_may_commit("rag.wait_for_job"));
     let timeout = call.argument::<Interval>(1).map(|timeout| or_raise(duration(&timeout)));
     or_raise(jobs::wait(or_raise(given(call.argument::<i64>(0), "id")), timeout));
     pg_sys::Datum::null()
@@ -64,4 +64,8 @@ fn natural(value: i32, name: &str) -> Result<u32> {
         .map_err(|_| Error::bad_argument(format!("{name} must not be negative, but is {value}")))
 }
 
-extension_sql_file!("../../sql/jobs.sql", name = "jobs", requires = ["sync", submit, next, result, cancel]);
+extension_sql_file!(
+    "../../sql/jobs.sql",
+    name = "jobs",
+    requires = ["sync", submit, job_pieces, job_result, cancel_job]
+);

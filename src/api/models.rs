@@ -1,4 +1,4 @@
-//! `rag.models`: what is installed.
+//! `rag.models`: the installed models.
 
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql, name, pg_extern};

@@ -1,8 +1,8 @@
-//! Logs that others have written as SQL sees them: `rag.parse_log` and `rag.import_log`.
+//! `rag.parse_log` and `rag.import_log`, for logs of other systems.
 
 use crate::log_import;
-use crate::log_import::Import;
-use crate::log_import::{COLUMNS, Content, Table};
+use crate::log_import::ImportOptions;
+use crate::log_import::{COLUMNS, LogText, ParsedRows};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern, pg_sys};
 use ragstone_pg::bytes::{Bytes, JsonbRef, TextBytes};
@@ -15,23 +15,23 @@ use ragstone_pg::version;
 sql_function!(pg_finfo_ragstone_parse_log, ragstone_parse_log, parse_log);
 sql_function!(pg_finfo_ragstone_parse_log_bytes, ragstone_parse_log_bytes, parse_log_bytes);
 
-/// `rag.parse_log(text, text)`, which sql/parse_log.sql makes.
+/// `rag.parse_log(text, text)`, which sql/parse_log.sql creates.
 fn parse_log(call: FunctionCall<'_>) -> pg_sys::Datum {
-    rows(call, |bytes| Content::of_text(bytes))
+    rows(call, |bytes| LogText::of_text(bytes))
 }
 
-/// `rag.parse_log(bytea, text)`, which sql/parse_log.sql makes.
+/// `rag.parse_log(bytea, text)`, which sql/parse_log.sql creates.
 fn parse_log_bytes(call: FunctionCall<'_>) -> pg_sys::Datum {
-    rows(call, |bytes| Content::of_bytes(bytes))
+    rows(call, |bytes| LogText::of_bytes(bytes))
 }
 
-fn rows(call: FunctionCall<'_>, content: fn(&[u8]) -> Content<'_>) -> pg_sys::Datum {
+fn rows(call: FunctionCall<'_>, content: fn(&[u8]) -> LogText<'_>) -> pg_sys::Datum {
     version::check();
     let store: Tuplestore<COLUMNS> = or_raise(call.tuplestore());
     let bytes = call.bytes(0);
     let format = or_raise(log_import::format_named(call.argument::<Utf8>(1)));
     if let Some(bytes) = bytes {
-        let mut table = Table::new(store);
+        let mut table = ParsedRows::new(store);
         log_import::parse(&content(bytes), format, |row| table.add(row));
     }
     pg_sys::Datum::null()
@@ -66,7 +66,7 @@ fn import_log<'a>(
     ),
 > {
     version::check();
-    imported(content.map(|content| Content::of_text(content.0)), format, agent, attributes)
+    imported(content.map(|content| LogText::of_text(content.0)), format, agent, attributes)
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 10000, name = "import_log")]
@@ -87,17 +87,17 @@ fn import_log_bytes<'a>(
     ),
 > {
     version::check();
-    imported(content.map(|content| Content::of_bytes(content.0)), format, agent, attributes)
+    imported(content.map(|content| LogText::of_bytes(content.0)), format, agent, attributes)
 }
 
 fn imported(
-    content: Option<Content<'_>>,
+    content: Option<LogText<'_>>,
     format: Option<Utf8>,
     agent: Option<Utf8>,
     attributes: Option<JsonbRef<'_>>,
 ) -> Runs {
     let format = or_raise(log_import::format_named(format));
-    let how = Import { format, agent: agent.map(|agent| agent.0), attributes };
+    let how = ImportOptions { format, agent: agent.map(|agent| agent.0), attributes };
     let made = content.map_or_else(Vec::new, |content| or_raise(log_import::import(&content, &how)));
     TableIterator::new(
         made.into_iter().map(|run| (run.run_id, run.run.map(Utf8), Utf8(run.agent), run.steps, run.unknown)),

@@ -1,4 +1,4 @@
-//! What reports on the log of agents are made of: views over sums, and the functions that these need.
+//! Reports on the log of agents: views over the roll-ups, and the functions that the views use.
 
 use pgrx::{extension_sql_file, pg_extern};
 use ragstone_core::log::histogram::Histogram;

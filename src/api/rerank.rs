@@ -1,4 +1,4 @@
-//! `rag.rerank`: documents in the order in which they answer a question.
+//! `rag.rerank`: sorts documents by how well they answer a question.
 
 use crate::provider;
 use pgrx::iter::TableIterator;

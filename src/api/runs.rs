@@ -1,7 +1,7 @@
-//! The log of agents as SQL sees it.
+//! The functions that write the log of agents: `rag.start_run`, `rag.log_step`, `rag.log_steps`, `rag.finish_run`.
 
 use crate::agent_log;
-use crate::agent_log::{Beginning, Ending, Record};
+use crate::agent_log::{FinishArgs, NewRun, NewStep};
 use crate::agents;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
@@ -26,7 +26,7 @@ fn start_run<'a>(
 ) -> i64 {
     version::check();
     let agent = or_raise(required(agent, "agent"));
-    or_raise(agent_log::begin(&Beginning {
+    or_raise(agent_log::start_jsonb(&NewRun {
         agent: &agent,
         session,
         job: None,
@@ -59,7 +59,7 @@ fn log_step<'a>(
     version::check();
     let run = or_raise(given(run, "run"));
     let kind = or_raise(required(kind, "kind"));
-    let step = Record {
+    let step = NewStep {
         id: None,
         kind: &kind,
         name: text(&name),
@@ -77,7 +77,7 @@ fn log_step<'a>(
         sqlstate: None,
         attributes,
     };
-    or_raise(agent_log::record(run, &step))
+    or_raise(agent_log::log_jsonb(run, &step))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -97,16 +97,16 @@ fn finish_run(
 ) {
     version::check();
     let run = or_raise(given(run, "run"));
-    let end = Ending { status: text(&status), error: text(&error), ..Ending::default() };
+    let end = FinishArgs { status: text(&status), output, error: text(&error), sqlstate: None };
     if !matches!(end.status, Some("waiting" | "running")) && transactions::may_write() {
-        or_raise(agents::give_up(run));
+        or_raise(agents::abandon(run));
     }
-    or_raise(agent_log::finish_as(run, &end, output));
+    or_raise(agent_log::finish_jsonb(run, &end));
 }
 
 sql_function!(pg_finfo_ragstone_redactions_changed, ragstone_redactions_changed, redactions_changed);
 
-/// The trigger function `rag._redactions_changed`, which sql/redactions.sql makes.
+/// The trigger function `rag._redactions_changed`, which sql/redactions.sql creates.
 fn redactions_changed(call: FunctionCall<'_>) -> pg_sys::Datum {
     let Some(trigger) = call.trigger() else {
         return or_raise(Err(Error::trigger_protocol_violated(

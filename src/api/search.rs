@@ -1,7 +1,7 @@
 //! `rag.search`, and the function that scores a chunk.
 
 use crate::search;
-use crate::search::{Mode, Request, parse_fusion, parse_k};
+use crate::search::{Hit, Mode, SearchRequest, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::bm25;
@@ -11,7 +11,7 @@ use ragstone_pg::error::{Error, or_raise};
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 
-// Not parallel: it works as other roles for a while, which a leader does not tell its workers.
+// Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]
 #[allow(
     clippy::too_many_arguments,
@@ -43,7 +43,7 @@ fn search(
     ),
 > {
     version::check();
-    let request = Request {
+    let request = SearchRequest {
         collection: or_raise(required(collection, "collection")),
         query: or_raise(required(query, "query")),
         k: or_raise(parse_k(k)),
@@ -53,23 +53,23 @@ fn search(
         per_source,
     };
     let hits = or_raise(search::search_as_step(&request));
-    TableIterator::new((1..).zip(hits).map(|(rank, hit)| {
+    TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, chunk })| {
         (
             rank,
-            hit.score,
-            hit.source_key,
-            hit.title.map(Utf8),
-            hit.heading.map(Utf8),
-            Utf8(hit.content),
-            hit.metadata,
-            hit.vector_rank.map(|rank| rank as i32),
-            hit.text_rank.map(|rank| rank as i32),
-            hit.chunk,
+            ranked.score,
+            chunk.source_key,
+            chunk.title.map(Utf8),
+            chunk.heading.map(Utf8),
+            Utf8(chunk.content),
+            chunk.metadata,
+            ranked.vector_rank.map(|rank| rank as i32),
+            ranked.text_rank.map(|rank| rank as i32),
+            ranked.chunk,
         )
     }))
 }
 
-/// Reads the vector where it is and allocates nothing: it runs for every candidate.
+/// Reads the vector in place and allocates nothing, because it runs for every candidate.
 #[pg_extern(immutable, strict, parallel_safe, cost = 5)]
 fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
     let scored = Lexemes::new(tsv.0).map_err(Error::internal).and_then(|lexemes| {

@@ -1,4 +1,4 @@
-//! A run for people, as a tree, and for machines, as OpenTelemetry's spans.
+//! Runs as trees of text (`rag.trace`) and as OpenTelemetry spans.
 
 use crate::agent_log;
 use pgrx::iter::SetOfIterator;
@@ -6,6 +6,7 @@ use pgrx::{default, extension_sql_file, pg_extern};
 use ragstone_core::log::{semconv, span};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 
@@ -16,7 +17,7 @@ fn trace(
     ascii: default!(bool, false),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let run = or_raise(run.ok_or_else(|| Error::null_not_allowed("run must not be null")));
+    let run = or_raise(given(run, "run"));
     SetOfIterator::new(or_raise(agent_log::trace(run, width, ascii)).into_iter().map(Utf8))
 }
 

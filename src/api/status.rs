@@ -1,4 +1,4 @@
-//! `rag.status`, `rag.stat_engine` and what `rag.collections` shows of works in progress.
+//! `rag.status`, `rag.stat_engine`, and the progress that `rag.collections` shows.
 
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern};

@@ -1,4 +1,4 @@
-//! What keeps collections current, as SQL sees it.
+//! The SQL functions that keep collections current and migrate them.
 
 use crate::api::chunk::chunk_options;
 use crate::collections::capture;
@@ -56,7 +56,7 @@ fn alter_collection(
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);
         let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);
-        Ok(migration::Changes {
+        Ok(migration::MigrationOptions {
             model: model.map(|model| model.0),
             chunks: chunk_options(size.unwrap_or(i32::MAX), overlap, old.splitter.name())?,
             sized: size.is_some(),
@@ -76,7 +76,7 @@ fn rollback_migration(name: Name) {
     or_raise(migration::rollback(&name.0));
 }
 
-/// A time that a call may take.
+/// A timeout as a duration.
 pub fn duration(interval: &Interval) -> Result<Duration> {
     let micros = interval.as_micros();
     u64::try_from(micros)

@@ -1,8 +1,8 @@
-//! Tools as SQL sees them: `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
+//! `rag.create_tool`, `rag.create_search_tool`, `rag.drop_tool`, `rag.call_tool` and `rag.tools`.
 
 use crate::tools;
 use crate::tools::Limits;
-use crate::tools::{Listed, NewTool, Subject};
+use crate::tools::{ListedTool, NewTool, Subject};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
@@ -85,17 +85,17 @@ fn call_tool(
 > {
     version::check();
     let name = or_raise(required(name, "name"));
-    let seen = or_raise(observed(name, arguments));
+    let observation = or_raise(observe(name, arguments));
     TableIterator::once((
-        Utf8(seen.content),
-        seen.is_error,
-        seen.sqlstate.map(Utf8),
-        seen.rows as i64,
-        seen.truncated,
+        Utf8(observation.content),
+        observation.is_error,
+        observation.sqlstate.map(Utf8),
+        observation.rows as i64,
+        observation.truncated,
     ))
 }
 
-fn observed(name: String, arguments: Option<Jsonb>) -> Result<tools::Observation> {
+fn observe(name: String, arguments: Option<Jsonb>) -> Result<tools::Observation> {
     let arguments = arguments.map_or_else(|| Ok(String::new()), |arguments| arguments.to_json())?;
     let mut found = tools::find(&[name])?;
     found.pop().ok_or_else(|| Error::internal("a tool was found and is not there"))?.call(&arguments)
@@ -123,7 +123,7 @@ fn _tools() -> TableIterator<
 > {
     version::check();
     let rows = or_raise(tools::list()).into_iter().map(|listed| {
-        let Listed { name, owner, function, collection, limits, tool } = listed;
+        let ListedTool { name, owner, function, collection, limits, tool } = listed;
         let (tool, reason) = match tool {
             Ok(tool) => (Some(tool), None),
             Err(error) => (None, Some(error.message)),

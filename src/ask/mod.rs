@@ -1,6 +1,8 @@
-//! Answers from a collection: its best passages, and whoever makes an answer of them.
+//! Answers questions from a collection. [`search`](crate::search) finds passages, and a generator makes a [`draft`] of
+//! them: [`extractive`] picks sentences, [`remote`] asks a provider's model.
 
 mod citations;
+mod draft;
 mod extractive;
 mod remote;
 mod request;
@@ -9,7 +11,8 @@ mod step;
 pub use request::{Question, search as search_for};
 pub use step::ask_as_step;
 
-use crate::provider::{CallOptions, Generator, Pieces};
+use crate::ask::draft::Draft;
+use crate::provider::{CallOptions, Deltas, Generator};
 use crate::search;
 use crate::search::Passages;
 use ragstone_core::ask::{self, UNANSWERED};
@@ -18,52 +21,46 @@ use ragstone_pg::error::{Error, Result};
 
 /// An answer as SQL shows it.
 #[derive(Debug)]
-pub struct Answered {
+pub struct CitedAnswer {
     /// Markdown with citations such as `[1]`, or [`UNANSWERED`].
     pub answer: String,
-    /// A JSON array.
+    /// A JSON array of citations.
     pub citations: Jsonb,
-    /// Who answered.
+    /// Name of the model that answered.
     pub model: String,
-    /// Whether the collection has an answer.
+    /// True if the collection has an answer.
     pub answered: bool,
-    /// Cosine of the question and the passage most similar to it; none where nothing was found.
+    /// Cosine similarity of the question and the passage most similar to it; none if no passage was found.
     pub similarity: Option<f64>,
-    /// How the model ended: `stop`, or `length` where the answer is cut; none where no model was asked.
+    /// How the model ended: `stop`, or `length` if the answer is cut off; none if no model was called.
     pub finish_reason: Option<String>,
 }
 
-/// What a generator made of the passages: nothing where they do not answer the question.
-struct Made {
-    answer: Option<ask::Answer>,
-    finish_reason: Option<String>,
-}
-
-/// Finds passages with the rights of the current role, and has the question answered from them.
+/// Finds passages with the rights of the current role, and answers the question from them.
 ///
 /// # Errors
-/// Those of the search and of the model's provider. That there is no answer is none.
-pub fn ask(question: &Question) -> Result<Answered> {
-    // Whoever may not use the model is told so before anything is searched.
+/// Errors from the search or the provider. "No answer found" is not an error.
+pub fn ask(question: &Question) -> Result<CitedAnswer> {
+    // A caller that may not use the model gets this error before anything is searched.
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     at_once(&generator, question, &passages)
 }
 
-/// A question that a provider's model is answering, piece by piece.
-pub struct Streamed {
-    /// The pieces.
-    pub pieces: Pieces,
+/// An answer that a provider's model is streaming.
+pub struct StreamedAnswer {
+    /// Its pieces.
+    pub pieces: Deltas,
     passages: Passages,
     shown: usize,
     model: String,
 }
 
-/// The same with the answer's pieces as they come, or the whole answer where no provider has to be asked.
+/// The same as a stream, or the whole answer if no provider has to be called.
 ///
 /// # Errors
-/// As above.
-pub fn stream(question: &Question) -> Result<Result<Streamed, Answered>> {
+/// As [`ask`].
+pub fn stream(question: &Question) -> Result<Result<StreamedAnswer, CitedAnswer>> {
     let generator = Generator::find(question.model.as_deref())?;
     let passages = search::passages_as_step(&question.search)?;
     match &generator {
@@ -71,29 +68,29 @@ pub fn stream(question: &Question) -> Result<Result<Streamed, Answered>> {
             let prepared = remote::prepare(remote, question, &passages.hits)?;
             let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
             let (pieces, shown) = (remote.stream(prepared.prompt, options)?, prepared.shown);
-            Ok(Ok(Streamed { pieces, passages, shown, model: generator.name() }))
+            Ok(Ok(StreamedAnswer { pieces, passages, shown, model: generator.name() }))
         }
         _ => at_once(&generator, question, &passages).map(Err),
     }
 }
 
-impl Streamed {
-    /// The answer as a whole, once all of its pieces have come.
-    pub fn answered(&self) -> Result<Answered> {
+impl StreamedAnswer {
+    /// The whole answer, after all its pieces were received.
+    pub fn answered(&self) -> Result<CitedAnswer> {
         let completion = self.pieces.completion();
         let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
-        let made = remote::check(completion, &self.passages.hits, self.shown);
-        answered(made, &self.passages, self.model.clone())
+        let draft = remote::check(completion, &self.passages.hits, self.shown);
+        answered(draft, &self.passages, self.model.clone())
     }
 }
 
-fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Result<Answered> {
-    let made = if is_relevant(question, passages) {
-        make(generator, question, passages)?
+fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Result<CitedAnswer> {
+    let draft = if is_relevant(question, passages) {
+        generate(generator, question, passages)?
     } else {
-        Made { answer: None, finish_reason: None }
+        Draft { answer: None, finish_reason: None }
     };
-    answered(made, passages, generator.name())
+    answered(draft, passages, generator.name())
 }
 
 fn is_relevant(question: &Question, passages: &Passages) -> bool {
@@ -104,22 +101,22 @@ fn best(passages: &Passages) -> Option<f64> {
     passages.similarities.iter().copied().max_by(f64::total_cmp)
 }
 
-fn answered(made: Made, passages: &Passages, model: String) -> Result<Answered> {
-    // What cites nothing is not from the collection, whatever the model says.
-    let answered = made.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
+fn answered(draft: Draft, passages: &Passages, model: String) -> Result<CitedAnswer> {
+    // An answer without citations is not from the collection, whatever the model says.
+    let answered = draft.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
     let answer =
-        made.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });
-    Ok(Answered {
+        draft.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });
+    Ok(CitedAnswer {
         citations: citations::to_json(&answer.citations, &passages.hits)?,
         answer: answer.text,
         model,
         answered,
         similarity: best(passages),
-        finish_reason: made.finish_reason,
+        finish_reason: draft.finish_reason,
     })
 }
 
-fn make(generator: &Generator, question: &Question, passages: &Passages) -> Result<Made> {
+fn generate(generator: &Generator, question: &Question, passages: &Passages) -> Result<Draft> {
     match generator {
         Generator::Extractive => extractive::answer(question, passages),
         Generator::Remote(remote) => remote::answer(remote, question, &passages.hits),

@@ -1,7 +1,8 @@
-//! A provider's language model answers from the passages.
+//! Answers with a provider's language model.
 
-use crate::ask::{Made, Question};
-use crate::embedding::tokens::count_generously;
+use crate::ask::draft::Draft;
+use crate::ask::request::Question;
+use crate::embedding::tokens::count_tokens_generously;
 use crate::provider::{CallOptions, Remote};
 use crate::search::Hit;
 use ragstone_core::ask::citations;
@@ -11,35 +12,35 @@ use ragstone_core::ask::prompt::{
 use ragstone_core::provider::{Completion, Message, Prompt};
 use ragstone_pg::error::{Error, Result};
 
-/// Tokens that are kept free for an answer whose length is not bounded, if that is not more than a quarter of the window.
-const ANSWER_TOKENS: u32 = 1024;
+/// Tokens reserved for an answer without a maximum length, unless they are more than a quarter of the context window.
+const DEFAULT_ANSWER_TOKENS: u32 = 1024;
 
-/// Share of the window that is kept free, one in so many: the tokens are counted by another model's tokenizer.
-const RESERVE: u32 = 10;
+/// One part in this many of the context window is reserved, because tokens are counted with another model's tokenizer.
+const WINDOW_RESERVE: u32 = 10;
 
-/// Least tokens for passages.
-const LEAST_ROOM: u32 = 64;
+/// Minimum number of tokens for passages.
+const MIN_PASSAGE_TOKENS: u32 = 64;
 
-/// Tokens of what stands around a passage.
-const FRAME: u32 = 48;
+/// Number of tokens around a passage in the prompt.
+const PASSAGE_OVERHEAD_TOKENS: u32 = 48;
 
-/// A question as the model is asked it, with the number of passages that it is shown.
-pub struct Prepared {
+/// A prompt, and the number of passages in it.
+pub struct PreparedPrompt {
     /// The prompt.
     pub prompt: Prompt,
-    /// Passages.
+    /// Number of passages.
     pub shown: usize,
 }
 
-/// Has the model answer, and checks what it cites.
-pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Made> {
+/// Calls the model, and checks its citations.
+pub fn answer(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Draft> {
     let options = CallOptions { function: question.function, timeout_ms: question.timeout_ms };
     let mut hits = hits;
     loop {
         let prepared = prepare(remote, question, hits)?;
-        match remote.complete_aloud_as_step(prepared.prompt, options) {
+        match remote.complete_streaming_as_step(prepared.prompt, options) {
             Ok(completion) => return Ok(check(&completion, hits, prepared.shown)),
-            // Tokens of one model are an estimate of another's: fewer passages may fit.
+            // Tokens are counted with another model's tokenizer, so fewer passages may fit.
             Err(error) if is_too_long(&error) && prepared.shown > 1 => hits = &hits[..prepared.shown / 2],
             Err(error) => return Err(error),
         }
@@ -50,8 +51,8 @@ fn is_too_long(error: &Error) -> bool {
     error.is_over_limit()
 }
 
-/// Puts the question and as many passages as there is room for into a prompt.
-pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Prepared> {
+/// Builds a prompt of the question and as many passages as fit.
+pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<PreparedPrompt> {
     let shown = fit(remote, question, hits)?;
     let prompt = Prompt {
         messages: conversation(question, &shown),
@@ -59,52 +60,52 @@ pub fn prepare(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Pre
         max_tokens: question.max_tokens,
         ..Prompt::default()
     };
-    Ok(Prepared { prompt, shown: shown.len() })
+    Ok(PreparedPrompt { prompt, shown: shown.len() })
 }
 
-/// What the model said, with its citations checked.
-pub fn check(completion: &Completion, hits: &[Hit], shown: usize) -> Made {
+/// The model's answer, with checked citations.
+pub fn check(completion: &Completion, hits: &[Hit], shown: usize) -> Draft {
     let said = without_thoughts(&completion.content);
     let is_answer = !said.is_empty() && !is_no_answer(said);
-    let contents: Vec<&str> = hits.iter().take(shown).map(|hit| hit.content.as_str()).collect();
-    Made {
+    let contents: Vec<&str> = hits.iter().take(shown).map(|hit| hit.chunk.content.as_str()).collect();
+    Draft {
         answer: is_answer.then(|| citations::check(said, &contents)),
         finish_reason: Some(completion.finish_reason.clone()),
     }
 }
 
-/// Instructions, what was said before, and the question with its passages.
+/// Instructions, history, and the question with its passages.
 fn conversation(question: &Question, passages: &[String]) -> Vec<Message> {
     let mut conversation = messages(&question.search.query, passages, question.instructions.as_deref());
     conversation.splice(1..1, question.history.iter().cloned());
     conversation
 }
 
-/// As many passages as the model's window has room for, as it is shown them: the first ones, or the beginning of the first.
+/// The passages that fit in the context window, rendered for the prompt: the first ones, or the beginning of the first.
 fn fit(remote: &Remote, question: &Question, hits: &[Hit]) -> Result<Vec<String>> {
     let mut shown: Vec<String> = (1..).zip(hits).map(|(number, hit)| source(hit).render(number)).collect();
     let mut texts: Vec<String> =
         conversation(question, &[]).into_iter().map(|message| message.content).collect();
     let frame = texts.len();
     texts.extend(shown.iter().cloned());
-    let counts = count_generously(texts)?;
+    let counts = count_tokens_generously(texts)?;
     let (around, passages) = counts.split_at(frame.min(counts.len()));
     let room = room(remote, question, around.iter().sum())?;
     let fits = fitting(passages, room);
     shown.truncate(fits.max(1));
     if let (0, Some(hit), Some(tokens)) = (fits, hits.first(), passages.first()) {
-        let content = beginning(&hit.content, *tokens, room.saturating_sub(FRAME));
+        let content = beginning(&hit.chunk.content, *tokens, room.saturating_sub(PASSAGE_OVERHEAD_TOKENS));
         shown = vec![PromptPassage { content, ..source(hit) }.render(1)];
     }
     Ok(shown)
 }
 
-/// Tokens that are left for passages beside `around` tokens of instructions and question.
+/// Number of tokens that remain for passages beside `around` tokens of instructions and question.
 fn room(remote: &Remote, question: &Question, around: u32) -> Result<u32> {
     let window = remote.context_tokens;
-    let answer = question.max_tokens.unwrap_or_else(|| ANSWER_TOKENS.min(window / 4));
-    let room = (window - window / RESERVE).saturating_sub(answer).saturating_sub(around);
-    if room >= LEAST_ROOM {
+    let answer = question.max_tokens.unwrap_or_else(|| DEFAULT_ANSWER_TOKENS.min(window / 4));
+    let room = (window - window / WINDOW_RESERVE).saturating_sub(answer).saturating_sub(around);
+    if room >= MIN_PASSAGE_TOKENS {
         return Ok(room);
     }
     Err(Error::over_limit(format!("no room for passages in a context window of {window} tokens"))
@@ -113,5 +114,9 @@ fn room(remote: &Remote, question: &Question, around: u32) -> Result<u32> {
 }
 
 fn source(hit: &Hit) -> PromptPassage<'_> {
-    PromptPassage { title: hit.title.as_deref(), heading: hit.heading.as_deref(), content: &hit.content }
+    PromptPassage {
+        title: hit.chunk.title.as_deref(),
+        heading: hit.chunk.heading.as_deref(),
+        content: &hit.chunk.content,
+    }
 }

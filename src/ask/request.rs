@@ -1,58 +1,54 @@
-//! What a caller of `rag.ask` asks for.
+//! The arguments of `rag.ask`.
 
-use crate::search::{Mode, Request};
-use ragstone_core::fusion::Fusion;
+use crate::search::{DEFAULT_FUSION, Mode, SearchRequest, parse_k_up_to};
 use ragstone_core::provider::Message;
 use ragstone_pg::error::{Error, Result};
 
-/// Most passages: what a model's window holds, and what a reader of citations can follow.
-const MOST_PASSAGES: i32 = 100;
+/// Maximum number of passages: they have to fit in the context window, and readers have to follow the citations.
+const MAX_PASSAGES: i32 = 100;
 
 /// A question to a collection.
 #[derive(Debug)]
 pub struct Question {
     /// How passages are found; its query is the question.
-    pub search: Request,
-    /// Who answers; `rag.default_llm` if nobody is named.
+    pub search: SearchRequest,
+    /// Name of the model; none stands for `rag.default_llm`.
     pub model: Option<String>,
-    /// Least cosine of the question and the best passage.
+    /// Minimum cosine similarity of the question and the best passage.
     pub min_similarity: f64,
-    /// What was said before the question.
+    /// Messages before the question.
     pub history: Vec<Message>,
-    /// What is added to the model's instructions.
+    /// Text that is added to the model's instructions.
     pub instructions: Option<String>,
-    /// Randomness.
+    /// Temperature of sampling.
     pub temperature: Option<f64>,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens in the answer.
     pub max_tokens: Option<u32>,
-    /// Longest time that the model may take, milliseconds.
+    /// Maximum time of a call of the model, in milliseconds.
     pub timeout_ms: Option<i32>,
-    /// Name of the SQL function, for the record.
+    /// Name of the SQL function, for `rag.calls`.
     pub function: &'static str,
 }
 
 /// The search for a question's passages.
-pub fn search(collection: String, question: String, k: i32) -> Result<Request> {
+pub fn search(collection: String, question: String, k: i32) -> Result<SearchRequest> {
     if question.trim().is_empty() {
         return Err(Error::bad_argument("question is empty"));
     }
-    if !(1..=MOST_PASSAGES).contains(&k) {
-        return Err(Error::bad_argument(format!("k must be from 1 to {MOST_PASSAGES}, not {k}")));
-    }
-    Ok(Request {
+    Ok(SearchRequest {
         collection,
         query: question,
-        k: k as usize,
+        k: parse_k_up_to(MAX_PASSAGES, k)?,
         mode: Mode::Hybrid,
         filter: None,
-        fusion: Fusion::MinMax { vector_weight: 0.5 },
+        fusion: DEFAULT_FUSION,
         per_source: false,
     })
 }
 
 impl Question {
-    /// A question as it is asked without options.
-    pub fn new(search: Request, min_similarity: f64) -> Result<Self> {
+    /// A question with the default options.
+    pub fn new(search: SearchRequest, min_similarity: f64) -> Result<Self> {
         if !(-1.0..=1.0).contains(&min_similarity) {
             return Err(Error::bad_argument(format!(
                 "min_similarity must be from -1 to 1, not {min_similarity}"

@@ -1,19 +1,19 @@
-//! A question as a step of the session's current run, of which its search and its model's answer are parts.
+//! Logs a question as a step of the session's current run. Its search and the call of the model are steps below it.
 
 use crate::agent_log;
-use crate::agent_log::{NewStep, Said};
-use crate::ask::{Answered, Question};
+use crate::agent_log::{NewStep, StepResult};
+use crate::ask::{CitedAnswer, Question};
 use ragstone_client::settings;
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
-/// Has a question answered by `work`; `function` is the SQL function that was called. What a provider's model answered is in
-/// the log only where `rag.log_prompts` has it in `rag.calls` as well.
+/// Answers a question with `work`; `function` is the SQL function that was called. The log has a model's answer only if
+/// `rag.log_prompts` stores it in `rag.calls` as well.
 pub fn ask_as_step(
     function: &'static str,
     question: &Question,
-    work: impl FnOnce() -> Result<Answered>,
-) -> Result<Answered> {
+    work: impl FnOnce() -> Result<CitedAnswer>,
+) -> Result<CitedAnswer> {
     let new = || NewStep {
         kind: "custom",
         name: Some(function),
@@ -23,7 +23,7 @@ pub fn ask_as_step(
     agent_log::step(new, work, said)
 }
 
-fn said(answered: &Answered) -> Said {
+fn said(answered: &CitedAnswer) -> StepResult {
     let mut output = json!({
         "answered": answered.answered,
         "model": answered.model,
@@ -33,5 +33,5 @@ fn said(answered: &Answered) -> Said {
     if settings::log_prompts() {
         output["answer"] = Value::from(answered.answer.as_str());
     }
-    Said { output: Some(output), ..Said::default() }
+    StepResult { output: Some(output), ..StepResult::default() }
 }

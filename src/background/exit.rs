@@ -1,4 +1,4 @@
-//! How a database's worker leaves, and what it must not leave behind.
+//! Why a database's worker exits, and whether work is left then.
 
 use crate::agent_log::{has_entries_left, has_steps_left};
 use crate::call_log::has_calls_left;
@@ -10,25 +10,25 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Why a worker leaves.
+/// Why a worker exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
-    /// The extension has gone, or somebody wants the database for himself.
-    ForGood,
-    /// There was nothing to do for long.
+pub enum ExitReason {
+    /// The extension has been dropped, or a command needs the database without other connections.
+    NotWanted,
+    /// The idle timeout has passed.
     Idle,
     /// Another database waits for a worker.
-    ForOthers,
-    /// As before, and something here has to be tried again.
+    SlotNeeded,
+    /// Another database may wait for a worker, and work here has to be retried later.
     Unfinished,
 }
 
-/// Whether something is noted for a database's worker, or will be as soon as it is written down.
+/// Whether there is work for a worker of the database, or the engine holds entries that will become work.
 pub fn has_work_left(database: u32) -> bool {
     has_mail_left(database) || has_steps_left() || has_rows_left().unwrap_or(false)
 }
 
-/// Whether there is mail of a database that is not written down, or will be.
+/// Whether the engine's mailboxes hold anything of the database that is not written.
 pub fn has_mail_left(database: u32) -> bool {
     has_calls_left(database) || has_entries_left(database)
 }

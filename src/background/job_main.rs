@@ -1,7 +1,7 @@
-//! The worker of one job as a process: how it is registered, found, interrupted and sent away, and its entry point.
+//! The worker of one job as a process: its entry point.
 //!
-//! It holds the lock of a file as long as it works. Who holds it is known by the kernel, so that no session can pretend to
-//! be a job's worker, or keep a job from having one.
+//! It holds the lock of a file while it works. The kernel knows the holder of a file lock, so that a session can neither pretend
+//! to be a job's worker nor prevent a job from having one.
 
 use crate::jobs;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
@@ -27,12 +27,12 @@ fn run(_argument: u64) {
         }
     };
     job_registry::become_worker(&ticket);
-    // SIGINT is Postgres's own, which cancels the statement: the flags that pgrx would set instead are read by nobody.
+    // The handler of SIGINT remains that of Postgres, which cancels the statement. That of pgrx would only set a flag.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
     connect_as(ticket.database, ticket.role);
     jobs::run(&ticket);
-    // Before the lock is given back: another worker's file of this name is another file.
+    // Removed before the lock is released, so that another worker's file of this name is not removed.
     let _ = fs::remove_file(path);
     drop(lock);
 }

@@ -1,4 +1,5 @@
-//! With preload: asks for a worker for each database when the server starts. One that finds no extension leaves at once.
+//! With `shared_preload_libraries`: requests a worker for each database when the server starts. A worker exits at once if its
+//! database does not have the extension.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
@@ -11,7 +12,7 @@ background_worker_main!(ragstone_launcher_main, run);
 
 fn run(_argument: u64) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
-    // No database: only catalogues that all share.
+    // Without a database, only shared catalogues can be read.
     BackgroundWorker::connect_worker_to_spi(None, None);
     match in_transaction(|| Ok(databases::connectable())) {
         Ok(found) => found.into_iter().for_each(slots::request_worker),

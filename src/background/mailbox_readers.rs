@@ -1,38 +1,38 @@
-//! What comes to a database's worker by way of the engine, to be written down: calls to providers, and the log.
+//! The readers of the engine's mailboxes: records of calls to providers, and entries of the log of agents.
 
-use crate::agent_log::Scribe;
-use crate::call_log::Books;
+use crate::agent_log::LogWriter;
+use crate::call_log::CallRecordWriter;
 use std::time::Duration;
 
-/// Both, for the first worker of a database.
-pub struct Mail {
-    books: Books,
-    scribe: Scribe,
+/// Both readers, in the first worker of a database.
+pub struct MailboxReaders {
+    calls: CallRecordWriter,
+    log: LogWriter,
 }
 
-impl Mail {
-    /// Before anything was asked.
-    pub fn of(database: u32) -> Self {
-        Self { books: Books::open(database), scribe: Scribe::new(database) }
+impl MailboxReaders {
+    /// The state before the first request to the engine.
+    pub fn new(database: u32) -> Self {
+        Self { calls: CallRecordWriter::open(database), log: LogWriter::new(database) }
     }
 
-    /// Writes what there is. Gives whether there was something.
-    pub fn keep(&mut self) -> bool {
-        let calls = self.books.keep();
-        self.scribe.keep() || calls
+    /// Writes what has been delivered. Returns whether there was anything.
+    pub fn poll(&mut self) -> bool {
+        let calls = self.calls.poll();
+        self.log.poll() || calls
     }
 
-    /// Waits until there is something, the latch is set or the time is over.
-    pub fn nap(&self, timeout: Duration) {
-        if self.scribe.inbox.has_request() {
-            self.scribe.inbox.wait_for_event(timeout);
+    /// Waits for a delivery, the latch or the timeout.
+    pub fn wait(&self, timeout: Duration) {
+        if self.log.inbox.has_request() {
+            self.log.inbox.wait_for_event(timeout);
         } else {
-            self.books.inbox.wait_for_event(timeout);
+            self.calls.inbox.wait_for_event(timeout);
         }
     }
 
-    /// Whether something is left that no worker after this one would know of.
+    /// Whether something waits for a retry that only this process knows of.
     pub fn is_needed(&self) -> bool {
-        self.scribe.is_needed()
+        self.log.is_needed()
     }
 }

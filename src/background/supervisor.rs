@@ -24,9 +24,9 @@ const MISCONFIGURED: i32 = 78;
 /// Pauses before a restart.
 const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
 
-/// An engine that lived so long was well: the next pause is the shortest again. An engine that cannot start dies within some
-/// ten milliseconds, and one that a request kills dies at most as often as that request is repeated. One that serves needs
-/// about 300 ms for its first answer on an idle machine: killed after each, it must not be waited for longer each time.
+/// An engine that ran for this long counts as healthy, and the next pause is the shortest again. An engine that cannot start ends
+/// within some ten milliseconds, and one that a request kills ends at most as often as that request is repeated. A serving engine
+/// needs about 300 ms for its first answer on an idle machine: if each answer kills it, the pauses must not grow.
 const HEALTHY: Duration = Duration::from_millis(150);
 
 background_worker_main!(ragstone_supervisor_main, run);
@@ -77,11 +77,11 @@ fn supervise() {
 
 /// How a watch over an engine ended.
 enum Ended {
-    /// The supervisor was told to go, and the engine with it.
+    /// The supervisor was terminated, and has stopped the engine.
     Stopped,
-    /// The settings have changed, and the engine was told to go.
+    /// The settings have changed, and the supervisor has stopped the engine.
     Reconfigured,
-    /// The engine went by itself.
+    /// The engine ended by itself.
     Left(ExitStatus),
 }
 
@@ -112,7 +112,7 @@ fn watch(engine: &mut Child, settings: &Settings) -> Ended {
 /// Whether the engine's end means that no engine is wanted from this supervisor.
 fn done(status: ExitStatus) -> bool {
     match status.code() {
-        // It left since its program had been replaced and nobody used it: the next caller starts the new one.
+        // It ended because its program had been replaced and it had no clients. The next caller starts the new program.
         Some(0 | ALREADY_RUNNING) => true,
         Some(MISCONFIGURED) => {
             log!(
@@ -139,13 +139,13 @@ fn back_off(pause: Duration) -> bool {
     true
 }
 
-/// The engine holds no state worth a farewell: clients ask again, so it goes at once.
+/// Kills the engine. It has no state to save, and clients repeat their requests.
 fn stop(engine: &mut Child) {
     let _ = engine.kill();
     let _ = engine.wait();
 }
 
-/// What the settings make of the engine's command; another value means another engine.
+/// The engine's command line and priority, from the settings. The engine is restarted if they change.
 #[derive(PartialEq)]
 struct Settings {
     program: PathBuf,

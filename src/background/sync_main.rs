@@ -1,6 +1,6 @@
-//! A database's worker as a process: how it is registered, and its entry point.
+//! A database's worker as a process: its entry point, its lock and its successor.
 
-use crate::background::exit::{Left, has_work_left};
+use crate::background::exit::{ExitReason, has_work_left};
 use crate::background::sync_loop;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
@@ -12,11 +12,11 @@ use ragstone_pg::{databases, session};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A worker that leaves holds its lock no longer than this.
-const LEAVING: Duration = Duration::from_secs(5);
+/// Maximum wait for the lock of a worker that is exiting.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// Whether it has gone is looked so often.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often the lock is tried meanwhile.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 background_worker_main!(ragstone_worker_main, run);
 
@@ -35,14 +35,15 @@ fn run(argument: u64) {
         before_exit(request_successor);
     }
     loop {
-        let left = sync_loop::run(database, place);
+        let reason = sync_loop::run(database, place);
         drop(lock);
-        // Who saw the lock held until now has started nobody else for what he noted.
-        let done = |left| left == Left::ForGood || left != Left::Unfinished && !has_work_left(database);
-        if place > 0 || done(left) {
+        // A session that queued work while the lock was held has not requested another worker.
+        let is_done =
+            reason == ExitReason::NotWanted || reason != ExitReason::Unfinished && !has_work_left(database);
+        if place > 0 || is_done {
             return;
         }
-        if left != Left::Idle {
+        if reason != ExitReason::Idle {
             return slots::request_worker(database);
         }
         lock = match FileLock::take(&path) {
@@ -52,9 +53,10 @@ fn run(argument: u64) {
     }
 }
 
-/// The lock of a place. One that is held may be that of a worker that leaves, and does not see any more what this one was asked for.
+/// Takes the lock of a worker's place. If it is held, its holder may be exiting and no longer see the work that this worker was started
+/// for.
 fn take(path: &Path) -> Option<FileLock> {
-    let until = Instant::now() + LEAVING;
+    let until = Instant::now() + MAX_LOCK_WAIT;
     loop {
         match FileLock::take(path) {
             Ok(None) if Instant::now() < until => {}
@@ -64,14 +66,14 @@ fn take(path: &Path) -> Option<FileLock> {
                 return None;
             }
         }
-        if !BackgroundWorker::wait_latch(Some(LOOK)) {
+        if !BackgroundWorker::wait_latch(Some(LOCK_POLL_INTERVAL)) {
             return None;
         }
     }
 }
 
-/// Where a worker is ended by others there may be something left, which nobody else would know of. Whoever wants the database
-/// for himself wants no other worker, either.
+/// Requests another worker if this one is terminated, since work may be left that no other process knows of; unless a command needs
+/// the database without other connections.
 fn request_successor(code: i32) {
     let database = session::database();
     if code != 0 && !databases::is_wanted_exclusively(database) {

@@ -1,7 +1,9 @@
-//! How calls to providers come to be on record: the engine keeps those that have ended until the database's worker has
-//! written them down in a transaction of its own, whatever becomes of the caller's.
+//! Records of calls to providers, in `rag.calls`. The engine keeps a call that has ended until the database's worker has
+//! written it in a transaction of its own, so that the record outlives a rollback of the caller's transaction.
+//!
+//! [`writer`] takes the calls from the engine, [`rows`] writes and deletes rows.
 
 mod writer;
 mod rows;
 
-pub use writer::{Books, has_calls_left};
+pub use writer::{CallRecordWriter, has_calls_left};

@@ -1,4 +1,4 @@
-//! Calls on their way into tables.
+//! Writes and deletes rows of the table of calls.
 
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys;
@@ -14,14 +14,14 @@ use ragstone_pg::sqlstate::code_of;
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::text::{replace_unencodable, utf8_datum};
 
-/// Old calls that are deleted in one transaction.
-const PRUNED_AT_ONCE: i64 = 1000;
+/// Maximum number of old calls that one transaction deletes.
+const PRUNE_BATCH: i64 = 1000;
 
-/// Writes calls that are not written yet, in a transaction of their own. Where one of them cannot be written with its texts, it
-/// is written without.
+/// Writes the calls that are not in the table yet, in a transaction of its own. A call that cannot be written with its prompt
+/// and reply is written without them.
 ///
 /// # Errors
-/// What keeps any call from being written; then some of them may be.
+/// The first error that prevents a call from being written. Some of the calls may have been written then.
 pub fn write(calls: &[Call]) -> Result<()> {
     if write_all(calls).is_ok() {
         return Ok(());
@@ -34,7 +34,7 @@ pub fn write(calls: &[Call]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes some of the calls that are older than `rag.calls_retention`. Gives whether there may be more.
+/// Deletes a batch of the calls that are older than `rag.calls_retention`. Returns whether there may be more.
 pub fn prune() -> Result<bool> {
     let days = settings::calls_retention();
     if days == 0 {
@@ -42,17 +42,18 @@ pub fn prune() -> Result<bool> {
     }
     let query = include_str!("../../sql/queries/prune_calls.sql");
     let deleted =
-        as_books_owner(|| run(query, &[Arg::new(days), Arg::new(PRUNED_AT_ONCE)]).map(|rows| rows.count))?;
-    Ok(deleted as i64 == PRUNED_AT_ONCE)
+        as_call_log_owner(|| run(query, &[Arg::new(days), Arg::new(PRUNE_BATCH)]).map(|rows| rows.count))?;
+    Ok(deleted as i64 == PRUNE_BATCH)
 }
 
 fn write_all(calls: &[Call]) -> Result<()> {
-    as_books_owner(|| run(include_str!("../../sql/queries/record.sql"), &arguments(calls)).map(|_| 0))?;
+    as_call_log_owner(|| run(include_str!("../../sql/queries/record.sql"), &arguments(calls)).map(|_| 0))?;
     Ok(())
 }
 
-/// Nothing is done where the extension has gone: the worker leaves, and its calls with it.
-fn as_books_owner(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
+/// Runs `work` as the owner of the table in a transaction of its own. Returns 0 without running it if the extension has been
+/// dropped: the worker exits then, and the calls are discarded.
+fn as_call_log_owner(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
     in_transaction(|| {
         with_safe_search_path(|| {
             connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) })
@@ -65,7 +66,7 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
     let float8s = |value: fn(&Call) -> f64| array(pg_sys::FLOAT8OID, calls, |call| value(call).into_datum());
     let texts = |value: fn(&Call) -> &str| Arg::texts(calls.iter().map(value));
     let optional =
-        |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(said));
+        |value: fn(&Call) -> Option<&str>| array(pg_sys::TEXTOID, calls, |call| value(call).map(text_datum));
     [
         int8s(|call| call.number),
         Arg::int8s(calls.iter().map(|call| call.began_us)),
@@ -86,9 +87,9 @@ fn arguments(calls: &[Call]) -> [Arg; 16] {
     ]
 }
 
-/// What a model said need not be in the encoding of the database.
-fn said(text: &str) -> pg_sys::Datum {
-    utf8_datum(&replace_unencodable(text))
+/// The text of a model may have characters that the encoding of the database lacks.
+fn text_datum(text: &str) -> pg_sys::Datum {
+    utf8_datum(&replace_unencodable(text.to_owned()))
 }
 
 fn array(element: pg_sys::Oid, calls: &[Call], value: impl Fn(&Call) -> Option<pg_sys::Datum>) -> Arg {
@@ -110,7 +111,7 @@ fn code(status: &Status) -> Option<String> {
     }
 }
 
-/// What a budget refused has taken nothing from any.
+/// Whether the call counts against budgets. A call that a budget has refused does not.
 fn is_counted(status: &Status) -> bool {
     *status != Status::Failed(FailureKind::BudgetSpent)
 }

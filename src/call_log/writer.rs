@@ -1,4 +1,4 @@
-//! What the worker has to do with calls: those that have ended are written down, and deleted when they are old.
+//! The worker's part in the records of calls: it writes calls that have ended, and deletes old ones.
 
 use crate::call_log::rows;
 use pgrx::log;
@@ -9,31 +9,31 @@ use ragstone_core::provider::Call;
 use ragstone_pg::error::Result;
 use std::time::{Duration, Instant};
 
-/// Old calls are looked for so often.
-const PRUNE: Duration = Duration::from_secs(3600);
+/// How often old calls are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Whether calls of a database have not ended or are not written down. A worker that leaves before leaves them to the
-/// next one, which comes when somebody calls again.
+/// Whether the engine has calls of the database that are in progress or not written. If the worker exits before, the next
+/// worker writes them, which starts at the next call.
 pub fn has_calls_left(database: u32) -> bool {
     let answer = client::call_if_running(Request::CallsLeft { database });
     matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
 }
 
-/// The books of a database.
-pub struct Books {
-    /// Calls that have ended.
+/// Writes the records of the calls of a database.
+pub struct CallRecordWriter {
+    /// The calls that have ended.
     pub inbox: MailboxReader<Calls>,
     prune_at: Instant,
 }
 
-impl Books {
-    /// The books of a database before anything was asked.
+impl CallRecordWriter {
+    /// The state before the first request to the engine.
     pub fn open(database: u32) -> Self {
         Self { inbox: MailboxReader::open(database, Calls), prune_at: Instant::now() }
     }
 
-    /// Does what there is to do, as [`MailboxReader::poll`].
-    pub fn keep(&mut self) -> bool {
+    /// Does all work that is due, as [`MailboxReader::poll`] does. Returns whether it wrote anything.
+    pub fn poll(&mut self) -> bool {
         self.prune();
         self.inbox.poll()
     }
@@ -46,12 +46,12 @@ impl Books {
             log!("ragstone worker: could not delete old calls: {}: {}", error.code(), error.message);
             false
         });
-        // In between the worker does what else there is to do.
-        self.prune_at = Instant::now() + if more { Duration::ZERO } else { PRUNE };
+        // One batch per pass, so that the worker's other work is not delayed.
+        self.prune_at = Instant::now() + if more { Duration::ZERO } else { PRUNE_INTERVAL };
     }
 }
 
-/// Calls that have ended, and how many were lost before them.
+/// The consumer of calls that have ended.
 pub struct Calls;
 
 impl MailboxConsumer for Calls {

@@ -1,7 +1,7 @@
-//! What was said before, in as many tokens as a model has for it.
+//! The earlier messages of a session, shortened to the model's context window.
 
 use crate::chat::session::Session;
-use crate::embedding::tokens::count_generously;
+use crate::embedding::tokens::count_tokens_generously;
 use crate::provider::{CallOptions, Generator, Remote};
 use ragstone_core::chat;
 use ragstone_core::provider::{Message, Prompt, Role};
@@ -9,25 +9,25 @@ use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::spi::{Arg, select};
 
-/// Share of a model's window that may be filled with what was said before, one in so many.
-const SHARE: u32 = 4;
+/// The history may fill one in this many parts of the model's context window.
+const HISTORY_SHARE: u32 = 4;
 
-/// Messages that are read at most: who says more between two summaries is not waited for.
-const MOST_MESSAGES: i64 = 200;
+/// Maximum number of messages that are read. Older ones that are not summarised yet are left out.
+const MAX_MESSAGES: i64 = 200;
 
-/// Tokens of a summary: the model is asked for 150 words.
-const SUMMARY_TOKENS: u32 = 400;
+/// Maximum number of tokens of a summary. The model is asked for 150 words.
+const MAX_SUMMARY_TOKENS: u32 = 400;
 
-/// The messages of a session that are not summed up yet.
+/// The messages of a session that its summary does not cover.
 pub struct History {
     numbers: Vec<i64>,
     messages: Vec<Message>,
-    /// The last question that was searched for.
+    /// The last question of a search, if any.
     pub last_question: Option<String>,
 }
 
 impl History {
-    /// Reads them, the oldest first.
+    /// Reads the messages of a session, the oldest first.
     pub fn read(session: &Session) -> Result<Self> {
         let rows = as_config_owner(|| {
             let rows = select(
@@ -35,7 +35,7 @@ impl History {
                    SELECT id, role, content, question FROM rag._messages
                    WHERE session = $1 AND id > $2 ORDER BY id DESC LIMIT $3) newest
                  ORDER BY id",
-                &[Arg::new(session.id), Arg::new(session.summarised), Arg::new(MOST_MESSAGES)],
+                &[Arg::new(session.id), Arg::new(session.summarised), Arg::new(MAX_MESSAGES)],
             )?;
             let row = |row| {
                 let role = if rows.text(row, 1)? == "user" { Role::User } else { Role::Assistant };
@@ -48,7 +48,7 @@ impl History {
         Ok(Self { numbers, messages, last_question })
     }
 
-    /// The messages that a model is shown. Older ones are summed up first, and the session's summary is shown instead.
+    /// The messages for the model. If they do not fit, the model first summarises the older ones, and the summary replaces them.
     pub fn fit(
         mut self,
         session: &mut Session,
@@ -59,11 +59,15 @@ impl History {
         if !self.messages.is_empty() {
             let texts = self.messages.iter().map(|message| message.content.clone()).collect();
             let roles: Vec<Role> = self.messages.iter().map(|message| message.role).collect();
-            let kept = chat::fitting(&count_generously(texts)?, &roles, remote.context_tokens / SHARE);
+            let kept = chat::fitting(
+                &count_tokens_generously(texts)?,
+                &roles,
+                remote.context_tokens / HISTORY_SHARE,
+            );
             let older = self.messages.len() - kept;
             if older > 0 {
                 let shown = self.messages.split_off(older);
-                self.sum_up(session, remote, options)?;
+                self.summarise(session, remote, options)?;
                 self.messages = shown;
             }
         }
@@ -71,11 +75,11 @@ impl History {
         Ok(summary.chain(self.messages).collect())
     }
 
-    fn sum_up(&self, session: &mut Session, remote: &Remote, options: CallOptions) -> Result<()> {
+    fn summarise(&self, session: &mut Session, remote: &Remote, options: CallOptions) -> Result<()> {
         let prompt = Prompt {
             messages: chat::summarising(session.summary.as_deref(), &self.messages),
             temperature: Some(0.0),
-            max_tokens: Some(SUMMARY_TOKENS),
+            max_tokens: Some(MAX_SUMMARY_TOKENS),
             ..Prompt::default()
         };
         session.summary = Some(remote.complete_as_step(prompt, options)?.content.trim().to_owned());

@@ -1,4 +1,4 @@
-//! A session as the memory of an agent: what was said before its run, and what is said by it.
+//! A session as the memory of an agent: the messages before a run, and the ones that the run adds.
 
 use crate::chat::history::History;
 use crate::chat::session::{NewMessage, Session};
@@ -7,7 +7,7 @@ use ragstone_core::chat::title;
 use ragstone_core::provider::Message;
 use ragstone_pg::error::Result;
 
-/// What a model is shown of a session of the current role. What does not fit is summed up first, by the same model.
+/// The messages of a session of the current role for the model. If they do not fit, the model first summarises the older ones.
 pub fn recall(session: i64, generator: &Generator, options: CallOptions) -> Result<Vec<Message>> {
     let mut session = Session::open(session)?;
     let before = session.summarised;
@@ -18,7 +18,7 @@ pub fn recall(session: i64, generator: &Generator, options: CallOptions) -> Resu
     Ok(shown)
 }
 
-/// Adds a question and its answer. A session that was deleted meanwhile has no use for them.
+/// Adds a question and its answer, unless the session has been deleted in the meantime.
 pub fn remember(session: i64, question: &str, answer: &str, model: Option<&str>) -> Result<()> {
     let mut session = match Session::open(session) {
         Err(error) if error.is_undefined() => return Ok(()),

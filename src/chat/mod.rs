@@ -11,5 +11,5 @@ mod turn;
 pub use persona::{NewPersona, set_persona};
 pub use session::{NewSession, create_session, delete_session, give_feedback};
 pub use step::chat_as_step;
-pub use stream::{ChatPieces, chat_stream};
+pub use stream::{ChatDeltas, chat_stream};
 pub use turn::Turn;

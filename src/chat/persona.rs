@@ -1,4 +1,4 @@
-//! Personas: how a model is to behave, in versions. A new version takes effect with the next message.
+//! Personas: versioned instructions for a model. A new version takes effect with the next message.
 
 use crate::provider::check_temperature;
 use ragstone_pg::error::{Error, Result};
@@ -6,16 +6,16 @@ use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run, select};
 
-/// A persona as its maker gives it.
+/// The arguments of `rag.set_persona`.
 #[derive(Debug)]
 pub struct NewPersona {
-    /// Its name.
+    /// Name of the persona.
     pub name: String,
-    /// What the model is told to be and do.
+    /// Instructions for the model.
     pub instructions: String,
-    /// How it is to write.
+    /// The style of answers, added to the instructions.
     pub style: Option<String>,
-    /// Randomness.
+    /// Sampling temperature.
     pub temperature: Option<f64>,
     /// `server/model`.
     pub model: Option<String>,
@@ -24,17 +24,17 @@ pub struct NewPersona {
 /// A version of a persona.
 #[derive(Debug, Clone, Default)]
 pub struct Persona {
-    /// Its name and version.
+    /// Name and version of the persona.
     pub version: Option<(String, i32)>,
-    /// What the model is told, style included.
+    /// Instructions for the model, including the style.
     pub instructions: Option<String>,
-    /// Randomness.
+    /// Sampling temperature.
     pub temperature: Option<f64>,
     /// `server/model`.
     pub model: Option<String>,
 }
 
-/// Makes a persona, or the next version of one of the current role's; gives the version.
+/// Creates a persona, or the next version of one that the current role owns. Returns the version.
 pub fn set_persona(persona: &NewPersona) -> Result<i32> {
     if persona.name.trim().is_empty() || persona.instructions.trim().is_empty() {
         return Err(Error::bad_argument("a persona needs a name and instructions"));
@@ -43,7 +43,7 @@ pub fn set_persona(persona: &NewPersona) -> Result<i32> {
     let role = Role::current()?.to_text()?;
     let name = Arg::text(&persona.name);
     as_config_owner(|| {
-        // Two that make the same version meet here, and not at the unique key.
+        // Concurrent calls for the same persona wait here, so that they do not violate the unique key.
         run("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 1918))", &[name])?;
         let others = run(
             "SELECT owner::text FROM rag.personas WHERE name = $1 AND owner <> $2 LIMIT 1",

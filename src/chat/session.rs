@@ -1,4 +1,4 @@
-//! Sessions and what is written into them.
+//! Sessions, their messages, and feedback on answers.
 
 use crate::chat::persona;
 use crate::collections::catalog::collection::Collection;
@@ -9,57 +9,56 @@ use ragstone_pg::own_tables::{as_config_owner, with_safe_search_path};
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, connect, run};
 
-/// A session as it is asked for.
+/// The settings of a session, as arguments of `rag.create_session` or as stored.
 #[derive(Debug, Default)]
 pub struct NewSession {
-    /// What its owner calls it; the beginning of its first message if nothing.
+    /// Title; the beginning of the first message if none is given.
     pub title: Option<String>,
-    /// Collection that it is answered from.
+    /// Collection that answers are based on.
     pub collection: Option<String>,
-    /// How it is answered.
+    /// Name of the persona.
     pub persona: Option<String>,
-    /// Who answers.
+    /// The model, `server/model`.
     pub model: Option<String>,
 }
 
-/// A session of the current role, locked until the transaction ends: one turn follows the other.
+/// A session of the current role. Its row is locked until the transaction ends, so that concurrent turns follow one another.
 #[derive(Debug)]
 pub struct Session {
-    /// Its number.
+    /// Number of the session.
     pub id: i64,
-    /// What it was set to when it was made, or last changed.
+    /// The current settings.
     pub settings: NewSession,
-    /// What was said up to and with the message `summarised`.
+    /// Summary of the messages up to and including `summarised`.
     pub summary: Option<String>,
-    /// Number of the last message that the summary has.
+    /// Number of the last message that the summary covers.
     pub summarised: i64,
 }
 
-/// A message to be written.
+/// A message to store.
 #[derive(Debug, Default)]
 pub struct NewMessage<'a> {
     /// `user` or `assistant`.
     pub role: &'a str,
-    /// What is said.
+    /// The text.
     pub content: &'a str,
-    /// Of an answer: the question that it answers, as it was searched for.
+    /// Of an answer: the question of the search.
     pub question: Option<&'a str>,
-    /// Of an answer: what supports it.
+    /// Of an answer: its citations.
     pub citations: Option<&'a Jsonb>,
-    /// Of an answer: whether it is one.
+    /// Of an answer: false if the collection has no answer.
     pub answered: Option<bool>,
     /// Of an answer: name and version of the persona.
     pub persona: Option<&'a (String, i32)>,
-    /// Of an answer: who answered.
+    /// Of an answer: the model.
     pub model: Option<&'a str>,
 }
 
 impl NewSession {
-    /// Finds what it names.
+    /// Checks that the collection, the persona and the model exist.
     fn check(&self) -> Result<()> {
         if let Some(name) = &self.collection {
-            connect(|| with_safe_search_path(|| Collection::find(name)))?
-                .ok_or_else(|| Collection::unknown(name))?;
+            connect(|| with_safe_search_path(|| Collection::get(name)))?;
         }
         if let Some(name) = &self.persona {
             persona::find(name)?;
@@ -71,10 +70,10 @@ impl NewSession {
     }
 }
 
-/// Makes a session of the current role.
+/// Creates a session of the current role and returns its number.
 ///
 /// # Errors
-/// 42704 where collection, persona or model is not there, 42501 where the current role may not use the model's server.
+/// 42704 if the collection, the persona or the model does not exist, 42501 if the current role may not use the model's server.
 pub fn create_session(session: &NewSession) -> Result<i64> {
     session.check()?;
     let role = Role::current()?.to_text()?;
@@ -93,7 +92,7 @@ pub fn create_session(session: &NewSession) -> Result<i64> {
     })
 }
 
-/// Forgets a session of the current role, with its messages and what was said of them.
+/// Deletes a session of the current role with its messages and their feedback.
 pub fn delete_session(id: i64) -> Result<()> {
     let role = Role::current()?.to_text()?;
     let deleted = as_config_owner(|| {
@@ -103,7 +102,7 @@ pub fn delete_session(id: i64) -> Result<()> {
     if deleted == 0 { Err(unknown(id)) } else { Ok(()) }
 }
 
-/// Keeps what a reader thinks of an answer in a session of his.
+/// Stores feedback on an answer in a session of the current role.
 pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Result<()> {
     if !(-1..=1).contains(&score) {
         return Err(Error::bad_argument(format!("score must be -1, 0 or 1, not {score}")));
@@ -127,7 +126,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Result<
 }
 
 impl Session {
-    /// Opens a session of the current role for its next turn.
+    /// Reads and locks a session of the current role for its next turn.
     pub fn open(id: i64) -> Result<Self> {
         let role = Role::current()?.to_text()?;
         as_config_owner(|| {
@@ -154,7 +153,7 @@ impl Session {
         })
     }
 
-    /// Keeps what has changed of it.
+    /// Stores the settings and the summary.
     pub fn save(&self) -> Result<()> {
         let settings = &self.settings;
         let arguments = [
@@ -177,7 +176,7 @@ impl Session {
         })
     }
 
-    /// Writes a message; gives its number.
+    /// Stores a message and returns its number.
     pub fn write(&self, message: &NewMessage) -> Result<i64> {
         let arguments = [
             Arg::new(self.id),
@@ -202,7 +201,7 @@ impl Session {
     }
 }
 
-/// There is none, or it is somebody else's.
+/// The error that the current role has no such session.
 fn unknown(id: i64) -> Error {
     Error::undefined(format!("session {id} does not exist"))
         .hint("See rag.sessions for yours, or make one with rag.create_session.")

@@ -1,8 +1,8 @@
-//! A turn of a conversation as a step of the session's current run. What was said is in `rag.messages`.
+//! A turn of a conversation as a step of the session's current run. The step has no texts, since they are in `rag.messages`.
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, OpenStep};
-use crate::chat::turn::{Said, Turn, chat};
+use crate::chat::turn::{ChatReply, Turn, chat};
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// As [`chat`].
-pub fn chat_as_step(turn: &Turn) -> Result<Said> {
-    agent_log::step(|| new(turn.function, input(turn)), || chat(turn), said)
+pub fn chat_as_step(turn: &Turn) -> Result<ChatReply> {
+    agent_log::step(|| new(turn.function, input(turn)), || chat(turn), outcome)
 }
 
-/// A turn whose answer comes piece by piece.
+/// The step of a turn whose answer is streamed.
 pub struct TurnStep {
     open: OpenStep,
     function: &'static str,
@@ -22,23 +22,23 @@ pub struct TurnStep {
 }
 
 impl TurnStep {
-    /// Begins one, where there is a run that can be logged into.
+    /// Begins the step, if there is a current run.
     pub fn begin(turn: &Turn) -> Result<Option<Self>> {
         let open = OpenStep::begin()?;
         Ok(open.map(|open| Self { open, function: turn.function, input: input(turn) }))
     }
 
-    /// Does `work` as a part of it.
+    /// Does `work`, whose own steps are parts of this one.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         self.open.within(work)
     }
 
-    /// Logs it with what has come of it.
+    /// Logs the step with the answer or the error.
     ///
     /// # Errors
-    /// What keeps it from being logged.
-    pub fn end(self, done: &Result<Said>) -> Result<()> {
-        self.open.end(|| new(self.function, self.input), done, said)
+    /// Those of the log.
+    pub fn end(self, done: &Result<ChatReply>) -> Result<()> {
+        self.open.end(|| new(self.function, self.input), done, outcome)
     }
 }
 
@@ -50,7 +50,7 @@ fn input(turn: &Turn) -> Value {
     json!({"session": turn.session, "collection": turn.collection})
 }
 
-fn said(said: &Said) -> agent_log::Said {
-    let output = json!({"message": said.message, "answered": said.answered, "model": said.model});
-    agent_log::Said { output: Some(output), ..agent_log::Said::default() }
+fn outcome(reply: &ChatReply) -> agent_log::StepResult {
+    let output = json!({"message": reply.message, "answered": reply.answered, "model": reply.model});
+    agent_log::StepResult { output: Some(output), ..agent_log::StepResult::default() }
 }

@@ -1,75 +1,78 @@
-//! One turn of a conversation, its answer piece by piece. The answer is written down when its last piece has come.
+//! One turn of a conversation with a streamed answer, which is stored after its last delta.
 
 use crate::ask;
-use crate::ask::Streamed;
+use crate::ask::StreamedAnswer;
 use crate::chat::step::TurnStep;
-use crate::chat::turn::{Ready, Said, Source, Turn, prepare};
-use crate::provider::Pieces;
+use crate::chat::turn::{AnswerSource, ChatReply, PreparedTurn, Turn, prepare};
+use crate::provider::Deltas;
 use ragstone_core::ask::UNANSWERED;
 use ragstone_core::ask::prompt::NO_ANSWER;
 use ragstone_pg::error::{Error, Result};
 
-/// The pieces of an answer.
-pub struct ChatPieces {
-    ready: Ready,
-    state: State,
+/// The deltas of an answer.
+pub struct ChatDeltas {
+    prepared: PreparedTurn,
+    state: StreamState,
     step: Option<TurnStep>,
 }
 
-enum State {
-    /// All of it is there, and written down.
-    Whole(Said),
-    /// From a collection. Its beginning is held back for as long as it may become the mark of no answer.
-    Collection { streamed: Box<Streamed>, held: Option<String> },
-    /// By a language model alone.
-    Model { pieces: Box<Pieces>, model: String },
-    /// Nothing more comes.
+enum StreamState {
+    /// The whole answer is known, and stored.
+    Whole(ChatReply),
+    /// From a collection. The beginning is held back while it may still become the marker for no answer.
+    Collection { streamed: Box<StreamedAnswer>, held: Option<String> },
+    /// From a language model alone.
+    Model { deltas: Box<Deltas>, model: String },
+    /// The answer has ended.
     Ended,
 }
 
 enum Next {
-    Piece(String),
-    /// What is left, and what it was as a whole.
-    Last(Option<String>, Said),
+    Delta(String),
+    /// The last part, if any, and the whole reply.
+    Last(Option<String>, ChatReply),
     Nothing,
 }
 
-/// Says something, and gives the answer as it comes. It is a step of the session's current run, logged after the last piece.
+/// Does a turn and returns the deltas of the answer as they arrive. The turn is a step of the session's current run, logged after the
+/// last delta.
 ///
 /// # Errors
-/// As [`crate::chat::chat`].
-pub fn chat_stream(turn: &Turn) -> Result<ChatPieces> {
+/// As [`chat`](crate::chat::turn::chat).
+pub fn chat_stream(turn: &Turn) -> Result<ChatDeltas> {
     let mut step = TurnStep::begin(turn)?;
     match within(step.as_ref(), || begin(turn)) {
-        Ok((ready, state)) => Ok(ChatPieces { ready, state, step }),
+        Ok((prepared, state)) => Ok(ChatDeltas { prepared, state, step }),
         Err(error) => Err(failed(&mut step, error)),
     }
 }
 
-fn begin(turn: &Turn) -> Result<(Ready, State)> {
-    let ready = prepare(turn)?;
-    let state = match &ready.source {
-        Source::Collection(question) => match ask::stream(question)? {
-            Ok(streamed) => State::Collection { streamed: Box::new(streamed), held: Some(String::new()) },
-            Err(answered) => State::Whole(ready.answered(answered)?),
+fn begin(turn: &Turn) -> Result<(PreparedTurn, StreamState)> {
+    let prepared = prepare(turn)?;
+    let state = match &prepared.source {
+        AnswerSource::Collection(question) => match ask::stream(question)? {
+            Ok(streamed) => {
+                StreamState::Collection { streamed: Box::new(streamed), held: Some(String::new()) }
+            }
+            Err(answered) => StreamState::Whole(prepared.write_collection_answer(answered)?),
         },
-        Source::Model(remote, prompt) => State::Model {
-            pieces: Box::new(remote.stream(prompt.clone(), turn.options())?),
-            model: format!("{}/{}", remote.target.name, remote.model),
+        AnswerSource::Model(remote, prompt) => StreamState::Model {
+            deltas: Box::new(remote.stream(prompt.clone(), turn.options())?),
+            model: remote.name(),
         },
     };
-    Ok((ready, state))
+    Ok((prepared, state))
 }
 
-impl Iterator for ChatPieces {
+impl Iterator for ChatDeltas {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Self { ready, state, step } = self;
-        match within(step.as_ref(), || advance(ready, state)) {
-            Ok(Next::Piece(piece)) => Some(Ok(piece)),
-            Ok(Next::Last(piece, said)) => match end(step, &Ok(said)) {
-                Ok(()) => piece.map(Ok),
+        let Self { prepared, state, step } = self;
+        match within(step.as_ref(), || advance(prepared, state)) {
+            Ok(Next::Delta(delta)) => Some(Ok(delta)),
+            Ok(Next::Last(delta, reply)) => match end(step, &Ok(reply)) {
+                Ok(()) => delta.map(Ok),
                 Err(error) => Some(Err(error)),
             },
             Ok(Next::Nothing) => None,
@@ -78,29 +81,29 @@ impl Iterator for ChatPieces {
     }
 }
 
-/// The next piece. After the last, or a failure, nothing comes.
-fn advance(ready: &Ready, state: &mut State) -> Result<Next> {
-    let (piece, now) = match std::mem::replace(state, State::Ended) {
-        State::Ended => return Ok(Next::Nothing),
-        State::Whole(said) => return Ok(Next::Last(Some(said.answer.clone()), said)),
-        State::Model { mut pieces, model } => match pieces.next().transpose()? {
-            Some(piece) => (piece, State::Model { pieces, model }),
+/// The next delta. After the last, or a failure, nothing comes.
+fn advance(prepared: &PreparedTurn, state: &mut StreamState) -> Result<Next> {
+    let (delta, now) = match std::mem::replace(state, StreamState::Ended) {
+        StreamState::Ended => return Ok(Next::Nothing),
+        StreamState::Whole(reply) => return Ok(Next::Last(Some(reply.answer.clone()), reply)),
+        StreamState::Model { mut deltas, model } => match deltas.next().transpose()? {
+            Some(delta) => (delta, StreamState::Model { deltas, model }),
             None => {
-                let completion = pieces.completion();
+                let completion = deltas.completion();
                 let completion = completion.ok_or_else(|| Error::internal("an answer that has not ended"))?;
-                return Ok(Next::Last(None, ready.said(&completion.content, &model)?));
+                return Ok(Next::Last(None, prepared.write_model_answer(&completion.content, &model)?));
             }
         },
-        State::Collection { mut streamed, mut held } => match next_of(&mut streamed, &mut held)? {
-            Some(piece) => (piece, State::Collection { streamed, held }),
+        StreamState::Collection { mut streamed, mut held } => match next_of(&mut streamed, &mut held)? {
+            Some(delta) => (delta, StreamState::Collection { streamed, held }),
             None => {
-                let said = ready.answered(streamed.answered()?)?;
-                return Ok(Next::Last((!said.answered).then(|| UNANSWERED.to_owned()), said));
+                let reply = prepared.write_collection_answer(streamed.answered()?)?;
+                return Ok(Next::Last((!reply.answered).then(|| UNANSWERED.to_owned()), reply));
             }
         },
     };
     *state = now;
-    Ok(Next::Piece(piece))
+    Ok(Next::Delta(delta))
 }
 
 fn within<T>(step: Option<&TurnStep>, work: impl FnOnce() -> T) -> T {
@@ -110,25 +113,26 @@ fn within<T>(step: Option<&TurnStep>, work: impl FnOnce() -> T) -> T {
     }
 }
 
-fn end(step: &mut Option<TurnStep>, done: &Result<Said>) -> Result<()> {
+fn end(step: &mut Option<TurnStep>, done: &Result<ChatReply>) -> Result<()> {
     step.take().map_or(Ok(()), |step| step.end(done))
 }
 
-/// Logs a failure; gives it, or what kept it from being logged.
+/// Logs an error. Returns it, or the error of the log.
 fn failed(step: &mut Option<TurnStep>, error: Error) -> Error {
     end(step, &Err(error.clone())).err().unwrap_or(error)
 }
 
-fn next_of(streamed: &mut Streamed, held: &mut Option<String>) -> Result<Option<String>> {
+fn next_of(streamed: &mut StreamedAnswer, held: &mut Option<String>) -> Result<Option<String>> {
     loop {
-        let piece = streamed.pieces.next().transpose()?;
-        let Some(mut beginning) = held.take() else { return Ok(piece) };
-        let Some(piece) = piece else {
-            // It ended while it may have been the mark.
-            let is_mark = ragstone_core::ask::prompt::is_no_answer(&beginning) || beginning.trim().is_empty();
-            return Ok((!is_mark).then_some(beginning));
+        let delta = streamed.pieces.next().transpose()?;
+        let Some(mut beginning) = held.take() else { return Ok(delta) };
+        let Some(delta) = delta else {
+            // The answer ended while it could still be the marker.
+            let is_marker =
+                ragstone_core::ask::prompt::is_no_answer(&beginning) || beginning.trim().is_empty();
+            return Ok((!is_marker).then_some(beginning));
         };
-        beginning.push_str(&piece);
+        beginning.push_str(&delta);
         let letters = beginning.trim_start_matches(|c: char| !c.is_alphanumeric());
         if letters.starts_with(NO_ANSWER) || NO_ANSWER.starts_with(letters) {
             *held = Some(beginning);

@@ -1,7 +1,7 @@
 //! One turn of a conversation.
 
 use crate::ask;
-use crate::ask::{Answered, Question};
+use crate::ask::{CitedAnswer, Question};
 use crate::chat::history::History;
 use crate::chat::persona;
 use crate::chat::persona::Persona;
@@ -13,86 +13,86 @@ use ragstone_core::provider::{Message, Prompt, Role};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 
-/// Tokens of a question that was made independent of what was said before it.
-const QUESTION_TOKENS: u32 = 256;
+/// Maximum number of tokens of a question that is rewritten to be understood without the earlier messages.
+const MAX_QUESTION_TOKENS: u32 = 256;
 
-/// What a user says, and what is to be different from now on.
+/// The arguments of `rag.chat`.
 #[derive(Debug)]
 pub struct Turn {
     /// The session.
     pub session: i64,
-    /// What is said.
+    /// The user's message.
     pub message: String,
-    /// Collection that the session is answered from, from now on.
+    /// Collection that answers are based on from now on.
     pub collection: Option<String>,
-    /// How it is answered, from now on.
+    /// Name of the persona from now on.
     pub persona: Option<String>,
-    /// Who answers, from now on.
+    /// The model from now on.
     pub model: Option<String>,
-    /// Most passages.
+    /// Maximum number of passages.
     pub k: i32,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens of the answer.
     pub max_tokens: Option<u32>,
-    /// Longest time of each call, milliseconds.
+    /// Timeout of each call, milliseconds.
     pub timeout_ms: Option<i32>,
-    /// Name of the SQL function, for the record.
+    /// Name of the SQL function, for `rag.calls`.
     pub function: &'static str,
 }
 
-/// What was answered.
+/// The answer of a turn.
 #[derive(Debug)]
-pub struct Said {
+pub struct ChatReply {
     /// Number of the message.
     pub message: i64,
     /// The answer.
     pub answer: String,
-    /// What supports it, where it is from a collection.
+    /// Citations, if the answer is from a collection.
     pub citations: Option<Jsonb>,
-    /// The question as it was searched for.
+    /// The question of the search, if there was one.
     pub question: Option<String>,
-    /// Who answered.
+    /// The model.
     pub model: String,
     /// The persona's name and version.
     pub persona: Option<(String, i32)>,
-    /// Whether it is an answer.
+    /// False if the collection has no answer.
     pub answered: bool,
 }
 
-/// A turn for which all is ready but the answer.
-pub struct Ready {
+/// A turn that lacks only its answer.
+pub struct PreparedTurn {
     /// The session, with the user's message in it.
     pub session: Session,
-    /// How it is answered.
+    /// The persona of the answer.
     pub persona: Persona,
-    /// From what.
-    pub source: Source,
+    /// What the answer is based on.
+    pub source: AnswerSource,
 }
 
-/// From what a turn is answered.
-pub enum Source {
+/// What the answer of a turn is based on.
+pub enum AnswerSource {
     /// From a collection.
     Collection(Box<Question>),
     /// By a language model alone.
     Model(Box<Remote>, Prompt),
 }
 
-/// Says something, and waits for the answer.
-pub fn chat(turn: &Turn) -> Result<Said> {
-    let ready = prepare(turn)?;
-    match &ready.source {
-        Source::Collection(question) => {
+/// Does a turn and waits for the answer.
+pub fn chat(turn: &Turn) -> Result<ChatReply> {
+    let prepared = prepare(turn)?;
+    match &prepared.source {
+        AnswerSource::Collection(question) => {
             let answered = ask::ask(question)?;
-            ready.answered(answered)
+            prepared.write_collection_answer(answered)
         }
-        Source::Model(remote, prompt) => {
-            let content = remote.complete_aloud_as_step(prompt.clone(), turn.options())?.content;
-            ready.said(&content, &format!("{}/{}", remote.target.name, remote.model))
+        AnswerSource::Model(remote, prompt) => {
+            let content = remote.complete_streaming_as_step(prompt.clone(), turn.options())?.content;
+            prepared.write_model_answer(&content, &remote.name())
         }
     }
 }
 
-/// Opens the session, writes the user's message, and finds out what is to be asked.
-pub fn prepare(turn: &Turn) -> Result<Ready> {
+/// Locks the session, stores the user's message, and prepares the question or the prompt.
+pub fn prepare(turn: &Turn) -> Result<PreparedTurn> {
     if turn.message.trim().is_empty() {
         return Err(Error::bad_argument("message is empty"));
     }
@@ -119,20 +119,20 @@ pub fn prepare(turn: &Turn) -> Result<Ready> {
             question.model = model;
             question.instructions.clone_from(&persona.instructions);
             question.temperature = persona.temperature;
-            Source::Collection(Box::new(question))
+            AnswerSource::Collection(Box::new(question))
         }
         None => {
             let shown = history.fit(&mut session, &generator, turn.options())?;
             let prompt = turn.prompt(&persona, shown);
-            Source::Model(Box::new(generator.remote()?), prompt)
+            AnswerSource::Model(Box::new(generator.remote()?), prompt)
         }
     };
     session.save()?;
-    Ok(Ready { session, persona, source })
+    Ok(PreparedTurn { session, persona, source })
 }
 
 impl Turn {
-    /// What concerns its calls.
+    /// The options of the turn's calls.
     pub fn options(&self) -> CallOptions {
         CallOptions { function: self.function, timeout_ms: self.timeout_ms }
     }
@@ -163,7 +163,7 @@ impl Turn {
         let prompt = Prompt {
             messages: core_chat::rewriting(history, &self.message),
             temperature: Some(0.0),
-            max_tokens: Some(QUESTION_TOKENS),
+            max_tokens: Some(MAX_QUESTION_TOKENS),
             ..Prompt::default()
         };
         Ok(core_chat::rewritten(&remote.complete_as_step(prompt, self.options())?.content, &self.message))
@@ -181,12 +181,12 @@ impl Turn {
     }
 }
 
-impl Ready {
-    /// Writes an answer from a collection.
-    pub fn answered(&self, answered: Answered) -> Result<Said> {
+impl PreparedTurn {
+    /// Stores an answer from a collection.
+    pub fn write_collection_answer(&self, answered: CitedAnswer) -> Result<ChatReply> {
         let question = match &self.source {
-            Source::Collection(question) => Some(question.search.query.clone()),
-            Source::Model(..) => None,
+            AnswerSource::Collection(question) => Some(question.search.query.clone()),
+            AnswerSource::Model(..) => None,
         };
         let message = self.session.write(&NewMessage {
             role: "assistant",
@@ -197,7 +197,7 @@ impl Ready {
             persona: self.persona.version.as_ref(),
             model: Some(&answered.model),
         })?;
-        Ok(Said {
+        Ok(ChatReply {
             message,
             answer: answered.answer,
             citations: Some(answered.citations),
@@ -208,8 +208,8 @@ impl Ready {
         })
     }
 
-    /// Writes an answer of a language model alone.
-    pub fn said(&self, content: &str, model: &str) -> Result<Said> {
+    /// Stores an answer of a language model alone.
+    pub fn write_model_answer(&self, content: &str, model: &str) -> Result<ChatReply> {
         let message = self.session.write(&NewMessage {
             role: "assistant",
             content,
@@ -218,7 +218,7 @@ impl Ready {
             model: Some(model),
             ..NewMessage::default()
         })?;
-        Ok(Said {
+        Ok(ChatReply {
             message,
             answer: content.to_owned(),
             citations: None,

@@ -1,4 +1,4 @@
-//! Texts to vectors through the engine, in slices small enough that an engine's death loses little work.
+//! Embeds texts through the engine, in requests that are small enough that a crash of the engine loses little work.
 
 pub mod tokens;
 
@@ -17,59 +17,60 @@ use ragstone_pg::session;
 use std::cell::Cell;
 use std::collections::VecDeque;
 
-/// Most texts in one request.
-const SLICE_TEXTS: usize = 128;
+/// Maximum number of texts in one request.
+const MAX_REQUEST_TEXTS: usize = 128;
 
-/// Most bytes of text in one request, unless a single text is longer.
-const SLICE_BYTES: usize = 1 << 20;
+/// Maximum size of the texts in one request, unless a single text is larger.
+const MAX_REQUEST_BYTES: usize = 1 << 20;
 
-/// Requests that one call keeps under way, so that the engine can sort many texts by length.
-const SLICES_UNDER_WAY: usize = 8;
+/// Maximum number of requests that one call has in flight. Several let the engine sort many texts by length.
+const MAX_REQUESTS_IN_FLIGHT: usize = 8;
 
 thread_local! {
-    /// Start of the statement that was last told about overlong input.
-    static NOTICED: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
+    /// Start of the statement in which the notice about overlong input was last raised.
+    static LAST_NOTICED_STATEMENT: Cell<pg_sys::TimestampTz> = const { Cell::new(0) };
 }
 
-/// The tokenizer that measures texts for models of providers, whose own are not here.
+/// The tokenizer that measures texts for models of providers, whose own tokenizers are not installed.
 pub const TOKENIZER: &str = "all-MiniLM-L6-v2";
 
-/// Which model with which of its prefixes.
+/// A model with the prefix for documents or for queries.
 #[derive(Debug, Clone)]
 pub struct Embedder {
-    place: Place,
+    location: ModelLocation,
     kind: Kind,
 }
 
 /// Where a model is.
 #[derive(Debug, Clone)]
-enum Place {
-    /// On this host.
+enum ModelLocation {
+    /// Installed on this host.
     Installed(String),
     /// At a provider.
-    Provided(Box<EmbeddingModel>),
+    Provider(Box<EmbeddingModel>),
 }
 
 impl Embedder {
-    /// From SQL's arguments: no model is `rag.default_model`, kind is `document` or `query`.
+    /// From the arguments of an SQL function: no model stands for `rag.default_model`, kind is `document` or `query`.
     pub fn new(model: Option<String>, kind: &str) -> Result<Self> {
         Self::find(&model_or_default(model)?, parse_kind(kind)?)
     }
 
-    /// A model by its name. One of a provider is looked up with the rights of the current role, in a transaction.
+    /// A model by its name. A provider's model is looked up with the rights of the current role, in a transaction.
     pub fn find(model: &str, kind: Kind) -> Result<Self> {
-        let place = match installed(model) {
-            Some(name) => Place::Installed(name.to_owned()),
-            None => Place::Provided(Box::new(EmbeddingModel::find(model)?)),
+        let location = match installed(model) {
+            Some(name) => ModelLocation::Installed(name.to_owned()),
+            None => ModelLocation::Provider(Box::new(EmbeddingModel::find(model)?)),
         };
-        Ok(Self { place, kind })
+        Ok(Self { location, kind })
     }
 
-    /// What the model is. The length of a provider's embeddings is not known before there is one, unless the caller knows.
+    /// Describes the model. The number of dimensions of a provider's model is found by embedding a text, unless the
+    /// caller knows it.
     pub fn describe(&self, dimensions: Option<u32>) -> Result<Model> {
-        match &self.place {
-            Place::Installed(name) => describe(name),
-            Place::Provided(model) => {
+        match &self.location {
+            ModelLocation::Installed(name) => describe(name),
+            ModelLocation::Provider(model) => {
                 let dimensions = dimensions.map_or_else(|| self.dimensions(), Ok)?;
                 Ok(model.describe(dimensions))
             }
@@ -81,14 +82,14 @@ impl Embedder {
         Ok(plain_vectors(answer)?.dimensions)
     }
 
-    /// The embedding of one text, ahead of all bulk work.
+    /// Embeds one text, before all bulk work.
     pub fn embed_one(&self, text: String) -> Result<Vec<f32>> {
         check_input(&text)?;
         let answer = self.ask(Lane::Query, vec![text])?.wait()?;
         Ok(vectors(answer)?.values)
     }
 
-    /// The embeddings of the texts, in their order; a null gives a null.
+    /// Embeds texts, and returns their embeddings in the same order; a null has a null.
     pub fn embed_many(&self, texts: Vec<Option<String>>) -> Result<Vec<Option<Vec<f32>>>> {
         let nulls: Vec<bool> = texts.iter().map(Option::is_none).collect();
         let texts: Vec<String> = texts.into_iter().flatten().collect();
@@ -97,36 +98,36 @@ impl Embedder {
         Ok(nulls.into_iter().map(|null| if null { None } else { embeddings.next() }).collect())
     }
 
-    /// Has texts embedded: at once, or in a job when its transaction has ended.
+    /// Starts to embed texts: at once, or in a job after its transaction has ended.
     pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<ReplayableCall> {
         replay::ask(self.call(lane, texts))
     }
 
-    /// Puts texts on their way to the engine. For work that goes on in the transaction in which it began.
+    /// Sends texts to the engine, for work that continues in the same transaction.
     pub fn send(&self, lane: Lane, texts: Vec<String>) -> Result<Pending> {
         self.call(lane, texts).into_pending()
     }
 
     fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
-        match &self.place {
-            Place::Installed(model) => {
+        match &self.location {
+            ModelLocation::Installed(model) => {
                 Call::new(Request::Embed { model: model.clone(), kind: self.kind, lane, texts })
             }
-            Place::Provided(model) => model.call(self.kind, texts),
+            ModelLocation::Provider(model) => model.call(self.kind, texts),
         }
     }
 
     fn embed_slices(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut embeddings = Vec::with_capacity(texts.len());
-        let most = if replay::is_active() { usize::MAX } else { SLICES_UNDER_WAY };
-        let mut under_way = VecDeque::new();
+        let most = if replay::is_active() { usize::MAX } else { MAX_REQUESTS_IN_FLIGHT };
+        let mut in_flight = VecDeque::new();
         for slice in slices(texts) {
-            if under_way.len() == most {
-                collect(under_way.pop_front(), &mut embeddings)?;
+            if in_flight.len() == most {
+                collect(in_flight.pop_front(), &mut embeddings)?;
             }
-            under_way.push_back(self.ask(Lane::Bulk, slice)?);
+            in_flight.push_back(self.ask(Lane::Bulk, slice)?);
         }
-        while let Some(asked) = under_way.pop_front() {
+        while let Some(asked) = in_flight.pop_front() {
             collect(Some(asked), &mut embeddings)?;
         }
         Ok(embeddings)
@@ -156,14 +157,15 @@ fn describe(name: &str) -> Result<Model> {
     models.into_iter().next().ok_or_else(|| Error::internal("a model was described by nothing"))
 }
 
-/// The embeddings in an answer to an Embed request. Tells the user about texts that were cut.
+/// The embeddings in a response to an Embed request. Raises a notice or an error about truncated texts, as
+/// `rag.overlong_input` says.
 pub fn vectors(answer: Response) -> Result<Vectors> {
     let vectors = plain_vectors(answer)?;
     check_lengths(&vectors)?;
     Ok(vectors)
 }
 
-/// The embeddings in an answer to an Embed request, whatever was cut.
+/// The embeddings in a response to an Embed request, without a check for truncated texts.
 pub fn plain_vectors(answer: Response) -> Result<Vectors> {
     match answer {
         Response::Vectors(vectors) => Ok(vectors),
@@ -202,7 +204,7 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
         }
         OverlongInput::Notice => {
             let statement = session::statement_start();
-            if NOTICED.replace(statement) != statement {
+            if LAST_NOTICED_STATEMENT.replace(statement) != statement {
                 overlong
                     .into_information()
                     .detail("Only its beginning is embedded.")
@@ -229,7 +231,7 @@ fn slices(texts: Vec<String>) -> Vec<Vec<String>> {
     let mut bytes = 0;
     for text in texts {
         match slices.last_mut() {
-            Some(slice) if slice.len() < SLICE_TEXTS && bytes + text.len() <= SLICE_BYTES => {
+            Some(slice) if slice.len() < MAX_REQUEST_TEXTS && bytes + text.len() <= MAX_REQUEST_BYTES => {
                 bytes += text.len();
                 slice.push(text);
             }

@@ -1,12 +1,12 @@
-//! How long texts are in tokens.
+//! Counts the tokens of texts.
 
 use crate::embedding::{model_or_default, tokenizer};
 use ragstone_client::engine::client;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::error::{Error, Result};
 
-/// Tokens of each text by the tokenizer of an installed model, `rag.default_model` if none is named. Of a provider's model
-/// that is an estimate: tokenizers of English differ by about a fifth.
+/// Counts the tokens of each text with the tokenizer of an installed model, `rag.default_model` if none is named. For a
+/// provider's model this is an estimate: tokenizers of English differ by about a fifth.
 pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Result<Vec<u32>> {
     let model = tokenizer(&model_or_default(model)?).to_owned();
     match client::call(Request::Count { model, texts })? {
@@ -15,9 +15,9 @@ pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Result<Vec<u32
     }
 }
 
-/// Tokens that each text takes of a provider's model at most, about. Our tokenizer takes white space for nothing and an unknown
-/// word for one token; those of language models have at least one token for four bytes.
-pub fn count_generously(texts: Vec<String>) -> Result<Vec<u32>> {
+/// Approximate upper bound of the tokens of each text in a provider's model. Our tokenizer skips white space and counts
+/// an unknown word as one token; tokenizers of language models produce at least one token for four bytes.
+pub fn count_tokens_generously(texts: Vec<String>) -> Result<Vec<u32>> {
     let least: Vec<u32> =
         texts.iter().map(|text| u32::try_from(text.len() / 4).unwrap_or(u32::MAX)).collect();
     let counts = count_tokens(texts, None)?;

@@ -1,6 +1,6 @@
-//! `rag.cancel`.
+//! `rag.cancel_job`.
 
-use crate::jobs::record::Table;
+use crate::jobs::record::JobTable;
 use crate::jobs::unknown;
 use ragstone_client::processes::job_registry;
 use ragstone_pg::error::{Error, Result};
@@ -8,19 +8,18 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 
-/// Cancels a job that has not ended; false if it has. A worker that is in the middle of it is interrupted, and says itself
-/// that the job was cancelled.
+/// Cancels a job; false if it has ended. If a worker is doing it, the worker is interrupted and stores the status itself.
 pub fn cancel(id: i64) -> Result<bool> {
     with_safe_search_path(|| {
         connect(|| {
             check_rights(id)?;
-            let table = Table::find()?;
+            let table = JobTable::find()?;
             let lock = "SELECT status, pid FROM rag._job WHERE id = $1 FOR UPDATE";
             let rows = table.write(|| run(lock, &[Arg::new(id)]))?;
             let database = session::database();
             match rows.text(0, 0).unwrap_or_default().as_str() {
                 "running" if job_registry::interrupt(database, id, rows.int4(0, 1)) => Ok(true),
-                // Nobody has begun with it, or nobody again: who is about to will find it cancelled.
+                // No worker is doing it. One that is about to start will find it cancelled.
                 "queued" | "running" => {
                     table.failed(id, &cancelled())?;
                     Ok(true)

@@ -1,14 +1,15 @@
-//! The database's worker has workers started for jobs, the oldest first, and sees to those whose worker has gone.
+//! The sync worker of a database has workers started for jobs, the oldest first, and fails the jobs that cannot be done.
 
-use crate::jobs::MOST_ATTEMPTS;
+use crate::jobs::MAX_ATTEMPTS;
 use crate::jobs::handlers;
-use crate::jobs::kind::Kind;
-use crate::jobs::record::Table;
+use crate::jobs::kind::JobKind;
+use crate::jobs::record::JobTable;
 use crate::jobs::submit::cannot_log_in;
 use pgrx::log;
 use ragstone_client::processes::job_registry;
 use ragstone_client::processes::job_registry::{JobTicket, StartingWorker};
 use ragstone_client::settings;
+use ragstone_core::backoff::Backoff;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
@@ -18,29 +19,38 @@ use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Pauses after a failure, of all jobs or of one whose worker cannot start, double from the first to the last of these.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Pauses after a failure of the dispatch, and after a worker of a job that could not start.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// What has ended long ago is deleted so often.
-const PRUNE: Duration = Duration::from_secs(600);
+/// Time between two deletions of jobs that are older than `rag.jobs_retention`.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The jobs of one database, as its worker sees them.
+/// The jobs of one database, as its sync worker sees them.
 pub struct Dispatch {
     database: u32,
-    started: HashMap<i64, Started>,
-    resting: HashMap<i64, (Instant, Duration)>,
-    paused: Option<(Instant, Duration)>,
+    requested: HashMap<i64, RequestedWorker>,
+    postponed: HashMap<i64, Postponed>,
+    backoff: Backoff,
+    paused_until: Option<Instant>,
     pruned: Option<Instant>,
-    any: bool,
+    has_open_jobs: bool,
 }
 
-struct Started {
+/// A worker that has been requested for a job.
+struct RequestedWorker {
     worker: StartingWorker,
+    /// Attempts of the job before this worker.
     attempts: i32,
 }
 
+/// A job whose worker could not start.
+struct Postponed {
+    until: Instant,
+    backoff: Backoff,
+}
+
 /// A job that has not ended.
-struct Open {
+struct OpenJob {
     id: i64,
     kind: String,
     running: bool,
@@ -52,43 +62,46 @@ struct Open {
 }
 
 impl Dispatch {
-    /// Of a database whose worker begins.
+    /// The dispatch of a database whose sync worker starts.
     pub fn new(database: u32) -> Self {
         Self {
             database,
-            started: HashMap::new(),
-            resting: HashMap::new(),
-            paused: None,
+            requested: HashMap::new(),
+            postponed: HashMap::new(),
+            backoff: BACKOFF,
+            paused_until: None,
             pruned: None,
-            any: false,
+            has_open_jobs: false,
         }
     }
 
     /// Whether there are jobs that have not ended.
     pub fn has_jobs(&self) -> bool {
-        self.any
+        self.has_open_jobs
     }
 
-    /// Looks for jobs, and has workers started. Never fails: jobs are no reason for a collection to wait.
-    pub fn tend(&mut self) {
+    /// Has workers started for the jobs that are due. An error is logged and not returned: it must not delay the collections.
+    pub fn run_due(&mut self) {
         let now = Instant::now();
-        if self.paused.is_some_and(|(until, _)| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) {
             return;
         }
-        match self.look() {
-            Ok(()) => self.paused = None,
+        match self.check_jobs() {
+            Ok(()) => {
+                self.backoff.reset();
+                self.paused_until = None;
+            }
             Err(error) => {
-                let pause = self.paused.map_or(BACKOFF.0, |(_, pause)| (pause * 2).min(BACKOFF.1));
-                if self.paused.is_none() {
+                if self.backoff.is_idle() {
                     log!("ragstone worker: jobs: {}: {}", error.code(), error.message);
                 }
-                self.paused = Some((now + pause, pause));
+                self.paused_until = Some(now + self.backoff.next_pause());
             }
         }
     }
 
-    fn look(&mut self) -> Result<()> {
-        let prune = self.pruned.is_none_or(|at| at.elapsed() > PRUNE);
+    fn check_jobs(&mut self) -> Result<()> {
+        let prune = self.pruned.is_none_or(|at| at.elapsed() > PRUNE_INTERVAL);
         let open = in_transaction(|| {
             with_safe_search_path(|| {
                 connect(|| {
@@ -96,7 +109,7 @@ impl Dispatch {
                         return Ok(Vec::new());
                     }
                     if prune {
-                        forget_old()?;
+                        delete_old()?;
                     }
                     open_jobs()
                 })
@@ -105,71 +118,79 @@ impl Dispatch {
         if prune {
             self.pruned = Some(Instant::now());
         }
-        self.any = !open.is_empty();
-        self.note_ended(&open);
-        self.begin(&open)
+        self.has_open_jobs = !open.is_empty();
+        self.forget_ended_workers(&open);
+        self.request_workers(&open)
     }
 
-    /// Workers that have gone. A job that its worker did not even begin with rests for a while.
-    fn note_ended(&mut self, open: &[Open]) {
-        let gone: Vec<_> = self
-            .started
+    /// Forgets workers that have ended. A job that its worker did not even begin is postponed.
+    fn forget_ended_workers(&mut self, open: &[OpenJob]) {
+        let ended: Vec<_> = self
+            .requested
             .iter()
-            .filter(|(_, it)| it.worker.has_ended())
-            .map(|(id, it)| (*id, it.attempts))
+            .filter(|(_, requested)| requested.worker.has_ended())
+            .map(|(id, requested)| (*id, requested.attempts))
             .collect();
-        for (id, attempts) in gone {
-            self.started.remove(&id);
+        for (id, attempts) in ended {
+            self.requested.remove(&id);
             let untouched = open.iter().any(|job| job.id == id && !job.running && job.attempts == attempts);
             if untouched {
-                let pause = self.resting.get(&id).map_or(BACKOFF.0, |(_, pause)| (*pause * 2).min(BACKOFF.1));
-                self.resting.insert(id, (Instant::now() + pause, pause));
+                self.postpone(id);
             } else {
-                self.resting.remove(&id);
+                self.postponed.remove(&id);
             }
         }
-        self.resting.retain(|id, _| open.iter().any(|job| job.id == *id));
+        self.postponed.retain(|id, _| open.iter().any(|job| job.id == *id));
     }
 
-    fn begin(&mut self, open: &[Open]) -> Result<()> {
-        let mut room = settings::max_job_workers().saturating_sub(self.busy());
+    fn postpone(&mut self, id: i64) {
+        let now = Instant::now();
+        let postponed = self.postponed.entry(id).or_insert(Postponed { until: now, backoff: BACKOFF });
+        postponed.until = now + postponed.backoff.next_pause();
+    }
+
+    fn is_postponed(&self, id: i64) -> bool {
+        self.postponed.get(&id).is_some_and(|postponed| Instant::now() < postponed.until)
+    }
+
+    /// Has workers started for open jobs, the oldest first, as far as `rag.max_job_workers` allows.
+    fn request_workers(&mut self, open: &[OpenJob]) -> Result<()> {
+        let mut room = settings::max_job_workers().saturating_sub(self.workers());
         for job in open {
-            let resting = self.resting.get(&job.id).is_some_and(|(until, _)| Instant::now() < *until);
-            if resting
-                || self.started.contains_key(&job.id)
+            if self.is_postponed(job.id)
+                || self.requested.contains_key(&job.id)
                 || job_registry::holder(self.database, job.id).is_some()
             {
                 continue;
             }
-            if let Some(error) = job.hopeless() {
+            if let Some(error) = job.permanent_error() {
                 in_transaction(|| {
-                    with_safe_search_path(|| connect(|| Table::find()?.failed(job.id, &error)))
+                    with_safe_search_path(|| connect(|| JobTable::find()?.failed(job.id, &error)))
                 })?;
                 continue;
             }
             if room == 0 {
                 break;
             }
-            let ticket = JobTicket { database: self.database, role: job.role, job: job.id };
-            // No slot: the next look tries again.
-            let Some(worker) = job_registry::register(&ticket) else { break };
-            self.started.insert(job.id, Started { worker, attempts: job.attempts });
+            let order = JobTicket { database: self.database, role: job.role, job: job.id };
+            // Without a free slot, the next call tries again.
+            let Some(worker) = job_registry::register(&order) else { break };
+            self.requested.insert(job.id, RequestedWorker { worker, attempts: job.attempts });
             room -= 1;
         }
         Ok(())
     }
 
-    /// Workers that run, in all databases, with those that have been asked for.
-    fn busy(&self) -> usize {
-        let coming = self.started.keys().filter(|id| job_registry::holder(self.database, **id).is_none());
-        job_registry::running() + coming.count()
+    /// Number of workers that run, in all databases, and of those that are requested in this one.
+    fn workers(&self) -> usize {
+        let starting = self.requested.keys().filter(|id| job_registry::holder(self.database, **id).is_none());
+        job_registry::running() + starting.count()
     }
 }
 
-impl Open {
-    /// Why it makes no sense to begin with it.
-    fn hopeless(&self) -> Option<Error> {
-        let denied = |message| Error::forbidden(message);
+impl OpenJob {
+    /// The error of a job that no worker can do, now or later.
+    fn permanent_error(&self) -> Option<Error> {
         let lost = |message| {
             Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."))
         };
@@ -180,12 +201,14 @@ impl Open {
             return Some(cannot_log_in(name));
         }
         if !self.may_connect {
-            return Some(denied(format!("role \"{name}\" may not connect to the database any more")));
+            return Some(Error::forbidden(format!(
+                "role \"{name}\" may not connect to the database any more"
+            )));
         }
-        if self.attempts >= MOST_ATTEMPTS {
-            return lost(format!("the job's worker ended {MOST_ATTEMPTS} times in the middle of it"));
+        if self.attempts >= MAX_ATTEMPTS {
+            return lost(format!("the job's worker ended {MAX_ATTEMPTS} times in the middle of it"));
         }
-        if self.running && !Kind::is_repeatable(&self.kind) {
+        if self.running && !JobKind::is_repeatable(&self.kind) {
             return lost(format!(
                 "the job's worker ended in the middle of it, and a job of kind \"{}\" is not done twice",
                 self.kind
@@ -195,20 +218,20 @@ impl Open {
     }
 }
 
-/// Sends the workers of a database away, since somebody wants it for himself.
-pub fn send_away(database: u32) {
+/// Ends the job workers of a database, for example before it is dropped.
+pub fn end_workers(database: u32) {
     job_registry::terminate_workers(database);
 }
 
 /// Whether a database has jobs that have not ended.
 pub fn has_jobs() -> Result<bool> {
     let open = "SELECT EXISTS (SELECT FROM rag._job WHERE status IN ('queued', 'running'))";
-    let rows = Table::find()?.write(|| run(open, &[]))?;
+    let rows = JobTable::find()?.write(|| run(open, &[]))?;
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-fn open_jobs() -> Result<Vec<Open>> {
-    let table = Table::find()?;
+fn open_jobs() -> Result<Vec<OpenJob>> {
+    let table = JobTable::find()?;
     let rows = table.write(|| {
         run(
             "SELECT j.id, j.kind, j.status = 'running', j.attempts, j.submitter::oid, r.rolname::text, r.rolcanlogin,
@@ -221,7 +244,7 @@ fn open_jobs() -> Result<Vec<Open>> {
         )
     })?;
     let open = (0..rows.count).filter_map(|row| {
-        Some(Open {
+        Some(OpenJob {
             id: rows.int8(row, 0)?,
             kind: rows.text(row, 1)?,
             running: rows.boolean(row, 2)?,
@@ -235,9 +258,9 @@ fn open_jobs() -> Result<Vec<Open>> {
     Ok(open.collect())
 }
 
-fn forget_old() -> Result<()> {
+fn delete_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
-    Table::find()?.write(|| {
+    JobTable::find()?.write(|| {
         run(
             "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(days => $1)",
             &[Arg::new(days)],

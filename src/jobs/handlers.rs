@@ -1,29 +1,31 @@
-//! Kinds of jobs that are no single call of their function. The folder that does such a kind registers its handler when the
-//! library is loaded, so that this folder needs to know none of them.
+//! Kinds of jobs that take more than one call of their SQL function. The folder that implements such a kind has a handler, which
+//! `_PG_init` registers, so that this folder depends on none of them.
 
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use std::sync::OnceLock;
 
-/// Writes down a job's result, in the transaction that is open.
+/// Writes the result of a job, in the open transaction.
 pub type WriteResult<'a> = &'a dyn Fn(&Jsonb) -> Result<()>;
 
-/// How jobs of one kind are done.
+/// A kind of job and how it is done. It may be started again at any time: its handler continues after what is committed.
 #[derive(Debug)]
 pub struct Handler {
-    /// The kind, as users call it.
+    /// Name of the kind.
     pub kind: &'static str,
-    /// Does a job with these arguments, in transactions of its own.
+    /// The function in the schema `rag` whose arguments a job of this kind takes, and whose row is its result.
+    pub function: &'static str,
+    /// Does a job with these arguments, in transactions of its own, and writes its result by `done`.
     pub run: fn(job: i64, args: &Jsonb, done: WriteResult) -> Result<()>,
-    /// The job ended with this error. Called in the transaction that writes it down, as the owner of the table of jobs.
+    /// Called when a job has failed or was cancelled, in the transaction that stores the error, as the owner of the table of jobs.
     pub failed: fn(job: i64, error: &Error) -> Result<()>,
-    /// Deletes what is kept longer than `rag.jobs_retention`. Called as the owner of the table of jobs.
+    /// Deletes what is older than `rag.jobs_retention`. Called as the owner of the table of jobs.
     pub forget_old: fn() -> Result<()>,
 }
 
 static HANDLERS: OnceLock<&'static [Handler]> = OnceLock::new();
 
-/// Registers all handlers, once for the life of the process.
+/// Registers all handlers, once in a process.
 pub fn register(handlers: &'static [Handler]) {
     let _ = HANDLERS.set(handlers);
 }

@@ -1,5 +1,6 @@
-//! Kinds of jobs: which function each stands for, and how its arguments come from JSON to their types.
+//! The kinds of jobs: which SQL function each calls, and how its arguments are converted from JSON to their types.
 
+use crate::jobs::handlers;
 use pgrx::pg_sys;
 use ragstone_core::suggest::nearest;
 use ragstone_pg::arguments::{JsonArgument, Parameter, json_arguments};
@@ -10,55 +11,64 @@ use ragstone_pg::spi::{Arg, run};
 
 /// A kind of job.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind {
-    /// As users call it.
+pub struct JobKind {
+    /// Name of the kind.
     pub name: &'static str,
     /// The function in the schema `rag`.
     function: &'static str,
-    /// Whether its result is one row, and not an array of rows.
+    /// Whether the result is one row rather than an array of rows.
     one_row: bool,
-    /// Whether it may be done again where nobody knows how far it came. A provider may be paid twice.
+    /// Whether a job may be done again after its worker ended in the middle of it. A provider may then be paid twice.
     pub repeatable: bool,
 }
 
-/// The kind that is no call of its function: what an agent's tools have done must not be done again.
-pub const AGENT: &str = "agent";
-
-const KINDS: [Kind; 7] = [
-    Kind { name: "embed", function: "embed", one_row: true, repeatable: true },
-    Kind { name: "search", function: "search", one_row: false, repeatable: true },
-    Kind { name: "refresh", function: "refresh_collection", one_row: true, repeatable: true },
-    Kind { name: "generate", function: "generate", one_row: true, repeatable: true },
-    Kind { name: "ask", function: "ask", one_row: true, repeatable: true },
-    Kind { name: "chat", function: "chat", one_row: true, repeatable: false },
-    Kind { name: AGENT, function: "run_agent", one_row: true, repeatable: true },
+/// The kinds that are one call of their function. A new one is a line here.
+const KINDS: &[JobKind] = &[
+    JobKind { name: "embed", function: "embed", one_row: true, repeatable: true },
+    JobKind { name: "search", function: "search", one_row: false, repeatable: true },
+    JobKind { name: "refresh", function: "refresh_collection", one_row: true, repeatable: true },
+    JobKind { name: "generate", function: "generate", one_row: true, repeatable: true },
+    JobKind { name: "ask", function: "ask", one_row: true, repeatable: true },
+    JobKind { name: "chat", function: "chat", one_row: true, repeatable: false },
 ];
 
-/// A statement that does what a job is to do. Its one column is the job's result.
-pub struct Statement {
-    /// With a parameter for each argument.
+/// The statement that does a job. Its only column is the job's result.
+pub struct JobStatement {
+    /// SQL with a parameter for each argument.
     pub sql: String,
     /// The arguments in their own types, in the current memory context.
     pub args: Vec<Arg>,
 }
 
-/// One of a kind's functions: there may be several with other arguments.
+/// One of the overloads of a kind's function.
 struct Signature {
     parameters: Vec<Parameter>,
 }
 
-impl Kind {
-    /// The kind of that name, if its function is there.
+/// All kinds, those with a handler included.
+fn all_kinds() -> impl Iterator<Item = JobKind> {
+    let handled = handlers::all().map(|handler| JobKind {
+        name: handler.kind,
+        function: handler.function,
+        one_row: true,
+        repeatable: true,
+    });
+    KINDS.iter().copied().chain(handled)
+}
+
+impl JobKind {
+    /// The kind of that name, if its function exists.
     pub fn find(name: &str) -> Result<Self> {
-        let functions = Arg::texts(KINDS.iter().map(|kind| kind.function));
+        let functions = Arg::texts(all_kinds().map(|kind| kind.function));
         let rows = run(
             "SELECT DISTINCT proname::text FROM pg_proc
              WHERE pronamespace = 'rag'::regnamespace AND prokind = 'f' AND proname = ANY ($1)",
             &[functions],
         )?;
-        let there: Vec<_> = (0..rows.count).filter_map(|row| rows.text(row, 0)).collect();
-        let known: Vec<_> = KINDS.iter().filter(|kind| there.iter().any(|it| it == kind.function)).collect();
-        known.iter().find(|kind| kind.name == name).map(|kind| **kind).ok_or_else(|| {
+        let functions: Vec<_> = (0..rows.count).filter_map(|row| rows.text(row, 0)).collect();
+        let known: Vec<_> =
+            all_kinds().filter(|kind| functions.iter().any(|name| name == kind.function)).collect();
+        known.iter().find(|kind| kind.name == name).copied().ok_or_else(|| {
             let names: Vec<_> = known.iter().map(|kind| kind.name).collect();
             Error::bad_argument(format!("unknown kind of job \"{name}\""))
                 .hint(format!("The kinds are {}.", names.join(", ")))
@@ -67,15 +77,15 @@ impl Kind {
 
     /// Whether a job of this kind may be done again. One of another version's kinds may not.
     pub fn is_repeatable(name: &str) -> bool {
-        KINDS.iter().any(|kind| kind.name == name && kind.repeatable)
+        all_kinds().any(|kind| kind.name == name && kind.repeatable)
     }
 
     /// The statement for these arguments.
     ///
     /// # Errors
-    /// 22023 where an argument is unknown, missing or of another shape than its type; what the type's own input function
-    /// raises where its text is no value of it.
-    pub fn statement(self, args: &Jsonb) -> Result<Statement> {
+    /// 22023 if an argument is unknown, missing or of another shape than its type; the error of the type's input function if the text
+    /// is not a value of the type.
+    pub fn statement(self, args: &Jsonb) -> Result<JobStatement> {
         let given = json_arguments(args, "args")?;
         let whose = format!("a job of kind \"{}\"", self.name);
         let signatures = self.signatures()?;
@@ -94,7 +104,7 @@ impl Kind {
         } else {
             format!("SELECT coalesce(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r)), '[]') FROM {call}")
         };
-        Ok(Statement { sql, args: values })
+        Ok(JobStatement { sql, args: values })
     }
 
     fn signatures(self) -> Result<Vec<Signature>> {
@@ -113,19 +123,19 @@ impl Kind {
         Ok(signatures.into_iter().map(|(_, signature)| signature).collect())
     }
 
-    /// The function that takes these arguments.
+    /// The overload that takes these arguments.
     fn choose<'a>(self, signatures: &'a [Signature], given: &[JsonArgument]) -> Result<&'a Signature> {
         let known: Vec<&str> = signatures.iter().flat_map(Signature::names).collect();
-        if let Some(stranger) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
-            return Err(self.unknown_argument(&stranger.name, known));
+        if let Some(unknown) = given.iter().find(|given| !known.contains(&given.name.as_str())) {
+            return Err(self.unknown_argument(&unknown.name, known));
         }
-        let named: Vec<_> = signatures.iter().filter(|it| it.knows_all(given)).collect();
-        let complete: Vec<_> = named.iter().copied().filter(|it| it.missing(given).is_none()).collect();
+        let named: Vec<_> = signatures.iter().filter(|it| it.has_all_names(given)).collect();
+        let complete: Vec<_> = named.iter().copied().filter(|it| it.missing_name(given).is_none()).collect();
         let shaped = complete.iter().copied().find(|it| it.has_shape_of(given));
-        // A wrong shape is told where the value is made.
+        // Converting the value reports a wrong shape.
         shaped.or(complete.first().copied()).ok_or_else(|| {
             let closest = named.first().copied().or(signatures.first());
-            match closest.and_then(|it| it.missing(given)) {
+            match closest.and_then(|it| it.missing_name(given)) {
                 Some(missing) => Error::bad_argument(format!(
                     "argument \"{missing}\" of a job of kind \"{}\" is missing",
                     self.name
@@ -160,11 +170,11 @@ impl Signature {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    fn knows_all(&self, given: &[JsonArgument]) -> bool {
+    fn has_all_names(&self, given: &[JsonArgument]) -> bool {
         given.iter().all(|given| self.parameter(&given.name).is_some())
     }
 
-    fn missing(&self, given: &[JsonArgument]) -> Option<&str> {
+    fn missing_name(&self, given: &[JsonArgument]) -> Option<&str> {
         let required = self.parameters.iter().filter(|parameter| parameter.required);
         required.map(|it| it.name.as_str()).find(|name| given.iter().all(|it| it.name != *name))
     }

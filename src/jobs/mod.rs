@@ -1,9 +1,9 @@
-//! Jobs: calls of our functions that run in a process of their own, connected as whoever submitted them, so that the
-//! caller's transaction is not open meanwhile.
+//! Jobs: calls of Ragstone's functions in a background worker that is connected as the submitter, so that the submitter's transaction
+//! need not stay open.
 //!
-//! In the order of a job's life: [`submit`] takes it, [`dispatch`] has a worker started for it, [`run`] is that worker, and
-//! [`read`], [`wait`] and [`cancel`] are for whoever waits for it. [`kind`] knows the functions, [`record`] the table, [`replay`] how models and providers are asked with no
-//! transaction open. Kinds that are no call of their function have a handler in [`handlers`].
+//! In the order of a job's life: [`submit`] stores it, [`dispatch`] has a worker started for it, and [`run`] is that worker. The
+//! submitter uses [`read`], [`wait`] and [`cancel`]. [`kind`] has the functions that can be jobs, [`handlers`] the kinds that take more
+//! than one call of a function, and [`record`] the table.
 
 mod cancel;
 mod dispatch;
@@ -16,27 +16,26 @@ mod submit;
 mod wait;
 
 pub use cancel::cancel;
-pub use dispatch::{Dispatch, has_jobs, send_away};
-pub use kind::AGENT;
-pub use read::{next, result};
+pub use dispatch::{Dispatch, end_workers, has_jobs};
+pub use read::{pieces, result};
 pub use run::{in_rounds, run};
-pub use submit::{go_on, submit};
+pub use submit::{submit, submit_as};
 pub use wait::wait;
 
 use ragstone_client::processes::wake;
 use ragstone_pg::error::{Error, Result};
 
-/// How often a worker begins with a job before it is given up.
-const MOST_ATTEMPTS: i32 = 3;
+/// Maximum number of times that a worker starts a job.
+const MAX_ATTEMPTS: i32 = 3;
 
-/// There is no such job, or it is somebody else's.
+/// The error that there is no such job, or none that the current role may see.
 fn unknown(id: i64) -> Error {
     Error::undefined(format!("job {id} does not exist"))
         .hint("rag.jobs shows your jobs; those that have ended are kept for rag.jobs_retention days.")
 }
 
-/// Refuses to wait for a job that waits for this very transaction.
-fn refuse_own(id: i64) -> Result<()> {
+/// Refuses to wait for a job that was submitted by the current transaction and begins only when that commits.
+fn refuse_uncommitted(id: i64) -> Result<()> {
     if !wake::is_job_pending(id) {
         return Ok(());
     }

@@ -1,6 +1,6 @@
-//! `rag.next` and `rag.result`: what the submitter of a job sees of it.
+//! `rag.job_pieces` and `rag.job_result`: the pieces of the answer and the result of a job.
 
-use crate::jobs::{refuse_own, unknown};
+use crate::jobs::{refuse_uncommitted, unknown};
 use ragstone_client::engine::pieces::{MAX_PIECES, ask};
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{JobRun, Pieces};
@@ -13,36 +13,36 @@ use ragstone_pg::text::replace_unencodable;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// The table is looked at so often, whatever the engine says.
-const LOOK: Duration = Duration::from_secs(1);
+/// Maximum time between two reads of the table, whether or not the engine reports anything.
+pub const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// Pause between two looks where no engine runs.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two reads of the table while no engine runs.
+const NO_ENGINE_PAUSE: Duration = Duration::from_millis(50);
 
-/// A worker says that a job has ended just after everybody can see it: so long the engine may not know yet, in seconds.
-const TELLING: f64 = 2.0;
+/// Seconds after the end of a job in which the engine may not know of it yet: the worker reports the end after it has committed.
+const REPORT_DELAY_S: f64 = 2.0;
 
-/// A row of `rag.next`.
+/// A row of `rag.job_pieces`.
 pub struct Piece {
-    /// Its number; none in a row that only tells the status.
+    /// Number of the piece; none in a row that only has the status.
     pub seq: Option<i32>,
     /// A part of the answer.
     pub piece: Option<String>,
-    /// The job's status; `running` as long as more may come.
+    /// Status of the job; `running` while more pieces may follow.
     pub status: String,
 }
 
-/// What is asked for again and again of a job.
-pub struct State {
+/// The part of a job's row that waiting reads again and again.
+pub struct JobState {
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
     pub status: String,
-    /// The attempt that is under way, was the last, or is the next.
+    /// The attempt that is running; before it, the next one; after it, the last one.
     pub run: JobRun,
-    /// Seconds since it ended.
+    /// Seconds since the job ended.
     since_end: Option<f64>,
 }
 
-impl State {
+impl JobState {
     /// The state of a job that the current role may see.
     pub fn find(id: i64) -> Result<Self> {
         let rows = run(
@@ -61,7 +61,7 @@ impl State {
         Ok(Self { status, run, since_end: rows.float8(0, 2) })
     }
 
-    /// Whether nothing more happens to it.
+    /// Whether the job has ended.
     pub fn has_ended(&self) -> bool {
         !matches!(self.status.as_str(), "queued" | "running")
     }
@@ -72,7 +72,7 @@ impl State {
     }
 
     fn just_ended(&self) -> bool {
-        self.since_end.is_some_and(|seconds| seconds < TELLING)
+        self.since_end.is_some_and(|seconds| seconds < REPORT_DELAY_S)
     }
 
     fn row(&self) -> Vec<Piece> {
@@ -80,50 +80,50 @@ impl State {
     }
 }
 
-/// The pieces of a job's answer after a number, or one row without a piece where none comes in time.
-pub fn next(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
-    refuse_own(id)?;
+/// The pieces of a job's answer after the number `after`, or one row without a piece if none arrives within `wait`.
+pub fn pieces(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
+    refuse_uncommitted(id)?;
     let deadline = Instant::now() + wait;
-    let mut told_of_end = false;
+    let mut end_is_known = false;
     loop {
-        let state = with_safe_search_path(|| connect(|| State::find(id)))?;
+        let state = with_safe_search_path(|| connect(|| JobState::find(id)))?;
         if !state.has_ended() {
             slots::ensure();
         }
-        let left = deadline.saturating_duration_since(Instant::now()).min(LOOK);
+        let left = deadline.saturating_duration_since(Instant::now()).min(MAX_PAUSE);
         let wait = if state.has_ended() && !state.just_ended() { Duration::ZERO } else { left };
-        let here = after.saturating_sub(state.base()).min(MAX_PIECES);
-        let found = engine(state.run, here, wait, left)?;
+        let read = after.saturating_sub(state.base()).min(MAX_PIECES);
+        let found = engine(state.run, read, wait, left)?;
         if !found.lost && !found.pieces.is_empty() {
-            return Ok(rows(&state, here, found));
+            return Ok(rows(&state, read, found));
         }
         if state.has_ended() {
-            return with_safe_search_path(|| connect(|| rest(id, &state, after, &found)));
+            return with_safe_search_path(|| connect(|| last_row(id, &state, after, &found)));
         }
-        if left.is_zero() || told_of_end {
+        if left.is_zero() || end_is_known {
             return Ok(state.row());
         }
-        // Under REPEATABLE READ the end is never seen in the table.
-        told_of_end = found.ended;
+        // Under REPEATABLE READ the table never shows the end.
+        end_is_known = found.ended;
     }
 }
 
-/// What the engine knows; nothing, after a pause, where it cannot be asked.
+/// The pieces that the engine has; none, after a pause, if it cannot be reached.
 pub fn engine(run: JobRun, after: u32, wait: Duration, pause: Duration) -> Result<Pieces> {
     match ask(run, after, wait) {
         Ok(Some(found)) => Ok(found),
         Err(error) if !error.is_unavailable() => Err(error),
         Ok(None) | Err(_) => {
-            for_latch(pause.min(PAUSE));
+            for_latch(pause.min(NO_ENGINE_PAUSE));
             Ok(Pieces::default())
         }
     }
 }
 
-/// The job's own status is told with its last pieces, and not before.
-fn rows(state: &State, here: u32, found: Pieces) -> Vec<Piece> {
+/// The rows of these pieces. Only the last pieces have the job's own status.
+fn rows(state: &JobState, read: u32, found: Pieces) -> Vec<Piece> {
     let status = if found.ended { state.status.as_str() } else { "running" };
-    let first = state.base() + here + 1;
+    let first = state.base() + read + 1;
     let numbered = (first..).zip(found.pieces);
     numbered
         .map(|(seq, piece)| Piece {
@@ -134,9 +134,9 @@ fn rows(state: &State, here: u32, found: Pieces) -> Vec<Piece> {
         .collect()
 }
 
-/// The end of a job that was done: nothing where all pieces were read, or else its whole result as one piece, whose number
-/// says that the answer begins anew.
-fn rest(id: i64, state: &State, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
+/// The last row of a job that has ended. If not all pieces were read, it has the whole result as one piece, whose number shows that the
+/// answer starts again.
+fn last_row(id: i64, state: &JobState, after: u32, found: &Pieces) -> Result<Vec<Piece>> {
     let whole = state.base() + MAX_PIECES + 1;
     let complete = found.ended && !found.lost && found.posted > 0;
     if state.status != "done" || complete || after >= whole {
@@ -151,12 +151,12 @@ fn rest(id: i64, state: &State, after: u32, found: &Pieces) -> Result<Vec<Piece>
     Ok(vec![Piece { seq: i32::try_from(whole).ok(), piece: rows.text(0, 0), status: state.status.clone() }])
 }
 
-/// What a job gave; nothing while it has not ended.
+/// The result of a job; none if it has not ended.
 ///
 /// # Errors
-/// That with which it failed; 57014 where it was cancelled.
+/// The error that the job failed with; 57014 if it was cancelled.
 pub fn result(id: i64) -> Result<Option<Jsonb>> {
-    refuse_own(id)?;
+    refuse_uncommitted(id)?;
     with_safe_search_path(|| {
         connect(|| {
             let rows = run(

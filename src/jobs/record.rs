@@ -1,4 +1,4 @@
-//! What the table of jobs says of a job. It is written as its owner, since nobody else may.
+//! The table of jobs, which only its owner may write.
 
 use crate::jobs::handlers;
 use pgrx::pg_sys;
@@ -7,33 +7,33 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, Rows, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Channel on which a job's number is sent when it has ended.
+/// Channel of NOTIFY on which the number of a job is sent when it has ended.
 const CHANNEL: &str = "rag_job";
 
 /// The table of jobs.
 #[derive(Debug, Clone, Copy)]
-pub struct Table {
-    /// Another one after the extension was dropped and created again.
+pub struct JobTable {
+    /// OID of the table. It changes when the extension is dropped and created again.
     pub oid: pg_sys::Oid,
     owner: pg_sys::Oid,
 }
 
-impl Table {
+impl JobTable {
     /// The table as it is now.
     pub fn find() -> Result<Self> {
         let rows = run("SELECT oid, relowner FROM pg_class WHERE oid = 'rag._job'::regclass", &[])?;
         match (rows.oid(0, 0), rows.oid(0, 1)) {
             (Some(oid), Some(owner)) => Ok(Self { oid, owner }),
-            _ => Err(Error::internal("the table of jobs has gone")),
+            _ => Err(Error::internal("the table of jobs does not exist")),
         }
     }
 
-    /// Does `work` with the rights to write in it.
+    /// Does `work` as the owner of the table.
     pub fn write<T>(self, work: impl FnOnce() -> T) -> T {
         as_owner(self.owner, work)
     }
 
-    /// The job was done.
+    /// Stores the result of a job that has been done.
     pub fn done(self, id: i64, result: Option<&Jsonb>) -> Result<()> {
         let result = Arg::varlena_or_null(pg_sys::JSONBOID, result.map(|result| result.0.as_slice()));
         let rows = self.write(|| {
@@ -43,10 +43,10 @@ impl Table {
                 &[Arg::new(id), result],
             )
         })?;
-        self.told(id, rows.count)
+        self.notify(id, rows.count)
     }
 
-    /// The job came to nothing. False where it has ended before.
+    /// Stores the error of a job, unless the job has already ended.
     pub fn failed(self, id: i64, error: &Error) -> Result<()> {
         let cancelled = error.is_cancelled();
         let status = if cancelled { "cancelled" } else { "failed" };
@@ -72,11 +72,11 @@ impl Table {
             }
             Ok(rows)
         })?;
-        self.told(id, rows.count)
+        self.notify(id, rows.count)
     }
 
-    /// Tells who listens.
-    fn told(self, id: i64, ended: usize) -> Result<()> {
+    /// Notifies the listeners of the channel if a job has `ended`.
+    fn notify(self, id: i64, ended: usize) -> Result<()> {
         if ended > 0 {
             run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&id.to_string())])?;
         }

@@ -1,10 +1,9 @@
-//! The worker of one job. It is connected as the role that submitted it; what it writes about the job it writes as the
-//! owner of the table of jobs, in statements of ours.
+//! The worker of one job. It is connected as the role that submitted the job, and writes the table of jobs as its owner.
 
-use crate::jobs::MOST_ATTEMPTS;
+use crate::jobs::MAX_ATTEMPTS;
 use crate::jobs::handlers::{self, Handler};
-use crate::jobs::kind::Kind;
-use crate::jobs::record::Table;
+use crate::jobs::kind::JobKind;
+use crate::jobs::record::JobTable;
 use pgrx::{log, pg_sys};
 use ragstone_client::engine::{pieces, replay};
 use ragstone_client::processes::job_registry::JobTicket;
@@ -18,30 +17,30 @@ use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run as run_statement};
 use ragstone_pg::switch_user::set_for_session;
 
-/// Times that it is tried to write down why a job failed: an interrupt that came late ends one of them.
-const TRIES: usize = 3;
+/// Maximum number of attempts to store the error of a job. An interrupt that arrives late can end one of them.
+const MAX_STORE_TRIES: usize = 3;
 
-/// Times that a job's function is called: once more for each answer that it needs after another.
-const MOST_ROUNDS: usize = 50;
+/// Maximum number of transactions in which a job's function is called: one more for each call of a model that depends on another.
+const MAX_ROUNDS: usize = 50;
 
-/// A job that this worker has begun with.
+/// The job of this worker.
 struct Job {
     id: i64,
     kind: String,
     args: Jsonb,
-    table: Table,
+    table: JobTable,
     attempt: u32,
 }
 
-/// Does a job, unless it was cancelled or done meanwhile.
+/// Does a job, unless it has been cancelled or done in the meantime.
 pub fn run(ticket: &JobTicket) {
-    // What the role has as its defaults is meant for its own transactions. The job can set it again for itself.
+    // These settings of the role are meant for its own transactions. The job can still set them itself.
     set_for_session("default_transaction_read_only", "off");
     set_for_session("default_transaction_isolation", "read committed");
     let job = match in_transaction(|| with_safe_search_path(|| connect(|| Job::begin(ticket)))) {
         Ok(Some(job)) => job,
         Ok(None) => return,
-        Err(error) => return say(ticket, &error),
+        Err(error) => return log_error(ticket, &error),
     };
     let run = JobRun {
         database: ticket.database,
@@ -56,16 +55,16 @@ pub fn run(ticket: &JobTicket) {
         None => job.work_until_done(),
     };
     if let Err(error) = done {
-        let record =
+        let store =
             || in_transaction(|| with_safe_search_path(|| connect(|| job.table.failed(job.id, &error))));
-        let mut recorded = record();
-        for _ in 1..TRIES {
-            if recorded.is_err() {
-                recorded = record();
+        let mut stored = store();
+        for _ in 1..MAX_STORE_TRIES {
+            if stored.is_err() {
+                stored = store();
             }
         }
-        if let Err(error) = recorded {
-            say(ticket, &error);
+        if let Err(error) = stored {
+            log_error(ticket, &error);
         }
     }
     pieces::end(run);
@@ -73,10 +72,10 @@ pub fn run(ticket: &JobTicket) {
 
 impl Job {
     fn begin(ticket: &JobTicket) -> Result<Option<Self>> {
-        let table = Table::find()?;
+        let table = JobTable::find()?;
         let role = pg_sys::Oid::from(ticket.role);
         let pid = session::pid();
-        let args = [Arg::new(ticket.job), Arg::new(role), Arg::new(MOST_ATTEMPTS), Arg::new(pid)];
+        let args = [Arg::new(ticket.job), Arg::new(role), Arg::new(MAX_ATTEMPTS), Arg::new(pid)];
         let rows = table.write(|| {
             run_statement(
                 "UPDATE rag._job
@@ -96,7 +95,7 @@ impl Job {
     fn work_until_done(&self) -> Result<()> {
         in_rounds(self.id, || {
             let result = connect(|| replay::with_replay(|| self.work()))?;
-            // Somebody's own function may have caught the error that was to end the transaction.
+            // A user's function may have caught the error that ends the transaction.
             if replay::has_deferred_calls() { Err(replay::suspended()) } else { self.done(result.as_ref()) }
         })
     }
@@ -109,23 +108,23 @@ impl Job {
         with_safe_search_path(|| connect(|| self.table.done(self.id, result)))
     }
 
-    /// As the submitter, under his own search path.
+    /// Calls the job's function as the submitter, with the search path of that role.
     fn work(&self) -> Result<Option<Jsonb>> {
-        let statement = with_safe_search_path(|| Kind::find(&self.kind)?.statement(&self.args))?;
+        let statement = with_safe_search_path(|| JobKind::find(&self.kind)?.statement(&self.args))?;
         let rows = run_statement(&statement.sql, &statement.args)?;
         Ok(rows.bytes(0, 0).map(Jsonb))
     }
 }
 
-/// Does `work` of a job in a transaction; again in another one each time something in [`replay::with_replay`] had to ask a model or a
-/// provider, which is done in between.
+/// Does `work` of a job in a transaction. If it needs an answer of a model or a provider within [`replay::with_replay`], the transaction is
+/// rolled back, the call is made while no transaction is open, and `work` starts again in a new transaction with the answer.
 pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         let done = in_transaction(|| {
             let done = work()?;
             if replay::has_deferred_calls() { Err(replay::suspended()) } else { Ok(done) }
         });
-        // A cancel that came while something was wanted is not to be asked for.
+        // After a cancel the recorded calls must not be made.
         let ends = done.as_ref().is_err_and(Error::ends_statement);
         if ends || !replay::has_deferred_calls() {
             replay::forget();
@@ -136,11 +135,11 @@ pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
             Ok(())
         })?;
     }
-    Err(Error::over_limit(format!("job {job} asked something else each of {MOST_ROUNDS} times"))
+    Err(Error::over_limit(format!("job {job} asked something else each of {MAX_ROUNDS} times"))
         .hint("What the job reads changes faster than it is answered."))
 }
 
-/// The job stays as it is, and is begun again by another worker.
-fn say(ticket: &JobTicket, error: &Error) {
+/// Logs an error after which the job is unchanged, so that another worker does it again.
+fn log_error(ticket: &JobTicket, error: &Error) {
     log!("ragstone job {}: {}: {}", ticket.job, error.code(), error.message);
 }

@@ -1,7 +1,7 @@
-//! `CALL rag.wait(…)`: a procedure, so that it waits with no snapshot.
+//! `CALL rag.wait_for_job(…)`: a procedure, so that it can wait without a snapshot.
 
-use crate::jobs::read::{State, engine};
-use crate::jobs::refuse_own;
+use crate::jobs::read::{JobState, MAX_PAUSE, engine};
+use crate::jobs::refuse_uncommitted;
 use ragstone_client::processes::slots;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
@@ -10,43 +10,40 @@ use ragstone_pg::spi::connect;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// The table is looked at so often, whatever the engine says.
-const LOOK: Duration = Duration::from_secs(1);
+/// Pause before the table is read again after the engine has reported an end that the table does not show yet.
+const RECHECK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Pause between two looks where the engine has nothing more to say.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// Waits until a job has ended. Only where the transaction may be ended.
+/// Waits until a job has ended. The caller must be able to commit.
 ///
 /// # Errors
-/// 57014 when the time is over.
+/// 57014 after the timeout.
 pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
-    refuse_own(id)?;
+    refuse_uncommitted(id)?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let mut told_of_end = false;
+    let mut end_is_known = false;
     loop {
-        let state = with_snapshot(|| with_safe_search_path(|| connect(|| State::find(id))))?;
-        let left = deadline.map_or(LOOK, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let state = with_snapshot(|| with_safe_search_path(|| connect(|| JobState::find(id))))?;
+        let left = deadline.map_or(MAX_PAUSE, |deadline| deadline.saturating_duration_since(Instant::now()));
         if state.has_ended() {
             return Ok(());
         }
         if left.is_zero() {
-            return Err(too_slow(id, &state.status));
+            return Err(timed_out(id, &state.status));
         }
         slots::ensure();
-        // What was read holds back no VACUUM while this waits.
+        // Ends the snapshot, so that the wait does not hold back VACUUM.
         commit();
-        let left = left.min(LOOK);
-        // Pieces are not wanted, but the end is.
+        let left = left.min(MAX_PAUSE);
+        // Waits for the end only: no piece has a number above this.
         let found = engine(state.run, u32::MAX, left, left)?;
-        // An end that the table does not know of is one that could not be written down.
-        if found.ended && std::mem::replace(&mut told_of_end, true) {
-            for_latch(left.min(PAUSE));
+        // The worker could not store the end if the table still does not show it.
+        if found.ended && std::mem::replace(&mut end_is_known, true) {
+            for_latch(left.min(RECHECK_PAUSE));
         }
     }
 }
 
-fn too_slow(id: i64, status: &str) -> Error {
+fn timed_out(id: i64, status: &str) -> Error {
     Error::cancelled(format!("job {id} has not ended in time, but is {status}"))
-        .hint("Wait again, or cancel it with rag.cancel.")
+        .hint("Wait again, or cancel it with rag.cancel_job.")
 }

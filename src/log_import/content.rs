@@ -1,18 +1,18 @@
-//! The text of a log in UTF-8.
+//! The text of a log, converted to UTF-8.
 
 use pgrx::PgLogLevel;
 use ragstone_pg::encoding;
 use ragstone_pg::error::Error;
 use std::borrow::Cow;
 
-/// A log in UTF-8, where it was given or a copy.
-pub struct Content<'a>(Cow<'a, [u8]>);
+/// A log in UTF-8: the caller's bytes if they are valid, else a converted copy.
+pub struct LogText<'a>(Cow<'a, [u8]>);
 
-impl<'a> Content<'a> {
-    /// Of a `text` argument: bytes in the server's encoding.
+impl<'a> LogText<'a> {
+    /// The log of a `text` argument, whose bytes are in the server's encoding.
     pub fn of_text(bytes: &'a [u8]) -> Self {
         if encoding::is_utf8() {
-            // Postgres has checked it when it came.
+            // Postgres has validated the argument.
             return Self(Cow::Borrowed(bytes));
         }
         match encoding::decode(bytes) {
@@ -21,8 +21,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Of bytes that should be UTF-8. What is not, and each zero, which no text of Postgres's can hold, becomes U+FFFD, with a
-    /// NOTICE.
+    /// The log of bytes that should be UTF-8. U+FFFD replaces invalid bytes and NUL, which a text of Postgres cannot contain, and a
+    /// NOTICE gives their number.
     pub fn of_bytes(bytes: &'a [u8]) -> Self {
         if std::str::from_utf8(bytes).is_ok() && memchr::memchr(0, bytes).is_none() {
             return Self(Cow::Borrowed(bytes));
@@ -30,8 +30,8 @@ impl<'a> Content<'a> {
         let mut text = String::with_capacity(bytes.len());
         let mut replaced = 0;
         for chunk in bytes.utf8_chunks() {
-            for (place, part) in chunk.valid().split('\0').enumerate() {
-                if place > 0 {
+            for (index, part) in chunk.valid().split('\0').enumerate() {
+                if index > 0 {
                     text.push(char::REPLACEMENT_CHARACTER);
                     replaced += 1;
                 }
@@ -47,7 +47,7 @@ impl<'a> Content<'a> {
         Self(Cow::Owned(text.into_bytes()))
     }
 
-    /// All of it.
+    /// The log's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

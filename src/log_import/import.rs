@@ -1,12 +1,12 @@
-//! Runs and steps out of a log that somebody else has written.
+//! Imports a log of another program as runs and steps.
 //!
-//! The log is read twice, which costs little beside writing: first to see which runs there are, when they begin and what
-//! their outermost steps are called, then to write the steps, a few hundred at a time.
+//! The log is parsed twice, which costs little compared to writing: the first pass finds the runs, their times and their
+//! outermost steps, and the second one writes the steps in batches.
 
 use crate::agent_log;
 use crate::agent_log::tables;
 use crate::log_import;
-use crate::log_import::Content;
+use crate::log_import::LogText;
 use pgrx::PgLogLevel;
 use ragstone_core::log::parse::{LogFormat, ParsedStep, StepStatus};
 use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
@@ -16,44 +16,44 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::role::Role;
 use std::collections::HashMap;
 
-/// Steps that are written at once.
-const BATCH: usize = 500;
+/// Maximum number of entries that are written at once.
+const MAX_BATCH_ENTRIES: usize = 500;
 
-/// Numbers that are taken from a sequence at once.
-const NUMBERS: usize = 256;
+/// Number of ids that are taken from the sequence at once.
+const ID_BATCH: usize = 256;
 
-/// What a run is called whose log does not say.
-const NAMELESS: &str = "imported";
+/// The agent of a run for which neither the caller nor the log names one.
+const DEFAULT_AGENT: &str = "imported";
 
-/// How a log is imported.
-pub struct Import<'a> {
-    /// One format, or all.
+/// Options of an import.
+pub struct ImportOptions<'a> {
+    /// The format; detected for each line if none.
     pub format: Option<LogFormat>,
-    /// What the runs call themselves; what their outermost steps are called if nothing.
+    /// The agent of all runs; the name of a run's outermost step if none.
     pub agent: Option<String>,
-    /// Of all runs, an object.
+    /// A JSON object, the attributes of all runs.
     pub attributes: Option<JsonbRef<'a>>,
 }
 
-/// A run that was made.
-pub struct Imported {
-    /// Its number.
+/// A run that was imported.
+pub struct ImportedRun {
+    /// The run's number.
     pub run_id: i64,
-    /// What the log calls it; nothing for the lines that belong to none.
+    /// The id of the run in the log; none for the run of the lines without one.
     pub run: Option<String>,
-    /// What runs.
+    /// The name of what ran.
     pub agent: String,
-    /// Its steps, lines that were not understood included.
+    /// Number of steps, including those of lines that were not understood.
     pub steps: i32,
-    /// Lines that were not understood.
+    /// Number of lines that were not understood.
     pub unknown: i32,
 }
 
-/// Writes the runs and steps of a log, in the caller's transaction, as runs of the current role's.
+/// Writes the runs and steps of a log in the caller's transaction. The runs belong to the current role.
 ///
 /// # Errors
-/// 22023 where the attributes are no object.
-pub fn import(content: &Content, import: &Import) -> Result<Vec<Imported>> {
+/// 22023 if the attributes are not an object.
+pub fn import(content: &LogText, import: &ImportOptions) -> Result<Vec<ImportedRun>> {
     let attributes = import.attributes.map(JsonbRef::to_json).transpose()?;
     if attributes.as_ref().is_some_and(|json| !json.starts_with('{')) {
         return Err(Error::bad_argument("attributes must be a JSON object"));
@@ -61,7 +61,7 @@ pub fn import(content: &Content, import: &Import) -> Result<Vec<Imported>> {
     let mut survey = Survey::default();
     log_import::parse(content, import.format, |row| survey.see(row));
     let owner = Role::current()?.to_text()?;
-    let mut writer = Writer::new(survey, owner, import.agent.as_deref())?;
+    let mut writer = ImportWriter::new(survey, owner, import.agent.as_deref())?;
     writer.begin(attributes.as_deref())?;
     let mut outcome = Ok(());
     log_import::parse(content, import.format, |row| {
@@ -75,31 +75,31 @@ pub fn import(content: &Content, import: &Import) -> Result<Vec<Imported>> {
     Ok(writer.imported())
 }
 
-/// The steps of a log, seen once.
+/// The result of the first pass.
 #[derive(Default)]
 struct Survey {
-    runs: Vec<Seen>,
-    /// Places in `runs` by the log's ids; nothing for the lines that belong to none.
-    places: HashMap<Option<Vec<u8>>, usize>,
-    /// The step of each id of the log's, by its run: its number, once it has one.
+    runs: Vec<SurveyedRun>,
+    /// Indexes into `runs` by the id in the log; none for the lines without one.
+    indexes: HashMap<Option<Vec<u8>>, usize>,
+    /// Step numbers by run and span id; 0 before a number is assigned, and negative after the step has been written.
     spans: HashMap<(usize, Vec<u8>), i64>,
 }
 
-/// A run of a log.
+/// A run of the log.
 #[derive(Default)]
-struct Seen {
+struct SurveyedRun {
     id: i64,
     key: Option<Vec<u8>>,
     agent: String,
     first_us: Option<i64>,
     last_us: Option<i64>,
-    root: Option<Root>,
+    root: Option<RootStep>,
     steps: i32,
     unknown: i32,
 }
 
 /// The outermost step of a run.
-struct Root {
+struct RootStep {
     name: Option<String>,
     started_us: Option<i64>,
     input: Option<String>,
@@ -110,8 +110,8 @@ struct Root {
 
 impl Survey {
     fn see(&mut self, row: &ParsedStep<'_>) {
-        let place = self.place(row.run);
-        let run = &mut self.runs[place];
+        let index = self.index(row.run);
+        let run = &mut self.runs[index];
         run.steps += 1;
         run.unknown += i32::from(row.format.is_none());
         if let Some(started) = row.started_us {
@@ -121,7 +121,7 @@ impl Survey {
         }
         let Some(span) = row.span else { return };
         if row.parent.is_none() && run.root.as_ref().is_none_or(|root| row.started_us < root.started_us) {
-            run.root = Some(Root {
+            run.root = Some(RootStep {
                 name: row.name.map(text),
                 started_us: row.started_us,
                 input: row.input.and_then(json),
@@ -130,41 +130,42 @@ impl Survey {
                 status: row.status,
             });
         }
-        self.spans.insert((place, span.to_vec()), 0);
+        self.spans.insert((index, span.to_vec()), 0);
     }
 
-    fn place(&mut self, run: Option<&[u8]>) -> usize {
+    fn index(&mut self, run: Option<&[u8]>) -> usize {
         let key = run.map(<[u8]>::to_vec);
-        *self.places.entry(key).or_insert_with_key(|key| {
-            self.runs.push(Seen { key: key.clone(), ..Seen::default() });
+        *self.indexes.entry(key).or_insert_with_key(|key| {
+            self.runs.push(SurveyedRun { key: key.clone(), ..SurveyedRun::default() });
             self.runs.len() - 1
         })
     }
 }
 
-/// Writes what a survey has seen.
-struct Writer {
+/// The second pass, which writes runs and steps.
+struct ImportWriter {
     survey: Survey,
     owner: String,
-    /// When a step began that has no moment: when the one before it in the log did, or now.
+    /// The time of steps that have none: that of the step before in the log, or now.
     now_us: i64,
-    numbers: Vec<i64>,
-    given: Vec<i32>,
+    ids: Vec<i64>,
+    /// Number of steps of each run so far.
+    step_counts: Vec<i32>,
     entries: Vec<Entry>,
 }
 
-impl Writer {
+impl ImportWriter {
     fn new(mut survey: Survey, owner: String, agent: Option<&str>) -> Result<Self> {
         let count = survey.runs.len();
         let ids = tables::as_owner(|| (0..count).map(|_| tables::next_run()).collect::<Result<Vec<i64>>>())?;
         for (run, id) in survey.runs.iter_mut().zip(ids) {
             let named = run.root.as_ref().and_then(|root| root.name.clone()).filter(|name| !name.is_empty());
             run.id = id;
-            run.agent = agent.map(str::to_owned).or(named).unwrap_or_else(|| NAMELESS.to_owned());
+            run.agent = agent.map(str::to_owned).or(named).unwrap_or_else(|| DEFAULT_AGENT.to_owned());
         }
         let now_us = survey.runs.iter().filter_map(|run| run.first_us).min().unwrap_or_else(clock::now);
-        let given = vec![0; count];
-        Ok(Self { survey, owner, now_us, numbers: Vec::new(), given, entries: Vec::new() })
+        let step_counts = vec![0; count];
+        Ok(Self { survey, owner, now_us, ids: Vec::new(), step_counts, entries: Vec::new() })
     }
 
     /// Writes the beginnings of the runs.
@@ -188,30 +189,30 @@ impl Writer {
     }
 
     fn step(&mut self, row: &ParsedStep<'_>) -> Result<()> {
-        let place = self.survey.place(row.run);
+        let index = self.survey.index(row.run);
         let id = match row.span {
-            Some(span) => self.number_of(place, span)?,
+            Some(span) => self.id_of_span(index, span)?,
             None => self.next()?,
         };
         let parent = row.parent.filter(|parent| row.span != Some(parent));
         let parent_id = match parent {
-            Some(parent) if self.survey.spans.contains_key(&(place, parent.to_vec())) => {
-                Some(self.number_of(place, parent)?)
+            Some(parent) if self.survey.spans.contains_key(&(index, parent.to_vec())) => {
+                Some(self.id_of_span(index, parent)?)
             }
             _ => None,
         };
-        // An id that comes twice is that of its first step.
-        let id = if row.span.is_some() && !self.claim(place, row.span) { self.next()? } else { id };
+        // If a span id occurs twice, it belongs to the first step that has it.
+        let id = if row.span.is_some() && !self.claim(index, row.span) { self.next()? } else { id };
         self.now_us = row.started_us.unwrap_or(self.now_us);
-        self.given[place] += 1;
+        self.step_counts[index] += 1;
         let mut own = vec![("log.line", row.line.to_string())];
         own.extend(row.span.map(|span| ("log.span", quote(&text(span)))));
         own.extend(parent.filter(|_| parent_id.is_none()).map(|parent| ("log.parent", quote(&text(parent)))));
-        let run = &self.survey.runs[place];
+        let run = &self.survey.runs[index];
         self.entries.push(Entry::Step(Step {
             id,
             run_id: run.id,
-            number: self.given[place],
+            number: self.step_counts[index],
             parent_id,
             owner: self.owner.clone(),
             agent: run.agent.clone(),
@@ -230,7 +231,7 @@ impl Writer {
             attributes: with_members(row.attributes.and_then(json), &own),
             ..Step::default()
         }));
-        if self.entries.len() >= BATCH { self.flush() } else { Ok(()) }
+        if self.entries.len() >= MAX_BATCH_ENTRIES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the ends of the runs.
@@ -240,7 +241,7 @@ impl Writer {
             let status = match root.map(|root| root.status) {
                 Some(StepStatus::Error) => "failed",
                 Some(StepStatus::Cancelled) => "cancelled",
-                // The log ends before the run does.
+                // The run had not ended when the log did.
                 Some(StepStatus::Running) => continue,
                 Some(StepStatus::Ok) | None => "done",
             };
@@ -260,9 +261,9 @@ impl Writer {
         agent_log::write(&std::mem::take(&mut self.entries)).map(|_| ())
     }
 
-    /// The number of the step that has an id of the log's. It has one as soon as it is named, as a parent or itself.
-    fn number_of(&mut self, place: usize, span: &[u8]) -> Result<i64> {
-        let key = (place, span.to_vec());
+    /// The number of the step with the given span id. It is assigned when the span is first named, as a parent or by its own step.
+    fn id_of_span(&mut self, index: usize, span: &[u8]) -> Result<i64> {
+        let key = (index, span.to_vec());
         match self.survey.spans.get(&key).copied().unwrap_or_default() {
             0 => {
                 let number = self.next()?;
@@ -273,9 +274,9 @@ impl Writer {
         }
     }
 
-    /// Whether the step of an id is written for the first time. Its number is kept as a negative one from then on.
-    fn claim(&mut self, place: usize, span: Option<&[u8]>) -> bool {
-        let number = span.and_then(|span| self.survey.spans.get_mut(&(place, span.to_vec())));
+    /// Whether the step of the span id is written for the first time. Its number is stored as negative from then on.
+    fn claim(&mut self, index: usize, span: Option<&[u8]>) -> bool {
+        let number = span.and_then(|span| self.survey.spans.get_mut(&(index, span.to_vec())));
         number.is_some_and(|number| {
             let first = *number > 0;
             *number = -number.abs();
@@ -284,29 +285,29 @@ impl Writer {
     }
 
     fn next(&mut self) -> Result<i64> {
-        if self.numbers.is_empty() {
-            self.numbers =
-                tables::as_owner(|| (0..NUMBERS).map(|_| tables::next_step()).collect::<Result<_>>())?;
-            self.numbers.reverse();
+        if self.ids.is_empty() {
+            self.ids =
+                tables::as_owner(|| (0..ID_BATCH).map(|_| tables::next_step()).collect::<Result<_>>())?;
+            self.ids.reverse();
         }
-        self.numbers.pop().ok_or_else(|| Error::internal("no number of a step"))
+        self.ids.pop().ok_or_else(|| Error::internal("no number of a step"))
     }
 
-    fn imported(self) -> Vec<Imported> {
+    fn imported(self) -> Vec<ImportedRun> {
         let unknown: i32 = self.survey.runs.iter().map(|run| run.unknown).sum();
         if unknown > 0 {
             Error::information(format!("{unknown} lines were not understood"))
                 .detail("They are steps of kind custom, with the attribute unparsed and the line as output.")
                 .notice(PgLogLevel::NOTICE);
         }
-        let made = |run: Seen| Imported {
+        let imported = |run: SurveyedRun| ImportedRun {
             run_id: run.id,
             run: run.key.as_deref().map(text),
             agent: run.agent,
             steps: run.steps,
             unknown: run.unknown,
         };
-        self.survey.runs.into_iter().map(made).collect()
+        self.survey.runs.into_iter().map(imported).collect()
     }
 }
 
@@ -319,7 +320,7 @@ fn json(bytes: &[u8]) -> Option<String> {
     bytes.get(4..).and_then(|bytes| Jsonb(bytes.to_vec()).to_json().ok())
 }
 
-/// An object with members of our own, whose values are JSON.
+/// A JSON object with additional members, whose values are JSON.
 fn with_members(object: Option<String>, own: &[(&str, String)]) -> Option<String> {
     if own.is_empty() {
         return object;
@@ -339,7 +340,7 @@ fn quote(text: &str) -> String {
     json
 }
 
-/// 32 hexadecimal digits, not all of them zeros (W3C Trace Context).
+/// Whether the key is a trace id: 32 hexadecimal digits that are not all zero (W3C Trace Context).
 fn is_trace_id(key: &str) -> bool {
     key.len() == 32
         && key.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -1,12 +1,13 @@
-//! Logs as SQL gives them, read by `ragstone_core::log::parse`.
+//! Logs of other programs, parsed by `ragstone_core::log::parse`: [`content`] brings a log into UTF-8, [`rows`] returns its steps
+//! for `rag.parse_log`, and [`import`](mod@import) writes them into the log of agents for `rag.import_log`.
 
 mod import;
 mod content;
 mod rows;
 
-pub use content::Content;
-pub use import::{Import, import};
-pub use rows::{COLUMNS, Table};
+pub use content::LogText;
+pub use import::{ImportOptions, import};
+pub use rows::{COLUMNS, ParsedRows};
 
 use ragstone_core::log::parse::{self, Counts, Encode, LogFormat, ParsedStep, Sink};
 use ragstone_core::suggest::nearest;
@@ -16,8 +17,8 @@ use ragstone_pg::text::Utf8;
 use ragstone_pg::text::required;
 use ragstone_pg::wait::serve_interrupts;
 
-/// Names of formats in SQL, and what each means.
-const NAMES: [(&str, Option<LogFormat>); 8] = [
+/// The names of formats in SQL. None means that the format is detected.
+const FORMAT_NAMES: [(&str, Option<LogFormat>); 8] = [
     ("auto", None),
     ("json", Some(LogFormat::Json)),
     ("logfmt", Some(LogFormat::Logfmt)),
@@ -28,16 +29,16 @@ const NAMES: [(&str, Option<LogFormat>); 8] = [
     ("opentelemetry", Some(LogFormat::Otlp)),
 ];
 
-/// The format that an argument names; none for `auto`.
+/// The format that an SQL argument names; none for `auto`.
 ///
 /// # Errors
-/// 22004 where it is null, 22023 where there is no such format.
+/// 22004 for null, 22023 for an unknown name.
 pub fn format_named(name: Option<Utf8>) -> Result<Option<LogFormat>> {
     let name = required(name, "format")?;
-    if let Some((_, format)) = NAMES.iter().find(|(known, _)| *known == name) {
+    if let Some((_, format)) = FORMAT_NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(*format);
     }
-    let known = NAMES.map(|(known, _)| known);
+    let known = FORMAT_NAMES.map(|(known, _)| known);
     let error = Error::bad_argument(format!("unknown format \"{name}\""));
     Err(match nearest(&name, &known) {
         Some(near) => error.hint(format!("Perhaps you meant '{near}'.")),
@@ -45,8 +46,8 @@ pub fn format_named(name: Option<Utf8>) -> Result<Option<LogFormat>> {
     })
 }
 
-/// Gives the steps of a log to a sink, until somebody cancels it. Texts and `jsonb` come in the server's encoding.
-pub fn parse(content: &Content, format: Option<LogFormat>, take: impl FnMut(&ParsedStep<'_>)) -> Counts {
+/// Passes the steps of a log to `take`. Cancelling the statement interrupts it. Texts and `jsonb` are in the server's encoding.
+pub fn parse(content: &LogText, format: Option<LogFormat>, take: impl FnMut(&ParsedStep<'_>)) -> Counts {
     let mut sink = Cancellable(take);
     if encoding::is_utf8() {
         return parse::parse(content.bytes(), format, None, &mut sink);

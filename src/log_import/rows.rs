@@ -1,4 +1,4 @@
-//! Steps as rows of `rag.parse_log`.
+//! Returns steps as rows of `rag.parse_log`.
 
 use pgrx::pg_sys::Datum;
 use ragstone_core::log::parse::ParsedStep;
@@ -6,31 +6,31 @@ use ragstone_pg::clock;
 use ragstone_pg::encoding;
 use ragstone_pg::tuplestore::Tuplestore;
 
-/// Columns of the function.
+/// Number of columns of the function.
 pub const COLUMNS: usize = 19;
 
-/// The rows of a call.
-pub struct Table {
+/// The rows that a call returns.
+pub struct ParsedRows {
     store: Tuplestore<COLUMNS>,
     is_utf8: bool,
 }
 
-impl Table {
-    /// In a store of rows.
+impl ParsedRows {
+    /// An empty set of rows.
     pub fn new(store: Tuplestore<COLUMNS>) -> Self {
         Self { store, is_utf8: encoding::is_utf8() }
     }
 
-    /// Adds a step.
+    /// Adds the row of a step.
     pub fn add(&mut self, row: &ParsedStep<'_>) {
         let float = |value: Option<f64>| value.map(|value| Datum::from(value.to_bits()));
         let int = |value: Option<i64>| value.map(Datum::from);
         self.store.set(0, Some(Datum::from(row.line)));
-        self.fixed(1, row.format.map(|format| format.name()));
+        self.ascii(1, row.format.map(|format| format.name()));
         self.text(2, row.run);
         self.text(3, row.span);
         self.text(4, row.parent);
-        self.fixed(5, Some(row.kind.name()));
+        self.ascii(5, Some(row.kind.name()));
         self.text(6, row.name);
         self.store.set(7, int(row.started_us.map(clock::to_postgres)));
         self.store.set(8, float(row.duration_ms));
@@ -40,7 +40,7 @@ impl Table {
         self.store.set(12, int(row.input_tokens));
         self.store.set(13, int(row.output_tokens));
         self.store.set(14, float(row.cost));
-        self.fixed(15, Some(row.status.name()));
+        self.ascii(15, Some(row.status.name()));
         self.text(16, row.error);
         self.store.set_varlena(17, row.attributes);
         self.text(18, row.raw);
@@ -60,7 +60,7 @@ impl Table {
     }
 
     #[inline]
-    fn fixed(&mut self, column: usize, text: Option<&'static str>) {
+    fn ascii(&mut self, column: usize, text: Option<&'static str>) {
         self.store.set_text(column, text.map(str::as_bytes));
     }
 }

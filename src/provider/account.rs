@@ -1,4 +1,4 @@
-//! For whom a call is made, and what it may take.
+//! The role that a call is made for, and its budgets.
 
 use pgrx::pg_sys;
 use ragstone_client::settings;
@@ -21,7 +21,7 @@ pub fn account(server: &str, function: &'static str) -> Result<Account> {
     })
 }
 
-/// The budgets that apply, as the statement's snapshot has them. The engine knows of what was spent since.
+/// The budgets that apply, in the statement's snapshot. The engine adds what has been spent since.
 fn budgets(role: pg_sys::Oid, server: &str) -> Result<Vec<Budget>> {
     let query = include_str!("../../sql/queries/budgets.sql");
     let rows = select(query, &[Arg::new(role), Arg::text(server)])?;

@@ -1,6 +1,6 @@
-//! A server and its key from a template.
+//! `rag.create_provider`: a foreign server and its key, from a template.
 
-use crate::provider::generator::LOCAL;
+use crate::provider::generator::LOCAL_SERVER;
 use crate::provider::template;
 use crate::provider::template::TEMPLATES;
 use ragstone_core::suggest::nearest;
@@ -10,27 +10,27 @@ use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{connect, run_once};
 use std::fmt::Write as _;
 
-/// What a provider is to be.
+/// The arguments of `rag.create_provider`.
 #[derive(Debug)]
 pub struct NewProvider {
     /// Name of the server.
     pub name: String,
-    /// Which template.
+    /// Name of the template.
     pub kind: String,
-    /// Its key, for all who may use it.
+    /// The key, for all roles that may use the server.
     pub api_key: Option<String>,
-    /// Instead of the template's.
+    /// Replaces the template's option `base_url`.
     pub base_url: Option<String>,
     /// Further options of the server.
     pub options: Vec<(String, String)>,
 }
 
-/// Makes the server, and the mapping that holds its key, with the rights of the current role.
+/// Creates the server and the user mapping with its key, with the rights of the current role.
 pub fn create(provider: &NewProvider) -> Result<()> {
     let Some(template) = template::find(&provider.kind) else {
         return Err(unknown_kind(&provider.kind));
     };
-    if provider.name.contains('/') || provider.name.is_empty() || provider.name == LOCAL {
+    if provider.name.contains('/') || provider.name.is_empty() || provider.name == LOCAL_SERVER {
         return Err(Error::bad_argument(format!("provider name \"{}\" is not valid", provider.name))
             .detail("Models are named server/model.")
             .hint("Choose a name without a slash, other than local."));
@@ -52,7 +52,7 @@ pub fn create(provider: &NewProvider) -> Result<()> {
         options.push((name, value));
     }
     let server = quoted(&provider.name);
-    // Errors are caught and raised anew, since Postgres would add the statement, and the key in it, to their context.
+    // Errors are caught and raised again, since Postgres would add the statement with the key to their context.
     connect(|| {
         in_subtransaction(|| {
             run_once(&format!("CREATE SERVER {server} FOREIGN DATA WRAPPER rag {}", clause(&options)))?;
@@ -65,15 +65,15 @@ pub fn create(provider: &NewProvider) -> Result<()> {
     })
 }
 
-/// Whether a kind of provider answers nobody without a key.
+/// Whether providers of this kind refuse calls without a key.
 pub fn needs_key(kind: &str) -> bool {
     template::find(kind).is_some_and(|template| template.needs_key)
 }
 
 fn clause(options: &[(&str, &str)]) -> String {
     let mut clause = String::from("OPTIONS (");
-    for (place, (name, value)) in options.iter().enumerate() {
-        let comma = if place > 0 { ", " } else { "" };
+    for (index, (name, value)) in options.iter().enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
         // Writing to a String cannot fail.
         let _ = write!(clause, "{comma}{} {}", quoted(name), literal(value));
     }

@@ -2,37 +2,38 @@
 
 use crate::provider::account::account;
 use crate::provider::find::find;
-use crate::provider::generator::LOCAL;
+use crate::provider::generator::LOCAL_SERVER;
 use ragstone_client::engine::call::Call;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
 use ragstone_pg::error::{Error, Result};
 
-/// Tokens of a chunk where the server does not say what its model reads. Providers read more; finding gets worse with it.
-const MAX_TOKENS: u32 = 512;
+/// Maximum number of tokens of a chunk if the server has no option `embedding_max_tokens`. Providers accept more, but larger chunks
+/// make search results worse.
+const DEFAULT_MAX_TOKENS: u32 = 512;
 
 /// A provider's embedding model.
 #[derive(Debug, Clone)]
 pub struct EmbeddingModel {
     target: Target,
     model: String,
-    /// Length of the embeddings, where it is chosen.
+    /// Number of dimensions, if the server's options choose it.
     dimensions: Option<u32>,
     max_tokens: u32,
     account: Account,
 }
 
-/// The part of a model's name that says which installed model it is, if it is one.
+/// The name of an installed model without the server `local`, or none if the model is a provider's.
 pub fn installed(name: &str) -> Option<&str> {
     match name.split_once('/') {
         None => Some(name),
-        Some((server, model)) => (server == LOCAL).then_some(model),
+        Some((server, model)) => (server == LOCAL_SERVER).then_some(model),
     }
 }
 
 impl EmbeddingModel {
-    /// By its name, `server/model`, with the rights and the key of the current role.
+    /// The model named `server/model`, with the rights and the key of the current role.
     pub fn find(name: &str) -> Result<Self> {
         let (server, model) = name.split_once('/').unwrap_or((name, ""));
         let found = find(server)?;
@@ -44,20 +45,20 @@ impl EmbeddingModel {
         Ok(Self {
             model,
             dimensions: found.options.number("embedding_dimensions"),
-            max_tokens: found.options.number("embedding_max_tokens").unwrap_or(MAX_TOKENS),
+            max_tokens: found.options.number("embedding_max_tokens").unwrap_or(DEFAULT_MAX_TOKENS),
             account: account(server, "embed")?,
             target: found.target,
         })
     }
 
-    /// As SQL names it.
+    /// The name in SQL.
     pub fn name(&self) -> String {
         format!("{}/{}", self.target.name, self.model)
     }
 
     /// The call that embeds texts.
     pub fn call(&self, kind: Kind, texts: Vec<String>) -> Call {
-        // Whoever writes down what was called.
+        // The database's worker writes `rag.calls`.
         slots::ensure();
         let request = Request::EmbedBy {
             target: Box::new(self.target.clone()),
@@ -70,7 +71,7 @@ impl EmbeddingModel {
         Call::with_limits(&self.target.limits, request)
     }
 
-    /// What is known of it, as of an installed model.
+    /// A description of the model like that of an installed one.
     pub fn describe(&self, dimensions: u32) -> Model {
         Model {
             name: self.name(),

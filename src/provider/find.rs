@@ -1,4 +1,4 @@
-//! From the name of a server to a target, with the rights and the key of the current role.
+//! Looks up a provider by the name of its server, with the rights and the key of the current role.
 
 use crate::provider::options::Options;
 use pgrx::pg_sys;
@@ -8,20 +8,20 @@ use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
-/// A server that the current role may use.
+/// A provider that the current role may use.
 #[derive(Debug)]
-pub struct Found {
-    /// Where calls go.
+pub struct Provider {
+    /// The target of calls.
     pub target: Target,
     /// The server's options.
     pub options: Options,
 }
 
-/// The server of a name, if the current role may use it.
+/// The provider of that name, if the current role may use it.
 ///
 /// # Errors
-/// 42704 where there is none, 42501 without USAGE, 22023 where its options are not complete.
-pub fn find(name: &str) -> Result<Found> {
+/// 42704 if it does not exist, 42501 without USAGE on the server, 22023 if an option is missing.
+pub fn find(name: &str) -> Result<Provider> {
     let (role, database) = (session::current_role(), session::database());
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
     let (server, options, mapping) = connect(|| as_owner(superuser, || read(name, role)))?;
@@ -35,15 +35,14 @@ pub fn find(name: &str) -> Result<Found> {
         limits: options.limits(),
         prices: options.prices(),
     };
-    Ok(Found { target, options })
+    Ok(Provider { target, options })
 }
 
 fn read(name: &str, role: pg_sys::Oid) -> Result<(pg_sys::Oid, Options, Options)> {
     let query = include_str!("../../sql/queries/provider.sql");
     let rows = select(query, &[Arg::text(name), Arg::new(role)])?;
     let Some(server) = rows.oid(0, 0) else {
-        return Err(Error::undefined(format!("provider \"{name}\" does not exist"))
-            .hint("See rag.providers, or make it with rag.create_provider."));
+        return Err(unknown(name));
     };
     if rows.boolean(0, 2) != Some(true) {
         return Err(Error::forbidden(format!("permission denied for foreign server {name}"))
@@ -51,6 +50,11 @@ fn read(name: &str, role: pg_sys::Oid) -> Result<(pg_sys::Oid, Options, Options)
     }
     let options = |column| Options::parse(rows.texts(0, column).unwrap_or_default());
     Ok((server, options(1), options(3)))
+}
+
+fn unknown(name: &str) -> Error {
+    Error::undefined(format!("provider \"{name}\" does not exist"))
+        .hint("See rag.providers, or make it with rag.create_provider.")
 }
 
 fn key(mapping: &Options) -> Key {

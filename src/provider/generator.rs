@@ -1,23 +1,23 @@
-//! What a call's `model` names: the answerer that comes with Ragstone, or a provider's language model.
+//! What the argument `model` of a function names: the extractive model that comes with Ragstone, or a provider's language model.
 
 use crate::provider::find::find;
 use ragstone_client::settings;
 use ragstone_core::provider::Target;
 use ragstone_pg::error::{Error, Result};
 
-/// Name of the server that serves what is installed on this host.
-pub const LOCAL: &str = "local";
+/// Name of the server that serves the models installed on this host.
+pub const LOCAL_SERVER: &str = "local";
 
-/// The answerer that needs no provider.
-pub const EXTRACTIVE: &str = "local/extractive";
+/// The model that answers with sentences of the passages and needs no provider.
+pub const EXTRACTIVE_MODEL: &str = "local/extractive";
 
-/// Tokens that a model is taken to read where its server does not say.
-const CONTEXT_WINDOW: u32 = 8192;
+/// Context window of a model, in tokens, if its server has no option `context_window`.
+const DEFAULT_CONTEXT_TOKENS: u32 = 8192;
 
-/// What answers.
+/// A model that answers.
 #[derive(Debug)]
 pub enum Generator {
-    /// The best sentences of what was retrieved.
+    /// Answers with the best sentences of the passages.
     Extractive,
     /// A provider's language model.
     Remote(Box<Remote>),
@@ -28,24 +28,24 @@ pub enum Generator {
 pub struct Remote {
     /// The provider.
     pub target: Target,
-    /// Its name of the model.
+    /// The provider's name of the model.
     pub model: String,
-    /// Most tokens of prompt and answer together.
+    /// Maximum number of tokens of prompt and answer together.
     pub context_tokens: u32,
 }
 
 impl Generator {
-    /// By its name in SQL, `server/model` or `server` for the server's default; none is `rag.default_llm`.
+    /// The model of a name: `server/model`, or `server` for the server's default model. None means `rag.default_llm`.
     ///
     /// # Errors
-    /// 42704 where there is no such server or model, 42501 where the current role may not use it.
+    /// 42704 if the server or model does not exist, 42501 if the current role may not use it.
     pub fn find(model: Option<&str>) -> Result<Self> {
         let name = model.map_or_else(settings::default_llm, str::to_owned);
-        if name == EXTRACTIVE {
+        if name == EXTRACTIVE_MODEL {
             return Ok(Self::Extractive);
         }
         let (server, model) = name.split_once('/').unwrap_or((&name, ""));
-        if server == LOCAL || server.is_empty() {
+        if server == LOCAL_SERVER || server.is_empty() {
             return Err(no_language_model(&name));
         }
         let found = find(server)?;
@@ -54,33 +54,45 @@ impl Generator {
             ("", None) => return Err(no_default(server)),
             (model, _) => model.to_owned(),
         };
-        let context_tokens = found.options.number("context_window").unwrap_or(CONTEXT_WINDOW);
+        let context_tokens = found.options.number("context_window").unwrap_or(DEFAULT_CONTEXT_TOKENS);
         Ok(Self::Remote(Box::new(Remote { target: found.target, model, context_tokens })))
     }
 
-    /// The provider's model that a call needs which is more than an answer out of passages.
+    /// The provider's model.
+    ///
+    /// # Errors
+    /// 42704 for the extractive model, which answers from passages only.
     pub fn remote(self) -> Result<Remote> {
         match self {
             Self::Remote(remote) => Ok(*remote),
-            Self::Extractive => Err(Error::undefined(format!(
-                "model \"{EXTRACTIVE}\" answers from passages only"
-            ))
-            .hint("Ask a collection with rag.ask, or name a provider's model: model => 'server/model'.")),
+            Self::Extractive => {
+                Err(Error::undefined(format!("model \"{EXTRACTIVE_MODEL}\" answers from passages only"))
+                    .hint(
+                        "Ask a collection with rag.ask, or name a provider's model: model => 'server/model'.",
+                    ))
+            }
         }
     }
 
-    /// As SQL shows it.
+    /// The name in SQL.
     pub fn name(&self) -> String {
         match self {
-            Self::Extractive => EXTRACTIVE.to_owned(),
-            Self::Remote(remote) => format!("{}/{}", remote.target.name, remote.model),
+            Self::Extractive => EXTRACTIVE_MODEL.to_owned(),
+            Self::Remote(remote) => remote.name(),
         }
+    }
+}
+
+impl Remote {
+    /// The name in SQL, `server/model`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.target.name, self.model)
     }
 }
 
 fn no_language_model(name: &str) -> Error {
     Error::undefined(format!("language model \"{name}\" does not exist")).hint(format!(
-        "Name a provider's model as 'server/model', or {EXTRACTIVE} for answers from passages."
+        "Name a provider's model as 'server/model', or {EXTRACTIVE_MODEL} for answers from passages."
     ))
 }
 

@@ -1,11 +1,11 @@
-//! The server `local` has nothing that could be set: it is this host.
+//! The server `local`, which stands for this host and has no options.
 
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run};
 
-/// Refuses the command that has just ended where it gave the server options, or anybody a key for it. The wrapper's validator
-/// is not told whose options it looks at.
+/// Refuses the DDL command that has just ended if it gave the server options or a user mapping a key. The wrapper's validator cannot,
+/// since Postgres does not pass it the name of the server.
 pub fn refuse_options() -> Result<()> {
     let query = include_str!("../../sql/queries/local.sql");
     let given = with_safe_search_path(|| connect(|| run(query, &[]).map(|rows| rows.count)))?;

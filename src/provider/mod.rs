@@ -1,6 +1,12 @@
-//! Providers of models outside of this server: foreign servers of the wrapper `rag`, their keys, and calls to them.
+//! Providers of models outside this server: foreign servers of the wrapper `rag`, their keys, and calls of their models.
+//!
+//! [`options`], [`template`], [`url`] and [`create`] are about servers, [`local`] about the one that stands for this host. [`find`],
+//! [`generator`] and [`embedding_model`] look up a model by name. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
+//! [`step`] logs it, [`stream`] and [`batch`] do both for an answer in parts and for many prompts. [`rerank`] scores documents, and
+//! [`account`] has the role and the budgets of each call.
 
 mod account;
+mod batch;
 mod call;
 mod create;
 mod embedding_model;
@@ -11,14 +17,17 @@ mod options;
 mod prompt;
 mod rerank;
 mod step;
+mod stream;
 mod template;
 mod url;
 
-pub use call::{CallOptions, Pieces, completion, send_all};
+pub use batch::send_all;
+pub use call::{CallOptions, completion};
 pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};
 pub use generator::{Generator, Remote};
 pub use local::refuse_options as refuse_options_of_local;
 pub use options::{Catalog, Options, validate};
-pub use prompt::{Knobs, check_temperature, positive, schema};
+pub use prompt::{GenerateOptions, check_temperature, positive, schema};
 pub use rerank::rerank;
+pub use stream::Deltas;

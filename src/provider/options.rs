@@ -1,4 +1,4 @@
-//! The options of servers and user mappings, and what makes them valid.
+//! The options of foreign servers and user mappings, and their validation.
 
 use crate::provider::url;
 use pgrx::pg_sys;
@@ -8,14 +8,14 @@ use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// Whose options are meant.
+/// The kind of object that options belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Catalog {
-    /// The wrapper's.
+    /// The foreign data wrapper.
     Wrapper,
-    /// A server's.
+    /// A foreign server.
     Server,
-    /// A user mapping's.
+    /// A user mapping.
     Mapping,
 }
 
@@ -23,18 +23,18 @@ pub enum Catalog {
 #[derive(Debug, Clone, Default)]
 pub struct Options(BTreeMap<String, String>);
 
-/// What an option's value must be.
+/// The valid values of an option.
 #[derive(Clone, Copy)]
 enum Domain {
     Protocol,
     Text,
     Boolean,
-    /// From the first to the second.
+    /// A whole number from the first to the second.
     Number(u64, u64),
     Price,
 }
 
-const SERVER: [(&str, Domain); 17] = [
+const SERVER_OPTIONS: &[(&str, Domain)] = &[
     ("protocol", Domain::Protocol),
     ("base_url", Domain::Text),
     ("allow_http", Domain::Boolean),
@@ -54,10 +54,10 @@ const SERVER: [(&str, Domain); 17] = [
     ("output_price", Domain::Price),
 ];
 
-const KEYS: [&str; 3] = ["api_key", "api_key_env", "api_key_file"];
+const KEY_OPTIONS: [&str; 3] = ["api_key", "api_key_env", "api_key_file"];
 
 impl Catalog {
-    /// The catalogue that Postgres names to a validator, if such objects have options here.
+    /// The kind of the catalog that Postgres passes to a validator, if such objects have options here.
     pub fn of(catalog: pg_sys::Oid) -> Option<Self> {
         match catalog {
             pg_sys::ForeignDataWrapperRelationId => Some(Self::Wrapper),
@@ -70,14 +70,13 @@ impl Catalog {
     fn names(self) -> Vec<&'static str> {
         match self {
             Self::Wrapper => Vec::new(),
-            Self::Server => SERVER.iter().map(|(name, _)| *name).collect(),
-            Self::Mapping => KEYS.to_vec(),
+            Self::Server => SERVER_OPTIONS.iter().map(|(name, _)| *name).collect(),
+            Self::Mapping => KEY_OPTIONS.to_vec(),
         }
     }
 }
 
-/// Checks all options of an object, those that it had before and those that are new. `superuser`: whether a superuser
-/// gives them.
+/// Checks all options of an object, old and new. `superuser` says whether the current role is one.
 pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) -> Result<()> {
     let names = catalog.map(Catalog::names).unwrap_or_default();
     for name in options.0.keys() {
@@ -93,13 +92,13 @@ pub fn validate(catalog: Option<Catalog>, options: &Options, superuser: bool) ->
 }
 
 fn validate_server(options: &Options) -> Result<()> {
-    // The server `local` has none.
+    // The server `local` has no options.
     if options.0.is_empty() {
         return Ok(());
     }
-    for (name, domain) in SERVER {
+    for (name, domain) in SERVER_OPTIONS {
         if let Some(value) = options.get(name) {
-            check(name, value, domain)?;
+            check(name, value, *domain)?;
         }
     }
     for needed in ["protocol", "base_url"] {
@@ -123,7 +122,7 @@ fn validate_mapping(options: &Options, superuser: bool) -> Result<()> {
             .hint("Give one of api_key, api_key_env and api_key_file."));
     }
     match options.0.iter().next() {
-        // Not shown, whichever it is.
+        // The message does not show the value, which may be a key.
         Some((name, value)) if value.trim().is_empty() || value.contains(['\n', '\r', '\0']) => {
             Err(Error::bad_argument(format!("option \"{name}\" is empty or has more than one line")))
         }
@@ -178,7 +177,7 @@ fn boolean(value: &str) -> Option<bool> {
 }
 
 impl Options {
-    /// From a catalogue's `name=value`.
+    /// Parses options as catalogs store them, `name=value`.
     pub fn parse(options: Vec<String>) -> Self {
         let pairs = options.into_iter().filter_map(|option| {
             let (name, value) = option.split_once('=')?;
@@ -187,24 +186,24 @@ impl Options {
         Self(pairs.collect())
     }
 
-    /// An option's value.
+    /// The value of an option.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// How the server is spoken to.
+    /// The wire protocol of the server.
     pub fn wire(&self) -> Result<Wire> {
         self.get("protocol").and_then(|name| name.parse().ok()).ok_or_else(|| missing("protocol"))
     }
 
-    /// Where the server is, without a slash at the end.
+    /// The address of the server, without a slash at the end.
     pub fn base_url(&self) -> Result<String> {
         let url = self.get("base_url").ok_or_else(|| missing("base_url"))?.trim_end_matches('/');
         url::check(url, self.get("allow_http").and_then(boolean).unwrap_or(false))?;
         Ok(url.to_owned())
     }
 
-    /// The bounds of its calls.
+    /// The limits of calls.
     pub fn limits(&self) -> Limits {
         Limits {
             connect_timeout_ms: self.number("connect_timeout_ms").unwrap_or(10_000),
@@ -217,7 +216,7 @@ impl Options {
         }
     }
 
-    /// What a million tokens cost.
+    /// The prices of a million tokens.
     pub fn prices(&self) -> Prices {
         Prices {
             input: self.number("input_price").unwrap_or(0.0),
@@ -225,7 +224,7 @@ impl Options {
         }
     }
 
-    /// A number, if there is one.
+    /// The value of an option as a number, if it has one.
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()
     }

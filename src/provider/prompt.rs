@@ -1,4 +1,4 @@
-//! What a language model is asked, from the arguments of SQL functions.
+//! Prompts from the arguments of SQL functions.
 
 use crate::provider::call::CallOptions;
 use crate::provider::generator::{Generator, Remote};
@@ -8,42 +8,42 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::text::Utf8;
 use serde_json::Value;
 
-/// How the functions that ask a language model are called.
+/// The arguments that all functions like `rag.generate` have.
 #[derive(Debug)]
-pub struct Knobs {
-    /// Name of the SQL function, for the record.
+pub struct GenerateOptions {
+    /// Name of the SQL function, for `rag.calls`.
     pub function: &'static str,
-    /// `server/model`; `rag.default_llm` if none.
+    /// `server/model`; none means `rag.default_llm`.
     pub model: Option<Utf8>,
-    /// What the model is told to be.
+    /// The system prompt.
     pub system: Option<Utf8>,
-    /// Randomness, from 0.
+    /// Sampling temperature, from 0.
     pub temperature: Option<f64>,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens of the answer.
     pub max_tokens: Option<i32>,
     /// Texts at which the answer ends.
     pub stop: Option<Vec<Option<Utf8>>>,
-    /// Same seed, same answer.
+    /// Seed of the sampling: with the same seed the answer is the same, if the provider supports it.
     pub seed: Option<i64>,
-    /// Longest time, milliseconds.
+    /// Timeout, milliseconds.
     pub timeout_ms: Option<i32>,
-    /// Members that are added to the request.
+    /// Members that are added to the JSON of the request.
     pub options: Option<Jsonb>,
 }
 
-impl Knobs {
-    /// The model that is meant.
+impl GenerateOptions {
+    /// The provider's model.
     pub fn remote(&self) -> Result<Remote> {
         Generator::find(self.model.as_ref().map(|model| model.0.as_str()))?.remote()
     }
 
-    /// What concerns the call and not the prompt.
-    pub fn call(&self) -> CallOptions {
+    /// The options of a call that are not part of the prompt.
+    pub fn call_options(&self) -> CallOptions {
         CallOptions { function: self.function, timeout_ms: self.timeout_ms }
     }
 
-    /// What all prompts of a call share.
-    fn prompt(&self) -> Result<Prompt> {
+    /// The prompt without the user's messages.
+    fn shared_prompt(&self) -> Result<Prompt> {
         check_temperature(self.temperature)?;
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         let system = self.system.iter().map(|system| Message::new(Role::System, system.0.clone()));
@@ -58,47 +58,47 @@ impl Knobs {
         })
     }
 
-    /// A prompt that asks this.
-    pub fn ask(&self, text: &str) -> Result<Prompt> {
-        let mut prompt = self.prompt()?;
+    /// A prompt with one user message.
+    pub fn prompt_of_text(&self, text: &str) -> Result<Prompt> {
+        let mut prompt = self.shared_prompt()?;
         prompt.messages.push(user(text)?);
         Ok(prompt)
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a prompt and waits for the answer.
     pub fn complete(&self, prompt: Prompt) -> Result<Completion> {
         let remote = self.remote()?;
         if self.function == "generate" {
-            return remote.complete_aloud_as_step(prompt, self.call());
+            return remote.complete_streaming_as_step(prompt, self.call_options());
         }
-        remote.complete_as_step(prompt, self.call())
+        remote.complete_as_step(prompt, self.call_options())
     }
 
-    /// A prompt of all that can be given.
-    pub fn whole(
+    /// A prompt with messages, tools and a schema.
+    pub fn prompt_of_all(
         &self,
         prompt: Option<Utf8>,
         messages: Option<Jsonb>,
         tools: Option<Jsonb>,
         schema: Option<Jsonb>,
     ) -> Result<Prompt> {
-        let mut whole = self.prompt()?;
+        let mut all = self.shared_prompt()?;
         if let Some(messages) = &messages {
-            whole.messages.extend(conversation(messages)?);
+            all.messages.extend(conversation(messages)?);
         }
         if let Some(prompt) = &prompt {
-            whole.messages.push(user(&prompt.0)?);
+            all.messages.push(user(&prompt.0)?);
         }
         if prompt.is_none() && messages.is_none() {
             return Err(Error::bad_argument("neither prompt nor messages are given"));
         }
-        whole.tools = tools.as_ref().map(list).transpose()?;
-        whole.schema = schema.as_ref().map(crate::provider::prompt::schema).transpose()?;
-        Ok(whole)
+        all.tools = tools.as_ref().map(list).transpose()?;
+        all.schema = schema.as_ref().map(crate::provider::prompt::schema).transpose()?;
+        Ok(all)
     }
 }
 
-/// Refuses a temperature that no model has.
+/// Refuses a temperature outside the range of all models.
 pub fn check_temperature(temperature: Option<f64>) -> Result<()> {
     match temperature {
         Some(temperature) if !(0.0..=10.0).contains(&temperature) => {
@@ -108,7 +108,7 @@ pub fn check_temperature(temperature: Option<f64>) -> Result<()> {
     }
 }
 
-/// A number of tokens or milliseconds as SQL gives it; `name` is the argument's.
+/// Checks that an argument named `name` is more than 0.
 pub fn positive(name: &'static str) -> impl Fn(i32) -> Result<u32> {
     move |value| {
         let value = u32::try_from(value).ok().filter(|value| *value > 0);
@@ -123,7 +123,7 @@ fn user(text: &str) -> Result<Message> {
     Ok(Message::new(Role::User, text))
 }
 
-/// Messages as OpenAI writes them: `[{"role": "user", "content": "…"}, …]`.
+/// Messages in OpenAI's format: `[{"role": "user", "content": "…"}, …]`.
 fn conversation(messages: &Jsonb) -> Result<Vec<Message>> {
     let wrong = |number: usize, what: &str| {
         Error::bad_argument(format!("message {number} {what}"))

@@ -1,8 +1,8 @@
-//! Calls to a provider's language model as steps of the session's current run. What was said is in the log only where
-//! `rag.log_prompts` has it in `rag.calls` as well.
+//! Calls of a provider's language model as steps of the session's current run. Like `rag.calls`, the steps have prompts and answers
+//! only if `rag.log_prompts` is on.
 
 use crate::agent_log;
-use crate::agent_log::{NewStep, OpenStep, Said};
+use crate::agent_log::{NewStep, OpenStep, StepResult};
 use crate::provider::{CallOptions, Remote};
 use ragstone_client::settings;
 use ragstone_core::provider::{Completion, Message, Prompt};
@@ -19,21 +19,21 @@ impl Remote {
         self.as_step(prompt, options, |prompt| self.complete(prompt, options))
     }
 
-    /// As [`Remote::complete_aloud`].
+    /// As [`Remote::complete_streaming`].
     ///
     /// # Errors
-    /// As [`Remote::complete_aloud`].
-    pub fn complete_aloud_as_step(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
-        self.as_step(prompt, options, |prompt| self.complete_aloud(prompt, options))
+    /// As [`Remote::complete_streaming`].
+    pub fn complete_streaming_as_step(&self, prompt: Prompt, options: CallOptions) -> Result<Completion> {
+        self.as_step(prompt, options, |prompt| self.complete_streaming(prompt, options))
     }
 
-    /// Logs a call that was made among others, with what has come of it.
+    /// Logs one call of a batch with its answer or error.
     ///
     /// # Errors
-    /// What keeps it from being logged.
+    /// Those of the log.
     pub fn log_answer(&self, options: CallOptions, answer: &Result<Completion>) -> Result<()> {
         let took = answer.as_ref().map_or(0.0, |completion| completion.usage.latency_ms);
-        let model = self.full_name();
+        let model = self.name();
         let new = || NewStep {
             kind: "model",
             name: Some(options.function),
@@ -42,7 +42,7 @@ impl Remote {
             duration_ms: Some(took),
             ..NewStep::default()
         };
-        agent_log::step_done(new, answer, said)
+        agent_log::step_done(new, answer, outcome)
     }
 
     fn as_step(
@@ -51,7 +51,7 @@ impl Remote {
         options: CallOptions,
         ask: impl FnOnce(Prompt) -> Result<Completion>,
     ) -> Result<Completion> {
-        let model = self.full_name();
+        let model = self.name();
         let input =
             (settings::log_prompts() && agent_log::current().is_some()).then(|| messages(&prompt.messages));
         let new = || NewStep {
@@ -61,22 +61,18 @@ impl Remote {
             input,
             ..NewStep::default()
         };
-        agent_log::step(new, || ask(prompt), said)
+        agent_log::step(new, || ask(prompt), outcome)
     }
 
-    /// An answer that comes piece by piece, as a step that is logged when the last piece has come.
+    /// Begins the step of an answer that is streamed. It is logged after the last delta.
     pub(super) fn begin_step(&self, prompt: &Prompt, options: CallOptions) -> Result<Option<ModelStep>> {
         let Some(open) = OpenStep::begin()? else { return Ok(None) };
         let input = settings::log_prompts().then(|| messages(&prompt.messages));
-        Ok(Some(ModelStep { open, model: self.full_name(), function: options.function, input }))
-    }
-
-    fn full_name(&self) -> String {
-        format!("{}/{}", self.target.name, self.model)
+        Ok(Some(ModelStep { open, model: self.name(), function: options.function, input }))
     }
 }
 
-/// A model's answer that has not come as a whole.
+/// The step of an answer that is being streamed.
 pub(super) struct ModelStep {
     open: OpenStep,
     model: String,
@@ -85,7 +81,7 @@ pub(super) struct ModelStep {
 }
 
 impl ModelStep {
-    /// Logs it.
+    /// Logs the step with the answer or the error.
     pub(super) fn end(self, answer: &Result<Completion>) -> Result<()> {
         let Self { open, model, function, input } = self;
         let new = || NewStep {
@@ -95,16 +91,16 @@ impl ModelStep {
             input,
             ..NewStep::default()
         };
-        open.end(new, answer, said)
+        open.end(new, answer, outcome)
     }
 }
 
-fn said(completion: &Completion) -> Said {
+fn outcome(completion: &Completion) -> StepResult {
     let mut output = json!({"finish_reason": completion.finish_reason});
     if settings::log_prompts() {
         output["content"] = Value::from(completion.content.as_str());
     }
-    Said {
+    StepResult {
         output: Some(output),
         input_tokens: i64::try_from(completion.usage.input_tokens).ok(),
         output_tokens: i64::try_from(completion.usage.output_tokens).ok(),
@@ -113,7 +109,7 @@ fn said(completion: &Completion) -> Said {
 }
 
 fn messages(messages: &[Message]) -> Value {
-    let said: Vec<Value> =
+    let messages: Vec<Value> =
         messages.iter().map(|it| json!({"role": it.role, "content": it.content})).collect();
-    json!({ "messages": said })
+    json!({ "messages": messages })
 }

@@ -1,16 +1,16 @@
-//! Providers that are known by name, so that a key is all that has to be given.
+//! Templates of known providers, so that `rag.create_provider` needs only a key.
 
 use ragstone_core::provider::Wire;
 
-/// What a kind of provider has in common. Keys are made at the address in `keys`.
+/// The common options of a kind of provider.
 pub struct Template {
-    /// Its name in SQL.
+    /// The argument `kind` of `rag.create_provider`.
     pub kind: &'static str,
     /// The option `protocol`.
     pub wire: Wire,
-    /// The option `base_url`; empty where each user has another.
+    /// The option `base_url`; empty if each user has another one.
     pub base_url: &'static str,
-    /// Whether it answers nobody without a key.
+    /// Whether the provider refuses calls without a key.
     pub needs_key: bool,
 }
 
@@ -19,7 +19,7 @@ const fn template(kind: &'static str, wire: Wire, base_url: &'static str, needs_
 }
 
 /// All kinds, from each provider's own documentation of its API.
-pub const TEMPLATES: [Template; 18] = [
+pub const TEMPLATES: &[Template] = &[
     template("openai", Wire::OpenAi, "https://api.openai.com/v1", true),
     template("anthropic", Wire::Anthropic, "https://api.anthropic.com/v1", true),
     template("gemini", Wire::Gemini, "https://generativelanguage.googleapis.com/v1beta", true),

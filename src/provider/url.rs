@@ -1,18 +1,18 @@
-//! Where a provider may be.
+//! Validation of the option `base_url`.
 
 use http::Uri;
 use ragstone_pg::error::{Error, Result};
 use std::net::IpAddr;
 
-/// Checks an address: http or https with a host, and nothing in it that is secret or would be lost. Without `allow_http`
-/// plain http is for this machine only, since keys and prompts would cross the network for all to read.
+/// Checks that an address is http or https with a host, without a password, query or fragment. Without `allow_http`, http is for
+/// loopback addresses only, since keys and prompts would cross the network unencrypted.
 pub fn check(url: &str, allow_http: bool) -> Result<()> {
     let parsed: Uri = url.parse().map_err(|error| bad(url, &format!("{error}")))?;
     let (Some(scheme), Some(authority)) = (parsed.scheme_str(), parsed.authority()) else {
         return Err(bad(url, "it has no scheme or no host"));
     };
     if authority.as_str().contains('@') {
-        // Not shown: what stands before the @ may be a password.
+        // The message does not show the address, which may have a password before the @.
         return Err(Error::bad_argument("base_url must not hold a user or password")
             .hint("Give the key in a user mapping: OPTIONS (api_key '…')."));
     }

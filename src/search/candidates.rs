@@ -1,25 +1,26 @@
-//! Two rankings of a collection's chunks, deeper at each round. They are made as the chunk table's owner: whether the
-//! caller may see a row is asked when it is looked up.
+//! Two rankings of a collection's chunks, which get deeper each round. They are made with the rights of the chunk
+//! table's owner: whether the caller may see a row is checked when the row is looked up.
 
 use crate::collections::catalog::collection::Collection;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
-use crate::search::request::{Mode, Request};
+use crate::search::request::{Mode, SearchRequest};
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 use ragstone_pg::error::Result;
 
-/// Chunks of each ranking in the first round. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield and a set of
-/// Anthropic's documentation is 0.700 for 50, 100 and 200 chunks of each, and 0.697 for 1,000; with 100, weights of 0.4 and
-/// 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains nothing (0.698).
+/// Depth of each ranking in the first round, in chunks. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield
+/// and a set of Anthropic's documentation is 0.700 for depths of 50, 100 and 200, and 0.697 for 1,000; with 100,
+/// weights of 0.4 and 0.6 give 0.695 and 0.697. Looking up the scores that a chunk has only in the other ranking gains
+/// nothing (0.698).
 const FIRST_DEPTH: usize = 100;
 
-/// The same where the vector ranking is not fused with another: as many as an HNSW index looks at by itself.
+/// First depth of a vector ranking that is not fused with another: the default of `hnsw.ef_search`.
 const FIRST_DEPTH_ALONE: usize = 40;
 
-/// How much deeper each round goes.
-const DEEPER: usize = 4;
+/// Factor by which each round is deeper than the one before.
+const DEPTH_GROWTH: usize = 4;
 
 /// The candidates of one search.
 pub struct Candidates<'a> {
@@ -34,8 +35,8 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Sends the query to the engine, and looks up its words meanwhile.
-    pub fn start(collection: &'a Collection, request: &Request) -> Result<Self> {
+    /// Sends the query to the engine, and looks up its words while the engine embeds it.
+    pub fn start(collection: &'a Collection, request: &SearchRequest) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
         let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
         let vector = vector.transpose()?;
@@ -53,11 +54,11 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// The fused ranking at the present depth.
+    /// The fused ranking at the current depth.
     pub fn rank(&mut self) -> Result<Vec<Fused>> {
         let filter = self.filter.as_ref();
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
-        // Words first: the engine is busy with the query's embedding meanwhile.
+        // The text ranking comes first, since the engine is still embedding the query.
         let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
         let vector =
             self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
@@ -69,10 +70,10 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// Goes deeper; false if there is nothing deeper.
+    /// Increases the depth; false if all chunks are ranked already.
     pub fn deepen(&mut self) -> bool {
         let deeper = !self.exhausted && self.depth < self.collection.chunk_count.max(0) as usize;
-        self.depth *= DEEPER;
+        self.depth *= DEPTH_GROWTH;
         deeper
     }
 
@@ -82,9 +83,10 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Words alone are ranked exactly, so only a few more are needed than will be shown: rows may be gone or hidden. Of the
-/// other depths there are few, so that few plans are made: a LIMIT must be a constant for the planner to choose the HNSW index.
-fn first_depth(request: &Request) -> usize {
+/// A text ranking is exact, so it needs only a few more chunks than will be shown, since rows may be deleted or hidden.
+/// There are few other depths, so that there are few plans: the planner chooses the HNSW index only for a constant
+/// LIMIT.
+fn first_depth(request: &SearchRequest) -> usize {
     if request.mode == Mode::Text {
         return request.k + request.k / 4 + 4;
     }

@@ -1,4 +1,4 @@
-//! A condition on metadata, and how many chunks meet it.
+//! A condition on metadata, and the number of chunks that meet it.
 
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
@@ -7,18 +7,18 @@ use ragstone_pg::error::Result;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 
-/// Up to so many chunks are all compared with the query. To count and compare them takes a few milliseconds, as does a walk
-/// over the graph of embeddings that finds one in twenty of what it passes.
-const MOST_EXACT: i64 = 5_000;
+/// Maximum number of chunks that are all compared with the query. Counting and comparing them takes a few milliseconds,
+/// as does an index scan in which one in twenty chunks meets the condition.
+const MAX_EXACT_CHUNKS: i64 = 5_000;
 
-/// Chunks that are looked at to guess the share that meets the condition.
-const SAMPLE: i64 = 2_000;
+/// Number of chunks in the sample from which the share that meets the condition is estimated.
+const SAMPLE_CHUNKS: i64 = 2_000;
 
-/// `metadata @> …`.
+/// The condition `metadata @> …`.
 #[derive(Debug)]
 pub struct Filter {
     condition: Jsonb,
-    /// Chunks that meet it: all of them counted if they are few, else guessed.
+    /// Number of chunks that meet it: counted if they are few, otherwise estimated.
     pub chunks: i64,
 }
 
@@ -30,12 +30,12 @@ impl Filter {
         Ok(Self { condition: condition.clone(), chunks })
     }
 
-    /// Whether all chunks that meet it may be compared.
+    /// True if all chunks that meet the condition may be compared with the query.
     pub fn is_selective(&self) -> bool {
-        self.chunks <= MOST_EXACT
+        self.chunks <= MAX_EXACT_CHUNKS
     }
 
-    /// The condition as an argument.
+    /// The condition as an argument of a statement.
     pub fn arg(&self) -> Arg {
         Arg::varlena(pg_sys::JSONBOID, &self.condition.0)
     }
@@ -44,9 +44,10 @@ impl Filter {
 fn matching(collection: &Collection, condition: &Jsonb) -> Result<i64> {
     let table = &collection.chunks()?.name;
     let argument = Arg::varlena(pg_sys::JSONBOID, &condition.0);
-    if collection.chunk_count > MOST_EXACT {
-        // The index finds all that meet a condition, which is slow if that is most of the table: so first a sample.
-        let percent = (100.0 * SAMPLE as f64 / collection.chunk_count as f64).min(100.0);
+    if collection.chunk_count > MAX_EXACT_CHUNKS {
+        // The index finds all chunks that meet a condition, which is slow if these are most of the table. So a sample
+        // comes first.
+        let percent = (100.0 * SAMPLE_CHUNKS as f64 / collection.chunk_count as f64).min(100.0);
         let rows = select(
             &format!(
                 "SELECT count(*) FILTER (WHERE metadata @> $1), count(*) FROM {table}
@@ -56,14 +57,14 @@ fn matching(collection: &Collection, condition: &Jsonb) -> Result<i64> {
         )?;
         let (met, seen) = (rows.int8(0, 0).unwrap_or(0), rows.int8(0, 1).unwrap_or(0).max(1));
         let guess = (met as f64 / seen as f64 * collection.chunk_count as f64) as i64;
-        if guess > MOST_EXACT {
+        if guess > MAX_EXACT_CHUNKS {
             return Ok(guess);
         }
     }
     let rows = select(
         &format!(
             "SELECT count(*) FROM (SELECT FROM {table} WHERE metadata @> $1 LIMIT {}) met",
-            MOST_EXACT + 1
+            MAX_EXACT_CHUNKS + 1
         ),
         &[argument],
     )?;

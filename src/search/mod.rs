@@ -1,4 +1,5 @@
-//! Search: the best chunks of a collection for a query, of rows that the caller may read.
+//! Search: the best chunks of a collection for a query, from rows that the caller may read. [`candidates`] ranks chunks
+//! with [`vector`] and [`text`], [`filter`] restricts them, and [`rows`] looks them up.
 
 mod ranking;
 mod candidates;
@@ -9,81 +10,67 @@ mod step;
 mod text;
 mod vector;
 
-pub use request::{Mode, Request, parse_fusion, parse_k};
+pub use request::{DEFAULT_FUSION, Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
 pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync};
 use crate::search::candidates::Candidates;
 use crate::search::rows::Reader;
+pub use crate::search::rows::VisibleChunk;
 use crate::search::vector::VectorSearch;
 use pgrx::PgLogLevel;
 use ragstone_client::processes::slots;
-use ragstone_pg::bytes::Jsonb;
+use ragstone_core::fusion::Fused;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
 use std::collections::HashSet;
 
-/// Rows that are looked up at once, at least: some may be hidden from the caller, or gone.
-const LEAST_SLICE: usize = 16;
+/// Minimum number of chunks that are looked up at a time: some may be hidden from the caller, or deleted.
+const MIN_LOOKUP_CHUNKS: usize = 16;
 
-/// A chunk that was found.
+/// One result of a search.
 #[derive(Debug, Clone)]
 pub struct Hit {
-    /// Higher is better.
-    pub score: f64,
-    /// The row's key.
-    pub source_key: Jsonb,
-    /// The row's title as it is now.
-    pub title: Option<String>,
-    /// Headings that the chunk stands under.
-    pub heading: Option<String>,
-    /// The chunk.
-    pub content: String,
-    /// The row's metadata as they are now.
-    pub metadata: Jsonb,
-    /// Place in the vector ranking, from 1.
-    pub vector_rank: Option<u32>,
-    /// Place in the text ranking, from 1.
-    pub text_rank: Option<u32>,
-    /// The chunk's number.
-    pub chunk: i64,
+    /// The chunk's number, score and ranks.
+    pub ranked: Fused,
+    /// The chunk and its row.
+    pub chunk: VisibleChunk,
 }
 
-/// What a question finds.
+/// Result of a search for passages that answer a question.
 #[derive(Debug)]
 pub struct Passages {
     /// Best first.
     pub hits: Vec<Hit>,
-    /// Cosine of each hit's embedding and the question's, whatever the mode.
+    /// Cosine similarity of each hit's embedding and the question's, in every mode.
     pub similarities: Vec<f64>,
     /// The question's embedding.
     pub question: Vec<f32>,
-    /// Name of the model that both are by.
+    /// Name of the model of both embeddings.
     pub model: String,
 }
 
 /// The best hits, best first.
-pub fn search(request: &Request) -> Result<Vec<Hit>> {
+pub fn search(request: &SearchRequest) -> Result<Vec<Hit>> {
     connect(|| Ok(find(&open(request)?, request)?.0))
 }
 
 /// The best hits, with how similar each is to the query.
-pub fn passages(request: &Request) -> Result<Passages> {
+pub fn passages(request: &SearchRequest) -> Result<Passages> {
     connect(|| {
         let collection = open(request)?;
         let (hits, vector) = find(&collection, request)?;
         let mut vector = vector.map_or_else(|| VectorSearch::start(&collection, &request.query), Ok)?;
-        let numbers: Vec<i64> = hits.iter().map(|hit| hit.chunk).collect();
+        let numbers: Vec<i64> = hits.iter().map(|hit| hit.ranked.chunk).collect();
         let similarities = vector.similarities(&numbers)?;
         Ok(Passages { hits, similarities, question: vector.into_embedding(), model: collection.model })
     })
 }
 
-/// The collection of a request that it fits.
-fn open(request: &Request) -> Result<Collection> {
-    let collection = with_safe_search_path(|| Collection::find(&request.collection))?;
-    let collection = collection.ok_or_else(|| Collection::unknown(&request.collection))?;
+/// The collection of a request, after the request is checked against it.
+fn open(request: &SearchRequest) -> Result<Collection> {
+    let collection = with_safe_search_path(|| Collection::get(&request.collection))?;
     request.check_against(&collection)?;
     if collection.sync != Sync::Manual {
         slots::ensure();
@@ -91,15 +78,18 @@ fn open(request: &Request) -> Result<Collection> {
     Ok(collection)
 }
 
-/// The best hits, and the search by embeddings if there was one.
-fn find<'a>(collection: &'a Collection, request: &Request) -> Result<(Vec<Hit>, Option<VectorSearch<'a>>)> {
+/// The best hits, and the vector search if there was one.
+fn find<'a>(
+    collection: &'a Collection,
+    request: &SearchRequest,
+) -> Result<(Vec<Hit>, Option<VectorSearch<'a>>)> {
     let mut reader = Reader::new(collection, request.filter.as_ref())?;
     reader.check_privileges()?;
     if request.query.trim().is_empty() {
         return Ok((Vec::new(), None));
     }
     if !collection.filled {
-        say_filling(collection)?;
+        notice_filling(collection)?;
     }
     let mut candidates = Candidates::start(collection, request)?;
     loop {
@@ -110,8 +100,8 @@ fn find<'a>(collection: &'a Collection, request: &Request) -> Result<(Vec<Hit>, 
     }
 }
 
-/// A collection that is filled for the first time has not all rows yet, and no indexes.
-fn say_filling(collection: &Collection) -> Result<()> {
+/// A collection in its first fill lacks rows and indexes.
+fn notice_filling(collection: &Collection) -> Result<()> {
     let mut counted = collection.clone();
     with_safe_search_path(|| counted.count())?;
     Error::information(format!(
@@ -123,35 +113,25 @@ fn say_filling(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// The best hits among the candidates that there are so far.
-fn best(candidates: &mut Candidates, reader: &mut Reader, request: &Request) -> Result<Vec<Hit>> {
+/// The best hits among the candidates at the current depth.
+fn best(candidates: &mut Candidates, reader: &mut Reader, request: &SearchRequest) -> Result<Vec<Hit>> {
     let ranking = candidates.rank()?;
     let mut hits = Vec::with_capacity(request.k);
     let mut sources = HashSet::new();
     let mut rest = ranking.as_slice();
     while hits.len() < request.k && !rest.is_empty() {
-        let slice = (request.k - hits.len()).max(LEAST_SLICE).min(rest.len());
+        let slice = (request.k - hits.len()).max(MIN_LOOKUP_CHUNKS).min(rest.len());
         let (now, later) = rest.split_at(slice);
         rest = later;
         let numbers: Vec<i64> = now.iter().map(|fused| fused.chunk).collect();
         reader.read(&numbers)?;
         for fused in now {
-            let Some(found) = reader.found(fused.chunk) else { continue };
-            if hits.len() == request.k || (request.per_source && !sources.insert(found.source_key.0.clone()))
+            let Some(chunk) = reader.visible(fused.chunk) else { continue };
+            if hits.len() == request.k || (request.per_source && !sources.insert(chunk.source_key.0.clone()))
             {
                 continue;
             }
-            hits.push(Hit {
-                score: fused.score,
-                source_key: found.source_key.clone(),
-                title: found.title.clone(),
-                heading: found.heading.clone(),
-                content: found.content.clone(),
-                metadata: found.metadata.clone(),
-                vector_rank: fused.vector_rank,
-                text_rank: fused.text_rank,
-                chunk: fused.chunk,
-            });
+            hits.push(Hit { ranked: *fused, chunk: chunk.clone() });
         }
     }
     Ok(hits)

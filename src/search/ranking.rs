@@ -5,8 +5,8 @@ use ragstone_core::fusion::Scored;
 /// Chunks, best first.
 #[derive(Debug, Default)]
 pub struct Ranking {
-    /// With their scores.
+    /// Chunks with their scores.
     pub scored: Vec<Scored>,
-    /// Whether there are no more.
+    /// True if there are no more chunks.
     pub exhausted: bool,
 }

@@ -1,40 +1,43 @@
-//! What a caller of `rag.search` asks for.
+//! The arguments of `rag.search`.
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::fusion::Fusion;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 
-/// Most hits.
-const MOST_HITS: i32 = 10_000;
+/// Maximum number of hits.
+const MAX_K: i32 = 10_000;
+
+/// Fusion where the caller does not choose one. The defaults of `rag.search` are the same.
+pub const DEFAULT_FUSION: Fusion = Fusion::MinMax { vector_weight: 0.5 };
 
 /// Which rankings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Both.
+    /// Vector and text ranking, fused.
     Hybrid,
-    /// Embeddings.
+    /// Vector ranking only.
     Vector,
-    /// Words.
+    /// Text ranking only.
     Text,
 }
 
 /// A search.
 #[derive(Debug)]
-pub struct Request {
+pub struct SearchRequest {
     /// Name of the collection.
     pub collection: String,
-    /// What is looked for.
+    /// Text to search for.
     pub query: String,
-    /// Most hits.
+    /// Maximum number of hits.
     pub k: usize,
     /// Which rankings count.
     pub mode: Mode,
-    /// What the metadata must contain.
+    /// Value that the metadata must contain.
     pub filter: Option<Jsonb>,
-    /// How two rankings become one.
+    /// How the two rankings are fused.
     pub fusion: Fusion,
-    /// Whether each row of the source counts once, by its best chunk.
+    /// True if each row of the source is shown once, by its best chunk.
     pub per_source: bool,
 }
 
@@ -50,26 +53,40 @@ impl Mode {
         }
     }
 
-    /// Whether embeddings count.
+    /// Name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Vector => "vector",
+            Self::Text => "text",
+        }
+    }
+
+    /// True if the vector ranking is used.
     pub fn has_vector(self) -> bool {
         self != Self::Text
     }
 
-    /// Whether words count.
+    /// True if the text ranking is used.
     pub fn has_text(self) -> bool {
         self != Self::Vector
     }
 }
 
-/// A number of hits as SQL gives it.
+/// Checks the argument `k`.
 pub fn parse_k(k: i32) -> Result<usize> {
-    if (1..=MOST_HITS).contains(&k) {
-        return Ok(k as usize);
-    }
-    Err(Error::bad_argument(format!("k must be from 1 to {MOST_HITS}, not {k}")))
+    parse_k_up_to(MAX_K, k)
 }
 
-/// A fusion by its name in SQL.
+/// The same with another limit.
+pub fn parse_k_up_to(max: i32, k: i32) -> Result<usize> {
+    if (1..=max).contains(&k) {
+        return Ok(k as usize);
+    }
+    Err(Error::bad_argument(format!("k must be from 1 to {max}, not {k}")))
+}
+
+/// Parses a fusion method.
 pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Result<Fusion> {
     if !(0.0..=1.0).contains(&vector_weight) {
         return Err(Error::bad_argument(format!("vector_weight must be from 0 to 1, not {vector_weight}")));
@@ -81,7 +98,7 @@ pub fn parse_fusion(fusion: &str, vector_weight: f64) -> Result<Fusion> {
     }
 }
 
-impl Request {
+impl SearchRequest {
     /// Checks what depends on the collection.
     pub fn check_against(&self, collection: &Collection) -> Result<()> {
         if self.filter.is_some() && collection.metadata.is_empty() {

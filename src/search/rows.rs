@@ -1,5 +1,5 @@
-//! Chunks that were found, with the rows that they belong to. The chunks are read as their table's owner, the rows as
-//! the caller: he sees what he would see in the source itself.
+//! Looks up chunks and their rows. The chunks are read with the rights of their table's owner, the rows with the
+//! caller's, so that the caller sees exactly what the source itself would show.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
@@ -14,43 +14,44 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::{Value, has_array_type};
 use std::collections::HashMap;
 
-/// A chunk with its row.
-#[derive(Debug)]
-pub struct Found {
+/// A chunk that the caller may see, with what `rag.search` shows of its row.
+#[derive(Debug, Clone)]
+pub struct VisibleChunk {
     /// The row's key.
     pub source_key: Jsonb,
     /// The row's title.
     pub title: Option<String>,
     /// Headings that the chunk stands under.
     pub heading: Option<String>,
-    /// The chunk.
+    /// Text of the chunk.
     pub content: String,
     /// The row's metadata.
     pub metadata: Jsonb,
 }
 
-struct Chunk {
+/// A chunk before its row is looked up.
+struct StoredChunk {
     number: i64,
     heading: Option<String>,
     content: String,
     key: Vec<Value>,
 }
 
-/// Looks chunks up, each of them once.
+/// Looks up each chunk once.
 pub struct Reader<'a> {
     collection: &'a Collection,
     filter: Option<&'a Jsonb>,
-    seen: HashMap<i64, Option<Found>>,
+    seen: HashMap<i64, Option<VisibleChunk>>,
 }
 
 impl<'a> Reader<'a> {
-    /// For the rows of a collection that meet a filter.
+    /// A reader of chunks whose rows meet a filter.
     pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Result<Self> {
         Ok(Self { collection, filter, seen: HashMap::new() })
     }
 
-    /// Raises 42501 if the caller may not read the key, content, title and metadata columns, whether or not anything is
-    /// found.
+    /// Raises 42501 if the caller may not read the key, content, title and metadata columns, even if the search has no
+    /// hits.
     pub fn check_privileges(&self) -> Result<()> {
         let c = self.collection;
         let columns = c.key.iter().chain(&c.title).chain(&c.metadata).chain([&c.content]);
@@ -59,12 +60,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What was found of a chunk; nothing if the caller may not see it, or it has gone, or does not meet the filter any more.
-    pub fn found(&self, chunk: i64) -> Option<&Found> {
+    /// A chunk that was read; none if it or its row has been deleted, the caller may not read the row, or the row does not
+    /// meet the filter any more.
+    pub fn visible(&self, chunk: i64) -> Option<&VisibleChunk> {
         self.seen.get(&chunk)?.as_ref()
     }
 
-    /// Looks up the chunks that were not looked up before.
+    /// Looks up those chunks that have not been looked up yet.
     pub fn read(&mut self, numbers: &[i64]) -> Result<()> {
         let new: Vec<_> = numbers.iter().copied().filter(|number| !self.seen.contains_key(number)).collect();
         if new.is_empty() {
@@ -77,11 +79,11 @@ impl<'a> Reader<'a> {
         if arrays {
             return self.join(chunks);
         }
-        // There are no arrays of arrays: such keys are looked up one by one.
+        // There are no arrays of arrays, so such keys are looked up one at a time.
         chunks.into_iter().try_for_each(|chunk| self.join(vec![chunk]))
     }
 
-    fn chunks(&self, numbers: &[i64]) -> Result<Vec<Chunk>> {
+    fn chunks(&self, numbers: &[i64]) -> Result<Vec<StoredChunk>> {
         let table = self.collection.chunks()?;
         let keys: String =
             (0..self.collection.key.len()).map(|place| format!(", {}", key_column(place))).collect();
@@ -92,7 +94,7 @@ impl<'a> Reader<'a> {
             let key = (0..self.collection.key.len())
                 .map(|place| rows.value(row, 3 + place))
                 .collect::<Option<_>>()?;
-            Some(Chunk {
+            Some(StoredChunk {
                 number: rows.int8(row, 0)?,
                 heading: rows.text(row, 1),
                 content: rows.text(row, 2)?,
@@ -102,8 +104,8 @@ impl<'a> Reader<'a> {
         Ok((0..rows.count).filter_map(chunk).collect())
     }
 
-    /// Joins chunks to the rows of the source, as the caller and under his own search path.
-    fn join(&mut self, chunks: Vec<Chunk>) -> Result<()> {
+    /// Joins chunks to the rows of the source, as the caller and with the caller's search path.
+    fn join(&mut self, chunks: Vec<StoredChunk>) -> Result<()> {
         let Some(first) = chunks.first() else { return Ok(()) };
         let types: Vec<_> = first.key.iter().map(|value| value.oid).collect();
         let operators = with_safe_search_path(|| {
@@ -120,10 +122,10 @@ impl<'a> Reader<'a> {
         };
         arguments.extend(self.filter.map(|filter| Arg::varlena(pg_sys::JSONBOID, &filter.0)));
         let rows = select(&statement, &arguments)?;
-        self.keep(&rows, chunks)
+        self.add_visible(&rows, chunks)
     }
 
-    fn keep(&mut self, rows: &Rows, mut chunks: Vec<Chunk>) -> Result<()> {
+    fn add_visible(&mut self, rows: &Rows, mut chunks: Vec<StoredChunk>) -> Result<()> {
         for row in 0..rows.count {
             let place = rows.int8(row, 0).unwrap_or(0) as usize;
             let chunk = place.checked_sub(1).and_then(|place| chunks.get_mut(place));
@@ -131,20 +133,20 @@ impl<'a> Reader<'a> {
             else {
                 return Err(Error::internal("a row that was found has no key or metadata"));
             };
-            let found = Found {
+            let visible = VisibleChunk {
                 source_key: Jsonb(key),
                 title: rows.text(row, 2),
                 heading: chunk.heading.take(),
                 content: std::mem::take(&mut chunk.content),
                 metadata: Jsonb(metadata),
             };
-            self.seen.insert(chunk.number, Some(found));
+            self.seen.insert(chunk.number, Some(visible));
         }
         Ok(())
     }
 
-    /// Place of the chunk, key, title and metadata. The content column is only mentioned, so that the caller must have the right to
-    /// read it: what he gets is the chunk.
+    /// Selects position of the chunk, key, title and metadata. The content column is only mentioned, so that the caller
+    /// needs the right to read it: the result has the chunk's text.
     fn statement(&self, operators: &[String], arrays: bool) -> Result<String> {
         let c = self.collection;
         let count = c.key.len();

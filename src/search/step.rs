@@ -1,20 +1,20 @@
-//! Searches as steps of the session's current run: what was looked for, and the keys of what was found. The texts are in the
-//! source, for those who may read them.
+//! Logs searches as steps of the session's current run: the query, and the keys of the hits. The texts stay in the
+//! source, where its privileges apply.
 
 use crate::agent_log;
-use crate::agent_log::{NewStep, Said};
-use crate::search::{Hit, Passages, Request, passages, search};
+use crate::agent_log::{NewStep, StepResult};
+use crate::search::{Hit, Passages, SearchRequest, passages, search};
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
-/// Hits of which the log has keys and scores.
-const MOST_HITS: usize = 100;
+/// Maximum number of hits whose keys and scores are logged.
+const MAX_LOGGED_HITS: usize = 100;
 
 /// As [`search`].
 ///
 /// # Errors
 /// As [`search`].
-pub fn search_as_step(request: &Request) -> Result<Vec<Hit>> {
+pub fn search_as_step(request: &SearchRequest) -> Result<Vec<Hit>> {
     agent_log::step(|| new(request), || search(request), |hits| said(hits))
 }
 
@@ -22,16 +22,11 @@ pub fn search_as_step(request: &Request) -> Result<Vec<Hit>> {
 ///
 /// # Errors
 /// As [`passages`].
-pub fn passages_as_step(request: &Request) -> Result<Passages> {
+pub fn passages_as_step(request: &SearchRequest) -> Result<Passages> {
     agent_log::step(|| new(request), || passages(request), |passages| said(&passages.hits))
 }
 
-fn new(request: &Request) -> NewStep<'_> {
-    let mode = match request.mode {
-        crate::search::Mode::Hybrid => "hybrid",
-        crate::search::Mode::Vector => "vector",
-        crate::search::Mode::Text => "text",
-    };
+fn new(request: &SearchRequest) -> NewStep<'_> {
     NewStep {
         kind: "retrieval",
         name: Some(&request.collection),
@@ -39,18 +34,18 @@ fn new(request: &Request) -> NewStep<'_> {
             "collection": request.collection,
             "query": request.query,
             "k": request.k,
-            "mode": mode,
+            "mode": request.mode.name(),
             "filter": request.filter.as_ref().and_then(|filter| filter.to_value().ok()),
         })),
         ..NewStep::default()
     }
 }
 
-fn said(hits: &[Hit]) -> Said {
+fn said(hits: &[Hit]) -> StepResult {
     let shown: Vec<Value> = hits
         .iter()
-        .take(MOST_HITS)
-        .map(|hit| json!({"key": hit.source_key.to_value().ok(), "chunk": hit.chunk, "score": hit.score}))
+        .take(MAX_LOGGED_HITS)
+        .map(|hit| json!({"key": hit.chunk.source_key.to_value().ok(), "chunk": hit.ranked.chunk, "score": hit.ranked.score}))
         .collect();
-    Said { output: Some(json!({"found": hits.len(), "hits": shown})), ..Said::default() }
+    StepResult { output: Some(json!({"found": hits.len(), "hits": shown})), ..StepResult::default() }
 }

@@ -1,4 +1,4 @@
-//! The best chunks by their words.
+//! Ranks chunks by their words.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::passage::analyse_query;
@@ -13,16 +13,17 @@ use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
 
-/// By how much more chunks are expected over the next threshold when one was too high. The conditions are so cheap that the
-/// first threshold may be the score that just enough chunks reach if words are independent: those of a question attract
-/// each other, so usually more do. Starting higher, or with three times as many, was slower over a million chunks.
-const LEAST_STEP: f64 = 8.0;
+/// Minimum factor by which the expected number of chunks grows when a threshold was too high. The conditions are so
+/// cheap that the first threshold may be the score that just enough chunks reach if words are independent; words of a
+/// question occur together, so usually more chunks reach it. Starting higher, or with a factor of three, was slower
+/// over a million chunks.
+const MIN_EXPECTED_GROWTH: f64 = 8.0;
 
 /// A text query against one collection.
 pub struct TextSearch<'a> {
     collection: &'a Collection,
     bounds: Bounds,
-    /// The query for the scoring function.
+    /// The query, encoded for the scoring function.
     query: Vec<u8>,
     chunks: u64,
 }
@@ -59,17 +60,17 @@ impl<'a> TextSearch<'a> {
                 return Ok(Ranking { exhausted: last.is_none(), scored });
             }
             let reached = scored.iter().take_while(|(_, score)| *score >= threshold).count();
-            expected *= (wanted as f64 / reached.max(1) as f64).max(LEAST_STEP);
-            // As many as are wanted score at least what the last of them does, so that this threshold will not be too high.
+            expected *= (wanted as f64 / reached.max(1) as f64).max(MIN_EXPECTED_GROWTH);
+            // At least as many chunks as wanted have the last one's score, so this threshold is not too high.
             threshold = last.unwrap_or_else(|| self.bounds.guess(expected));
         }
     }
 
-    /// How many chunks are expected over the first threshold.
+    /// Number of chunks that are expected to reach the first threshold.
     fn first_expected(&self, wanted: usize, filter: Option<&Filter>) -> f64 {
         match filter {
             None => wanted as f64,
-            // So few meet the condition that all of them may be scored: whatever the threshold is, it is zero.
+            // All chunks that meet such a condition may be scored, so the threshold is zero.
             Some(filter) if filter.is_selective() => f64::INFINITY,
             Some(filter) => wanted as f64 * self.chunks as f64 / filter.chunks.max(1) as f64,
         }
@@ -95,10 +96,10 @@ impl<'a> TextSearch<'a> {
     }
 }
 
-/// What the terms table knows of a word.
+/// What the terms table has of a word.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    /// Chunks: all of them, then those that reach each level over 0.
+struct TermStatistics {
+    /// Numbers of chunks: all of them, then those that reach each level over 0.
     chunks: [i64; LEVELS],
     words: i64,
 }
@@ -106,16 +107,16 @@ struct Counted {
 fn count<'l>(
     collection: &Collection,
     lexemes: impl Iterator<Item = &'l [u8]>,
-) -> Result<HashMap<Vec<u8>, Counted>> {
+) -> Result<HashMap<Vec<u8>, TermStatistics>> {
     let levels: String = (1..LEVELS).map(|level| format!(", level_{level}")).collect();
     let statement = format!(
         "SELECT lexeme, words, chunks{levels} FROM {} WHERE lexeme = ANY ($1)",
         collection.terms()?.name
     );
-    // The empty word counts all chunks.
+    // The empty word has the totals.
     let lexemes = lexemes.chain(std::iter::once(&b""[..]));
     let rows = select(&statement, &[Arg::server_texts(lexemes)])?;
-    let mut counted: HashMap<Vec<u8>, Counted> = HashMap::new();
+    let mut counted: HashMap<Vec<u8>, TermStatistics> = HashMap::new();
     for row in 0..rows.count {
         let entry = counted.entry(rows.bytes(row, 0).unwrap_or_default()).or_default();
         entry.words += rows.int8(row, 1).unwrap_or(0);
@@ -126,7 +127,7 @@ fn count<'l>(
     Ok(counted)
 }
 
-fn term(lexeme: &[u8], counted: &Counted, chunks: u64) -> Option<QueryTerm> {
+fn term(lexeme: &[u8], counted: &TermStatistics, chunks: u64) -> Option<QueryTerm> {
     let reached = counted.chunks.map(|chunks| chunks.max(0) as u64);
     let higher = |level: usize| reached.get(level + 1).copied().unwrap_or(0);
     let levels = std::array::from_fn(|level| reached[level].saturating_sub(higher(level)));

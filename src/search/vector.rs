@@ -1,4 +1,4 @@
-//! The best chunks by their embeddings.
+//! Ranks chunks by their embeddings.
 
 use crate::collections::catalog::collection::Collection;
 use crate::embedding;
@@ -14,12 +14,12 @@ use ragstone_pg::switch_user::{as_owner, with_settings};
 use std::cell::Cell;
 use std::collections::HashMap;
 
-/// `hnsw.ef_search` goes from 1 to 1000.
-const MOST_EF_SEARCH: usize = 1000;
+/// Maximum of `hnsw.ef_search`.
+const MAX_EF_SEARCH: usize = 1000;
 
 thread_local! {
-    /// Whether pgvector's library is loaded, so that its settings exist.
-    static LOADED: Cell<bool> = const { Cell::new(false) };
+    /// True once pgvector's library is loaded, and with it its settings.
+    static IS_LOADED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A vector query against one collection.
@@ -45,7 +45,7 @@ impl<'a> VectorSearch<'a> {
             return self.exact(wanted, Some(filter));
         }
         let ranking = self.by_index(wanted, filter)?;
-        // A walk over the graph ends before it has seen all: at hnsw.max_scan_tuples, or where deleted chunks were in its way.
+        // An index scan may end before it has seen all chunks: at `hnsw.max_scan_tuples`, or because of deleted chunks.
         let there = filter.map_or(self.collection.chunk_count, |filter| filter.chunks);
         if ranking.scored.len() < wanted && (ranking.scored.len() as i64) < there {
             return self.exact(wanted, filter);
@@ -53,7 +53,7 @@ impl<'a> VectorSearch<'a> {
         Ok(ranking)
     }
 
-    /// Cosine of each of these chunks' embeddings and the query's; zero for a chunk that has gone.
+    /// Cosine similarity of these chunks' embeddings and the query's; 0 for a chunk that was deleted.
     pub fn similarities(&mut self, chunks: &[i64]) -> Result<Vec<f64>> {
         self.receive()?;
         let table = self.collection.chunks()?;
@@ -67,7 +67,7 @@ impl<'a> VectorSearch<'a> {
         Ok(chunks.iter().map(|chunk| found.get(chunk).copied().unwrap_or(0.0)).collect())
     }
 
-    /// The query's embedding, once it has come.
+    /// The query's embedding, after it was received.
     pub fn into_embedding(self) -> Vec<f32> {
         self.embedding
     }
@@ -86,13 +86,13 @@ impl<'a> VectorSearch<'a> {
         Ok(())
     }
 
-    /// By the HNSW index, which goes on as long as the filter leaves out what it finds.
+    /// Ranks with the HNSW index. An iterative scan continues if the filter removes too many chunks.
     fn by_index(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
-        let breadth = wanted.clamp(1, MOST_EF_SEARCH).to_string();
+        let breadth = wanted.clamp(1, MAX_EF_SEARCH).to_string();
         let settings = [
             ("hnsw.ef_search", breadth.as_str()),
             ("hnsw.iterative_scan", "strict_order"),
-            // Without this the planner may choose the index on metadata and sort all that it finds.
+            // Otherwise the planner may choose the index on metadata, and sort everything that it finds.
             ("enable_bitmapscan", if filter.is_some() { "off" } else { "on" }),
         ];
         let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
@@ -104,7 +104,7 @@ impl<'a> VectorSearch<'a> {
         with_settings(&settings, || self.ranking(&statement, wanted, filter))
     }
 
-    /// By comparing all chunks that meet the filter.
+    /// Ranks by comparing all chunks that meet the filter.
     fn exact(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
         let statement = format!(
@@ -116,7 +116,7 @@ impl<'a> VectorSearch<'a> {
         self.ranking(&statement, wanted, filter)
     }
 
-    /// The query is converted once, in a subselect, and not for each chunk.
+    /// The query is converted once, in a subselect, instead of once for each chunk.
     fn distance(&self) -> String {
         let (schema, dimensions) = (&self.collection.vector_schema, self.collection.dimensions);
         format!("embedding OPERATOR({schema}.<=>) (SELECT $1::{schema}.halfvec({dimensions}))")
@@ -133,11 +133,11 @@ impl<'a> VectorSearch<'a> {
     }
 }
 
-/// Settings of a library that is not loaded yet would be checked by nobody.
+/// PostgreSQL does not check settings of a library that is not loaded yet.
 fn load_library(vector_schema: &str) -> Result<()> {
-    if !LOADED.get() {
+    if !IS_LOADED.get() {
         select(&format!("SELECT '[0]'::{vector_schema}.halfvec"), &[])?;
-        LOADED.set(true);
+        IS_LOADED.set(true);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a model gives a tool: checked, made values of the parameters' types, and put into a statement.
+//! The arguments of a tool call: they are checked, converted to the types of the parameters, and put into a statement.
 
 use crate::tools::function::Returns;
 use crate::tools::{Target, Tool};
@@ -11,46 +11,46 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::Arg;
 use std::cell::RefCell;
 
-/// What is being converted, for what Postgres raises meanwhile.
-pub type Place = RefCell<Option<String>>;
+/// What is being converted, as a prefix for errors that Postgres raises meanwhile.
+pub type ErrorContext = RefCell<Option<String>>;
 
-/// A SELECT whose one column is JSON.
-pub struct Statement {
-    /// With a parameter for each argument.
+/// A SELECT with one column, JSON.
+pub struct ToolStatement {
+    /// SQL with a parameter for each argument.
     pub sql: String,
     /// The arguments in their own types, in the current memory context.
     pub args: Vec<Arg>,
-    /// What it gives.
+    /// What the tool returns.
     pub returns: Returns,
 }
 
 impl Tool {
-    /// The statement for the arguments that a model wrote.
+    /// The statement for arguments as a model wrote them.
     ///
     /// # Errors
-    /// 22023 where one is unknown, missing or of another shape than its type; raises what Postgres raises where one is no
-    /// value of its type: `place` says then which.
-    pub fn statement(&self, arguments: &str, place: &Place) -> Result<Statement> {
+    /// 22023 if an argument is unknown, missing or of another shape than its type. If the text of an argument is not a value of its
+    /// type, Postgres raises an error, and `context` says which argument it was.
+    pub fn statement(&self, arguments: &str, context: &ErrorContext) -> Result<ToolStatement> {
         let whose = format!("tool \"{}\"", self.name);
-        place.replace(Some(format!("the arguments of {whose} are not valid JSON")));
-        // Some models write nothing where there is nothing to say.
+        context.replace(Some(format!("the arguments of {whose} are not valid JSON")));
+        // Some models write nothing if there are no arguments.
         let text = if arguments.trim().is_empty() { "{}" } else { arguments };
         let json = Jsonb::from_json(text)?;
-        place.replace(None);
+        context.replace(None);
         let given = with_safe_search_path(|| json_arguments(&json, &format!("the arguments of {whose}")))?;
         let given = self.checked(given, &whose)?;
         let mut args = Vec::with_capacity(given.len());
         for (parameter, given) in &given {
-            place.replace(Some(format!("argument \"{}\" of {whose}", given.name)));
+            context.replace(Some(format!("argument \"{}\" of {whose}", given.name)));
             args.push(parameter.value(given, &whose)?);
         }
-        place.replace(None);
+        context.replace(None);
         let names: Vec<_> = given.iter().map(|(parameter, _)| parameter.name.as_str()).collect();
         Ok(self.target.statement(&names, args, self.limits.max_rows))
     }
 
-    /// The arguments with their parameters. Null where there is a default means the default: some models must mention
-    /// every argument.
+    /// The arguments with their parameters. Null for a parameter with a default means the default, since some models must give every
+    /// argument.
     fn checked(&self, given: Vec<JsonArgument>, whose: &str) -> Result<Vec<(&Parameter, JsonArgument)>> {
         let mut checked = Vec::with_capacity(given.len());
         for given in given {
@@ -107,28 +107,28 @@ impl Target {
         }
     }
 
-    /// In the select list a function gives its rows one by one, and can be left when there are enough of them.
-    fn statement(&self, names: &[&str], mut args: Vec<Arg>, max_rows: i32) -> Statement {
-        let named = names.iter().zip(1..).map(|(name, place)| format!("{} => ${place}", quoted(name)));
+    /// The statement of a call. A function in the select list returns its rows one by one, so that the call can end early.
+    fn statement(&self, names: &[&str], mut args: Vec<Arg>, max_rows: i32) -> ToolStatement {
+        let named = names.iter().zip(1..).map(|(name, number)| format!("{} => ${number}", quoted(name)));
         let named = named.collect::<Vec<_>>().join(", ");
         match self {
             Self::Function { call, returns: Returns::Void, .. } => {
-                Statement { sql: format!("SELECT {call}({named})"), args, returns: Returns::Void }
+                ToolStatement { sql: format!("SELECT {call}({named})"), args, returns: Returns::Void }
             }
-            Self::Function { call, returns, .. } => Statement {
+            Self::Function { call, returns, .. } => ToolStatement {
                 sql: format!("SELECT pg_catalog.to_json({call}({named}))"),
                 args,
                 returns: *returns,
             },
             Self::Search { collection } => {
-                let place = args.len() + 1;
+                let number = args.len() + 1;
                 args.extend([Arg::text(collection), Arg::new(max_rows)]);
-                Statement {
+                ToolStatement {
                     sql: format!(
                         "SELECT pg_catalog.to_json(r) FROM (
                            SELECT rank, title, heading, content, source_key, metadata
-                           FROM rag.search({named}, collection => ${place}, k => ${})) r",
-                        place + 1
+                           FROM rag.search({named}, collection => ${number}, k => ${})) r",
+                        number + 1
                     ),
                     args,
                     returns: Returns::Rows,

@@ -1,9 +1,10 @@
-//! Calling a tool: as the caller and nobody else, read-only unless it writes, within its time, in a subtransaction of its
-//! own, and with the session as it was afterwards.
+//! Calls of tools: with the rights of the caller, read-only unless the tool writes, with a time limit and in a subtransaction. Changes
+//! of settings and of the role are undone afterwards.
 
-use crate::tools::arguments::Place;
-use crate::tools::content::{clip, read};
-use crate::tools::{Observation, Tool};
+use crate::tools::Tool;
+use crate::tools::arguments::ErrorContext;
+use crate::tools::content::read;
+use crate::tools::observation::Observation;
 use ragstone_pg::attempt::{FailedAttempt, try_in_subtransaction};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
@@ -15,15 +16,15 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 impl Tool {
-    /// Calls the tool with arguments as a model wrote them: a JSON object. What is wrong with them, and what the tool raises,
-    /// is an observation.
+    /// Calls the tool with arguments as a model wrote them, a JSON object. Invalid arguments and errors of the tool give an observation,
+    /// not an error.
     ///
     /// # Errors
-    /// What ends the whole statement is raised: a cancel that is not the tool's own limit, the server's end. An error of
-    /// Ragstone itself.
+    /// Internal errors. Errors that end the whole statement are raised: a cancel that is not the tool's time limit, and the end of the
+    /// server.
     pub fn call(&self, arguments: &str) -> Result<Observation> {
         let canceller = Cell::new(Canceller::Nobody);
-        let place = RefCell::new(None);
+        let context = RefCell::new(None);
         let limit = Duration::from_millis(self.limits.timeout_ms.unsigned_abs().into());
         let read_only = (!self.limits.writes).then(ReadOnly::prepare);
         let called = try_in_subtransaction(|| {
@@ -31,19 +32,19 @@ impl Tool {
                 read_only.begin();
             }
             within(limit, &canceller, || {
-                // Whatever the tool sets is gone after it.
-                without_role_change(|| with_settings(&[], || connect(|| self.observe(arguments, &place))))
+                // Undoes the settings that the tool changes.
+                without_role_change(|| with_settings(&[], || connect(|| self.observe(arguments, &context))))
             })
         });
         let failed = match called {
             Ok(observation) => return Ok(observation),
             Err(failed) => failed,
         };
-        self.observation_of(failed, canceller.get(), place.into_inner())
+        self.observation_of(failed, canceller.get(), context.into_inner())
     }
 
-    fn observe(&self, arguments: &str, place: &Place) -> Result<Observation> {
-        let statement = self.statement(arguments, place)?;
+    fn observe(&self, arguments: &str, context: &ErrorContext) -> Result<Observation> {
+        let statement = self.statement(arguments, context)?;
         let cursor = Cursor::open_with_kept_plan(&statement.sql, &statement.args)?;
         let observation = read(&cursor, statement.returns, self.limits)?;
         cursor.close()?;
@@ -54,12 +55,12 @@ impl Tool {
         &self,
         failed: FailedAttempt,
         canceller: Canceller,
-        place: Option<String>,
+        context: Option<String>,
     ) -> Result<Observation> {
         let FailedAttempt { raised, mut error } = failed;
         let cancelled = raised && error.is_cancelled();
         match canceller {
-            Canceller::Limit if cancelled => error = self.too_slow(),
+            Canceller::Limit if cancelled => error = self.timed_out(),
             Canceller::Nobody if cancelled => {}
             _ if raised && error.ends_statement() => {
                 serve_statement_timeout();
@@ -68,34 +69,13 @@ impl Tool {
             _ if !raised && error.is_internal() => return Err(error),
             _ => {}
         }
-        if let Some(place) = place.filter(|_| raised) {
-            error.message = format!("{place}: {}", error.message);
+        if let Some(context) = context.filter(|_| raised) {
+            error.message = format!("{context}: {}", error.message);
         }
         Ok(Observation::of_error(&error, self.limits.max_bytes as usize))
     }
 
-    fn too_slow(&self) -> Error {
+    fn timed_out(&self) -> Error {
         Error::cancelled(format!("tool \"{}\" took longer than {} ms", self.name, self.limits.timeout_ms))
-    }
-}
-
-impl Observation {
-    /// Of a tool that has done what it was to do.
-    pub fn of(content: String, rows: u64, truncated: bool) -> Self {
-        Self { content, is_error: false, sqlstate: None, rows, truncated }
-    }
-
-    /// Of a tool that has not.
-    fn of_error(error: &Error, most_bytes: usize) -> Self {
-        let code = error.code();
-        let mut content = format!("error {code}: {}", error.message);
-        for (label, text) in [("detail", &error.detail), ("hint", &error.hint)] {
-            if !text.is_empty() {
-                content.push_str(&format!("\n{label}: {text}"));
-            }
-        }
-        let all = content.len();
-        let truncated = clip(&mut content, most_bytes) < all;
-        Self { content, is_error: true, sqlstate: Some(code), rows: 0, truncated }
     }
 }

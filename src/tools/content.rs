@@ -1,22 +1,22 @@
-//! What a model is shown of a result: JSON, up to so many rows and bytes.
+//! The part of a tool's result that a model is shown: JSON with a limited number of rows and bytes.
 
-use crate::tools::Observation;
 use crate::tools::function::Returns;
 use crate::tools::limits::Limits;
+use crate::tools::observation::{Observation, clip};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::Result;
 
-/// Rows that are fetched at once while they are shown: few, as each may be large.
-const FEW: i64 = 16;
+/// Rows of a fetch while rows are shown. Few, since each may be large.
+const SHOWN_ROWS_PER_FETCH: i64 = 16;
 
-/// Rows that are fetched at once when they are only counted.
-const MANY: i64 = 1_000;
+/// Rows of a fetch while rows are only counted.
+const COUNTED_ROWS_PER_FETCH: i64 = 1_000;
 
-/// What a statement gives whose one column is JSON.
+/// Reads the result of a statement with one column, JSON.
 pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Result<Observation> {
     match returns {
         Returns::Void => {
-            while cursor.fetch(MANY)?.count > 0 {}
+            while cursor.fetch(COUNTED_ROWS_PER_FETCH)?.count > 0 {}
             Ok(Observation::of("done".to_owned(), 0, false))
         }
         Returns::Value => value(cursor, limits),
@@ -25,30 +25,30 @@ pub fn read(cursor: &Cursor, returns: Returns, limits: Limits) -> Result<Observa
 }
 
 fn value(cursor: &Cursor, limits: Limits) -> Result<Observation> {
-    let most = limits.max_bytes as usize;
-    let row = cursor.fetch(FEW)?;
-    let Some((mut json, bytes)) = row.text_start(0, 0, most) else {
+    let max_bytes = limits.max_bytes as usize;
+    let row = cursor.fetch(SHOWN_ROWS_PER_FETCH)?;
+    let Some((mut json, bytes)) = row.text_start(0, 0, max_bytes) else {
         return Ok(Observation::of("null".to_owned(), 1, false));
     };
-    let truncated = bytes > most || json.len() > most;
-    let shown = clip(&mut json, most);
+    let truncated = bytes > max_bytes || json.len() > max_bytes;
+    let shown = clip(&mut json, max_bytes);
     if truncated {
         json.push_str(&format!("\n(cut: the first {shown} of {bytes} bytes)"));
     }
     Ok(Observation::of(json, 1, truncated))
 }
 
-/// What writes runs to its end, so that a limit on what is shown is none on what is done.
+/// Reads all rows of a tool that writes, so that the limit of shown rows does not limit its effects.
 fn rows(cursor: &Cursor, limits: Limits) -> Result<Observation> {
-    let mut rows = Rows::new(limits);
+    let mut rows = JsonRows::new(limits);
     loop {
-        let slice = cursor.fetch(if rows.full { MANY } else { FEW })?;
+        let slice = cursor.fetch(if rows.full { COUNTED_ROWS_PER_FETCH } else { SHOWN_ROWS_PER_FETCH })?;
         if slice.count == 0 {
             let total = rows.seen;
             return Ok(rows.into_observation(Some(total)));
         }
         for row in 0..slice.count {
-            rows.add(|most| slice.text_start(row, 0, most));
+            rows.add(|max_bytes| slice.text_start(row, 0, max_bytes));
         }
         if rows.full && !limits.writes {
             return Ok(rows.into_observation(None));
@@ -56,27 +56,27 @@ fn rows(cursor: &Cursor, limits: Limits) -> Result<Observation> {
     }
 }
 
-/// An array of rows in the making.
-struct Rows {
+/// A JSON array of rows that is being built.
+struct JsonRows {
     json: String,
     seen: u64,
     shown: u64,
-    most_rows: u64,
-    most_bytes: usize,
-    /// Whether no more are shown.
+    max_rows: u64,
+    max_bytes: usize,
+    /// Whether no further rows are shown.
     full: bool,
-    /// Bytes of a first row that is shown in part.
+    /// Size in bytes of a first row that is cut, if it is.
     part_of: Option<usize>,
 }
 
-impl Rows {
+impl JsonRows {
     fn new(limits: Limits) -> Self {
         Self {
             json: "[".to_owned(),
             seen: 0,
             shown: 0,
-            most_rows: limits.max_rows as u64,
-            most_bytes: limits.max_bytes as usize,
+            max_rows: limits.max_rows as u64,
+            max_bytes: limits.max_bytes as usize,
             full: false,
             part_of: None,
         }
@@ -84,12 +84,12 @@ impl Rows {
 
     fn add(&mut self, row: impl FnOnce(usize) -> Option<(String, usize)>) {
         self.seen += 1;
-        self.full |= self.shown == self.most_rows;
+        self.full |= self.shown == self.max_rows;
         if self.full {
             return;
         }
-        // A comma or the bracket at the end, too.
-        let room = self.most_bytes.saturating_sub(self.json.len() + 2);
+        // A comma or the closing bracket needs room too.
+        let room = self.max_bytes.saturating_sub(self.json.len() + 2);
         let (mut json, bytes) = row(room).unwrap_or_else(|| ("null".to_owned(), 4));
         if bytes > room || json.len() > room {
             self.full = true;
@@ -121,10 +121,4 @@ impl Rows {
         self.json.push_str(&note);
         Observation::of(self.json, shown, self.full)
     }
-}
-
-/// Cuts a text that is longer on a character's boundary; gives its length.
-pub fn clip(text: &mut String, most: usize) -> usize {
-    text.truncate(text.floor_char_boundary(most));
-    text.len()
 }

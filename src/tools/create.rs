@@ -1,6 +1,6 @@
-//! Making and dropping tools.
+//! `rag.create_tool`, `rag.create_search_tool` and `rag.drop_tool`.
 
-use crate::tools::find::{of_collection, undescribed, unknown};
+use crate::tools::find::{define_search, no_description, unknown};
 use crate::tools::function::Function;
 use crate::tools::limits::Limits;
 use crate::tools::schema::{is_name, of_parameters};
@@ -11,10 +11,10 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, check_statement, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Longest name that all providers take.
-const LONGEST_NAME: usize = 64;
+/// Maximum length of a tool's name at all providers.
+const MAX_NAME_BYTES: usize = 64;
 
-/// What a tool is made of.
+/// What a tool calls.
 #[derive(Debug)]
 pub enum Subject {
     /// A function.
@@ -23,34 +23,34 @@ pub enum Subject {
     Collection(String),
 }
 
-/// A tool to be made.
+/// The arguments of `rag.create_tool` and `rag.create_search_tool`.
 #[derive(Debug)]
 pub struct NewTool {
-    /// What it is made of.
+    /// What the tool calls.
     pub subject: Subject,
-    /// Its name; the function's or `search_` and the collection's if none.
+    /// Name; by default the function's, or `search_` and the collection's.
     pub name: Option<String>,
-    /// What it does, for models; the function's comment if none.
+    /// Description for models; by default the function's comment.
     pub description: Option<String>,
-    /// What a call may take, give and do.
+    /// Limits of a call.
     pub limits: Limits,
-    /// Whether one of this name that belongs to the current role goes.
+    /// Whether an existing tool of this name is replaced, if the current role owns it.
     pub replace: bool,
 }
 
-/// A tool as its row has it.
-struct Row {
+/// A row of `rag._tool`.
+struct ToolRow {
     name: String,
     function: Option<String>,
     function_name: Option<String>,
     collection: Option<String>,
 }
 
-/// Makes a tool and gives its name.
+/// Creates a tool and returns its name.
 ///
 /// # Errors
-/// 0A000 where the function can be no tool; 42501 where the current role may not call it, or the name is another role's
-/// tool; 42710 where there is one of the name; 22023 where name, description or limits make no sense.
+/// 0A000 if the function cannot be a tool; 42501 if the current role may not call it, or the tool belongs to another role; 42710 if the
+/// name exists; 22023 if the name, the description or a limit is not valid.
 pub fn create(tool: &NewTool) -> Result<String> {
     tool.limits.check()?;
     let description = tool.description.as_deref().filter(|description| !description.trim().is_empty());
@@ -60,10 +60,10 @@ pub fn create(tool: &NewTool) -> Result<String> {
             Subject::Collection(collection) => tool.row_of_collection(collection),
         })?;
         let role = with_safe_search_path(current_role)?;
-        let present = with_safe_search_path(|| Present::find(&row.name))?;
-        let owner = match present {
-            Some(_) if !tool.replace => return Err(exists(&row.name)),
-            Some(present) => present.changeable(&row.name)?,
+        let existing = with_safe_search_path(|| ExistingTool::find(&row.name))?;
+        let owner = match existing {
+            Some(_) if !tool.replace => return Err(already_exists(&row.name)),
+            Some(existing) => existing.checked_owner(&row.name)?,
             None => role,
         };
         as_owner(config_owner()?, || write(&row, description, tool.limits, &owner))?;
@@ -71,27 +71,27 @@ pub fn create(tool: &NewTool) -> Result<String> {
     })
 }
 
-/// Forgets a tool.
+/// Deletes a tool.
 ///
 /// # Errors
-/// 42704 where there is none of the name, 42501 where it belongs to another role.
+/// 42704 if the tool does not exist, 42501 if it belongs to another role.
 pub fn drop_tool(name: &str) -> Result<()> {
     connect(|| {
-        let present = with_safe_search_path(|| Present::find(name))?.ok_or_else(|| unknown(name))?;
-        present.changeable(name)?;
+        let existing = with_safe_search_path(|| ExistingTool::find(name))?.ok_or_else(|| unknown(name))?;
+        existing.checked_owner(name)?;
         as_owner(config_owner()?, || run("DELETE FROM rag._tool WHERE name = $1", &[Arg::text(name)]))?;
         Ok(())
     })
 }
 
-/// A tool that is there already.
-struct Present {
+/// The owner of an existing tool.
+struct ExistingTool {
     owner: String,
-    /// Whether the current role is its owner, or a member of that role.
+    /// Whether the current role is the owner or a member of that role.
     mine: bool,
 }
 
-impl Present {
+impl ExistingTool {
     fn find(name: &str) -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.owner::text,
@@ -103,8 +103,8 @@ impl Present {
         Ok(rows.text(0, 0).map(|owner| Self { owner, mine: rows.boolean(0, 1) == Some(true) }))
     }
 
-    /// Its owner, where the current role may change it.
-    fn changeable(self, name: &str) -> Result<String> {
+    /// The owner, if the current role may change the tool.
+    fn checked_owner(self, name: &str) -> Result<String> {
         if self.mine {
             return Ok(self.owner);
         }
@@ -116,27 +116,27 @@ impl Present {
 fn current_role() -> Result<String> {
     run("SELECT CURRENT_USER::text", &[])?
         .text(0, 0)
-        .ok_or_else(|| Error::internal("nobody is the current role"))
+        .ok_or_else(|| Error::internal("there is no current role"))
 }
 
-fn exists(name: &str) -> Error {
-    Error::already_exists(format!("tool \"{name}\" already exists"))
+fn already_exists(name: &str) -> Error {
+    Error::already_exists(format!("tool \"{name}\" already already_exists"))
         .hint("Choose another name, or replace it: replace => true.")
 }
 
 impl NewTool {
-    fn row_of_function(&self, oid: pg_sys::Oid, described: bool) -> Result<Row> {
+    fn row_of_function(&self, oid: pg_sys::Oid, described: bool) -> Result<ToolRow> {
         let function = Function::find(oid)?;
         if !function.allowed {
             return Err(Error::forbidden(format!("permission denied for function {}", function.signature)));
         }
         let name = self.checked_name(&function.name)?;
         if !described && function.comment.is_none() {
-            return Err(undescribed(&name));
+            return Err(no_description(&name));
         }
         of_parameters(&function.parameters)?;
         check_calls(&function)?;
-        Ok(Row {
+        Ok(ToolRow {
             name,
             function: Some(function.signature),
             function_name: Some(function.name),
@@ -144,28 +144,28 @@ impl NewTool {
         })
     }
 
-    fn row_of_collection(&self, collection: &str) -> Result<Row> {
+    fn row_of_collection(&self, collection: &str) -> Result<ToolRow> {
         let name = self.checked_name(&format!("search_{collection}"))?;
-        of_collection(&name, collection)?;
-        Ok(Row { name, function: None, function_name: None, collection: Some(collection.to_owned()) })
+        define_search(&name, collection)?;
+        Ok(ToolRow { name, function: None, function_name: None, collection: Some(collection.to_owned()) })
     }
 
     fn checked_name(&self, default: &str) -> Result<String> {
         let name = self.name.as_deref().unwrap_or(default);
-        if is_name(name, LONGEST_NAME) {
+        if is_name(name, MAX_NAME_BYTES) {
             return Ok(name.to_owned());
         }
         Err(Error::bad_argument(format!("\"{name}\" is no name that providers take for a tool")).hint(
-            format!("Give a name of the letters a to z, digits, _ and -, at most {LONGEST_NAME} of them."),
+            format!("Give a name of the letters a to z, digits, _ and -, at most {MAX_NAME_BYTES} of them."),
         ))
     }
 }
 
-/// A call with all arguments and one with those that have no default must each mean this function, and no other of its name.
+/// Checks that a call with all arguments and a call with those that have no default both resolve to this overload of the function.
 fn check_calls(function: &Function) -> Result<()> {
     for all in [true, false] {
         let given: Vec<_> = function.parameters.iter().filter(|it| all || it.required).collect();
-        let names = given.iter().zip(1..).map(|(it, place)| format!("{} => ${place}", quoted(&it.name)));
+        let names = given.iter().zip(1..).map(|(it, number)| format!("{} => ${number}", quoted(&it.name)));
         let names = names.collect::<Vec<_>>().join(", ");
         let types: Vec<_> = given.iter().map(|it| it.oid).collect();
         check_statement(&format!("SELECT {}({names})", function.call), &types)?;
@@ -173,8 +173,8 @@ fn check_calls(function: &Function) -> Result<()> {
     Ok(())
 }
 
-/// As the owner of the table. One that was made at the same moment by somebody else stays.
-fn write(row: &Row, description: Option<&str>, limits: Limits, owner: &str) -> Result<()> {
+/// Writes the row, as the owner of the table. A tool that another role has created at the same time is not replaced.
+fn write(row: &ToolRow, description: Option<&str>, limits: Limits, owner: &str) -> Result<()> {
     let Limits { timeout_ms, max_rows, max_bytes, writes, requires_approval } = limits;
     let values = [
         Arg::text(&row.name),
@@ -201,5 +201,5 @@ fn write(row: &Row, description: Option<&str>, limits: Limits, owner: &str) -> R
          WHERE t.owner = excluded.owner",
         &values,
     )?;
-    if written.count == 0 { Err(exists(&row.name)) } else { Ok(()) }
+    if written.count == 0 { Err(already_exists(&row.name)) } else { Ok(()) }
 }

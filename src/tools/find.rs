@@ -1,4 +1,4 @@
-//! Tools by their names, with what the catalogue says of them now.
+//! Looks up tools by name, with the current definition of their function or collection.
 
 use crate::tools::function::Function;
 use crate::tools::limits::Limits;
@@ -10,28 +10,28 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, Rows, connect, run};
 use serde_json::{Map, Value, json};
 
-/// A tool as the list has it.
+/// A row of `rag.tools`.
 #[derive(Debug)]
-pub struct Listed {
-    /// As models call it.
+pub struct ListedTool {
+    /// Name, by which models call it.
     pub name: String,
-    /// Role that made it.
+    /// Role that created it.
     pub owner: String,
-    /// Signature of its function.
+    /// Signature of the function that it calls, if it calls one.
     pub function: Option<String>,
-    /// The collection that it searches.
+    /// The collection that it searches, if it searches one.
     pub collection: Option<String>,
-    /// What a call may take and give.
+    /// Limits of a call.
     pub limits: Limits,
-    /// The tool, or why the current role cannot use it now.
+    /// The tool, or why the current role cannot use it.
     pub tool: Result<Tool>,
 }
 
 /// The tools of these names, in this order, as the current role may use them.
 ///
 /// # Errors
-/// 42704 where there is none of a name, or its collection has gone; 42883 where its function has; 42501 where the current
-/// role may not call the function or read the collection's source.
+/// 42704 if a tool or its collection does not exist; 42883 if its function does not; 42501 if the current role may not call the function
+/// or read the collection's source.
 pub fn find(names: &[String]) -> Result<Vec<Tool>> {
     let listed = read(Arg::texts(names))?;
     let tool = |name: &String| {
@@ -42,17 +42,17 @@ pub fn find(names: &[String]) -> Result<Vec<Tool>> {
 }
 
 /// All tools.
-pub fn list() -> Result<Vec<Listed>> {
+pub fn list() -> Result<Vec<ListedTool>> {
     read(Arg::null_texts())
 }
 
-/// There is no such tool.
+/// The error that a tool does not exist.
 pub fn unknown(name: &str) -> Error {
     Error::undefined(format!("tool \"{name}\" does not exist"))
         .hint("See rag.tools, or make it with rag.create_tool.")
 }
 
-fn read(names: Arg) -> Result<Vec<Listed>> {
+fn read(names: Arg) -> Result<Vec<ListedTool>> {
     connect(|| {
         with_safe_search_path(|| {
             let rows = run(include_str!("../../sql/queries/tools.sql"), &[names])?;
@@ -61,7 +61,7 @@ fn read(names: Arg) -> Result<Vec<Listed>> {
     })
 }
 
-fn listed(rows: &Rows, row: usize) -> Option<Listed> {
+fn listed(rows: &Rows, row: usize) -> Option<ListedTool> {
     let limits = Limits {
         timeout_ms: rows.int4(row, 6)?,
         max_rows: rows.int4(row, 7)?,
@@ -72,36 +72,36 @@ fn listed(rows: &Rows, row: usize) -> Option<Listed> {
     let (name, owner) = (rows.text(row, 0)?, rows.text(row, 1)?);
     let (function, collection) = (rows.text(row, 2), rows.text(row, 4));
     let given = rows.text(row, 5);
-    let meaning = match (&function, &collection) {
-        (Some(signature), _) => of_function(&name, signature, rows.oid(row, 3)),
-        (None, Some(collection)) => of_collection(&name, collection),
+    let definition = match (&function, &collection) {
+        (Some(signature), _) => define_call(&name, signature, rows.oid(row, 3)),
+        (None, Some(collection)) => define_search(&name, collection),
         (None, None) => return None,
     };
-    let tool = meaning.and_then(|meaning| {
-        let description = given.or(meaning.description).ok_or_else(|| undescribed(&name))?;
+    let tool = definition.and_then(|definition| {
+        let description = given.or(definition.description).ok_or_else(|| no_description(&name))?;
         Ok(Tool {
             name: name.clone(),
             description,
-            schema: meaning.schema,
+            schema: definition.schema,
             requires_approval: limits.requires_approval,
             limits,
-            parameters: meaning.parameters,
-            target: meaning.target,
+            parameters: definition.parameters,
+            target: definition.target,
         })
     });
-    Some(Listed { name, owner, function, collection, limits, tool })
+    Some(ListedTool { name, owner, function, collection, limits, tool })
 }
 
-/// What a tool's name stands for.
-pub struct Meaning {
-    /// What it does, unless the tool says so itself.
+/// What a tool calls, and how.
+pub struct Definition {
+    /// Description of the function or collection, used if the tool has none.
     pub description: Option<String>,
     schema: Value,
     parameters: Vec<Parameter>,
     target: Target,
 }
 
-fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<Meaning> {
+fn define_call(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<Definition> {
     let oid = oid.ok_or_else(|| {
         Error::undefined_function(format!("function {signature} of tool \"{tool}\" does not exist")).hint(
             "It was dropped, renamed or given other arguments: make the tool anew with rag.create_tool.",
@@ -113,7 +113,7 @@ fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<
             "permission denied for function {signature} of tool \"{tool}\""
         )));
     }
-    Ok(Meaning {
+    Ok(Definition {
         description: function.comment,
         schema: schema::of_parameters(&function.parameters)?,
         parameters: function.parameters,
@@ -121,8 +121,8 @@ fn of_function(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<
     })
 }
 
-/// A search of a collection as a tool.
-pub fn of_collection(tool: &str, collection: &str) -> Result<Meaning> {
+/// The definition of a tool that searches a collection.
+pub fn define_search(tool: &str, collection: &str) -> Result<Definition> {
     let rows = run(include_str!("../../sql/queries/searchable.sql"), &[Arg::text(collection)])?;
     if rows.boolean(0, 0) != Some(true) {
         return Err(Error::undefined(format!(
@@ -143,7 +143,7 @@ pub fn of_collection(tool: &str, collection: &str) -> Result<Meaning> {
         }
     }
     let about = rows.text(0, 2).map_or_else(String::new, |comment| format!(" ({comment})"));
-    Ok(Meaning {
+    Ok(Definition {
         description: Some(format!(
             "Searches the collection \"{collection}\"{about} and gives the passages that fit the query best."
         )),
@@ -189,8 +189,8 @@ fn search_schema(metadata: &Map<String, Value>) -> Value {
     json!({"type": "object", "properties": properties, "required": ["query"], "additionalProperties": false})
 }
 
-/// Models would not know what the tool is for.
-pub fn undescribed(name: &str) -> Error {
+/// The error that models would not know what a tool is for.
+pub fn no_description(name: &str) -> Error {
     Error::bad_argument(format!("tool \"{name}\" has no description"))
         .hint("Models go by it: COMMENT ON FUNCTION … IS '…', or give a description.")
 }

@@ -1,4 +1,4 @@
-//! What can be a tool of a function, and what cannot.
+//! The functions that can be tools, and why others cannot.
 
 use crate::tools::schema::is_name;
 use pgrx::pg_sys;
@@ -7,46 +7,46 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relation;
 use ragstone_pg::spi::{Arg, Rows, run};
 
-/// Longest name of an argument that all providers take.
-const LONGEST_NAME: usize = 64;
+/// Maximum length of the name of an argument at all providers.
+const MAX_NAME_BYTES: usize = 64;
 
-/// A function as the catalogue has it.
+/// A function in the catalog.
 #[derive(Debug)]
 pub struct Function {
-    /// Its signature, with the schema.
+    /// Signature, with the schema.
     pub signature: String,
-    /// Its name alone.
+    /// Name without the schema.
     pub name: String,
-    /// Its name as it stands in a statement.
+    /// Qualified and quoted name for a statement.
     pub call: String,
-    /// What it takes.
+    /// Parameters.
     pub parameters: Vec<Parameter>,
-    /// What it gives.
+    /// What the function returns.
     pub returns: Returns,
-    /// Whether it gives NULL for any NULL.
+    /// Whether the function is STRICT.
     pub strict: bool,
-    /// Whether the current role may call it.
+    /// Whether the current role may execute the function.
     pub allowed: bool,
-    /// What is said of it.
+    /// Comment on the function.
     pub comment: Option<String>,
 }
 
-/// What a function gives.
+/// What a function returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returns {
     /// Nothing.
     Void,
     /// A value.
     Value,
-    /// Any number of them.
+    /// A set of values.
     Rows,
 }
 
 impl Function {
-    /// Looks a function up, under a search path of `pg_catalog`.
+    /// Looks up a function. The search path must be `pg_catalog`.
     ///
     /// # Errors
-    /// 0A000 where it can be no tool.
+    /// 0A000 if the function cannot be a tool.
     pub fn find(oid: pg_sys::Oid) -> Result<Self> {
         let rows = run(include_str!("../../sql/queries/function.sql"), &[Arg::new(oid)])?;
         let (Some(signature), Some(name), Some(call)) = (rows.text(0, 0), rows.text(0, 1), rows.text(0, 2))
@@ -58,8 +58,8 @@ impl Function {
         };
         check_kind(&rows, &signature)?;
         let parameters: Vec<_> = Parameter::of(&[oid])?.into_iter().map(|(_, parameter)| parameter).collect();
-        for (parameter, place) in parameters.iter().zip(1..) {
-            check_parameter(parameter, place, &signature)?;
+        for (parameter, number) in parameters.iter().zip(1..) {
+            check_parameter(parameter, number, &signature)?;
         }
         Ok(Self {
             returns: returns(&rows, &signature)?,
@@ -84,25 +84,31 @@ fn check_kind(rows: &Rows, signature: &str) -> Result<()> {
         Some("a") => "an aggregate",
         _ => "a window function",
     };
-    Err(unfit(signature, &format!("it is {kind}")))
+    Err(not_a_tool(signature, &format!("it is {kind}")))
 }
 
-fn check_parameter(parameter: &Parameter, place: usize, signature: &str) -> Result<()> {
+fn check_parameter(parameter: &Parameter, number: usize, signature: &str) -> Result<()> {
     let Parameter { name, type_name, .. } = parameter;
     let kind = relation::type_kind(parameter.oid);
     if parameter.variadic {
-        return Err(unfit(signature, "it is VARIADIC"));
+        return Err(not_a_tool(signature, "it is VARIADIC"));
     }
     if name.is_empty() {
-        return Err(unfit(signature, &format!("its argument {place} has no name"))
+        return Err(not_a_tool(signature, &format!("its argument {number} has no name"))
             .hint("Models give arguments by name: create the function anew with a name for each."));
     }
-    if !is_name(name, LONGEST_NAME) {
-        return Err(unfit(signature, &format!("its argument \"{name}\" has a name that providers refuse"))
-            .hint("Use the letters a to z, digits, _ and -."));
+    if !is_name(name, MAX_NAME_BYTES) {
+        return Err(not_a_tool(
+            signature,
+            &format!("its argument \"{name}\" has a name that providers refuse"),
+        )
+        .hint("Use the letters a to z, digits, _ and -."));
     }
     if kind == b'p' {
-        return Err(unfit(signature, &format!("its argument \"{name}\" is of the pseudo-type {type_name}")));
+        return Err(not_a_tool(
+            signature,
+            &format!("its argument \"{name}\" is of the pseudo-type {type_name}"),
+        ));
     }
     Ok(())
 }
@@ -112,18 +118,18 @@ fn returns(rows: &Rows, signature: &str) -> Result<Returns> {
     match oid {
         Some(pg_sys::VOIDOID) => Ok(Returns::Void),
         Some(pg_sys::RECORDOID) if columns != Some(true) => {
-            Err(unfit(signature, "it returns records whose columns nobody knows")
+            Err(not_a_tool(signature, "it returns records whose columns nobody knows")
                 .hint("Say what it returns: RETURNS TABLE (…)."))
         }
         Some(oid) if oid != pg_sys::RECORDOID && pseudo == Some(true) => {
             let name = rows.text(0, 5).unwrap_or_default();
-            Err(unfit(signature, &format!("it returns the pseudo-type {name}")))
+            Err(not_a_tool(signature, &format!("it returns the pseudo-type {name}")))
         }
         _ if rows.boolean(0, 8) == Some(true) => Ok(Returns::Rows),
         _ => Ok(Returns::Value),
     }
 }
 
-fn unfit(signature: &str, why: &str) -> Error {
+fn not_a_tool(signature: &str, why: &str) -> Error {
     Error::not_supported(format!("function {signature} cannot be a tool: {why}"))
 }

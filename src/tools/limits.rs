@@ -1,49 +1,49 @@
-//! What a call of a tool may take, give and do.
+//! Limits of a tool's calls.
 
 use ragstone_pg::error::{Error, Result};
 
-/// Fewest bytes of a result that are of any use.
-const LEAST_BYTES: i32 = 256;
+/// Smallest `max_bytes`: less of a result would be useless.
+const MIN_RESULT_BYTES: i32 = 256;
 
-/// Most bytes of a result; what a model reads is far less.
-const MOST_BYTES: i32 = 16 * 1024 * 1024;
+/// Largest `max_bytes`. Models read far less.
+const MAX_RESULT_BYTES: i32 = 16 * 1024 * 1024;
 
-/// Most rows of a result.
-const MOST_ROWS: i32 = 100_000;
+/// Largest `max_rows`.
+const MAX_RESULT_ROWS: i32 = 100_000;
 
-/// What a call may take, give and do.
+/// Limits of a tool's calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Longest time, milliseconds.
+    /// Timeout, milliseconds.
     pub timeout_ms: i32,
-    /// Most rows that are shown; of a search, how many are found.
+    /// Maximum number of rows that are shown; the number of passages of a search.
     pub max_rows: i32,
-    /// Most bytes that are shown.
+    /// Maximum number of bytes that are shown.
     pub max_bytes: i32,
-    /// Whether it may write.
+    /// Whether the tool may write.
     pub writes: bool,
-    /// Whether a person has to agree to each call.
+    /// Whether a person must approve each call.
     pub requires_approval: bool,
 }
 
 impl Limits {
-    /// Refuses limits that make no sense.
+    /// Refuses limits out of range.
     ///
     /// # Errors
-    /// 22023.
+    /// 22023 for a limit out of range.
     pub fn check(self) -> Result<()> {
         let Self { timeout_ms, max_rows, max_bytes, .. } = self;
         if timeout_ms < 1 {
             return Err(Error::bad_argument(format!("timeout_ms must be more than 0, not {timeout_ms}")));
         }
-        if !(1..=MOST_ROWS).contains(&max_rows) {
+        if !(1..=MAX_RESULT_ROWS).contains(&max_rows) {
             return Err(Error::bad_argument(format!(
-                "max_rows must be from 1 to {MOST_ROWS}, not {max_rows}"
+                "max_rows must be from 1 to {MAX_RESULT_ROWS}, not {max_rows}"
             )));
         }
-        if !(LEAST_BYTES..=MOST_BYTES).contains(&max_bytes) {
+        if !(MIN_RESULT_BYTES..=MAX_RESULT_BYTES).contains(&max_bytes) {
             return Err(Error::bad_argument(format!(
-                "max_bytes must be from {LEAST_BYTES} to {MOST_BYTES}, not {max_bytes}"
+                "max_bytes must be from {MIN_RESULT_BYTES} to {MAX_RESULT_BYTES}, not {max_bytes}"
             )));
         }
         Ok(())

@@ -1,17 +1,22 @@
-//! Tools: SQL functions, and searches of a collection, that a language model may ask for.
+//! Tools: SQL functions and searches of a collection that a language model may call.
+//!
+//! [`create`] stores a tool within its [`limits`], and [`find`] looks one up, with the [`function`] that it calls and the [`schema`] of
+//! its arguments. [`call`] makes a call from a model's [`arguments`]. [`content`] reads the result into an [`observation`].
 
-mod limits;
 mod create;
+mod limits;
 mod find;
 mod function;
 mod schema;
 mod arguments;
 mod call;
 mod content;
+mod observation;
 
 pub use create::{NewTool, Subject, create, drop_tool};
-pub use find::{Listed, find, list};
+pub use find::{ListedTool, find, list};
 pub use limits::Limits;
+pub use observation::Observation;
 
 use crate::tools::function::Returns;
 use ragstone_pg::arguments::Parameter;
@@ -20,27 +25,27 @@ use serde_json::{Value, json};
 /// A tool that the current role may use.
 #[derive(Debug, Clone)]
 pub struct Tool {
-    /// As models call it.
+    /// Name, by which models call it.
     pub name: String,
-    /// What it does, for models.
+    /// Description for models.
     pub description: String,
     /// JSON schema of its arguments.
     pub schema: Value,
-    /// Whether a person has to agree to each call.
+    /// Whether a person must approve each call.
     pub requires_approval: bool,
     limits: Limits,
     parameters: Vec<Parameter>,
     target: Target,
 }
 
-/// What a call comes to.
+/// What a tool calls.
 #[derive(Debug, Clone)]
 enum Target {
     Function {
-        /// Its name as it stands in a statement.
+        /// Qualified and quoted name for a statement.
         call: String,
         returns: Returns,
-        /// Whether it gives NULL for any NULL.
+        /// Whether the function is STRICT.
         strict: bool,
     },
     Search {
@@ -48,30 +53,15 @@ enum Target {
     },
 }
 
-/// What a model is told of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
-    /// JSON, "done", or what went wrong.
-    pub content: String,
-    /// Whether something went wrong.
-    pub is_error: bool,
-    /// Of what went wrong.
-    pub sqlstate: Option<String>,
-    /// Rows in the content.
-    pub rows: u64,
-    /// Whether the content is not all that there was.
-    pub truncated: bool,
-}
-
 impl Tool {
-    /// The same tool with no more time than this, milliseconds.
+    /// The same tool with a timeout of at most `ms` milliseconds.
     pub fn within(mut self, ms: u64) -> Self {
-        let most = i32::try_from(ms.max(1)).unwrap_or(i32::MAX);
-        self.limits.timeout_ms = self.limits.timeout_ms.min(most);
+        let limit = i32::try_from(ms.max(1)).unwrap_or(i32::MAX);
+        self.limits.timeout_ms = self.limits.timeout_ms.min(limit);
         self
     }
 
-    /// As the `tools` of OpenAI's interface have it.
+    /// The definition for a model, in the format of `tools` in OpenAI's API.
     pub fn definition(&self) -> Value {
         json!({
             "type": "function",

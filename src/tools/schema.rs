@@ -1,4 +1,4 @@
-//! JSON schemas of what functions take, by JSON Schema 2020-12 as far as all providers have it.
+//! JSON Schemas of the parameters of functions, in the part of JSON Schema 2020-12 that all providers support.
 
 use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
@@ -7,21 +7,21 @@ use ragstone_pg::relation;
 use ragstone_pg::spi::{Arg, run};
 use serde_json::{Map, Value, json};
 
-/// Rows in rows, arrays and domains, at most.
-const DEEPEST: usize = 8;
+/// Maximum nesting of rows, arrays and domains.
+const MAX_TYPE_DEPTH: usize = 8;
 
-/// Whether all providers take it for a name: `^[a-zA-Z0-9_-]{1,64}$` for tools.
+/// Whether all providers accept a name: `^[a-zA-Z0-9_-]{1,64}$` for tools.
 pub fn is_name(name: &str, longest: usize) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=longest).contains(&name.len()) && name.bytes().all(fits)
 }
 
-/// Of an object with these members, and no others.
+/// The schema of an object with these parameters as members, and no others.
 pub fn of_parameters(parameters: &[Parameter]) -> Result<Value> {
     let mut properties = Map::new();
     for parameter in parameters {
-        let mut schema = of_type(parameter.oid, DEEPEST)?;
-        // That it may be left out is said by its not being required.
+        let mut schema = of_type(parameter.oid, MAX_TYPE_DEPTH)?;
+        // DEFAULT NULL is not mentioned: that the parameter is not required says enough.
         if let Some(default) = parameter.default.as_ref().filter(|default| !default.starts_with("NULL")) {
             remark(&mut schema, &format!("default: {default}"));
         }
@@ -32,9 +32,9 @@ pub fn of_parameters(parameters: &[Parameter]) -> Result<Value> {
     Ok(object(properties, &required))
 }
 
-/// Of a value of this type, to be called under a search path of `pg_catalog`.
+/// The schema of a value of a type. The search path must be `pg_catalog`.
 pub fn of_column(oid: pg_sys::Oid) -> Result<Value> {
-    of_type(oid, DEEPEST)
+    of_type(oid, MAX_TYPE_DEPTH)
 }
 
 fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
@@ -46,41 +46,41 @@ fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
     })
 }
 
-fn of_type(oid: pg_sys::Oid, deepest: usize) -> Result<Value> {
+fn of_type(oid: pg_sys::Oid, depth_left: usize) -> Result<Value> {
     if let Some(known) = known(oid) {
         return Ok(known);
     }
     let rows = run(include_str!("../../sql/queries/type.sql"), &[Arg::new(oid)])?;
     let (Some(kind), Some(name)) = (rows.text(0, 0), rows.text(0, 1)) else {
-        return Err(Error::internal("a type has gone"));
+        return Err(Error::internal(format!("type with OID {} does not exist", oid.to_u32())));
     };
-    if deepest == 0 {
+    if depth_left == 0 {
         return Err(Error::not_supported(format!(
-            "type {name} has more than {DEEPEST} types in one another"
+            "type {name} has more than {MAX_TYPE_DEPTH} types in one another"
         )));
     }
     let element = relation::element_type(oid);
     match kind.as_str() {
         _ if element != pg_sys::InvalidOid => {
-            Ok(json!({"type": "array", "items": of_type(element, deepest - 1)?}))
+            Ok(json!({"type": "array", "items": of_type(element, depth_left - 1)?}))
         }
         "d" => {
             let base = rows.oid(0, 2).unwrap_or(pg_sys::InvalidOid);
-            let mut schema = of_type(base, deepest - 1)?;
+            let mut schema = of_type(base, depth_left - 1)?;
             for check in rows.texts(0, 3).unwrap_or_default() {
                 remark(&mut schema, &check);
             }
             Ok(schema)
         }
         "e" => Ok(json!({"type": "string", "enum": rows.texts(0, 4).unwrap_or_default()})),
-        "c" => of_row(oid, deepest),
+        "c" => of_row(oid, depth_left),
         _ => Ok(
             json!({"type": "string", "description": format!("PostgreSQL's text for a value of type {name}")}),
         ),
     }
 }
 
-fn of_row(oid: pg_sys::Oid, deepest: usize) -> Result<Value> {
+fn of_row(oid: pg_sys::Oid, depth_left: usize) -> Result<Value> {
     let rows = run(
         "SELECT a.attname::text, a.atttypid
          FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
@@ -90,13 +90,13 @@ fn of_row(oid: pg_sys::Oid, deepest: usize) -> Result<Value> {
     let mut properties = Map::new();
     for row in 0..rows.count {
         if let (Some(name), Some(oid)) = (rows.text(row, 0), rows.oid(row, 1)) {
-            properties.insert(name, of_type(oid, deepest - 1)?);
+            properties.insert(name, of_type(oid, depth_left - 1)?);
         }
     }
     Ok(object(properties, &[]))
 }
 
-/// Of types that JSON Schema has a word for. Numbers are read from the model's own digits, so `numeric` loses nothing.
+/// The schemas of types that JSON Schema has. Numbers are read from the model's own digits, so that `numeric` loses no precision.
 fn known(oid: pg_sys::Oid) -> Option<Value> {
     let text = |format: &str| json!({"type": "string", "format": format});
     Some(match oid {
@@ -116,10 +116,10 @@ fn known(oid: pg_sys::Oid) -> Option<Value> {
     })
 }
 
-/// Adds to a schema what only people and models read.
+/// Adds a remark to the description in a schema.
 pub fn remark(schema: &mut Value, remark: &str) {
-    let said = schema.get("description").and_then(Value::as_str);
-    let all = said.map_or_else(|| remark.to_owned(), |said| format!("{said}; {remark}"));
+    let present = schema.get("description").and_then(Value::as_str);
+    let all = present.map_or_else(|| remark.to_owned(), |present| format!("{present}; {remark}"));
     if let Some(members) = schema.as_object_mut() {
         members.insert("description".to_owned(), Value::String(all));
     }

@@ -64,7 +64,7 @@ pub async fn written(world: &World) -> Result<String> {
 }
 
 pub async fn result(session: &Session, job: i64) -> Result<Value> {
-    session.value_of("SELECT rag.result($1)", &[&job]).await
+    session.value_of("SELECT rag.job_result($1)", &[&job]).await
 }
 
 pub async fn steps(session: &Session) -> Result<Vec<String>> {
@@ -97,7 +97,7 @@ async fn a_job_gives_what_the_function_gives_and_is_read_along() -> Result<()> {
     ensure!(
         ended(&alice, job).await? == "done",
         "{:?}",
-        alice.refusal(&format!("SELECT rag.result({job})")).await
+        alice.refusal(&format!("SELECT rag.job_result({job})")).await
     );
     let result = result(&alice, job).await?;
     ensure!(
@@ -114,7 +114,7 @@ async fn a_job_gives_what_the_function_gives_and_is_read_along() -> Result<()> {
             && run.get::<_, String>(2) == "done"
     );
     let pieces: Vec<String> = alice
-        .query(&format!("SELECT piece FROM rag.next({job})"), &[])
+        .query(&format!("SELECT piece FROM rag.job_pieces({job})"), &[])
         .await?
         .iter()
         .map(|row| row.get(0))
@@ -130,7 +130,7 @@ async fn a_job_gives_what_the_function_gives_and_is_read_along() -> Result<()> {
         .expect("22023", "unknown argument \"run\"", "")?;
     let lost = submit(&alice, "agent", r#"{"agent": "nobody", "input": "x"}"#).await?;
     ensure!(ended(&alice, lost).await? == "failed");
-    alice.refusal(&format!("SELECT rag.result({lost})")).await?.expect(
+    alice.refusal(&format!("SELECT rag.job_result({lost})")).await?.expect(
         "42704",
         "agent \"nobody\"",
         "rag.agents",
@@ -225,7 +225,7 @@ async fn a_cancel_stops_the_model_and_undoes_the_tool() -> Result<()> {
     let job = submit(&alice, "agent", RUN).await?;
     ensure!(provider.wait_for_requests(2));
     let start = Instant::now();
-    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({job})")).await?);
+    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel_job({job})")).await?);
     ensure!(ended(&alice, job).await? == "cancelled");
     ensure!(start.elapsed() < Duration::from_millis(200), "it took {:?}", start.elapsed());
     ensure!(provider.wait_until_abandoned(1));
@@ -236,7 +236,7 @@ async fn a_cancel_stops_the_model_and_undoes_the_tool() -> Result<()> {
     let job = submit(&alice, "agent", RUN).await?;
     at_the_gate(&world).await?;
     let start = Instant::now();
-    alice.batch_execute(&format!("SELECT rag.cancel({job})")).await?;
+    alice.batch_execute(&format!("SELECT rag.cancel_job({job})")).await?;
     ensure!(ended(&alice, job).await? == "cancelled");
     ensure!(start.elapsed() < Duration::from_millis(200), "it took {:?}", start.elapsed());
     ensure!(written(&world).await? == "a" && alice.value::<String>(run).await? == "cancelled 57014");

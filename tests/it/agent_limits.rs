@@ -61,13 +61,13 @@ fn dear(number: usize) -> Reply {
 
 async fn a_run_that_takes_too_long_ends() -> Result<()> {
     let (session, provider) = with([Reply::stall()]).await?;
-    let row = limited(&session, "timeout => '300 ms'").await?;
+    let row = limited(&session, "timeout_ms => 300").await?;
     ensure!(row.get::<_, String>("error").contains("after 300 ms"), "{row:?}");
     ensure!(provider.wait_until_abandoned(0));
     // A tool has no more time than the run.
     let sleep = "CREATE FUNCTION sleep() RETURNS text LANGUAGE sql AS 'SELECT ''x'' FROM pg_sleep(60)';
                  COMMENT ON FUNCTION sleep IS 'sleeps'; SELECT rag.create_tool('sleep()', timeout_ms => 60000);
-                 SELECT rag.create_agent('sleepy', 'x', 'stub', ARRAY['sleep'], timeout => '300 ms')";
+                 SELECT rag.create_agent('sleepy', 'x', 'stub', ARRAY['sleep'], timeout_ms => 300)";
     session.batch_execute(sleep).await?;
     provider.script([Reply::calls(&[("sleep", "{}")])]);
     let row = session.query_one("SELECT * FROM rag.run_agent('sleepy', 'x')", &[]).await?;

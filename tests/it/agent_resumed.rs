@@ -21,7 +21,7 @@ pub fn tests() -> Vec<Trial> {
 
 async fn failed(session: &Session, job: i64, code: &str, message: &str) -> Result<()> {
     ensure!(ended(session, job).await? == "failed");
-    session.refusal(&format!("SELECT rag.result({job})")).await?.expect(code, message, "")?;
+    session.refusal(&format!("SELECT rag.job_result({job})")).await?.expect(code, message, "")?;
     let run = session
         .query_one("SELECT status, sqlstate, error FROM rag.runs ORDER BY id DESC LIMIT 1", &[])
         .await?;
@@ -109,7 +109,7 @@ async fn only_what_has_failed_is_resumed_and_only_by_its_owner() -> Result<()> {
     ensure!(provider.wait_for_requests(1));
     let run: i64 = alice.value("SELECT id FROM rag.runs").await?;
     let resume = format!("SELECT rag.resume_run({run})");
-    alice.refusal(&resume).await?.expect("55000", &format!("is done by job {job}"), "rag.wait")?;
+    alice.refusal(&resume).await?.expect("55000", &format!("is done by job {job}"), "rag.wait_for_job")?;
     bob.refusal(&resume).await?.expect("42704", "does not exist", "rag.runs")?;
     gate.open();
     ensure!(ended(&alice, job).await? == "done");

@@ -30,7 +30,11 @@ pub fn tests() -> Vec<Trial> {
 async fn waiting(session: &Session) -> Result<Vec<i64>> {
     let job = submit(session, "agent", RUN).await?;
     let status = ended(session, job).await?;
-    ensure!(status == "done", "{status}: {:?}", session.refusal(&format!("SELECT rag.result({job})")).await);
+    ensure!(
+        status == "done",
+        "{status}: {:?}",
+        session.refusal(&format!("SELECT rag.job_result({job})")).await
+    );
     let result = result(session, job).await?;
     ensure!(result["status"] == "waiting" && result["answer"].is_null(), "{result}");
     let waiting = result["waiting"].as_array().context("nothing waits")?;
@@ -254,7 +258,7 @@ async fn an_approved_job_that_is_lost_is_resumed() -> Result<()> {
     // Cancelled before anybody could begin with it.
     alice.batch_execute("BEGIN").await?;
     let job = decide(&alice, &format!("approve({step})")).await?.context("no job")?;
-    alice.batch_execute(&format!("SELECT rag.cancel({job}); COMMIT")).await?;
+    alice.batch_execute(&format!("SELECT rag.cancel_job({job}); COMMIT")).await?;
     ensure!(alice.value::<String>("SELECT status FROM rag.runs").await? == "cancelled");
     let resumed: i64 = alice.value("SELECT rag.resume_run(id) FROM rag.runs").await?;
     ensure!(ended(&alice, resumed).await? == "done" && written(&world).await? == "a");

@@ -108,7 +108,7 @@ async fn asked(session: &Session, expected: &str) -> Result<()> {
     for call in [
         "SELECT rag.generate('hi')",
         "SELECT (rag.generate(ARRAY['hi']))[1]",
-        "SELECT content FROM rag.call('hi')",
+        "SELECT content FROM rag.complete('hi')",
         "SELECT answer FROM rag.ask('notes', 'coffee?', min_similarity => -1)",
         chat,
     ] {
@@ -139,7 +139,7 @@ async fn structured(session: &Session, provider: &Provider, expected: &str) -> R
     provider
         .script([Reply::json(json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }))]);
     let name: String =
-        session.value("SELECT tool_calls -> 0 -> 'function' ->> 'name' FROM rag.call('hi')").await?;
+        session.value("SELECT tool_calls -> 0 -> 'function' ->> 'name' FROM rag.complete('hi')").await?;
     ensure!(name == "look");
     Ok(())
 }
@@ -148,10 +148,11 @@ async fn of_a_job(session: &Session, provider: &Provider, expected: &str) -> Res
     provider.script([Reply::chat_stream(&["café ☕", " 🦀\0!"])]);
     let id: i64 =
         session.value("SELECT rag.submit('generate', '{\"prompt\": \"hi\", \"model\": \"stub\"}')").await?;
-    session.batch_execute(&format!("CALL rag.wait({id}, '60s')")).await?;
-    let result: String = session.value(&format!("SELECT rag.result({id}) #>> '{{}}'")).await?;
-    let pieces: String =
-        session.value(&format!("SELECT string_agg(piece, '' ORDER BY seq) FROM rag.next({id})")).await?;
+    session.batch_execute(&format!("CALL rag.wait_for_job({id}, '60s')")).await?;
+    let result: String = session.value(&format!("SELECT rag.job_result({id}) #>> '{{}}'")).await?;
+    let pieces: String = session
+        .value(&format!("SELECT string_agg(piece, '' ORDER BY seq) FROM rag.job_pieces({id})"))
+        .await?;
     ensure!(result == expected && pieces == expected, "{result:?} {pieces:?}");
     Ok(())
 }

@@ -49,7 +49,7 @@ async fn an_answer_comes_with_all_that_is_known_of_it() -> Result<()> {
     let (session, provider) = with([Reply::chat("hello")]).await?;
     let row = session
         .query_one(
-            "SELECT c.* FROM rag.call('hi', model => 'stub', system => 'be brief', temperature => 0.5, max_tokens => 20,
+            "SELECT c.* FROM rag.complete('hi', model => 'stub', system => 'be brief', temperature => 0.5, max_tokens => 20,
                                       stop => '{END,STOP}', seed => 7) c",
             &[],
         )

@@ -39,10 +39,10 @@ async fn a_cancelled_job_ends_at_once() -> Result<()> {
         })
         .await?;
         let queued = submit(&alice, "search", SEARCH).await?;
-        ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({queued})")).await?);
+        ensure!(alice.value::<bool>(&format!("SELECT rag.cancel_job({queued})")).await?);
         ensure!(world.status(queued).await? == "cancelled");
         let cancel = format!(
-            "SELECT extract(epoch FROM clock_timestamp())::float8 FROM rag.cancel({running}) it WHERE it"
+            "SELECT extract(epoch FROM clock_timestamp())::float8 FROM rag.cancel_job({running}) it WHERE it"
         );
         let asked: f64 = alice.value(&cancel).await?;
         ensure!(ended(&alice, running).await? == "cancelled");
@@ -54,8 +54,12 @@ async fn a_cancelled_job_ends_at_once() -> Result<()> {
             .await?;
         best = best.min(Duration::from_secs_f64((done - asked).max(0.0)));
         for id in [queued, running] {
-            alice.refusal(&format!("SELECT rag.result({id})")).await?.expect("57014", "was cancelled", "")?;
-            ensure!(!alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+            alice.refusal(&format!("SELECT rag.job_result({id})")).await?.expect(
+                "57014",
+                "was cancelled",
+                "",
+            )?;
+            ensure!(!alice.value::<bool>(&format!("SELECT rag.cancel_job({id})")).await?);
         }
     }
     ensure!(best < LIMIT, "cancelled after {best:?}");
@@ -100,7 +104,7 @@ async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
     })
     .await?;
     let alice = world.session("alice").await?;
-    let refusal = alice.refusal(&format!("CALL rag.wait({id}, '1500ms')")).await?;
+    let refusal = alice.refusal(&format!("CALL rag.wait_for_job({id}, '1500ms')")).await?;
     refusal.expect("57014", "but is queued", "")?;
     drop(alice);
     // What is queued outlives the server.
@@ -147,9 +151,9 @@ async fn a_job_of_a_role_that_has_gone_fails() -> Result<()> {
     world.until_status(gone, "failed").await?;
     world.until_status(locked_out, "failed").await?;
     world.until_status(nologin, "done").await?;
-    let refusal = world.admin.refusal(&format!("SELECT rag.result({gone})")).await?;
+    let refusal = world.admin.refusal(&format!("SELECT rag.job_result({gone})")).await?;
     refusal.expect("42704", "does not exist any more", "")?;
-    let refusal = world.admin.refusal(&format!("SELECT rag.result({locked_out})")).await?;
+    let refusal = world.admin.refusal(&format!("SELECT rag.job_result({locked_out})")).await?;
     refusal.expect("42501", "may not connect", "")
 }
 

@@ -41,8 +41,9 @@ async fn world(provider: &Provider) -> Result<World> {
 /// its own, as behind a pooler.
 async fn read(world: &World, id: i64, after: i32) -> Result<(Vec<i32>, String, String)> {
     let session = world.session("alice").await?;
-    let rows =
-        session.query(&format!("SELECT seq, piece, status FROM rag.next({id}, {after}, 20000)"), &[]).await?;
+    let rows = session
+        .query(&format!("SELECT seq, piece, status FROM rag.job_pieces({id}, {after}, 20000)"), &[])
+        .await?;
     let status = rows.last().map(|row| row.get("status")).unwrap_or_default();
     let pieces: String = rows.iter().filter_map(|row| row.get::<_, Option<String>>("piece")).collect();
     Ok((rows.iter().filter_map(|row| row.get("seq")).collect(), pieces, status))
@@ -78,9 +79,11 @@ async fn pieces_are_read_in_short_statements_while_the_job_runs() -> Result<()> 
     // What was read can be read again, and bob reads nothing.
     ensure!(read(&world, id, 0).await?.1 == "one two three");
     let bob = world.session("bob").await?;
-    bob.refusal(&format!("SELECT rag.next({id})")).await?.expect("42704", "does not exist", "")?;
+    bob.refusal(&format!("SELECT rag.job_pieces({id})")).await?.expect("42704", "does not exist", "")?;
     let alice = world.session("alice").await?;
-    ensure!(alice.value::<String>(&format!("SELECT rag.result({id}) #>> '{{}}'")).await? == "one two three");
+    ensure!(
+        alice.value::<String>(&format!("SELECT rag.job_result({id}) #>> '{{}}'")).await? == "one two three"
+    );
     Ok(())
 }
 
@@ -105,7 +108,7 @@ async fn a_cancelled_job_abandons_its_provider() -> Result<()> {
     let alice = world.session("alice").await?;
     let id = submit(&alice, "generate", GENERATE).await?;
     ensure!(read(&world, id, 0).await?.1 == "one ");
-    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel_job({id})")).await?);
     ensure!(ended(&alice, id).await? == "cancelled");
     ensure!(read(&world, id, 1).await? == (vec![], String::new(), "cancelled".to_owned()));
     ensure!(provider.wait_until_abandoned(0), "the provider was not told");
@@ -121,14 +124,17 @@ async fn an_answer_from_a_collection_is_read_along() -> Result<()> {
     ensure!(
         ended(&alice, id).await? == "done",
         "{:?}",
-        alice.refusal(&format!("SELECT rag.result({id})")).await
+        alice.refusal(&format!("SELECT rag.job_result({id})")).await
     );
     ensure!(read(&world, id, 0).await?.1 == "It is town 1 [1].");
     ensure!(
-        alice.value::<String>(&format!("SELECT rag.result({id}) ->> 'answer'")).await? == "It is town 1 [1]."
+        alice.value::<String>(&format!("SELECT rag.job_result({id}) ->> 'answer'")).await?
+            == "It is town 1 [1]."
     );
     ensure!(
-        alice.value::<i32>(&format!("SELECT jsonb_array_length(rag.result({id}) -> 'citations')")).await?
+        alice
+            .value::<i32>(&format!("SELECT jsonb_array_length(rag.job_result({id}) -> 'citations')"))
+            .await?
             == 1
     );
     // Nothing streams what is quoted: the answer is the one piece.
@@ -183,7 +189,11 @@ async fn no_transaction_is_open_while_a_model_thinks() -> Result<()> {
             gate.open();
         }
         let status = ended(&alice, id).await?;
-        ensure!(status == "done", "{kind}: {:?}", alice.refusal(&format!("SELECT rag.result({id})")).await);
+        ensure!(
+            status == "done",
+            "{kind}: {:?}",
+            alice.refusal(&format!("SELECT rag.job_result({id})")).await
+        );
         let made = provider.requests().len() - asked;
         ensure!(made == calls, "{kind}: {made} calls");
     }
@@ -231,7 +241,7 @@ async fn many_prompts_of_a_job_are_asked_at_once() -> Result<()> {
         world.submit("alice", "generate", r#"{"prompts": ["a", "b", "a", "c"], "model": "stub/m"}"#).await?;
     ensure!(world.ended("alice", id).await? == "done");
     let alice = world.session("alice").await?;
-    let answers: serde_json::Value = alice.value(&format!("SELECT rag.result({id})")).await?;
+    let answers: serde_json::Value = alice.value(&format!("SELECT rag.job_result({id})")).await?;
     ensure!(answers == serde_json::json!(["<a>", "<b>", "<a>", "<c>"]), "{answers}");
     ensure!(
         provider.most_at_once() == 3 && provider.requests().len() == 3,
@@ -270,5 +280,5 @@ async fn what_a_provider_refuses_a_job_is_the_jobs_error() -> Result<()> {
     let id = world.submit("alice", "generate", GENERATE).await?;
     ensure!(world.ended("alice", id).await? == "failed");
     let alice = world.session("alice").await?;
-    alice.refusal(&format!("SELECT rag.result({id})")).await?.expect("38000", "status 400", "")
+    alice.refusal(&format!("SELECT rag.job_result({id})")).await?.expect("38000", "status 400", "")
 }

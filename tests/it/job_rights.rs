@@ -29,7 +29,7 @@ async fn error_of_job(world: &World, role: &str) -> Result<Refusal> {
     let id = world.submit(role, "search", SEARCH).await?;
     let status = world.ended(role, id).await?;
     ensure!(status == "failed", "the job is {status}");
-    world.session(role).await?.refusal(&format!("SELECT rag.result({id})")).await
+    world.session(role).await?.refusal(&format!("SELECT rag.job_result({id})")).await
 }
 
 async fn a_worker_is_its_submitter_and_gains_nothing() -> Result<()> {
@@ -106,10 +106,10 @@ async fn nobody_sees_or_cancels_the_jobs_of_others() -> Result<()> {
     let bob = world.session("bob").await?;
     ensure!(bob.value::<i64>("SELECT count(*) FROM rag.jobs").await? == 0);
     let calls = [
-        "SELECT rag.cancel({id})",
-        "SELECT rag.result({id})",
-        "SELECT rag.next({id})",
-        "CALL rag.wait({id})",
+        "SELECT rag.cancel_job({id})",
+        "SELECT rag.job_result({id})",
+        "SELECT rag.job_pieces({id})",
+        "CALL rag.wait_for_job({id})",
     ];
     for call in calls {
         let refusal = bob.refusal(&call.replace("{id}", &id.to_string())).await?;
@@ -121,9 +121,13 @@ async fn nobody_sees_or_cancels_the_jobs_of_others() -> Result<()> {
                    GRANT rag_auditor TO bob";
     world.admin.batch_execute(auditor).await?;
     ensure!(bob.value::<String>("SELECT submitter::text FROM rag.jobs").await? == "alice");
-    bob.refusal(&format!("SELECT rag.cancel({id})")).await?.expect("42501", "belongs to another role", "")?;
+    bob.refusal(&format!("SELECT rag.cancel_job({id})")).await?.expect(
+        "42501",
+        "belongs to another role",
+        "",
+    )?;
     // A member of the submitter may do what the submitter may.
     world.admin.batch_execute("GRANT alice TO bob").await?;
-    ensure!(bob.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    ensure!(bob.value::<bool>(&format!("SELECT rag.cancel_job({id})")).await?);
     world.until_status(id, "cancelled").await
 }

@@ -51,7 +51,8 @@ async fn a_job_whose_worker_was_terminated_is_done_again_but_not_for_ever() -> R
         let status = world.ended("alice", id).await?;
         ensure!(status == if ends < 3 { "done" } else { "failed" }, "{status} after {ends}");
         if ends == 3 {
-            let refusal = world.session("alice").await?.refusal(&format!("SELECT rag.result({id})")).await?;
+            let refusal =
+                world.session("alice").await?.refusal(&format!("SELECT rag.job_result({id})")).await?;
             refusal.expect("57P03", "ended 3 times in the middle of it", "server's log")?;
         }
     }
@@ -80,7 +81,7 @@ async fn a_job_that_may_not_be_done_twice_fails_when_its_worker_ends() -> Result
     world.admin.execute("UPDATE rag._job SET kind = 'of another version' WHERE id = $1", &[&id]).await?;
     world.admin.execute("SELECT pg_terminate_backend($1)", &[&worker.0]).await?;
     ensure!(world.ended("alice", id).await? == "failed");
-    let refusal = world.session("alice").await?.refusal(&format!("SELECT rag.result({id})")).await?;
+    let refusal = world.session("alice").await?.refusal(&format!("SELECT rag.job_result({id})")).await?;
     refusal.expect("57P03", "is not done twice", "submit it again")?;
     world.open_gate().await
 }
@@ -95,7 +96,7 @@ async fn a_cancelled_job_without_a_worker_is_not_begun_again() -> Result<()> {
     alice.batch_execute("BEGIN").await?;
     world.admin.execute("SELECT pg_terminate_backend($1)", &[&worker.0]).await?;
     wait::until("the worker ends", async || Ok((!worker.runs()).then_some(()))).await?;
-    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    ensure!(alice.value::<bool>(&format!("SELECT rag.cancel_job({id})")).await?);
     alice.batch_execute("COMMIT").await?;
     world.until_status(id, "cancelled").await?;
     world.open_gate().await?;
@@ -164,7 +165,7 @@ async fn a_job_may_submit_and_cancel_jobs() -> Result<()> {
             r#"CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$
                BEGIN
                  PERFORM rag.submit('embed', '{"input": "x"}', 'from a job');
-                 PERFORM rag.cancel(max(id)) FROM rag.jobs WHERE kind = 'search';
+                 PERFORM rag.cancel_job(max(id)) FROM rag.jobs WHERE kind = 'search';
                  RETURN true;
                END $$"#,
         )

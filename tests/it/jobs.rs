@@ -103,7 +103,7 @@ pub async fn submit(session: &Session, kind: &str, args: &str) -> Result<i64> {
 }
 
 pub async fn ended(session: &Session, id: i64) -> Result<String> {
-    session.batch_execute(&format!("CALL rag.wait({id}, '60s')")).await?;
+    session.batch_execute(&format!("CALL rag.wait_for_job({id}, '60s')")).await?;
     session.value_of("SELECT status FROM rag.jobs WHERE id = $1", &[&id]).await
 }
 
@@ -136,8 +136,8 @@ async fn a_job_gives_what_its_function_gives() -> Result<()> {
         let status = world.ended(role, id).await?;
         ensure!(status == "done", "{kind}: {status}");
         let session = world.session(role).await?;
-        let equal: bool = session.value(&format!("SELECT rag.result({id}) = ({sql})")).await?;
-        let result: Option<String> = session.value(&format!("SELECT rag.result({id})::text")).await?;
+        let equal: bool = session.value(&format!("SELECT rag.job_result({id}) = ({sql})")).await?;
+        let result: Option<String> = session.value(&format!("SELECT rag.job_result({id})::text")).await?;
         ensure!(equal, "{kind} {args}: {result:?}");
         let row = session
             .query_one("SELECT submitter::text, kind, attempts, started_at < finished_at FROM rag.jobs WHERE id = $1", &[&id])
@@ -147,12 +147,12 @@ async fn a_job_gives_what_its_function_gives() -> Result<()> {
         );
         ensure!(row.get::<_, bool>(3));
         // Nothing was streamed, so the result is the one piece.
-        let last = session.query_one(&format!("SELECT * FROM rag.next({id})"), &[]).await?;
+        let last = session.query_one(&format!("SELECT * FROM rag.job_pieces({id})"), &[]).await?;
         ensure!(
             last.get::<_, i32>("seq") == 1_000_001 && last.get::<_, String>("status") == "done",
             "{last:?}"
         );
-        let none = session.query_one(&format!("SELECT * FROM rag.next({id}, 1000001)"), &[]).await?;
+        let none = session.query_one(&format!("SELECT * FROM rag.job_pieces({id}, 1000001)"), &[]).await?;
         ensure!(none.get::<_, Option<i32>>("seq").is_none() && none.get::<_, String>("status") == "done");
     }
     Ok(())
@@ -164,7 +164,7 @@ async fn a_job_begins_when_its_transaction_commits() -> Result<()> {
     alice.batch_execute("BEGIN").await?;
     let lost = submit(&alice, "search", SEARCH).await?;
     alice.batch_execute("ROLLBACK").await?;
-    alice.refusal(&format!("SELECT rag.result({lost})")).await?.expect(
+    alice.refusal(&format!("SELECT rag.job_result({lost})")).await?.expect(
         "42704",
         "does not exist",
         "rag.jobs",
@@ -173,7 +173,7 @@ async fn a_job_begins_when_its_transaction_commits() -> Result<()> {
     let id = submit(&alice, "search", SEARCH).await?;
     // Nobody else knows of it.
     let stranger = world.session("alice").await?;
-    stranger.refusal(&format!("SELECT * FROM rag.next({id})")).await?.expect(
+    stranger.refusal(&format!("SELECT * FROM rag.job_pieces({id})")).await?.expect(
         "42704",
         "does not exist",
         "",
@@ -187,7 +187,7 @@ async fn a_job_begins_when_its_transaction_commits() -> Result<()> {
 async fn its_own_uncommitted_job_is_not_waited_for() -> Result<()> {
     let world = World::new().await?;
     let alice = world.session("alice").await?;
-    for call in ["SELECT * FROM rag.next({id}, 0, 60000)", "SELECT rag.result({id})"] {
+    for call in ["SELECT * FROM rag.job_pieces({id}, 0, 60000)", "SELECT rag.job_result({id})"] {
         alice.batch_execute("BEGIN; SAVEPOINT s").await?;
         let id = submit(&alice, "search", SEARCH).await?;
         let refusal = alice.refusal(&call.replace("{id}", &id.to_string())).await?;
@@ -196,15 +196,15 @@ async fn its_own_uncommitted_job_is_not_waited_for() -> Result<()> {
     }
     alice
         .refusal(&format!(
-            "DO $$ DECLARE job bigint := rag.submit('search', '{SEARCH}'); BEGIN CALL rag.wait(job); END $$"
+            "DO $$ DECLARE job bigint := rag.submit('search', '{SEARCH}'); BEGIN CALL rag.wait_for_job(job); END $$"
         ))
         .await?
         .expect("55000", "would commit what the transaction has written", "COMMIT first")?;
     alice.batch_execute("BEGIN").await?;
-    alice.refusal("CALL rag.wait(1)").await?.expect(
+    alice.refusal("CALL rag.wait_for_job(1)").await?.expect(
         "25001",
         "cannot run inside a transaction block",
-        "rag.next",
+        "rag.job_pieces",
     )?;
     alice.batch_execute("ROLLBACK").await?;
     // A procedure that commits in between may.
@@ -212,8 +212,8 @@ async fn its_own_uncommitted_job_is_not_waited_for() -> Result<()> {
         .batch_execute(&format!(
             "DO $$ DECLARE job bigint := rag.submit('search', '{SEARCH}'); BEGIN
                COMMIT;
-               CALL rag.wait(job, '60s');
-               ASSERT rag.result(job) IS NOT NULL;
+               CALL rag.wait_for_job(job, '60s');
+               ASSERT rag.job_result(job) IS NOT NULL;
              END $$"
         ))
         .await?;
@@ -229,7 +229,7 @@ async fn waiting_holds_no_snapshot() -> Result<()> {
         alice.batch_execute(&format!("SET default_transaction_isolation = '{isolation}'")).await?;
         let backend = alice.backend().await?;
         let (mut looks, mut seen) = (0, Vec::new());
-        let call = format!("CALL rag.wait({id}, '2s')");
+        let call = format!("CALL rag.wait_for_job({id}, '2s')");
         let waiting = alice.refusal(&call);
         let looking = async {
             let watching = format!(
@@ -249,7 +249,7 @@ async fn waiting_holds_no_snapshot() -> Result<()> {
         };
         let (refusal, looked) = tokio::join!(waiting, looking);
         looked?;
-        refusal?.expect("57014", "has not ended in time, but is running", "rag.cancel")?;
+        refusal?.expect("57014", "has not ended in time, but is running", "rag.cancel_job")?;
         // It looks at the table once a second, under a snapshot of a moment.
         ensure!(looks > 20 && seen.len() * 10 < looks, "{} of {looks} looks saw a snapshot", seen.len());
     }
@@ -264,18 +264,18 @@ async fn a_wait_ends_with_its_timeout_and_when_it_is_cancelled() -> Result<()> {
     let id = world.submit("alice", "search", SEARCH).await?;
     let alice = world.session("alice").await?;
     let start = Instant::now();
-    alice.refusal(&format!("CALL rag.wait({id}, '300ms')")).await?.expect(
+    alice.refusal(&format!("CALL rag.wait_for_job({id}, '300ms')")).await?.expect(
         "57014",
         "not ended in time",
         "",
     )?;
-    let row = alice.query_one(&format!("SELECT * FROM rag.next({id}, 0, 300)"), &[]).await?;
+    let row = alice.query_one(&format!("SELECT * FROM rag.job_pieces({id}, 0, 300)"), &[]).await?;
     ensure!(row.get::<_, Option<String>>("piece").is_none() && row.get::<_, String>("status") != "done");
     ensure!(start.elapsed() > Duration::from_millis(600) && start.elapsed() < Duration::from_secs(5));
-    ensure!(alice.value::<Option<String>>(&format!("SELECT rag.result({id})::text")).await?.is_none());
+    ensure!(alice.value::<Option<String>>(&format!("SELECT rag.job_result({id})::text")).await?.is_none());
     alice.batch_execute("SET statement_timeout = '200ms'").await?;
-    alice.refusal(&format!("CALL rag.wait({id})")).await?.expect("57014", "statement timeout", "")?;
-    alice.refusal(&format!("SELECT rag.next({id}, 0, 60000)")).await?.expect(
+    alice.refusal(&format!("CALL rag.wait_for_job({id})")).await?.expect("57014", "statement timeout", "")?;
+    alice.refusal(&format!("SELECT rag.job_pieces({id}, 0, 60000)")).await?.expect(
         "57014",
         "statement timeout",
         "",
@@ -355,7 +355,7 @@ async fn a_cancel_is_not_lost_while_a_job_asks() -> Result<()> {
         Ok(world.admin.value::<bool>(waiting).await?.then_some(()))
     })
     .await?;
-    ensure!(world.session("alice").await?.value::<bool>(&format!("SELECT rag.cancel({id})")).await?);
+    ensure!(world.session("alice").await?.value::<bool>(&format!("SELECT rag.cancel_job({id})")).await?);
     world.until_status(id, "cancelled").await?;
     world.open_gate().await
 }
@@ -366,9 +366,9 @@ async fn a_failed_job_raises_its_own_error() -> Result<()> {
     let direct = alice.refusal("SELECT * FROM rag.search('nowhere', 'x')").await?;
     let id = submit(&alice, "search", r#"{"collection": "nowhere", "query": "x"}"#).await?;
     ensure!(ended(&alice, id).await? == "failed");
-    let of_job = alice.refusal(&format!("SELECT rag.result({id})")).await?;
+    let of_job = alice.refusal(&format!("SELECT rag.job_result({id})")).await?;
     ensure!(of_job == direct, "{of_job:?} is not {direct:?}");
-    let last = alice.query_one(&format!("SELECT * FROM rag.next({id})"), &[]).await?;
+    let last = alice.query_one(&format!("SELECT * FROM rag.job_pieces({id})"), &[]).await?;
     ensure!(last.get::<_, String>("status") == "failed" && last.get::<_, Option<i32>>("seq").is_none());
     let row = alice.query_one("SELECT sqlstate, message FROM rag.jobs WHERE id = $1", &[&id]).await?;
     ensure!((row.get(0), row.get(1)) == (direct.code, direct.message));
@@ -381,7 +381,7 @@ async fn the_end_of_a_job_is_notified() -> Result<()> {
     std::fs::write(
         &script,
         format!(
-            "LISTEN rag_job;\nSELECT rag.submit('search', '{SEARCH}') AS id \\gset\nCALL rag.wait(:id);\nSELECT 1;\n"
+            "LISTEN rag_job;\nSELECT rag.submit('search', '{SEARCH}') AS id \\gset\nCALL rag.wait_for_job(:id);\nSELECT 1;\n"
         ),
     )?;
     let output = world

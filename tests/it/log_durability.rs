@@ -153,9 +153,9 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     // At once, before any worker has looked.
     let expected = "kept (undone) kept_too released (later)";
     ensure!(steps(&watcher).await? == expected, "{}", steps(&watcher).await?);
-    let unsettled = "SELECT count(*) FROM rag._unsettled";
+    let uncommitted = "SELECT count(*) FROM rag._uncommitted_row";
     wait::until("it is written down", async || {
-        Ok((watcher.value::<i64>(unsettled).await? == 0).then_some(()))
+        Ok((watcher.value::<i64>(uncommitted).await? == 0).then_some(()))
     })
     .await?;
     ensure!(steps(&watcher).await? == expected);
@@ -173,7 +173,7 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     // What is in the caller's own transaction says nothing of another.
     session.batch_execute(&format!("RESET rag.log_durability; {}", log(run, "plain"))).await?;
     ensure!(steps(&session).await? == format!("{expected} plain"));
-    for table in ["_unsettled", "_log_state", "_rolled_back"] {
+    for table in ["_uncommitted_row", "_log_state", "_rolled_back"] {
         session.batch_execute("CREATE ROLE anybody; SET ROLE anybody").await?;
         let refusal = session.refusal(&format!("SELECT * FROM rag.{table}")).await?;
         ensure!(refusal.code == "42501", "{table}: {refusal:?}");
@@ -538,7 +538,7 @@ async fn a_restore_knows_what_it_was_dumped_before_the_end_of() -> Result<()> {
     restored.batch_execute(AUTONOMOUS).await?;
     restored.batch_execute(&log(run, "new")).await?;
     wait::until("it is written down", async || {
-        Ok((restored.value::<i64>("SELECT count(*) FROM rag._unsettled").await? == 0).then_some(()))
+        Ok((restored.value::<i64>("SELECT count(*) FROM rag._uncommitted_row").await? == 0).then_some(()))
     })
     .await?;
     ensure!(steps(&restored).await? == format!("{expected} new"), "{}", steps(&restored).await?);

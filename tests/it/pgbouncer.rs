@@ -77,7 +77,7 @@ async fn a_job_is_submitted_read_and_waited_for_over_any_connection() -> Result<
     ensure!(provider.wait_for_requests(1));
     // The one that waits has a connection for itself; all readers share the second.
     let waiter = bouncer.connect_as("alice", &world.database).await?;
-    let waiting = format!("CALL rag.wait({id}, '60s')");
+    let waiting = format!("CALL rag.wait_for_job({id}, '60s')");
     let waits = rows(&waiter, &waiting);
     let reads = async {
         wait::until("somebody waits", async || {
@@ -92,7 +92,7 @@ async fn a_job_is_submitted_read_and_waited_for_over_any_connection() -> Result<
         while status == "running" {
             let reader = bouncer.connect_as("alice", &world.database).await?;
             for row in
-                rows(&reader, &format!("SELECT seq, piece, status FROM rag.next({id}, {after}, 20000)"))
+                rows(&reader, &format!("SELECT seq, piece, status FROM rag.job_pieces({id}, {after}, 20000)"))
                     .await?
             {
                 if !row[0].is_empty() {
@@ -112,7 +112,7 @@ async fn a_job_is_submitted_read_and_waited_for_over_any_connection() -> Result<
     let (waited, read) = tokio::join!(waits, reads);
     read?;
     waited?;
-    ensure!(value(&client, &format!("SELECT rag.result({id}) #>> '{{}}'")).await? == "one two");
+    ensure!(value(&client, &format!("SELECT rag.job_result({id}) #>> '{{}}'")).await? == "one two");
     ensure!(provider.requests().len() == 1);
     Ok(())
 }

@@ -304,7 +304,7 @@ async fn a_restore_counts_what_it_brings_once() -> Result<()> {
     ensure!(counted(&restored).await? == 202, "{} steps are counted", counted(&restored).await?);
     let days = "SELECT count(*) FROM rag.agent_daily WHERE agent = 'a' AND steps = 1";
     ensure!(restored.value::<i64>(days).await? == 49, "a restored day has other sums");
-    ensure!(restored.value::<i64>("SELECT count(*) FROM rag._tally").await? == 1);
+    ensure!(restored.value::<i64>("SELECT count(*) FROM rag._totals_progress").await? == 1);
     Ok(())
 }
 

@@ -98,8 +98,10 @@ async fn calls_of_a_model_log_their_tokens_and_cost_and_their_words_where_these_
             .await?
             == 0
     );
-    session.batch_execute("SET rag.log_prompts = on; SELECT rag.call('question', model => 'stub')").await?;
-    let row = session.query_one("SELECT input #>> '{messages,0,content}', output ->> 'content' FROM rag.steps WHERE name = 'call'", &[]).await?;
+    session
+        .batch_execute("SET rag.log_prompts = on; SELECT rag.complete('question', model => 'stub')")
+        .await?;
+    let row = session.query_one("SELECT input #>> '{messages,0,content}', output ->> 'content' FROM rag.steps WHERE name = 'complete'", &[]).await?;
     ensure!((row.get::<_, String>(0).as_str(), row.get::<_, &str>(1)) == ("question", "four"));
     Ok(())
 }

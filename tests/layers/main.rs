@@ -10,6 +10,7 @@ mod checks;
 mod circles;
 mod figures;
 mod names;
+mod paths;
 mod rules;
 mod source;
 mod table;
@@ -75,6 +76,16 @@ fn the_documented_table_is_that_of_layers_toml() {
             document == expected,
             "docs/ARCHITECTURE.md differs; RAGSTONE_WRITE=1 puts this into it:\n{table}"
         );
+    }
+}
+
+#[test]
+fn documented_paths_are_there() {
+    for document in ["docs/ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let path = ROOT.join(document);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let missing = paths::missing(&text, |path| ROOT.join(path).exists());
+        assert!(missing.is_empty(), "{document} names what is not there: {missing:?}");
     }
 }
 

@@ -11,7 +11,7 @@ ENDED = ("done", "failed", "cancelled")
 
 
 class Piece(NamedTuple):
-    """A row of rag.next: a piece of an answer, or none where nothing came in time."""
+    """A row of rag.job_pieces: a piece of an answer, or none where nothing came in time."""
 
     number: int | None
     text: str | None
@@ -30,12 +30,12 @@ def submit(kind: str, key: str | None = None, **arguments: Any) -> int:
         return cursor.fetchone()[0]
 
 
-def follow(job: int, after: int = 0, wait_ms: int = 1000) -> Iterator[Piece]:
-    """The pieces of a job's answer after a number, and one without text each time that none came within `wait_ms`."""
+def follow(job: int, after: int = 0, timeout_ms: int = 1000) -> Iterator[Piece]:
+    """The pieces of a job's answer after a number, and one without text where none came within `timeout_ms`."""
     status = None
     while status not in ENDED:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT seq, piece, status FROM rag.next(%s, %s, %s)", [job, after, wait_ms])
+            cursor.execute("SELECT seq, piece, status FROM rag.job_pieces(%s, %s, %s)", [job, after, timeout_ms])
             rows = cursor.fetchall()
         for piece in map(Piece._make, rows):
             after = piece.number or after
@@ -46,6 +46,6 @@ def follow(job: int, after: int = 0, wait_ms: int = 1000) -> Iterator[Piece]:
 def result(job: int) -> dict | None:
     """What the job gave; None while it has not ended. Raises the error with which it failed."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT rag.result(%s)::text", [job])
+        cursor.execute("SELECT rag.job_result(%s)::text", [job])
         value = cursor.fetchone()[0]
     return None if value is None else json.loads(value)

@@ -56,7 +56,7 @@ def test_a_question_that_has_to_wait_for_its_turn_is_answered(client, with_provi
     with with_provider.held():
         before = [jobs.submit("generate", prompt="x", model="stub") for _ in range(6)]
         conversation = ask(client, DEAD_ROWS)
-        assert next(jobs.follow(conversation.job, wait_ms=100)).status == "queued"
+        assert next(jobs.follow(conversation.job, timeout_ms=100)).status == "queued"
         assert "data-events" in shown(client, conversation)
         events = client.get(reverse("events", args=[conversation.pk])).streaming_content
         assert next(events) == b": waiting\n\n"

@@ -1,4 +1,4 @@
-//! The event trigger's part: which collections a command concerns. Nothing that goes wrong here breaks the command.
+//! Work of the event trigger: it finds the collections that a command affects. No failure here fails the command.
 
 use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
@@ -8,12 +8,14 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run};
 
-/// Lets collections follow the command that has just ended.
+/// Adapts collections to the command that has just ended.
 pub fn follow_ddl() {
     if own_ddl::is_under_way() {
         return;
     }
-    if let Err(error) = own_ddl::own(|| in_subtransaction(|| with_safe_search_path(|| connect(try_follow)))) {
+    if let Err(error) =
+        own_ddl::run_own(|| in_subtransaction(|| with_safe_search_path(|| connect(try_follow))))
+    {
         warn("collections could not follow this command", &error);
     }
 }

@@ -1,5 +1,5 @@
-//! A collection follows what is done to its source's definition: columns that are renamed or dropped, another owner,
-//! another type of key, partitions that come and go.
+//! A collection follows changes of its source's definition: columns that are renamed or dropped, a new owner, a new
+//! type of the key, partitions that are attached or detached.
 
 use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::Collection;
@@ -13,20 +13,20 @@ use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Brings a collection into line with its source as it is now. While a restore brings its parts, it is left alone: a
-/// trigger made here would be in the way of the dump's own, and an empty chunk table may be about to be filled.
+/// Adapts a collection to the present definition of its source. A collection that a restore has not completed is left
+/// alone: a trigger created now would collide with the dump's own, and its chunk table may be filled later.
 pub fn follow(collection: &mut Collection) -> Result<()> {
     if collection.is_restoring() && !is_whole(collection)? { Ok(()) } else { align(collection) }
 }
 
-/// The same where the caller knows that nothing is to come any more.
+/// The same where the caller knows that the restore has ended.
 pub fn align(collection: &mut Collection) -> Result<()> {
     let columns = columns(collection)?;
     match resolve(collection, &columns) {
         Err(error) => {
             triggers::remove(collection)?;
             if collection.is_restoring() {
-                // It came without triggers then, and is known by names alone until the column is there again.
+                // It was restored without triggers. Its columns are found by name until the missing one exists again.
                 collection.column_numbers = vec![0; collection.key.len() + 2 + collection.metadata.len()];
                 write_numbers(collection)?;
             }
@@ -40,8 +40,8 @@ pub fn align(collection: &mut Collection) -> Result<()> {
     queue::append_all(collection.id)
 }
 
-/// Whether all of a restored collection is there. What is made last are the indexes of its tables, which wait for their
-/// rows, and the triggers of the source, which wait for its rows; a failed one has none.
+/// True if a restore has completed a collection. A restore creates last the indexes of its tables and the triggers of
+/// its source, each after the rows; a collection that could not follow its source has no triggers.
 fn is_whole(collection: &Collection) -> Result<bool> {
     let filled = run(include_str!("../../../sql/queries/filled.sql"), &[Arg::new(collection.id)])?;
     if filled.boolean(0, 0) != Some(true) {
@@ -54,8 +54,8 @@ fn columns(collection: &Collection) -> Result<Rows> {
     run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(collection.source()?.oid)])
 }
 
-/// Name and number of each of the collection's columns: by number as far as there is one, so that a renamed column is
-/// found, and by name else.
+/// Name and number of each of the collection's columns. They are found by number if there is one, so that a renamed
+/// column is found, and otherwise by name.
 fn resolve(collection: &Collection, columns: &Rows) -> Result<Vec<(String, i16)>> {
     let all = (0..columns.count)
         .filter_map(|row| Some((columns.text(row, 0)?, columns.int2(row, 4)?)))
@@ -119,7 +119,7 @@ fn write_numbers(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Gives the chunk table's key columns the types that the source's have now.
+/// Changes the types of the chunk table's key columns to those of the source.
 fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
     let chunks = collection.chunks()?;
     let own = run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(chunks.oid)])?;
@@ -142,13 +142,13 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
     Ok(())
 }
 
-/// The collections whose sources are these tables, or that these are partitions or children of.
+/// The collections whose sources are these tables or their parents.
 pub fn sources(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     find(include_str!("../../../sql/queries/affected.sql"), oids(tables))
 }
 
-/// The collections of which a restore brings something with these tables. Sessions that restore side by side wait for each
-/// other here, as else each might miss what the other brings last.
+/// The collections that a restore may complete with these tables. Concurrent sessions of one restore wait for each
+/// other here, since otherwise each might miss what the other creates last.
 pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     let found = find(include_str!("../../../sql/queries/restoring.sql"), oids(tables))?;
     for collection in &found {
@@ -160,8 +160,8 @@ pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     Ok(found)
 }
 
-/// Takes up the collections of which a restore has brought everything while nobody was looking.
-pub fn take_up_restored() -> Result<()> {
+/// Follows collections that were restored completely without this being noticed.
+pub fn follow_restored() -> Result<()> {
     let all = Arg::optional::<Vec<i64>>(None);
     for mut collection in find(include_str!("../../../sql/queries/restoring.sql"), all)? {
         follow(&mut collection)?;

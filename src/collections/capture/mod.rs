@@ -1,7 +1,9 @@
-//! What writers do: the trigger on a source notes the keys of changed rows, and deletes the chunks of deleted ones.
+//! Captures what writers do: the trigger on a source queues the keys of changed rows, and deletes the chunks of deleted
+//! ones.
 //!
-//! It compares values and not SET lists, and touches neither the catalogue nor a table where nothing that is indexed has
-//! changed. Nothing that goes wrong in it breaks the user's write.
+//! It compares values instead of SET lists, and reads neither the catalogue nor a table if no indexed column has
+//! changed. No failure in it fails the user's write. [`triggers`] installs the triggers, [`ddl`] and [`follow`] adapt
+//! collections to changed definitions, and [`reconcile`] finds what no trigger saw.
 
 pub mod ddl;
 pub mod follow;
@@ -25,10 +27,10 @@ use ragstone_pg::trigger::{Column, Event, Row, TriggerCall};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-/// Keys that are held before they are noted.
-const SLICE: usize = 10_000;
+/// Number of keys that are collected before they are queued.
+const MAX_PENDING_KEYS: usize = 10_000;
 
-/// Types are written in a form that does not depend on the writer's settings.
+/// Settings with which keys become text, so that the text does not depend on the writer's settings.
 const PORTABLE: [(&str, &str); 4] = [
     ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "postgres"),
@@ -37,11 +39,11 @@ const PORTABLE: [(&str, &str); 4] = [
 ];
 
 thread_local! {
-    /// Collections with tables on which a trigger may speak for them.
+    /// Pairs of a collection and a table whose trigger may change that collection.
     static TRUSTED: RefCell<HashSet<(i64, pg_sys::Oid)>> = RefCell::new(HashSet::new());
 }
 
-/// Notes what a statement changed. Never an error, unless whoever waits for the statement wants it to end.
+/// Captures what a statement changed. It raises no error, unless the statement is being cancelled.
 pub fn capture(trigger: TriggerCall) {
     if let Err(error) = try_capture(trigger) {
         warn(trigger, error);
@@ -122,7 +124,7 @@ impl Columns {
         if trigger.event() == Event::Truncate {
             return truncated(&collection);
         }
-        let mut changes = Changes { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
+        let mut changes = CapturedChanges { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
         let mut outcome = Ok(());
         with_settings(&PORTABLE, || {
             trigger.for_each(|old, new| {
@@ -135,7 +137,7 @@ impl Columns {
         changes.flush()
     }
 
-    /// The collection, if the table is its source or a part of it: anybody may make a trigger with any arguments.
+    /// The collection, if the table is its source or a part of it. Any role may create a trigger with any arguments.
     fn trusted(&self, trigger: TriggerCall) -> Result<Option<Collection>> {
         let Some(collection) = Collection::find_by_id(self.collection)? else { return Ok(None) };
         let place = (self.collection, trigger.relation());
@@ -154,16 +156,16 @@ impl Columns {
     }
 }
 
-struct Changes<'a> {
+struct CapturedChanges<'a> {
     collection: Collection,
     columns: &'a Columns,
-    /// Keys that no row has any more.
+    /// Keys of which there is no row any more.
     gone: Vec<Key>,
-    /// Keys to look at again, those that have gone with them: a chunk may be committed that this transaction cannot see.
+    /// Keys to queue, including those in `gone`: another transaction may commit a chunk that this one cannot see.
     noted: Vec<Key>,
 }
 
-impl Changes<'_> {
+impl CapturedChanges<'_> {
     fn add(&mut self, old: Option<Row>, new: Option<Row>) -> Result<()> {
         let same_key = match (old, new) {
             (Some(old), Some(new)) => self.columns.key.iter().all(|column| old.same(new, *column)),
@@ -176,10 +178,10 @@ impl Changes<'_> {
             self.gone.push(key.clone());
             self.noted.push(key);
         }
-        if self.noted.len() >= SLICE { self.flush() } else { Ok(()) }
+        if self.noted.len() >= MAX_PENDING_KEYS { self.flush() } else { Ok(()) }
     }
 
-    /// A row without a whole key cannot be found again; refresh says so.
+    /// A row with a null in its key cannot be found by it; a refresh reports that.
     fn key(&self, row: Row) -> Option<Key> {
         self.columns.key.iter().map(|column| row.text(*column)).collect()
     }
@@ -206,8 +208,8 @@ impl Changes<'_> {
     }
 }
 
-/// Deletes the chunks of rows that have gone. Where somebody holds the chunk table, to index it for instance, the writer
-/// does not wait: search shows no chunk without its row, and the worker deletes it.
+/// Deletes the chunks of deleted rows. If another session has locked the chunk table, for example to create its
+/// indexes, the writer does not wait: search shows no chunk without its row, and the worker deletes it.
 fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     let chunks = collection.chunks()?.clone();
     if gone.is_empty() || !lock_if_free(chunks.oid) {

@@ -1,27 +1,27 @@
-//! Commands of Ragstone's own, which the event trigger does not follow.
+//! Marks commands that Ragstone itself runs, which the event trigger does not follow.
 
 use std::cell::Cell;
 
 thread_local! {
-    /// Whether commands are our own.
-    static OWN: Cell<bool> = const { Cell::new(false) };
+    /// True while such a command runs.
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the command is one of Ragstone's own.
+/// True while a command of Ragstone's own runs.
 pub fn is_under_way() -> bool {
-    OWN.get()
+    IS_OWN.get()
 }
 
-/// Does `work`, of which no command is to be followed.
-pub fn own<T>(work: impl FnOnce() -> T) -> T {
-    let _before = Before(OWN.replace(true));
+/// Runs `work`; the event trigger ignores its commands.
+pub fn run_own<T>(work: impl FnOnce() -> T) -> T {
+    let _before = RestoreFlag(IS_OWN.replace(true));
     work()
 }
 
-struct Before(bool);
+struct RestoreFlag(bool);
 
-impl Drop for Before {
+impl Drop for RestoreFlag {
     fn drop(&mut self) {
-        OWN.set(self.0);
+        IS_OWN.set(self.0);
     }
 }

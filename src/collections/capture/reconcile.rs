@@ -1,5 +1,5 @@
-//! Comparing a collection with its source, for what no trigger saw: the first fill, a trigger that was disabled, rows that
-//! came and went with a partition.
+//! Compares a collection with its source, for what no trigger saw: the first fill, a disabled trigger, rows of a
+//! partition that was attached or detached.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns};
@@ -11,38 +11,38 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Keys that are read at once.
-const FETCH: i64 = 10_000;
+/// Number of keys that are read at a time.
+const KEYS_PER_FETCH: i64 = 10_000;
 
 /// How closely rows are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Only which there are.
+pub enum CompareDepth {
+    /// Only which rows exist.
     Keys,
-    /// What is in them, too.
+    /// Also their content.
     Content,
 }
 
-/// Notes the rows that the collection has not, or not as they are, and deletes the chunks of rows that have gone. Gives
-/// the number of rows noted.
-pub fn compare(collection: &mut Collection, depth: Depth) -> Result<usize> {
+/// Queues the rows that the collection lacks or has in an older state, and deletes the chunks of deleted rows. Returns
+/// the number of queued rows.
+pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
     delete_orphans(collection)?;
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let statement = match depth {
-        Depth::Keys => collection.select_missing(&operators)?,
-        Depth::Content => collection.select_stale(&operators)?,
+        CompareDepth::Keys => collection.select_missing(&operators)?,
+        CompareDepth::Content => collection.select_stale(&operators)?,
     };
     let source = collection.source()?.clone();
     let cursor = connect(|| as_owner(source.owner, || Cursor::open(&statement, &[])))?;
     let mut noted = 0;
     loop {
         let found = connect(|| {
-            let rows = as_owner(source.owner, || cursor.fetch(FETCH))?;
+            let rows = as_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
             let keys: Vec<Key> = (0..rows.count).filter_map(|row| rows.texts(row, 0)).collect();
             let whole: Vec<Key> = keys.into_iter().filter(|key| key.len() == collection.key.len()).collect();
             queue::append(collection.id, &whole)?;
             noted += whole.len();
-            give_way(source.oid)?;
+            yield_to_waiters(source.oid)?;
             Ok::<_, Error>(rows.count)
         })?;
         if found == 0 {
@@ -53,7 +53,7 @@ pub fn compare(collection: &mut Collection, depth: Depth) -> Result<usize> {
     Ok(noted)
 }
 
-/// Deletes the chunks whose row has gone.
+/// Deletes the chunks of deleted rows.
 pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
     let operators = connect(|| KeyColumns::of(collection))?.operators;
     let mut terms = TermCounts::default();
@@ -61,8 +61,8 @@ pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
     terms.write(collection)
 }
 
-/// Ends a long comparison where somebody waits for the table: it is begun anew later.
-fn give_way(source: pgrx::pg_sys::Oid) -> Result<()> {
+/// Ends a long comparison if another session waits for a lock on the table. It is started again later.
+fn yield_to_waiters(source: pgrx::pg_sys::Oid) -> Result<()> {
     let rows = run(
         "SELECT FROM pg_locks WHERE relation = $1 AND locktype = 'relation' AND NOT granted
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",

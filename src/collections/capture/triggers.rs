@@ -1,8 +1,8 @@
-//! The triggers on a source, and on its partitions and children: a parent's trigger does not fire for what is written to
-//! a leaf directly. A statement trigger can have transition tables for one event only, so there is one for each. Row
-//! triggers that are enabled for replicas stand in where changes are applied, since statement triggers are not fired then.
+//! The triggers on a source, and on its partitions and children: a parent's trigger does not fire for writes to a leaf.
+//! A statement trigger can have transition tables for one event only, so there is one for each event. Row triggers that
+//! are enabled for replicas stand in where replicated changes are applied, since statement triggers do not fire there.
 
-use crate::collections::capture::own_ddl::own;
+use crate::collections::capture::own_ddl::run_own;
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
 use ragstone_pg::error::Result;
@@ -10,8 +10,8 @@ use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Name, and what follows it, of each statement trigger.
-const STATEMENT: [(&str, &str); 4] = [
+/// Name and definition of each statement trigger.
+const STATEMENT_TRIGGERS: [(&str, &str); 4] = [
     ("insert", "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
     (
         "update",
@@ -21,36 +21,38 @@ const STATEMENT: [(&str, &str); 4] = [
     ("truncate", "AFTER TRUNCATE ON {} FOR EACH STATEMENT"),
 ];
 
-/// The row trigger of a table that holds rows itself.
-const REPLICA: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
+/// The row trigger, for tables that store rows themselves.
+const REPLICA_TRIGGER: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
 
-struct Table {
+struct TriggerTable {
     oid: pg_sys::Oid,
     owner: pg_sys::Oid,
     name: String,
     holds_rows: bool,
 }
 
-struct Existing {
-    table: Table,
+struct ExistingTrigger {
+    table: TriggerTable,
     trigger: String,
     arguments: Vec<u8>,
 }
 
-/// Makes the triggers that are missing, and drops those that are not right any more. Gives whether any was.
+/// Creates missing triggers and drops outdated ones. Returns true if there were any.
 pub fn install(collection: &Collection) -> Result<bool> {
     let arguments = arguments(collection);
     let tables = tables(collection)?;
     let (right, stale) = existing(collection, &tables, &arguments)?;
     stale.iter().try_for_each(drop_trigger)?;
     let missing = missing(collection, &tables, &right);
-    let make = |(table, name, definition): &(&Table, String, &str)| make(table, name, definition, &arguments);
-    // A follower of the first of these commands would make the rest.
-    own(|| missing.iter().try_for_each(make))?;
+    let create = |(table, name, definition): &(&TriggerTable, String, &str)| {
+        create_trigger(table, name, definition, &arguments)
+    };
+    // Otherwise the event trigger would follow the first of these commands and create the others.
+    run_own(|| missing.iter().try_for_each(create))?;
     Ok(!stale.is_empty() || !missing.is_empty())
 }
 
-/// Whether all triggers are there and right.
+/// True if all triggers exist and are up to date.
 pub fn are_complete(collection: &Collection) -> Result<bool> {
     let tables = tables(collection)?;
     let (right, stale) = existing(collection, &tables, &arguments(collection))?;
@@ -66,7 +68,7 @@ fn trigger_name(collection: i64, event: &str) -> String {
     format!("ragstone_{collection}_{event}")
 }
 
-/// The collection, the number of key columns, those columns, and the other columns to watch.
+/// The trigger's arguments: the collection, the number of key columns, those columns, and the other columns to watch.
 fn arguments(collection: &Collection) -> Vec<String> {
     let mut arguments = vec![collection.id.to_string(), collection.key.len().to_string()];
     arguments.extend(collection.key.iter().cloned());
@@ -75,7 +77,7 @@ fn arguments(collection: &Collection) -> Vec<String> {
     arguments
 }
 
-fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
+fn create_trigger(table: &TriggerTable, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
     let name = quoted(name);
     as_owner(table.owner, || {
@@ -84,25 +86,25 @@ fn make(table: &Table, name: &str, definition: &str, arguments: &[String]) -> Re
             definition.replace("{}", &table.name),
             arguments.join(", ")
         ))?;
-        if definition == REPLICA.1 {
+        if definition == REPLICA_TRIGGER.1 {
             run_once(&format!("ALTER TABLE {} ENABLE REPLICA TRIGGER {name}", table.name))?;
         }
         Ok(())
     })
 }
 
-fn drop_trigger(existing: &Existing) -> Result<()> {
-    let Existing { table, trigger, .. } = existing;
+fn drop_trigger(existing: &ExistingTrigger) -> Result<()> {
+    let ExistingTrigger { table, trigger, .. } = existing;
     as_owner(table.owner, || {
         run_once(&format!("DROP TRIGGER IF EXISTS {} ON {}", quoted(trigger), table.name)).map(|_| ())
     })
 }
 
-/// The source with all that inherits from it.
-fn tables(collection: &Collection) -> Result<Vec<Table>> {
+/// The source and all tables that inherit from it.
+fn tables(collection: &Collection) -> Result<Vec<TriggerTable>> {
     let rows = run(include_str!("../../../sql/queries/tree.sql"), &[Arg::new(collection.source()?.oid)])?;
     let table = |row| {
-        Some(Table {
+        Some(TriggerTable {
             oid: rows.oid(row, 0)?,
             owner: rows.oid(row, 1)?,
             name: rows.text(row, 2)?,
@@ -112,28 +114,28 @@ fn tables(collection: &Collection) -> Result<Vec<Table>> {
     Ok((0..rows.count).filter_map(table).collect())
 }
 
-/// The triggers that are there: those that are right, and the others.
+/// The existing triggers: those that are up to date, and the others.
 fn existing(
     collection: &Collection,
-    tables: &[Table],
+    tables: &[TriggerTable],
     arguments: &[String],
-) -> Result<(Vec<Existing>, Vec<Existing>)> {
+) -> Result<(Vec<ExistingTrigger>, Vec<ExistingTrigger>)> {
     let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
-    let right = |found: &Existing| {
+    let right = |found: &ExistingTrigger| {
         found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
     };
     Ok(found(collection.id)?.into_iter().partition(right))
 }
 
-/// Table, name and definition of the triggers that are not there.
+/// Table, name and definition of the missing triggers.
 fn missing<'a>(
     collection: &Collection,
-    tables: &'a [Table],
-    existing: &[Existing],
-) -> Vec<(&'a Table, String, &'static str)> {
+    tables: &'a [TriggerTable],
+    existing: &[ExistingTrigger],
+) -> Vec<(&'a TriggerTable, String, &'static str)> {
     let wanted = tables.iter().flat_map(|table| {
-        let replica = table.holds_rows.then_some(&REPLICA);
-        STATEMENT.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
+        let replica = table.holds_rows.then_some(&REPLICA_TRIGGER);
+        STATEMENT_TRIGGERS.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
     });
     wanted
         .map(|(table, event, definition)| (table, trigger_name(collection.id, event), definition))
@@ -143,14 +145,14 @@ fn missing<'a>(
         .collect()
 }
 
-fn found(collection: i64) -> Result<Vec<Existing>> {
+fn found(collection: i64) -> Result<Vec<ExistingTrigger>> {
     let rows = run(
         include_str!("../../../sql/queries/triggers.sql"),
         &[Arg::text(&format!("ragstone_{collection}_"))],
     )?;
     let existing = |row| {
-        Some(Existing {
-            table: Table {
+        Some(ExistingTrigger {
+            table: TriggerTable {
                 oid: rows.oid(row, 0)?,
                 owner: rows.oid(row, 1)?,
                 name: rows.text(row, 2)?,

@@ -1,83 +1,83 @@
-//! A collection's row in `rag.collection`.
+//! A collection, as its row in `rag.collection` describes it.
 
 use pgrx::pg_sys;
 use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::own_tables::{config_owner, not_owner};
 use ragstone_pg::spi::{Arg, Rows, run, select};
 use ragstone_pg::switch_user::as_owner;
 
 const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
 
-/// A table as it is now.
+/// A table of a collection.
 #[derive(Debug, Clone)]
 pub struct Relation {
-    /// In pg_class.
+    /// OID in `pg_class`.
     pub oid: pg_sys::Oid,
-    /// As whom statements on it run.
+    /// Statements on it run with this role's rights.
     pub owner: pg_sys::Oid,
-    /// With its schema, as it stands in a statement.
+    /// Name with its schema, quoted.
     pub name: String,
 }
 
 /// A collection.
 #[derive(Debug, Clone)]
 pub struct Collection {
-    /// Its number; zero until it has a row.
+    /// Its number; 0 until its row is inserted.
     pub id: i64,
-    /// As users call it.
+    /// Name for users.
     pub name: String,
     /// The table that is searched, unless it was dropped.
     pub source: Option<Relation>,
-    /// Chunks, unless the table was dropped.
+    /// The chunk table, unless it was dropped.
     pub chunks: Option<Relation>,
-    /// Words, unless the table was dropped.
+    /// The terms table, unless it was dropped.
     pub terms: Option<Relation>,
-    /// Columns that tell the source's rows apart.
+    /// Columns that identify a row of the source.
     pub key: Vec<String>,
-    /// Column that is searched.
+    /// Column with the text that is searched.
     pub content: String,
-    /// Column that is put before each chunk.
+    /// Column with the text that is put before each chunk.
     pub title: Option<String>,
     /// Columns that can be filtered by.
     pub metadata: Vec<String>,
     /// Name of the model.
     pub model: String,
-    /// Of the model that made the embeddings.
+    /// Fingerprint of the model that made the embeddings.
     pub fingerprint: String,
     /// Length of an embedding.
     pub dimensions: i32,
-    /// Most tokens in a chunk; as many as the model reads if none.
+    /// Maximum number of tokens in a chunk; none stands for as many as the model reads.
     pub chunk_size: Option<i32>,
-    /// Tokens that chunks repeat.
+    /// Number of tokens at the start of a chunk that repeat the end of the chunk before.
     pub chunk_overlap: i32,
-    /// How content is cut.
+    /// Where content is split.
     pub splitter: Splitter,
     /// Text search configuration.
     pub language: String,
-    /// Words per chunk for which levels are made; zero before the first chunk.
+    /// Words of an average chunk, to which term levels are relative; 0 before the first chunk.
     pub reference_words: f64,
-    /// Rows with content, when it was refreshed last.
+    /// Rows with content at the last refresh.
     pub source_rows: i64,
-    /// Chunks, when it was refreshed last.
+    /// Chunks at the last refresh.
     pub chunk_count: i64,
-    /// Rows that the terms table had when it was folded last.
+    /// Rows of the terms table when its counts were last merged.
     pub terms_folded: i64,
-    /// Rows that were added to it since.
+    /// Rows that were added to the terms table since.
     pub terms_appended: i64,
-    /// Schema of pgvector, as it stands in a statement.
+    /// Schema of pgvector, quoted.
     pub vector_schema: String,
     /// How it follows its source.
     pub sync: Sync,
-    /// Whether its first fill has ended and its indexes are there.
+    /// True once the first fill has ended and the indexes exist.
     pub filled: bool,
-    /// What the source is, as `pg_class.relkind` has it.
+    /// The source's `pg_class.relkind`.
     pub source_kind: Option<String>,
-    /// Numbers of the key, content, title (0: none) and metadata columns; none until a restore has ended.
+    /// Attribute numbers of the key, content, title (0: none) and metadata columns; empty until a restore has ended.
     pub column_numbers: Vec<i16>,
-    /// Why it cannot follow its source.
+    /// Why it cannot follow its source, if it cannot.
     pub error: Option<String>,
-    /// The collection that this one is to replace.
+    /// The collection that this one will replace.
     pub successor_of: Option<i64>,
     /// The collection that has replaced this one.
     pub predecessor_of: Option<i64>,
@@ -88,14 +88,14 @@ pub struct Collection {
 pub enum Sync {
     /// A worker brings it up to date soon after a commit.
     Background,
-    /// The writer's own transaction does.
+    /// The writer's own transaction brings it up to date.
     Immediate,
-    /// Only when somebody asks.
+    /// Only `rag.refresh_collection` brings it up to date.
     Manual,
 }
 
 impl Sync {
-    /// From SQL's argument.
+    /// From the argument of an SQL function.
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "background" => Ok(Self::Background),
@@ -116,36 +116,44 @@ impl Sync {
     }
 }
 
+impl Relation {
+    /// Checks that the caller has the rights of the relation's owner; `action` is what only that owner may do.
+    pub fn check_owner(&self, action: &str) -> Result<()> {
+        let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(self.owner)])?;
+        if rows.boolean(0, 0) == Some(true) { Ok(()) } else { Err(not_owner(action, &self.name)) }
+    }
+}
+
 impl Collection {
-    /// The collection of this name. To be called under a search path of pg_catalog only.
-    pub fn find(name: &str) -> Result<Option<Self>> {
-        // Its own snapshot is the calling statement's, as a search must not see more than that.
+    /// The collection of this name, which must exist. Call it with a search path of pg_catalog only.
+    pub fn get(name: &str) -> Result<Self> {
+        // It is read with the calling statement's snapshot, since a search must not see more than that.
         let rows = select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
-        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+        if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows) }
     }
 
-    /// The same as it is after all that others have committed: for work that has waited for a lock.
+    /// The collection of this name with everything that other transactions have committed by now: for work that has waited
+    /// for a lock.
     pub fn find_latest(name: &str) -> Result<Option<Self>> {
         let rows = run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
-    /// The collection with this number, as it is now.
+    /// The collection with this number, in its latest committed state.
     pub fn find_by_id(id: i64) -> Result<Option<Self>> {
         let rows = run(QUERY, &[Arg::optional_text(None), Arg::new(id)])?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
-    /// The collections whose numbers are the first column of these rows, as they are now.
+    /// The collections whose numbers are the first column of these rows, in their latest committed state.
     pub fn find_all(numbers: &Rows) -> Result<Vec<Self>> {
         let ids = (0..numbers.count).filter_map(|row| numbers.int8(row, 0));
         ids.filter_map(|id| Self::find_by_id(id).transpose()).collect()
     }
 
-    /// The error where there is none of this name.
-    pub fn unknown(name: &str) -> Error {
-        Error::undefined(format!("collection \"{name}\" does not exist"))
-            .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
+    /// As [`find_latest`](Self::find_latest), with an error if there is no such collection.
+    pub fn get_latest(name: &str) -> Result<Self> {
+        Self::find_latest(name)?.ok_or_else(|| undefined(name))
     }
 
     /// The source, which must still be there.
@@ -163,7 +171,7 @@ impl Collection {
         self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
     }
 
-    /// Whether it came with a restore that has not ended: until then nobody but the restore touches its tables.
+    /// True for a collection that a restore has not completed: until then, only the restore may touch its tables.
     pub fn is_restoring(&self) -> bool {
         self.sync != Sync::Manual && self.column_numbers.is_empty()
     }
@@ -214,7 +222,7 @@ impl Collection {
         })
     }
 
-    /// Adds the collection's row, and learns its number.
+    /// Inserts the collection's row, and sets its number.
     pub fn insert(&mut self) -> Result<()> {
         let arguments = [
             Arg::text(&self.name),
@@ -253,7 +261,7 @@ impl Collection {
         Ok(())
     }
 
-    /// Writes down what a refresh has changed.
+    /// Stores what a refresh has changed.
     pub fn update(&self) -> Result<()> {
         let arguments = [
             Arg::new(self.id),
@@ -278,15 +286,20 @@ impl Collection {
         Ok(())
     }
 
-    /// Removes the collection's row.
+    /// Deletes the collection's row.
     pub fn delete(&self) -> Result<()> {
         as_owner(config_owner()?, || run("DELETE FROM rag.collection WHERE id = $1", &[Arg::new(self.id)]))?;
         Ok(())
     }
 }
 
-/// Waits until nobody else creates, refreshes or drops a collection of this name, and keeps others from it until the
-/// transaction ends.
+fn undefined(name: &str) -> Error {
+    Error::undefined(format!("collection \"{name}\" does not exist"))
+        .hint("Look for its name in rag.collections, or make one with rag.create_collection.")
+}
+
+/// Locks the name of a collection until the transaction ends, so that only one session at a time creates, refreshes or drops
+/// it.
 pub fn lock_name(name: &str) -> Result<()> {
     run(
         "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",

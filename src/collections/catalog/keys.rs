@@ -1,4 +1,4 @@
-//! Keys of rows as text, and how they find their rows again.
+//! Keys of rows as text, and the conditions that find a row or a chunk by its key.
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_pg::error::{Error, Result};
@@ -13,12 +13,12 @@ pub type Key = Vec<String>;
 pub struct KeyColumns {
     /// Equality operators, each with its schema.
     pub operators: Vec<String>,
-    /// Types, as they stand in a cast.
+    /// Types, as in a cast.
     types: Vec<String>,
 }
 
 impl KeyColumns {
-    /// Of a collection's chunk table. To be called under a search path of pg_catalog only.
+    /// Reads them from a collection's chunk table. Call it with a search path of pg_catalog only.
     pub fn of(collection: &Collection) -> Result<Self> {
         let names: Vec<_> = (0..collection.key.len()).map(key_column).collect();
         let rows = run(
@@ -42,8 +42,8 @@ impl KeyColumns {
         self.types.len()
     }
 
-    /// Keys as rows `k` of columns `key_1`, `key_2`, … in their own types, and `place` from 1. They are the statement's
-    /// first arguments.
+    /// Keys as rows `k` with columns `key_1`, `key_2`, … in their own types, and `place` from 1. They take the first
+    /// arguments of the statement.
     pub fn rows(&self) -> String {
         let arrays: Vec<_> = (1..=self.count()).map(|place| format!("${place}::text[]")).collect();
         let names: Vec<_> = (1..=self.count()).map(|place| format!("t{place}")).collect();
@@ -66,12 +66,12 @@ impl KeyColumns {
         (0..self.count()).map(|place| Arg::texts(keys.clone().map(|key| &key[place]))).collect()
     }
 
-    /// Whether a row of the source has the key `k`.
+    /// The condition that a row of the source has the key `k`.
     pub fn match_source(&self, collection: &Collection) -> String {
         self.pairs(|place| format!("s.{}", ragstone_pg::identifier::quoted(&collection.key[place])))
     }
 
-    /// Whether a chunk has the key `k`.
+    /// The condition that a chunk has the key `k`.
     pub fn match_chunk(&self) -> String {
         self.pairs(|place| format!("c.{}", key_column(place)))
     }
@@ -86,28 +86,13 @@ impl KeyColumns {
     }
 }
 
-/// Whether each key has as many columns as the collection: a key may be older than the collection's last change.
+/// True if a key has as many columns as the collection. A queued key may be older than the last change of the
+/// collection's key.
 pub fn fits(collection: &Collection, key: &Key) -> bool {
     key.len() == collection.key.len()
 }
 
-/// Name of the chunk table's column for a key column, by its place from 0.
+/// Name of the chunk table's column for a key column, by its position from 0.
 pub fn key_column(place: usize) -> String {
     format!("key_{}", place + 1)
-}
-
-/// The equality operators of the key's columns.
-pub fn operators(collection: &Collection) -> Result<Vec<String>> {
-    let columns: Vec<_> =
-        (0..collection.key.len()).map(crate::collections::catalog::keys::key_column).collect();
-    let rows = run(
-        "SELECT atttypid FROM pg_attribute WHERE attrelid = $1 AND attname = ANY ($2) ORDER BY attnum",
-        &[Arg::new(collection.chunks()?.oid), Arg::texts(&columns)],
-    )?;
-    (0..columns.len())
-        .map(|row| {
-            let oid = rows.oid(row, 0).ok_or_else(|| Error::internal("a key column has gone"))?;
-            equality_operator(oid)
-        })
-        .collect()
 }

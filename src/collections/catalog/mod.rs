@@ -1,4 +1,5 @@
-//! What a collection is: its row, its source, its keys, its tables, and the statements about them.
+//! What a collection is: its row ([`collection`]), its [`source`], the [`keys`] of rows, its [`tables`] and the
+//! [`statements`] that read and write them. [`owner_change`] follows the source to another owner.
 
 pub mod collection;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! The table that a collection is made of: what it is, whose, and how its rows are told apart.
+//! The source table of a collection: its kind, its owner, and the columns that identify its rows.
 
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
@@ -9,25 +9,25 @@ use ragstone_pg::relation::lock_against_changes;
 use ragstone_pg::spi::{Arg, run};
 
 /// `jsonb_build_object` takes at most 100 arguments, two for each column.
-const MOST_METADATA_COLUMNS: usize = 50;
+const MAX_METADATA_COLUMNS: usize = 50;
 
 /// A table whose rows are to be searched.
 #[derive(Debug)]
-pub struct Source {
-    /// In pg_class.
+pub struct SourceTable {
+    /// OID in `pg_class`.
     pub oid: pg_sys::Oid,
-    /// As whom its rows are read.
+    /// Its rows are read with this role's rights.
     pub owner: pg_sys::Oid,
-    /// Its schema's name.
+    /// Name of its schema.
     pub schema: String,
-    /// Its own name.
+    /// Its name, without the schema.
     pub name: String,
-    kind: Kind,
+    kind: SourceKind,
     columns: Vec<Column>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SourceKind {
     Table,
     MaterialisedView,
     Foreign,
@@ -36,17 +36,18 @@ enum Kind {
 /// A column of a source.
 #[derive(Debug)]
 pub struct Column {
-    /// Its name.
+    /// Name of the column.
     pub name: String,
-    /// Its type with its collation, as it stands in a column definition.
+    /// Its type with its collation, as in a column definition.
     pub definition: String,
-    /// Its number.
+    /// Attribute number.
     pub number: i16,
     is_text: bool,
 }
 
-impl Source {
-    /// The table with this OID, locked against changes, if it can be searched and its owner's rights are the caller's.
+impl SourceTable {
+    /// Opens the table with this OID and locks it against changes of its definition. It must be searchable, and the
+    /// caller must have its owner's rights.
     pub fn open(oid: pg_sys::Oid, action: &str) -> Result<Self> {
         lock_against_changes(oid);
         let rows = run(include_str!("../../../sql/queries/relation.sql"), &[Arg::new(oid)])?;
@@ -66,19 +67,19 @@ impl Source {
         Ok(Self { oid, owner, schema, name, kind, columns: columns(oid)? })
     }
 
-    /// A column by name.
+    /// The column of this name.
     pub fn column(&self, name: &str) -> Result<&Column> {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             Error::undefined_column(format!("column \"{name}\" of table \"{}\" does not exist", self.name))
         })
     }
 
-    /// Whether it is a foreign table, on which triggers cannot say what has changed.
+    /// True for a foreign table, on which triggers do not report what has changed.
     pub fn is_foreign(&self) -> bool {
-        self.kind == Kind::Foreign
+        self.kind == SourceKind::Foreign
     }
 
-    /// The numbers of a collection's columns: key, content, title (0: none), metadata.
+    /// Attribute numbers of a collection's columns: key, content, title (0: none), metadata.
     pub fn numbers(&self, collection: &Collection) -> Result<Vec<i16>> {
         let number = |name: &String| self.column(name).map(|column| column.number);
         let mut numbers: Vec<i16> = collection.key.iter().map(number).collect::<Result<_>>()?;
@@ -90,7 +91,7 @@ impl Source {
         Ok(numbers)
     }
 
-    /// Checks that a column can be cut into chunks.
+    /// Checks that a column can be split into chunks.
     pub fn check_content(&self, name: &str) -> Result<()> {
         if self.column(name)?.is_text {
             return Ok(());
@@ -104,9 +105,9 @@ impl Source {
 
     /// Checks the columns that search can filter by.
     pub fn check_metadata(&self, names: &[String]) -> Result<()> {
-        if names.len() > MOST_METADATA_COLUMNS {
+        if names.len() > MAX_METADATA_COLUMNS {
             return Err(Error::too_many_arguments(format!(
-                "{} metadata columns are more than {MOST_METADATA_COLUMNS}",
+                "{} metadata columns are more than {MAX_METADATA_COLUMNS}",
                 names.len()
             ))
             .hint("Put them together in one jsonb column."));
@@ -114,8 +115,8 @@ impl Source {
         names.iter().try_for_each(|name| self.column(name).map(|_| ()))
     }
 
-    /// The columns that tell the rows apart: those that the caller names, else the primary key's, else those of the only
-    /// unique index.
+    /// The columns that identify a row: those that the caller names, otherwise the primary key's, otherwise those of
+    /// the only unique index.
     pub fn key(&self, named: Option<Vec<String>>) -> Result<Vec<String>> {
         let indexes = unique_indexes(self.oid)?;
         let Some(named) = named else {
@@ -125,8 +126,8 @@ impl Source {
         let same = |index: &UniqueIndex| {
             index.columns.len() == named.len() && named.iter().all(|name| index.columns.contains(name))
         };
-        // A foreign table has no indexes; a key that is not one is noticed when its chunks are indexed.
-        if named.is_empty() || (self.kind != Kind::Foreign && !indexes.iter().any(same)) {
+        // A foreign table has no indexes. Columns that are not unique are noticed when its chunks are indexed.
+        if named.is_empty() || (self.kind != SourceKind::Foreign && !indexes.iter().any(same)) {
             return Err(Error::invalid_column_reference(format!(
                 "no unique index of table \"{}\" is on exactly the key columns ({})",
                 self.name,
@@ -138,8 +139,8 @@ impl Source {
     }
 
     fn key_of(&self, indexes: Vec<UniqueIndex>) -> Result<Vec<String>> {
-        // Columns of a materialised view are never NOT NULL; a null in its key is noticed when its chunk is stored.
-        let nullable = self.kind == Kind::MaterialisedView;
+        // Columns of a materialised view are never NOT NULL. A null in its key is noticed when its chunk is stored.
+        let nullable = self.kind == SourceKind::MaterialisedView;
         let mut usable = indexes.into_iter().filter(|index| index.not_null || nullable);
         match (usable.next(), usable.next()) {
             (Some(first), second) if first.primary || second.is_none() => Ok(first.columns),
@@ -156,12 +157,12 @@ impl Source {
     }
 }
 
-fn check_kind(kind: &str, name: &str) -> Result<Kind> {
+fn check_kind(kind: &str, name: &str) -> Result<SourceKind> {
     let wrong = |what: &str| Error::wrong_object_type(format!("\"{name}\" is {what}"));
     match kind {
-        "r" | "p" => Ok(Kind::Table),
-        "m" => Ok(Kind::MaterialisedView),
-        "f" => Ok(Kind::Foreign),
+        "r" | "p" => Ok(SourceKind::Table),
+        "m" => Ok(SourceKind::MaterialisedView),
+        "f" => Ok(SourceKind::Foreign),
         "v" => Err(wrong("a view").hint(
             "Use the table behind it, or a materialized view: a view has no keys and its rows no owner.",
         )),

@@ -1,5 +1,5 @@
-//! The statements that keep a collection's tables. All names in them are quoted, and they run under a search path of
-//! pg_catalog only.
+//! The statements that read and write a collection's tables. All names in them are quoted, and they run with a search
+//! path of pg_catalog only.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::KeyColumns;
@@ -7,16 +7,17 @@ use crate::collections::catalog::keys::key_column;
 use ragstone_pg::error::Result;
 use ragstone_pg::identifier::{literal, quoted};
 
-/// Longest content that is cut, in bytes of the server's encoding: with room for the rest of a frame.
-pub const LONGEST_CONTENT: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
+/// Maximum size of content that is split into chunks, in bytes of the server's encoding. It leaves room for the rest of
+/// a frame.
+pub const MAX_CONTENT_BYTES: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
 
-/// `alias.column` of the source.
+/// A column of the source, as `s.column`.
 fn of_source(column: &str) -> String {
     format!("s.{}", quoted(column))
 }
 
 impl Collection {
-    /// Key columns of the source next to those of the chunk table.
+    /// Pairs of key columns: the source's and the chunk table's.
     fn keys(&self) -> impl Iterator<Item = (String, String)> {
         self.key.iter().enumerate().map(|(place, name)| (of_source(name), format!("c.{}", key_column(place))))
     }
@@ -39,17 +40,18 @@ impl Collection {
         }
     }
 
-    /// The source's content as text. Nondeterministic collations know no patterns.
+    /// The source's content as text, in the C collation, since nondeterministic collations do not support patterns.
     fn content_expression(&self) -> String {
         format!("({}::text COLLATE \"C\")", of_source(&self.content))
     }
 
-    /// Whether a source's row has anything to be cut.
+    /// The condition that a row of the source has content.
     fn has_content(&self) -> String {
         format!("{} ~ '\\S'", self.content_expression())
     }
 
-    /// Whether a row of the source and a chunk belong together. Comparing is the business of the key's own types.
+    /// The condition that a row of the source and a chunk have the same key, compared with the operators of the key's
+    /// own types.
     fn same_key(&self, operators: &[String]) -> String {
         let pairs = self.keys().zip(operators);
         pairs
@@ -58,21 +60,23 @@ impl Collection {
             .join(" AND ")
     }
 
-    /// All rows with content: title, content, metadata, hash, whether the collection has it, whether it is as it was, the
-    /// length of the content, the key if that is too long, 0, and the key's columns. What need not be cut has no content.
+    /// Selects all rows with content: title, content, metadata, hash, whether the collection has the row, whether it is
+    /// unchanged, the length of the content, the key if that length is over the limit, 0, and the key's columns.
+    /// Content is null where it need not be split.
     pub fn select_rows(&self, operators: &[String], all: bool) -> Result<String> {
         let stale = if all { "true" } else { "c.row_hash IS DISTINCT FROM x.hash" };
         self.rows(operators, stale, &format!("{} s", self.source()?.name), "0::bigint")
     }
 
-    /// The same of the rows with these keys, with the key's place in place of the 0, in the order of places.
+    /// The same for the rows with these keys, with the position of the key instead of the 0, in the order of positions.
     pub fn select_keyed(&self, keys: &KeyColumns) -> Result<String> {
         let from = format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
         let rows = self.rows(&keys.operators, "c.row_hash IS DISTINCT FROM x.hash", &from, "k.place")?;
         Ok(format!("{rows} ORDER BY k.place"))
     }
 
-    /// Places of the keys whose rows have the hashes that the last argument has at these places.
+    /// Selects the positions of the keys whose rows still have the hashes that the last argument has at the same
+    /// positions.
     pub fn select_unchanged(&self, keys: &KeyColumns, lock: &str) -> Result<String> {
         Ok(format!(
             "SELECT k.place FROM {keys} JOIN {source} s ON {same} {hash}
@@ -86,7 +90,7 @@ impl Collection {
         ))
     }
 
-    /// Text columns of all rows that are not in the collection as they are, for the queue.
+    /// Selects the keys, as text for the queue, of all rows that the collection does not have in their present state.
     pub fn select_stale(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
         Ok(format!(
@@ -102,7 +106,7 @@ impl Collection {
         ))
     }
 
-    /// The same of rows that are not in the collection at all: a comparison of keys only.
+    /// The same for rows that the collection does not have at all. Only keys are compared.
     pub fn select_missing(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
         Ok(format!(
@@ -135,13 +139,13 @@ impl Collection {
         let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
         Ok(format!(
             "SELECT x.title,
-                    CASE WHEN {stale} AND x.length <= {LONGEST_CONTENT} THEN x.content END,
+                    CASE WHEN {stale} AND x.length <= {MAX_CONTENT_BYTES} THEN x.content END,
                     x.metadata,
                     x.hash,
                     c.chunk_id IS NOT NULL,
                     c.row_hash IS NOT DISTINCT FROM x.hash,
                     x.length,
-                    CASE WHEN {stale} AND x.length > {LONGEST_CONTENT} THEN ({key})::text END,
+                    CASE WHEN {stale} AND x.length > {MAX_CONTENT_BYTES} THEN ({key})::text END,
                     {place},
                     {keys}
              FROM {from} {hash}
@@ -156,7 +160,7 @@ impl Collection {
         ))
     }
 
-    /// Chunks whose row has gone, or has no content any more.
+    /// Selects chunks whose row was deleted or has no content any more.
     pub fn select_orphans(&self, operators: &[String]) -> Result<String> {
         Ok(format!(
             "SELECT c.chunk_id FROM {chunks} c
@@ -168,7 +172,7 @@ impl Collection {
         ))
     }
 
-    /// Deletes chunks by number; gives what their words and rows counted for.
+    /// Deletes chunks by number, and returns what is needed to subtract them from the term counts.
     pub fn delete_chunks(&self) -> Result<String> {
         Ok(format!(
             "DELETE FROM {chunks} WHERE chunk_id = ANY ($1) RETURNING words, tsv, seq",
@@ -176,7 +180,8 @@ impl Collection {
         ))
     }
 
-    /// Deletes the chunks of rows with these keys, with `gone` only where there is no such row; gives what they counted for.
+    /// Deletes the chunks of rows with these keys; with `gone`, only where the source has no such row. Returns what is
+    /// needed to subtract them from the term counts.
     pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Result<String> {
         let gone = if gone {
             format!(
@@ -196,7 +201,8 @@ impl Collection {
         ))
     }
 
-    /// Deletes the chunks of one row; gives what their words counted for, and their embeddings.
+    /// Deletes the chunks of one row, and returns what is needed to subtract them from the term counts, and their
+    /// embeddings.
     pub fn delete_row(&self, operators: &[String]) -> Result<String> {
         let same: Vec<_> = operators
             .iter()
@@ -211,7 +217,7 @@ impl Collection {
         ))
     }
 
-    /// Stores a chunk: ten values, then the key's.
+    /// Stores a chunk. The arguments are ten values, then the key's columns.
     pub fn insert_chunk(&self) -> Result<String> {
         let columns: Vec<_> = (0..self.key.len()).map(key_column).collect();
         let values: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 11)).collect();

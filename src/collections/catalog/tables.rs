@@ -1,8 +1,8 @@
-//! The two tables of a collection: made, indexed, given to nobody.
+//! The two tables of a collection: their definitions, their indexes and their privileges, which no other role gets.
 
 use crate::collections::catalog::collection::{Collection, Relation};
 use crate::collections::catalog::keys::key_column;
-use crate::collections::catalog::source::Source;
+use crate::collections::catalog::source::SourceTable;
 use pgrx::pg_sys;
 use ragstone_core::levels::LEVELS;
 use ragstone_pg::error::{Error, Result};
@@ -11,17 +11,17 @@ use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// Longest name of a table, in bytes (`NAMEDATALEN - 1`).
-const LONGEST_NAME: usize = 63;
+const MAX_NAME_BYTES: usize = 63;
 
-const CHUNKS: &str = "_chunks";
-const TERMS: &str = "_terms";
+const CHUNKS_SUFFIX: &str = "_chunks";
+const TERMS_SUFFIX: &str = "_terms";
 
 /// Embeddings of more dimensions may not fit in a page with the rest of their row.
-const MOST_INLINE_DIMENSIONS: i32 = 2000;
+const MAX_INLINE_DIMENSIONS: i32 = 2000;
 
-/// Checks that a collection's tables can have their names.
+/// Checks that the names of a collection's tables are not too long.
 pub fn check_name(name: &str) -> Result<()> {
-    let longest = LONGEST_NAME - CHUNKS.len();
+    let longest = MAX_NAME_BYTES - CHUNKS_SUFFIX.len();
     if name.is_empty() || name.len() > longest {
         return Err(Error::invalid_name(format!(
             "collection name must have 1 to {longest} bytes, not {}",
@@ -31,12 +31,13 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the tables, as the source's owner and in its schema, with names that begin with `stem`.
+/// Creates the tables as the source's owner and in its schema, with names that begin with `stem`.
 ///
-/// Ranking reads words, vector and number of a chunk; they come first, so that a row is not walked to its end. The row
-/// stays in one piece as far as it fits in a page, since a vector in another table is one more look-up for each candidate.
-pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Result<()> {
-    let (chunks, terms) = (stem.to_owned() + CHUNKS, stem.to_owned() + TERMS);
+/// Ranking reads words, vector and number of a chunk. These columns come first, so that the rest of the row need not be
+/// decoded. The row stays in one piece as long as it fits in a page, since a vector in a TOAST table costs one more
+/// look-up for each candidate.
+pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> Result<()> {
+    let (chunks, terms) = (stem.to_owned() + CHUNKS_SUFFIX, stem.to_owned() + TERMS_SUFFIX);
     let qualified = |table: &str| format!("{}.{}", quoted(&source.schema), quoted(table));
     for table in [&chunks, &terms] {
         check_free(&source.schema, table, &collection.name)?;
@@ -46,7 +47,7 @@ pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Result<
         run_once(&format!(
             "ALTER TABLE {} ALTER COLUMN tsv SET STORAGE MAIN, ALTER COLUMN embedding SET STORAGE {}",
             qualified(&chunks),
-            if collection.dimensions <= MOST_INLINE_DIMENSIONS { "PLAIN" } else { "EXTERNAL" },
+            if collection.dimensions <= MAX_INLINE_DIMENSIONS { "PLAIN" } else { "EXTERNAL" },
         ))?;
         run_once(&terms_table(&qualified(&terms)))?;
         for table in [&chunks, &terms] {
@@ -54,15 +55,15 @@ pub fn make(collection: &mut Collection, source: &Source, stem: &str) -> Result<
         }
         Ok::<_, Error>(())
     })?;
-    collection.chunks = Some(made(&qualified(&chunks), source.owner)?);
-    collection.terms = Some(made(&qualified(&terms), source.owner)?);
+    collection.chunks = Some(created(&qualified(&chunks), source.owner)?);
+    collection.terms = Some(created(&qualified(&terms), source.owner)?);
     revoke(collection.chunks()?, "TABLE")?;
     revoke(collection.terms()?, "TABLE")?;
     revoke(&sequence(collection.chunks()?)?, "SEQUENCE")
 }
 
-/// Makes the indexes by which rows and texts are found again.
-pub fn index_keys(collection: &Collection) -> Result<()> {
+/// Creates the indexes by which rows and texts are found.
+pub fn create_key_indexes(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let keys: Vec<_> = (0..collection.key.len()).map(key_column).collect();
     let table = &chunks.name;
@@ -78,14 +79,14 @@ pub fn index_keys(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Makes the indexes that search uses, once the tables are filled: that is several times as fast as keeping them while
-/// they fill.
-pub fn index(collection: &Collection) -> Result<()> {
+/// Creates the indexes that search uses, after the tables are filled: that is several times as fast as updating them
+/// during the fill.
+pub fn create_search_indexes(collection: &Collection) -> Result<()> {
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
     let vector = &collection.vector_schema;
     let table = &chunks.name;
     let mut statements = vec![
-        // A pending list would make the searches after a refresh slow.
+        // A pending list would slow down the searches after a refresh.
         format!("CREATE INDEX ON {table} USING gin (tsv) WITH (fastupdate = off)"),
         format!("CREATE INDEX ON {table} USING hnsw (embedding {vector}.halfvec_cosine_ops)"),
         format!("ANALYZE {table}"),
@@ -102,7 +103,7 @@ pub fn index(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-fn chunk_table(collection: &Collection, source: &Source, name: &str) -> Result<String> {
+fn chunk_table(collection: &Collection, source: &SourceTable, name: &str) -> Result<String> {
     let mut keys = String::new();
     for (place, key) in collection.key.iter().enumerate() {
         keys += &format!("{} {} NOT NULL, ", key_column(place), source.column(key)?.definition);
@@ -155,13 +156,13 @@ fn check_free(schema: &str, table: &str, collection: &str) -> Result<()> {
         .hint("Choose another name for the collection, or drop that relation."))
 }
 
-fn made(name: &str, owner: pg_sys::Oid) -> Result<Relation> {
+fn created(name: &str, owner: pg_sys::Oid) -> Result<Relation> {
     let rows = run("SELECT to_regclass($1)::oid", &[Arg::text(name)])?;
     let oid = rows.oid(0, 0).ok_or_else(|| Error::internal(format!("table {name} was not made")))?;
     Ok(Relation { oid, owner, name: name.to_owned() })
 }
 
-/// The sequence of the chunks' numbers.
+/// The sequence of the chunk numbers.
 fn sequence(chunks: &Relation) -> Result<Relation> {
     let rows = run(
         "SELECT d.objid, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
@@ -175,7 +176,7 @@ fn sequence(chunks: &Relation) -> Result<Relation> {
     Ok(Relation { oid, owner: chunks.owner, name })
 }
 
-/// Takes away what default privileges gave to others.
+/// Revokes what default privileges granted to other roles.
 fn revoke(relation: &Relation, kind: &str) -> Result<()> {
     let grants = run(include_str!("../../../sql/queries/grants.sql"), &[Arg::new(relation.oid)])?;
     for row in 0..grants.count {

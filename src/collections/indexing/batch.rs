@@ -1,11 +1,11 @@
-//! Some changed rows on their way: read, cut, embedded. A worker does each step in a transaction of its own or in none;
-//! an immediate collection's writer does them all in his.
+//! A batch of changed rows: read, split, embedded. A worker runs each step in a transaction of its own or outside of
+//! any; a writer to an immediate collection runs all of them in the transaction that writes.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::bulk::read_row;
 use crate::collections::indexing::chunking::Chunker;
-use crate::collections::indexing::passage::{Passage, Row, analyse};
+use crate::collections::indexing::passage::{Passage, SourceRow, analyse, check_embeddings};
 use crate::embedding::{Embedder, plain_vectors};
 use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane};
@@ -15,60 +15,62 @@ use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::{HashMap, VecDeque};
 
-/// Bytes of content after which a batch takes no more rows: with it, memory is bounded by this and one row.
-const BATCH_BYTES: usize = 256 << 10;
+/// Size of content at which a batch takes no more rows. It bounds memory to this and one row.
+const MAX_BATCH_BYTES: usize = 256 << 10;
 
-/// Rows that are read at once, after fewer at first: how long they are is known when they are there.
-const FETCH: i64 = 16;
+/// Maximum number of rows in one fetch. The first fetches are smaller, since the size of rows is known only once they
+/// are read.
+const MAX_FETCH_ROWS: i64 = 16;
 
-/// Texts in one request to the engine.
-const SLICE: usize = 128;
+/// Maximum number of texts in one request to the engine.
+const MAX_REQUEST_TEXTS: usize = 128;
 
-/// A row that was noted, and where.
+/// A row that was queued.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub struct QueuedRow {
     /// Its key.
     pub key: Key,
-    /// The queue's rows that note it.
+    /// Its entries in the queue.
     pub ids: Vec<i64>,
-    /// What was found when it was read.
-    pub found: Found,
+    /// What reading it has found.
+    pub status: RowStatus,
 }
 
-/// What a row was when it was read.
+/// State of a row when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// There was no row of this key, or it had no content.
-    Nothing,
-    /// The collection had it as it was.
-    Same,
-    /// It was to be cut; its hash.
+pub enum RowStatus {
+    /// There is no row with this key, or it has no content.
+    Missing,
+    /// The collection has the row in this state.
+    Unchanged,
+    /// The row is to be split; its hash.
     Stale(Vec<u8>),
 }
 
 /// Rows of one collection.
-pub struct Batch {
-    /// The collection, as it was read last.
+pub struct RowBatch {
+    /// The collection, as it was last read.
     pub collection: Collection,
     /// How its keys are compared.
     pub keys: KeyColumns,
     /// The rows.
-    pub items: Vec<Item>,
-    /// Their passages with the embeddings, once they are there.
+    pub items: Vec<QueuedRow>,
+    /// Their passages, with embeddings once these are known.
     pub passages: Vec<(Passage, Option<Vec<f32>>)>,
     embedder: Embedder,
-    rows: Vec<Row>,
-    under_way: VecDeque<(Vec<usize>, Pending)>,
+    rows: Vec<SourceRow>,
+    in_flight: VecDeque<(Vec<usize>, Pending)>,
 }
 
-impl Batch {
-    /// Of rows that were noted.
+impl RowBatch {
+    /// A batch of queued rows.
     pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Self> {
         let keys = KeyColumns::of(&collection)?;
-        // With the owner's rights and key, whoever wrote the rows.
+        // It works with the owner's rights and API key, whichever role wrote the rows.
         let embedder =
             as_owner(collection.chunks()?.owner, || Embedder::find(&collection.model, Kind::Document))?;
-        let items = items.into_iter().map(|(key, ids)| Item { key, ids, found: Found::Nothing }).collect();
+        let items =
+            items.into_iter().map(|(key, ids)| QueuedRow { key, ids, status: RowStatus::Missing }).collect();
         Ok(Self {
             collection,
             keys,
@@ -76,34 +78,34 @@ impl Batch {
             passages: Vec::new(),
             embedder,
             rows: Vec::new(),
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
         })
     }
 
-    /// Reads the rows; gives back those that are too much for one batch.
-    pub fn read(&mut self) -> Result<Vec<Item>> {
+    /// Reads the rows, and returns those for which the batch has no room.
+    pub fn read(&mut self) -> Result<Vec<QueuedRow>> {
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
         let owner = self.collection.source()?.owner;
         let cursor = as_owner(owner, || Cursor::open(&statement, &arguments))?;
         let (mut bytes, mut last) = (0, 0);
         let (mut done, mut most) = (false, 1);
-        while bytes < BATCH_BYTES && !done {
+        while bytes < MAX_BATCH_BYTES && !done {
             let rows = as_owner(owner, || cursor.fetch(most))?;
             done = rows.count < most as usize;
-            most = (most * 2).min(FETCH);
+            most = (most * 2).min(MAX_FETCH_ROWS);
             for row in 0..rows.count {
                 let place = rows.int8(row, 8).unwrap_or(1).max(1) as usize - 1;
                 last = place;
                 let stale = read_row(&rows, row, &self.collection)?;
-                self.items[place].found = match stale {
-                    None => Found::Same,
+                self.items[place].status = match stale {
+                    None => RowStatus::Unchanged,
                     Some(mut stale) => {
                         bytes += stale.content.len();
                         stale.place = place;
                         let hash = stale.hash.clone();
                         self.rows.push(stale);
-                        Found::Stale(hash)
+                        RowStatus::Stale(hash)
                     }
                 };
             }
@@ -112,7 +114,7 @@ impl Batch {
         Ok(if done { Vec::new() } else { self.items.split_off(last + 1) })
     }
 
-    /// Cuts the rows. Needs the engine, and no transaction.
+    /// Splits the rows. It needs the engine, and must run outside of transactions.
     pub fn cut(&mut self) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());
@@ -124,7 +126,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Finds words and hashes of the passages, and the embeddings that the collection has of the same text.
+    /// Finds words and hashes of the passages, and reuses embeddings that the collection has of the same text.
     pub fn analyse(&mut self) -> Result<()> {
         if self.passages.is_empty() {
             return Ok(());
@@ -132,7 +134,7 @@ impl Batch {
         let owner = self.collection.chunks()?.owner;
         let (mut passages, embeddings): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.passages).into_iter().unzip();
-        for slice in passages.chunks_mut(SLICE) {
+        for slice in passages.chunks_mut(MAX_REQUEST_TEXTS) {
             connect(|| as_owner(owner, || analyse(slice, &self.collection.language)))?;
         }
         self.passages = passages.into_iter().zip(embeddings).collect();
@@ -156,7 +158,7 @@ impl Batch {
         Ok((0..rows.count).filter_map(|row| Some((rows.bytes(row, 0)?, rows.float4s(row, 1)?))).collect())
     }
 
-    /// Sends what has no embedding yet to the engine, each text once.
+    /// Sends the passages without an embedding to the engine, each distinct text once.
     pub fn send(&mut self) -> Result<()> {
         let mut first: HashMap<&[u8], usize> = HashMap::new();
         for (place, (passage, embedding)) in self.passages.iter().enumerate() {
@@ -166,9 +168,9 @@ impl Batch {
         }
         let mut places: Vec<usize> = first.into_values().collect();
         places.sort_unstable();
-        for slice in places.chunks(SLICE) {
+        for slice in places.chunks(MAX_REQUEST_TEXTS) {
             let texts = slice.iter().map(|place| self.passages[*place].0.text.clone()).collect();
-            self.under_way.push_back((slice.to_vec(), self.embedder.send(Lane::Bulk, texts)?));
+            self.in_flight.push_back((slice.to_vec(), self.embedder.send(Lane::Bulk, texts)?));
         }
         Ok(())
     }
@@ -176,13 +178,10 @@ impl Batch {
     /// Waits for the embeddings.
     pub fn receive(&mut self) -> Result<()> {
         let dimensions = self.collection.dimensions as usize;
-        while let Some((places, pending)) = self.under_way.pop_front() {
+        while let Some((places, pending)) = self.in_flight.pop_front() {
             let vectors = plain_vectors(pending.wait()?)?;
             check_fingerprint(&self.collection, &vectors.fingerprint)?;
-            if vectors.values.len() != places.len() * dimensions {
-                let values = vectors.values.len();
-                return Err(Error::internal(format!("{values} values for {} passages", places.len())));
-            }
+            check_embeddings(vectors.values.len(), places.len(), dimensions)?;
             for (place, embedding) in places.into_iter().zip(vectors.values.chunks_exact(dimensions)) {
                 self.passages[place].1 = Some(embedding.to_vec());
             }
@@ -191,7 +190,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Gives passages of the same text the same embedding.
+    /// Copies embeddings to other passages with the same text.
     fn spread(&mut self) {
         let known: HashMap<Vec<u8>, Vec<f32>> = self
             .passages
@@ -206,7 +205,8 @@ impl Batch {
     }
 }
 
-/// Vectors of two models never meet: whoever installed another model under the name must say so to the collection.
+/// Vectors of two models must not be mixed. After another model was installed under the same name, the collection has
+/// to be refreshed.
 fn check_fingerprint(collection: &Collection, found: &str) -> Result<()> {
     if found == collection.fingerprint {
         return Ok(());

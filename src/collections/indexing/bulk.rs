@@ -1,11 +1,11 @@
-//! From rows to stored chunks. While the engine embeds some, others are read, cut and stored.
+//! Fills a collection in bulk. While the engine embeds some passages, other rows are read, split and stored.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::statements::LONGEST_CONTENT;
+use crate::collections::catalog::statements::MAX_CONTENT_BYTES;
 use crate::collections::indexing::chunking::Chunker;
 use crate::collections::indexing::passage;
-use crate::collections::indexing::passage::{Passage, Row};
-use crate::collections::indexing::progress::Reporting;
+use crate::collections::indexing::passage::{Passage, SourceRow};
+use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::indexing::terms::TermCounts;
 use crate::embedding::{Embedder, plain_vectors};
 use ragstone_client::engine::client::Pending;
@@ -17,29 +17,30 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
 use std::collections::{HashMap, VecDeque};
 
-/// Passages in one request to the engine.
-const SLICE: usize = 128;
+/// Maximum number of passages in one request to the engine.
+const MAX_REQUEST_PASSAGES: usize = 128;
 
-/// Requests under way. With two, the engine has work while rows are stored; the third lets it sort by length.
-const MOST_UNDER_WAY: usize = 3;
+/// Maximum number of requests in flight. With two, the engine has work while rows are stored; the third lets it sort
+/// texts by length.
+const MAX_REQUESTS_IN_FLIGHT: usize = 3;
 
-/// Bytes of content that are read at once, about.
-const BATCH_BYTES: usize = 1 << 20;
+/// Size of content that one fetch aims at.
+const TARGET_FETCH_BYTES: usize = 1 << 20;
 
-/// Rows that are read at once, at most.
-const BATCH_ROWS: i64 = 1024;
+/// Maximum number of rows in one fetch.
+const MAX_FETCH_ROWS: i64 = 1024;
 
-/// Columns of the statement that reads rows, before the key's.
+/// Number of columns before the key's in the statement that reads rows.
 const FIXED_COLUMNS: usize = 9;
 
-/// What filling did to the rows of the source and their chunks.
+/// Numbers of rows and chunks that a fill has processed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Filled {
+pub struct FillCounts {
     /// Rows that were not in the collection.
     pub added: i64,
-    /// Rows whose title, metadata or content is another.
+    /// Rows whose title, metadata or content has changed.
     pub changed: i64,
-    /// Rows that are as they were.
+    /// Rows that have not changed.
     pub unchanged: i64,
     /// Chunks that were stored.
     pub stored: i64,
@@ -49,7 +50,7 @@ pub struct Filled {
     pub embedded: i64,
 }
 
-/// The work of filling one collection.
+/// A fill of one collection.
 pub struct Fill<'a> {
     collection: &'a mut Collection,
     chunker: Chunker,
@@ -58,16 +59,15 @@ pub struct Fill<'a> {
     insert: String,
     delete_row: String,
     waiting: Vec<Passage>,
-    under_way: VecDeque<(Vec<Passage>, Pending)>,
+    in_flight: VecDeque<(Vec<Passage>, Pending)>,
     /// Embeddings of chunks that were just deleted, by the hash of their text.
     known: HashMap<Vec<u8>, Vec<f32>>,
     terms: &'a mut TermCounts,
-    filled: Filled,
-    read: u64,
+    counts: FillCounts,
 }
 
 impl<'a> Fill<'a> {
-    /// For a collection whose tables are there.
+    /// Prepares the fill of a collection whose tables exist.
     pub fn new(
         collection: &'a mut Collection,
         model: &Model,
@@ -81,17 +81,16 @@ impl<'a> Fill<'a> {
             insert: collection.insert_chunk()?,
             delete_row: collection.delete_row(operators)?,
             waiting: Vec::new(),
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             known: HashMap::new(),
             terms,
-            filled: Filled::default(),
-            read: 0,
+            counts: FillCounts::default(),
             collection,
         })
     }
 
-    /// Reads the rows that `select` gives and stores their chunks.
-    pub fn run(mut self, select: &str, progress: &mut Reporting) -> Result<Filled> {
+    /// Reads the rows that `select` returns, and stores their chunks.
+    pub fn run(mut self, select: &str, progress: &mut ProgressReport) -> Result<FillCounts> {
         progress.expect(self.count_source()?);
         let source = self.collection.source()?.owner;
         let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
@@ -101,36 +100,36 @@ impl<'a> Fill<'a> {
             if seen == 0 {
                 break;
             }
-            self.take(rows)?;
-            self.read += seen as u64;
-            progress.report(self.read);
-            most = if bytes > BATCH_BYTES { (most / 2).max(1) } else { (most * 2).min(BATCH_ROWS) };
+            self.split_and_send(rows)?;
+            progress.add(seen);
+            most =
+                if bytes > TARGET_FETCH_BYTES { (most / 2).max(1) } else { (most * 2).min(MAX_FETCH_ROWS) };
         }
         connect(|| as_owner(source, || cursor.close()))?;
         self.send()?;
-        while !self.under_way.is_empty() {
+        while !self.in_flight.is_empty() {
             self.store_oldest()?;
         }
-        Ok(self.filled)
+        Ok(self.counts)
     }
 
-    fn count_source(&self) -> Result<u64> {
+    fn count_source(&self) -> Result<usize> {
         let source = self.collection.source()?;
         let statement = format!("SELECT count(*) FROM {}", source.name);
-        connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as u64)))
+        connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as usize)))
     }
 
-    /// Rows to cut, rows seen, bytes of content.
-    fn read(&mut self, cursor: &Cursor, most: i64) -> Result<(Vec<Row>, usize, usize)> {
+    /// Returns the rows to split, the number of rows read, and the size of their content in bytes.
+    fn read(&mut self, cursor: &Cursor, most: i64) -> Result<(Vec<SourceRow>, usize, usize)> {
         let source = self.collection.source()?.owner;
         connect(|| {
             let rows = as_owner(source, || cursor.fetch(most))?;
             let mut stale = Vec::new();
             for row in 0..rows.count {
                 match (rows.boolean(row, 4) == Some(true), rows.boolean(row, 5) == Some(true)) {
-                    (false, _) => self.filled.added += 1,
-                    (true, false) => self.filled.changed += 1,
-                    (true, true) => self.filled.unchanged += 1,
+                    (false, _) => self.counts.added += 1,
+                    (true, false) => self.counts.changed += 1,
+                    (true, true) => self.counts.unchanged += 1,
                 }
                 if let Some(stale_row) = read_row(&rows, row, self.collection)? {
                     if rows.boolean(row, 4) == Some(true) {
@@ -144,7 +143,7 @@ impl<'a> Fill<'a> {
         })
     }
 
-    /// Deletes the chunks of a row that will be cut again, and keeps their embeddings in mind.
+    /// Deletes the chunks of a row that will be split again, but keeps their embeddings for reuse.
     fn delete(&mut self, key: &[Value]) -> Result<()> {
         let arguments: Vec<_> = key.iter().map(Arg::value).collect();
         let owner = self.collection.chunks()?.owner;
@@ -158,15 +157,15 @@ impl<'a> Fill<'a> {
                 self.known.insert(hash, embedding);
             }
         }
-        self.filled.replaced += rows.count as i64;
+        self.counts.replaced += rows.count as i64;
         Ok(())
     }
 
-    /// Cuts rows, stores what is known and sends what is not.
-    fn take(&mut self, rows: Vec<Row>) -> Result<()> {
+    /// Splits rows, stores passages whose embeddings are known, and sends the others to the engine.
+    fn split_and_send(&mut self, rows: Vec<SourceRow>) -> Result<()> {
         let mut passages = self.chunker.cut(rows)?;
         let owner = self.collection.chunks()?.owner;
-        for passages in passages.chunks_mut(SLICE) {
+        for passages in passages.chunks_mut(MAX_REQUEST_PASSAGES) {
             connect(|| as_owner(owner, || passage::analyse(passages, &self.collection.language)))?;
         }
         self.learn_reference(&passages);
@@ -176,14 +175,14 @@ impl<'a> Fill<'a> {
                 Some(embedding) => self.store(&[passage], embedding)?,
                 None => self.waiting.push(passage),
             }
-            if self.waiting.len() >= SLICE {
+            if self.waiting.len() >= MAX_REQUEST_PASSAGES {
                 self.send()?;
             }
         }
         Ok(())
     }
 
-    /// Levels are relative to the first chunks that a collection ever has.
+    /// Term levels are relative to the first chunks of a collection.
     fn learn_reference(&mut self, passages: &[Passage]) {
         if self.collection.reference_words <= 0.0 && !passages.is_empty() {
             let words: f64 = passages.iter().map(|passage| f64::from(passage.terms.words)).sum();
@@ -195,17 +194,17 @@ impl<'a> Fill<'a> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        if self.under_way.len() >= MOST_UNDER_WAY {
+        if self.in_flight.len() >= MAX_REQUESTS_IN_FLIGHT {
             self.store_oldest()?;
         }
         let passages = std::mem::take(&mut self.waiting);
         let texts = passages.iter().map(|passage| passage.text.clone()).collect();
-        self.under_way.push_back((passages, self.embedder.send(Lane::Bulk, texts)?));
+        self.in_flight.push_back((passages, self.embedder.send(Lane::Bulk, texts)?));
         Ok(())
     }
 
     fn store_oldest(&mut self) -> Result<()> {
-        let Some((passages, pending)) = self.under_way.pop_front() else { return Ok(()) };
+        let Some((passages, pending)) = self.in_flight.pop_front() else { return Ok(()) };
         let vectors = plain_vectors(pending.wait()?)?;
         if vectors.fingerprint != self.fingerprint {
             return Err(Error::wrong_state(format!(
@@ -214,20 +213,14 @@ impl<'a> Fill<'a> {
             ))
             .hint("Start again."));
         }
-        self.filled.embedded += passages.len() as i64;
+        self.counts.embedded += passages.len() as i64;
         self.store(&passages, &vectors.values)
     }
 
     /// Stores passages with their embeddings, `[passages, dimensions]`.
     fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Result<()> {
         let dimensions = self.collection.dimensions as usize;
-        if embeddings.len() != passages.len() * dimensions {
-            return Err(Error::internal(format!(
-                "{} values for {} passages",
-                embeddings.len(),
-                passages.len()
-            )));
-        }
+        passage::check_embeddings(embeddings.len(), passages.len(), dimensions)?;
         let owner = self.collection.chunks()?.owner;
         connect(|| {
             as_owner(owner, || {
@@ -239,7 +232,7 @@ impl<'a> Fill<'a> {
                 Ok::<_, Error>(())
             })
         })?;
-        self.filled.stored += passages.len() as i64;
+        self.counts.stored += passages.len() as i64;
         if self.terms.is_large() {
             self.terms.write(self.collection)?;
         }
@@ -247,11 +240,11 @@ impl<'a> Fill<'a> {
     }
 }
 
-/// A row that is to be cut, or nothing if it is as it was.
-pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Option<Row>> {
+/// A row that is to be split; none if it has not changed.
+pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Option<SourceRow>> {
     if let Some(key) = rows.text(row, 7) {
         return Err(Error::over_limit(format!(
-            "content of {} bytes is over the limit of {LONGEST_CONTENT} bytes",
+            "content of {} bytes is over the limit of {MAX_CONTENT_BYTES} bytes",
             rows.int4(row, 6).unwrap_or(0)
         ))
         .detail(format!("the row's key is {key}"))
@@ -265,7 +258,7 @@ pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Opti
                 .hint("Give every row a key, or leave such rows out of the materialized view.")
         })
     });
-    Ok(Some(Row {
+    Ok(Some(SourceRow {
         title: rows.text(row, 0).unwrap_or_default(),
         content,
         metadata: rows.bytes(row, 2).ok_or_else(|| Error::internal("a row has no metadata"))?,

@@ -1,4 +1,7 @@
-//! Rows become chunks: read, cut, embedded, written.
+//! Turns rows into chunks. [`bulk`] fills a whole collection, [`batch`] and [`write`](mod@write) process queued rows,
+//! and [`immediate`] does so in the writer's transaction. All of them split rows with [`chunking`], make a [`passage`]
+//! of each chunk, and count words in [`terms`]; [`orphans`] deletes chunks of deleted rows, and [`progress`] reports
+//! how far the work is.
 
 pub mod batch;
 pub mod bulk;
@@ -7,6 +10,5 @@ pub mod immediate;
 pub mod orphans;
 pub mod passage;
 pub mod progress;
-pub mod rate;
 pub mod terms;
 pub mod write;

@@ -1,4 +1,4 @@
-//! Chunks whose row has gone.
+//! Deletes chunks whose row was deleted.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::terms::TermCounts;
@@ -7,10 +7,10 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Chunks that are deleted at once.
+/// Number of chunks that are deleted at a time.
 const DELETE_BATCH: i64 = 10_000;
 
-/// Deletes the chunks whose row has gone; gives rows and chunks.
+/// Deletes the chunks whose row was deleted. Returns the numbers of rows and of chunks.
 pub fn delete_orphans(
     collection: &Collection,
     operators: &[String],

@@ -1,4 +1,4 @@
-//! A chunk on its way into the chunk table.
+//! A passage is a chunk that is being indexed.
 
 use pgrx::pg_sys;
 use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
@@ -7,45 +7,45 @@ use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::value::Value;
 use std::rc::Rc;
 
-/// A row of the source that is to be cut.
+/// A row of the source that is to be split.
 #[derive(Debug)]
-pub struct Row {
-    /// Put before each of its chunks.
+pub struct SourceRow {
+    /// Text that is put before each of its chunks.
     pub title: String,
-    /// What is cut.
+    /// Text that is split.
     pub content: String,
-    /// `jsonb`, after its header.
+    /// A `jsonb` value without its varlena header.
     pub metadata: Vec<u8>,
-    /// Of title, metadata and content.
+    /// Hash of title, metadata and content.
     pub hash: Vec<u8>,
-    /// What tells it from other rows.
+    /// Values of the key columns.
     pub key: Vec<Value>,
-    /// Its place among the rows that were asked for; 0 where all are read.
+    /// Its position among the rows that were asked for; 0 if all rows are read.
     pub place: usize,
 }
 
-/// A piece of a row.
+/// A chunk of a row, with what is indexed of it.
 #[derive(Debug)]
 pub struct Passage {
     /// Its row, without the content.
-    pub row: Rc<Row>,
-    /// Its place in the row, from 1.
+    pub row: Rc<SourceRow>,
+    /// Its position in the row, from 1.
     pub seq: i32,
-    /// The headings it stands under.
+    /// Headings above it.
     pub heading: Option<String>,
-    /// Its text.
+    /// Its text, without title and headings.
     pub content: String,
     /// What is embedded and indexed: title, headings and text.
     pub text: String,
-    /// Of [`Self::text`].
+    /// Hash of [`Self::text`].
     pub hash: Vec<u8>,
     /// Words of [`Self::text`].
     pub terms: ChunkTerms,
 }
 
 impl Passage {
-    /// A piece of a row; its hash and words are not known yet.
-    pub fn new(row: &Rc<Row>, seq: i32, heading: Option<String>, content: String) -> Self {
+    /// A passage whose hash and words are not known yet.
+    pub fn new(row: &Rc<SourceRow>, seq: i32, heading: Option<String>, content: String) -> Self {
         let parts = [row.title.as_str(), heading.as_deref().unwrap_or(""), content.as_str()];
         let text = parts.into_iter().filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n");
         Self {
@@ -59,7 +59,7 @@ impl Passage {
         }
     }
 
-    /// The vector that is indexed: the words with their levels.
+    /// The tsvector that is stored: the words with their levels.
     pub fn tsvector(&self, reference_words: f64) -> Result<Vec<u8>> {
         self.terms.encode(reference_words).map_err(|error| tsvector_error(&error))
     }
@@ -95,7 +95,7 @@ pub fn analyse_query(query: &str, language: &str) -> Result<ChunkTerms> {
     ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))
 }
 
-/// Stores a passage by the collection's statement for it.
+/// Stores a passage with the collection's `INSERT` statement.
 pub fn store(
     statement: &str,
     passage: &Passage,
@@ -121,7 +121,15 @@ pub fn store(
     Ok(())
 }
 
-/// What a tsvector refuses, as the user will read it.
+/// Checks that the engine returned one embedding for each passage.
+pub fn check_embeddings(values: usize, passages: usize, dimensions: usize) -> Result<()> {
+    if values == passages * dimensions {
+        return Ok(());
+    }
+    Err(Error::internal(format!("{values} values for {passages} passages")))
+}
+
+/// An error of the tsvector encoder, as an SQL error.
 pub fn tsvector_error(error: &TsVectorError) -> Error {
     match error {
         TsVectorError::Malformed => Error::internal(error),

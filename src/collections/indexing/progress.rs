@@ -1,35 +1,42 @@
-//! How far a work on a collection has come, for other sessions to see while it is not committed.
+//! Progress of the work on a collection, which other sessions can see before that work is committed.
 
 use ragstone_client::engine::client;
 use ragstone_core::protocol::Progress;
 use ragstone_pg::session;
 use std::time::Instant;
 
-/// A work in progress. Its report goes when it ends, whether well or not.
-pub struct Reporting {
+/// Progress of one piece of work. The report is withdrawn when this is dropped, so also after an error.
+pub struct ProgressReport {
     collection: String,
-    total: u64,
+    expected: u64,
+    done: u64,
     started: Instant,
 }
 
-impl Reporting {
+impl ProgressReport {
     /// Starts to report the work on a collection.
     pub fn start(collection: &str) -> Self {
-        let mut reporting = Self { collection: collection.to_owned(), total: 0, started: Instant::now() };
-        reporting.expect(0);
-        reporting
+        let report =
+            Self { collection: collection.to_owned(), expected: 0, done: 0, started: Instant::now() };
+        report.send_current();
+        report
     }
 
-    /// There are so many rows to do.
-    pub fn expect(&mut self, total: u64) {
-        // A total of zero would end the report before the work.
-        self.total = total.max(1);
-        self.report(0);
+    /// Adds rows that are to be done.
+    pub fn expect(&mut self, rows: usize) {
+        self.expected += rows as u64;
+        self.send_current();
     }
 
-    /// So many rows are done; others may have been added to the source since they were counted.
-    pub fn report(&self, done: u64) {
-        self.send(done, self.total.max(done));
+    /// Adds rows that are done. They may be more than expected, since the source may have grown since it was counted.
+    pub fn add(&mut self, rows: usize) {
+        self.done += rows as u64;
+        self.send_current();
+    }
+
+    fn send_current(&self) {
+        // A total of zero would withdraw the report.
+        self.send(self.done, self.expected.max(self.done).max(1));
     }
 
     fn send(&self, done: u64, total: u64) {
@@ -40,7 +47,7 @@ impl Reporting {
     }
 }
 
-impl Drop for Reporting {
+impl Drop for ProgressReport {
     fn drop(&mut self) {
         self.send(0, 0);
     }

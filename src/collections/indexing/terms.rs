@@ -1,8 +1,8 @@
-//! In how many chunks of a collection each word is, and how many chunks and words there are.
+//! Counts for each word in how many chunks of a collection it occurs, and for the collection its chunks and words.
 //!
-//! The terms table is only ever added to, so that two sessions that index different rows never wait for each other. A
-//! row's numbers may be negative: chunks that went. Now and then the rows of each word are folded into one. The empty word
-//! stands for all: chunks, words, and as its first level the rows of the source.
+//! Writers only append to the terms table, so that two sessions that index different rows never wait for each other. A
+//! row may have negative counts, for deleted chunks. From time to time the rows of each word are merged into one. The
+//! empty word has the totals: chunks, words, and as its first level the rows of the source.
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::levels::{LEVELS, is_levelled};
@@ -12,20 +12,20 @@ use ragstone_pg::spi::{Arg, Rows, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
 
-/// Words held in memory before they are written, about 20 MB.
-const MOST_WORDS: usize = 200_000;
+/// Number of words that are held in memory before they are written, about 20 MB.
+const MAX_BUFFERED_WORDS: usize = 200_000;
 
-/// Words in one statement.
-const SLICE: usize = 10_000;
+/// Maximum number of words in one statement.
+const MAX_STATEMENT_WORDS: usize = 10_000;
 
-/// Folding costs a pass over the table; it has paid when a fourth of its rows, and no small number, is new.
-const FOLD_SHARE: i64 = 4;
-const FOLD_LEAST: i64 = 10_000;
+/// Merging reads the whole table. It is worth its cost once a quarter of the rows, and at least 10,000, are new.
+const MERGE_FRACTION: i64 = 4;
+const MIN_MERGE_ROWS: i64 = 10_000;
 
-/// By how many a word's chunks changed: all of them, then those that reach each level over 0.
+/// Changes of a word's numbers of chunks: all chunks, then those that reach each level over 0.
 type Counts = [i64; LEVELS];
 
-/// Changes that are not written yet.
+/// Changes of counts that are not written yet.
 #[derive(Default)]
 pub struct TermCounts {
     words: HashMap<Vec<u8>, Counts>,
@@ -35,7 +35,7 @@ pub struct TermCounts {
 }
 
 impl TermCounts {
-    /// Counts a chunk that was added (1) or deleted (-1), and its row with the first chunk.
+    /// Counts a chunk that was added (1) or deleted (-1). The row is counted with its first chunk.
     pub fn count(&mut self, tsvector: &[u8], words: i32, first: bool, sign: i64) -> Result<()> {
         for (lexeme, _) in Lexemes::new(tsvector).map_err(Error::internal)?.frequencies() {
             let (word, level) = match lexeme.split_last() {
@@ -55,7 +55,7 @@ impl TermCounts {
         Ok(())
     }
 
-    /// Counts chunks that a statement deleted and gave as words, tsvector and place in the row.
+    /// Subtracts deleted chunks, given as words, tsvector and position in the row.
     pub fn count_deleted(&mut self, deleted: &Rows) -> Result<()> {
         for row in 0..deleted.count {
             let words = deleted.int4(row, 0).unwrap_or(0);
@@ -65,19 +65,19 @@ impl TermCounts {
         Ok(())
     }
 
-    /// Whether it is time to [`write`](Self::write).
+    /// True if it is time to [`write`](Self::write).
     pub fn is_large(&self) -> bool {
-        self.words.len() >= MOST_WORDS
+        self.words.len() >= MAX_BUFFERED_WORDS
     }
 
     /// Adds the changes to the terms table, as its owner.
     pub fn write(&mut self, collection: &mut Collection) -> Result<()> {
         let mut words: Vec<_> = std::mem::take(&mut self.words).into_iter().collect();
         words.retain(|(_, counts)| counts.iter().any(|count| *count != 0));
-        // In order, so that the index grows at its end.
+        // Sorted, so that the index grows at its end.
         words.sort_unstable();
         let terms = collection.terms()?;
-        for slice in words.chunks(SLICE) {
+        for slice in words.chunks(MAX_STATEMENT_WORDS) {
             connect(|| as_owner(terms.owner, || write_slice(&terms.name, slice)))?;
         }
         let (chunks, rows) = (std::mem::take(&mut self.chunks), std::mem::take(&mut self.rows));
@@ -99,9 +99,9 @@ impl TermCounts {
     }
 }
 
-/// Folds the terms table if it has paid.
-pub fn fold(collection: &mut Collection) -> Result<()> {
-    let least = (collection.terms_folded / FOLD_SHARE).max(FOLD_LEAST);
+/// Merges the rows of each word in the terms table, if that is worth its cost.
+pub fn merge_term_counts(collection: &mut Collection) -> Result<()> {
+    let least = (collection.terms_folded / MERGE_FRACTION).max(MIN_MERGE_ROWS);
     if collection.terms_folded > 0 && collection.terms_appended < least {
         return Ok(());
     }
@@ -121,7 +121,7 @@ pub fn fold(collection: &mut Collection) -> Result<()> {
 }
 
 impl Collection {
-    /// Learns from the terms table how many rows and chunks there are.
+    /// Reads the numbers of rows and chunks from the terms table.
     pub fn count(&mut self) -> Result<()> {
         let terms = self.terms()?;
         let statement = format!(
@@ -139,7 +139,7 @@ impl Collection {
     }
 }
 
-/// The level columns, each after a comma.
+/// The level columns, each preceded by a comma.
 fn levels(prefix: &str) -> String {
     (1..LEVELS).map(|level| format!(", {prefix}{level}")).collect()
 }

@@ -1,8 +1,8 @@
-//! A batch into the collection's tables, and out of the queue, in one transaction.
+//! Writes a batch into the collection's tables and removes it from the queue, in one transaction.
 
 use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::Key;
-use crate::collections::indexing::batch::{Batch, Found, Item};
+use crate::collections::indexing::batch::{QueuedRow, RowBatch, RowStatus};
 use crate::collections::indexing::passage::{Passage, store};
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
@@ -13,57 +13,61 @@ use ragstone_pg::spi::{Arg, Rows, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashSet;
 
-/// What became of a batch.
+/// What was done with a batch.
 #[derive(Debug, Default)]
-pub struct Written {
-    /// Rows that are done.
+pub struct WriteCounts {
+    /// Number of source rows that are finished.
     pub rows: usize,
-    /// Rows added to the terms table.
-    pub words: usize,
-    /// Rows that somebody was changing; they stay in the queue.
-    pub left: Vec<Item>,
+    /// Number of rows appended to the terms table.
+    pub term_rows: usize,
+    /// Rows that another transaction is changing or has changed; they stay in the queue.
+    pub postponed: Vec<QueuedRow>,
 }
 
-/// Writes a batch. A row that has changed since it was read, or that somebody is changing, is left for later.
-pub fn write(batch: &mut Batch) -> Result<Written> {
+/// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed.
+pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
-        return Ok(Written::default());
+        return Ok(WriteCounts::default());
     };
     batch.collection = collection;
     learn_reference(batch)?;
-    let stale = |item: &Item| matches!(item.found, Found::Stale(_));
+    let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
     let unchanged: HashSet<usize> = connect(|| lock_unchanged(batch))?;
     let mut terms = TermCounts::default();
     let replaced: Vec<&Key> = unchanged.iter().map(|place| &batch.items[*place].key).collect();
     connect(|| delete_chunks(batch, &replaced, false, &mut terms))?;
     let gone: Vec<&Key> =
-        batch.items.iter().filter(|item| item.found == Found::Nothing).map(|item| &item.key).collect();
+        batch.items.iter().filter(|item| item.status == RowStatus::Missing).map(|item| &item.key).collect();
     connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
     store_passages(batch, &unchanged, &mut terms)?;
     let before = batch.collection.terms_appended;
     terms.write(&mut batch.collection)?;
-    let words = (batch.collection.terms_appended - before).max(0) as usize;
+    let term_rows = (batch.collection.terms_appended - before).max(0) as usize;
 
-    let (mut done, mut left) = (Vec::new(), Vec::new());
+    let (mut done, mut postponed) = (Vec::new(), Vec::new());
     for (place, item) in batch.items.iter().enumerate() {
-        if stale(item) && !unchanged.contains(&place) { left.push(item.clone()) } else { done.push(item) }
+        if stale(item) && !unchanged.contains(&place) {
+            postponed.push(item.clone())
+        } else {
+            done.push(item)
+        }
     }
     let ids: Vec<i64> = done.iter().flat_map(|item| item.ids.iter().copied()).collect();
     connect(|| {
-        failure::forgive(batch.collection.id, done.iter().map(|item| &item.key))?;
+        failure::clear_failures(batch.collection.id, done.iter().map(|item| &item.key))?;
         queue::delete(&ids)
     })?;
-    Ok(Written { rows: done.len(), words, left })
+    Ok(WriteCounts { rows: done.len(), term_rows, postponed })
 }
 
-/// Levels are relative to the first chunks that a collection ever has.
-fn learn_reference(batch: &mut Batch) -> Result<()> {
+/// Term levels are relative to the first chunks of a collection.
+fn learn_reference(batch: &mut RowBatch) -> Result<()> {
     if batch.collection.reference_words > 0.0 || batch.passages.is_empty() {
         return Ok(());
     }
     let words: f64 = batch.passages.iter().map(|(passage, _)| f64::from(passage.terms.words)).sum();
     let reference = (words / batch.passages.len() as f64).max(1.0);
-    // Another worker may have been first.
+    // Another worker may have set it first.
     let rows = connect(|| {
         as_owner(config_owner()?, || {
             let rows = run(
@@ -83,12 +87,13 @@ fn learn_reference(batch: &mut Batch) -> Result<()> {
     Ok(())
 }
 
-/// Places of the rows that are as they were read. They are kept from being deleted until the transaction ends; a writer
-/// of an immediate collection also works on the chunks when he changes the content, so there he is kept from that too.
-fn lock_unchanged(batch: &Batch) -> Result<HashSet<usize>> {
+/// Positions of the rows that have not changed since they were read. They are locked against deletion until the
+/// transaction ends. A writer to an immediate collection updates the chunks with the content, so there the rows are
+/// also locked against updates.
+fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     let (collection, keys) = (&batch.collection, &batch.keys);
-    let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.found {
-        Found::Stale(hash) => Some((place, &item.key, hash.as_slice())),
+    let stale = batch.items.iter().enumerate().filter_map(|(place, item)| match &item.status {
+        RowStatus::Stale(hash) => Some((place, &item.key, hash.as_slice())),
         _ => None,
     });
     let stale: Vec<_> = stale.collect();
@@ -108,8 +113,8 @@ fn lock_unchanged(batch: &Batch) -> Result<HashSet<usize>> {
     Ok((0..rows.count).filter_map(place).collect())
 }
 
-/// Deletes the chunks of rows; with `gone`, only of rows that are really gone.
-fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
+/// Deletes the chunks of rows; with `gone`, only of rows that do not exist.
+fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
@@ -119,7 +124,7 @@ fn delete_chunks(batch: &Batch, keys: &[&Key], gone: bool, terms: &mut TermCount
     terms.count_deleted(&rows)
 }
 
-fn store_passages(batch: &Batch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
+fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
     let collection = &batch.collection;
     let (insert, owner) = (collection.insert_chunk()?, collection.chunks()?.owner);
     let wanted: Vec<&(Passage, Option<Vec<f32>>)> =

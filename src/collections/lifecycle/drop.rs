@@ -5,7 +5,7 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::collection::lock_name;
 use crate::collections::queue;
 use ragstone_pg::error::Result;
-use ragstone_pg::own_tables::{not_owner, with_safe_search_path};
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
@@ -14,7 +14,7 @@ pub fn drop_collection(name: &str) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
             lock_name(name)?;
-            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
+            let collection = Collection::get_latest(name)?;
             check_owner(&collection)?;
             for beside in related(&collection)? {
                 drop_tables(&beside)?;
@@ -24,7 +24,7 @@ pub fn drop_collection(name: &str) -> Result<()> {
     })
 }
 
-/// Drops what a collection consists of.
+/// Drops the triggers and tables of a collection, and deletes its rows in Ragstone's own tables.
 pub fn drop_tables(collection: &Collection) -> Result<()> {
     triggers::remove(collection)?;
     for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
@@ -34,7 +34,7 @@ pub fn drop_tables(collection: &Collection) -> Result<()> {
     collection.delete()
 }
 
-/// What is built to replace a collection, or was replaced by it.
+/// The collection that will replace this one, or that this one has replaced.
 fn related(collection: &Collection) -> Result<Vec<Collection>> {
     let rows = run(
         "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
@@ -43,13 +43,9 @@ fn related(collection: &Collection) -> Result<Vec<Collection>> {
     Collection::find_all(&rows)
 }
 
-/// The source's owner may drop a collection; where the source was dropped, the chunk table's. What is left when both have
-/// gone is a row that protects nothing.
+/// The source's owner may drop a collection, or the chunk table's owner if the source was dropped. If both were
+/// dropped, any role may: the collection's row protects nothing.
 fn check_owner(collection: &Collection) -> Result<()> {
-    let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) else { return Ok(()) };
-    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(relation.owner)])?;
-    match rows.boolean(0, 0) {
-        Some(true) => Ok(()),
-        _ => Err(not_owner("drop its collection", &relation.name)),
-    }
+    let relation = collection.source.as_ref().or(collection.chunks.as_ref());
+    relation.map_or(Ok(()), |relation| relation.check_owner("drop its collection"))
 }

@@ -1,34 +1,34 @@
-//! Changing a collection's model or chunks while it is searched: a second collection of the same source is filled beside
-//! it by the same means as any other, and takes its name when it has caught up. Both follow the source until the
-//! migration is finished, so that going back is as quick as going on.
+//! Changes a collection's model or chunks while it is searched. A second collection of the same source is filled beside
+//! it, as any other collection is, and takes its name when it has caught up. Both follow the source until the migration
+//! is finished, so that a rollback is as quick as the switch.
 
 use crate::collections::catalog::collection::{Collection, Sync, lock_name};
-use crate::collections::lifecycle::create::{Settings, create_beside};
+use crate::collections::lifecycle::create::{CollectionOptions, create_beside};
 use crate::collections::lifecycle::drop::drop_tables;
 use ragstone_core::protocol::ChunkOptions;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::{config_owner, not_owner, with_safe_search_path};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Queries on which the results of both are compared: beginnings of chunks.
-const SAMPLE: i32 = 20;
+/// Number of queries with which both collections are compared. The queries are beginnings of chunks.
+const SAMPLE_QUERIES: i32 = 20;
 
-/// Characters of a chunk that make a query.
-const QUERY: i32 = 80;
+/// Length of a query, in characters.
+const QUERY_CHARACTERS: i32 = 80;
 
-/// What is to be different.
-pub struct Changes {
-    /// Another model.
+/// What the successor has different from the collection.
+pub struct MigrationOptions {
+    /// Another model; none keeps the model.
     pub model: Option<String>,
-    /// Other sizes.
+    /// Sizes of the chunks.
     pub chunks: ChunkOptions,
-    /// Whether the chunk size is given, by the user or the collection.
+    /// True if a chunk size is set, by the user or by the collection.
     pub sized: bool,
 }
 
-/// Begins to build a collection's successor.
-pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -> Result<()> {
+/// Starts to build a collection's successor.
+pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOptions>) -> Result<()> {
     with_safe_search_path(|| {
         let old = connect(|| open(name, "alter its collection"))?;
         if old.sync == Sync::Manual {
@@ -43,7 +43,7 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -
         }
         let changes = changes(&old)?;
         let number = connect(next_number)?;
-        let settings = Settings {
+        let options = CollectionOptions {
             name: format!("{name} (migration {number})"),
             source: old.source()?.oid,
             content: old.content.clone(),
@@ -56,11 +56,11 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<Changes>) -
             key: Some(old.key.clone()),
             sync: old.sync,
         };
-        create_beside(&old, &settings, number)
+        create_beside(&old, &options, number)
     })
 }
 
-/// Ends a migration: what was before is dropped.
+/// Ends a migration, and drops the predecessor.
 pub fn finish(name: &str) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
@@ -77,7 +77,7 @@ pub fn finish(name: &str) -> Result<()> {
     })
 }
 
-/// Goes back to what was before, or gives up what was being built.
+/// Switches back to the predecessor, or drops the successor if the switch has not happened yet.
 pub fn rollback(name: &str) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
@@ -95,7 +95,7 @@ pub fn rollback(name: &str) -> Result<()> {
     })
 }
 
-/// Finds out how many of the first ten results a successor has in common with the collection that it is to replace.
+/// Measures how many of the first ten results a successor shares with the collection that it will replace.
 pub fn measure(successor: &Collection) -> Result<()> {
     let Some(old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
         return Ok(());
@@ -103,7 +103,7 @@ pub fn measure(successor: &Collection) -> Result<()> {
     let overlap = connect(|| {
         let chunks = successor.chunks()?;
         let sample = format!(
-            "SELECT left(content, {QUERY}) FROM {} ORDER BY content_hash LIMIT {SAMPLE}",
+            "SELECT left(content, {QUERY_CHARACTERS}) FROM {} ORDER BY content_hash LIMIT {SAMPLE_QUERIES}",
             chunks.name
         );
         let rows = as_owner(chunks.owner, || run(&sample, &[]))?;
@@ -136,8 +136,8 @@ pub fn switch(id: i64) -> Result<()> {
     }
 }
 
-/// The first takes the name of the second, which stays as its predecessor. Both with one commit: whoever
-/// searches finds one of them or the other.
+/// The first takes the name of the second, which stays as its predecessor. One commit does both, so that every search
+/// finds one of them.
 fn exchange_names(to: i64, from: i64) -> Result<()> {
     let names = run("SELECT name FROM rag.collection WHERE id = $1", &[Arg::new(from)])?;
     if let Some(name) = names.text(0, 0) {
@@ -159,10 +159,9 @@ fn exchange_names(to: i64, from: i64) -> Result<()> {
 
 fn open(name: &str, action: &str) -> Result<Collection> {
     lock_name(name)?;
-    let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
-    let source = collection.source()?;
-    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(source.owner)])?;
-    if rows.boolean(0, 0) == Some(true) { Ok(collection) } else { Err(not_owner(action, &source.name)) }
+    let collection = Collection::get_latest(name)?;
+    collection.source()?.check_owner(action)?;
+    Ok(collection)
 }
 
 /// The other collection of a migration.

@@ -1,4 +1,5 @@
-//! A collection's life: creating, refreshing, migrating, dropping, and what is done when nothing is queued.
+//! The life of a collection: [`create`], [`refresh`], [`migration`], [`mod@drop`], [`wait`] until it is current, and
+//! [`settle`] for what is done when its queue is empty.
 
 pub mod create;
 pub mod drop;

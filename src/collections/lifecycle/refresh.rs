@@ -3,13 +3,13 @@
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::collection::{Sync, lock_name};
-use crate::collections::catalog::keys::operators;
+use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::owner_change::follow_owner;
-use crate::collections::catalog::source::Source;
+use crate::collections::catalog::source::SourceTable;
 use crate::collections::indexing::bulk::Fill;
 use crate::collections::indexing::orphans::delete_orphans;
-use crate::collections::indexing::progress::Reporting;
-use crate::collections::indexing::terms::{TermCounts, fold};
+use crate::collections::indexing::progress::ProgressReport;
+use crate::collections::indexing::terms::{TermCounts, merge_term_counts};
 use crate::collections::queue::failure;
 use crate::embedding::Embedder;
 use ragstone_core::protocol::Kind;
@@ -18,23 +18,23 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{connect, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// What a refresh found, in rows of the source, and how many chunks it had to embed.
+/// Result of a refresh: numbers of source rows, and of chunks that were embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changes {
+pub struct RefreshCounts {
     /// Rows that were not in the collection.
     pub added: i64,
-    /// Rows whose title, metadata or content is another.
+    /// Rows whose title, metadata or content has changed.
     pub changed: i64,
-    /// Rows that are not in the source any more.
+    /// Rows that were deleted from the source.
     pub deleted: i64,
-    /// Rows that are as they were.
+    /// Rows that have not changed.
     pub unchanged: i64,
-    /// Chunks embedded.
+    /// Chunks that were embedded.
     pub embedded: i64,
 }
 
 /// Brings a collection up to date.
-pub fn refresh(name: &str) -> Result<Changes> {
+pub fn refresh(name: &str) -> Result<RefreshCounts> {
     with_safe_search_path(|| {
         let (mut collection, operators) = connect(|| open(name))?;
         let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
@@ -45,14 +45,14 @@ pub fn refresh(name: &str) -> Result<Changes> {
             ))
             .hint("Drop the collection with rag.drop_collection and create it again."));
         }
-        let mut progress = Reporting::start(name);
+        let mut progress = ProgressReport::start(name);
         let mut terms = TermCounts::default();
         let (deleted, orphans) = delete_orphans(&collection, &operators, &mut terms)?;
         let all = model.fingerprint != collection.fingerprint;
         let rows = collection.select_rows(&operators, all)?;
         let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
         terms.write(&mut collection)?;
-        fold(&mut collection)?;
+        merge_term_counts(&mut collection)?;
         collection.fingerprint = model.fingerprint;
         collection.source_rows = filled.added + filled.changed + filled.unchanged;
         collection.chunk_count += filled.stored - filled.replaced - orphans;
@@ -60,7 +60,7 @@ pub fn refresh(name: &str) -> Result<Changes> {
             collection.update()?;
             failure::set_error(collection.id, None)
         })?;
-        Ok(Changes {
+        Ok(RefreshCounts {
             added: filled.added,
             changed: filled.changed,
             deleted,
@@ -70,24 +70,24 @@ pub fn refresh(name: &str) -> Result<Changes> {
     })
 }
 
-/// The collection, locked against other refreshes, if the caller may refresh it.
+/// The collection, locked against other refreshes. The caller must have the rights of the source's owner.
 fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     lock_name(name)?;
-    let mut collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
-    let source = Source::open(collection.source()?.oid, "refresh its collection")?;
+    let mut collection = Collection::get_latest(name)?;
+    let source = SourceTable::open(collection.source()?.oid, "refresh its collection")?;
     source.check_content(&collection.content)?;
     follow_owner(&mut collection)?;
     if collection.is_restoring() {
-        // Whoever refreshes it says that the restore has ended, whether or not it brought the triggers.
+        // A refresh implies that the restore has ended, whether or not it created the triggers.
         follow::align(&mut collection)?;
     }
-    let operators = operators(&collection)?;
+    let operators = KeyColumns::of(&collection)?.operators;
     keep_others_from_writing(&collection)?;
     Ok((collection, operators))
 }
 
-/// A worker, or a writer of an immediate collection, may be writing the same chunks: who comes second waits, and sees what the
-/// first has done.
+/// A worker, or a writer to an immediate collection, may be writing the same chunks. The second one waits, and then
+/// sees what the first has done.
 fn keep_others_from_writing(collection: &Collection) -> Result<()> {
     if collection.sync == Sync::Manual {
         return Ok(());

@@ -1,10 +1,10 @@
-//! What is done when nothing is queued for a collection: its indexes after the first fill, folding its words, counting,
-//! telling who listens, and the switch of a migration.
+//! Work on a collection whose queue is empty: creating its indexes after the first fill, merging its term counts,
+//! counting, notifying listeners, and the switch of a migration.
 
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::tables::index;
-use crate::collections::indexing::terms::fold;
+use crate::collections::catalog::tables::create_search_indexes;
+use crate::collections::indexing::terms::merge_term_counts;
 use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::in_transaction;
@@ -13,21 +13,21 @@ use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Channel on which a collection's name is sent when it is current.
+/// Channel on which the name of a collection is sent when it becomes current.
 const CHANNEL: &str = "rag_current";
 
-/// After so many new rows of a terms table it is worth while to count them all.
-pub const MANY: i64 = 10_000;
+/// Minimum number of new rows in a terms table for which it is counted, to decide whether to merge.
+pub const MIN_APPENDED_TERMS: i64 = 10_000;
 
-/// Whether a collection is done.
+/// Result of [`settle`].
 pub enum Settled {
-    /// It is current, or has gone.
+    /// The collection is current, or was dropped.
     Done,
-    /// Something is queued, or another worker is at it.
+    /// Its queue is not empty, or another worker creates its indexes.
     Later,
 }
 
-/// Finishes a collection for which nothing is queued. About so many rows were added to its terms table.
+/// Finishes a collection whose queue is empty. `appended` is about the number of new rows in its terms table.
 pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
     let (queued, collection) = in_transaction(|| with_safe_search_path(|| connect(look)))?;
@@ -39,16 +39,20 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         return Ok(Settled::Done);
     }
     if collection.error.is_some() {
-        // A worker that begins does not know whether it still is so; where it is not, all rows are compared.
+        // A new worker does not know whether the error still applies. If it does not, all rows are compared.
         in_transaction(|| with_safe_search_path(|| connect(|| follow::follow(&mut collection))))?;
         return Ok(Settled::Done);
     }
     if !collection.filled {
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
-        // The transaction touches the chunk table only, so that nobody waits for the index who does not use it.
+        // This transaction locks only the chunk table, so that only sessions that use that table wait for the index.
         let indexed = in_transaction(|| {
             with_safe_search_path(|| {
-                if connect(|| claim_index(id))? { index(&collection).map(|()| true) } else { Ok(false) }
+                if connect(|| claim_index(id))? {
+                    create_search_indexes(&collection).map(|()| true)
+                } else {
+                    Ok(false)
+                }
             })
         })?;
         if !indexed {
@@ -58,8 +62,8 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     }
     in_transaction(|| {
         with_safe_search_path(|| {
-            if appended >= MANY {
-                fold_words(&mut collection)?;
+            if appended >= MIN_APPENDED_TERMS {
+                merge_terms(&mut collection)?;
             }
             collection.count()?;
             connect(|| {
@@ -75,26 +79,26 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     Ok(Settled::Done)
 }
 
-/// Folds the words of a collection for which something is queued all the time.
-pub fn fold_meanwhile(id: i64) -> Result<()> {
+/// Merges the term counts of a collection whose queue never becomes empty.
+pub fn merge_terms_while_busy(id: i64) -> Result<()> {
     in_transaction(|| {
         with_safe_search_path(|| {
             let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
-            fold_words(&mut collection)?;
+            merge_terms(&mut collection)?;
             collection.count()?;
             connect(|| collection.update())
         })
     })
 }
 
-fn fold_words(collection: &mut Collection) -> Result<()> {
+fn merge_terms(collection: &mut Collection) -> Result<()> {
     collection.terms_appended = connect(|| count_appended(collection))?;
-    fold(collection)
+    merge_term_counts(collection)
 }
 
-/// The collections that follow their sources in the background or at once, without those that a restore still brings.
+/// The collections with sync `background` or `immediate`, except those that a restore has not completed.
 pub fn followed() -> Result<Vec<Collection>> {
-    follow::take_up_restored()?;
+    follow::follow_restored()?;
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
     let mut found = Collection::find_all(&rows)?;
     found.retain(|collection| !collection.is_restoring());
@@ -116,7 +120,7 @@ fn claim_index(id: i64) -> Result<bool> {
     Ok(rows.boolean(0, 0) == Some(true))
 }
 
-/// Rows that the terms table has more than when it was folded last.
+/// Number of rows that were added to the terms table since it was last merged.
 fn count_appended(collection: &Collection) -> Result<i64> {
     let terms = collection.terms()?;
     let statement = format!("SELECT count(*) FROM {}", terms.name);

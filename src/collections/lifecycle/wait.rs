@@ -10,16 +10,15 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// Pause between two looks at the queue.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Time between two checks of the queue.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Waits until everything that was committed to a collection's source is in it; false if that took longer. Rows that were
-/// given up do not count.
+/// Waits until the collection has everything that was committed to its source; false if that exceeds the timeout. Rows
+/// that are not retried any more do not count.
 pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
-        let collection = with_safe_search_path(|| connect(|| Collection::find_latest(name)))?;
-        let collection = collection.ok_or_else(|| Collection::unknown(name))?;
+        let collection = with_safe_search_path(|| connect(|| Collection::get_latest(name)))?;
         check_possible(&collection)?;
         if with_safe_search_path(|| connect(|| is_current(&collection)))? {
             return Ok(true);
@@ -28,7 +27,7 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
             return Ok(false);
         }
         slots::ensure();
-        for_latch(PAUSE);
+        for_latch(POLL_INTERVAL);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Taking work from the queue. A row's key is claimed by a session advisory lock, so that two workers never work on the
-//! same row, and nothing is left behind where one dies.
+//! Takes work from the queue. A session advisory lock claims the key of a row, so that two workers never process the
+//! same row, and a claim ends with the process that made it.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
@@ -11,64 +11,64 @@ use ragstone_pg::transactions::wait_for_invalidation;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Rows of the queue that are looked at, at once.
-const WINDOW: i32 = 512;
+/// Number of queue entries that one claim considers.
+const QUEUE_WINDOW_ROWS: i32 = 512;
 
-/// Rows of the source in one batch, at most.
-const MOST_ROWS: usize = 128;
+/// Maximum number of source rows in one batch.
+const MAX_BATCH_ROWS: usize = 128;
 
-/// After so long a row is looked at again that somebody was changing.
-const LATER: Duration = Duration::from_millis(100);
+/// Time after which a postponed queue entry is tried again, because another transaction was changing its row.
+const POSTPONE_TIME: Duration = Duration::from_millis(100);
 
-/// After so long it is looked again whether a restore has brought all of a collection.
-const RESTORING: Duration = Duration::from_secs(1);
+/// Time between checks whether a restore has completed a collection.
+const RESTORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Work that was taken.
+/// Work that a worker has claimed.
 pub enum Claim {
-    /// These rows have changed; the queue's rows that say so, the locks that were taken.
+    /// These rows have changed, each with its queue entries; the advisory locks that were taken.
     Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<i64>),
-    /// All rows are to be compared; the queue's rows that say so.
+    /// All rows are to be compared; the queue entries that ask for it.
     All(Collection, Vec<i64>),
-    /// The collection has gone; the queue's rows of it.
+    /// Queue entries of a collection that was dropped.
     Orphans(Vec<i64>),
 }
 
-/// What this worker has in hand, and what it does not touch for now.
+/// What this worker is processing, and what it leaves alone for now.
 #[derive(Default)]
-pub struct Hands {
-    /// Rows of the queue that are under way.
+pub struct InFlight {
+    /// Queue entries in progress.
     pub ids: HashSet<i64>,
-    /// Rows of sources that are under way.
+    /// Source rows in progress.
     pub keys: HashSet<(i64, Key)>,
-    /// Rows that are taken alone: something failed with them in it.
+    /// Rows that get a batch of their own, because a batch with them failed.
     pub alone: HashSet<(i64, Key)>,
-    /// Collections that have to wait.
+    /// Collections that are paused, and until when.
     pub paused: HashMap<i64, Instant>,
-    /// Rows of the queue that have to wait.
-    later: HashMap<i64, Instant>,
-    /// No row of the queue before this one was there when all were looked at last.
+    /// Queue entries that are postponed, and until when.
+    postponed: HashMap<i64, Instant>,
+    /// The queue had no entry below this number when all of it was last read.
     floor: i64,
 }
 
-impl Hands {
-    /// Takes work, the oldest first. Looks at all of the queue if `all`: numbers are given before a commit, so that a
-    /// lower one may show up later.
+impl InFlight {
+    /// Claims work, the oldest first. With `all`, the whole queue is read: numbers are assigned before a commit, so
+    /// that a lower one may appear later.
     pub fn claim(&mut self, all: bool) -> Result<Option<Claim>> {
         let now = Instant::now();
-        self.later.retain(|_, until| *until > now);
+        self.postponed.retain(|_, until| *until > now);
         self.paused.retain(|_, until| *until > now);
         if let Some(claim) = self.claim_failed()? {
             return Ok(Some(claim));
         }
         let floor = if all { 0 } else { self.floor };
-        let busy = Arg::int8s(self.ids.iter().chain(self.later.keys()).copied());
+        let busy = Arg::int8s(self.ids.iter().chain(self.postponed.keys()).copied());
         let paused = Arg::int8s(self.paused.keys().copied());
         let rows = as_owner(config_owner()?, || {
             run(
                 "SELECT id, collection, key, writer FROM rag._queue
                  WHERE id >= $1 AND id <> ALL ($2) AND collection <> ALL ($3)
                  ORDER BY id LIMIT $4",
-                &[Arg::new(floor), busy, paused, Arg::new(WINDOW)],
+                &[Arg::new(floor), busy, paused, Arg::new(QUEUE_WINDOW_ROWS)],
             )
         })?;
         if let Some(first) = rows.int8(0, 0) {
@@ -76,21 +76,21 @@ impl Hands {
         }
         let writers: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 3)).collect();
         writers.into_iter().for_each(wait_for_invalidation);
-        self.take(&rows)
+        self.choose(&rows)
     }
 
-    /// Leaves rows of the queue alone for a moment.
-    pub fn leave(&mut self, ids: impl IntoIterator<Item = i64>) {
-        let until = Instant::now() + LATER;
-        self.later.extend(ids.into_iter().map(|id| (id, until)));
+    /// Leaves queue entries alone for [`POSTPONE_TIME`].
+    pub fn postpone(&mut self, ids: impl IntoIterator<Item = i64>) {
+        let until = Instant::now() + POSTPONE_TIME;
+        self.postponed.extend(ids.into_iter().map(|id| (id, until)));
     }
 
-    /// When something that has to wait may go on.
-    pub fn next(&self) -> Option<Instant> {
-        self.later.values().chain(self.paused.values()).min().copied()
+    /// When the first paused collection or postponed entry is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.postponed.values().chain(self.paused.values()).min().copied()
     }
 
-    fn take(&mut self, rows: &Rows) -> Result<Option<Claim>> {
+    fn choose(&mut self, rows: &Rows) -> Result<Option<Claim>> {
         let Some(id) = rows.int8(0, 1) else { return Ok(None) };
         let of_it = |row: &usize| rows.int8(*row, 1) == Some(id);
         let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
@@ -98,7 +98,7 @@ impl Hands {
             return Ok(Some(Claim::Orphans(ids)));
         };
         if collection.is_restoring() {
-            self.paused.insert(id, Instant::now() + RESTORING);
+            self.paused.insert(id, Instant::now() + RESTORE_CHECK_INTERVAL);
             return self.claim(false);
         }
         let compare: Vec<i64> = (0..rows.count)
@@ -109,7 +109,7 @@ impl Hands {
         if !compare.is_empty() {
             return Ok(Some(Claim::All(collection, compare)));
         }
-        // A key may be older than a restore that changed what a key is; the collection is compared then.
+        // A key may be older than a restore that changed the collection's key. Such a collection is compared anyway.
         let unfit: Vec<i64> = (0..rows.count)
             .filter(of_it)
             .filter(|row| rows.texts(*row, 2).is_none_or(|key| !fits(&collection, &key)))
@@ -124,7 +124,7 @@ impl Hands {
             let (Some(number), Some(key)) = (rows.int8(row, 0), rows.texts(row, 2)) else { continue };
             match places.get(&key) {
                 Some(place) => wanted[*place].1.push(number),
-                None if wanted.len() < MOST_ROWS && self.is_free(id, &key, wanted.is_empty()) => {
+                None if wanted.len() < MAX_BATCH_ROWS && self.is_free(id, &key, wanted.is_empty()) => {
                     places.insert(key.clone(), wanted.len());
                     let alone = self.alone.contains(&(id, key.clone()));
                     wanted.push((key, vec![number]));
@@ -143,7 +143,7 @@ impl Hands {
         !self.keys.contains(&place) && (first || !self.alone.contains(&place))
     }
 
-    /// Rows that failed, and are due to be tried again.
+    /// Claims a row that failed and is due for another try.
     fn claim_failed(&mut self) -> Result<Option<Claim>> {
         let rows = as_owner(config_owner()?, || {
             run(
@@ -186,7 +186,7 @@ impl Hands {
         let (mut taken, mut locks) = (Vec::new(), Vec::new());
         for (row, (key, ids)) in wanted.into_iter().enumerate() {
             if rows.boolean(row, 2) != Some(true) {
-                self.leave(ids);
+                self.postpone(ids);
                 continue;
             }
             locks.push(rows.int8(row, 1).ok_or_else(|| Error::internal("a lock has no number"))?);
@@ -197,8 +197,8 @@ impl Hands {
         Ok((!taken.is_empty()).then_some(Claim::Rows(collection, taken, locks)))
     }
 
-    /// Lays down rows that were taken.
-    pub fn put_down(&mut self, collection: i64, key: &Key, ids: &[i64]) {
+    /// Ends the processing of a row, whether it succeeded or not.
+    pub fn release(&mut self, collection: i64, key: &Key, ids: &[i64]) {
         self.keys.remove(&(collection, key.clone()));
         for id in ids {
             self.ids.remove(id);
@@ -206,7 +206,7 @@ impl Hands {
     }
 }
 
-/// Gives locks back.
+/// Releases advisory locks.
 pub fn unlock(locks: &[i64]) -> Result<()> {
     if !locks.is_empty() {
         run(

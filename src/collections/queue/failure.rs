@@ -1,16 +1,16 @@
-//! What failed: a row, a collection, or what all of them need.
+//! Failures of rows, in `rag._failure`, and of whole collections, in `rag.collection`.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
 use crate::collections::queue;
 use ragstone_client::settings;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::{config_owner, not_owner, with_safe_search_path};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Records that a row could not be indexed, and takes it out of the queue. The pause before the next try doubles each
-/// time, with some chance in it, so that rows that failed together do not come back together.
+/// Records that a row could not be indexed, and removes it from the queue. The delay before the next try doubles each
+/// time and is randomised, so that rows that failed together are not retried together.
 pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
     let arguments = [
         Arg::new(collection),
@@ -39,8 +39,8 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
     })
 }
 
-/// Forgets the failures of rows that are done.
-pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
+/// Deletes the failures of rows that were indexed.
+pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
     let any = as_owner(config_owner()?, || {
         run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])
     })?;
@@ -58,7 +58,7 @@ pub fn forgive<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Resu
     Ok(())
 }
 
-/// Writes down why a collection cannot follow its source, or that it can.
+/// Stores why a collection cannot follow its source, or that it can.
 pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     let message = error.map(|error| match error.hint.as_str() {
         "" => error.message.clone(),
@@ -73,16 +73,12 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     Ok(())
 }
 
-/// Tries the failed rows of a collection again; gives their number.
+/// Queues the failed rows of a collection again, and returns their number.
 pub fn retry(name: &str) -> Result<i64> {
     with_safe_search_path(|| {
         connect(|| {
-            let collection = Collection::find_latest(name)?.ok_or_else(|| Collection::unknown(name))?;
-            let source = collection.source()?;
-            let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(source.owner)])?;
-            if rows.boolean(0, 0) != Some(true) {
-                return Err(not_owner("retry its failed rows", &source.name));
-            }
+            let collection = Collection::get_latest(name)?;
+            collection.source()?.check_owner("retry its failed rows")?;
             let failed = as_owner(config_owner()?, || {
                 run(
                     "WITH failed AS (DELETE FROM rag._failure WHERE collection = $1 RETURNING collection, key)

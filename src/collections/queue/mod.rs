@@ -1,4 +1,5 @@
-//! `rag._queue`: keys of rows that have changed. Writers add to it; the worker deletes exactly what it has read.
+//! `rag._queue` has the keys of rows that have changed. Writers append to it; a worker deletes exactly the entries that
+//! it has processed. [`claim`] takes work from it, and [`failure`] records what could not be done.
 
 pub mod claim;
 pub mod failure;
@@ -10,7 +11,7 @@ use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Notes changed rows of a collection. Their worker hears of it when the transaction commits.
+/// Queues changed rows of a collection, and wakes a worker when the transaction commits.
 pub fn append(collection: i64, keys: &[Key]) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
     let arrays: Vec<_> = (0..columns).map(|place| format!("${}::text[]", place + 2)).collect();
@@ -27,7 +28,7 @@ pub fn append(collection: i64, keys: &[Key]) -> Result<()> {
     Ok(())
 }
 
-/// Notes that all rows of a collection are to be compared.
+/// Queues a comparison of all rows of a collection.
 pub fn append_all(collection: i64) -> Result<()> {
     as_owner(config_owner()?, || {
         run("INSERT INTO rag._queue (collection) VALUES ($1)", &[Arg::new(collection)])
@@ -36,7 +37,7 @@ pub fn append_all(collection: i64) -> Result<()> {
     Ok(())
 }
 
-/// Deletes what was read.
+/// Deletes entries that were processed.
 pub fn delete(ids: &[i64]) -> Result<()> {
     if !ids.is_empty() {
         let ids = Arg::int8s(ids.iter().copied());
@@ -45,7 +46,7 @@ pub fn delete(ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// Forgets everything about a collection.
+/// Deletes all entries and failures of a collection.
 pub fn forget(collection: i64) -> Result<()> {
     as_owner(config_owner()?, || {
         run("DELETE FROM rag._queue WHERE collection = $1", &[Arg::new(collection)])?;

@@ -1,5 +1,5 @@
 //! The command line of the engine.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::{path::PathBuf, process};
 

@@ -11,12 +11,12 @@ use std::{
 
 use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{Kind, Request, Response, lock_name, socket_name};
-use support::{Client, EngineProcess, MODEL, embed, embed_with, install_tiny_model, outcome, wait_for};
+use support::{Client, EngineProcess, MODEL, embed, embed_with, install_tiny_model, wait_for, wait_for_exit};
 
 #[test]
 fn a_second_engine_leaves_at_once() {
     let engine = EngineProcess::start();
-    let (code, line) = outcome(EngineProcess::spawn(engine.folder.path(), &[]));
+    let (code, line) = wait_for_exit(EngineProcess::spawn(engine.folder.path(), &[]));
     assert_eq!(code, 75);
     assert!(line.starts_with("ragstone-engine: another engine serves in "), "{line}");
     engine.connect().embed(&["cat"]);
@@ -24,7 +24,7 @@ fn a_second_engine_leaves_at_once() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_a_clear_error() {
-    let (code, line) = outcome(EngineProcess::spawn(Path::new("/proc/self"), &[]));
+    let (code, line) = wait_for_exit(EngineProcess::spawn(Path::new("/proc/self"), &[]));
     assert_eq!(code, 78);
     assert!(line.starts_with("ragstone-engine: cannot listen in /proc/self: "), "{line}");
 }

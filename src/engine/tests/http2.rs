@@ -14,7 +14,9 @@ use support::{
 };
 
 /// An engine that trusts a provider which speaks HTTP/2.
-fn with(script: impl IntoIterator<Item = Reply>) -> (EngineProcess, Provider, tempfile::TempDir) {
+fn start_engine_and_provider(
+    script: impl IntoIterator<Item = Reply>,
+) -> (EngineProcess, Provider, tempfile::TempDir) {
     let provider = Provider::start_http2(script).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("authority.pem");
@@ -25,7 +27,8 @@ fn with(script: impl IntoIterator<Item = Reply>) -> (EngineProcess, Provider, te
 #[test]
 fn sessions_share_a_connection_and_do_not_wait_for_each_other() {
     let gate = Gate::new();
-    let (engine, provider, _folder) = with([Reply::chat("first"), Reply::chat("held").behind(&gate)]);
+    let (engine, provider, _folder) =
+        start_engine_and_provider([Reply::chat("first"), Reply::chat("held").behind(&gate)]);
     completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
     let mut clients: Vec<Client> = (0..8).map(|_| engine.connect()).collect();
     for client in &mut clients {
@@ -53,7 +56,8 @@ fn sessions_share_a_connection_and_do_not_wait_for_each_other() {
 fn a_cancelled_call_resets_its_own_stream_and_leaves_the_others() {
     let gate = Gate::new();
     let stalled = Reply::stream([Part::piece("hel"), Part::Stall]);
-    let (engine, provider, _folder) = with([stalled, Reply::stall(), Reply::chat("held").behind(&gate)]);
+    let (engine, provider, _folder) =
+        start_engine_and_provider([stalled, Reply::stall(), Reply::chat("held").behind(&gate)]);
     let mut client = engine.connect();
     for (number, stream) in [(0, true), (1, false)] {
         let request = client.send(ask(target(&provider.url()), prompt(), stream));
@@ -77,7 +81,7 @@ fn a_cancelled_call_resets_its_own_stream_and_leaves_the_others() {
 fn a_stream_that_is_reset_is_lost_and_the_connection_is_not() {
     let gate = Gate::new();
     let cut = Reply::stream([Part::piece("hel"), Part::Gate(gate.clone()), Part::Break]);
-    let (engine, provider, _folder) = with([cut, Reply::chat("hello")]);
+    let (engine, provider, _folder) = start_engine_and_provider([cut, Reply::chat("hello")]);
     let mut client = engine.connect();
     client.send(ask(target(&provider.url()), prompt(), true));
     assert_eq!(client.receive().body, Response::Piece("hel".into()));
@@ -98,7 +102,7 @@ fn a_connection_that_is_dead_is_replaced() {
         let _ = hold.lock().unwrap().recv();
         Reply::hang_up()
     });
-    let (engine, provider, _folder) = with([dead, Reply::chat("hello")]);
+    let (engine, provider, _folder) = start_engine_and_provider([dead, Reply::chat("hello")]);
     let mut target = target(&provider.url());
     target.limits.timeout_ms = 60_000;
     let answer = completed(engine.connect().call(ask(target, prompt(), false)));

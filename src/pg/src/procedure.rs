@@ -18,7 +18,7 @@ pub(crate) unsafe fn check_may_commit(fcinfo: pg_sys::FunctionCallInfo, what: &s
         return Err(Error::active_transaction(format!(
             "{what} cannot run inside a transaction block or a function"
         ))
-        .hint("CALL it by itself, or ask again and again with rag.next."));
+        .hint("CALL it by itself, or ask again and again with rag.job_pieces."));
     }
     // SAFETY: a plain read of the transaction's state.
     if unsafe { pg_sys::GetTopTransactionIdIfAny() } != pg_sys::InvalidTransactionId {

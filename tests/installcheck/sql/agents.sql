@@ -7,12 +7,12 @@ SELECT rag.create_tool('order_status(int)');
 
 -- An agent is made, changed and forgotten.
 SELECT rag.create_agent('support', 'You help customers.', tools => ARRAY['order_status']);
-SELECT name, owner = current_user AS own, instructions, model, tools, max_steps, token_budget, timeout, output_schema
+SELECT name, owner = current_user AS own, instructions, model, tools, max_steps, token_budget, timeout_ms, output_schema
 FROM rag.agents;
 SELECT rag.create_agent('support', 'You help.');
-SELECT rag.create_agent('support', 'You help.', 'local/none', max_steps => 3, token_budget => 1000, timeout => '10 s',
+SELECT rag.create_agent('support', 'You help.', 'local/none', max_steps => 3, token_budget => 1000, timeout_ms => 10000,
   output_schema => '{"type": "object"}', temperature => 0, replace => true);
-SELECT name, instructions, model, tools, max_steps, token_budget, timeout, output_schema, temperature FROM rag.agents;
+SELECT name, instructions, model, tools, max_steps, token_budget, timeout_ms, output_schema, temperature FROM rag.agents;
 
 -- What makes no sense is refused.
 SELECT rag.create_agent(NULL, 'x');
@@ -20,7 +20,7 @@ SELECT rag.create_agent('a', NULL);
 SELECT rag.create_agent('a', ' ');
 SELECT rag.create_agent('a', 'x', max_steps => 0);
 SELECT rag.create_agent('a', 'x', token_budget => 0);
-SELECT rag.create_agent('a', 'x', timeout => '0');
+SELECT rag.create_agent('a', 'x', timeout_ms => 0);
 SELECT rag.create_agent('a', 'x', temperature => -1);
 SELECT rag.create_agent('a', 'x', tools => ARRAY['order_status', 'nothing']);
 SELECT rag.create_agent('a', 'x', tools => ARRAY['order_status', 'order_status']);
@@ -46,7 +46,7 @@ SELECT rag.submit('agent', '{"agent": "quoter"}');
 SELECT rag.submit('agent', '{"agent": "quoter", "input": "x", "run": 1}');
 SELECT rag.submit('agent', '{"run": 1}');
 SELECT rag.submit('agent', '{"agent": "nobody", "input": "x"}') AS job \gset
-CALL rag.wait(:job, '60s');
+CALL rag.wait_for_job(:job, '60s');
 SELECT status, sqlstate, message FROM rag.jobs WHERE id = :job;
 
 -- There is nothing to decide and nothing to go on with.

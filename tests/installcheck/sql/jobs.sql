@@ -19,31 +19,31 @@ SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": "many"}');
 \set VERBOSITY default
 
 -- There is no such job, or not for this role.
-SELECT rag.result(0);
-SELECT * FROM rag.next(0);
-SELECT rag.cancel(0);
-CALL rag.wait(0);
-SELECT rag.result(NULL);
-SELECT * FROM rag.next(1, -1);
-SELECT * FROM rag.next(1, 0, -1);
-CALL rag.wait(1, '-1s');
+SELECT rag.job_result(0);
+SELECT * FROM rag.job_pieces(0);
+SELECT rag.cancel_job(0);
+CALL rag.wait_for_job(0);
+SELECT rag.job_result(NULL);
+SELECT * FROM rag.job_pieces(1, -1);
+SELECT * FROM rag.job_pieces(1, 0, -1);
+CALL rag.wait_for_job(1, '-1s');
 
 -- Nobody waits for what he has not committed.
 BEGIN;
 SELECT rag.submit('embed', '{"input": "a text"}') AS job \gset
 SAVEPOINT s;
 \set VERBOSITY sqlstate
-SELECT rag.result(:job);
+SELECT rag.job_result(:job);
 ROLLBACK TO s;
-SELECT * FROM rag.next(:job);
+SELECT * FROM rag.job_pieces(:job);
 ROLLBACK TO s;
-CALL rag.wait(:job);
+CALL rag.wait_for_job(:job);
 \set VERBOSITY default
 ROLLBACK TO s;
 SELECT kind, args, status, attempts FROM rag.jobs WHERE id = :job;
-SELECT rag.cancel(:job);
+SELECT rag.cancel_job(:job);
 SELECT status, sqlstate FROM rag.jobs WHERE id = :job;
-SELECT rag.cancel(:job);
+SELECT rag.cancel_job(:job);
 ROLLBACK;
 
 -- Nobody writes the table.
@@ -57,6 +57,6 @@ DROP ROLE regress_submitter;
 
 -- A job is done.
 SELECT rag.submit('embed', '{"input": "a text"}') AS job \gset
-CALL rag.wait(:job, '60s');
-SELECT rag.result(:job) #>> '{}' = rag.embed('a text')::text AS same;
+CALL rag.wait_for_job(:job, '60s');
+SELECT rag.job_result(:job) #>> '{}' = rag.embed('a text')::text AS same;
 SELECT status, attempts, sqlstate FROM rag.jobs WHERE id = :job;

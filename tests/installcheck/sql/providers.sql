@@ -80,8 +80,8 @@ SELECT rag.generate('hello', model => 'openai', options => '[1]');
 SELECT rag.generate('[]'::jsonb, model => 'openai');
 SELECT rag.generate('[{"role": "boss", "content": "now"}]'::jsonb, model => 'openai');
 SELECT rag.generate('[{"role": "user", "content": 1}]'::jsonb, model => 'openai');
-SELECT * FROM rag.call(model => 'openai');
-SELECT * FROM rag.call('hello', model => 'openai', tools => '{}');
+SELECT * FROM rag.complete(model => 'openai');
+SELECT * FROM rag.complete('hello', model => 'openai', tools => '{}');
 SELECT rag.generate_json('hello', '[]', model => 'openai');
 
 -- Tokens are counted by an installed model's tokenizer.

@@ -207,4 +207,12 @@ mod tests {
             assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
         }
     }
+
+    /// Runs that wait for approval keep their events in a table, across versions of Ragstone.
+    #[test]
+    fn the_stored_form_of_a_call_stays() {
+        let event = Event::Called(CallUpdate { position: 1, state: CallState::Approved, ms: 0.5 });
+        let json = r#"{"event":"called","position":1,"fate":{"fate":"approved"},"ms":0.5}"#;
+        assert_eq!(serde_json::to_string(&event).unwrap(), json);
+    }
 }

@@ -40,7 +40,7 @@ pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
         async move { outbox.flush_forever().await }
     });
     engine.client_connected();
-    let mut connection = Connection {
+    let mut connection = ClientConnection {
         engine: engine.clone(),
         outbox: outbox.clone(),
         number,
@@ -55,7 +55,7 @@ pub async fn serve(engine: Arc<Engine>, stream: UnixStream, number: u64) {
 
 const READ_BUFFER_BYTES: usize = 16 << 10;
 
-struct Connection {
+struct ClientConnection {
     engine: Arc<Engine>,
     outbox: Arc<Outbox>,
     number: u64,
@@ -65,7 +65,7 @@ struct Connection {
     post_wait: Duration,
 }
 
-impl Connection {
+impl ClientConnection {
     async fn read_requests(&mut self, mut stream: BufReader<OwnedReadHalf>) {
         let mut frame = Vec::new();
         loop {

@@ -149,7 +149,7 @@ pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Exit code and first line of what a process wrote to stderr.
-pub fn outcome(mut process: Child) -> (i32, String) {
+pub fn wait_for_exit(mut process: Child) -> (i32, String) {
     let mut line = String::new();
     BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
     (process.wait().unwrap().code().unwrap(), line.trim_end().to_owned())

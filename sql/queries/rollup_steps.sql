@@ -1,4 +1,4 @@
--- Adds the next steps to the sums of reports, at most $3, in the order of (written, id) after ($1, $2): see src/runs/fold.rs.
+-- Adds the next steps to the sums of reports, at most $3, in the order of (written, id) after ($1, $2): see src/agent_log/rollup.rs.
 -- Gives how many, whether the place was still the one that was given, and the days whose longest steps have changed.
 WITH batch AS MATERIALIZED (
   SELECT s.id,
@@ -24,7 +24,7 @@ WITH batch AS MATERIALIZED (
   LIMIT $3
 ),
 place AS (
-  UPDATE rag._tally t
+  UPDATE rag._totals_progress t
   SET written = b.written, step_id = b.id, folded = clock_timestamp()
   FROM (SELECT written, id FROM batch ORDER BY written DESC, id DESC LIMIT 1) b
   WHERE t.written = $1 AND t.step_id = $2
