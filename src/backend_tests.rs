@@ -8,7 +8,7 @@ mod tests {
     use ragstone_core::jsonb::{Container, any_string, boolean, document, number, string_since};
     use ragstone_pg::bytes::Jsonb;
     use ragstone_pg::major_version::{
-        BYPASS_LOGIN_CHECK, MAJOR, NEW_TIMEOUT, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
+        BYPASS_LOGIN_CHECK, MAJOR, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
     };
     use ragstone_pg::switch_user::{as_owner, with_settings};
     use ragstone_pg::text::{utf8_datum, utf8_from_datum};
