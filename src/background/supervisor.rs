@@ -27,7 +27,7 @@ const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duratio
 /// An engine that ran for this long counts as healthy, and the next pause is the shortest again. An engine that cannot start ends
 /// within some ten milliseconds, and one that a request kills ends at most as often as that request is repeated. A serving engine
 /// needs about 300 ms for its first answer on an idle machine: if each answer kills it, the pauses must not grow.
-const HEALTHY: Duration = Duration::from_millis(150);
+const MIN_HEALTHY_LIFETIME: Duration = Duration::from_millis(150);
 
 background_worker_main!(ragstone_supervisor_main, run);
 
@@ -48,23 +48,23 @@ fn supervise() {
     let mut restarts = 0;
     let mut backoff = RESTART_BACKOFF;
     loop {
-        let settings = Settings::now();
+        let command = EngineCommand::from_settings();
         let started = Instant::now();
-        let mut engine = match settings.start(restarts) {
+        let mut engine = match command.start(restarts) {
             Ok(engine) => engine,
             Err(error) => {
-                log!("ragstone supervisor: could not execute \"{}\": {error}", settings.program.display());
+                log!("ragstone supervisor: could not execute \"{}\": {error}", command.program.display());
                 return;
             }
         };
-        match watch(&mut engine, &settings) {
-            Ended::Stopped => return,
-            Ended::Reconfigured => backoff.reset(),
-            Ended::Left(status) if done(status) => return,
-            Ended::Left(status) => {
+        match watch(&mut engine, &command) {
+            EngineEnd::Stopped => return,
+            EngineEnd::Reconfigured => backoff.reset(),
+            EngineEnd::Exited(status) if is_final(status) => return,
+            EngineEnd::Exited(status) => {
                 restarts += 1;
                 log!("ragstone supervisor: engine (PID {}) ended: {status}", engine.id());
-                if started.elapsed() > HEALTHY {
+                if started.elapsed() > MIN_HEALTHY_LIFETIME {
                     backoff.reset();
                 }
                 if !back_off(backoff.next_pause()) {
@@ -75,20 +75,20 @@ fn supervise() {
     }
 }
 
-/// How a watch over an engine ended.
-enum Ended {
+/// How the engine ended.
+enum EngineEnd {
     /// The supervisor was terminated, and has stopped the engine.
     Stopped,
     /// The settings have changed, and the supervisor has stopped the engine.
     Reconfigured,
     /// The engine ended by itself.
-    Left(ExitStatus),
+    Exited(ExitStatus),
 }
 
-fn watch(engine: &mut Child, settings: &Settings) -> Ended {
+fn watch(engine: &mut Child, command: &EngineCommand) -> EngineEnd {
     loop {
         match engine.try_wait() {
-            Ok(Some(status)) => return Ended::Left(status),
+            Ok(Some(status)) => return EngineEnd::Exited(status),
             Ok(None) => {}
             Err(error) => log!("ragstone supervisor: could not wait for the engine: {error}"),
         }
@@ -97,20 +97,20 @@ fn watch(engine: &mut Child, settings: &Settings) -> Ended {
         slots::run_due();
         if !go_on {
             stop(engine);
-            return Ended::Stopped;
+            return EngineEnd::Stopped;
         }
         if BackgroundWorker::sighup_received() {
             reload_configuration();
-            if Settings::now() != *settings {
+            if EngineCommand::from_settings() != *command {
                 stop(engine);
-                return Ended::Reconfigured;
+                return EngineEnd::Reconfigured;
             }
         }
     }
 }
 
-/// Whether the engine's end means that no engine is wanted from this supervisor.
-fn done(status: ExitStatus) -> bool {
+/// Whether the supervisor has to exit as well, instead of starting the engine again.
+fn is_final(status: ExitStatus) -> bool {
     match status.code() {
         // It ended because its program had been replaced and it had no clients. The next caller starts the new program.
         Some(0 | ALREADY_RUNNING) => true,
@@ -124,7 +124,7 @@ fn done(status: ExitStatus) -> bool {
     }
 }
 
-/// Waits before a restart; false if the supervisor is to go.
+/// Waits before a restart; false if the supervisor is terminated meanwhile.
 fn back_off(pause: Duration) -> bool {
     let until = Instant::now() + pause;
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
@@ -147,14 +147,14 @@ fn stop(engine: &mut Child) {
 
 /// The engine's command line and priority, from the settings. The engine is restarted if they change.
 #[derive(PartialEq)]
-struct Settings {
+struct EngineCommand {
     program: PathBuf,
     arguments: Vec<String>,
     nice: i32,
 }
 
-impl Settings {
-    fn now() -> Self {
+impl EngineCommand {
+    fn from_settings() -> Self {
         let words = [
             ("--socket-directory", paths::socket_directory().display().to_string()),
             ("--models", paths::models().display().to_string()),

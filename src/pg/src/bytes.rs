@@ -37,7 +37,7 @@ impl Jsonb {
 /// A `jsonb` in the current memory context, of JSON text. Raises 22P02 where it is none.
 pub fn jsonb_datum(json: &str) -> Result<pg_sys::Datum> {
     let text = server_cstring(json)?;
-    // SAFETY: jsonb_in takes a terminated string in the server's encoding, and gives a jsonb.
+    // SAFETY: jsonb_in takes a terminated string in the server's encoding, and returns a jsonb.
     let datum = unsafe {
         pg_sys::OidInputFunctionCall(
             pg_sys::Oid::from(pg_sys::F_JSONB_IN),
@@ -50,7 +50,7 @@ pub fn jsonb_datum(json: &str) -> Result<pg_sys::Datum> {
 }
 
 fn json_of(jsonb: pg_sys::Datum) -> Result<String> {
-    // SAFETY: jsonb_out takes a jsonb, and gives a terminated string in the server's encoding; the text made of it is
+    // SAFETY: jsonb_out takes a jsonb, and returns a terminated string in the server's encoding; the text made of it is
     // valid.
     let text = unsafe {
         let json = pg_sys::OidOutputFunctionCall(pg_sys::Oid::from(pg_sys::F_JSONB_OUT), jsonb);

@@ -34,7 +34,7 @@ pub fn extension_relation_owner(name: &CStr) -> Result<pg_sys::Oid> {
 /// The next number of a sequence in schema `rag`, with the current role's rights.
 pub fn next_in_sequence(sequence: &CStr) -> Result<i64> {
     let sequence = extension_relation(sequence)?;
-    // SAFETY: nextval takes an OID, and gives a bigint or raises.
+    // SAFETY: nextval takes an OID, and returns a bigint or raises.
     let number = unsafe { direct_function_call(pg_sys::nextval_oid, &[Some(pg_sys::Datum::from(sequence))]) };
     number.ok_or_else(|| Error::internal("a sequence without a number"))
 }

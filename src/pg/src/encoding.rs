@@ -22,7 +22,7 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     if database_encoding() == SQL_ASCII {
         return None;
     }
-    // SAFETY: the function reads exactly the length that it is given, and gives its argument or a terminated copy.
+    // SAFETY: the function reads exactly the length that it is given, and returns its argument or a terminated copy.
     unsafe {
         let start = bytes.as_ptr().cast();
         let converted = pg_sys::pg_server_to_any(start, bytes.len() as c_int, UTF8);

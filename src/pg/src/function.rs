@@ -1,4 +1,4 @@
-//! SQL functions that need more than pgrx's `#[pg_extern]` gives them: their call, and the macro that exports them.
+//! SQL functions that need more than pgrx's `#[pg_extern]` offers: their call, and the macro that exports them.
 
 use crate::error::Result;
 use crate::procedure::check_may_commit;
@@ -94,7 +94,7 @@ unsafe impl SqlTranslatable for FunctionCall<'_> {
 
 /// Exports a function under the C name `$symbol`, for SQL that is written by hand: pgrx cannot make procedures, trigger
 /// functions that give a row back, and functions that fill the executor's store of rows. `$finfo` must be `pg_finfo_` and the
-/// symbol, by which Postgres learns the calling convention; `$body` takes a [`FunctionCall`] and gives a datum.
+/// symbol, by which Postgres learns the calling convention; `$body` takes a [`FunctionCall`] and returns a datum.
 #[macro_export]
 macro_rules! sql_function {
     ($finfo:ident, $symbol:ident, $body:path) => {

@@ -61,6 +61,6 @@ fn set_default(value: &CStr) -> Result<()> {
         pg_sys::XactReadOnly = before;
         set
     };
-    // Below 0 where the value itself would not have been set, as whoever began the transaction has done so.
+    // Below 0 if only the default was set, because the value itself was set by the transaction.
     if set != 0 { Ok(()) } else { Err(Error::internal("the default of transaction_read_only cannot be set")) }
 }

@@ -153,7 +153,7 @@ impl Arg {
 /// Rows that a statement gave. They live at most as long as the [`connect`] in which it ran.
 pub struct Rows {
     table: *mut pg_sys::SPITupleTable,
-    /// Rows given, or changed by a statement that gives none.
+    /// The number of rows returned, or changed by a statement that returns none.
     pub count: usize,
 }
 
@@ -223,7 +223,7 @@ impl Rows {
         self.datum(row, column).map(|datum| unsafe { utf8_from_datum(datum) })
     }
 
-    /// The start of a `text`, up to so many bytes as the server has it, and how many there are.
+    /// The start of a `text`, at most `most` bytes in the server's encoding, and the length of the whole text.
     pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
         // SAFETY: as above.
         self.datum(row, column).map(|datum| unsafe { utf8_start_from_datum(datum, most) })

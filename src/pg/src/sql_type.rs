@@ -70,7 +70,7 @@ macro_rules! value {
                 }
             }
 
-            // SAFETY: gives a datum of the type that RETURN_SQL names.
+            // SAFETY: returns a datum of the type that RETURN_SQL names.
             unsafe impl BoxRet for $rust {
                 unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
                     // SAFETY: the datum is freshly made in the caller's memory context.

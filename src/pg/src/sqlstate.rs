@@ -22,7 +22,7 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, format!("internal: {message}"))
     }
 
-    /// The same error with the SQLSTATE that it was raised with: somebody's own functions may have codes of their own, which
+    /// The same error with the SQLSTATE that it was raised with: a user's functions may use codes of their own, which
     /// are internal errors otherwise.
     pub fn raised_with(mut self, sqlstate: i32) -> Self {
         if self.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && sqlstate != 0 {
@@ -31,7 +31,7 @@ impl Error {
         self
     }
 
-    /// Whether whoever started the statement, or the server, wants it to end.
+    /// Whether the statement was cancelled, or the session is being terminated.
     pub fn ends_statement(&self) -> bool {
         matches!(
             self.sqlstate,
@@ -97,7 +97,7 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, message)
     }
 
-    /// Whoever started this has cancelled it: 57014.
+    /// The work was cancelled: 57014.
     pub fn cancelled(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, message)
     }

@@ -102,7 +102,7 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        // SAFETY: gives back what was read in `switch`; never raises.
+        // SAFETY: restores what was read in `switch`; never raises.
         unsafe { pg_sys::SetUserIdAndSecContext(self.user, self.context) };
     }
 }

@@ -119,7 +119,7 @@ pub unsafe fn utf8_from_datum(datum: pg_sys::Datum) -> String {
     }
 }
 
-/// The same for its first bytes, at most so many and without half a character; and how many bytes there are.
+/// The same for at most `most` bytes of it, cut at a character; and the length of the whole text in bytes.
 ///
 /// # Safety
 /// As above.

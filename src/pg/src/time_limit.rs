@@ -119,7 +119,7 @@ impl Drop for ActiveLimit<'_> {
             }
         }
         if let Some(handler) = &self.handler {
-            // SAFETY: gives back what was there before.
+            // SAFETY: restores the handler that was there before.
             unsafe { libc::sigaction(libc::SIGINT, handler, std::ptr::null_mut()) };
         }
     }

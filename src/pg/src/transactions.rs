@@ -16,7 +16,7 @@ pub fn wait_for_invalidation(transaction: i64) {
         return;
     }
     let number = pg_sys::TransactionId::from(transaction as u32);
-    // SAFETY: takes the lock that a transaction gives back last, and gives it back; waiting can be cancelled.
+    // SAFETY: takes and releases the lock that a transaction releases last; waiting can be cancelled.
     unsafe {
         pg_sys::XactLockTableWait(
             number,
@@ -79,7 +79,7 @@ impl LiftedReadOnly {
 
 impl Drop for LiftedReadOnly {
     fn drop(&mut self) {
-        // SAFETY: gives back what was read in `lift`.
+        // SAFETY: restores what was read in `lift`.
         unsafe { pg_sys::XactReadOnly = self.0 };
     }
 }

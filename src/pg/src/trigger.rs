@@ -172,7 +172,7 @@ impl Row {
     pub fn text(self, column: Column) -> Option<String> {
         let datum = self.value(column)?;
         let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
-        // SAFETY: the datum is of the column's type; what an output function gives is a terminated string.
+        // SAFETY: the datum is of the column's type; what an output function returns is a terminated string.
         unsafe {
             pg_sys::getTypeOutputInfo(column.type_oid, &mut function, &mut is_varlena);
             let text = pg_sys::OidOutputFunctionCall(function, datum);

@@ -60,7 +60,7 @@ pub fn extension_schema() -> Result<String> {
     }
 }
 
-// SAFETY: gives a vector datum, as RETURN_SQL says.
+// SAFETY: returns a vector datum, as RETURN_SQL says.
 unsafe impl BoxRet for Vector {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         // SAFETY: the datum is freshly made in the caller's memory context.
@@ -68,7 +68,7 @@ unsafe impl BoxRet for Vector {
     }
 }
 
-// SAFETY: gives an array of the element type of the function's own return type.
+// SAFETY: returns an array of the element type of the function's own return type.
 unsafe impl BoxRet for VectorArray {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         // SAFETY: flinfo is set for every call that SQL makes.

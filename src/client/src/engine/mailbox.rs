@@ -10,7 +10,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::{activity, wait};
 use std::time::{Duration, Instant};
 
-/// A request that was not answered for so long is made again: one of an earlier worker may have reached the engine after it,
+/// A request that is unanswered for this long is made again: a request of an earlier worker may have reached the engine after it
 /// and replaced it.
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(30);
 

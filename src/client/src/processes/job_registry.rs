@@ -20,7 +20,7 @@ pub fn become_worker(ticket: &JobTicket) {
     OWN.set(Some((ticket.database, ticket.job)));
 }
 
-/// What the worker of a job is told when it is registered.
+/// What the worker of a job is registered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobTicket {
     /// OID of the database.
