@@ -44,44 +44,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let one = format!(r#"{{"kind": "tool", "name": "search", "input": {IN}, "output": {OUT}}}"#);
     let steps = format!("SELECT rag.log_steps({run}, '[{}]')", vec![one; TOGETHER].join(", "));
     let world = World { server: &server, database: &database, session: &session, window };
-    let contests = [
-        Contest {
-            what: "INSERT and commit, as fast as it goes",
-            sql: &insert,
-            steps: 1,
-            rate: None,
-            logs: false,
-        },
-        Contest { what: "log_step, as fast as it goes", sql: &step, steps: 1, rate: None, logs: true },
-        Contest {
-            what: "log_step, 20,000 a second wanted",
-            sql: &step,
-            steps: 1,
-            rate: Some(STEPS_PER_SECOND),
-            logs: true,
-        },
-        Contest {
-            what: "log_step, 5,000 a second wanted",
-            sql: &step,
-            steps: 1,
-            rate: Some(5000.0),
-            logs: true,
-        },
-        Contest {
-            what: "log_steps of 20, as fast as it goes",
-            sql: &steps,
-            steps: TOGETHER,
-            rate: None,
-            logs: true,
-        },
-        Contest {
-            what: "log_steps of 20, 20,000 a second wanted",
-            sql: &steps,
-            steps: TOGETHER,
-            rate: Some(STEPS_PER_SECOND),
-            logs: true,
-        },
-    ];
+    let contests = contests(&insert, &step, &steps);
     let mut seen: Vec<Vec<Seen>> = contests.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
         for (contest, seen) in contests.iter().zip(&mut seen) {
@@ -92,6 +55,48 @@ pub async fn run(options: &Options) -> Result<()> {
         tell(contest, seen);
     }
     Ok(())
+}
+
+/// One row at a time, twenty at a time, and as many a second as an application writes.
+fn contests<'a>(insert: &'a str, step: &'a str, steps: &'a str) -> [Contest<'a>; 6] {
+    [
+        Contest {
+            what: "INSERT and commit, as fast as it goes",
+            sql: insert,
+            steps: 1,
+            rate: None,
+            logs: false,
+        },
+        Contest { what: "log_step, as fast as it goes", sql: step, steps: 1, rate: None, logs: true },
+        Contest {
+            what: "log_step, 20,000 a second wanted",
+            sql: step,
+            steps: 1,
+            rate: Some(STEPS_PER_SECOND),
+            logs: true,
+        },
+        Contest {
+            what: "log_step, 5,000 a second wanted",
+            sql: step,
+            steps: 1,
+            rate: Some(5000.0),
+            logs: true,
+        },
+        Contest {
+            what: "log_steps of 20, as fast as it goes",
+            sql: steps,
+            steps: TOGETHER,
+            rate: None,
+            logs: true,
+        },
+        Contest {
+            what: "log_steps of 20, 20,000 a second wanted",
+            sql: steps,
+            steps: TOGETHER,
+            rate: Some(STEPS_PER_SECOND),
+            logs: true,
+        },
+    ]
 }
 
 struct World<'a> {

@@ -20,10 +20,10 @@ pub fn ask_as_step(
         input: Some(json!({"collection": question.search.collection, "question": question.search.query})),
         ..NewStep::default()
     };
-    agent_log::step(new, work, said)
+    agent_log::step(new, work, result)
 }
 
-fn said(answered: &CitedAnswer) -> StepResult {
+fn result(answered: &CitedAnswer) -> StepResult {
     let mut output = json!({
         "answered": answered.answered,
         "model": answered.model,

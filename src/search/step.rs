@@ -15,7 +15,7 @@ const MAX_LOGGED_HITS: usize = 100;
 /// # Errors
 /// As [`search`].
 pub fn search_as_step(request: &SearchRequest) -> Result<Vec<Hit>> {
-    agent_log::step(|| new(request), || search(request), |hits| said(hits))
+    agent_log::step(|| new(request), || search(request), |hits| result(hits))
 }
 
 /// As [`passages`].
@@ -23,7 +23,7 @@ pub fn search_as_step(request: &SearchRequest) -> Result<Vec<Hit>> {
 /// # Errors
 /// As [`passages`].
 pub fn passages_as_step(request: &SearchRequest) -> Result<Passages> {
-    agent_log::step(|| new(request), || passages(request), |passages| said(&passages.hits))
+    agent_log::step(|| new(request), || passages(request), |passages| result(&passages.hits))
 }
 
 fn new(request: &SearchRequest) -> NewStep<'_> {
@@ -41,7 +41,7 @@ fn new(request: &SearchRequest) -> NewStep<'_> {
     }
 }
 
-fn said(hits: &[Hit]) -> StepResult {
+fn result(hits: &[Hit]) -> StepResult {
     let shown: Vec<Value> = hits
         .iter()
         .take(MAX_LOGGED_HITS)

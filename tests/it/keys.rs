@@ -239,6 +239,47 @@ async fn files_and_variables_are_named_by_superusers_alone() -> Result<()> {
     Ok(())
 }
 
+/// What two roles are told whose calls the provider refuses.
+async fn calls_refused(server: &Server, database: &str) -> Result<String> {
+    let mut told = String::new();
+    for role in ["snoop", "alice"] {
+        let caller = server.connect_as(role, database).await?;
+        caller.batch_execute("SET client_min_messages = debug5").await?;
+        for call in [
+            "rag.generate('hi', model => 'stub')",
+            "rag.stream('hi', model => 'stub')",
+            "rag.embed('hi', 'stub/e')",
+        ] {
+            let refusal = caller.refusal(&format!("SELECT {call}")).await?;
+            refusal.expect("38000", "status 401", "api_key")?;
+            told.push_str(&format!("{refusal:?}"));
+        }
+        told.push_str(&format!("{:?}", caller.take_notices()));
+    }
+    Ok(told)
+}
+
+/// What a role that may read all data sees of providers and calls.
+async fn seen_by_snoop(server: &Server, database: &str) -> Result<String> {
+    let mut told = String::new();
+    let snoop = server.connect_as("snoop", database).await?;
+    for look in [
+        "EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')",
+        "SELECT u::text FROM pg_user_mappings u",
+        "SELECT p::text FROM rag.providers p",
+        "SELECT c::text FROM rag.calls c",
+        "SELECT c::text FROM rag._calls c",
+        "SELECT a::text FROM pg_stat_activity a",
+        "SELECT s::text FROM rag.status() s",
+        "SELECT s::text FROM rag.stat_engine s",
+    ] {
+        for row in snoop.query(look, &[]).await? {
+            told.push_str(row.get(0));
+        }
+    }
+    Ok(told)
+}
+
 async fn nobody_finds_a_key() -> Result<()> {
     // A server that logs all that a server can log.
     let options = Options::default().set("log_statement", "all").set("log_min_duration_statement", "0");
@@ -271,37 +312,9 @@ async fn nobody_finds_a_key() -> Result<()> {
     session.batch_execute("ROLLBACK").await?;
     ensure!(!format!("{refusal:?}").contains("sk-hidden"), "{refusal:?}");
     let database: String = session.value("SELECT current_database()::text").await?;
-    let mut told = String::new();
-    for role in ["snoop", "alice"] {
-        let caller = server.connect_as(role, &database).await?;
-        caller.batch_execute("SET client_min_messages = debug5").await?;
-        for call in [
-            "rag.generate('hi', model => 'stub')",
-            "rag.stream('hi', model => 'stub')",
-            "rag.embed('hi', 'stub/e')",
-        ] {
-            let refusal = caller.refusal(&format!("SELECT {call}")).await?;
-            refusal.expect("38000", "status 401", "api_key")?;
-            told.push_str(&format!("{refusal:?}"));
-        }
-        told.push_str(&format!("{:?}", caller.take_notices()));
-    }
+    let mut told = calls_refused(&server, &database).await?;
     recorded(&session, 6).await?;
-    let snoop = server.connect_as("snoop", &database).await?;
-    for look in [
-        "EXPLAIN (ANALYZE, VERBOSE) SELECT rag.try_generate('hi', model => 'stub')",
-        "SELECT u::text FROM pg_user_mappings u",
-        "SELECT p::text FROM rag.providers p",
-        "SELECT c::text FROM rag.calls c",
-        "SELECT c::text FROM rag._calls c",
-        "SELECT a::text FROM pg_stat_activity a",
-        "SELECT s::text FROM rag.status() s",
-        "SELECT s::text FROM rag.stat_engine s",
-    ] {
-        for row in snoop.query(look, &[]).await? {
-            told.push_str(row.get(0));
-        }
-    }
+    told.push_str(&seen_by_snoop(&server, &database).await?);
     let dump = run(server.client("pg_dump")?.args(["-d", &database]))?;
     ensure!(dump.contains("sk-hidden-key"), "a superuser's dump has lost the key");
     let by_snoop = server.client("pg_dump")?.args(["-U", "snoop", "-d", &database]).output()?;

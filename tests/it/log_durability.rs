@@ -2,12 +2,11 @@
 
 use crate::restore::name;
 use anyhow::{Context, ensure};
-use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use ragstone_tests::Result;
 use ragstone_tests::process::Process;
-use ragstone_tests::server::{self, Options, Server, shared};
+use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::time::{Duration, Instant};
@@ -21,45 +20,37 @@ pub fn tests() -> Vec<Trial> {
         steps_logged_together_go_together_or_not_at_all,
         a_read_only_transaction_logs_and_a_standby_refuses,
         what_an_encoding_lacks_is_replaced,
-        values_that_jsonb_refuses_are_kept_as_text,
-        every_entry_arrives_once_whatever_happens_to_workers,
-        an_engine_that_is_killed_loses_what_is_not_written_and_no_more,
-        drop_database_succeeds_with_entries_waiting,
-        entries_wait_for_a_worker_slot,
-        without_an_engine_steps_belong_to_the_transaction,
-        a_full_mailbox_holds_callers_back_and_then_loses_the_oldest,
-        entries_of_tables_that_are_gone_are_not_written_into_new_ones,
-        a_restore_knows_what_it_was_dumped_before_the_end_of;
+        values_that_jsonb_refuses_are_kept_as_text;
         alone:
         a_step_that_is_being_posted_can_be_cancelled,
         a_step_is_visible_soon_after_it_was_posted,
     ]
 }
 
-const AUTONOMOUS: &str = "SET rag.log_durability = 'autonomous'";
+pub const AUTONOMOUS: &str = "SET rag.log_durability = 'autonomous'";
 
 /// A session in a database of its own with a run that is begun.
-async fn begun(server: &Server) -> Result<(Session, i64)> {
+pub async fn begun(server: &Server) -> Result<(Session, i64)> {
     let session = server.session().await?;
     session.batch_execute(AUTONOMOUS).await?;
     let run = session.value("SELECT rag.start_run('agent')").await?;
     Ok((session, run))
 }
 
-async fn another(server: &Server, session: &Session) -> Result<Session> {
+pub async fn another(server: &Server, session: &Session) -> Result<Session> {
     let other = server.connect(&name(session).await?).await?;
     other.batch_execute(AUTONOMOUS).await?;
     Ok(other)
 }
 
 /// Waits until all that was posted is written.
-async fn written(session: &Session) -> Result<()> {
+pub async fn written(session: &Session) -> Result<()> {
     let all = "SELECT NOT EXISTS (SELECT FROM rag.stat_log WHERE waiting > 0)";
     wait::until("the log is written", async || Ok(session.value::<bool>(all).await?.then_some(()))).await
 }
 
 /// Names of all steps, by number, those that were rolled back in brackets.
-async fn steps(session: &Session) -> Result<String> {
+pub async fn steps(session: &Session) -> Result<String> {
     written(session).await?;
     session
         .value(
@@ -69,11 +60,11 @@ async fn steps(session: &Session) -> Result<String> {
         .await
 }
 
-fn log(run: i64, name: &str) -> String {
+pub fn log(run: i64, name: &str) -> String {
     format!("SELECT rag.log_step({run}, 'tool', '{name}')")
 }
 
-async fn worker(session: &Session) -> Result<Process> {
+pub async fn worker(session: &Session) -> Result<Process> {
     wait::until("a worker runs", async || {
         let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND datname = current_database()";
         Ok(session.query_opt(sql, &[]).await?.map(|row| Process(row.get(0))))
@@ -82,10 +73,10 @@ async fn worker(session: &Session) -> Result<Process> {
 }
 
 /// A worker that does nothing until it is dropped.
-struct Held(Process);
+pub struct Held(pub Process);
 
 impl Held {
-    async fn hold(session: &Session) -> Result<Self> {
+    pub async fn hold(session: &Session) -> Result<Self> {
         written(session).await?;
         let worker = worker(session).await?;
         let locks = "SELECT count(*) FROM pg_locks WHERE pid = $1";
@@ -182,7 +173,7 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     Ok(())
 }
 
-async fn status(session: &Session, run: i64) -> Result<String> {
+pub async fn status(session: &Session, run: i64) -> Result<String> {
     written(session).await?;
     session.value_of("SELECT concat_ws(' ', status, output) FROM rag.runs WHERE id = $1", &[&run]).await
 }
@@ -302,246 +293,6 @@ async fn values_that_jsonb_refuses_are_kept_as_text() -> Result<()> {
     ensure!(steps(&session).await? == "good bad", "{}", steps(&session).await?);
     let kept: String = session.value("SELECT input #>> '{}' FROM rag.steps WHERE name = 'bad'").await?;
     ensure!(kept == "{\"a\": [1]}", "{kept}");
-    Ok(())
-}
-
-async fn every_entry_arrives_once_whatever_happens_to_workers() -> Result<()> {
-    let server = Server::start().await?;
-    let (session, run) = begun(&server).await?;
-    let mut sessions = Vec::new();
-    for _ in 0..4 {
-        sessions.push(another(&server, &session).await?);
-    }
-    let many = format!(
-        "SELECT count(rag.log_step({run}, 'tool', 'step', jsonb_build_object('n', n))) FROM generate_series(1, 50000) n"
-    );
-    let working = try_join_all(sessions.iter().map(|session| session.value::<i64>(&many)));
-    tokio::pin!(working);
-    let mut ended = 0;
-    let counts = loop {
-        tokio::select! {
-            counts = &mut working => break counts?,
-            killed = terminate_worker(&session) => ended += killed?,
-        }
-    };
-    ensure!(counts.iter().sum::<i64>() == 200_000 && ended > 0, "{ended} workers ended");
-    // The last worker may have gone with entries unwritten. Another comes by itself.
-    written(&session).await?;
-    let row = session
-        .query_one(
-            "SELECT count(*), count(DISTINCT id), sum((input ->> 'n')::bigint)::bigint FROM rag.steps",
-            &[],
-        )
-        .await?;
-    let found: (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    eprintln!("{ended} workers ended");
-    ensure!(found == (200_000, 200_000, 4 * 50_000 * 50_001 / 2), "{found:?}");
-    let lost: i64 = session.value("SELECT lost FROM rag.stat_log").await?;
-    ensure!(lost == 0, "{lost}");
-    Ok(())
-}
-
-const WORKERS: &str =
-    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state IS NOT NULL";
-
-/// Ends a worker in the middle of its work, and lets the next one do some.
-async fn terminate_worker(session: &Session) -> Result<u32> {
-    let before: i64 = session.value("SELECT waiting FROM rag.stat_log").await?;
-    let mut ended = 0;
-    for row in session.query(WORKERS, &[]).await? {
-        session.execute("SELECT pg_terminate_backend($1)", &[&row.get::<_, i32>(0)]).await?;
-        ended += 1;
-    }
-    wait::until("more is waiting, or something was written", async || {
-        Ok((session.value::<i64>("SELECT waiting FROM rag.stat_log").await? != before).then_some(()))
-    })
-    .await?;
-    Ok(ended)
-}
-
-async fn an_engine_that_is_killed_loses_what_is_not_written_and_no_more() -> Result<()> {
-    let server = Server::start().await?;
-    let (session, run) = begun(&server).await?;
-    session.batch_execute(&log(run, "before")).await?;
-    let held = Held::hold(&session).await?;
-    session.batch_execute(&format!("{}; {}", log(run, "lost"), log(run, "lost_too"))).await?;
-    for engine in server.engines() {
-        engine.signal(Signal::SIGKILL);
-        wait::until("the engine is gone", async || Ok((!engine.runs()).then_some(()))).await?;
-    }
-    drop(held);
-    // The next step goes to the next engine, without a word.
-    session.batch_execute(&log(run, "after")).await?;
-    let found = "SELECT coalesce(string_agg(name, ' ' ORDER BY id), '') FROM rag.steps WHERE run_id = 1";
-    wait::until("the next step is there", async || {
-        let found: String = session.value(found).await?;
-        ensure!(found == "before" || found == "before after", "{found}");
-        Ok((found == "before after").then_some(()))
-    })
-    .await?;
-    ensure!(session.take_notices().is_empty());
-    session.batch_execute(&format!("SELECT rag.finish_run({run}, '1')")).await?;
-    ensure!(status(&session, run).await? == "done 1");
-    wait::until("the server's log says so", async || {
-        Ok(server.log()?.contains("the engine has ended; runs and steps that were posted").then_some(()))
-    })
-    .await
-}
-
-async fn drop_database_succeeds_with_entries_waiting() -> Result<()> {
-    let server = Server::start().await?;
-    let (session, run) = begun(&server).await?;
-    written(&session).await?;
-    let locker = another(&server, &session).await?;
-    locker.batch_execute("BEGIN; LOCK TABLE rag._steps IN ACCESS EXCLUSIVE MODE").await?;
-    let many = format!("SELECT count(rag.log_step({run}, 'tool')) FROM generate_series(1, 5000)");
-    session.batch_execute(&many).await?;
-    let name = name(&session).await?;
-    let waiting: i64 = session.value("SELECT waiting FROM rag.stat_log").await?;
-    ensure!(waiting == 5000, "{waiting}");
-    session.close().await?;
-    locker.close().await?;
-    let admin = server.connect("postgres").await?;
-    let begin = Instant::now();
-    admin.batch_execute(&format!("DROP DATABASE {name}")).await?;
-    eprintln!("DROP DATABASE took {:?}", begin.elapsed());
-    ensure!(begin.elapsed() < Duration::from_secs(5));
-    Ok(())
-}
-
-async fn entries_wait_for_a_worker_slot() -> Result<()> {
-    // One for logical replication, one for the supervisor, and one worker.
-    let options = Options::default().set("max_worker_processes", "3").set("rag.sync_idle_timeout", "3600s");
-    let server = Server::start_with(options).await?;
-    let (first, run) = begun(&server).await?;
-    first.batch_execute(&log(run, "first")).await?;
-    ensure!(steps(&first).await? == "first");
-    let (second, run) = begun(&server).await?;
-    second.batch_execute(&log(run, "second")).await?;
-    let none: i64 = second.value("SELECT waiting FROM rag.stat_log").await?;
-    ensure!(none == 2, "{none}");
-    // The other database's worker has nothing to do, and makes room.
-    ensure!(steps(&second).await? == "second");
-    Ok(())
-}
-
-async fn without_an_engine_steps_belong_to_the_transaction() -> Result<()> {
-    let server = Server::start_with(Options::default().set("max_worker_processes", "0")).await?;
-    let session = server.session().await?;
-    session.batch_execute(AUTONOMOUS).await?;
-    let run: i64 = session.value("SELECT rag.start_run('agent')").await?;
-    let warnings = session.take_notices();
-    ensure!(warnings.len() == 1, "{warnings:?}");
-    warnings[0].expect(
-        "01000",
-        "belongs to this transaction, and goes where it is rolled back",
-        "max_worker_processes",
-    )?;
-    ensure!(warnings[0].detail.contains("no background worker slot is free"), "{warnings:?}");
-    let begin = Instant::now();
-    session.batch_execute(&format!("BEGIN; {}; ROLLBACK", log(run, "gone"))).await?;
-    session.batch_execute(&log(run, "kept")).await?;
-    session
-        .batch_execute(&format!(
-            "SELECT rag.log_steps({run}, '[{{\"kind\": \"tool\", \"name\": \"both\"}}]')"
-        ))
-        .await?;
-    session.batch_execute(&format!("SELECT rag.finish_run({run}, '1')")).await?;
-    ensure!(begin.elapsed() < Duration::from_secs(1), "each waits anew: {:?}", begin.elapsed());
-    ensure!(session.take_notices().len() == 4);
-    ensure!(steps(&session).await? == "kept both" && status(&session, run).await? == "done 1");
-    Ok(())
-}
-
-/// Logs a step of a megabyte, nearly; gives whether it was posted.
-async fn large(session: &Session, run: i64) -> Result<bool> {
-    let step = format!("SELECT rag.log_step({run}, 'tool', 'large', to_jsonb(repeat('x', 1000000)))");
-    session.batch_execute(&step).await?;
-    Ok(session.take_notices().is_empty())
-}
-
-async fn a_full_mailbox_holds_callers_back_and_then_loses_the_oldest() -> Result<()> {
-    let server = Server::start().await?;
-    let (session, run) = begun(&server).await?;
-    let held = Held::hold(&session).await?;
-    let mut posted = 0_i64;
-    while large(&session, run).await? {
-        posted += 1;
-        ensure!(posted < 80, "64 MB is all that is kept");
-    }
-    ensure!(posted > 60, "only {posted} were posted");
-    // This one is in the caller's transaction, and so are those of the next seconds, without a wait.
-    let begin = Instant::now();
-    ensure!(!large(&session, run).await? && begin.elapsed() < Duration::from_secs(1));
-    let other = another(&server, &session).await?;
-    ensure!(!large(&other, run).await? || !large(&other, run).await?, "there was room all the time");
-    let lost = "SELECT lost FROM rag.stat_log";
-    ensure!(session.value::<i64>(lost).await? == 0);
-    // What came last, and was not read yet, takes the place of the oldest in the end.
-    wait::until("something is lost", async || Ok((session.value::<i64>(lost).await? > 0).then_some(())))
-        .await?;
-    ensure!(server.log()?.contains("is not written down, and the oldest of"));
-    drop(held);
-    written(&session).await?;
-    let row = session
-        .query_one("SELECT posted, lost, (SELECT count(*) FROM rag._steps WHERE caller_xid IS NOT NULL) FROM rag.stat_log", &[])
-        .await?;
-    let (all, lost, found): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    eprintln!("{all} posted, {lost} lost, {found} found");
-    // The run's beginning is one of those that were posted.
-    ensure!(all - 1 == lost + found && lost > 0, "{all} posted, {lost} lost, {found} found");
-    wait::until("the server's log says so", async || {
-        Ok(server.log()?.contains("runs and steps are not in the log, since too many").then_some(()))
-    })
-    .await?;
-    wait::until("steps are posted again", async || Ok(large(&session, run).await?.then_some(()))).await
-}
-
-async fn entries_of_tables_that_are_gone_are_not_written_into_new_ones() -> Result<()> {
-    let server = Server::start().await?;
-    let (session, run) = begun(&server).await?;
-    let held = Held::hold(&session).await?;
-    session.batch_execute(&log(run, "old")).await?;
-    session
-        .batch_execute("SET client_min_messages = 'error'; DROP EXTENSION ragstone CASCADE; CREATE EXTENSION ragstone CASCADE")
-        .await?;
-    drop(held);
-    let run: i64 = session.value("SELECT rag.start_run('agent')").await?;
-    session.batch_execute(&log(run, "new")).await?;
-    ensure!(steps(&session).await? == "new", "{}", steps(&session).await?);
-    Ok(())
-}
-
-async fn a_restore_knows_what_it_was_dumped_before_the_end_of() -> Result<()> {
-    let (server, other) = (Server::start().await?, Server::start().await?);
-    let (session, run) = begun(&server).await?;
-    session.batch_execute(&log(run, "committed")).await?;
-    session
-        .batch_execute(&format!("BEGIN; {}; ROLLBACK; BEGIN; {}", log(run, "undone"), log(run, "open")))
-        .await?;
-    let watcher = another(&server, &session).await?;
-    ensure!(steps(&watcher).await? == "committed (undone) open");
-    let path = server.folder().join("dump");
-    let database = name(&session).await?;
-    server::run(
-        server.client("pg_dump")?.args(["--format=custom", "--dbname", &database, "--file"]).arg(&path),
-    )?;
-    session.batch_execute("COMMIT").await?;
-    ensure!(steps(&watcher).await? == "committed (undone) open");
-
-    let to = other.empty_database("").await?;
-    server::run(other.client("pg_restore")?.args(["--exit-on-error", "--dbname", &to]).arg(&path))?;
-    let restored = other.connect(&to).await?;
-    // The dump has nothing else of what that transaction did.
-    let expected = "committed (undone) (open)";
-    ensure!(steps(&restored).await? == expected, "{}", steps(&restored).await?);
-    restored.batch_execute(AUTONOMOUS).await?;
-    restored.batch_execute(&log(run, "new")).await?;
-    wait::until("it is written down", async || {
-        Ok((restored.value::<i64>("SELECT count(*) FROM rag._uncommitted_row").await? == 0).then_some(()))
-    })
-    .await?;
-    ensure!(steps(&restored).await? == format!("{expected} new"), "{}", steps(&restored).await?);
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod jobs;
 mod keys;
 mod kills;
 mod limits;
+mod log_delivery;
 mod log_durability;
 mod memory;
 mod misfits;
@@ -48,6 +49,7 @@ mod runs;
 mod runtimes;
 mod sample;
 mod standby;
+mod tool_limits;
 mod tools;
 mod unseen;
 mod upgrade;
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         engine::tests(),
         misfits::tests(),
         limits::tests(),
+        log_delivery::tests(),
         log_durability::tests(),
         collections::tests(),
         ask::tests(),
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         agent_rights::tests(),
         approval::tests(),
         rights::tests(),
+        tool_limits::tests(),
         tools::tests(),
         runs::tests(),
         run_steps::tests(),

@@ -1,14 +1,10 @@
 //! Tools: who may stop them, whose rights they have, and where they work.
 
-use anyhow::{Context, ensure};
-use futures_util::future::join;
+use crate::tool_limits::TOOLS;
+use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Server, run, shared};
-use ragstone_tests::session::{Refusal, Session, refusal_in};
-use ragstone_tests::wait;
-use std::time::{Duration, Instant};
-use tokio_postgres::error::SqlState;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -18,173 +14,8 @@ pub fn tests() -> Vec<Trial> {
         tools_come_through_dump_and_restore,
         tools_work_on_a_hot_standby,
         tools_work_in_latin1,
-        a_tool_of_a_million_rows_gives_its_first;
-        alone:
-        a_cancelled_tool_ends_the_statement_within_200_ms,
-        a_cancel_that_a_tool_catches_is_not_its_limit,
-        terminate_ends_a_tool_within_200_ms,
-        statement_timeout_ends_a_tool_whose_limit_is_the_same,
-        who_cancels_when_the_limit_is_over_cancels_nothing_else,
+        a_tool_of_a_million_rows_gives_its_first,
     ]
-}
-
-/// What the end of a tool may take after it was cancelled, the client's own way included.
-const LIMIT: Duration = Duration::from_millis(200);
-
-const TOOLS: &str = "
-    CREATE FUNCTION nap(seconds float8) RETURNS void LANGUAGE sql AS 'SELECT pg_sleep(seconds)';
-    CREATE FUNCTION loop() RETURNS void LANGUAGE plpgsql AS 'BEGIN LOOP END LOOP; END';
-    CREATE FUNCTION excuse() RETURNS text LANGUAGE plpgsql AS
-      $$ BEGIN PERFORM pg_sleep(60); RETURN 'slept'; EXCEPTION WHEN query_canceled THEN RETURN 'could not sleep'; END $$;
-    SELECT rag.create_tool(f, description => 'Takes its time.', timeout_ms => 30000)
-    FROM unnest('{nap(float8), loop(), excuse()}'::regprocedure[]) f";
-
-async fn session_with_tools() -> Result<Session> {
-    let session = shared().await?.session().await?;
-    session.batch_execute(TOOLS).await?;
-    Ok(session)
-}
-
-/// Runs `sql` and does `stop` as soon as it is at work; gives what came of it, and the time that it took to end after that.
-async fn stopped(
-    session: &Session,
-    sql: &str,
-    stop: impl AsyncFnOnce(i32) -> Result<()>,
-) -> Result<(std::result::Result<Vec<String>, Refusal>, Duration)> {
-    let watcher = shared().await?.connect("postgres").await?;
-    let backend = session.backend().await?.0;
-    let stopping = async {
-        let active = "SELECT state = 'active' AND query = $2 FROM pg_stat_activity WHERE pid = $1";
-        wait::until("the tool runs", async || {
-            Ok(watcher.value_of::<bool>(active, &[&backend, &sql]).await?.then_some(()))
-        })
-        .await?;
-        let called = Instant::now();
-        stop(backend).await?;
-        Result::Ok(called)
-    };
-    let running = async {
-        let result = session.query(sql, &[]).await;
-        (result, Instant::now())
-    };
-    let (called, (result, ended)) = join(stopping, running).await;
-    let result = match result {
-        Ok(rows) => Ok(rows.iter().map(|row| row.get(0)).collect()),
-        Err(error) => Err(refusal_in(&error)?),
-    };
-    Ok((result, ended.duration_since(called?)))
-}
-
-/// The second signal of a cancel may come to the next statement: Postgres sends two.
-async fn goes_on(session: &Session) -> Result<()> {
-    wait::until("the session goes on", async || match session.execute("SELECT pg_sleep(0.05)", &[]).await {
-        Ok(_) => Ok(Some(())),
-        Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),
-        Err(error) => Err(error.into()),
-    })
-    .await
-}
-
-async fn a_cancelled_tool_ends_the_statement_within_200_ms() -> Result<()> {
-    let session = session_with_tools().await?;
-    for call in ["rag.call_tool('nap', '{\"seconds\": 60}')", "rag.call_tool('loop')"] {
-        let token = session.canceller();
-        let sql = format!("SELECT content FROM {call}");
-        let (result, time) = stopped(&session, &sql, async |_| token.cancel().await).await?;
-        let refusal = result.err().context("the tool was not cancelled")?;
-        refusal.expect("57014", "canceling statement due to user request", "")?;
-        ensure!(time < LIMIT, "stopped after {time:?}");
-        goes_on(&session).await?;
-    }
-    Ok(())
-}
-
-async fn a_cancel_that_a_tool_catches_is_not_its_limit() -> Result<()> {
-    let session = session_with_tools().await?;
-    let sql = "SELECT content FROM rag.call_tool('excuse')";
-    let token = session.canceller();
-    // As by hand: who catches a cancel goes on.
-    let (result, time) = stopped(&session, sql, async |_| token.cancel().await).await?;
-    // The second of the two signals may end the statement all the same.
-    match result {
-        Ok(content) => ensure!(content == ["\"could not sleep\""], "{content:?}"),
-        Err(refusal) => ensure!(refusal.code == "57014", "{refusal:?}"),
-    }
-    ensure!(time < LIMIT, "stopped after {time:?}");
-    goes_on(&session).await
-}
-
-async fn terminate_ends_a_tool_within_200_ms() -> Result<()> {
-    let session = session_with_tools().await?;
-    let admin = shared().await?.connect("postgres").await?;
-    let sql = "SELECT content FROM rag.call_tool('nap', '{\"seconds\": 60}')";
-    let (result, time) = stopped(&session, sql, async |backend| {
-        admin.execute("SELECT pg_terminate_backend($1)", &[&backend]).await?;
-        Ok(())
-    })
-    .await?;
-    ensure!(result.is_err_and(|refusal| refusal.code == "57P01"));
-    ensure!(time < LIMIT, "stopped after {time:?}");
-    Ok(())
-}
-
-async fn statement_timeout_ends_a_tool_whose_limit_is_the_same() -> Result<()> {
-    let session = session_with_tools().await?;
-    session
-        .batch_execute(
-            "SELECT rag.create_tool('nap(float8)', 'short_nap', 'Sleeps.', timeout_ms => 60);
-             SELECT rag.call_tool('nap', '{\"seconds\": 0}'); SET statement_timeout = 60",
-        )
-        .await?;
-    for _ in 0..20 {
-        let refusal =
-            session.refusal("SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')").await?;
-        refusal.expect("57014", "canceling statement due to statement timeout", "")?;
-    }
-    // Where the limit ends first, the statement goes on to its own timeout.
-    session.batch_execute("SET statement_timeout = 1000").await?;
-    let content: String =
-        session.value("SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')").await?;
-    ensure!(content == "error 57014: tool \"short_nap\" took longer than 60 ms", "{content}");
-    session
-        .refusal("SELECT c.content FROM rag.call_tool('short_nap', '{\"seconds\": 60}') c, pg_sleep(60)")
-        .await?
-        .expect("57014", "statement timeout", "")
-}
-
-/// A cancel and the limit at about the same moment: the statement ends or goes on, and no later one is cancelled by either.
-async fn who_cancels_when_the_limit_is_over_cancels_nothing_else() -> Result<()> {
-    let session = session_with_tools().await?;
-    session
-        .batch_execute("SELECT rag.create_tool('nap(float8)', 'short_nap', 'Sleeps.', timeout_ms => 40)")
-        .await?;
-    let sql = "SELECT content FROM rag.call_tool('short_nap', '{\"seconds\": 60}')";
-    let (mut cancelled, mut observed) = (0, 0);
-    for round in 0..60_u64 {
-        let token = session.canceller();
-        let cancel = async {
-            tokio::time::sleep(Duration::from_millis(25 + round % 30)).await;
-            token.cancel().await
-        };
-        let (sent, result) = join(cancel, session.query(sql, &[])).await;
-        sent?;
-        match result {
-            Ok(rows) => {
-                let content: String = rows[0].get(0);
-                ensure!(content.contains("took longer than 40 ms"), "{content}");
-                observed += 1;
-            }
-            Err(error) => {
-                refusal_in(&error)?.expect("57014", "due to user request", "")?;
-                cancelled += 1;
-            }
-        }
-        goes_on(&session).await?;
-        let left: String = session.value("SHOW transaction_read_only").await?;
-        ensure!(left == "off");
-    }
-    ensure!(cancelled > 0 && observed > 0, "{cancelled} cancelled, {observed} observed: no race");
-    Ok(())
 }
 
 async fn a_search_tool_finds_what_its_caller_may_read() -> Result<()> {
