@@ -144,7 +144,7 @@ pub fn forget_old() -> Outcome<()> {
     let Some(days) = guc::jobs_retention() else { return Ok(()) };
     run(
         "DELETE FROM rag._agent_run
-         WHERE status <> 'waiting' AND updated_at < clock_timestamp() - make_interval(days => $1)
+         WHERE status <> 'waiting' AND updated_at < clock_timestamp() - make_interval(hours => 24 * $1)
            AND NOT EXISTS (SELECT FROM rag._job j WHERE j.id = job AND j.status IN ('queued', 'running'))",
         &[Arg::new(days)],
     )?;

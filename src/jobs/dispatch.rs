@@ -235,7 +235,7 @@ fn forget_old() -> Outcome<()> {
     let Some(days) = guc::jobs_retention() else { return Ok(()) };
     Table::find()?.write(|| {
         run(
-            "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(days => $1)",
+            "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(hours => 24 * $1)",
             &[Arg::new(days)],
         )?;
         agents::forget_old()
