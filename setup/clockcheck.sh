@@ -13,7 +13,7 @@ usage="usage: clockcheck.sh moment [time zone [integration test...]], for exampl
 moment=$(date --utc --date "$1" +%s) || die "$usage"
 zone=${2:-UTC}
 tests=("${@:3}")
-command -v faketime >/dev/null || die "libfaketime is missing" "Install it: apt-get install faketime"
+command -v cc >/dev/null || die "a C compiler is missing" "Install gcc, which makes the library that sets the clock."
 [[ -f /usr/share/zoneinfo/$zone ]] || die "there is no time zone $zone"
 need_cargo
 PG_CONFIG=$(pg_config_path)
@@ -22,20 +22,14 @@ export PG_CONFIG RAGSTONE_PGBOUNCER
 
 folder=$(mktemp --directory)
 trap 'rm -rf "$folder"' EXIT
-# Runs a command under the clock. All processes count the same seconds from the clock of the machine. What the first one makes in
-# /dev/shm is for root alone, and servers run as another user.
+cc -shared -fPIC -O2 -o "$folder/clock.so" "$here/clock.c" -ldl
+# Runs a command under the clock. All processes that it starts count the same seconds from the clock of the machine.
 cat >"$folder/run" <<END
 #!/usr/bin/env bash
-export NO_FAKE_STAT=1 TZ=$zone RAGSTONE_TEST_TIMEZONE=$zone
-exec faketime -m --exclude-monotonic -f "\$(printf '%+d' \$(($moment - EPOCHSECONDS)))s" "$folder/shared" "\$@"
+export RAGSTONE_CLOCK_OFFSET=\$(($moment - EPOCHSECONDS)) LD_PRELOAD=$folder/clock.so TZ=$zone RAGSTONE_TEST_TIMEZONE=$zone
+exec "\$@"
 END
-cat >"$folder/shared" <<'END'
-#!/usr/bin/env bash
-read -r semaphore memory <<<"$FAKETIME_SHARED"
-chmod 666 "/dev/shm/sem.${semaphore#/}" "/dev/shm/${memory#/}"
-exec "$@"
-END
-chmod 755 "$folder" "$folder/run" "$folder/shared"
+chmod 755 "$folder" "$folder/run" "$folder/clock.so"
 
 # Programs are built before: cargo itself is not to see the other clock.
 cd "$root"

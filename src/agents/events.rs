@@ -142,7 +142,7 @@ pub fn delete_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
     run(
         "DELETE FROM rag._agent_run
-         WHERE status <> 'waiting' AND updated_at < clock_timestamp() - make_interval(days => $1)
+         WHERE status <> 'waiting' AND updated_at < clock_timestamp() - make_interval(hours => 24 * $1)
            AND NOT EXISTS (SELECT FROM rag._job j WHERE j.id = job AND j.status IN ('queued', 'running'))",
         &[Arg::new(days)],
     )?;

@@ -262,7 +262,7 @@ fn delete_old() -> Result<()> {
     let Some(days) = settings::jobs_retention() else { return Ok(()) };
     JobTable::find()?.write(|| {
         run(
-            "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(days => $1)",
+            "DELETE FROM rag._job WHERE finished_at < clock_timestamp() - make_interval(hours => 24 * $1)",
             &[Arg::new(days)],
         )?;
         handlers::all().try_for_each(|handler| (handler.forget_old)())

@@ -256,7 +256,7 @@ async fn old_calls_are_deleted() -> Result<()> {
         .await?;
     session.batch_execute(GENERATE).await?;
     wait::until("what is older than 30 days is gone", async || {
-        let old = "SELECT count(*) FROM rag.calls WHERE began < now() - interval '30 days'";
+        let old = "SELECT count(*) FROM rag.calls WHERE began < now() - interval '720 hours'";
         Ok((session.value::<i64>(old).await? == 0).then_some(()))
     })
     .await?;

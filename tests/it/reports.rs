@@ -212,7 +212,8 @@ async fn the_longest_steps_are_the_longest() -> Result<()> {
     let session = shared().await?.session().await?;
     let run: i64 = session.value("SELECT rag.start_run('a')").await?;
     for part in 0..3 {
-        let steps = "SELECT rag.log_steps($1, jsonb_agg(jsonb_build_object('kind', 'tool', 'duration_ms', (g * 7919 + $2) % 10007)))
+        let steps = "SELECT rag.log_steps($1, jsonb_agg(jsonb_build_object('kind', 'tool', 'started', now(),
+                                                                            'duration_ms', (g * 7919 + $2) % 10007)))
                      FROM generate_series(1, 100) g";
         session.query(steps, &[&run, &part]).await?;
         until_exact(&session).await?;
