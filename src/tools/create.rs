@@ -120,7 +120,7 @@ fn current_role() -> Result<String> {
 }
 
 fn already_exists(name: &str) -> Error {
-    Error::already_exists(format!("tool \"{name}\" already already_exists"))
+    Error::already_exists(format!("tool \"{name}\" already exists"))
         .hint("Choose another name, or replace it: replace => true.")
 }
 
