@@ -232,7 +232,7 @@ fn why_not_stored(run_id: i64) -> Result<Error> {
     Ok(match rows {
         (None, _) => events::unknown(run_id),
         (Some(status), Some(_)) if status == "done" => Error::wrong_state(format!("run {run_id} is done")),
-        (Some(_), Some(_)) => Error::wrong_state(format!("the events of run {run_id} have been deleted"))
+        (Some(_), Some(_)) => Error::wrong_state(format!("what was kept of run {run_id} is forgotten"))
             .hint("They are kept for rag.jobs_retention days. Submit the run again."),
         (Some(_), None) => Error::wrong_state(format!("run {run_id} was not a job"))
             .hint("Only runs that were submitted by rag.submit('agent', …) can be continued."),

@@ -22,7 +22,8 @@ pub struct JobKind {
     pub repeatable: bool,
 }
 
-/// The kinds that are one call of their function. A new one is a line here.
+/// The kinds that are one call of their function. A new one is a line here, in the COMMENT of `sql/jobs.sql` and in
+/// docs/reference/jobs.md.
 const KINDS: &[JobKind] = &[
     JobKind { name: "embed", function: "embed", one_row: true, repeatable: true },
     JobKind { name: "search", function: "search", one_row: false, repeatable: true },

@@ -6,14 +6,15 @@
 //!
 //! The newest version is at <https://www.postgresql.org/docs/devel/release.html>: read "Migration" first. Then, in this order:
 //!
-//! 1. `Cargo.toml`: a version of pgrx that knows it, and the feature `pgNN`.
+//! 1. `Cargo.toml`: a version of pgrx that knows it (that of cargo-pgrx is in `setup/pgrx.sh`), and the feature `pgNN`, also in
+//!    `src/pg/Cargo.toml` and `src/client/Cargo.toml`.
 //! 2. `setup/postgres.sh`: a copy of it, for both architectures. `setup/pgvector.sh`: a pgvector that supports it.
 //! 3. This file: the constants and functions below. `src/backend_tests.rs` compares them with the headers of the server that
 //!    it runs in (`PG=NN setup/pgrxtest.sh`), and the declarations of functions that pgrx does not bind:
 //!    `time_limit.rs` (`utils/timeout.h`), `windowapi.rs` (`windowapi.h`), `client/processes/register.rs` (`tcop/tcopprot.h`).
 //! 4. What is written into or read from bytes that PostgreSQL keeps on disk: `core/jsonb`, `core/log/jsonb.rs`
 //!    (`utils/jsonb.h`) and `core/tsvector.rs` (`tsearch/ts_type.h`). `pg_upgrade` copies such files as they are, so a change
-//!    would be announced in the release notes. `backend_tests.rs` compares what they write and read with what the server does.
+//!    would be announced in the release notes. `backend_tests.rs` compares the JSON that they write and read with the server's.
 //! 5. What takes a behaviour for granted: `read_only.rs` (who checks `transaction_read_only`), `client/settings/paths.rs` (the
 //!    folder `pg_stat_tmp`, which base backups leave out), `attempt.rs` and `encoding.rs` (internals of errors and encodings).
 //! 6. What reads PostgreSQL's catalogues: `sql/queries/attachments.sql` (kinds of constraints), `unique_indexes.sql` (kinds of keys,

@@ -1,4 +1,5 @@
-//! A constructor for each SQLSTATE that Ragstone raises: nothing else names them. The codes are those of PostgreSQL's list
+//! A constructor for each SQLSTATE that Rust code raises: nothing else makes errors. Failures of the engine get theirs in
+//! `sqlstate()` below; `blame.rs` decides by codes whom an error concerns. The codes are those of PostgreSQL's list
 //! (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 
 use crate::error::{Error, Result};

@@ -19,7 +19,9 @@ pub use responses::{Chunk, LogState, Model, Response, Vectors};
 pub use splitter::{ChunkOptions, Splitter, UnknownSplitter};
 pub use stats::{ModelStats, Quantiles, Stats};
 
-/// Version of this module's messages. The socket's file name carries it, so two versions never meet by accident.
+/// Version of all that goes over the socket: the messages of this module and the types of `provider`, `failure` and `log` that
+/// they carry. It is raised with each change of one of these. The socket's file name carries it, so two versions never meet by
+/// accident.
 pub const PROTOCOL: u16 = 4;
 
 /// Name of the engine's socket inside the socket directory.
