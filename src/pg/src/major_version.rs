@@ -12,7 +12,7 @@
 //! 3. This file: the constants and functions below. `src/backend_tests.rs` compares them with the headers of the server that
 //!    it runs in (`PG=NN setup/pgrxtest.sh`), and the declarations of functions that pgrx does not bind:
 //!    `time_limit.rs` (`utils/timeout.h`), `windowapi.rs` (`windowapi.h`), `client/processes/register.rs` (`tcop/tcopprot.h`).
-//! 4. What is written into or read from bytes that PostgreSQL keeps on disk: `core/jsonb`, `core/log/jsonb.rs`
+//! 4. What is written into or read from bytes that PostgreSQL keeps on disk: `core/jsonb/layout.rs`
 //!    (`utils/jsonb.h`) and `core/tsvector.rs` (`tsearch/ts_type.h`). `pg_upgrade` copies such files as they are, so a change
 //!    would be announced in the release notes. `backend_tests.rs` compares the JSON that they write and read with the server's.
 //! 5. What takes a behaviour for granted: `read_only.rs` (who checks `transaction_read_only`), `client/settings/paths.rs` (the
