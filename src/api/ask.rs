@@ -7,13 +7,14 @@ use crate::provider::{check_temperature, positive};
 use crate::search::Mode;
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
+use ragstone_client::engine::client;
 use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Result, or_raise};
-use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
+use std::time::Duration;
 
 /// The columns of an answer.
 type AnswerRow = (Option<Utf8>, Option<Jsonb>, Option<Utf8>, Option<bool>, Option<f64>, Option<Utf8>);
@@ -162,7 +163,7 @@ fn try_ask(
 fn bounded(question: &Question) -> Result<CitedAnswer> {
     match question.timeout_ms {
         Some(timeout) => {
-            with_settings(&[("rag.request_timeout", &timeout.to_string())], || ask::ask(question))
+            client::with_max_wait(Duration::from_millis(timeout.unsigned_abs().into()), || ask::ask(question))
         }
         None => ask::ask(question),
     }

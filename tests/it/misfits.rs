@@ -7,7 +7,7 @@ use ragstone_tests::Result;
 use ragstone_tests::install::stranger;
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
-use ragstone_tests::stub::{Manner, Stub};
+use ragstone_tests::stub::{Manner, SLOW_INTERVAL, SLOW_SIGNS, Stub};
 use ragstone_tests::wait;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -27,6 +27,7 @@ pub fn tests() -> Vec<Trial> {
         a_socket_of_another_user_is_refused,
         a_client_of_another_user_is_refused,
         a_full_backlog_ends_with_the_timeout_and_can_be_cancelled,
+        an_engine_that_makes_progress_is_waited_for,
         a_missing_engine_is_named,
         a_queue_that_is_too_small_is_said,
     ]
@@ -134,13 +135,26 @@ async fn a_full_backlog_ends_with_the_timeout_and_can_be_cancelled() -> Result<(
     let (held, refused) = tokio::join!(first.refusal(call), second.refusal(call));
     let messages = [held?, refused?];
     let said = |text: &str| messages.iter().any(|refusal| refusal.message.contains(text));
-    ensure!(said("did not answer within 500 ms"), "{messages:?}");
+    ensure!(said("made no progress with the request within 500 ms"), "{messages:?}");
     ensure!(said("accepted no connection within 500 ms"), "{messages:?}");
     for refusal in &messages {
         refusal.expect("57P03", "within 500 ms", "rag.request_timeout")?;
     }
     statement_timeout_ends(&first).await?;
     statement_timeout_ends(&second).await
+}
+
+/// The signs of progress come for three times as long as the engine may make none.
+async fn an_engine_that_makes_progress_is_waited_for() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let _stub = Stub::start(&server, STUB, Manner::Slow)?;
+    let patience = (SLOW_INTERVAL * SLOW_SIGNS / 3).as_millis();
+    session.batch_execute(&format!("SET rag.request_timeout = {patience}")).await?;
+    let dimensions: i32 = session.value("SELECT vector_dims(rag.embed('a'))").await?;
+    ensure!(dimensions == 1);
+    session.batch_execute(&format!("SET statement_timeout = {patience}")).await?;
+    session.refusal("SELECT rag.embed('a')").await?.expect("57014", "statement timeout", "")
 }
 
 async fn statement_timeout_ends(session: &Session) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::unistd::{Gid, Uid};
-use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
+use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response, Vectors};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,6 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// What the stub does with its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,15 @@ pub enum Manner {
     OtherProtocol,
     /// Never accepts, so that its backlog fills.
     Deaf,
+    /// Answers a request for embeddings after [`SLOW_SIGNS`] signs of progress.
+    Slow,
 }
+
+/// How many signs of progress [`Manner::Slow`] gives before an answer, one each [`SLOW_INTERVAL`].
+pub const SLOW_SIGNS: u32 = 60;
+
+/// Time between two signs of progress.
+pub const SLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running stub.
 #[derive(Debug)]
@@ -97,8 +106,15 @@ pub fn main() -> Result<()> {
         let listener = UnixListener::from(listener);
         for client in listener.incoming() {
             // A client that goes away is no reason to stop.
-            let _ = answer_hello(client?);
+            let _ = answer_hello(&mut client?, PROTOCOL + 1);
         }
+    }
+    if manner == format!("{:?}", Manner::Slow) {
+        for client in UnixListener::from(listener).incoming() {
+            let client = client?;
+            std::thread::spawn(move || answer_slowly(client));
+        }
+        return Ok(());
     }
     loop {
         std::thread::park();
@@ -113,14 +129,37 @@ fn listen_at(path: &Path) -> Result<OwnedFd> {
     Ok(descriptor)
 }
 
-fn answer_hello(mut client: UnixStream) -> Result<()> {
+fn answer_hello(client: &mut UnixStream, protocol: u16) -> Result<()> {
+    let frame = read(client)?;
+    let hello = Response::Hello { protocol, version: "9.9.9".to_owned(), pid: std::process::id() };
+    client.write_all(&protocol::encode(frame.id, hello)?)?;
+    Ok(())
+}
+
+fn answer_slowly(mut client: UnixStream) -> Result<()> {
+    answer_hello(&mut client, PROTOCOL)?;
+    loop {
+        let Frame { id, body } = read(&mut client)?;
+        let Request::Embed { texts, .. } = body else { continue };
+        for _ in 0..SLOW_SIGNS {
+            client.write_all(&protocol::encode(id, Response::Working)?)?;
+            std::thread::sleep(SLOW_INTERVAL);
+        }
+        let vectors = Vectors {
+            dimensions: 1,
+            values: vec![1.0; texts.len()],
+            tokens: vec![1; texts.len()],
+            max_tokens: 1,
+            fingerprint: "slow".to_owned(),
+        };
+        client.write_all(&protocol::encode(id, Response::Vectors(vectors))?)?;
+    }
+}
+
+fn read(client: &mut UnixStream) -> Result<Frame<Request>> {
     let mut prefix = [0; PREFIX];
     client.read_exact(&mut prefix)?;
     let mut bytes = vec![0; protocol::frame_length(prefix)?];
     client.read_exact(&mut bytes)?;
-    let frame: Frame<Request> = protocol::decode(&bytes)?;
-    let hello =
-        Response::Hello { protocol: PROTOCOL + 1, version: "9.9.9".to_owned(), pid: std::process::id() };
-    client.write_all(&protocol::encode(frame.id, hello)?)?;
-    Ok(())
+    Ok(protocol::decode(&bytes)?)
 }

@@ -68,7 +68,7 @@ impl Outbox {
         }
     }
 
-    /// Sends a piece of an answer, unless the request was answered or cancelled.
+    /// Sends a piece of an answer or a sign of progress, unless the request was answered or cancelled.
     pub fn send_piece(&self, id: u64, piece: Response) {
         let requests = lock(&self.requests);
         // Sent under the lock, so that no piece follows the answer.

@@ -2,7 +2,6 @@
 
 use crate::engine::client;
 use crate::engine::client::Pending;
-use crate::settings;
 use ragstone_core::protocol::Request;
 use ragstone_core::provider::Limits;
 use ragstone_pg::error::Result;
@@ -11,7 +10,7 @@ use std::time::Duration;
 /// Added to a provider's timeout, which the engine enforces itself, with a better error message.
 const PROVIDER_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 
-/// A request, and how long its answer may take.
+/// A request, and how long the engine may make no progress with it.
 #[derive(Debug, Clone)]
 pub struct Call {
     request: Request,
@@ -21,7 +20,7 @@ pub struct Call {
 impl Call {
     /// A request whose timeout is `rag.request_timeout`.
     pub fn new(request: Request) -> Self {
-        Self { request, timeout: Duration::from_millis(settings::request_timeout()) }
+        Self { request, timeout: client::default_timeout() }
     }
 
     /// A request to a provider, with the provider's timeout.

@@ -6,7 +6,7 @@ use crate::settings;
 use ragstone_core::protocol::{Progress, Request, Response};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 /// How many times the engine may die during one request before the request is taken for the cause.
@@ -18,6 +18,9 @@ const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 thread_local! {
     /// The session's connection, and a number that is incremented with each new connection.
     static SESSION: RefCell<Session> = const { RefCell::new(Session { connection: None, generation: 0 }) };
+
+    /// The limit of each wait for the engine, whatever progress it makes.
+    static MAX_WAIT: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 struct Session {
@@ -30,8 +33,27 @@ pub struct Pending {
     request: Request,
     id: u64,
     generation: u64,
+    /// How long the engine may make no progress with it.
+    timeout: Duration,
     deadline: Instant,
     answered: bool,
+}
+
+/// Runs `work`, in which each wait for the engine ends after `timeout`, whatever progress the engine makes.
+pub fn with_max_wait<T>(timeout: Duration, work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Duration>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            MAX_WAIT.set(self.0);
+        }
+    }
+    let _restore = Restore(MAX_WAIT.replace(Some(timeout)));
+    work()
+}
+
+/// How long the engine may make no progress with a request.
+pub(super) fn default_timeout() -> Duration {
+    MAX_WAIT.get().unwrap_or_else(|| Duration::from_millis(settings::request_timeout()))
 }
 
 /// Sends a request and waits for the answer. A failure that the engine reports is an error.
@@ -41,14 +63,14 @@ pub fn call(request: Request) -> Result<Response> {
 
 /// Sends a request. Several may be pending at a time.
 pub fn send(request: Request) -> Result<Pending> {
-    send_with_timeout(request, Duration::from_millis(settings::request_timeout()))
+    send_with_timeout(request, default_timeout())
 }
 
 /// The same with a timeout other than `rag.request_timeout`.
 pub fn send_with_timeout(request: Request, timeout: Duration) -> Result<Pending> {
     let deadline = Instant::now() + timeout;
     let (generation, id) = send_before(&request, deadline)?;
-    Ok(Pending { request, id, generation, deadline, answered: false })
+    Ok(Pending { request, id, generation, timeout, deadline, answered: false })
 }
 
 /// Sends a request if an engine runs; none otherwise.
@@ -97,24 +119,29 @@ impl Pending {
         self.receive_next()
     }
 
-    /// Waits for the answer, or for its next piece.
+    /// Waits for the answer, or for its next piece. The time limit begins anew with each sign of progress.
     pub fn receive_next(&mut self) -> Result<Response> {
-        for _ in 0..MAX_ENGINE_DEATHS {
+        let mut deaths = 0;
+        while deaths < MAX_ENGINE_DEATHS {
             match receive(self.generation, self.id, self.deadline) {
+                Ok(Some(Response::Working)) => self.renew_deadline(),
                 Ok(Some(answer)) => {
-                    self.answered = !matches!(answer, Response::Piece(_));
+                    self.answered = answer.is_last();
                     return match answer {
                         Response::Failed(failure) => Err(failure.into()),
                         answer => Ok(answer),
                     };
                 }
-                Ok(None) => return Err(no_answer()),
+                Ok(None) => return Err(no_answer(self.timeout)),
                 Err(ConnectionError::Refused(error)) => return Err(error),
                 Err(ConnectionError::Closed) if !self.request.is_repeatable() => {
                     self.answered = true;
                     return Err(engine_ended());
                 }
                 Err(ConnectionError::Closed) => {
+                    deaths += 1;
+                    // The signs of progress that had not been read are lost with the connection.
+                    self.renew_deadline();
                     (self.generation, self.id) = send_before(&self.request, self.deadline)?
                 }
             }
@@ -123,6 +150,14 @@ impl Pending {
             "the engine died {MAX_ENGINE_DEATHS} times while it worked on this request"
         ))
         .hint("Look for lines of ragstone-engine in the server's log."))
+    }
+}
+
+impl Pending {
+    fn renew_deadline(&mut self) {
+        if MAX_WAIT.get().is_none() {
+            self.deadline = Instant::now() + self.timeout;
+        }
     }
 }
 
@@ -135,8 +170,9 @@ impl Pending {
                 self.answered = true;
                 Err(failure.into())
             }
+            Ok(Some(Response::Working)) => Ok(None),
             Ok(answer) => {
-                self.answered = answer.as_ref().is_some_and(|answer| !matches!(answer, Response::Piece(_)));
+                self.answered = answer.as_ref().is_some_and(Response::is_last);
                 Ok(answer)
             }
             Err(ConnectionError::Refused(error)) => Err(error),
@@ -217,7 +253,7 @@ fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
         if request.is_repeatable() || connection.is_greeted(deadline)? {
             adopt(connection);
         } else if Instant::now() >= deadline {
-            return Err(no_answer());
+            return Err(no_answer(Duration::from_millis(settings::request_timeout())));
         }
     }
     SESSION.with_borrow_mut(|session| match &mut session.connection {
@@ -265,7 +301,12 @@ fn engine_ended() -> Error {
         .hint("Ask again. The reason is in the server's log.")
 }
 
-fn no_answer() -> Error {
-    Error::unavailable(format!("the engine did not answer within {} ms", settings::request_timeout()))
+fn no_answer(timeout: Duration) -> Error {
+    let milliseconds = timeout.as_millis();
+    if MAX_WAIT.get().is_some() {
+        return Error::unavailable(format!("the engine did not answer within {milliseconds} ms"))
+            .hint("Raise timeout_ms, or look at rag.stat_engine for what the engine is busy with.");
+    }
+    Error::unavailable(format!("the engine made no progress with the request within {milliseconds} ms"))
         .hint("Raise rag.request_timeout, or look at rag.stat_engine for what it is busy with.")
 }

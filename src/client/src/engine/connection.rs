@@ -153,7 +153,7 @@ impl Connection {
     /// Cancels a request whose answer is not needed any more.
     pub fn cancel(&mut self, request: u64) {
         let come = self.answers.remove(&request).unwrap_or_default();
-        if come.iter().any(|answer| !is_piece(answer)) {
+        if come.iter().any(Response::is_last) {
             return;
         }
         self.cancelled.insert(request);
@@ -241,19 +241,18 @@ impl Connection {
             }
             Frame { id, body } => {
                 let cancelled =
-                    if is_piece(&body) { self.cancelled.contains(&id) } else { self.cancelled.remove(&id) };
+                    if body.is_last() { self.cancelled.remove(&id) } else { self.cancelled.contains(&id) };
                 if !cancelled {
-                    self.answers.entry(id).or_default().push_back(body);
+                    let answers = self.answers.entry(id).or_default();
+                    // One sign of progress that is not read yet says as much as many.
+                    if body != Response::Working || answers.back() != Some(&body) {
+                        answers.push_back(body);
+                    }
                 }
                 Ok(())
             }
         }
     }
-}
-
-/// Whether it is a piece, after which more follows.
-fn is_piece(answer: &Response) -> bool {
-    matches!(answer, Response::Piece(_))
 }
 
 fn other_protocol(found: &str) -> Error {

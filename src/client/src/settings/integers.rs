@@ -114,7 +114,7 @@ integer_settings! {
     /// `rag.request_timeout` in milliseconds.
     fn request_timeout() -> u64 = |milliseconds| u64::try_from(milliseconds).unwrap_or_default(),
     c"rag.request_timeout", 60_000 in 1..=i32::MAX, Userset, UNIT_MS,
-    c"Sets how long a call waits for the engine's answer, its restarts included.";
+    c"Sets how long a call waits for the engine without a sign of progress.";
 
     /// `rag.log_retention` in days; none for ever.
     fn log_retention() -> Option<i32> = |days| (days > 0).then_some(days),

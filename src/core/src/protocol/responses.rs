@@ -27,6 +27,9 @@ pub enum Response {
     Chunks(Vec<Vec<Chunk>>),
     /// A part of an answer, in order. More of the same request follow, and at last its answer.
     Piece(String),
+    /// The model has worked since the last response, and has not come to the end of this request: a sign of progress for a client
+    /// that waits with a time limit. More of the same request follow, and at last its answer.
+    Working,
     /// What a language model answered.
     Completed(Box<Completion>),
     /// How well each document answers the question, in the order of the documents.
@@ -63,6 +66,13 @@ pub enum Response {
     },
     /// What is on its way into a log.
     LogState(LogState),
+}
+
+impl Response {
+    /// Whether no other response to the same request follows.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Self::Piece(_) | Self::Working)
+    }
 }
 
 /// What is on its way into the log of a database, and what was since the engine's start.

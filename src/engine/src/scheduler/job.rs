@@ -14,8 +14,17 @@ use tokio_util::sync::CancellationToken;
 use super::priority_queue::QueueEntry;
 use crate::{failure::Error, lock::lock, model::text::EncodedText};
 
-/// Sends the answer; called at most once.
-pub type SendVectors = Box<dyn FnOnce(Result<Vectors, Error>) + Send>;
+/// What the client of a request is sent.
+#[derive(Debug)]
+pub enum JobEvent {
+    /// The model has worked, and the answer has not come yet.
+    Working,
+    /// The answer. No other event follows.
+    Ended(Result<Vectors, Error>),
+}
+
+/// Sends an event to the client.
+pub type SendEvent = Box<dyn Fn(JobEvent) + Send>;
 
 /// A request whose texts are on their way through the queue.
 pub struct EmbeddingJob {
@@ -27,12 +36,13 @@ pub struct EmbeddingJob {
 struct JobProgress {
     vectors: Vectors,
     remaining: usize,
-    send: Option<SendVectors>,
+    /// None once the answer is sent.
+    send: Option<SendEvent>,
 }
 
 impl EmbeddingJob {
     /// A request of `vectors.tokens.len()` texts; `vectors.values` is filled here.
-    pub fn new(mut vectors: Vectors, cancellation: CancellationToken, send: SendVectors) -> Arc<Self> {
+    pub fn new(mut vectors: Vectors, cancellation: CancellationToken, send: SendEvent) -> Arc<Self> {
         let texts = vectors.tokens.len();
         vectors.values = vec![0.0; texts * vectors.dimensions as usize];
         let fingerprint = vectors.fingerprint.clone();
@@ -66,9 +76,17 @@ impl EmbeddingJob {
         let (vectors, send) = (std::mem::take(&mut progress.vectors), progress.send.take());
         drop(progress);
         if let Some(send) = send {
-            send(Ok(vectors));
+            send(JobEvent::Ended(Ok(vectors)));
         }
         true
+    }
+
+    /// Tells the client that the model works.
+    pub fn report_work(&self) {
+        // Sent under the lock, so that it does not follow the answer.
+        if let Some(send) = &self.progress().send {
+            send(JobEvent::Working);
+        }
     }
 
     /// Answers with an error; its texts that still wait will be dropped.
@@ -76,7 +94,7 @@ impl EmbeddingJob {
         self.cancellation.cancel();
         let send = self.progress().send.take();
         if let Some(send) = send {
-            send(Err(error.clone()));
+            send(JobEvent::Ended(Err(error.clone())));
         }
     }
 
@@ -179,7 +197,7 @@ mod tests {
         );
         assert!(!job.complete(1, 7, &[0.5]));
         assert!(job.complete(0, 6, &[0.25]));
-        let answer = receive.recv().unwrap().unwrap();
+        let JobEvent::Ended(Ok(answer)) = receive.recv().unwrap() else { panic!("no embeddings") };
         assert_eq!((answer.values, answer.tokens), (vec![0.25, 0.5], vec![6, 7]));
     }
 

@@ -1,18 +1,19 @@
 //! One model's queue, and the thread that runs the model while it is in memory.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ragstone_core::protocol::{Lane, Model, ModelStats};
 
 use super::{
     host::Host,
-    job::{QueueSlots, QueuedText},
+    job::{EmbeddingJob, QueueSlots, QueuedText},
     meter::Meter,
     priority_queue::PriorityQueue,
 };
@@ -30,6 +31,9 @@ use crate::{
 
 /// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
 const EXIT_OUT_OF_MEMORY: i32 = 71;
+
+/// How often clients that wait are told that the model works. It is far below any useful `rag.request_timeout`.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A model without its weights.
 pub struct ModelDescription {
@@ -210,6 +214,7 @@ impl ModelQueue {
             Ok(loaded) => loaded,
             Err(error) => return guard.fail(&error),
         };
+        let mut reported = Instant::now();
         while let Some(batch) = self.wait_for_batch(&embedder) {
             if batch.iter().any(|text| text.job.fingerprint() != description.fingerprint) {
                 // The model was installed anew: the old weights would give vectors under the new fingerprint.
@@ -223,6 +228,10 @@ impl ModelQueue {
                 };
             }
             self.run_batch(batch, &description, &mut embedder);
+            if reported.elapsed() >= REPORT_INTERVAL {
+                self.report_work();
+                reported = Instant::now();
+            }
         }
         drop(embedder);
         system::release_free_memory();
@@ -285,6 +294,15 @@ impl ModelQueue {
         meter.record_batch(batch.len(), token_count, time);
         batch.iter().for_each(|text| meter.record_wait(begin.saturating_duration_since(text.since)));
         (0..answered).for_each(|_| meter.record_answer());
+    }
+
+    /// Tells the clients whose texts wait that the model works.
+    fn report_work(&self) {
+        let waiting: HashMap<*const EmbeddingJob, Arc<EmbeddingJob>> = {
+            let state = lock(&self.state);
+            state.texts.iter().map(|text| (Arc::as_ptr(&text.job), text.job.clone())).collect()
+        };
+        waiting.values().for_each(|job| job.report_work());
     }
 
     fn load(&self) -> Result<(Arc<ModelDescription>, Embedder), Error> {

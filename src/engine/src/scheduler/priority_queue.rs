@@ -54,6 +54,11 @@ impl<T: QueueEntry> PriorityQueue<T> {
         self.query.is_empty() && self.bulk.is_empty()
     }
 
+    /// The texts that wait, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.query.iter().chain(self.bulk.values())
+    }
+
     /// Drops cancelled texts.
     pub fn remove_cancelled(&mut self) {
         self.query.retain(|text| !text.is_cancelled());

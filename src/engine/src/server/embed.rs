@@ -10,7 +10,7 @@ use crate::{
     failure::Error,
     outbox::Outbox,
     scheduler::{
-        job::{EmbeddingJob, QueueSlots, QueuedText},
+        job::{EmbeddingJob, JobEvent, QueueSlots, QueuedText},
         model_queue::{ModelDescription, ModelQueue},
     },
 };
@@ -80,7 +80,10 @@ fn submit(
     };
     let send = {
         let outbox = outbox.clone();
-        Box::new(move |answer: Result<Vectors, Error>| outbox.answer(id, answer.map(Response::Vectors)))
+        Box::new(move |event: JobEvent| match event {
+            JobEvent::Working => outbox.send_piece(id, Response::Working),
+            JobEvent::Ended(answer) => outbox.answer(id, answer.map(Response::Vectors)),
+        })
     };
     let job = EmbeddingJob::new(vectors, cancellation, send);
     let prefix = match request.kind {
