@@ -68,6 +68,18 @@ GRANT SELECT ON rag._columns TO PUBLIC;
 COMMENT ON TABLE rag._columns IS 'internal: numbers of collections'' columns in their sources, by which a renamed column is found';
 COMMENT ON COLUMN rag._columns.numbers IS 'of the key, content, title (0: none) and metadata columns';
 
+-- Not dumped: a worker that starts finds out anew what it has to wait for.
+CREATE TABLE rag._waiting (
+  collection bigint PRIMARY KEY REFERENCES rag.collection ON DELETE CASCADE,
+  since timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  next_try timestamptz NOT NULL,
+  sqlstate text NOT NULL,
+  message text NOT NULL,
+  hint text
+);
+
+COMMENT ON TABLE rag._waiting IS 'internal: collections that wait for a provider or the engine, and why; see rag.stat_collection';
+
 -- A collection that is being created is seen only through its report: its row is not committed yet.
 CREATE VIEW rag.collections AS
 SELECT coalesce(c.name, r.collection) AS name,
@@ -90,6 +102,7 @@ SELECT coalesce(c.name, r.collection) AS name,
        CASE WHEN c.error IS NOT NULL THEN 'failed'
             WHEN c.name IS NULL THEN 'creating'
             WHEN c.sync <> 'manual' AND NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
+            WHEN EXISTS (SELECT FROM rag._waiting w WHERE w.collection = c.id) THEN 'waiting'
             WHEN NOT c.filled THEN 'filling'
             WHEN r.collection IS NULL THEN 'ready'
             ELSE 'refreshing'

@@ -7,8 +7,12 @@ CREATE TABLE rag._queue (
   collection bigint NOT NULL,
   key text[],
   queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-  writer xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+  writer xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+  is_fill boolean NOT NULL DEFAULT false
 );
+
+-- Collections take turns, and in each of them changes go before what a comparison with the source has found.
+CREATE INDEX ON rag._queue (collection, is_fill, id);
 
 CREATE TABLE rag._failure (
   collection bigint NOT NULL,
@@ -32,6 +36,7 @@ COMMENT ON TABLE rag._queue IS 'internal: keys of rows that have changed and are
 COMMENT ON SEQUENCE rag._queue_id_seq IS 'internal: numbers of changes';
 COMMENT ON COLUMN rag._queue.key IS 'the key columns as text; NULL: compare all rows';
 COMMENT ON COLUMN rag._queue.writer IS 'transaction that noted it';
+COMMENT ON COLUMN rag._queue.is_fill IS 'whether a comparison with the source found it, as in a first fill, and not a trigger';
 COMMENT ON TABLE rag._failure IS 'internal: rows that could not be indexed; see rag.failed';
 COMMENT ON COLUMN rag._failure.retry_at IS 'when it is tried again; NULL: not any more';
 
@@ -58,8 +63,12 @@ SELECT c.name AS collection,
        r.rate AS rows_per_second,
        pg_catalog.make_interval(secs => q.queued / nullif(r.rate, 0)) AS time_to_drain,
        pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes,
-       c.error
+       c.error,
+       w.sqlstate || ': ' || w.message AS waits_for,
+       w.since AS waiting_since,
+       w.next_try
 FROM rag.collection c
+LEFT JOIN rag._waiting w ON w.collection = c.id
 LEFT JOIN LATERAL (
   SELECT pg_catalog.count(*) AS queued, pg_catalog.clock_timestamp() - pg_catalog.min(queued_at) AS oldest
   FROM rag._queue WHERE collection = c.id) q ON true
@@ -70,7 +79,7 @@ WHERE c.successor_of IS NULL AND c.predecessor_of IS NULL
 
 GRANT SELECT ON rag.stat_collection TO PUBLIC;
 
-COMMENT ON VIEW rag.stat_collection IS 'how far each collection is behind its source; rows and chunks as of the last time that it was current';
+COMMENT ON VIEW rag.stat_collection IS 'how far each collection is behind its source; rows and chunks as of the last time that it was current; waits_for: what a provider or the engine answered, after which the collection is tried again at next_try';
 
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
   -- A restore ends with triggers and indexes.

@@ -7,34 +7,43 @@ use crate::collections::capture::reconcile::CompareDepth;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
 use crate::collections::indexing::batch::{RowBatch, RowStatus};
+use crate::collections::indexing::held::HeldEmbeddings;
 use crate::collections::indexing::write::{WriteCounts, write};
 use crate::collections::queue;
-use crate::collections::queue::claim::{Claim, InFlight, unlock};
+use crate::collections::queue::claim::{Claim, InFlight};
 use crate::collections::queue::failure;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::{in_transaction, outside_transaction};
-use ragstone_pg::blame::{Blame, blame};
+use ragstone_pg::blame::{Blame, blame, is_duplicate};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension;
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Maximum number of batches in progress: one that the engine embeds, one that waits for the engine, one that is written.
-const MAX_BATCHES: usize = 3;
+/// Maximum number of batches in progress.
+const MAX_BATCHES: usize = 8;
+
+/// Maximum number of batches of one collection in progress: one that the engine embeds, one that waits for the engine, one that is
+/// written. The others are for collections that have their turn meanwhile.
+const MAX_BATCHES_OF_COLLECTION: usize = 3;
 
 /// How often the whole queue is read, also under load, to find changes that were committed after later ones.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often collections without work are settled while others are worked on.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// With this many queued rows in a claim the first worker starts additional workers.
 const HELP_THRESHOLD: usize = 128;
 
-/// A batch that was sent to the engine, with the advisory locks of its rows.
+/// A batch that was sent to the engine, with the locks of its rows.
 struct SentBatch {
     batch: RowBatch,
-    locks: Vec<i64>,
+    locks: Vec<OwnLock>,
 }
 
 /// The indexing part of a worker.
@@ -43,11 +52,11 @@ pub struct Indexer {
     is_first: bool,
     in_flight: InFlight,
     batches: VecDeque<SentBatch>,
-    /// Advisory locks to release in the next transaction.
-    locks: Vec<i64>,
+    held: HeldEmbeddings,
     pauses: Pauses,
     settling: Settling,
     scanned_at: Instant,
+    settled_at: Instant,
 }
 
 /// What a step of the indexer did.
@@ -58,6 +67,8 @@ pub enum Progress {
     Worked,
     /// It wrote a batch.
     Written,
+    /// All that is in progress waits for the engine.
+    Waiting,
     /// The extension has been dropped.
     NoExtension,
 }
@@ -71,10 +82,11 @@ impl Indexer {
             is_first,
             in_flight: InFlight::default(),
             batches: VecDeque::new(),
-            locks: Vec::new(),
+            held: HeldEmbeddings::default(),
             pauses: Pauses::default(),
             settling: Settling::new(),
             scanned_at: now.checked_sub(FULL_SCAN_INTERVAL).unwrap_or(now),
+            settled_at: now,
         }
     }
 
@@ -89,14 +101,29 @@ impl Indexer {
                 return Ok(progress);
             }
         }
-        if let Some(sent) = self.batches.pop_front() {
-            return self.finish(sent);
+        for place in 0..self.batches.len() {
+            let arrived = self.batches[place].batch.poll();
+            if !matches!(arrived, Ok(false))
+                && let Some(sent) = self.batches.remove(place)
+            {
+                return self.finish(sent, arrived.map(|_| ()));
+            }
         }
+        if self.batches.is_empty() {
+            self.in_flight.forget_failed_batches();
+        } else if self.settled_at.elapsed() < SETTLE_INTERVAL {
+            return Ok(Progress::Waiting);
+        }
+        self.settled_at = Instant::now();
         if self.is_first {
             self.settling.compare_due(&mut self.pauses, &mut self.in_flight)?;
         }
         let settled = self.settling.settle(&mut self.pauses, &mut self.in_flight)?;
-        Ok(if settled { Progress::Worked } else { Progress::Nothing })
+        Ok(match settled {
+            true => Progress::Worked,
+            false if self.batches.is_empty() => Progress::Nothing,
+            false => Progress::Waiting,
+        })
     }
 
     /// Whether every collection is current, and none is paused.
@@ -109,14 +136,28 @@ impl Indexer {
         self.in_flight.next_due()
     }
 
-    /// Drops all batches, whose rows stay queued.
+    /// Drops all batches, whose rows stay queued. Embeddings that have arrived are held.
     pub fn drop_batches(&mut self) {
-        for sent in std::mem::take(&mut self.batches) {
-            for item in &sent.batch.items {
-                self.in_flight.release(sent.batch.collection.id, &item.key, &item.ids);
+        for SentBatch { batch, locks } in std::mem::take(&mut self.batches) {
+            for item in &batch.items {
+                self.in_flight.release(batch.collection.id, &item.key, &item.ids);
             }
-            self.locks.extend(sent.locks);
+            locks.into_iter().for_each(OwnLock::release);
+            self.hold(batch);
         }
+    }
+
+    fn hold(&mut self, batch: RowBatch) {
+        let fingerprint = batch.collection.fingerprint.clone();
+        self.held.hold(&fingerprint, batch.into_embedded());
+    }
+
+    /// Collections that have as many batches in progress as one may have.
+    fn busy_collections(&self) -> Vec<i64> {
+        let mut counts: HashMap<i64, usize> = HashMap::new();
+        self.batches.iter().for_each(|sent| *counts.entry(sent.batch.collection.id).or_default() += 1);
+        counts.retain(|_, count| *count >= MAX_BATCHES_OF_COLLECTION);
+        counts.into_keys().collect()
     }
 
     /// Claims work and begins with it.
@@ -125,12 +166,14 @@ impl Indexer {
         if all {
             self.scanned_at = Instant::now();
         }
+        let busy = self.busy_collections();
         let claim = in_transaction(|| {
             with_safe_search_path(|| {
                 connect(|| {
-                    unlock(&self.locks)?;
-                    self.locks.clear();
-                    if extension::is_installed()? { self.in_flight.claim(all).map(Some) } else { Ok(None) }
+                    if !extension::is_installed()? {
+                        return Ok(None);
+                    }
+                    self.in_flight.claim(all, &busy).map(Some)
                 })
             })
         })?;
@@ -168,7 +211,7 @@ impl Indexer {
         });
         match compared {
             Ok(noted) => {
-                self.pauses.clear(collection.id);
+                self.pauses.clear(collection.id)?;
                 self.settling.rate(&collection).expect(noted);
                 Ok(())
             }
@@ -177,7 +220,12 @@ impl Indexer {
     }
 
     /// Sends a batch of claimed rows to the engine.
-    fn begin(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>, locks: Vec<i64>) -> Result<()> {
+    fn begin(
+        &mut self,
+        collection: Collection,
+        items: Vec<(Key, Vec<i64>)>,
+        locks: Vec<OwnLock>,
+    ) -> Result<()> {
         let (rows, name) = (items.len(), &collection.name);
         activity::report(&format!("ragstone: embedding {rows} rows of collection {name}"));
         let (id, taken) = (collection.id, items.clone());
@@ -187,8 +235,8 @@ impl Indexer {
                 Ok(())
             }
             Err(error) => {
-                self.locks.extend(locks);
-                self.fail(id, &taken, error)
+                locks.into_iter().for_each(OwnLock::release);
+                self.fail(id, &taken, &error)
             }
         }
     }
@@ -209,33 +257,35 @@ impl Indexer {
         }
         outside_transaction(|| batch.cut())?;
         in_transaction(|| with_safe_search_path(|| batch.analyse()))?;
+        batch.reuse(&self.held);
         outside_transaction(|| batch.send())?;
         Ok(batch)
     }
 
-    /// Waits for the embeddings of a batch and writes it.
-    fn finish(&mut self, sent: SentBatch) -> Result<Progress> {
+    /// Writes a batch whose embeddings have arrived.
+    fn finish(&mut self, sent: SentBatch, arrived: Result<()>) -> Result<Progress> {
         let SentBatch { mut batch, locks } = sent;
         activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
         let id = batch.collection.id;
-        let written = outside_transaction(|| batch.receive())
-            .and_then(|()| in_transaction(|| with_safe_search_path(|| write(&mut batch))));
-        self.locks.extend(locks);
+        let written = arrived.and_then(|()| in_transaction(|| with_safe_search_path(|| write(&mut batch))));
+        locks.into_iter().for_each(OwnLock::release);
         match written {
             Ok(written) => {
-                self.count_written(&batch, &written);
+                self.count_written(&batch, &written)?;
                 self.settling.merge_terms(id)?;
                 Ok(Progress::Written)
             }
             Err(error) => {
-                let taken: Vec<_> = batch.items.into_iter().map(|item| (item.key, item.ids)).collect();
-                self.fail(id, &taken, error)?;
+                let taken: Vec<_> =
+                    batch.items.iter().map(|item| (item.key.clone(), item.ids.clone())).collect();
+                self.hold(batch);
+                self.fail(id, &taken, &error)?;
                 Ok(Progress::Worked)
             }
         }
     }
 
-    fn count_written(&mut self, batch: &RowBatch, written: &WriteCounts) {
+    fn count_written(&mut self, batch: &RowBatch, written: &WriteCounts) -> Result<()> {
         let id = batch.collection.id;
         for item in &batch.items {
             self.in_flight.release(id, &item.key, &item.ids);
@@ -243,34 +293,45 @@ impl Indexer {
         for item in &written.postponed {
             self.in_flight.postpone(item.ids.iter().copied());
         }
-        if batch.items.len() == 1 && written.postponed.is_empty() {
-            self.in_flight.alone.remove(&(id, batch.items[0].key.clone()));
+        if written.postponed.is_empty() {
+            self.in_flight.lift_limits(id, batch.items.iter().map(|item| &item.key));
         }
-        self.pauses.clear(id);
+        self.held
+            .forget(&batch.collection.fingerprint, batch.passages.iter().map(|(passage, _)| &passage.hash));
         let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
         self.settling.add_terms(id, written.term_rows as i64);
+        self.pauses.clear(id)
     }
 
-    /// Charges the failure of a batch to its only row, or retries the rows one by one, or pauses the collection.
+    /// Charges the failure of a batch to its only row, or tries its rows again in halves of it, or pauses the collection.
     ///
     /// # Errors
     /// Errors of the environment, and of storing the failure.
-    fn fail(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: Error) -> Result<()> {
+    fn fail(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) -> Result<()> {
         for (key, ids) in items {
             self.in_flight.release(collection, key, ids);
         }
-        match (blame(&error), items) {
-            (Blame::Row, [(key, ids)]) => {
-                in_transaction(|| with_safe_search_path(|| failure::record(collection, key, ids, &error)))
+        match (blame(error), items) {
+            (Blame::Row, [(key, ids)]) => self.charge(collection, key, ids, error),
+            // Not the first time another transaction is to blame: the key is not unique.
+            (Blame::Transient, [(key, ids)])
+                if is_duplicate(error) && self.in_flight.is_alone(collection, key) =>
+            {
+                self.charge(collection, key, ids, error)
             }
             (Blame::Row | Blame::Transient, _) => {
-                self.in_flight.alone.extend(items.iter().map(|(key, _)| (collection, key.clone())));
-                self.in_flight.postpone(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
+                self.in_flight.divide(collection, items);
                 Ok(())
             }
-            (Blame::Collection, _) => self.pauses.pause(&mut self.in_flight, collection, &error),
-            (Blame::Environment, _) => Err(error),
+            (Blame::Collection | Blame::Provider | Blame::Environment, _) => {
+                self.pauses.pause(&mut self.in_flight, collection, error)
+            }
         }
+    }
+
+    fn charge(&mut self, collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
+        self.in_flight.lift_limits(collection, std::iter::once(key));
+        in_transaction(|| with_safe_search_path(|| failure::record(collection, key, ids, error)))
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::agent_log::LogWriter;
 use crate::call_log::CallRecordWriter;
-use std::time::Duration;
 
 /// Both readers, in the first worker of a database.
 pub struct MailboxReaders {
@@ -20,15 +19,6 @@ impl MailboxReaders {
     pub fn poll(&mut self) -> bool {
         let calls = self.calls.poll();
         self.log.poll() || calls
-    }
-
-    /// Waits for a delivery, the latch or the timeout.
-    pub fn wait(&self, timeout: Duration) {
-        if self.log.inbox.has_request() {
-            self.log.inbox.wait_for_event(timeout);
-        } else {
-            self.calls.inbox.wait_for_event(timeout);
-        }
     }
 
     /// Whether something waits for a retry that only this process knows of.

@@ -10,6 +10,7 @@ use crate::jobs;
 use crate::jobs::Dispatch;
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::log;
+use ragstone_client::engine::client;
 use ragstone_client::processes::slots;
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
@@ -59,6 +60,7 @@ pub fn run(database: u32, place: i32) -> ExitReason {
     loop {
         wait::serve_interrupts();
         reload_after_sighup();
+        activity::report_statistics();
         if databases::is_wanted_exclusively(database) {
             jobs::end_workers(database);
             return ExitReason::NotWanted;
@@ -70,6 +72,10 @@ pub fn run(database: u32, place: i32) -> ExitReason {
             Ok(Progress::Nothing) if is_rolling_up => {}
             Ok(Progress::Nothing) if worker.may_exit() => return worker.exit_reason(),
             Ok(Progress::Nothing) => worker.sleep(),
+            Ok(Progress::Waiting) => {
+                worker.idle_since = Instant::now();
+                worker.wait(MAX_SLEEP);
+            }
             Ok(Progress::Worked) => worker.idle_since = Instant::now(),
             Ok(Progress::Written) => {
                 worker.backoff.reset();
@@ -155,17 +161,14 @@ impl Worker {
         self.wait(timeout.clamp(Duration::from_millis(1), MAX_SLEEP));
     }
 
-    /// Waits for the latch, and writes mail that arrives meanwhile.
+    /// Waits for the latch or the engine, and writes mail that arrives meanwhile.
     fn wait(&mut self, timeout: Duration) {
-        let Some(mailboxes) = &self.mailboxes else { return wait::for_latch(timeout) };
-        mailboxes.wait(timeout);
+        client::wait_for_event(timeout);
         let until = Instant::now() + MAX_MAILBOX_TIME;
         // Under load the next batch arrives as soon as one is written, and a pass of the loop costs more than writing it.
         while self.poll_mailboxes() && Instant::now() < until {
             wait::serve_interrupts();
-            if let Some(mailboxes) = &self.mailboxes {
-                mailboxes.wait(NEXT_DELIVERY_TIMEOUT);
-            }
+            client::wait_for_event(NEXT_DELIVERY_TIMEOUT);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::provider::check_temperature;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::role::Role;
 use ragstone_pg::spi::{Arg, run, select};
@@ -44,7 +45,7 @@ pub fn set_persona(persona: &NewPersona) -> Result<i32> {
     let name = Arg::text(&persona.name);
     as_config_owner(|| {
         // Concurrent calls for the same persona wait here, so that they do not violate the unique key.
-        run("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 1918))", &[name])?;
+        OwnLock::new("persona", &persona.name).wait_for_transaction();
         let others = run(
             "SELECT owner::text FROM rag.personas WHERE name = $1 AND owner <> $2 LIMIT 1",
             &[name, Arg::text(&role)],

@@ -77,6 +77,15 @@ impl Embedder {
         }
     }
 
+    /// Maximum number of texts in one request of bulk work. What a provider takes in one request of its own comes back together,
+    /// so that the failure of one request loses nothing that another has brought.
+    pub fn max_request_texts(&self) -> usize {
+        match &self.location {
+            ModelLocation::Installed(_) => MAX_REQUEST_TEXTS,
+            ModelLocation::Provider(model) => model.max_texts().min(MAX_REQUEST_TEXTS),
+        }
+    }
+
     fn dimensions(&self) -> Result<u32> {
         let answer = self.ask(Lane::Query, vec!["dimensions".to_owned()])?.wait()?;
         Ok(plain_vectors(answer)?.dimensions)

@@ -33,6 +33,11 @@ pub fn installed(name: &str) -> Option<&str> {
 }
 
 impl EmbeddingModel {
+    /// Maximum number of texts in one request to the provider.
+    pub fn max_texts(&self) -> usize {
+        self.target.wire.max_texts()
+    }
+
     /// The model named `server/model`, with the rights and the key of the current role.
     pub fn find(name: &str) -> Result<Self> {
         let (server, model) = name.split_once('/').unwrap_or((name, ""));

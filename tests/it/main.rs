@@ -34,6 +34,7 @@ mod log_durability;
 mod memory;
 mod misfits;
 mod models;
+mod one_trouble;
 mod parsing;
 mod pg_upgrade;
 mod pgbouncer;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         definitions::tests(),
         worker::tests(),
         queue::tests(),
+        one_trouble::tests(),
         unseen::tests(),
         jobs::tests(),
         job_limits::tests(),

@@ -100,17 +100,16 @@ pub fn main() -> Result<()> {
     // With the lock held, an engine that the supervisor starts leaves at once.
     let lock = File::options().create(true).append(true).open(folder.join(protocol::lock_name()))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?;
-    let listener = listen_at(&folder.join(protocol::socket_name()))?;
+    let listener = UnixListener::from(listen_at(&folder.join(protocol::socket_name()))?);
     println!("listening");
     if manner == format!("{:?}", Manner::OtherProtocol) {
-        let listener = UnixListener::from(listener);
         for client in listener.incoming() {
             // A client that goes away is no reason to stop.
             let _ = answer_hello(&mut client?, PROTOCOL + 1);
         }
     }
     if manner == format!("{:?}", Manner::Slow) {
-        for client in UnixListener::from(listener).incoming() {
+        for client in listener.incoming() {
             let client = client?;
             std::thread::spawn(move || answer_slowly(client));
         }

@@ -188,6 +188,9 @@ class Collection(models.Model):
     time_to_drain = models.DurationField(null=True)
     bytes = models.BigIntegerField()
     error = models.TextField(null=True)
+    waits_for = models.TextField(null=True)
+    waiting_since = models.DateTimeField(null=True)
+    next_try = models.DateTimeField(null=True)
 
     class Meta:
         managed = False

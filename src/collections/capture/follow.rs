@@ -9,6 +9,7 @@ use crate::collections::queue;
 use crate::collections::queue::failure;
 use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, Rows, run, run_once};
 use ragstone_pg::switch_user::as_owner;
@@ -152,10 +153,7 @@ pub fn sources(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
 pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     let found = find(include_str!("../../../sql/queries/restoring.sql"), oids(tables))?;
     for collection in &found {
-        run(
-            "SELECT pg_advisory_xact_lock(hashtextextended('ragstone restore ' || $1, 0))",
-            &[Arg::new(collection.id)],
-        )?;
+        OwnLock::new("restore", collection.id).wait_for_transaction();
     }
     Ok(found)
 }

@@ -16,6 +16,7 @@ use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::immediate;
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
+use crate::collections::queue::Cause;
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
@@ -204,7 +205,7 @@ impl CapturedChanges<'_> {
                 .notice(PgLogLevel::WARNING),
             }
         }
-        queue::append(self.collection.id, &noted)
+        queue::append(self.collection.id, &noted, Cause::Change)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::orphans::delete_orphans as delete_orphans_of;
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
+use crate::collections::queue::Cause;
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
@@ -40,7 +41,7 @@ pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize
             let rows = as_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
             let keys: Vec<Key> = (0..rows.count).filter_map(|row| rows.texts(row, 0)).collect();
             let whole: Vec<Key> = keys.into_iter().filter(|key| key.len() == collection.key.len()).collect();
-            queue::append(collection.id, &whole)?;
+            queue::append(collection.id, &whole, Cause::Fill)?;
             noted += whole.len();
             yield_to_waiters(source.oid)?;
             Ok::<_, Error>(rows.count)

@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::{config_owner, not_owner};
 use ragstone_pg::spi::{Arg, Rows, run, select};
 use ragstone_pg::switch_user::as_owner;
@@ -300,10 +301,6 @@ fn undefined(name: &str) -> Error {
 
 /// Locks the name of a collection until the transaction ends, so that only one session at a time creates, refreshes or drops
 /// it.
-pub fn lock_name(name: &str) -> Result<()> {
-    run(
-        "SELECT pg_advisory_xact_lock(hashtextextended('ragstone collection ' || $1, 0))",
-        &[Arg::text(name)],
-    )?;
-    Ok(())
+pub fn lock_name(name: &str) {
+    OwnLock::new("collection", name).wait_for_transaction();
 }

@@ -5,12 +5,14 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::bulk::read_row;
 use crate::collections::indexing::chunking::Chunker;
+use crate::collections::indexing::held::HeldEmbeddings;
 use crate::collections::indexing::passage::{Passage, SourceRow, analyse, check_embeddings};
 use crate::embedding::{Embedder, plain_vectors};
 use ragstone_client::engine::client::Pending;
-use ragstone_core::protocol::{Kind, Lane};
+use ragstone_core::protocol::{Kind, Lane, Response};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::{HashMap, VecDeque};
@@ -22,8 +24,8 @@ const MAX_BATCH_BYTES: usize = 256 << 10;
 /// are read.
 const MAX_FETCH_ROWS: i64 = 16;
 
-/// Maximum number of texts in one request to the engine.
-const MAX_REQUEST_TEXTS: usize = 128;
+/// Number of passages whose words are found in one statement.
+const PASSAGES_PER_STATEMENT: usize = 128;
 
 /// A row that was queued.
 #[derive(Debug, Clone)]
@@ -134,7 +136,7 @@ impl RowBatch {
         let owner = self.collection.chunks()?.owner;
         let (mut passages, embeddings): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.passages).into_iter().unzip();
-        for slice in passages.chunks_mut(MAX_REQUEST_TEXTS) {
+        for slice in passages.chunks_mut(PASSAGES_PER_STATEMENT) {
             connect(|| as_owner(owner, || analyse(slice, &self.collection.language)))?;
         }
         self.passages = passages.into_iter().zip(embeddings).collect();
@@ -145,16 +147,28 @@ impl RowBatch {
         Ok(())
     }
 
+    /// Reuses embeddings that batches that failed had received.
+    pub fn reuse(&mut self, held: &HeldEmbeddings) {
+        if held.is_empty() {
+            return;
+        }
+        for (passage, embedding) in &mut self.passages {
+            if embedding.is_none() {
+                *embedding = held.get(&self.collection.fingerprint, &passage.hash).cloned();
+            }
+        }
+    }
+
     fn known(&self) -> Result<HashMap<Vec<u8>, Vec<f32>>> {
         let chunks = self.collection.chunks()?;
         let statement = format!(
-            "SELECT DISTINCT ON (content_hash) content_hash, embedding::real[] FROM {}
-             WHERE content_hash = ANY ($1) AND fingerprint = $2",
+            "SELECT hash, embedding::real[] FROM unnest($1) hash, LATERAL (
+               SELECT embedding FROM {} WHERE content_hash = hash AND fingerprint = $2 LIMIT 1) known",
             chunks.name
         );
         let hashes = Arg::byteas(self.passages.iter().map(|(passage, _)| passage.hash.as_slice()));
         let fingerprint = Arg::text(&self.collection.fingerprint);
-        let rows = as_owner(chunks.owner, || run(&statement, &[hashes, fingerprint]))?;
+        let rows = as_owner(chunks.owner, || by_index(|| run(&statement, &[hashes, fingerprint])))?;
         Ok((0..rows.count).filter_map(|row| Some((rows.bytes(row, 0)?, rows.float4s(row, 1)?))).collect())
     }
 
@@ -168,7 +182,7 @@ impl RowBatch {
         }
         let mut places: Vec<usize> = first.into_values().collect();
         places.sort_unstable();
-        for slice in places.chunks(MAX_REQUEST_TEXTS) {
+        for slice in places.chunks(self.embedder.max_request_texts()) {
             let texts = slice.iter().map(|place| self.passages[*place].0.text.clone()).collect();
             self.in_flight.push_back((slice.to_vec(), self.embedder.send(Lane::Bulk, texts)?));
         }
@@ -177,17 +191,45 @@ impl RowBatch {
 
     /// Waits for the embeddings.
     pub fn receive(&mut self) -> Result<()> {
-        let dimensions = self.collection.dimensions as usize;
         while let Some((places, pending)) = self.in_flight.pop_front() {
-            let vectors = plain_vectors(pending.wait()?)?;
-            check_fingerprint(&self.collection, &vectors.fingerprint)?;
-            check_embeddings(vectors.values.len(), places.len(), dimensions)?;
-            for (place, embedding) in places.into_iter().zip(vectors.values.chunks_exact(dimensions)) {
-                self.passages[place].1 = Some(embedding.to_vec());
-            }
+            self.accept(&places, pending.wait()?)?;
         }
         self.spread();
         Ok(())
+    }
+
+    /// Takes the embeddings that have arrived. Returns whether all have.
+    pub fn poll(&mut self) -> Result<bool> {
+        while let Some((_, pending)) = self.in_flight.front_mut() {
+            let Some(answer) = pending.poll()? else { return Ok(false) };
+            if let Some((places, _)) = self.in_flight.pop_front() {
+                self.accept(&places, answer)?;
+            }
+        }
+        self.spread();
+        Ok(true)
+    }
+
+    fn accept(&mut self, places: &[usize], answer: Response) -> Result<()> {
+        let dimensions = self.collection.dimensions as usize;
+        let vectors = plain_vectors(answer)?;
+        check_fingerprint(&self.collection, &vectors.fingerprint)?;
+        check_embeddings(vectors.values.len(), places.len(), dimensions)?;
+        for (place, embedding) in places.iter().zip(vectors.values.chunks_exact(dimensions)) {
+            self.passages[*place].1 = Some(embedding.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Ends a batch that failed, and returns the embeddings that have arrived, each with the hash of its passage.
+    pub fn into_embedded(mut self) -> impl Iterator<Item = (Vec<u8>, Vec<f32>)> {
+        for (places, mut pending) in std::mem::take(&mut self.in_flight) {
+            if let Ok(Some(answer)) = pending.try_receive() {
+                // One that does not fit is of no use.
+                let _ = self.accept(&places, answer);
+            }
+        }
+        self.passages.into_iter().filter_map(|(passage, embedding)| Some((passage.hash, embedding?)))
     }
 
     /// Copies embeddings to other passages with the same text.

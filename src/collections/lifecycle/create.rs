@@ -114,7 +114,7 @@ fn describe(name: &str) -> Result<Model> {
 /// Checks the options, and creates the tables and the collection's row.
 fn prepare(options: &CollectionOptions, model: &Model) -> Result<(Collection, Vec<String>)> {
     tables::check_name(&options.name)?;
-    lock_name(&options.name)?;
+    lock_name(&options.name);
     if Collection::find_latest(&options.name)?.is_some() {
         return Err(Error::already_exists(format!("collection \"{}\" already exists", options.name))
             .hint("Bring it up to date with rag.refresh_collection, or drop it with rag.drop_collection."));

@@ -13,7 +13,7 @@ use ragstone_pg::switch_user::as_owner;
 pub fn drop_collection(name: &str) -> Result<()> {
     with_safe_search_path(|| {
         connect(|| {
-            lock_name(name)?;
+            lock_name(name);
             let collection = Collection::get_latest(name)?;
             check_owner(&collection)?;
             for beside in related(&collection)? {

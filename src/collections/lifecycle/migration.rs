@@ -141,7 +141,7 @@ pub fn switch(id: i64) -> Result<()> {
 fn exchange_names(to: i64, from: i64) -> Result<()> {
     let names = run("SELECT name FROM rag.collection WHERE id = $1", &[Arg::new(from)])?;
     if let Some(name) = names.text(0, 0) {
-        lock_name(&name)?;
+        lock_name(&name);
     }
     as_owner(config_owner()?, || {
         run(
@@ -158,7 +158,7 @@ fn exchange_names(to: i64, from: i64) -> Result<()> {
 }
 
 fn open(name: &str, action: &str) -> Result<Collection> {
-    lock_name(name)?;
+    lock_name(name);
     let collection = Collection::get_latest(name)?;
     collection.source()?.check_owner(action)?;
     Ok(collection)

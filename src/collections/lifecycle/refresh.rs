@@ -72,7 +72,7 @@ pub fn refresh(name: &str) -> Result<RefreshCounts> {
 
 /// The collection, locked against other refreshes. The caller must have the rights of the source's owner.
 fn open(name: &str) -> Result<(Collection, Vec<String>)> {
-    lock_name(name)?;
+    lock_name(name);
     let mut collection = Collection::get_latest(name)?;
     let source = SourceTable::open(collection.source()?.oid, "refresh its collection")?;
     source.check_content(&collection.content)?;

@@ -9,7 +9,9 @@ use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -48,7 +50,8 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         // This transaction locks only the chunk table, so that only sessions that use that table wait for the index.
         let indexed = in_transaction(|| {
             with_safe_search_path(|| {
-                if connect(|| claim_index(id))? {
+                // Another worker may be creating it.
+                if OwnLock::new("index", id).try_for_transaction() {
                     create_search_indexes(&collection).map(|()| true)
                 } else {
                     Ok(false)
@@ -106,17 +109,8 @@ pub fn followed() -> Result<Vec<Collection>> {
 }
 
 fn is_queued(id: i64) -> Result<bool> {
-    let rows = as_owner(config_owner()?, || {
-        run("SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)", &[Arg::new(id)])
-    })?;
-    Ok(rows.boolean(0, 0) == Some(true))
-}
-
-fn claim_index(id: i64) -> Result<bool> {
-    let rows = run(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended('ragstone index ' || $1, 0))",
-        &[Arg::new(id)],
-    )?;
+    let look = || run("SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)", &[Arg::new(id)]);
+    let rows = as_owner(config_owner()?, || by_index(look))?;
     Ok(rows.boolean(0, 0) == Some(true))
 }
 

@@ -1,18 +1,20 @@
-//! Takes work from the queue. A session advisory lock claims the key of a row, so that two workers never process the
-//! same row, and a claim ends with the process that made it.
+//! Takes work from the queue. Collections take turns. A lock of the session's claims the key of a row, so that two workers never
+//! process the same row, and a claim ends with the process that made it.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
-use ragstone_pg::error::{Error, Result};
+use ragstone_pg::error::Result;
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::plans::in_index_order;
 use ragstone_pg::spi::{Arg, Rows, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::transactions::wait_for_invalidation;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Number of queue entries that one claim considers.
-const QUEUE_WINDOW_ROWS: i32 = 512;
+/// Number of queue entries that one claim considers, beside those in progress.
+const QUEUE_WINDOW_ROWS: usize = 512;
 
 /// Maximum number of source rows in one batch.
 const MAX_BATCH_ROWS: usize = 128;
@@ -23,10 +25,13 @@ const POSTPONE_TIME: Duration = Duration::from_millis(100);
 /// Time between checks whether a restore has completed a collection.
 const RESTORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Rows that failed before go last, but after this many claims one of them has its turn.
+const CLAIMS_PER_RETRY: u32 = 8;
+
 /// Work that a worker has claimed.
 pub enum Claim {
-    /// These rows have changed, each with its queue entries; the advisory locks that were taken.
-    Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<i64>),
+    /// These rows have changed, each with its queue entries; the locks that were taken.
+    Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<OwnLock>),
     /// All rows are to be compared; the queue entries that ask for it.
     All(Collection, Vec<i64>),
     /// Queue entries of a collection that was dropped.
@@ -37,46 +42,50 @@ pub enum Claim {
 #[derive(Default)]
 pub struct InFlight {
     /// Queue entries in progress.
-    pub ids: HashSet<i64>,
+    ids: HashSet<i64>,
     /// Source rows in progress.
-    pub keys: HashSet<(i64, Key)>,
-    /// Rows that get a batch of their own, because a batch with them failed.
-    pub alone: HashSet<(i64, Key)>,
+    keys: HashSet<(i64, Key)>,
+    /// The most rows in a batch with a row, because a larger batch with it failed.
+    batch_limits: HashMap<(i64, Key), usize>,
     /// Collections that are paused, and until when.
     pub paused: HashMap<i64, Instant>,
     /// Queue entries that are postponed, and until when.
     postponed: HashMap<i64, Instant>,
-    /// The queue had no entry below this number when all of it was last read.
-    floor: i64,
+    /// By collection and kind of entry: there was no entry below this number when all were last read.
+    floors: HashMap<(i64, bool), i64>,
+    /// The collection that was claimed from last.
+    last: i64,
+    claims_since_retry: u32,
 }
 
 impl InFlight {
-    /// Claims work, the oldest first. With `all`, the whole queue is read: numbers are assigned before a commit, so
-    /// that a lower one may appear later.
-    pub fn claim(&mut self, all: bool) -> Result<Option<Claim>> {
+    /// Claims work of the collection whose turn it is. With `all`, its whole queue is read: numbers are assigned before a commit,
+    /// so that a lower one may appear later. The collections `busy` have no turn.
+    pub fn claim(&mut self, all: bool, busy: &[i64]) -> Result<Option<Claim>> {
         let now = Instant::now();
         self.postponed.retain(|_, until| *until > now);
         self.paused.retain(|_, until| *until > now);
-        if let Some(claim) = self.claim_failed()? {
-            return Ok(Some(claim));
+        if self.claims_since_retry >= CLAIMS_PER_RETRY {
+            self.claims_since_retry = 0;
+            if let Some(claim) = self.claim_failed()? {
+                return Ok(Some(claim));
+            }
         }
-        let floor = if all { 0 } else { self.floor };
-        let busy = Arg::int8s(self.ids.iter().chain(self.postponed.keys()).copied());
-        let paused = Arg::int8s(self.paused.keys().copied());
-        let rows = as_owner(config_owner()?, || {
-            run(
-                "SELECT id, collection, key, writer FROM rag._queue
-                 WHERE id >= $1 AND id <> ALL ($2) AND collection <> ALL ($3)
-                 ORDER BY id LIMIT $4",
-                &[Arg::new(floor), busy, paused, Arg::new(QUEUE_WINDOW_ROWS)],
-            )
-        })?;
-        if let Some(first) = rows.int8(0, 0) {
-            self.floor = self.ids.iter().copied().fold(first, i64::min);
+        for id in self.turns(busy)? {
+            if let Some(claim) = self.claim_of(id, all)? {
+                self.last = id;
+                self.claims_since_retry += 1;
+                return Ok(Some(claim));
+            }
         }
-        let writers: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 3)).collect();
-        writers.into_iter().for_each(wait_for_invalidation);
-        self.choose(&rows)
+        self.claim_failed()
+    }
+
+    /// Forgets which batches failed if nothing waits to be tried again: their rows were written, or are gone.
+    pub fn forget_failed_batches(&mut self) {
+        if self.postponed.is_empty() && self.paused.is_empty() {
+            self.batch_limits.clear();
+        }
     }
 
     /// Leaves queue entries alone for [`POSTPONE_TIME`].
@@ -90,67 +99,130 @@ impl InFlight {
         self.postponed.values().chain(self.paused.values()).min().copied()
     }
 
-    fn choose(&mut self, rows: &Rows) -> Result<Option<Claim>> {
-        let Some(id) = rows.int8(0, 1) else { return Ok(None) };
-        let of_it = |row: &usize| rows.int8(*row, 1) == Some(id);
+    /// Limits the batches of these rows to half of what they were in together, since that batch failed.
+    pub fn divide(&mut self, collection: i64, items: &[(Key, Vec<i64>)]) {
+        let limit = (items.len() / 2).max(1);
+        self.batch_limits.extend(items.iter().map(|(key, _)| ((collection, key.clone()), limit)));
+        self.postpone(items.iter().flat_map(|(_, ids)| ids.iter().copied()));
+    }
+
+    /// Whether a batch with the row failed before, and the row gets a batch of its own since.
+    pub fn is_alone(&self, collection: i64, key: &Key) -> bool {
+        self.batch_limits.get(&(collection, key.clone())) == Some(&1)
+    }
+
+    /// Lifts the limits of rows that were written.
+    pub fn lift_limits<'k>(&mut self, collection: i64, keys: impl Iterator<Item = &'k Key>) {
+        if !self.batch_limits.is_empty() {
+            for key in keys {
+                self.batch_limits.remove(&(collection, key.clone()));
+            }
+        }
+    }
+
+    /// The collections that have queue entries and are neither paused nor busy, the one after the last claimed first.
+    fn turns(&self, busy: &[i64]) -> Result<Vec<i64>> {
+        let rows = as_owner(config_owner()?, || {
+            in_index_order(|| run(include_str!("../../../sql/queries/queued_collections.sql"), &[]))
+        })?;
+        let mut ids: Vec<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
+        let next = ids.partition_point(|id| *id <= self.last);
+        ids.rotate_left(next);
+        ids.retain(|id| !self.paused.contains_key(id) && !busy.contains(id));
+        Ok(ids)
+    }
+
+    fn claim_of(&mut self, id: i64, all: bool) -> Result<Option<Claim>> {
         let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
-            let ids = (0..rows.count).filter(of_it).filter_map(|row| rows.int8(row, 0)).collect();
-            return Ok(Some(Claim::Orphans(ids)));
+            let (changes, fills) = (self.read(id, false, all)?, self.read(id, true, all)?);
+            let ids: Vec<i64> = changes.ids().chain(fills.ids()).collect();
+            return Ok((!ids.is_empty()).then_some(Claim::Orphans(ids)));
         };
         if collection.is_restoring() {
             self.paused.insert(id, Instant::now() + RESTORE_CHECK_INTERVAL);
-            return self.claim(false);
+            return Ok(None);
         }
-        let compare: Vec<i64> = (0..rows.count)
-            .filter(of_it)
-            .filter(|row| rows.datum(*row, 2).is_none())
-            .filter_map(|row| rows.int8(row, 0))
+        for is_fill in [false, true] {
+            let window = self.read(id, is_fill, all)?;
+            if let Some(claim) = self.choose(&collection, &window)? {
+                return Ok(Some(claim));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first entries of a collection that are not in progress and not postponed.
+    fn read(&mut self, id: i64, is_fill: bool, all: bool) -> Result<Window> {
+        let floor = if all { 0 } else { self.floors.get(&(id, is_fill)).copied().unwrap_or(0) };
+        let most = QUEUE_WINDOW_ROWS + self.ids.len() + self.postponed.len();
+        let arguments = [Arg::new(id), Arg::new(is_fill), Arg::new(floor), Arg::new(most as i64)];
+        let rows = as_owner(config_owner()?, || {
+            in_index_order(|| {
+                run(
+                    "SELECT id, key, writer FROM rag._queue WHERE collection = $1 AND is_fill = $2 AND id >= $3
+                     ORDER BY id LIMIT $4",
+                    &arguments,
+                )
+            })
+        })?;
+        match rows.int8(0, 0) {
+            Some(first) => self.floors.insert((id, is_fill), first),
+            None => self.floors.remove(&(id, is_fill)),
+        };
+        let is_free = |number: i64| !self.ids.contains(&number) && !self.postponed.contains_key(&number);
+        let free: Vec<usize> = (0..rows.count)
+            .filter(|row| rows.int8(*row, 0).is_some_and(is_free))
+            .take(QUEUE_WINDOW_ROWS)
             .collect();
+        let writers: HashSet<i64> = free.iter().filter_map(|row| rows.int8(*row, 2)).collect();
+        writers.into_iter().for_each(wait_for_invalidation);
+        Ok(Window { rows, free })
+    }
+
+    fn choose(&mut self, collection: &Collection, window: &Window) -> Result<Option<Claim>> {
+        let Window { rows, free } = window;
+        let numbers = |wanted: &dyn Fn(usize) -> bool| -> Vec<i64> {
+            free.iter().filter(|row| wanted(**row)).filter_map(|row| rows.int8(*row, 0)).collect()
+        };
+        let compare = numbers(&|row| rows.datum(row, 1).is_none());
         if !compare.is_empty() {
-            return Ok(Some(Claim::All(collection, compare)));
+            return Ok(Some(Claim::All(collection.clone(), compare)));
         }
         // A key may be older than a restore that changed the collection's key. Such a collection is compared anyway.
-        let unfit: Vec<i64> = (0..rows.count)
-            .filter(of_it)
-            .filter(|row| rows.texts(*row, 2).is_none_or(|key| !fits(&collection, &key)))
-            .filter_map(|row| rows.int8(row, 0))
-            .collect();
+        let unfit = numbers(&|row| rows.texts(row, 1).is_none_or(|key| !fits(collection, &key)));
         if !unfit.is_empty() {
             return Ok(Some(Claim::Orphans(unfit)));
         }
         let mut wanted: Vec<(Key, Vec<i64>)> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
-        for row in (0..rows.count).filter(of_it) {
-            let (Some(number), Some(key)) = (rows.int8(row, 0), rows.texts(row, 2)) else { continue };
-            match places.get(&key) {
-                Some(place) => wanted[*place].1.push(number),
-                None if wanted.len() < MAX_BATCH_ROWS && self.is_free(id, &key, wanted.is_empty()) => {
-                    places.insert(key.clone(), wanted.len());
-                    let alone = self.alone.contains(&(id, key.clone()));
-                    wanted.push((key, vec![number]));
-                    if alone {
-                        break;
-                    }
-                }
-                None => {}
+        let mut most = MAX_BATCH_ROWS;
+        for row in free {
+            let (Some(number), Some(key)) = (rows.int8(*row, 0), rows.texts(*row, 1)) else { continue };
+            if let Some(place) = places.get(&key) {
+                wanted[*place].1.push(number);
+                continue;
+            }
+            let place = (collection.id, key);
+            let limit = self.batch_limits.get(&place).copied().unwrap_or(MAX_BATCH_ROWS);
+            if wanted.len() < most.min(limit) && !self.keys.contains(&place) {
+                most = most.min(limit);
+                places.insert(place.1.clone(), wanted.len());
+                wanted.push((place.1, vec![number]));
             }
         }
-        self.lock(collection, wanted)
-    }
-
-    fn is_free(&self, collection: i64, key: &Key, first: bool) -> bool {
-        let place = (collection, key.clone());
-        !self.keys.contains(&place) && (first || !self.alone.contains(&place))
+        Ok(self.lock(collection, wanted))
     }
 
     /// Claims a row that failed and is due for another try.
     fn claim_failed(&mut self) -> Result<Option<Claim>> {
         let rows = as_owner(config_owner()?, || {
-            run(
-                "SELECT collection, key FROM rag._failure
-                 WHERE retry_at <= clock_timestamp() AND collection <> ALL ($1) ORDER BY retry_at LIMIT 16",
-                &[Arg::int8s(self.paused.keys().copied())],
-            )
+            in_index_order(|| {
+                run(
+                    "SELECT collection, key FROM rag._failure
+                     WHERE retry_at <= clock_timestamp() AND collection <> ALL ($1) ORDER BY retry_at LIMIT 16",
+                    &[Arg::int8s(self.paused.keys().copied())],
+                )
+            })
         })?;
         for row in 0..rows.count {
             let (Some(id), Some(key)) = (rows.int8(row, 0), rows.texts(row, 1)) else { continue };
@@ -162,39 +234,28 @@ impl InFlight {
             let Some(collection) = Collection::find_by_id(id)?.filter(usable) else {
                 continue;
             };
-            self.alone.insert((id, key.clone()));
-            if let Some(claim) = self.lock(collection, vec![(key, Vec::new())])? {
+            self.batch_limits.insert((id, key.clone()), 1);
+            if let Some(claim) = self.lock(&collection, vec![(key, Vec::new())]) {
                 return Ok(Some(claim));
             }
         }
         Ok(None)
     }
 
-    fn lock(&mut self, collection: Collection, wanted: Vec<(Key, Vec<i64>)>) -> Result<Option<Claim>> {
-        if wanted.is_empty() {
-            return Ok(None);
-        }
-        let names =
-            Arg::texts(wanted.iter().map(|(key, _)| format!("{} {}", collection.id, key.join("\u{1f}"))));
-        let rows = run(
-            "SELECT place, number, pg_try_advisory_lock(number)
-             FROM (SELECT place, hashtextextended('ragstone row ' || name, 0) AS number
-                   FROM unnest($1) WITH ORDINALITY t (name, place) OFFSET 0) locks
-             ORDER BY place",
-            &[names],
-        )?;
+    fn lock(&mut self, collection: &Collection, wanted: Vec<(Key, Vec<i64>)>) -> Option<Claim> {
         let (mut taken, mut locks) = (Vec::new(), Vec::new());
-        for (row, (key, ids)) in wanted.into_iter().enumerate() {
-            if rows.boolean(row, 2) != Some(true) {
+        for (key, ids) in wanted {
+            let lock = OwnLock::new("row", (collection.id, &key));
+            if !lock.try_for_session() {
                 self.postpone(ids);
                 continue;
             }
-            locks.push(rows.int8(row, 1).ok_or_else(|| Error::internal("a lock has no number"))?);
+            locks.push(lock);
             self.ids.extend(ids.iter().copied());
             self.keys.insert((collection.id, key.clone()));
             taken.push((key, ids));
         }
-        Ok((!taken.is_empty()).then_some(Claim::Rows(collection, taken, locks)))
+        (!taken.is_empty()).then(|| Claim::Rows(collection.clone(), taken, locks))
     }
 
     /// Ends the processing of a row, whether it succeeded or not.
@@ -206,13 +267,15 @@ impl InFlight {
     }
 }
 
-/// Releases advisory locks.
-pub fn unlock(locks: &[i64]) -> Result<()> {
-    if !locks.is_empty() {
-        run(
-            "SELECT pg_advisory_unlock(number) FROM unnest($1) number",
-            &[Arg::int8s(locks.iter().copied())],
-        )?;
+/// Entries of the queue.
+struct Window {
+    rows: Rows,
+    /// The rows that are not in progress and not postponed.
+    free: Vec<usize>,
+}
+
+impl Window {
+    fn ids(&self) -> impl Iterator<Item = i64> {
+        self.free.iter().filter_map(|row| self.rows.int8(*row, 0))
     }
-    Ok(())
 }

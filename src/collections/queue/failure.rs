@@ -8,6 +8,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
+use std::time::Duration;
 
 /// Records that a row could not be indexed, and removes it from the queue. The delay before the next try doubles each
 /// time and is randomised, so that rows that failed together are not retried together.
@@ -69,6 +70,36 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
             "UPDATE rag.collection SET error = $2 WHERE id = $1 AND error IS DISTINCT FROM $2",
             &[Arg::new(collection), Arg::optional_text(message.as_deref())],
         )
+    })?;
+    Ok(())
+}
+
+/// Stores why a collection waits, and for how long from now.
+pub fn set_waiting(collection: i64, pause: Duration, error: &Error) -> Result<()> {
+    let arguments = [
+        Arg::new(collection),
+        Arg::new(pause.as_secs_f64()),
+        Arg::text(&error.code()),
+        Arg::text(&error.message),
+        Arg::text(&error.hint),
+    ];
+    as_owner(config_owner()?, || {
+        run(
+            "INSERT INTO rag._waiting AS w (collection, next_try, sqlstate, message, hint)
+             SELECT id, clock_timestamp() + make_interval(secs => $2), $3, $4, nullif($5, '') FROM rag.collection WHERE id = $1
+             ON CONFLICT (collection) DO UPDATE
+             SET next_try = excluded.next_try, sqlstate = excluded.sqlstate, message = excluded.message,
+                 hint = excluded.hint",
+            &arguments,
+        )
+    })?;
+    Ok(())
+}
+
+/// Deletes why a collection waits, or why all do.
+pub fn clear_waiting(collection: Option<i64>) -> Result<()> {
+    as_owner(config_owner()?, || {
+        run("DELETE FROM rag._waiting WHERE collection = $1 OR $1 IS NULL", &[Arg::optional(collection)])
     })?;
     Ok(())
 }

@@ -8,20 +8,31 @@ use crate::collections::catalog::keys::Key;
 use ragstone_client::processes::wake;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Queues changed rows of a collection, and wakes a worker when the transaction commits.
-pub fn append(collection: i64, keys: &[Key]) -> Result<()> {
+/// Why a row is queued. Within a collection, changes go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A trigger saw it change.
+    Change,
+    /// A comparison with the source found that the collection lacks it, as in a first fill.
+    Fill,
+}
+
+/// Queues rows of a collection, and wakes a worker when the transaction commits.
+pub fn append(collection: i64, keys: &[Key], cause: Cause) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
-    let arrays: Vec<_> = (0..columns).map(|place| format!("${}::text[]", place + 2)).collect();
+    let arrays: Vec<_> = (0..columns).map(|place| format!("${}::text[]", place + 3)).collect();
     let names: Vec<_> = (1..=columns).map(|place| format!("t{place}")).collect();
     let statement = format!(
-        "INSERT INTO rag._queue (collection, key) SELECT $1, ARRAY[{names}] FROM unnest({arrays}) t ({names})",
+        "INSERT INTO rag._queue (collection, is_fill, key)
+         SELECT $1, $2, ARRAY[{names}] FROM unnest({arrays}) t ({names})",
         names = names.join(", "),
         arrays = arrays.join(", "),
     );
-    let mut arguments = vec![Arg::new(collection)];
+    let mut arguments = vec![Arg::new(collection), Arg::new(cause == Cause::Fill)];
     arguments.extend((0..columns).map(|place| Arg::texts(keys.iter().map(|key| &key[place]))));
     as_owner(config_owner()?, || run(&statement, &arguments))?;
     wake::collection_at_commit(collection);
@@ -41,7 +52,8 @@ pub fn append_all(collection: i64) -> Result<()> {
 pub fn delete(ids: &[i64]) -> Result<()> {
     if !ids.is_empty() {
         let ids = Arg::int8s(ids.iter().copied());
-        as_owner(config_owner()?, || run("DELETE FROM rag._queue WHERE id = ANY ($1)", &[ids]))?;
+        let delete = || run("DELETE FROM rag._queue WHERE id = ANY ($1)", &[ids]);
+        as_owner(config_owner()?, || by_index(delete))?;
     }
     Ok(())
 }

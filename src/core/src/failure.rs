@@ -42,6 +42,8 @@ pub enum FailureKind {
     ProviderLost,
     /// The provider answered with an error.
     ProviderRefused,
+    /// The provider refused what it was sent: the same input will be refused again.
+    ProviderRejected,
     /// The provider's answer is not what its protocol says.
     ProviderMalformed,
     /// A budget has no room for the call.

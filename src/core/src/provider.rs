@@ -50,6 +50,16 @@ impl Wire {
             Self::Tei => "tei",
         }
     }
+
+    /// Maximum number of texts in one request for embeddings.
+    pub const fn max_texts(self) -> usize {
+        match self {
+            // The server's default of --max-client-batch-size.
+            Self::Tei => 32,
+            // Cohere's limit, the lowest of the others.
+            _ => 96,
+        }
+    }
 }
 
 impl FromStr for Wire {

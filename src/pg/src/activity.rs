@@ -11,7 +11,14 @@ pub fn report(what: &str) {
     }
 }
 
-/// Shows the process as idle, and reports its table statistics, which autovacuum needs.
+/// Reports the process's table statistics, at most once a second: without them autovacuum would not see what a worker has written
+/// until it is idle. Must not be called in a transaction.
+pub fn report_statistics() {
+    // SAFETY: no transaction is open, and no argument is a pointer.
+    unsafe { pg_sys::pgstat_report_stat(false) };
+}
+
+/// Shows the process as idle, and reports its table statistics.
 pub fn report_idle() {
     // SAFETY: neither a string nor a transaction is needed.
     unsafe {

@@ -2,6 +2,7 @@
 
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
+use ragstone_core::failure::FailureKind;
 use std::ffi::CStr;
 
 /// An error as the user sees it.
@@ -17,6 +18,8 @@ pub struct Error {
     pub hint: String,
     /// The SQLSTATE, packed as Postgres does, if it is not in Postgres's own list.
     pub(crate) own_sqlstate: Option<i32>,
+    /// The engine's kind of failure, if the engine reported the error.
+    pub(crate) failure: Option<FailureKind>,
 }
 
 /// The result of a fallible function.
@@ -31,6 +34,7 @@ impl Error {
             detail: String::new(),
             hint: String::new(),
             own_sqlstate: None,
+            failure: None,
         }
     }
 

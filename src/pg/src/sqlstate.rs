@@ -251,7 +251,10 @@ impl Error {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        Self::new(sqlstate(failure.kind), failure.message).detail(failure.detail).hint(failure.hint)
+        let kind = failure.kind;
+        let mut error = Self::new(sqlstate(kind), failure.message).detail(failure.detail).hint(failure.hint);
+        error.failure = Some(kind);
+        error
     }
 }
 
@@ -289,7 +292,9 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
             PgSqlErrorCode::ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
         }
         FailureKind::ProviderLost => PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE,
-        FailureKind::ProviderRefused => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+        FailureKind::ProviderRefused | FailureKind::ProviderRejected => {
+            PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION
+        }
         FailureKind::ProviderMalformed => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
         FailureKind::BudgetSpent => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
         FailureKind::Forbidden => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -124,6 +124,9 @@ class Migration(migrations.Migration):
                 ("time_to_drain", models.DurationField(null=True)),
                 ("bytes", models.BigIntegerField()),
                 ("error", models.TextField(null=True)),
+                ("waits_for", models.TextField(null=True)),
+                ("waiting_since", models.DateTimeField(null=True)),
+                ("next_try", models.DateTimeField(null=True)),
             ],
             options={
                 "db_table": '"rag"."stat_collection"',

@@ -36,6 +36,8 @@ pub struct Pending {
     /// How long the engine may make no progress with it.
     timeout: Duration,
     deadline: Instant,
+    /// How many times the engine died while it worked on the request.
+    deaths: u32,
     answered: bool,
 }
 
@@ -70,7 +72,7 @@ pub fn send(request: Request) -> Result<Pending> {
 pub fn send_with_timeout(request: Request, timeout: Duration) -> Result<Pending> {
     let deadline = Instant::now() + timeout;
     let (generation, id) = send_before(&request, deadline)?;
-    Ok(Pending { request, id, generation, timeout, deadline, answered: false })
+    Ok(Pending { request, id, generation, timeout, deadline, deaths: 0, answered: false })
 }
 
 /// Sends a request if an engine runs; none otherwise.
@@ -121,39 +123,48 @@ impl Pending {
 
     /// Waits for the answer, or for its next piece. The time limit begins anew with each sign of progress.
     pub fn receive_next(&mut self) -> Result<Response> {
-        let mut deaths = 0;
-        while deaths < MAX_ENGINE_DEATHS {
-            match receive(self.generation, self.id, self.deadline) {
-                Ok(Some(Response::Working)) => self.renew_deadline(),
-                Ok(Some(answer)) => {
-                    self.answered = answer.is_last();
-                    return match answer {
-                        Response::Failed(failure) => Err(failure.into()),
-                        answer => Ok(answer),
-                    };
-                }
-                Ok(None) => return Err(no_answer(self.timeout)),
-                Err(ConnectionError::Refused(error)) => return Err(error),
-                Err(ConnectionError::Closed) if !self.request.is_repeatable() => {
-                    self.answered = true;
-                    return Err(engine_ended());
-                }
-                Err(ConnectionError::Closed) => {
-                    deaths += 1;
-                    // The signs of progress that had not been read are lost with the connection.
-                    self.renew_deadline();
-                    (self.generation, self.id) = send_before(&self.request, self.deadline)?
-                }
+        loop {
+            if let Some(answer) = self.receive_before(self.deadline)? {
+                return Ok(answer);
             }
         }
-        Err(Error::unavailable(format!(
-            "the engine died {MAX_ENGINE_DEATHS} times while it worked on this request"
-        ))
-        .hint("Look for lines of ragstone-engine in the server's log."))
     }
-}
 
-impl Pending {
+    /// The answer or its next piece, if it has arrived. Waits only for a new engine, after the death of the one that was asked.
+    pub fn poll(&mut self) -> Result<Option<Response>> {
+        self.receive_before(Instant::now())
+    }
+
+    fn receive_before(&mut self, until: Instant) -> Result<Option<Response>> {
+        match receive(self.generation, self.id, until) {
+            Ok(Some(Response::Working)) => self.renew_deadline(),
+            Ok(Some(answer)) => {
+                self.answered = answer.is_last();
+                return match answer {
+                    Response::Failed(failure) => Err(failure.into()),
+                    answer => Ok(Some(answer)),
+                };
+            }
+            Ok(None) if Instant::now() >= self.deadline => return Err(no_answer(self.timeout)),
+            Ok(None) => {}
+            Err(ConnectionError::Refused(error)) => return Err(error),
+            Err(ConnectionError::Closed) if !self.request.is_repeatable() => {
+                self.answered = true;
+                return Err(engine_ended());
+            }
+            Err(ConnectionError::Closed) => {
+                self.deaths += 1;
+                if self.deaths == MAX_ENGINE_DEATHS {
+                    return Err(too_many_deaths());
+                }
+                // The signs of progress that had not been read are lost with the connection.
+                self.renew_deadline();
+                (self.generation, self.id) = send_before(&self.request, self.deadline)?;
+            }
+        }
+        Ok(None)
+    }
+
     fn renew_deadline(&mut self) {
         if MAX_WAIT.get().is_none() {
             self.deadline = Instant::now() + self.timeout;
@@ -179,18 +190,6 @@ impl Pending {
             Err(ConnectionError::Closed) => Err(Error::unavailable("the engine has ended")),
         }
     }
-
-    /// Waits until the engine has sent something, the latch is set or the time is over.
-    pub fn wait_for_event(&self, timeout: Duration) {
-        let watched = SESSION.with_borrow(|session| {
-            let own = session.connection.as_ref().filter(|_| session.generation == self.generation);
-            own.map(|connection| connection.interest())
-        });
-        match watched {
-            Some((socket, interest)) => wait::for_socket(socket, interest, Instant::now() + timeout),
-            None => wait::for_latch(timeout),
-        }
-    }
 }
 
 impl Drop for Pending {
@@ -205,6 +204,26 @@ impl Drop for Pending {
                 connection.cancel(self.id);
             }
         });
+    }
+}
+
+/// Waits until the engine has sent something to this process, the latch is set or the time is over.
+pub fn wait_for_event(timeout: Duration) {
+    let watched = SESSION.with_borrow_mut(|session| {
+        let own = session.connection.as_mut()?;
+        match own.has_arrived() {
+            Ok(arrived) => Some((arrived, own.interest())),
+            Err(_) => {
+                // A closed socket would end every wait at once.
+                session.connection = None;
+                None
+            }
+        }
+    });
+    match watched {
+        Some((true, _)) => {}
+        Some((false, (socket, interest))) => wait::for_socket(socket, interest, Instant::now() + timeout),
+        None => wait::for_latch(timeout),
     }
 }
 
@@ -293,6 +312,11 @@ fn backlog_full() -> Error {
     Error::unavailable(format!("the engine accepted no connection within {} ms", settings::request_timeout()))
         .detail("the backlog of its socket is full")
         .hint("Raise rag.request_timeout, or open fewer sessions at once.")
+}
+
+fn too_many_deaths() -> Error {
+    Error::unavailable(format!("the engine died {MAX_ENGINE_DEATHS} times while it worked on this request"))
+        .hint("Look for lines of ragstone-engine in the server's log.")
 }
 
 fn engine_ended() -> Error {

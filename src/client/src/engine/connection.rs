@@ -96,7 +96,13 @@ impl Connection {
 
     /// Whether the engine has not closed the connection, as far as is known.
     pub fn is_open(&mut self) -> bool {
-        self.write().and_then(|()| self.read()).is_ok()
+        self.has_arrived().is_ok()
+    }
+
+    /// Whether an answer has arrived just now.
+    pub fn has_arrived(&mut self) -> Result<bool, ConnectionError> {
+        self.write()?;
+        self.read()
     }
 
     /// Waits until everything is written to the socket. False if it is not at the deadline.

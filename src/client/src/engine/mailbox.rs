@@ -6,8 +6,8 @@ use crate::engine::client::Pending;
 use pgrx::log;
 use ragstone_core::backoff::Backoff;
 use ragstone_core::protocol::{Request, Response};
+use ragstone_pg::activity;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::{activity, wait};
 use std::time::{Duration, Instant};
 
 /// A request that is unanswered for this long is made again: a request of an earlier worker may have reached the engine after it
@@ -87,19 +87,6 @@ impl<C: MailboxConsumer> MailboxReader<C> {
                 false
             }
         }
-    }
-
-    /// Waits until the engine has sent something to this process, the latch is set or the time is over.
-    pub fn wait_for_event(&self, timeout: Duration) {
-        match &self.pending {
-            Some((pending, _)) => pending.wait_for_event(timeout),
-            None => wait::for_latch(timeout),
-        }
-    }
-
-    /// Whether a request is on its way, so that the engine will send what arrives.
-    pub fn has_request(&self) -> bool {
-        self.pending.is_some()
     }
 
     fn take(&mut self) -> Result<Option<(C::Batch, u64)>> {

@@ -59,7 +59,18 @@ impl Refusal {
     }
 
     fn kind(&self) -> FailureKind {
-        if self.is_too_long() { FailureKind::OverLimit } else { FailureKind::ProviderRefused }
+        if self.is_too_long() {
+            FailureKind::OverLimit
+        } else if matches!(self.status, 400 | 422) && !self.concerns_the_account() {
+            FailureKind::ProviderRejected
+        } else {
+            FailureKind::ProviderRefused
+        }
+    }
+
+    /// Whether the key or the account is refused, and not the input. Some providers answer 400 then.
+    fn concerns_the_account(&self) -> bool {
+        self.codes.iter().any(|code| ACCOUNT_CODES.contains(&code.as_str()))
     }
 
     fn is_too_long(&self) -> bool {
@@ -125,6 +136,16 @@ const TOO_LONG_PHRASES: [&str; 10] = [
     "must have less than",
     "too many tokens",
     "context window",
+];
+
+/// How Gemini, OpenAI and those who speak their protocols name a wrong key or an account without money.
+const ACCOUNT_CODES: [&str; 6] = [
+    "API_KEY_INVALID",
+    "invalid_api_key",
+    "authentication_error",
+    "insufficient_quota",
+    "billing_not_active",
+    "billing_error",
 ];
 
 fn is_identifier(code: &str) -> bool {

@@ -25,11 +25,6 @@ pub trait Protocol: Sync {
         &[]
     }
 
-    /// Maximum number of texts in one embedding request.
-    fn max_texts(&self) -> usize {
-        96
-    }
-
     /// Maximum number of documents in one reranking request.
     fn max_documents(&self) -> usize {
         1000
@@ -59,7 +54,7 @@ pub trait Protocol: Sync {
         Err(ReplyError::Malformed("an event".into()))
     }
 
-    /// The request that embeds texts, at most [`Self::max_texts`].
+    /// The request that embeds texts, at most [`ragstone_core::provider::Wire::max_texts`].
     ///
     /// # Errors
     /// The protocol has no embeddings.

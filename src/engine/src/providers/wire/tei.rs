@@ -20,13 +20,8 @@ impl Protocol for Tei {
         "tei"
     }
 
-    /// The server's default of --max-client-batch-size.
-    fn max_texts(&self) -> usize {
-        32
-    }
-
     fn max_documents(&self) -> usize {
-        self.max_texts()
+        Wire::Tei.max_texts()
     }
 
     fn embedding_request(&self, params: &EmbeddingParams<'_>) -> Result<WireRequest, Error> {

@@ -1,0 +1,248 @@
+//! One trouble is one collection's, or one row's: what goes wrong with a provider, a text or a key stops nothing else.
+
+use crate::followed::{current, make};
+use crate::generate::with;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::provider::{Gate, Reply};
+use ragstone_tests::server::shared;
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_text_that_a_provider_refuses_is_one_failed_row,
+        an_embedding_that_is_missing_is_one_failed_row,
+        a_wrong_key_stops_one_collection_and_says_so,
+        collections_take_turns,
+        work_goes_on_while_a_provider_is_waited_for,
+        a_key_that_is_not_unique_is_a_failed_row,
+        advisory_locks_of_a_role_hold_up_nothing,
+    ]
+}
+
+/// A collection of a provider's model, of rows that one of which has a text with `poison`.
+async fn poisoned(session: &Session) -> Result<()> {
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text);
+             INSERT INTO notes SELECT i, CASE i WHEN 70 THEN 'poison' ELSE 'note number ' || i END
+             FROM generate_series(1, 300) i;
+             SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')",
+        )
+        .await?;
+    Ok(())
+}
+
+fn texts(request: &Value) -> Vec<String> {
+    let texts = request["input"].as_array().cloned().unwrap_or_default();
+    texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
+fn has_poison(request: &Value) -> bool {
+    texts(request).iter().any(|text| text.contains("poison"))
+}
+
+/// Waits until all rows but one are searchable, and fails unless that one is listed with `sqlstate`.
+async fn one_failed(session: &Session, sqlstate: &str) -> Result<()> {
+    wait::until("all rows but one are searchable", async || {
+        let chunks: i64 = session.value("SELECT count(*) FROM notes_chunks").await?;
+        let failed: i64 = session.value("SELECT count(*) FROM rag.failed").await?;
+        Ok((chunks == 299 && failed == 1).then_some(()))
+    })
+    .await?;
+    let row = session.query_one("SELECT key::text, sqlstate FROM rag.failed", &[]).await?;
+    ensure!(row.get::<_, String>(0) == "{70}" && row.get::<_, String>(1) == sqlstate, "{row:?}");
+    let waits_for: Option<String> =
+        session.value("SELECT waits_for FROM rag.stat_collection WHERE collection = 'notes'").await?;
+    ensure!(waits_for.is_none(), "{waits_for:?}");
+    Ok(())
+}
+
+async fn a_text_that_a_provider_refuses_is_one_failed_row() -> Result<()> {
+    let reply = Reply::by(|seen| match has_poison(&seen.body) {
+        true => Reply::status(400),
+        false => Reply::embeddings_of(&seen.body["input"], 8),
+    });
+    let (session, provider) = with([reply]).await?;
+    poisoned(&session).await?;
+    one_failed(&session, "38000").await?;
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for request in provider.requests().iter().filter(|seen| !has_poison(&seen.body)) {
+        texts(&request.body).into_iter().for_each(|text| *times.entry(text).or_default() += 1);
+    }
+    times.retain(|text, count| *count > 1 && text.starts_with("note"));
+    ensure!(times.is_empty(), "embedded more than once: {times:?}");
+    session.batch_execute("UPDATE notes SET body = 'honey' WHERE id = 70").await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    Ok(())
+}
+
+async fn an_embedding_that_is_missing_is_one_failed_row() -> Result<()> {
+    let reply = Reply::by(|seen| {
+        let texts = texts(&seen.body).into_iter().filter(|text| text != "poison").collect::<Vec<_>>();
+        Reply::embeddings_of(&texts.into(), 8)
+    });
+    let (session, _provider) = with([reply]).await?;
+    poisoned(&session).await?;
+    one_failed(&session, "08P01").await
+}
+
+async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let reply = {
+        let refuses = refuses.clone();
+        Reply::by(move |seen| match refuses.load(Ordering::SeqCst) {
+            true => Reply::status(401),
+            false => Reply::embeddings_of(&seen.body["input"], 8),
+        })
+    };
+    let (session, _provider) = with([reply]).await?;
+    poisoned(&session).await?;
+    make(&session, 3, "").await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    refuses.store(true, Ordering::SeqCst);
+    session.batch_execute("INSERT INTO notes VALUES (1000, 'with a wrong key')").await?;
+    let waiting = wait::until("the collection says what it waits for", async || {
+        let row = session
+            .query_opt(
+                "SELECT waits_for, state FROM rag.stat_collection s JOIN rag.collections c ON c.name = s.collection
+                 WHERE collection = 'notes' AND next_try IS NOT NULL AND waiting_since IS NOT NULL",
+                &[],
+            )
+            .await?;
+        Ok(row)
+    })
+    .await?;
+    let (waits_for, state): (String, String) = (waiting.get(0), waiting.get(1));
+    ensure!(waits_for.starts_with("38000: provider \"stub\" refused the request: status 401"), "{waits_for}");
+    ensure!(state == "waiting", "{state}");
+    session.batch_execute("INSERT INTO t VALUES (4, 'of a local model')").await?;
+    current(&session).await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    refuses.store(false, Ordering::SeqCst);
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    wait::until("nothing is waited for", async || {
+        let any: bool =
+            session.value("SELECT bool_or(waits_for IS NOT NULL) FROM rag.stat_collection").await?;
+        Ok((!any).then_some(()))
+    })
+    .await
+}
+
+/// Two collections of one provider, whose answers are held back until the queues are full.
+async fn collections_take_turns() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE imported (id int PRIMARY KEY, body text); CREATE TABLE docs (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('imported', 'imported', 'body', model => 'stub/small'),
+                    rag.create_collection('docs', 'docs', 'body', model => 'stub/small');
+             INSERT INTO imported VALUES (0, 'first')",
+        )
+        .await?;
+    for name in ["imported", "docs"] {
+        ensure!(session.value::<bool>(&format!("SELECT rag.wait_until_current('{name}', '60s')")).await?);
+    }
+    let gate = Gate::new();
+    provider.script([Reply::embeddings(8).behind(&gate)]);
+    let before = provider.requests().len();
+    session
+        .batch_execute("INSERT INTO imported SELECT i, 'imported row ' || i FROM generate_series(1, 3000) i")
+        .await?;
+    ensure!(provider.wait_for_requests(before + 1), "the import does not begin");
+    session.batch_execute("INSERT INTO docs VALUES (1, 'one changed row')").await?;
+    gate.open();
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('docs', '60s')").await?);
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('imported', '120s')").await?);
+    let order: Vec<Vec<String>> =
+        provider.requests()[before..].iter().map(|seen| texts(&seen.body)).collect();
+    let position = order.iter().position(|texts| texts.iter().any(|text| text == "one changed row"));
+    // Three batches of the import may be on their way, of one or two requests each.
+    ensure!(position.is_some_and(|position| position <= 8), "{position:?} of {} requests", order.len());
+    ensure!(order.len() > 20, "{} requests", order.len());
+    Ok(())
+}
+
+async fn work_goes_on_while_a_provider_is_waited_for() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    make(&session, 3, "").await?;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')",
+        )
+        .await?;
+    let gate = Gate::new();
+    let asked = provider.requests().len();
+    provider.script([Reply::embeddings(8).behind(&gate)]);
+    session.batch_execute("INSERT INTO notes SELECT i, 'note ' || i FROM generate_series(1, 20) i").await?;
+    ensure!(provider.wait_for_requests(asked + 1), "the provider is not asked");
+    session.batch_execute("INSERT INTO t VALUES (4, 'of a local model')").await?;
+    current(&session).await?;
+    let job: i64 =
+        session.value(r#"SELECT rag.submit('search', '{"collection": "c", "query": "a model"}')"#).await?;
+    wait::until("the job has ended", async || {
+        let status: String = session.value(&format!("SELECT status FROM rag.jobs WHERE id = {job}")).await?;
+        Ok((status == "done").then_some(()))
+    })
+    .await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 0, "the gate is open");
+    gate.open();
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    Ok(())
+}
+
+async fn a_key_that_is_not_unique_is_a_failed_row() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE parents (id int PRIMARY KEY, body text); CREATE TABLE children () INHERITS (parents);
+             INSERT INTO parents SELECT i, 'boat ' || i FROM generate_series(1, 20) i;
+             INSERT INTO children VALUES (7, 'bread');
+             SELECT rag.create_collection('parents', 'parents', 'body')",
+        )
+        .await?;
+    let row = wait::until("the key is listed", async || {
+        let row = session.query_opt("SELECT key::text, sqlstate FROM rag.failed", &[]).await?;
+        let chunks: i64 = session.value("SELECT count(DISTINCT key_1) FROM parents_chunks").await?;
+        Ok(row.filter(|_| chunks >= 19))
+    })
+    .await?;
+    ensure!(row.get::<_, String>(0) == "{7}" && row.get::<_, String>(1) == "23505", "{row:?}");
+    Ok(())
+}
+
+/// The names that the extension's locks once had, in both spaces of advisory locks.
+const LOCKS: &str = "SELECT count(pg_advisory_lock(hashtextextended(name, 0))), count(pg_advisory_lock(hashtext(name), 0))
+     FROM (SELECT 'ragstone collection c' UNION ALL SELECT 'ragstone ' || what || ' ' || i
+           FROM generate_series(1, 5) i, unnest('{index,restore}'::text[]) what
+           UNION ALL SELECT 'ragstone row ' || i || ' ' || key FROM generate_series(1, 5) i, generate_series(1, 10) key) t (name)";
+
+async fn advisory_locks_of_a_role_hold_up_nothing() -> Result<()> {
+    let server = shared().await?;
+    let database = server.database().await?;
+    let (session, other) = (server.connect(&database).await?, server.connect(&database).await?);
+    session.batch_execute("CREATE EXTENSION IF NOT EXISTS ragstone CASCADE").await?;
+    other.query(LOCKS, &[]).await?;
+    make(&session, 3, "").await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'one more')").await?;
+    current(&session).await?;
+    // No function of SQL takes the locks of the extension, which are of a kind of their own.
+    wait::until("the worker has released its locks", async || {
+        let own: i64 = session
+            .value(
+                "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+                 WHERE datname = current_database() AND locktype = 'advisory' AND objsubid = 3",
+            )
+            .await?;
+        Ok((own == 0).then_some(()))
+    })
+    .await
+}
