@@ -1,6 +1,7 @@
 //! Text Embeddings Inference (<https://huggingface.github.io/text-embeddings-inference>): a server of one model, whose name
 //! is not sent.
 
+use ragstone_core::provider::Wire;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
