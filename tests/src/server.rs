@@ -8,6 +8,7 @@ use crate::template;
 use crate::wait;
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -327,9 +328,27 @@ pub fn clean_up() {
     template::remove();
 }
 
-/// A new folder with a short path, as socket paths are limited to 107 bytes, that the server's user owns.
+/// Where servers have their files if there is room: in memory, as the hundreds of databases of the tests are hundreds of thousands
+/// of files, which some file systems remove in minutes.
+const MEMORY_FOLDER: &str = "/dev/shm";
+
+/// Room that all servers together may need.
+const MEMORY_FOLDER_MIN_BYTES: u64 = 8 << 30;
+
+fn has_room(folder: &Path) -> bool {
+    statvfs(folder).is_ok_and(|status| {
+        status.blocks_available() * status.fragment_size() >= MEMORY_FOLDER_MIN_BYTES
+            && !status.flags().contains(FsFlags::ST_NOEXEC)
+    })
+}
+
+/// A new folder with a short path, as socket paths are limited to 107 bytes, that the server's user owns. It is in `TMPDIR` if that
+/// is set.
 pub(crate) fn open_folder() -> Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("rag").rand_bytes(5).tempdir()?;
+    let memory = Path::new(MEMORY_FOLDER);
+    let is_chosen = std::env::var_os("TMPDIR").is_some();
+    let parent = if !is_chosen && has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = tempfile::Builder::new().prefix("rag").rand_bytes(5).tempdir_in(parent)?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     give_to_server(folder.path())?;
     Ok(folder)
