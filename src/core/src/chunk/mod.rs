@@ -13,13 +13,13 @@ pub mod title;
 mod tokens;
 mod words;
 
-pub use tokens::Tokenize;
+pub use tokens::{Tokenize, count};
 
 use thiserror::Error;
 
 use crate::protocol::{Chunk, ChunkOptions, Splitter};
 use headings::Outline;
-use pieces::Pieces;
+use pieces::PieceReader;
 
 /// Sizes that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -70,7 +70,7 @@ impl Cutter {
             Splitter::Text => Outline::default(),
             Splitter::Markdown => Outline::read(document, || tokens.check())?,
         };
-        let mut pieces = Pieces::new(document, self.splitter, self.size, self.overlap, tokens);
+        let mut pieces = PieceReader::new(document, self.splitter, self.size, self.overlap, tokens);
         let mut position = Position { document, byte: 0, character: 0 };
         let mut chunks = Vec::new();
         while let Some(piece) = pieces.next()? {

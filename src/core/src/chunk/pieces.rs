@@ -2,7 +2,7 @@
 
 use super::{
     structure::Structure,
-    tokens::{TokenStarts, Tokenize},
+    tokens::{self, TokenStarts, Tokenize},
     words::Segmenter,
 };
 use crate::protocol::Splitter;
@@ -19,7 +19,7 @@ pub struct Piece<'a> {
 
 /// The pieces of a document in its order. What is read of the document, and the time that a piece takes, depend on the size
 /// of a piece and not on what follows it.
-pub struct Pieces<'a, T> {
+pub struct PieceReader<'a, T> {
     document: &'a str,
     splitter: Splitter,
     size: usize,
@@ -39,8 +39,8 @@ pub struct Pieces<'a, T> {
     pub searched_bytes: usize,
 }
 
-impl<'a, T: Tokenize> Pieces<'a, T> {
-    /// Pieces of at most `size` tokens, which repeat up to `overlap` tokens of the one before.
+impl<'a, T: Tokenize> PieceReader<'a, T> {
+    /// PieceReader of at most `size` tokens, which repeat up to `overlap` tokens of the one before.
     pub fn new(document: &'a str, splitter: Splitter, size: usize, overlap: usize, tokens: &'a T) -> Self {
         Self {
             document,
@@ -65,7 +65,6 @@ impl<'a, T: Tokenize> Pieces<'a, T> {
     /// The tokenizer's own.
     pub fn next(&mut self) -> Result<Option<Piece<'a>>, T::Error> {
         while self.cursor < self.document.len() {
-            self.tokens.check()?;
             let (end, piece) = self.longest()?;
             self.cursor = self.next_cursor(end);
             self.starts.forget(self.cursor);
@@ -88,7 +87,7 @@ impl<'a, T: Tokenize> Pieces<'a, T> {
             let limit = self.starts.reach(self.cursor, allowed)?;
             let end = self.last_boundary(limit);
             let (offset, text) = self.trim(self.cursor, end);
-            let tokens = self.tokens.count(text)?;
+            let tokens = tokens::count(text, self.tokens)?;
             if tokens <= self.size || allowed == 0 {
                 return Ok((end, Piece { offset, text, tokens }));
             }

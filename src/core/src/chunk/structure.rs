@@ -10,7 +10,7 @@ use crate::protocol::Splitter;
 
 /// How strongly a place separates what is before and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
+enum SplitLevel {
     /// So many line breaks in a row, in plain text.
     LineBreaks(usize),
     /// A line break inside a paragraph of Markdown.
@@ -27,7 +27,7 @@ enum Level {
 /// A separator or an element of a document.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
-    level: Level,
+    level: SplitLevel,
     start: usize,
     end: usize,
 }
@@ -88,7 +88,7 @@ impl<'a> Structure<'a> {
                 end += 1;
                 breaks += usize::from(!(*byte == b'\r' && bytes.get(end) == Some(&b'\n')));
             }
-            self.marks.push(Mark { level: Level::LineBreaks(breaks), start, end });
+            self.marks.push(Mark { level: SplitLevel::LineBreaks(breaks), start, end });
             self.read = end;
             if end >= stop {
                 return;
@@ -149,9 +149,9 @@ fn markdown_block(rest: &str) -> &str {
     end.and_then(|end| block.get(..=end)).unwrap_or(block)
 }
 
-fn markdown_level(event: &Event<'_>) -> Option<Level> {
+fn markdown_level(event: &Event<'_>) -> Option<SplitLevel> {
     match event {
-        Event::Start(Tag::Heading { level, .. }) => Some(Level::Heading(7 - *level as u8)),
+        Event::Start(Tag::Heading { level, .. }) => Some(SplitLevel::Heading(7 - *level as u8)),
         Event::Start(
             Tag::Emphasis
             | Tag::Strong
@@ -168,10 +168,10 @@ fn markdown_level(event: &Event<'_>) -> Option<Level> {
         | Event::InlineHtml(_)
         | Event::InlineMath(_)
         | Event::FootnoteReference(_)
-        | Event::TaskListMarker(_) => Some(Level::Inline),
-        Event::SoftBreak => Some(Level::SoftBreak),
-        Event::Start(_) | Event::Html(_) | Event::DisplayMath(_) => Some(Level::Block),
-        Event::Rule => Some(Level::Rule),
+        | Event::TaskListMarker(_) => Some(SplitLevel::Inline),
+        Event::SoftBreak => Some(SplitLevel::SoftBreak),
+        Event::Start(_) | Event::Html(_) | Event::DisplayMath(_) => Some(SplitLevel::Block),
+        Event::Rule => Some(SplitLevel::Rule),
         Event::End(_) => None,
     }
 }
@@ -187,11 +187,11 @@ struct Sections<'a> {
 
 impl<'a> Sections<'a> {
     /// The highest level whose first section, and that of each level below, ends at `limit` or before it.
-    fn best_level(self, limit: usize) -> Option<Level> {
-        let mut levels: Vec<Level> = self.marks.iter().map(|mark| mark.level).collect();
+    fn best_level(self, limit: usize) -> Option<SplitLevel> {
+        let mut levels: Vec<SplitLevel> = self.marks.iter().map(|mark| mark.level).collect();
         levels.sort_unstable();
         levels.dedup();
-        let mut first_ends: Vec<(Level, usize)> = Vec::with_capacity(levels.len());
+        let mut first_ends: Vec<(SplitLevel, usize)> = Vec::with_capacity(levels.len());
         for level in levels {
             let end = self.ends(level).next().unwrap_or(usize::MAX);
             // A level that has longer sections than the next higher one is none to cut at.
@@ -202,7 +202,7 @@ impl<'a> Sections<'a> {
     }
 
     /// Where the sections of a level end, those of higher levels included, in ascending order.
-    fn ends(self, level: Level) -> impl Iterator<Item = usize> + 'a {
+    fn ends(self, level: SplitLevel) -> impl Iterator<Item = usize> + 'a {
         let Self { document, marks, from } = self;
         let first = self.first_of(level);
         // An element that encloses the first one of the level would be a section with all that is in it.
@@ -221,11 +221,11 @@ impl<'a> Sections<'a> {
             }
             let before = (mark.start > at).then_some(mark.start);
             match mark.level {
-                Level::Heading(_) => {
+                SplitLevel::Heading(_) => {
                     at = mark.start;
                     [before, None]
                 }
-                Level::Block if document[at..mark.start].trim().is_empty() => {
+                SplitLevel::Block if document[at..mark.start].trim().is_empty() => {
                     at = mark.end;
                     [None, Some(mark.end)]
                 }
@@ -239,7 +239,7 @@ impl<'a> Sections<'a> {
     }
 
     /// The first mark of a level; where it is the first of all, the shortest of those that begin with it.
-    fn first_of(self, level: Level) -> Option<Mark> {
+    fn first_of(self, level: SplitLevel) -> Option<Mark> {
         let position = self.marks.iter().position(|mark| mark.level == level)?;
         let first = self.marks[position];
         if position > 0 {

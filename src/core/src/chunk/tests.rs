@@ -142,6 +142,38 @@ fn chunks_are_where_they_say_when_they_had_to_be_made_shorter() {
     }
 }
 
+/// A token is all that stands between white space, as a word is that a model does not know.
+struct Unknown;
+
+impl Tokenize for Unknown {
+    type Error = Infallible;
+
+    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Infallible> {
+        starts.extend(text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize));
+        Ok(())
+    }
+
+    fn count(&self, text: &str) -> Result<usize, Infallible> {
+        Ok(text.split_whitespace().count())
+    }
+}
+
+#[test]
+fn what_a_model_does_not_know_is_not_one_chunk() {
+    let text = "ประเทศไทยมีอากาศร้อนมากในฤดูร้อน".repeat(1000);
+    let cutter = Cutter::new(&ChunkOptions { splitter: Splitter::Text, size: 16, overlap: 0 }).unwrap();
+    let chunks = cutter.cut(&text, &Unknown).unwrap();
+    assert_eq!(contents(&chunks).concat(), text);
+    assert!(chunks.iter().all(|chunk| chunk.content.len() <= 1024));
+}
+
+#[test]
+fn a_long_text_is_counted_in_blocks() {
+    let text = "one two three\n".repeat(20_000);
+    assert_eq!(count(&text, &Unknown), Ok(60_000));
+    assert_eq!(count("", &Unknown), Ok(0));
+}
+
 /// What documents are made of that are long and have few places to cut at, with what begins them.
 const LONG: [(&str, Splitter, &str, &str); 8] = [
     ("one-line JSON", Splitter::Text, "", r#"{"id":12345,"name":"some name","tags":["a","b"]},"#),
@@ -167,7 +199,7 @@ fn long_document(begin: &str, unit: &str, bytes: usize) -> String {
 fn work_for_a_byte_does_not_depend_on_the_length_of_the_document() {
     let work = |document: &str, splitter| {
         let words = Words::default();
-        let mut pieces = Pieces::new(document, splitter, 64, 8, &words);
+        let mut pieces = PieceReader::new(document, splitter, 64, 8, &words);
         while pieces.next().unwrap().is_some() {}
         let bytes = document.len() as f64;
         (words.counted_bytes.get() as f64 / bytes, pieces.searched_bytes as f64 / bytes)

@@ -26,6 +26,21 @@ pub trait Tokenize {
     }
 }
 
+/// Number of tokens of a text, which is tokenised in blocks, so that a long one takes little memory and can be given up.
+///
+/// # Errors
+/// The tokenizer's own.
+pub fn count<T: Tokenize>(text: &str, tokens: &T) -> Result<usize, T::Error> {
+    let (mut read, mut counted) = (0, 0);
+    while read < text.len() {
+        tokens.check()?;
+        let block = block_at(text, read);
+        counted += tokens.count(block)?;
+        read += block.len();
+    }
+    Ok(counted)
+}
+
 /// Knows where the tokens of one document begin, as far as it has been read.
 pub struct TokenStarts<'a, T> {
     document: &'a str,
@@ -44,7 +59,7 @@ impl<'a, T: Tokenize> TokenStarts<'a, T> {
         Self { document, tokens, starts: Vec::new(), passed: 0, read: 0 }
     }
 
-    /// How far a slice from `from` on can reach with at most `tokens` tokens.
+    /// How far a slice from `from` on can reach with at most `tokens` tokens, none of them longer than tokens of text are.
     ///
     /// # Errors
     /// The tokenizer's own.
@@ -54,10 +69,11 @@ impl<'a, T: Tokenize> TokenStarts<'a, T> {
         }
         let first = self.number_at(from);
         let after = (first + tokens).saturating_sub(self.token_inside(first, from));
-        while self.starts.len() <= after && self.read < self.document.len() {
+        let farthest = from.saturating_add(tokens.saturating_mul(MAX_TOKEN_BYTES)).min(self.document.len());
+        while self.starts.len() <= after && self.read < farthest {
             self.read_block()?;
         }
-        let end = self.starts.get(after).copied().unwrap_or(self.document.len());
+        let end = self.starts.get(after).map_or(farthest, |start| farthest.min(*start));
         Ok(self.document.floor_char_boundary(end))
     }
 
@@ -97,6 +113,10 @@ impl<'a, T: Tokenize> TokenStarts<'a, T> {
         Ok(())
     }
 }
+
+/// More bytes than the tokens of a chunk have on average in any language, so that a stretch of words that a model does not
+/// know, which may be one token, is not one chunk.
+const MAX_TOKEN_BYTES: usize = 64;
 
 /// Bytes that are tokenised together.
 const BLOCK_BYTES: usize = 64 << 10;
