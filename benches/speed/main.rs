@@ -1,9 +1,10 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [embed] [query] [sessions] [search] [million] [memory] [providers] [log] [reports]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [cutting] [embed] [query] [sessions] [search] [million] [memory] [providers] [log] [reports]`
 
 mod agent;
 mod autonomous;
+mod cutting;
 mod embed;
 mod handwritten;
 mod log;
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
 async fn run(options: &Options) -> Result<()> {
     if options.wants("autonomous") {
         told(autonomous::run(options).await)?;
+    }
+    if options.wants("cutting") {
+        told(cutting::run(options))?;
     }
     if options.wants("embed") {
         told(embed::run(options).await)?;

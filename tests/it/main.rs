@@ -14,6 +14,7 @@ mod capture;
 mod chaos;
 mod chat;
 mod collections;
+mod cutting;
 mod definitions;
 mod documentation;
 mod embed;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
         upgrade::tests(),
         documentation::tests(),
         cancel::tests(),
+        cutting::tests(),
         memory::tests(),
         kills::tests(),
         chaos::tests(),

@@ -13,6 +13,9 @@ FROM document, rag.chunk(body, size => 64);
 SELECT bool_and(start_at <= previous_end) AS overlapping
 FROM (SELECT start_at, lag(end_at) OVER (ORDER BY seq) AS previous_end FROM document, rag.chunk(body, size => 64, overlap => 32)) c
 WHERE previous_end IS NOT NULL;
+-- Also where a piece had to be made shorter, and the pieces repeat the ones before.
+SELECT seq, tokens, substr(document, start_at, end_at - start_at + 1) = content AS placed
+FROM (SELECT 'acomon_word_is_onlylooe_up_where_a_r_0_0.0' AS document) d, rag.chunk(document, size => 16, overlap => 8, splitter => 'markdown');
 -- Markdown keeps blocks together and knows its headings.
 SELECT seq, heading, replace(content, E'\n', '⏎') AS content
 FROM rag.chunk($md$# Backup

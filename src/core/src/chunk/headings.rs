@@ -4,6 +4,8 @@
 #[derive(Debug, Default)]
 pub struct Outline {
     headings: Vec<Heading>,
+    /// The headings that a heading at the end would stand under, outermost first.
+    open: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,45 +13,61 @@ struct Heading {
     offset: usize,
     level: usize,
     text: String,
+    /// The heading that it stands under.
+    parent: Option<usize>,
 }
 
+/// Bytes of a heading that its path shows: it is in each chunk below it, and a whole document may be one.
+const MAX_HEADING_BYTES: usize = 1000;
+
 impl Outline {
-    /// Reads a document.
-    pub fn of(document: &str) -> Self {
+    /// Reads a document, and calls `check` now and then.
+    ///
+    /// # Errors
+    /// What `check` returned.
+    pub fn read<E>(document: &str, mut check: impl FnMut() -> Result<(), E>) -> Result<Self, E> {
         let mut reader = Reader::default();
         let mut offset = front_matter(document);
-        for line in document[offset..].split_inclusive('\n') {
+        for (number, line) in document[offset..].split_inclusive('\n').enumerate() {
+            if number % LINES_PER_CHECK == 0 {
+                check()?;
+            }
             reader.read(offset, line);
             offset += line.len();
         }
-        Self { headings: reader.headings }
+        Ok(reader.outline)
     }
 
     /// The headings above `offset`, and the one that begins there, outermost first.
     pub fn path_at(&self, offset: usize) -> Vec<String> {
         let above = self.headings.partition_point(|heading| heading.offset <= offset);
         let mut path = Vec::new();
-        let mut level = usize::MAX;
-        for heading in self.headings[..above].iter().rev() {
-            if heading.level < level {
-                level = heading.level;
-                path.push(heading.text.clone());
-            }
-            if level == 1 {
-                break;
-            }
+        let mut next = above.checked_sub(1);
+        while let Some(heading) = next.and_then(|number| self.headings.get(number)) {
+            path.push(heading.text.clone());
+            next = heading.parent;
         }
         path.reverse();
         path
     }
+
+    fn push(&mut self, offset: usize, level: usize, text: &str) {
+        while self.open.pop_if(|open| self.headings[*open].level >= level).is_some() {}
+        let parent = self.open.last().copied();
+        self.open.push(self.headings.len());
+        let text = head(text).to_owned();
+        self.headings.push(Heading { offset, level, text, parent });
+    }
 }
+
+const LINES_PER_CHECK: usize = 1000;
 
 #[derive(Default)]
 struct Reader {
-    headings: Vec<Heading>,
+    outline: Outline,
     /// The character and length of the fence that is open.
     fence: Option<(char, usize)>,
-    /// Where the current paragraph begins, and its text.
+    /// Where the current paragraph begins, and its text, as much as a heading may have.
     paragraph: Option<(usize, String)>,
 }
 
@@ -75,11 +93,11 @@ impl Reader {
             self.fence = Some((mark, length));
             self.paragraph = None;
         } else if let Some((level, text)) = atx(text) {
-            self.headings.push(Heading { offset, level, text: text.to_owned() });
+            self.outline.push(offset, level, text);
             self.paragraph = None;
         } else if let Some(level) = underline(text) {
             if let Some((offset, text)) = self.paragraph.take() {
-                self.headings.push(Heading { offset, level, text });
+                self.outline.push(offset, level, &text);
             }
         } else {
             self.continue_paragraph(offset, text, true);
@@ -93,14 +111,20 @@ impl Reader {
             return;
         }
         match &mut self.paragraph {
-            Some((_, text)) => {
+            Some((_, text)) if text.len() < MAX_HEADING_BYTES => {
                 text.push(' ');
-                text.push_str(line);
+                text.push_str(head(line));
             }
-            None if may_begin => self.paragraph = Some((offset, line.to_owned())),
+            Some(_) => {}
+            None if may_begin => self.paragraph = Some((offset, head(line).to_owned())),
             None => {}
         }
     }
+}
+
+/// As much of a line as a heading may have.
+fn head(line: &str) -> &str {
+    &line[..line.floor_char_boundary(MAX_HEADING_BYTES)]
 }
 
 /// Level and text of `## text ##`.
@@ -147,11 +171,14 @@ fn front_matter(document: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn check(document: &str, at: &str, expected: &[&str]) {
         let offset = document.find(at).unwrap();
-        assert_eq!(Outline::of(document).path_at(offset), expected, "{document:?} at {at:?}");
+        let outline = Outline::read(document, || Ok::<(), Infallible>(())).unwrap();
+        assert_eq!(outline.path_at(offset), expected, "{document:?} at {at:?}");
     }
 
     #[test]
@@ -187,5 +214,13 @@ mod tests {
         check("# A\n#hashtag\n    # code\n####### seven\nend", "end", &["A"]);
         check("---\ntitle: x\n---\n# A\nb", "b", &["A"]);
         check("# C#\nb", "b", &["C#"]);
+    }
+
+    #[test]
+    fn a_path_has_the_head_of_a_heading_as_long_as_a_document() {
+        let long = "é".repeat(50_000);
+        for document in [format!("# {long}\n\nb"), format!("{long}\n{long}\n===\n\nb")] {
+            check(&document, "b", &["é".repeat(MAX_HEADING_BYTES / 2).as_str()]);
+        }
     }
 }

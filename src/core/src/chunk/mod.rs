@@ -1,21 +1,25 @@
 //! Cutting documents into chunks whose size is counted in a model's own tokens.
 //!
-//! A document is tokenised once, not once per guess of the splitter: the size of a slice is then the number of tokens
-//! that begin in it. Each chunk is counted exactly afterwards, and cut again by exact counts in the rare case that it
-//! is too large, because a slice may have more tokens alone than in its document (a word that was cut in two).
+//! A document is read once, its tokens in blocks of 64 kB and its structure in blocks of up to 1 MB, and no further than the
+//! next chunk needs. The time for a byte therefore depends on the size of a chunk and not on the length of the document.
+//! Where the tokens of the document begin says how far a chunk can reach. Each chunk is counted exactly afterwards, and made
+//! shorter in the rare case that it is too large, because a slice may have more tokens alone than in its document (a word
+//! that was cut in two).
 
 mod headings;
-mod sizer;
+mod pieces;
+mod structure;
 pub mod title;
+mod tokens;
+mod words;
 
-pub use sizer::Tokenize;
+pub use tokens::{Tokenize, count};
 
-use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 use thiserror::Error;
 
 use crate::protocol::{Chunk, ChunkOptions, Splitter};
 use headings::Outline;
-use sizer::{DocumentSizer, ExactSizer};
+use pieces::PieceReader;
 
 /// Sizes that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -62,57 +66,45 @@ impl Cutter {
     /// # Errors
     /// The tokenizer's own.
     pub fn cut<T: Tokenize>(&self, document: &str, tokens: &T) -> Result<Vec<Chunk>, T::Error> {
-        let sizer = DocumentSizer::new(document, tokens)?;
-        let mut pieces = Vec::new();
-        for piece in self.split(document, &sizer) {
-            let count = tokens.count(piece.1)?;
-            if count <= self.size {
-                pieces.push((piece.0, piece.1, count));
-                continue;
-            }
-            let exact = ExactSizer::new(tokens);
-            let smaller = self.split(piece.1, &exact);
-            exact.finish()?;
-            for (offset, text) in smaller {
-                pieces.push((piece.0 + offset, text, tokens.count(text)?));
-            }
-        }
-        Ok(self.place(document, &pieces))
-    }
-
-    fn split<'a>(&self, text: &'a str, sizer: impl ChunkSizer) -> Vec<(usize, &'a str)> {
-        let config = ChunkConfig::new(self.size).with_sizer(sizer);
-        // Only an overlap that is not less than the size is refused, and `new` has refused it.
-        let Ok(config) = config.with_overlap(self.overlap) else { return Vec::new() };
-        let mut pieces: Vec<(usize, &str)> = match self.splitter {
-            Splitter::Text => TextSplitter::new(config).chunk_indices(text).collect(),
-            Splitter::Markdown => MarkdownSplitter::new(config).chunk_indices(text).collect(),
-        };
-        pieces.retain(|(_, piece)| !piece.trim().is_empty());
-        pieces
-    }
-
-    /// Turns byte offsets into character offsets, and finds the headings.
-    fn place(&self, document: &str, pieces: &[(usize, &str, usize)]) -> Vec<Chunk> {
         let outline = match self.splitter {
             Splitter::Text => Outline::default(),
-            Splitter::Markdown => Outline::of(document),
+            Splitter::Markdown => Outline::read(document, || tokens.check())?,
         };
-        let (mut byte, mut start) = (0, 0);
-        let mut chunks = Vec::with_capacity(pieces.len());
-        for &(offset, content, tokens) in pieces {
-            // Chunks begin in ascending order, so each character is counted once, and once more in its chunk.
-            start += document.get(byte..offset).map_or(0, |between| between.chars().count());
-            byte = offset;
+        let mut pieces = PieceReader::new(document, self.splitter, self.size, self.overlap, tokens);
+        let mut position = Position { document, byte: 0, character: 0 };
+        let mut chunks = Vec::new();
+        while let Some(piece) = pieces.next()? {
+            let start = position.move_to(piece.offset);
             chunks.push(Chunk {
-                content: content.to_owned(),
-                tokens: saturate(tokens),
+                content: piece.text.to_owned(),
+                tokens: saturate(piece.tokens),
                 start: saturate(start),
-                end: saturate(start + content.chars().count()),
-                headings: outline.path_at(offset),
+                end: saturate(start + piece.text.chars().count()),
+                headings: outline.path_at(piece.offset),
             });
         }
-        chunks
+        Ok(chunks)
+    }
+}
+
+/// A place in a document, in bytes and in characters.
+struct Position<'a> {
+    document: &'a str,
+    byte: usize,
+    character: usize,
+}
+
+impl Position<'_> {
+    /// Moves to a byte and returns the character there. Only the characters between are counted.
+    fn move_to(&mut self, byte: usize) -> usize {
+        let count = |from: usize, to: usize| self.document[from..to].chars().count();
+        if byte >= self.byte {
+            self.character += count(self.byte, byte);
+        } else {
+            self.character -= count(byte, self.byte);
+        }
+        self.byte = byte;
+        self.character
     }
 }
 

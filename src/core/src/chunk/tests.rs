@@ -12,6 +12,7 @@ impl Tokenize for Words {
     type Error = Infallible;
 
     fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Infallible> {
+        self.counted_bytes.set(self.counted_bytes.get() + text.len());
         let mut letters = 0;
         for (offset, character) in text.char_indices() {
             if !character.is_alphanumeric() {
@@ -27,7 +28,6 @@ impl Tokenize for Words {
     }
 
     fn count(&self, text: &str) -> Result<usize, Infallible> {
-        self.counted_bytes.set(self.counted_bytes.get() + text.len());
         let mut starts = Vec::new();
         self.starts(text, &mut starts)?;
         Ok(starts.len())
@@ -37,13 +37,20 @@ impl Tokenize for Words {
 fn cut(document: &str, splitter: Splitter, size: u32, overlap: u32) -> Vec<Chunk> {
     let cutter = Cutter::new(&ChunkOptions { splitter, size, overlap }).unwrap();
     let chunks = cutter.cut(document, &Words::default()).unwrap();
+    let mut offsets: Vec<usize> = document.char_indices().map(|(offset, _)| offset).collect();
+    offsets.push(document.len());
+    let mut end = 0;
     for chunk in &chunks {
-        let there: String =
-            document.chars().skip(chunk.start as usize).take((chunk.end - chunk.start) as usize).collect();
+        let there = &document[offsets[chunk.start as usize]..offsets[chunk.end as usize]];
         assert_eq!(chunk.content, there, "offsets are characters of the document");
         assert!(chunk.tokens <= size, "{chunk:?}");
         assert!(!chunk.content.trim().is_empty());
+        let left_out = offsets[end].min(offsets[chunk.start as usize])..offsets[chunk.start as usize];
+        assert_eq!(document[left_out].trim(), "", "before {chunk:?}");
+        assert!(chunk.end as usize > end, "it adds nothing: {chunk:?}");
+        end = chunk.end as usize;
     }
+    assert_eq!(document[offsets[end]..].trim(), "", "after the last chunk");
     chunks
 }
 
@@ -110,6 +117,165 @@ fn sizes_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn chunks_are_where_they_say_when_they_had_to_be_made_shorter() {
+    let document = "acomon_word_is_onlylooe_up_where_a_r_0_0.0";
+    for splitter in Splitter::ALL {
+        cut(document, splitter, 4, 2);
+    }
+    let mut state = 1_u64;
+    for _ in 0..300 {
+        let mut document = String::new();
+        for _ in 0..120 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            document.push_str(
+                [
+                    "abcdefgh", "ab", "é", "_", ".", " ", " ", "\n", "\n\n", "# ", "- ", "漢字", "*", "|",
+                    "`", "    ",
+                ][(state >> 33) as usize % 16],
+            );
+        }
+        for splitter in Splitter::ALL {
+            for (size, overlap) in [(1, 0), (2, 1), (16, 8), (16, 15), (5, 0)] {
+                cut(&document, splitter, size, overlap);
+            }
+        }
+    }
+}
+
+/// A token is all that stands between white space, as a word is that a model does not know.
+struct Unknown;
+
+impl Tokenize for Unknown {
+    type Error = Infallible;
+
+    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Infallible> {
+        starts.extend(text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize));
+        Ok(())
+    }
+
+    fn count(&self, text: &str) -> Result<usize, Infallible> {
+        Ok(text.split_whitespace().count())
+    }
+}
+
+#[test]
+fn what_a_model_does_not_know_is_not_one_chunk() {
+    let text = "ประเทศไทยมีอากาศร้อนมากในฤดูร้อน".repeat(1000);
+    let cutter = Cutter::new(&ChunkOptions { splitter: Splitter::Text, size: 16, overlap: 0 }).unwrap();
+    let chunks = cutter.cut(&text, &Unknown).unwrap();
+    assert_eq!(contents(&chunks).concat(), text);
+    assert!(chunks.iter().all(|chunk| chunk.content.len() <= 1024));
+}
+
+#[test]
+fn a_long_text_is_counted_in_blocks() {
+    let text = "one two three\n".repeat(20_000);
+    assert_eq!(count(&text, &Unknown), Ok(60_000));
+    assert_eq!(count("", &Unknown), Ok(0));
+}
+
+/// What documents are made of that are long and have few places to cut at, with what begins them.
+const LONG: [(&str, Splitter, &str, &str); 8] = [
+    ("one-line JSON", Splitter::Text, "", r#"{"id":12345,"name":"some name","tags":["a","b"]},"#),
+    (
+        "a transcript without punctuation",
+        Splitter::Text,
+        "",
+        "so we went there when the rain had stopped and he ",
+    ),
+    ("a table", Splitter::Markdown, "| id | name |\n|---|---|\n", "| 12345 | some name, and another |\n"),
+    ("a list", Splitter::Markdown, "", "- an item of a list with some words\n"),
+    ("paragraphs", Splitter::Text, "", "The planner chooses. It does so when a table is large.\n\n"),
+    ("paragraphs of Markdown", Splitter::Markdown, "", "The planner chooses. It does so at once.\n\n"),
+    ("headings of the lowest level", Splitter::Markdown, "", "###### Six\n\nWords.\n\n"),
+    ("a block of code", Splitter::Markdown, "```\n", "let words = here();\n"),
+];
+
+fn long_document(begin: &str, unit: &str, bytes: usize) -> String {
+    format!("{begin}{}", unit.repeat(bytes / unit.len()))
+}
+
+#[test]
+fn work_for_a_byte_does_not_depend_on_the_length_of_the_document() {
+    let work = |document: &str, splitter| {
+        let words = Words::default();
+        let mut pieces = PieceReader::new(document, splitter, 64, 8, &words);
+        while pieces.next().unwrap().is_some() {}
+        let bytes = document.len() as f64;
+        (words.counted_bytes.get() as f64 / bytes, pieces.searched_bytes as f64 / bytes)
+    };
+    for (name, splitter, begin, unit) in LONG {
+        let short = work(&long_document(begin, unit, 64 << 10), splitter);
+        let long = work(&long_document(begin, unit, 1500 << 10), splitter);
+        assert!(long.0 < 1.05 * short.0 && long.0 < 4.0, "{name}, tokenised bytes: {short:?}, {long:?}");
+        assert!(long.1 < 1.05 * short.1 && long.1 < 4.0, "{name}, searched bytes: {short:?}, {long:?}");
+    }
+}
+
+#[test]
+fn lines_stay_whole_in_what_is_longer_than_a_block() {
+    for (name, splitter, begin, unit) in LONG.into_iter().filter(|(_, _, _, unit)| unit.ends_with('\n')) {
+        let unit = unit.trim_end();
+        let lines: Vec<&str> = begin.lines().chain(unit.lines()).collect();
+        for chunk in cut(&long_document(begin, &format!("{unit}\n\n"), 1500 << 10), splitter, 64, 0) {
+            assert!(
+                chunk.content.lines().all(|line| line.is_empty() || lines.contains(&line)),
+                "{name}: {:?}",
+                chunk.content
+            );
+        }
+    }
+}
+
+#[test]
+fn a_long_document_is_cut_as_its_parts_are() {
+    let part = "## Part\n\nSome words stand here.\n\n- one\n- two\n\n```\n# no heading\n```\n\n---\n\n";
+    let few = cut(&part.repeat(100), Splitter::Markdown, 12, 0);
+    let many = cut(&part.repeat(20_000), Splitter::Markdown, 12, 0);
+    assert_eq!(few.len() % 100, 0);
+    assert_eq!(many.len(), few.len() * 200);
+    for (n, chunk) in many.iter().enumerate() {
+        assert_eq!(chunk.content, few[n % few.len()].content);
+        assert_eq!(chunk.headings, ["Part"]);
+    }
+}
+
+/// Fails at the given check.
+struct Impatient(Cell<usize>, Words);
+
+impl Tokenize for Impatient {
+    type Error = &'static str;
+
+    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), &'static str> {
+        self.1.starts(text, starts).map_err(|never| match never {})
+    }
+
+    fn count(&self, text: &str) -> Result<usize, &'static str> {
+        self.1.count(text).map_err(|never| match never {})
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let left = self.0.get().checked_sub(1).ok_or("cancelled")?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_cut_ends_at_any_step() {
+    for (name, splitter, begin, unit) in LONG {
+        let document = long_document(begin, unit, 1 << 20);
+        let cutter = Cutter::new(&ChunkOptions { splitter, size: 64, overlap: 0 }).unwrap();
+        for checks in [0, 1, 100] {
+            let impatient = Impatient(Cell::new(checks), Words::default());
+            assert_eq!(cutter.cut(&document, &impatient), Err("cancelled"), "{name}");
+            let counted = impatient.1.counted_bytes.get();
+            assert!(counted < 200 << 10, "{name}: {counted} bytes were counted in {checks} steps");
+        }
+    }
+}
+
+#[test]
 fn a_document_is_tokenised_a_bounded_number_of_times() {
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(20_000);
     let words = Words::default();
@@ -117,7 +283,7 @@ fn a_document_is_tokenised_a_bounded_number_of_times() {
     let chunks = Cutter::new(&options).unwrap().cut(&text, &words).unwrap();
     assert!(chunks.len() > 1000);
     assert!(
-        words.counted_bytes.get() < 2 * text.len(),
+        words.counted_bytes.get() < 3 * text.len(),
         "{} bytes for {}",
         words.counted_bytes.get(),
         text.len()

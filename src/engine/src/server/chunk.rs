@@ -1,7 +1,7 @@
 //! Splits documents into chunks, and counts tokens, with a model's tokenizer.
 
 use ragstone_core::{
-    chunk::{Cutter, Tokenize},
+    chunk::{self, Cutter, Tokenize},
     protocol::{Chunk, ChunkOptions},
 };
 use tokio_util::sync::CancellationToken;
@@ -38,33 +38,29 @@ pub fn count(
 ) -> Result<Vec<u32>, Error> {
     let description = engine.registry().queue(model)?.describe()?;
     let tokenizer = CancellableTokenizer { encoder: &description.encoder, cancellation };
-    texts.iter().map(|text| tokenizer.count(text).map(|tokens| tokens as u32)).collect()
+    texts.iter().map(|text| chunk::count(text, &tokenizer).map(|tokens| tokens as u32)).collect()
 }
 
-/// A tokenizer that fails once the request is cancelled.
+/// A tokenizer that ends a cut once the request is cancelled.
 struct CancellableTokenizer<'a> {
     encoder: &'a TextEncoder,
     cancellation: &'a CancellationToken,
-}
-
-impl CancellableTokenizer<'_> {
-    fn check(&self) -> Result<(), Error> {
-        // This error is not sent, since the request is no longer open.
-        if self.cancellation.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
-    }
 }
 
 impl Tokenize for CancellableTokenizer<'_> {
     type Error = Error;
 
     fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<(), Error> {
-        self.check()?;
         self.encoder.starts(text, starts).map_err(cannot_tokenise)
     }
 
     fn count(&self, text: &str) -> Result<usize, Error> {
-        self.check()?;
         self.encoder.count(text).map_err(cannot_tokenise)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        // This error is not sent, since the request is no longer open.
+        if self.cancellation.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
     }
 }
 

@@ -117,13 +117,15 @@ impl ClientConnection {
                 embed::start(&self.engine, &self.outbox, id, EmbedRequest { model, kind, lane, texts });
             }
             Request::Chunk { model, options, documents } => {
-                self.run_blocking(id, move |engine, cancellation| {
+                self.run_tokenizer(id, text_bytes(&documents), move |engine, cancellation| {
                     chunk::chunk(engine, &model, options, &documents, cancellation).map(Response::Chunks)
                 });
             }
-            Request::Count { model, texts } => self.run_blocking(id, move |engine, cancellation| {
-                chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
-            }),
+            Request::Count { model, texts } => {
+                self.run_tokenizer(id, text_bytes(&texts), move |engine, cancellation| {
+                    chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
+                });
+            }
             Request::Models => self.run_blocking(id, |engine, _| Ok(Response::Models(engine.models()))),
             Request::Describe { model } => self.run_blocking(id, move |engine, _| {
                 let queue = engine.registry().queue(&model)?;
@@ -218,7 +220,7 @@ impl ClientConnection {
         });
     }
 
-    /// Answers with the result of `work`, which reads files or takes long, in a blocking thread.
+    /// Answers with the result of `work`, which reads files or takes a moment, in a blocking thread.
     fn run_blocking(
         &self,
         id: u64,
@@ -228,10 +230,41 @@ impl ClientConnection {
         tokio::task::spawn_blocking(move || outbox.answer(id, work(&engine, &cancellation)));
     }
 
+    /// Answers with the result of `work`, which tokenises so many bytes. Where these are many, it waits for its turn, so that
+    /// threads remain for everything else.
+    fn run_tokenizer(
+        &self,
+        id: u64,
+        bytes: usize,
+        work: impl FnOnce(&Engine, &CancellationToken) -> Result<Response, Error> + Send + 'static,
+    ) {
+        if bytes <= MAX_BYTES_WITHOUT_TURN {
+            return self.run_blocking(id, work);
+        }
+        let (engine, outbox, cancellation) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
+        tokio::spawn(async move {
+            let turn = tokio::select! {
+                turn = engine.tokenizer_turns().clone().acquire_owned() => turn,
+                () = cancellation.cancelled() => return,
+            };
+            tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                outbox.answer(id, work(&engine, &cancellation));
+            });
+        });
+    }
+
     async fn send_last(&self, id: u64, error: Error) {
         self.outbox.send(id, Err(error));
         self.outbox.flush().await;
     }
+}
+
+/// Texts up to this size are tokenised without waiting for a turn; it takes some 50 ms.
+const MAX_BYTES_WITHOUT_TURN: usize = 64 << 10;
+
+fn text_bytes(texts: &[String]) -> usize {
+    texts.iter().map(String::len).sum()
 }
 
 /// A larger frame is decoded in a blocking thread, and its buffer is not kept for the next one.

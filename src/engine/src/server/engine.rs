@@ -10,6 +10,7 @@ use std::{
 };
 
 use ragstone_core::protocol::{Model, Progress, Stats};
+use tokio::sync::Semaphore;
 
 use super::options::ServeOptions;
 use crate::{
@@ -29,6 +30,7 @@ pub struct Engine {
     agent_log: AgentLog,
     piece_streams: Arc<PieceStreams>,
     calls: Arc<Calls>,
+    tokenizer_turns: Arc<Semaphore>,
     reports: Mutex<ProgressReports>,
     clients: AtomicU32,
     restarts: u32,
@@ -47,6 +49,7 @@ impl Engine {
             agent_log: AgentLog::default(),
             piece_streams: Arc::default(),
             calls: Arc::default(),
+            tokenizer_turns: Arc::new(Semaphore::new(system::processors())),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
@@ -72,6 +75,11 @@ impl Engine {
     /// What calls to providers share.
     pub fn calls(&self) -> &Arc<Calls> {
         &self.calls
+    }
+
+    /// The turns of requests that tokenise much, one for each processor; first come, first served.
+    pub fn tokenizer_turns(&self) -> &Arc<Semaphore> {
+        &self.tokenizer_turns
     }
 
     /// Number of connected clients.

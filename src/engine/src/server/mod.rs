@@ -29,16 +29,21 @@ use crate::system;
 pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
     system::limit_memory(options.memory_mb.max(256) << 20)
         .map_err(|reason| ServeError::System(format!("limit memory: {reason}")))?;
+    let processors = system::processors();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(system::processors().max(2) + 2)
+        // As many may tokenise long texts; the others are for what takes a moment.
+        .max_blocking_threads(processors + processors.max(2) + 2)
         .thread_name("pool")
         .build()
         .map_err(|error| ServeError::System(format!("start the event loop: {error}")))?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let (_lock, listener) = socket::listen(&options.socket_directory)?;
     let engine = Engine::new(options);
     runtime.block_on(run(engine, listener));
+    drop(entered);
+    // Threads that are still at work end with the process.
+    runtime.shutdown_background();
     Ok(())
 }
 

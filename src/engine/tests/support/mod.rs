@@ -124,6 +124,11 @@ impl EngineProcess {
         self.process.wait().unwrap();
     }
 
+    /// None while it runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         self.process.wait().unwrap()
     }

@@ -1,0 +1,42 @@
+//! Where a text can be cut that has no structure: between sentences, words, and what looks like one character.
+
+use icu_segmenter::{
+    GraphemeClusterSegmenter, GraphemeClusterSegmenterBorrowed, SentenceSegmenter, SentenceSegmenterBorrowed,
+    WordSegmenter, WordSegmenterBorrowed,
+    options::{SentenceBreakInvariantOptions, WordBreakInvariantOptions},
+};
+
+/// Knows sentences (UAX 29), words (with dictionaries for scripts that have no spaces) and grapheme clusters.
+pub struct Segmenter {
+    sentences: SentenceSegmenterBorrowed<'static>,
+    words: WordSegmenterBorrowed<'static>,
+    characters: GraphemeClusterSegmenterBorrowed<'static>,
+}
+
+impl Segmenter {
+    /// A segmenter of texts in any language.
+    pub fn new() -> Self {
+        Self {
+            sentences: SentenceSegmenter::new(SentenceBreakInvariantOptions::default()),
+            words: WordSegmenter::new_dictionary(WordBreakInvariantOptions::default()),
+            characters: GraphemeClusterSegmenter::new(),
+        }
+    }
+
+    /// Appends where the sentences of a document that begin at `from` end, up to `limit`; its words if the first sentence
+    /// is longer, and so on. None if even the first character is longer.
+    pub fn boundaries(&self, document: &str, from: usize, limit: usize, boundaries: &mut Vec<usize>) {
+        let end = document.floor_char_boundary((limit + LOOKAHEAD_BYTES).min(document.len()));
+        let text = &document[from..end];
+        let mut append = |offsets: &mut dyn Iterator<Item = usize>| {
+            boundaries.extend(offsets.skip(1).map(|offset| from + offset).take_while(|end| *end <= limit));
+            !boundaries.is_empty()
+        };
+        let _ = append(&mut self.sentences.segment_str(text))
+            || append(&mut self.words.segment_str(text))
+            || append(&mut self.characters.segment_str(text));
+    }
+}
+
+/// How far it is read beyond the limit to see whether something ends there.
+const LOOKAHEAD_BYTES: usize = 64;

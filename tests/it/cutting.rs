@@ -1,0 +1,74 @@
+//! Long documents are in nobody's way.
+
+use anyhow::ensure;
+use futures_util::future::join_all;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server, copy_for_server, give_to_server, shared};
+use std::fs;
+use std::path::Path;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![; alone:
+        cancelled_cuts_leave_the_engine_to_others,
+        a_long_line_does_not_keep_another_collection_waiting,
+    ]
+}
+
+/// A line of JSON, repeated so many times.
+fn json(times: u32) -> String {
+    format!(r#"repeat('{{"id":12345,"name":"some name","tags":["a","b"]}},', {times})"#)
+}
+
+async fn cancelled_cuts_leave_the_engine_to_others() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    session.execute("SELECT rag.embed('the engine runs')", &[]).await?;
+    // The second takes hours, since each chunk has but one new token.
+    for options in ["", ", size => 4000, overlap => 3999"] {
+        let cut = format!("SELECT count(*) FROM rag.chunk({}{options})", json(160_000));
+        let cancelled = (0..4).map(async |_| {
+            let session = server.session().await?;
+            session.batch_execute("SET statement_timeout = '500ms'").await?;
+            session.refusal(&cut).await?.expect("57014", "statement timeout", "")
+        });
+        join_all(cancelled).await.into_iter().collect::<Result<()>>()?;
+        ensure!(session.value::<i64>("SELECT count(*) FROM rag.chunk('hello')").await? == 1);
+        ensure!(session.value::<i32>("SELECT rag.count_tokens('hello')").await? > 0);
+        ensure!(session.value::<i64>("SELECT count(*) FROM rag.status()").await? > 0);
+        let long = format!("SELECT count(*) FROM rag.chunk({})", json(4000));
+        ensure!(session.value::<i64>(&long).await? > 100);
+    }
+    Ok(())
+}
+
+async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
+    let server = Server::prepare(Options::default())?;
+    let models = server.folder().join("models");
+    fs::create_dir(&models)?;
+    give_to_server(&models)?;
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/engine/tests/fixtures");
+    copy_for_server(&fixtures.join("tiny-model"), &models.join("tiny-model"))?;
+    server.configure(&Options::default().set("rag.models_path", &models.display().to_string()))?;
+    server.restart().await?;
+    let session = server.session().await?;
+    session
+        .batch_execute(&format!(
+            "CREATE TABLE big (id int PRIMARY KEY, body text);
+             CREATE TABLE small (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('big', 'big', 'body', model => 'tiny-model', chunk_size => 256),
+                    rag.create_collection('small', 'small', 'body', model => 'tiny-model');
+             INSERT INTO big VALUES (1, {});
+             INSERT INTO small VALUES (1, 'A small row about windmills')",
+            json(100_000)
+        ))
+        .await?;
+    for collection in ["small", "big"] {
+        let wait = "SELECT rag.wait_until_current($1::text::name, '280 s')";
+        ensure!(session.value_of::<bool>(wait, &[&collection]).await?, "{collection} is not current");
+    }
+    ensure!(session.value::<i64>("SELECT count(*) FROM small_chunks").await? == 1);
+    ensure!(session.value::<i64>("SELECT count(*) FROM big_chunks").await? > 1000);
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    Ok(())
+}
