@@ -48,6 +48,7 @@ mod run_weeks;
 mod runs;
 mod runtimes;
 mod sample;
+mod sqlstates;
 mod standby;
 mod tool_limits;
 mod tools;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         job_limits::tests(),
         job_pieces::tests(),
         job_rights::tests(),
+        sqlstates::tests(),
         job_workers::tests(),
         pgbouncer::tests(),
         agents::tests(),

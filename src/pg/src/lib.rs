@@ -17,6 +17,7 @@ pub mod guc;
 pub mod identifier;
 pub mod input;
 pub mod major_version;
+mod own_sqlstate;
 pub mod own_tables;
 pub mod procedure;
 pub mod read_only;
