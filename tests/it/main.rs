@@ -48,6 +48,7 @@ mod run_weeks;
 mod runs;
 mod runtimes;
 mod sample;
+mod savepoints;
 mod sqlstates;
 mod standby;
 mod tool_limits;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         job_limits::tests(),
         job_pieces::tests(),
         job_rights::tests(),
+        savepoints::tests(),
         sqlstates::tests(),
         job_workers::tests(),
         pgbouncer::tests(),
