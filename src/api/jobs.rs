@@ -14,11 +14,17 @@ use ragstone_pg::version;
 use std::time::Duration;
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn submit(kind: Option<Utf8>, args: Option<Jsonb>, idempotency_key: default!(Option<Utf8>, "NULL")) -> i64 {
+fn submit(
+    kind: Option<Utf8>,
+    args: Option<Jsonb>,
+    idempotency_key: default!(Option<Utf8>, "NULL"),
+    timeout_ms: default!(Option<i32>, "NULL"),
+) -> i64 {
     version::check();
     let kind = or_raise(given(kind, "kind"));
     let args = or_raise(given(args, "args"));
-    or_raise(jobs::submit(&kind.0, &args, idempotency_key.as_ref().map(|key| key.0.as_str())))
+    let key = idempotency_key.as_ref().map(|key| key.0.as_str());
+    or_raise(jobs::submit(&kind.0, &args, key, timeout_ms))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]

@@ -1,14 +1,16 @@
 //! Jobs: calls of Ragstone's functions in a background worker that is connected as the submitter, so that the submitter's transaction
 //! need not stay open.
 //!
-//! In the order of a job's life: [`submit`] stores it, [`dispatch`] has a worker started for it, and [`run`] is that worker. The
-//! submitter uses [`read`], [`wait`] and [`cancel`]. [`kind`] has the functions that can be jobs, [`handlers`] the kinds that take more
-//! than one call of a function, and [`record`] the table.
+//! In the order of a job's life: [`submit`] stores it, [`dispatch`] has a worker started for it, and
+//! [`run`] is that worker. The submitter uses [`read`], [`wait`] and [`cancel`].
+//! [`kind`] has the functions that can be jobs, [`handlers`] the kinds that take more than one call of a function, [`limits`] how long
+//! one may take, and [`record`] the table.
 
 mod cancel;
 mod dispatch;
 pub mod handlers;
 mod kind;
+mod limits;
 mod read;
 mod record;
 mod run;

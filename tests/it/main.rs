@@ -24,6 +24,7 @@ mod generate;
 mod job_limits;
 mod job_pieces;
 mod job_rights;
+mod job_timeouts;
 mod job_workers;
 mod jobs;
 mod keys;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         job_limits::tests(),
         job_pieces::tests(),
         job_rights::tests(),
+        job_timeouts::tests(),
         savepoints::tests(),
         sqlstates::tests(),
         job_workers::tests(),

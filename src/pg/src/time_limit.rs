@@ -54,6 +54,13 @@ pub fn within<T>(limit: Duration, canceller: &Cell<Canceller>, work: impl FnOnce
     work()
 }
 
+/// `statement_timeout`, which Postgres itself enforces for statements of clients only; none if it is off.
+pub fn statement_timeout() -> Option<Duration> {
+    // SAFETY: a plain read of a setting.
+    let milliseconds = unsafe { pg_sys::StatementTimeout };
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds.unsigned_abs().into()))
+}
+
 /// Raises Postgres's own error if `statement_timeout` expired at the same moment as a limit.
 pub fn serve_statement_timeout() {
     // SAFETY: a plain read.
