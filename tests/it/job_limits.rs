@@ -11,6 +11,8 @@ use std::time::Duration;
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         jobs_over_the_cap_wait_and_the_oldest_is_first,
+        one_role_does_not_take_all_workers_of_the_server,
+        many_jobs_of_one_role_hide_no_jobs_of_others,
         without_a_free_slot_a_job_stays_queued,
         a_role_that_only_reads_by_default_has_jobs_done,
         a_job_of_a_role_that_has_gone_fails,
@@ -67,7 +69,10 @@ async fn a_cancelled_job_ends_at_once() -> Result<()> {
 }
 
 async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
-    let world = World::with(Options::default().set("rag.max_job_workers", "2")).await?;
+    let world = World::with(
+        Options::default().set("rag.max_job_workers", "2").set("rag.max_job_workers_per_role", "2"),
+    )
+    .await?;
     world.close_gate().await?;
     let alice = world.session("alice").await?;
     let mut ids = Vec::new();
@@ -80,6 +85,9 @@ async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
     let queued: i64 = alice.value("SELECT count(*) FROM rag.jobs WHERE status = 'queued'").await?;
     let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone job'";
     ensure!(queued == 4 && world.admin.value::<i64>(workers).await? == 2);
+    let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    ensure!(waits_for(&world, bobs).await?.as_deref() == Some("rag.max_job_workers"));
+    ensure!(waits_for(&world, ids[0]).await?.is_none() && waits_for(&world, ids[2]).await?.is_some());
     world.open_gate().await?;
     for id in &ids {
         ensure!(ended(&alice, *id).await? == "done");
@@ -91,6 +99,56 @@ async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
         "{started:?}"
     );
     Ok(())
+}
+
+/// What `rag.jobs` says that a job waits for.
+async fn waits_for(world: &World, id: i64) -> Result<Option<String>> {
+    world.admin.value_of("SELECT waits_for FROM rag.jobs WHERE id = $1", &[&id]).await
+}
+
+async fn one_role_does_not_take_all_workers_of_the_server() -> Result<()> {
+    // By default the share of a role is half of it, here one.
+    let world = World::with(Options::default().set("rag.max_job_workers", "3")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(submit(&alice, "search", SEARCH).await?);
+    }
+    world.until_status(ids[0], "running").await?;
+    // Her jobs in another database count as well.
+    let other = world.server.database().await?;
+    let elsewhere = world.server.connect_as("alice", &other).await?;
+    let hers = submit(&elsewhere, "embed", r#"{"input": "x"}"#).await?;
+    let theirs = submit(&world.server.connect(&other).await?, "embed", r#"{"input": "x"}"#).await?;
+    ensure!(ended(&world.server.connect(&other).await?, theirs).await? == "done");
+    let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    ensure!(world.ended("bob", bobs).await? == "done");
+    for id in &ids[1..] {
+        ensure!(world.status(*id).await? == "queued");
+        let reason = waits_for(&world, *id).await?;
+        ensure!(reason.as_deref() == Some("rag.max_job_workers_per_role"), "{reason:?}");
+    }
+    let state: String =
+        elsewhere.value_of("SELECT status || ' ' || waits_for FROM rag.jobs WHERE id = $1", &[&hers]).await?;
+    ensure!(state == "queued rag.max_job_workers_per_role", "{state}");
+    world.open_gate().await?;
+    for id in &ids {
+        ensure!(ended(&alice, *id).await? == "done" && waits_for(&world, *id).await?.is_none());
+    }
+    ensure!(ended(&elsewhere, hers).await? == "done");
+    Ok(())
+}
+
+async fn many_jobs_of_one_role_hide_no_jobs_of_others() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "2")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let many = format!("SELECT count(rag.submit('search', '{SEARCH}')) FROM generate_series(1, 600)");
+    ensure!(alice.value::<i64>(&many).await? == 600);
+    let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    ensure!(world.ended("bob", bobs).await? == "done");
+    world.open_gate().await
 }
 
 async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
@@ -106,6 +164,9 @@ async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
     let alice = world.session("alice").await?;
     let refusal = alice.refusal(&format!("CALL rag.wait_for_job({id}, '1500ms')")).await?;
     refusal.expect("57014", "but is queued", "")?;
+    ensure!(waits_for(&world, id).await?.as_deref() == Some("max_worker_processes"));
+    let told = world.server.log()?.matches("a job waits for its worker: PostgreSQL has no free slot").count();
+    ensure!(told == 1, "the log says it {told} times");
     drop(alice);
     // What is queued outlives the server.
     world.server.stop(nix::sys::signal::Signal::SIGINT)?;
