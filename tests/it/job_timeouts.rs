@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
         a_job_that_takes_longer_than_its_timeout_abandons_its_provider,
         a_job_that_takes_longer_than_its_timeout_ends_its_agents_tool,
         a_function_that_catches_the_limit_is_ended_all_the_same,
+        a_lock_timeout_that_was_caught_is_no_cancel,
         a_cancelled_job_with_limits_is_cancelled,
         a_job_within_its_timeout_is_done,
     ]
@@ -140,6 +141,23 @@ async fn a_function_that_catches_the_limit_is_ended_all_the_same() -> Result<()>
     world.admin.batch_execute("ALTER ROLE alice SET statement_timeout = '300ms'").await?;
     let id = submit(&alice, "search", SEARCH).await?;
     expect_timeout(&alice, id, "due to statement timeout", "").await
+}
+
+async fn a_lock_timeout_that_was_caught_is_no_cancel() -> Result<()> {
+    let world = World::new().await?;
+    let patient = "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql
+                     SET lock_timeout = '100ms' AS $$
+                     BEGIN
+                       BEGIN PERFORM pg_advisory_lock_shared(42); EXCEPTION WHEN lock_not_available THEN NULL; END;
+                       PERFORM pg_sleep(600);
+                       RETURN true;
+                     END $$";
+    world.admin.batch_execute(patient).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let id = submit_within(&alice, "search", SEARCH, 1500).await?;
+    expect_timeout(&alice, id, "took longer than its timeout_ms of 1500", "").await?;
+    world.open_gate().await
 }
 
 async fn a_cancelled_job_with_limits_is_cancelled() -> Result<()> {
