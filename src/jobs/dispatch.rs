@@ -7,7 +7,7 @@ use crate::jobs::record::JobTable;
 use pgrx::log;
 use ragstone_client::processes::job_registry;
 use ragstone_client::processes::job_registry::{JobTicket, StartingWorker};
-use ragstone_client::processes::missing_slot;
+use ragstone_client::processes::{missing_slot, slots};
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
 use ragstone_pg::attempt::in_transaction;
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// Pauses after a failure of the dispatch, and after a worker of a job that could not start.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
+/// Time after which it looks for what nothing has told it of: a setting that has changed, a job of another database that has ended.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Time between two deletions of jobs that are older than `rag.jobs_retention`.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -31,6 +34,7 @@ pub struct Dispatch {
     postponed: HashMap<i64, Postponed>,
     backoff: Backoff,
     paused_until: Option<Instant>,
+    looked: Option<Instant>,
     pruned: Option<Instant>,
     has_open_jobs: bool,
 }
@@ -58,6 +62,7 @@ impl Dispatch {
             postponed: HashMap::new(),
             backoff: BACKOFF,
             paused_until: None,
+            looked: None,
             pruned: None,
             has_open_jobs: false,
         }
@@ -68,12 +73,14 @@ impl Dispatch {
         self.has_open_jobs
     }
 
-    /// Has workers started for the jobs that are due. An error is logged and not returned: it must not delay the collections.
+    /// Has workers started for the jobs that are due. An error is logged and not returned: it must not delay the collections. Called
+    /// at each turn of the worker's loop, many times a second while rows are indexed, so it mostly does nothing.
     pub fn run_due(&mut self) {
         let now = Instant::now();
-        if self.paused_until.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) || !self.is_due(now) {
             return;
         }
+        self.looked = Some(now);
         match self.check_jobs() {
             Ok(()) => {
                 self.backoff.reset();
@@ -84,8 +91,16 @@ impl Dispatch {
                     log!("ragstone worker: jobs: {}: {}", error.code(), error.message);
                 }
                 self.paused_until = Some(now + self.backoff.next_pause());
+                self.looked = None;
             }
         }
+    }
+
+    /// Whether something may have changed: a job was submitted, a worker has ended, or the last look was some time ago.
+    fn is_due(&self, now: Instant) -> bool {
+        slots::take_submission(self.database)
+            || self.looked.is_none_or(|at| now.duration_since(at) >= LOOK_INTERVAL)
+            || self.requested.values().any(|requested| requested.worker.has_ended())
     }
 
     fn check_jobs(&mut self) -> Result<()> {

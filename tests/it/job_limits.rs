@@ -6,13 +6,14 @@ use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::Options;
 use ragstone_tests::wait;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         jobs_over_the_cap_wait_and_the_oldest_is_first,
         one_role_does_not_take_all_workers_of_the_server,
         many_jobs_of_one_role_hide_no_jobs_of_others,
+        looking_for_jobs_does_not_depend_on_changes_of_rows,
         without_a_free_slot_a_job_stays_queued,
         a_role_that_only_reads_by_default_has_jobs_done,
         a_job_of_a_role_that_has_gone_fails,
@@ -149,6 +150,40 @@ async fn many_jobs_of_one_role_hide_no_jobs_of_others() -> Result<()> {
     let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
     ensure!(world.ended("bob", bobs).await? == "done");
     world.open_gate().await
+}
+
+async fn looking_for_jobs_does_not_depend_on_changes_of_rows() -> Result<()> {
+    const CHANGES: i64 = 60;
+    let world = World::new().await?;
+    world
+        .admin
+        .batch_execute(
+            "CREATE TABLE pages (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('pages', 'pages', 'body', sync => 'background')",
+        )
+        .await?;
+    ensure!(world.admin.value::<bool>("SELECT rag.wait_until_current('pages', '60s')").await?);
+    let looks = "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0)
+                 FROM pg_stat_user_tables WHERE relid = 'rag._job'::regclass";
+    let (before, start): (i64, _) = (world.admin.value(looks).await?, Instant::now());
+    for page in 0..CHANGES {
+        world.admin.execute("INSERT INTO pages VALUES ($1, 'a page')", &[&i32::try_from(page)?]).await?;
+        ensure!(world.admin.value::<bool>("SELECT rag.wait_until_current('pages', '60s')").await?);
+    }
+    let looks = world.admin.value::<i64>(looks).await? - before;
+    // Each change is at least one turn of the worker's loop. It looks once a second, and now and then for old jobs.
+    let expected = i64::try_from(start.elapsed().as_secs())? + 10;
+    ensure!(looks <= expected, "{looks} looks for jobs in {CHANGES} changes");
+    // What is submitted meanwhile is found.
+    let mut ids = Vec::new();
+    for page in 0..5 {
+        world.admin.execute("UPDATE pages SET body = 'another page' WHERE id % 5 = $1", &[&page]).await?;
+        ids.push(world.submit("alice", "embed", r#"{"input": "x"}"#).await?);
+    }
+    for id in ids {
+        ensure!(world.ended("alice", id).await? == "done");
+    }
+    Ok(())
 }
 
 async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {

@@ -246,7 +246,7 @@ async fn many_prompts_of_a_job_are_asked_at_once() -> Result<()> {
     let answers: serde_json::Value = alice.value(&format!("SELECT rag.job_result({id})")).await?;
     ensure!(answers == serde_json::json!(["<a>", "<b>", "<a>", "<c>"]), "{answers}");
     ensure!(
-        provider.most_at_once() == 3 && provider.requests().len() == 3,
+        provider.most_at_once() == 4 && provider.requests().len() == 4,
         "{} at once",
         provider.most_at_once()
     );
@@ -256,8 +256,11 @@ async fn many_prompts_of_a_job_are_asked_at_once() -> Result<()> {
 async fn what_a_job_asks_twice_is_asked_twice() -> Result<()> {
     let provider = Provider::start(["Anna", "Bert", "Carl"].map(Reply::chat))?;
     let world = world(&provider).await?;
-    let id =
-        world.submit("alice", "generate", r#"{"prompt": ["a name", "a name", "a name"], "model": "stub/m"}"#);
+    let id = world.submit(
+        "alice",
+        "generate",
+        r#"{"prompts": ["a name", "a name", "a name"], "model": "stub/m"}"#,
+    );
     let id = id.await?;
     ensure!(world.ended("alice", id).await? == "done");
     let session = world.session("alice").await?;

@@ -59,11 +59,20 @@ pub fn ensure_more(database: u32) {
     }
 }
 
-/// Wakes this database's worker; requests one if it has exited.
-pub fn wake() {
+/// Wakes this database's worker; requests one if it has exited. `has_jobs` says whether it is to look for jobs.
+pub fn wake(has_jobs: bool) {
+    // The file is there before the worker wakes, and the worker removes it before it looks: a commit is never missed.
+    if has_jobs {
+        let _ = fs::write(paths::submission(session::database()), "");
+    }
     if let Some(pid) = ensure_after_commit() {
         databases::set_latch(pid);
     }
+}
+
+/// Whether jobs were submitted in a database since this was last asked.
+pub fn take_submission(database: u32) -> bool {
+    fs::remove_file(paths::submission(database)).is_ok()
 }
 
 /// Returns the process id of this database's worker, or requests one if it has exited. Does not allocate Postgres's memory and

@@ -62,12 +62,17 @@ fn add(wakeup: Wakeup) {
     register_xact_callback(PgXactCallbackEvent::PreCommit, ensure_if_pending);
     register_xact_callback(PgXactCallbackEvent::PrePrepare, ensure_if_pending);
     register_xact_callback(PgXactCallbackEvent::Commit, || {
+        let has_jobs = has_pending_jobs();
         if clear_pending() {
-            slots::wake();
+            slots::wake(has_jobs);
         }
     });
     register_xact_callback(PgXactCallbackEvent::Prepare, || _ = clear_pending());
     register_xact_callback(PgXactCallbackEvent::Abort, || _ = clear_pending());
+}
+
+fn has_pending_jobs() -> bool {
+    PENDING_WAKEUPS.with_borrow(|pending| pending.keys().any(|wakeup| matches!(wakeup, Wakeup::Job(_))))
 }
 
 fn ensure_if_pending() {
