@@ -10,7 +10,7 @@ folder=$(mktemp --directory)
 chmod 755 "$folder"
 trap '"$here/cluster.sh" stop "$folder" && rm -rf "$(readlink --canonicalize "$folder/cluster")" "$folder"' EXIT
 # A connection for each thread of the web server, and for what runs beside it. Workers as docs/reference.md counts them.
-exports=$("$here/cluster.sh" start "$folder" max_connections=200 max_worker_processes=16)
+exports=$("$here/cluster.sh" start "$folder" max_connections=200 max_worker_processes=16 rag.max_job_workers_per_role=4)
 eval "$exports"
 python3 "$here/manual.py" "$manual" >"$folder/pages.csv"
 

@@ -17,6 +17,7 @@ CREATE TABLE rag._job (
   detail text,
   hint text,
   idempotency_key text,
+  timeout_ms integer CHECK (timeout_ms > 0),
   UNIQUE (submitter, idempotency_key)
 );
 
@@ -38,6 +39,7 @@ COMMENT ON COLUMN rag._job.pid IS 'process that began with it last';
 COMMENT ON COLUMN rag._job.result IS 'what the function gave; JSON null for NULL';
 COMMENT ON COLUMN rag._job.sqlstate IS 'of the error that ended it';
 COMMENT ON COLUMN rag._job.idempotency_key IS 'what the submitter calls the same job, so that it is submitted once';
+COMMENT ON COLUMN rag._job.timeout_ms IS 'how many milliseconds it may take from the moment at which a worker begins with it';
 
 -- A barrier, so that no function of a reader's sees the rows of others.
 CREATE VIEW rag.jobs WITH (security_barrier) AS
@@ -56,7 +58,9 @@ SELECT id,
        message,
        detail,
        hint,
-       idempotency_key
+       idempotency_key,
+       timeout_ms,
+       CASE status WHEN 'queued' THEN rag._job_waits_for(submitter::pg_catalog.oid) END AS waits_for
 FROM rag._job
 WHERE pg_catalog.pg_has_role(submitter, 'USAGE')
    OR coalesce(pg_catalog.pg_has_role(pg_catalog.to_regrole('rag_auditor'), 'USAGE'), false);
@@ -71,14 +75,18 @@ COMMENT ON COLUMN rag.jobs.attempts IS 'how often a worker has begun with it; mo
 COMMENT ON COLUMN rag.jobs.pid IS 'process that works on it';
 COMMENT ON COLUMN rag.jobs.result IS 'what the function gave; JSON null for NULL';
 COMMENT ON COLUMN rag.jobs.sqlstate IS 'of the error that ended it, with message, detail and hint';
+COMMENT ON COLUMN rag.jobs.waits_for IS
+'setting that keeps a queued job from beginning: rag.max_job_workers, rag.max_job_workers_per_role, rag.max_sync_workers or max_worker_processes; NULL where it is about to begin';
+COMMENT ON COLUMN rag.jobs.timeout_ms IS 'how many milliseconds it may take from the moment at which a worker begins with it; NULL for no limit';
 
 ALTER FUNCTION rag.job_pieces(bigint, integer, integer) ROWS 10;
 
 CREATE PROCEDURE rag.wait_for_job(id bigint, timeout interval DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'ragstone_wait_for_job';
 
-COMMENT ON FUNCTION rag.submit(text, jsonb, text) IS
-'have a function called in a process of its own, as the current role, when the transaction commits; kind is embed, search, refresh, generate, ask, chat or agent, args are its named arguments. The same idempotency key gives the same job. Gives the job''s number';
+COMMENT ON FUNCTION rag.submit(text, jsonb, text, integer) IS
+'have a function called in a process of its own, as the current role, when the transaction commits; kind is embed, search, refresh, generate, ask, chat or agent, args are its named arguments. The same idempotency key gives the same job. A job that takes longer than timeout_ms fails (57014). Gives the job''s number';
+COMMENT ON FUNCTION rag._job_waits_for(oid) IS 'internal: setting that keeps queued jobs of a role from beginning';
 COMMENT ON FUNCTION rag.job_pieces(bigint, integer, integer) IS
 'pieces of a job''s answer after a number, as soon as there are some, and the job''s status in each row; one row without a piece where there are none. Where seq - 1 is a multiple of 1,000,000 the answer begins anew. timeout_ms is the longest wait';
 COMMENT ON FUNCTION rag.job_result(bigint) IS

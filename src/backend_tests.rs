@@ -8,7 +8,7 @@ mod tests {
     use ragstone_core::jsonb::{Container, any_string, boolean, document, number, string_since};
     use ragstone_pg::bytes::Jsonb;
     use ragstone_pg::major_version::{
-        BYPASS_LOGIN_CHECK, MAJOR, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
+        BYPASS_LOGIN_CHECK, LOCK_TIMEOUT, MAJOR, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
     };
     use ragstone_pg::switch_user::{as_owner, with_settings};
     use ragstone_pg::text::{utf8_datum, utf8_from_datum};
@@ -115,6 +115,7 @@ mod tests {
             names.position(|member| member == name).map(|place| place as i32)
         };
         assert_eq!(number("STARTUP_PACKET_TIMEOUT"), Some(0));
+        assert_eq!(number("LOCK_TIMEOUT"), Some(LOCK_TIMEOUT));
         assert_eq!(number("STATEMENT_TIMEOUT"), Some(STATEMENT_TIMEOUT));
         let first_of_users = number("USER_TIMEOUT").unwrap();
         assert!(members.contains("MAX_TIMEOUTS = USER_TIMEOUT + 10"), "{members}");
@@ -139,6 +140,7 @@ mod tests {
             ("utils/timeout.h", "void enable_timeout_after(TimeoutId id, int delay_ms);"),
             ("utils/timeout.h", "void disable_timeout(TimeoutId id, bool keep_indicator);"),
             ("utils/timeout.h", "bool get_timeout_indicator(TimeoutId id, bool reset_indicator);"),
+            ("utils/elog.h", "int errcode(int sqlerrcode);"),
             ("tcop/tcopprot.h", "void die(SIGNAL_ARGS);"),
         ];
         for (name, declaration) in declared {

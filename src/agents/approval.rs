@@ -208,7 +208,10 @@ fn has_waiting_calls(run_id: i64) -> Result<bool> {
 
 /// Submits a job that continues a run, as the role that the run belongs to. Returns the job.
 fn submit_resume(run_id: i64, owner: &str) -> Result<i64> {
-    let job = jobs::submit_as(job::HANDLER.kind, &job::resume_args(run_id)?, owner)?;
+    let before = as_config_owner(|| {
+        Ok(run("SELECT job FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)])?.int8(0, 0))
+    })?;
+    let job = jobs::submit_as(job::HANDLER.kind, &job::resume_args(run_id)?, owner, before)?;
     as_config_owner(|| {
         run(
             "UPDATE rag._agent_run SET status = 'running', job = $2, updated_at = clock_timestamp() WHERE id = $1",

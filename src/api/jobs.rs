@@ -14,11 +14,17 @@ use ragstone_pg::version;
 use std::time::Duration;
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn submit(kind: Option<Utf8>, args: Option<Jsonb>, idempotency_key: default!(Option<Utf8>, "NULL")) -> i64 {
+fn submit(
+    kind: Option<Utf8>,
+    args: Option<Jsonb>,
+    idempotency_key: default!(Option<Utf8>, "NULL"),
+    timeout_ms: default!(Option<i32>, "NULL"),
+) -> i64 {
     version::check();
     let kind = or_raise(given(kind, "kind"));
     let args = or_raise(given(args, "args"));
-    or_raise(jobs::submit(&kind.0, &args, idempotency_key.as_ref().map(|key| key.0.as_str())))
+    let key = idempotency_key.as_ref().map(|key| key.0.as_str());
+    or_raise(jobs::submit(&kind.0, &args, key, timeout_ms))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -48,6 +54,12 @@ fn cancel_job(id: Option<i64>) -> bool {
     or_raise(jobs::cancel(or_raise(given(id, "id"))))
 }
 
+/// What a queued job of a role waits for, for the view `rag.jobs`.
+#[pg_extern(stable, parallel_restricted)]
+fn _job_waits_for(submitter: pg_sys::Oid) -> Option<Utf8> {
+    jobs::waits_for(submitter.to_u32()).map(Utf8::from)
+}
+
 sql_function!(pg_finfo_ragstone_wait_for_job, ragstone_wait_for_job, wait_for_job);
 
 /// The procedure `rag.wait_for_job`, which sql/jobs.sql creates.
@@ -67,5 +79,5 @@ fn natural(value: i32, name: &str) -> Result<u32> {
 extension_sql_file!(
     "../../sql/jobs.sql",
     name = "jobs",
-    requires = ["sync", submit, job_pieces, job_result, cancel_job]
+    requires = ["sync", submit, job_pieces, job_result, cancel_job, _job_waits_for]
 );

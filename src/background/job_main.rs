@@ -10,14 +10,13 @@ use ragstone_client::processes::file_lock::FileLock;
 use ragstone_client::processes::job_registry::{self, JobTicket};
 use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::processes::worker_process::{background_worker_main, connect_as};
-use ragstone_client::settings::paths;
 use std::fs;
 
 background_worker_main!(ragstone_job_main, run);
 
 fn run(_argument: u64) {
     let Some(ticket) = JobTicket::parse(BackgroundWorker::get_extra()) else { return };
-    let path = paths::job_lock(ticket.database, ticket.job);
+    let path = ticket.lock();
     let lock = match FileLock::take(&path) {
         Ok(Some(lock)) => lock,
         Ok(None) => return,

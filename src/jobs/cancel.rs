@@ -2,7 +2,7 @@
 
 use crate::jobs::record::JobTable;
 use crate::jobs::unknown;
-use ragstone_client::processes::job_registry;
+use ragstone_client::processes::job_registry::{self, JobTicket};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
@@ -14,11 +14,12 @@ pub fn cancel(id: i64) -> Result<bool> {
         connect(|| {
             check_rights(id)?;
             let table = JobTable::find()?;
-            let lock = "SELECT status, pid FROM rag._job WHERE id = $1 FOR UPDATE";
+            let lock = "SELECT status, pid, submitter::oid FROM rag._job WHERE id = $1 FOR UPDATE";
             let rows = table.write(|| run(lock, &[Arg::new(id)]))?;
-            let database = session::database();
+            let role = rows.oid(0, 2).map_or(0, |role| role.to_u32());
+            let ticket = JobTicket { database: session::database(), role, job: id };
             match rows.text(0, 0).unwrap_or_default().as_str() {
-                "running" if job_registry::interrupt(database, id, rows.int4(0, 1)) => Ok(true),
+                "running" if job_registry::interrupt(&ticket, rows.int4(0, 1)) => Ok(true),
                 // No worker is doing it. One that is about to start will find it cancelled.
                 "queued" | "running" => {
                     table.failed(id, &cancelled())?;

@@ -1,19 +1,18 @@
 //! The sync worker of a database has workers started for jobs, the oldest first, and fails the jobs that cannot be done.
 
-use crate::jobs::MAX_ATTEMPTS;
+use crate::jobs::capacity::Capacity;
 use crate::jobs::handlers;
-use crate::jobs::kind::JobKind;
+use crate::jobs::open::{OpenJob, open_jobs};
 use crate::jobs::record::JobTable;
-use crate::jobs::submit::cannot_log_in;
 use pgrx::log;
 use ragstone_client::processes::job_registry;
 use ragstone_client::processes::job_registry::{JobTicket, StartingWorker};
+use ragstone_client::processes::{missing_slot, slots};
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
 use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::error::{Error, Result};
+use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashMap;
@@ -21,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Pauses after a failure of the dispatch, and after a worker of a job that could not start.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+
+/// Time after which it looks for what nothing has told it of: a setting that has changed, a job of another database that has ended.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time between two deletions of jobs that are older than `rag.jobs_retention`.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
@@ -32,6 +34,7 @@ pub struct Dispatch {
     postponed: HashMap<i64, Postponed>,
     backoff: Backoff,
     paused_until: Option<Instant>,
+    looked: Option<Instant>,
     pruned: Option<Instant>,
     has_open_jobs: bool,
 }
@@ -39,6 +42,7 @@ pub struct Dispatch {
 /// A worker that has been requested for a job.
 struct RequestedWorker {
     worker: StartingWorker,
+    ticket: JobTicket,
     /// Attempts of the job before this worker.
     attempts: i32,
 }
@@ -47,18 +51,6 @@ struct RequestedWorker {
 struct Postponed {
     until: Instant,
     backoff: Backoff,
-}
-
-/// A job that has not ended.
-struct OpenJob {
-    id: i64,
-    kind: String,
-    running: bool,
-    attempts: i32,
-    role: u32,
-    name: Option<String>,
-    may_log_in: bool,
-    may_connect: bool,
 }
 
 impl Dispatch {
@@ -70,6 +62,7 @@ impl Dispatch {
             postponed: HashMap::new(),
             backoff: BACKOFF,
             paused_until: None,
+            looked: None,
             pruned: None,
             has_open_jobs: false,
         }
@@ -80,12 +73,14 @@ impl Dispatch {
         self.has_open_jobs
     }
 
-    /// Has workers started for the jobs that are due. An error is logged and not returned: it must not delay the collections.
+    /// Has workers started for the jobs that are due. An error is logged and not returned: it must not delay the collections. Called
+    /// at each turn of the worker's loop, many times a second while rows are indexed, so it mostly does nothing.
     pub fn run_due(&mut self) {
         let now = Instant::now();
-        if self.paused_until.is_some_and(|until| now < until) {
+        if self.paused_until.is_some_and(|until| now < until) || !self.is_due(now) {
             return;
         }
+        self.looked = Some(now);
         match self.check_jobs() {
             Ok(()) => {
                 self.backoff.reset();
@@ -96,8 +91,16 @@ impl Dispatch {
                     log!("ragstone worker: jobs: {}: {}", error.code(), error.message);
                 }
                 self.paused_until = Some(now + self.backoff.next_pause());
+                self.looked = None;
             }
         }
+    }
+
+    /// Whether something may have changed: a job was submitted, a worker has ended, or the last look was some time ago.
+    fn is_due(&self, now: Instant) -> bool {
+        slots::take_submission(self.database)
+            || self.looked.is_none_or(|at| now.duration_since(at) >= LOOK_INTERVAL)
+            || self.requested.values().any(|requested| requested.worker.has_ended())
     }
 
     fn check_jobs(&mut self) -> Result<()> {
@@ -153,14 +156,14 @@ impl Dispatch {
         self.postponed.get(&id).is_some_and(|postponed| Instant::now() < postponed.until)
     }
 
-    /// Has workers started for open jobs, the oldest first, as far as `rag.max_job_workers` allows.
+    /// Has workers started for open jobs, the oldest first, as far as `rag.max_job_workers` and the share of a role allow.
     fn request_workers(&mut self, open: &[OpenJob]) -> Result<()> {
-        let mut room = settings::max_job_workers().saturating_sub(self.workers());
+        let mut capacity = Capacity::now();
+        self.requested.values().for_each(|requested| capacity.add(requested.ticket));
+        let mut lacks_slot = false;
         for job in open {
-            if self.is_postponed(job.id)
-                || self.requested.contains_key(&job.id)
-                || job_registry::holder(self.database, job.id).is_some()
-            {
+            let ticket = JobTicket { database: self.database, role: job.role, job: job.id };
+            if self.is_postponed(job.id) || capacity.has(&ticket) {
                 continue;
             }
             if let Some(error) = job.permanent_error() {
@@ -169,93 +172,28 @@ impl Dispatch {
                 })?;
                 continue;
             }
-            if room == 0 {
+            if capacity.is_exhausted() {
                 break;
             }
-            let order = JobTicket { database: self.database, role: job.role, job: job.id };
-            // Without a free slot, the next call tries again.
-            let Some(worker) = job_registry::register(&order) else { break };
-            self.requested.insert(job.id, RequestedWorker { worker, attempts: job.attempts });
-            room -= 1;
+            if capacity.is_exhausted_for(job.role) {
+                continue;
+            }
+            // Without a free slot, the next look tries again.
+            let Some(worker) = job_registry::register(&ticket) else {
+                lacks_slot = true;
+                break;
+            };
+            self.requested.insert(job.id, RequestedWorker { worker, ticket, attempts: job.attempts });
+            capacity.add(ticket);
         }
+        missing_slot::note(self.database, lacks_slot, "a job waits for its worker");
         Ok(())
-    }
-
-    /// Number of workers that run, in all databases, and of those that are requested in this one.
-    fn workers(&self) -> usize {
-        let starting = self.requested.keys().filter(|id| job_registry::holder(self.database, **id).is_none());
-        job_registry::running() + starting.count()
-    }
-}
-
-impl OpenJob {
-    /// The error of a job that no worker can do, now or later.
-    fn permanent_error(&self) -> Option<Error> {
-        let lost = |message| {
-            Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."))
-        };
-        let Some(name) = &self.name else {
-            return Some(Error::undefined("the role that submitted the job does not exist any more"));
-        };
-        if WORKER_NEEDS_LOGIN && !self.may_log_in {
-            return Some(cannot_log_in(name));
-        }
-        if !self.may_connect {
-            return Some(Error::forbidden(format!(
-                "role \"{name}\" may not connect to the database any more"
-            )));
-        }
-        if self.attempts >= MAX_ATTEMPTS {
-            return lost(format!("the job's worker ended {MAX_ATTEMPTS} times in the middle of it"));
-        }
-        if self.running && !JobKind::is_repeatable(&self.kind) {
-            return lost(format!(
-                "the job's worker ended in the middle of it, and a job of kind \"{}\" is not done twice",
-                self.kind
-            ));
-        }
-        None
     }
 }
 
 /// Ends the job workers of a database, for example before it is dropped.
 pub fn end_workers(database: u32) {
     job_registry::terminate_workers(database);
-}
-
-/// Whether a database has jobs that have not ended.
-pub fn has_jobs() -> Result<bool> {
-    let open = "SELECT EXISTS (SELECT FROM rag._job WHERE status IN ('queued', 'running'))";
-    let rows = JobTable::find()?.write(|| run(open, &[]))?;
-    Ok(rows.boolean(0, 0) == Some(true))
-}
-
-fn open_jobs() -> Result<Vec<OpenJob>> {
-    let table = JobTable::find()?;
-    let rows = table.write(|| {
-        run(
-            "SELECT j.id, j.kind, j.status = 'running', j.attempts, j.submitter::oid, r.rolname::text, r.rolcanlogin,
-                    has_database_privilege(r.oid, d.oid, 'CONNECT')
-             FROM rag._job j
-             JOIN pg_database d ON d.datname = current_database()
-             LEFT JOIN pg_roles r ON r.oid = j.submitter
-             WHERE j.status IN ('queued', 'running') ORDER BY j.id LIMIT 256",
-            &[],
-        )
-    })?;
-    let open = (0..rows.count).filter_map(|row| {
-        Some(OpenJob {
-            id: rows.int8(row, 0)?,
-            kind: rows.text(row, 1)?,
-            running: rows.boolean(row, 2)?,
-            attempts: rows.int4(row, 3)?,
-            role: rows.oid(row, 4)?.to_u32(),
-            name: rows.text(row, 5),
-            may_log_in: rows.boolean(row, 6).unwrap_or(false),
-            may_connect: rows.boolean(row, 7).unwrap_or(false),
-        })
-    });
-    Ok(open.collect())
 }
 
 fn delete_old() -> Result<()> {

@@ -1,26 +1,33 @@
 //! Jobs: calls of Ragstone's functions in a background worker that is connected as the submitter, so that the submitter's transaction
 //! need not stay open.
 //!
-//! In the order of a job's life: [`submit`] stores it, [`dispatch`] has a worker started for it, and [`run`] is that worker. The
-//! submitter uses [`read`], [`wait`] and [`cancel`]. [`kind`] has the functions that can be jobs, [`handlers`] the kinds that take more
-//! than one call of a function, and [`record`] the table.
+//! In the order of a job's life: [`submit`] stores it, [`dispatch`] has a worker started for it as soon as [`capacity`] allows, and
+//! [`run`] is that worker. The submitter uses [`read`], [`wait`] and [`cancel`], and sees by [`waiting`] why a job has not begun.
+//! [`kind`] has the functions that can be jobs, [`handlers`] the kinds that take more than one call of a function, [`limits`] how long
+//! one may take, [`open`] the jobs that have not ended, and [`record`] the table.
 
 mod cancel;
+mod capacity;
 mod dispatch;
 pub mod handlers;
 mod kind;
+mod limits;
+mod open;
 mod read;
 mod record;
 mod run;
 mod submit;
 mod wait;
+mod waiting;
 
 pub use cancel::cancel;
-pub use dispatch::{Dispatch, end_workers, has_jobs};
+pub use dispatch::{Dispatch, end_workers};
+pub use open::has_jobs;
 pub use read::{pieces, result};
 pub use run::{in_rounds, run};
 pub use submit::{submit, submit_as};
 pub use wait::wait;
+pub use waiting::waits_for;
 
 use ragstone_client::processes::wake;
 use ragstone_pg::error::{Error, Result};

@@ -3,6 +3,7 @@
 use crate::jobs::MAX_ATTEMPTS;
 use crate::jobs::handlers::{self, Handler};
 use crate::jobs::kind::JobKind;
+use crate::jobs::limits::{StatementLimit, within_timeout};
 use crate::jobs::record::JobTable;
 use pgrx::{log, pg_sys};
 use ragstone_client::engine::{pieces, replay};
@@ -30,6 +31,7 @@ struct Job {
     args: Jsonb,
     table: JobTable,
     attempt: u32,
+    timeout_ms: Option<i32>,
 }
 
 /// Does a job, unless it has been cancelled or done in the meantime.
@@ -50,10 +52,10 @@ pub fn run(ticket: &JobTicket) {
     };
     pieces::begin(run);
     activity::report(&format!("ragstone: job {} ({})", job.id, job.kind));
-    let done = match handlers::of(&job.kind) {
+    let done = within_timeout(job.timeout_ms, || match handlers::of(&job.kind) {
         Some(handler) => job.delegate(handler),
         None => job.work_until_done(),
-    };
+    });
     if let Err(error) = done {
         let store =
             || in_transaction(|| with_safe_search_path(|| connect(|| job.table.failed(job.id, &error))));
@@ -81,7 +83,7 @@ impl Job {
                 "UPDATE rag._job
                  SET status = 'running', started_at = clock_timestamp(), attempts = attempts + 1, pid = $4
                  WHERE id = $1 AND submitter = $2 AND attempts < $3 AND status IN ('queued', 'running')
-                 RETURNING kind, args, attempts",
+                 RETURNING kind, args, attempts, timeout_ms",
                 &args,
             )
         })?;
@@ -89,7 +91,9 @@ impl Job {
         else {
             return Ok(None);
         };
-        Ok(Some(Self { id: ticket.job, kind, args: Jsonb(args), table, attempt: attempts.unsigned_abs() }))
+        let attempt = attempts.unsigned_abs();
+        let timeout_ms = rows.int4(0, 3);
+        Ok(Some(Self { id: ticket.job, kind, args: Jsonb(args), table, attempt, timeout_ms }))
     }
 
     fn work_until_done(&self) -> Result<()> {
@@ -117,13 +121,16 @@ impl Job {
 }
 
 /// Does `work` of a job in a transaction. If it needs an answer of a model or a provider within [`replay::with_replay`], the transaction is
-/// rolled back, the call is made while no transaction is open, and `work` starts again in a new transaction with the answer.
+/// rolled back, the call is made while no transaction is open, and `work` starts again in a new transaction with the answer. Each time
+/// it is one statement, for which `statement_timeout` holds.
 pub fn in_rounds<T>(job: i64, work: impl Fn() -> Result<T>) -> Result<T> {
     for _ in 0..MAX_ROUNDS {
+        let limit = StatementLimit::new();
         let done = in_transaction(|| {
-            let done = work()?;
+            let done = limit.run(&work)?;
             if replay::has_deferred_calls() { Err(replay::suspended()) } else { Ok(done) }
         });
+        let done = limit.explain(done);
         // After a cancel the recorded calls must not be made.
         let ends = done.as_ref().is_err_and(Error::ends_statement);
         if ends || !replay::has_deferred_calls() {

@@ -1,6 +1,7 @@
 //! `rag.submit`.
 
 use crate::jobs::kind::JobKind;
+use crate::jobs::limits::check_timeout;
 use crate::jobs::record::JobTable;
 use pgrx::pg_sys;
 use ragstone_client::processes::wake;
@@ -18,16 +19,17 @@ const MAX_INSERT_TRIES: usize = 3;
 /// returns the existing job; a concurrent submit waits for the first one to commit.
 ///
 /// # Errors
-/// 22023 for an invalid kind or argument, or a key that belongs to another job; 42501 if a worker could not connect as the current
-/// role.
-pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Result<i64> {
+/// 22023 for an invalid kind, argument or `timeout_ms`, or a key that belongs to another job; 42501 if a worker could not connect as
+/// the current role.
+pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>, timeout_ms: Option<i32>) -> Result<i64> {
+    check_timeout(timeout_ms)?;
     let id = with_safe_search_path(|| {
         connect(|| {
             let kind = JobKind::find(kind)?;
             kind.statement(args)?;
             let role = session::current_role();
             check_role(role)?;
-            insert(kind, args, role, key)
+            insert(kind, args, role, key, timeout_ms)
         })
     })?;
     wake::job_at_commit(id);
@@ -35,11 +37,11 @@ pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>) -> Result<i64> {
 }
 
 /// Submits a job as another role and returns its number. The caller has checked the kind, the arguments and the right to act for
-/// that role.
+/// that role. It has the `timeout_ms` of the job that it continues, as long as there is a row of that.
 ///
 /// # Errors
 /// 42501 if a worker could not connect as that role.
-pub fn submit_as(kind: &str, args: &Jsonb, owner: &str) -> Result<i64> {
+pub fn submit_as(kind: &str, args: &Jsonb, owner: &str, continues: Option<i64>) -> Result<i64> {
     let id = with_safe_search_path(|| {
         connect(|| {
             let rows = run("SELECT oid FROM pg_roles WHERE rolname = $1::text::name", &[Arg::text(owner)])?;
@@ -47,11 +49,17 @@ pub fn submit_as(kind: &str, args: &Jsonb, owner: &str) -> Result<i64> {
                 .oid(0, 0)
                 .ok_or_else(|| Error::internal(format!("role \"{owner}\" does not exist any more")))?;
             check_role(role)?;
-            insert(JobKind::find(kind)?, args, role, None)
+            insert(JobKind::find(kind)?, args, role, None, timeout_of(continues)?)
         })
     })?;
     wake::job_at_commit(id);
     Ok(id)
+}
+
+fn timeout_of(job: Option<i64>) -> Result<Option<i32>> {
+    let sql = "SELECT timeout_ms FROM rag._job WHERE id = $1";
+    let rows = JobTable::find()?.write(|| run(sql, &[Arg::optional(job)]))?;
+    Ok(rows.int4(0, 0))
 }
 
 fn check_role(role: pg_sys::Oid) -> Result<()> {
@@ -70,18 +78,25 @@ pub fn cannot_log_in(role: &str) -> Error {
     .hint("Submit it as a role with LOGIN, or use PostgreSQL 17 or newer.")
 }
 
-fn insert(kind: JobKind, args: &Jsonb, role: pg_sys::Oid, key: Option<&str>) -> Result<i64> {
+fn insert(
+    kind: JobKind,
+    args: &Jsonb,
+    role: pg_sys::Oid,
+    key: Option<&str>,
+    timeout_ms: Option<i32>,
+) -> Result<i64> {
     let table = JobTable::find()?;
     let values = [
         Arg::text(kind.name),
         Arg::varlena(pg_sys::JSONBOID, &args.0),
         Arg::new(role),
         Arg::optional_text(key),
+        Arg::optional(timeout_ms),
     ];
     for _ in 0..MAX_INSERT_TRIES {
         let inserted = table.write(|| {
             run(
-                "INSERT INTO rag._job (kind, args, submitter, idempotency_key) VALUES ($1, $2, $3, $4)
+                "INSERT INTO rag._job (kind, args, submitter, idempotency_key, timeout_ms) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (submitter, idempotency_key) DO NOTHING RETURNING id",
                 &values,
             )
@@ -91,7 +106,8 @@ fn insert(kind: JobKind, args: &Jsonb, role: pg_sys::Oid, key: Option<&str>) -> 
         }
         let existing = table.write(|| {
             run(
-                "SELECT id, kind = $1 AND args = $2 FROM rag._job WHERE submitter = $3 AND idempotency_key = $4",
+                "SELECT id, kind = $1 AND args = $2 AND timeout_ms IS NOT DISTINCT FROM $5
+                 FROM rag._job WHERE submitter = $3 AND idempotency_key = $4",
                 &values,
             )
         })?;
@@ -99,7 +115,7 @@ fn insert(kind: JobKind, args: &Jsonb, role: pg_sys::Oid, key: Option<&str>) -> 
             (Some(id), Some(true)) => return Ok(id),
             (Some(id), _) => {
                 return Err(Error::bad_argument(format!(
-                    "idempotency key \"{}\" belongs to job {id}, which has another kind or other arguments",
+                    "idempotency key \"{}\" belongs to job {id}, which has another kind, other arguments or another timeout_ms",
                     key.unwrap_or_default()
                 ))
                 .hint("Use another key for another job."));

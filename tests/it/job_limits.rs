@@ -6,11 +6,14 @@ use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::Options;
 use ragstone_tests::wait;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         jobs_over_the_cap_wait_and_the_oldest_is_first,
+        one_role_does_not_take_all_workers_of_the_server,
+        many_jobs_of_one_role_hide_no_jobs_of_others,
+        looking_for_jobs_does_not_depend_on_changes_of_rows,
         without_a_free_slot_a_job_stays_queued,
         a_role_that_only_reads_by_default_has_jobs_done,
         a_job_of_a_role_that_has_gone_fails,
@@ -67,7 +70,10 @@ async fn a_cancelled_job_ends_at_once() -> Result<()> {
 }
 
 async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
-    let world = World::with(Options::default().set("rag.max_job_workers", "2")).await?;
+    let world = World::with(
+        Options::default().set("rag.max_job_workers", "2").set("rag.max_job_workers_per_role", "2"),
+    )
+    .await?;
     world.close_gate().await?;
     let alice = world.session("alice").await?;
     let mut ids = Vec::new();
@@ -80,6 +86,9 @@ async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
     let queued: i64 = alice.value("SELECT count(*) FROM rag.jobs WHERE status = 'queued'").await?;
     let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone job'";
     ensure!(queued == 4 && world.admin.value::<i64>(workers).await? == 2);
+    let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    ensure!(waits_for(&world, bobs).await?.as_deref() == Some("rag.max_job_workers"));
+    ensure!(waits_for(&world, ids[0]).await?.is_none() && waits_for(&world, ids[2]).await?.is_some());
     world.open_gate().await?;
     for id in &ids {
         ensure!(ended(&alice, *id).await? == "done");
@@ -90,6 +99,90 @@ async fn jobs_over_the_cap_wait_and_the_oldest_is_first() -> Result<()> {
         started.chunks(2).flatten().zip(&ids).all(|(started, id)| (started - id).abs() <= 1),
         "{started:?}"
     );
+    Ok(())
+}
+
+/// What `rag.jobs` says that a job waits for.
+async fn waits_for(world: &World, id: i64) -> Result<Option<String>> {
+    world.admin.value_of("SELECT waits_for FROM rag.jobs WHERE id = $1", &[&id]).await
+}
+
+async fn one_role_does_not_take_all_workers_of_the_server() -> Result<()> {
+    // By default the share of a role is half of it, here one.
+    let world = World::with(Options::default().set("rag.max_job_workers", "3")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(submit(&alice, "search", SEARCH).await?);
+    }
+    world.until_status(ids[0], "running").await?;
+    // Her jobs in another database count as well.
+    let other = world.server.database().await?;
+    let elsewhere = world.server.connect_as("alice", &other).await?;
+    let hers = submit(&elsewhere, "embed", r#"{"input": "x"}"#).await?;
+    let theirs = submit(&world.server.connect(&other).await?, "embed", r#"{"input": "x"}"#).await?;
+    ensure!(ended(&world.server.connect(&other).await?, theirs).await? == "done");
+    let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    ensure!(world.ended("bob", bobs).await? == "done");
+    for id in &ids[1..] {
+        ensure!(world.status(*id).await? == "queued");
+        let reason = waits_for(&world, *id).await?;
+        ensure!(reason.as_deref() == Some("rag.max_job_workers_per_role"), "{reason:?}");
+    }
+    let state: String =
+        elsewhere.value_of("SELECT status || ' ' || waits_for FROM rag.jobs WHERE id = $1", &[&hers]).await?;
+    ensure!(state == "queued rag.max_job_workers_per_role", "{state}");
+    world.open_gate().await?;
+    for id in &ids {
+        ensure!(ended(&alice, *id).await? == "done" && waits_for(&world, *id).await?.is_none());
+    }
+    ensure!(ended(&elsewhere, hers).await? == "done");
+    Ok(())
+}
+
+async fn many_jobs_of_one_role_hide_no_jobs_of_others() -> Result<()> {
+    let world = World::with(Options::default().set("rag.max_job_workers", "2")).await?;
+    world.close_gate().await?;
+    let alice = world.session("alice").await?;
+    let many = format!("SELECT count(rag.submit('search', '{SEARCH}')) FROM generate_series(1, 600)");
+    ensure!(alice.value::<i64>(&many).await? == 600);
+    let bobs = world.submit("bob", "embed", r#"{"input": "x"}"#).await?;
+    ensure!(world.ended("bob", bobs).await? == "done");
+    world.open_gate().await
+}
+
+async fn looking_for_jobs_does_not_depend_on_changes_of_rows() -> Result<()> {
+    const CHANGES: i64 = 60;
+    let world = World::new().await?;
+    world
+        .admin
+        .batch_execute(
+            "CREATE TABLE pages (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('pages', 'pages', 'body', sync => 'background')",
+        )
+        .await?;
+    ensure!(world.admin.value::<bool>("SELECT rag.wait_until_current('pages', '60s')").await?);
+    let looks = "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0)
+                 FROM pg_stat_user_tables WHERE relid = 'rag._job'::regclass";
+    let (before, start): (i64, _) = (world.admin.value(looks).await?, Instant::now());
+    for page in 0..CHANGES {
+        world.admin.execute("INSERT INTO pages VALUES ($1, 'a page')", &[&i32::try_from(page)?]).await?;
+        ensure!(world.admin.value::<bool>("SELECT rag.wait_until_current('pages', '60s')").await?);
+    }
+    let looks = world.admin.value::<i64>(looks).await? - before;
+    // Each change is at least one turn of the worker's loop. It looks once a second, and now and then for old jobs.
+    let expected = i64::try_from(start.elapsed().as_secs())? + 10;
+    ensure!(looks <= expected, "{looks} looks for jobs in {CHANGES} changes");
+    // What is submitted meanwhile is found.
+    let mut ids = Vec::new();
+    for page in 0..5 {
+        world.admin.execute("UPDATE pages SET body = 'another page' WHERE id % 5 = $1", &[&page]).await?;
+        ids.push(world.submit("alice", "embed", r#"{"input": "x"}"#).await?);
+    }
+    for id in ids {
+        ensure!(world.ended("alice", id).await? == "done");
+    }
     Ok(())
 }
 
@@ -106,6 +199,9 @@ async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
     let alice = world.session("alice").await?;
     let refusal = alice.refusal(&format!("CALL rag.wait_for_job({id}, '1500ms')")).await?;
     refusal.expect("57014", "but is queued", "")?;
+    ensure!(waits_for(&world, id).await?.as_deref() == Some("max_worker_processes"));
+    let told = world.server.log()?.matches("a job waits for its worker: PostgreSQL has no free slot").count();
+    ensure!(told == 1, "the log says it {told} times");
     drop(alice);
     // What is queued outlives the server.
     world.server.stop(nix::sys::signal::Signal::SIGINT)?;

@@ -1,6 +1,6 @@
 //! Answers that are read while a job makes them.
 
-use crate::jobs::{World, ended, submit};
+use crate::jobs::{SEARCH, World, ended, submit};
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -18,6 +18,8 @@ pub fn tests() -> Vec<Trial> {
         no_transaction_is_open_while_a_model_thinks,
         no_transaction_is_open_while_a_model_of_this_host_thinks,
         many_prompts_of_a_job_are_asked_at_once,
+        what_a_job_asks_twice_is_asked_twice,
+        a_job_that_asks_again_gets_another_answer,
         a_turn_of_a_conversation_is_a_job_too,
         what_a_provider_refuses_a_job_is_the_jobs_error,
     ]
@@ -244,10 +246,64 @@ async fn many_prompts_of_a_job_are_asked_at_once() -> Result<()> {
     let answers: serde_json::Value = alice.value(&format!("SELECT rag.job_result({id})")).await?;
     ensure!(answers == serde_json::json!(["<a>", "<b>", "<a>", "<c>"]), "{answers}");
     ensure!(
-        provider.most_at_once() == 3 && provider.requests().len() == 3,
+        provider.most_at_once() == 4 && provider.requests().len() == 4,
         "{} at once",
         provider.most_at_once()
     );
+    Ok(())
+}
+
+async fn what_a_job_asks_twice_is_asked_twice() -> Result<()> {
+    let provider = Provider::start(["Anna", "Bert", "Carl"].map(Reply::chat))?;
+    let world = world(&provider).await?;
+    let id = world.submit(
+        "alice",
+        "generate",
+        r#"{"prompts": ["a name", "a name", "a name"], "model": "stub/m"}"#,
+    );
+    let id = id.await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    let session = world.session("alice").await?;
+    let names =
+        format!("SELECT array_agg(it ORDER BY it) FROM jsonb_array_elements_text(rag.job_result({id})) it");
+    let names: Vec<String> = session.value(&names).await?;
+    ensure!(names == ["Anna", "Bert", "Carl"], "{names:?}");
+    ensure!(provider.requests().len() == 3);
+    Ok(())
+}
+
+async fn a_job_that_asks_again_gets_another_answer() -> Result<()> {
+    let world = World::new().await?;
+    let provider = Provider::start([Reply::status(400), Reply::chat("bad"), Reply::chat("good")])?;
+    world
+        .admin
+        .batch_execute(&format!(
+            "SELECT rag.create_provider('stub', kind => 'compatible', base_url => '{}', api_key => 'k', model => 'm');
+             GRANT USAGE ON FOREIGN SERVER stub TO alice;
+             CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$
+               DECLARE answer text;
+               BEGIN
+                 FOR attempt IN 1 .. 3 LOOP
+                   BEGIN
+                     answer := rag.generate('Say it', 'stub/m');
+                     IF answer = 'good' THEN RETURN true; END IF;
+                   EXCEPTION WHEN OTHERS THEN
+                     NULL;
+                   END;
+                 END LOOP;
+                 RETURN false;
+               END $$",
+            provider.url()
+        ))
+        .await?;
+    let id = world.submit("alice", "search", SEARCH).await?;
+    ensure!(world.ended("alice", id).await? == "done");
+    let found: i32 = world
+        .session("alice")
+        .await?
+        .value(&format!("SELECT jsonb_array_length(rag.job_result({id}))"))
+        .await?;
+    ensure!(found == 2, "found {found} rows after {} questions", provider.requests().len());
     Ok(())
 }
 

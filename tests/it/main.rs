@@ -25,6 +25,7 @@ mod generate;
 mod job_limits;
 mod job_pieces;
 mod job_rights;
+mod job_timeouts;
 mod job_workers;
 mod jobs;
 mod keys;
@@ -50,6 +51,8 @@ mod run_weeks;
 mod runs;
 mod runtimes;
 mod sample;
+mod savepoints;
+mod sqlstates;
 mod standby;
 mod tool_limits;
 mod tools;
@@ -91,6 +94,9 @@ fn main() -> ExitCode {
         job_limits::tests(),
         job_pieces::tests(),
         job_rights::tests(),
+        job_timeouts::tests(),
+        savepoints::tests(),
+        sqlstates::tests(),
         job_workers::tests(),
         pgbouncer::tests(),
         agents::tests(),

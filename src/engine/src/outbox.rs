@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Mutex,
+    time::Duration,
 };
 
 use ragstone_core::protocol::{FrameError, MAX_FRAME, Response, encode};
@@ -10,6 +11,9 @@ use tokio::{net::unix::OwnedWriteHalf, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{failure::Error, lock::lock};
+
+/// How often a client that waits is told that its request is worked on. It is far below any useful `rag.request_timeout`.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The answers of one connection that are not sent yet, and its requests that have no answer yet.
 pub struct Outbox {

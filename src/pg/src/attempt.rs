@@ -2,10 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::extension;
+use crate::own_sqlstate::{SqlstateRecorder, take_next};
 use pgrx::{PgTryBuilder, pg_sys};
 use std::cell::Cell;
-use std::ffi::c_void;
-use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 
 /// An error of work that was rolled back.
@@ -103,53 +102,8 @@ fn catch_errors<T>(work: impl FnOnce() -> Result<T, FailedAttempt>) -> Result<T,
     .catch_others(move |cause| {
         // SAFETY: the context outlives the work.
         unsafe { pg_sys::MemoryContextSwitchTo(context) };
-        Err(FailedAttempt { raised: true, error: Error::from(cause).raised_with(raised.get()) })
+        let sqlstate = take_next().unwrap_or(raised.get());
+        Err(FailedAttempt { raised: true, error: Error::from(cause).raised_with(sqlstate) })
     })
     .execute()
 }
-
-/// Records the SQLSTATE of each error when it is raised. An error that pgrx catches has only SQLSTATEs of Postgres's own list.
-struct SqlstateRecorder<'a> {
-    /// Linked into Postgres's stack of error contexts.
-    callback: Box<pg_sys::ErrorContextCallback>,
-    _recorded: PhantomData<&'a Cell<i32>>,
-}
-
-impl<'a> SqlstateRecorder<'a> {
-    fn start(recorded: &'a Cell<i32>) -> Self {
-        // SAFETY: the callback is taken off the stack before it and what it writes to are gone.
-        unsafe {
-            let mut callback = Box::new(pg_sys::ErrorContextCallback {
-                previous: pg_sys::error_context_stack,
-                callback: Some(record_sqlstate),
-                arg: std::ptr::from_ref(recorded).cast_mut().cast(),
-            });
-            pg_sys::error_context_stack = &raw mut *callback;
-            Self { callback, _recorded: PhantomData }
-        }
-    }
-}
-
-impl Drop for SqlstateRecorder<'_> {
-    fn drop(&mut self) {
-        // SAFETY: what was pushed after this one has been taken off before.
-        unsafe { pg_sys::error_context_stack = self.callback.previous };
-    }
-}
-
-/// Called while an error or a notice is raised.
-unsafe extern "C-unwind" fn record_sqlstate(recorded: *mut c_void) {
-    // SAFETY: the argument is the cell of a SqlstateRecorder that lives; the code is that of the error in progress.
-    unsafe {
-        let sqlstate = pg_sys::geterrcode();
-        if !SUCCESS_CLASSES.contains(&(sqlstate & CLASS_MASK)) {
-            (*recorded.cast::<Cell<i32>>()).set(sqlstate);
-        }
-    }
-}
-
-/// The first two characters of a SQLSTATE, six bits each.
-const CLASS_MASK: i32 = 0xfff;
-
-/// Notices (00), warnings (01), and where there are no data (02).
-const SUCCESS_CLASSES: [i32; 3] = [0, 1 << 6, 2 << 6];

@@ -1,5 +1,6 @@
 //! Errors with SQLSTATE, message, detail and hint, and how they are raised.
 
+use crate::own_sqlstate;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 use ragstone_core::failure::FailureKind;
@@ -20,6 +21,8 @@ pub struct Error {
     pub(crate) own_sqlstate: Option<i32>,
     /// The engine's kind of failure, if the engine reported the error.
     pub(crate) failure: Option<FailureKind>,
+    /// Whether the work was ended by a limit of time, not by a cancel.
+    pub(crate) out_of_time: bool,
 }
 
 /// The result of a fallible function.
@@ -35,6 +38,7 @@ impl Error {
             hint: String::new(),
             own_sqlstate: None,
             failure: None,
+            out_of_time: false,
         }
     }
 
@@ -64,13 +68,11 @@ impl Error {
         code.to_string_lossy().into_owned()
     }
 
-    /// The SQLSTATE of five characters; that of an internal error where Postgres has none of these.
-    pub(crate) fn sqlstate_of(code: &str) -> PgSqlErrorCode {
+    /// A SQLSTATE of five characters, packed as Postgres does.
+    pub(crate) fn pack(code: &str) -> i32 {
         // Six bits for each character, the first one lowest (MAKE_SQLSTATE in elog.h).
         let bits = code.bytes().take(5).enumerate();
-        let number =
-            bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum::<i32>();
-        PgSqlErrorCode::from(number)
+        bits.map(|(place, byte)| i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place)).sum()
     }
 
     /// Raises the error as a Postgres ERROR.
@@ -93,6 +95,9 @@ impl Error {
         }
         if !self.hint.is_empty() {
             report = report.set_hint(self.hint);
+        }
+        if let Some(sqlstate) = self.own_sqlstate.filter(|_| level == PgLogLevel::ERROR) {
+            own_sqlstate::give_next(sqlstate);
         }
         report.report(level);
     }

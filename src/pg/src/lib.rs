@@ -18,6 +18,7 @@ pub mod identifier;
 pub mod input;
 pub mod major_version;
 pub mod own_lock;
+mod own_sqlstate;
 pub mod own_tables;
 pub mod plans;
 pub mod procedure;

@@ -11,7 +11,8 @@
 //! 2. `setup/postgres.sh`: a copy of it, for both architectures. `setup/pgvector.sh`: a pgvector that supports it.
 //! 3. This file: the constants and functions below. `src/backend_tests.rs` compares them with the headers of the server that
 //!    it runs in (`PG=NN setup/pgrxtest.sh`), and the declarations of functions that pgrx does not bind:
-//!    `time_limit.rs` (`utils/timeout.h`), `windowapi.rs` (`windowapi.h`), `client/processes/register.rs` (`tcop/tcopprot.h`).
+//!    `time_limit.rs` (`utils/timeout.h`), `own_sqlstate.rs` (`utils/elog.h`), `windowapi.rs` (`windowapi.h`),
+//!    `client/processes/register.rs` (`tcop/tcopprot.h`).
 //! 4. What is written into or read from bytes that PostgreSQL keeps on disk: `core/jsonb/layout.rs`
 //!    (`utils/jsonb.h`) and `core/tsvector.rs` (`tsearch/ts_type.h`). `pg_upgrade` copies such files as they are, so a change
 //!    would be announced in the release notes. `backend_tests.rs` compares the JSON that they write and read with the server's.
@@ -50,6 +51,9 @@ pub use pgrx::pg_sys::pqsignal_be as pqsignal;
 /// Asks `RegisterTimeout` for a timeout of its own (`utils/timeout.h`). Each number from `USER_TIMEOUT` on does, and that is 12
 /// in 15 and 16, and 13 in 17 and 18, where `TRANSACTION_TIMEOUT` came before it: the largest number asks in all of them.
 pub const NEW_TIMEOUT: c_int = c_int::MAX;
+
+/// `LOCK_TIMEOUT` (`utils/timeout.h`): the same in 15 to 18.
+pub const LOCK_TIMEOUT: c_int = 2;
 
 /// `STATEMENT_TIMEOUT` (`utils/timeout.h`): the same in 15 to 18.
 pub const STATEMENT_TIMEOUT: c_int = 3;

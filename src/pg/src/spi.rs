@@ -7,6 +7,7 @@ use crate::bytes::{Jsonb, JsonbRef};
 use crate::clock;
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
+use crate::own_sqlstate::keep_sqlstate;
 use crate::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
 use crate::value::{Value, array_datum, varlena, varlena_bytes};
 use pgrx::datum::{FromDatum, IntoDatum};
@@ -270,7 +271,7 @@ impl Drop for Rows {
 
 /// Runs `work`, in which statements may run, with a memory context of its own.
 pub fn connect<T>(work: impl FnOnce() -> T) -> T {
-    Spi::connect(|_| work())
+    keep_sqlstate(|| Spi::connect(|_| work()))
 }
 
 /// Runs `work`, SELECTs that see everything committed by now, also in a transaction of isolation level REPEATABLE READ.

@@ -3,6 +3,7 @@
 //! (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 
 use crate::error::{Error, Result};
+use crate::own_sqlstate::unlisted;
 use pgrx::PgSqlErrorCode;
 use ragstone_core::failure::{Failure, FailureKind};
 use ragstone_core::protocol::FrameError;
@@ -27,7 +28,7 @@ impl Error {
     /// are internal errors otherwise.
     pub fn raised_with(mut self, sqlstate: i32) -> Self {
         if self.sqlstate == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && sqlstate != 0 {
-            self.own_sqlstate = Some(sqlstate);
+            self.own_sqlstate = unlisted(sqlstate);
         }
         self
     }
@@ -101,6 +102,11 @@ impl Error {
     /// The work was cancelled: 57014.
     pub fn cancelled(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, message)
+    }
+
+    /// The work took longer than it may: 57014, but not the status of what a user has cancelled.
+    pub fn out_of_time(message: impl Into<String>) -> Self {
+        Self { out_of_time: true, ..Self::cancelled(message) }
     }
 
     /// Something that the user should know, and that ends nothing; reported by [`notice`](Error::notice): 01000.
@@ -210,7 +216,8 @@ impl Error {
 
     /// An error that was kept with its SQLSTATE of five characters.
     pub fn of_code(code: &str, message: impl Into<String>) -> Self {
-        Self::new(Self::sqlstate_of(code), message)
+        let sqlstate = Self::pack(code);
+        Self { own_sqlstate: unlisted(sqlstate), ..Self::new(PgSqlErrorCode::from(sqlstate), message) }
     }
 
     /// The same as something that the user may want to know: 00000.
@@ -218,9 +225,9 @@ impl Error {
         Self { sqlstate: PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, ..self }
     }
 
-    /// Whether the statement was cancelled.
+    /// Whether the statement was cancelled. False for [`out_of_time`](Self::out_of_time).
     pub fn is_cancelled(&self) -> bool {
-        self.sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+        self.sqlstate == PgSqlErrorCode::ERRCODE_QUERY_CANCELED && !self.out_of_time
     }
 
     /// Whether the engine cannot be reached.

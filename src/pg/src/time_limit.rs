@@ -2,10 +2,11 @@
 //! if it is set inside a statement, and it ends the whole statement.
 //!
 //! Postgres cancels running code in one way: by the flag that Ctrl-C sets. A limit sets this flag from a timeout registered with
-//! Postgres, and records that it did. All other cancels set it through SIGINT (a user's cancel, `statement_timeout`,
-//! `lock_timeout`), and these are counted while a limit is active, so that one at the same moment is not mistaken for the limit.
+//! Postgres, and records that it did. All other cancels set it through SIGINT (a user's cancel, `statement_timeout`), and these are
+//! counted while a limit is active, so that one at the same moment is not mistaken for the limit. `lock_timeout` sends SIGINT as well,
+//! but is no cancel: what it ends has an error of its own.
 
-use crate::major_version::{NEW_TIMEOUT, STATEMENT_TIMEOUT};
+use crate::major_version::{LOCK_TIMEOUT, NEW_TIMEOUT, STATEMENT_TIMEOUT};
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use pgrx::{check_for_interrupts, pg_sys};
 use std::cell::Cell;
@@ -52,6 +53,13 @@ pub enum Canceller {
 pub fn within<T>(limit: Duration, canceller: &Cell<Canceller>, work: impl FnOnce() -> T) -> T {
     let _limit = ActiveLimit::start(limit, canceller);
     work()
+}
+
+/// `statement_timeout`, which Postgres itself enforces for statements of clients only; none if it is off.
+pub fn statement_timeout() -> Option<Duration> {
+    // SAFETY: a plain read of a setting.
+    let milliseconds = unsafe { pg_sys::StatementTimeout };
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds.unsigned_abs().into()))
 }
 
 /// Raises Postgres's own error if `statement_timeout` expired at the same moment as a limit.
@@ -201,7 +209,10 @@ fn count_interrupts() -> Option<libc::sigaction> {
 
 /// Handles SIGINT as Postgres would, and counts it.
 extern "C" fn interrupted(signal: c_int) {
-    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: reads a flag, which is set before the signal is sent.
+    if !unsafe { get_timeout_indicator(LOCK_TIMEOUT, false) } {
+        INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+    }
     let handler = INTERRUPT_HANDLER.load(Ordering::Relaxed);
     // SAFETY: the handler that was in force is a function of one argument; it was stored before this one was set.
     unsafe {

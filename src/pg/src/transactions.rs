@@ -102,6 +102,44 @@ pub fn on_abort(callback: fn()) {
     }
 }
 
+/// The number of the current subtransaction within its transaction; 1 for the transaction itself.
+pub fn current_subtransaction() -> u32 {
+    // SAFETY: reads the session's own state.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
+/// How a subtransaction has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubtransactionEnd {
+    /// What it did is now done by the subtransaction of this number.
+    Released(u32),
+    /// What it did is undone.
+    RolledBack,
+}
+
+/// Registers a callback for the process's lifetime. It is called with the number of each subtransaction that ends. It must not raise.
+pub fn on_subtransaction_end(callback: fn(u32, SubtransactionEnd)) {
+    // SAFETY: the callback lives as long as the process, and gets the function's own pointer.
+    unsafe { pg_sys::RegisterSubXactCallback(Some(subtransaction_has_ended), callback as *mut c_void) };
+}
+
+unsafe extern "C-unwind" fn subtransaction_has_ended(
+    event: pg_sys::SubXactEvent::Type,
+    own: pg_sys::SubTransactionId,
+    parent: pg_sys::SubTransactionId,
+    callback: *mut c_void,
+) {
+    use pg_sys::SubXactEvent::{SUBXACT_EVENT_ABORT_SUB, SUBXACT_EVENT_COMMIT_SUB};
+    let end = match event {
+        SUBXACT_EVENT_COMMIT_SUB => SubtransactionEnd::Released(parent),
+        SUBXACT_EVENT_ABORT_SUB => SubtransactionEnd::RolledBack,
+        _ => return,
+    };
+    // SAFETY: the pointer is the one that `on_subtransaction_end` was given.
+    let callback: fn(u32, SubtransactionEnd) = unsafe { std::mem::transmute(callback) };
+    callback(own, end);
+}
+
 unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, callback: *mut c_void) {
     use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_PREPARE};
     if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {

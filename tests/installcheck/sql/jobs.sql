@@ -17,6 +17,8 @@ SELECT rag.submit('refresh', '{}');
 \set VERBOSITY sqlstate
 SELECT rag.submit('search', '{"collection": "c", "query": "x", "k": "many"}');
 \set VERBOSITY default
+SELECT rag.submit('embed', '{"input": "x"}', timeout_ms => 0);
+SELECT rag.submit('embed', '{"input": "x"}', timeout_ms => -1);
 
 -- There is no such job, or not for this role.
 SELECT rag.job_result(0);

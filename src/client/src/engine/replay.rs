@@ -1,5 +1,9 @@
 //! Lets a job call models and providers while no transaction is open: the calls of its function are recorded, its transaction is
 //! rolled back, the calls are made, and the function is called again with their answers at hand.
+//!
+//! A model of language may answer the same question differently each time, and a failure may pass: each such answer is given once in a
+//! run of the function, to the first call that asks for it, so that what is asked twice is asked twice. What a model computes from
+//! texts (embeddings, ranks) is the same each time, and is given to all calls that ask for it.
 
 use crate::engine::call::Call;
 use crate::engine::client::Pending;
@@ -22,8 +26,23 @@ struct ReplayState {
     active: bool,
     /// Whether a deferred call was waited for, so that the transaction is to be rolled back.
     suspended: bool,
-    answers: Vec<(Call, Result<Response>)>,
+    answers: Vec<Answer>,
     deferred: Vec<Call>,
+}
+
+/// A call that was made, and its answer.
+struct Answer {
+    call: Call,
+    answer: Result<Response>,
+    /// Whether a call of this run of the function has got it.
+    given: bool,
+}
+
+impl Answer {
+    /// Whether every call of a run that asks for it gets it.
+    fn is_shared(&self) -> bool {
+        self.answer.is_ok() && !self.call.is_completion()
+    }
 }
 
 thread_local! {
@@ -51,10 +70,14 @@ pub fn ask(call: Call) -> Result<ReplayableCall> {
             // This call may depend on an answer that is still missing.
             return Err(suspended());
         }
-        if let Some((_, answer)) = state.answers.iter().find(|(asked, _)| asked.is_same(&call)) {
-            return Ok(ReplayableCall::Answered(answer.clone()));
+        let mut answers = state.answers.iter_mut();
+        if let Some(answer) =
+            answers.find(|answer| (answer.is_shared() || !answer.given) && answer.call.is_same(&call))
+        {
+            answer.given = true;
+            return Ok(ReplayableCall::Answered(answer.answer.clone()));
         }
-        if !state.deferred.iter().any(|deferred| deferred.is_same(&call)) {
+        if call.is_completion() || !state.deferred.iter().any(|deferred| deferred.is_same(&call)) {
             state.deferred.push(call);
         }
         Ok(ReplayableCall::Deferred)
@@ -80,7 +103,10 @@ impl ReplayableCall {
 
 /// Runs `work`, a job's function, whose calls are deferred. It is called again when they have been answered.
 pub fn with_replay<T>(work: impl FnOnce() -> T) -> T {
-    STATE.with_borrow_mut(|state| (state.active, state.suspended) = (true, false));
+    STATE.with_borrow_mut(|state| {
+        (state.active, state.suspended) = (true, false);
+        state.answers.iter_mut().for_each(|answer| answer.given = false);
+    });
     let _end = ActiveGuard;
     work()
 }
@@ -128,7 +154,7 @@ pub fn run_deferred_calls() {
         }
         let Some((started, call)) = under_way.pop_front() else { return };
         let answer = started.and_then(receive_answer);
-        STATE.with_borrow_mut(|state| state.answers.push((call, answer)));
+        STATE.with_borrow_mut(|state| state.answers.push(Answer { call, answer, given: false }));
     }
 }
 

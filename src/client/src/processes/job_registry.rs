@@ -9,19 +9,20 @@ use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use ragstone_pg::session;
 use std::cell::Cell;
+use std::path::PathBuf;
 
 thread_local! {
     /// The job of this process. It must not query its own lock: that would release it.
-    static OWN: Cell<Option<(u32, i64)>> = const { Cell::new(None) };
+    static OWN: Cell<Option<JobTicket>> = const { Cell::new(None) };
 }
 
 /// Marks this process as the worker of a job.
 pub fn become_worker(ticket: &JobTicket) {
-    OWN.set(Some((ticket.database, ticket.job)));
+    OWN.set(Some(*ticket));
 }
 
 /// What the worker of a job is registered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobTicket {
     /// OID of the database.
     pub database: u32,
@@ -32,6 +33,11 @@ pub struct JobTicket {
 }
 
 impl JobTicket {
+    /// The file whose lock the job's worker holds.
+    pub fn lock(&self) -> PathBuf {
+        paths::job_lock(self.database, self.job, self.role)
+    }
+
     fn to_text(self) -> String {
         format!("{} {} {}", self.database, self.role, self.job)
     }
@@ -76,37 +82,39 @@ pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
 }
 
 /// The process id of a job's worker.
-pub fn holder(database: u32, job: i64) -> Option<i32> {
-    if OWN.get() == Some((database, job)) {
+pub fn holder(ticket: &JobTicket) -> Option<i32> {
+    if OWN.get() == Some(*ticket) {
         return Some(session::pid());
     }
-    FileLock::holder(&paths::job_lock(database, job))
+    FileLock::holder(&ticket.lock())
 }
 
 /// Cancels the statement of process `pid`, if it is the worker of the job.
-pub fn interrupt(database: u32, job: i64, pid: Option<i32>) -> bool {
-    let holder = holder(database, job).filter(|holder| Some(*holder) == pid);
+pub fn interrupt(ticket: &JobTicket, pid: Option<i32>) -> bool {
+    let holder = holder(ticket).filter(|holder| Some(*holder) == pid);
     holder.is_some_and(|pid| send_signal(pid, libc::SIGINT))
 }
 
-/// The number of running workers of jobs of all databases.
-pub fn running() -> usize {
-    known_jobs().filter(|(database, job)| holder(*database, *job).is_some()).count()
+/// The jobs of all databases that have a running worker.
+pub fn running() -> impl Iterator<Item = JobTicket> {
+    known_jobs().filter(|ticket| holder(ticket).is_some())
 }
 
 /// Terminates the workers of a database. Their jobs stay as they are.
 pub fn terminate_workers(database: u32) {
-    for (_, job) in known_jobs().filter(|(of, _)| *of == database) {
-        if let Some(pid) = holder(database, job) {
-            send_signal(pid, libc::SIGTERM);
-        }
+    for pid in known_jobs().filter(|ticket| ticket.database == database).filter_map(|ticket| holder(&ticket))
+    {
+        send_signal(pid, libc::SIGTERM);
     }
 }
 
-/// Database and job of every lock file.
-pub fn known_jobs() -> impl Iterator<Item = (u32, i64)> {
+/// The job of every lock file.
+pub fn known_jobs() -> impl Iterator<Item = JobTicket> {
     files_with_prefix("job-").filter_map(|name| {
-        let (database, job) = name.split_once('-')?;
-        Some((database.parse().ok()?, job.parse().ok()?))
+        let mut numbers = name.split('-');
+        let database = numbers.next()?.parse().ok()?;
+        let job = numbers.next()?.parse().ok()?;
+        let role = numbers.next()?.parse().ok()?;
+        numbers.next().is_none().then_some(JobTicket { database, role, job })
     })
 }

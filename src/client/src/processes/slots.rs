@@ -4,11 +4,13 @@
 
 use crate::processes::file_lock::{FileLock, files_with_prefix, parse_worker_name};
 use crate::processes::job_registry;
+use crate::processes::missing_slot;
 use crate::processes::register;
 use crate::processes::supervisor;
 use crate::processes::system::send_signal;
 use crate::settings;
 use crate::settings::paths;
+use pgrx::bgworkers::DynamicBackgroundWorkerLoadError;
 use ragstone_pg::{databases, session};
 use std::cell::Cell;
 use std::fs;
@@ -51,17 +53,26 @@ fn is_starting() -> bool {
 pub fn ensure_more(database: u32) {
     for place in 1..settings::sync_workers() {
         let held = FileLock::holder(&paths::worker_lock(database, place)).is_some();
-        if !held && running() < settings::max_sync_workers() as usize {
+        if !held && has_room() {
             let _ = register::register(database, place);
         }
     }
 }
 
-/// Wakes this database's worker; requests one if it has exited.
-pub fn wake() {
+/// Wakes this database's worker; requests one if it has exited. `has_jobs` says whether it is to look for jobs.
+pub fn wake(has_jobs: bool) {
+    // The file is there before the worker wakes, and the worker removes it before it looks: a commit is never missed.
+    if has_jobs {
+        let _ = fs::write(paths::submission(session::database()), "");
+    }
     if let Some(pid) = ensure_after_commit() {
         databases::set_latch(pid);
     }
+}
+
+/// Whether jobs were submitted in a database since this was last asked.
+pub fn take_submission(database: u32) -> bool {
+    fs::remove_file(paths::submission(database)).is_ok()
 }
 
 /// Returns the process id of this database's worker, or requests one if it has exited. Does not allocate Postgres's memory and
@@ -76,6 +87,16 @@ pub fn ensure_after_commit() -> Option<i32> {
         request_worker(database);
     }
     holder
+}
+
+/// Whether this database has a worker.
+pub fn has_worker() -> bool {
+    IS_WORKER.get() || FileLock::holder(&paths::worker_lock(session::database(), 0)).is_some()
+}
+
+/// Whether there is room for another worker in `rag.max_sync_workers`.
+pub fn has_room() -> bool {
+    running() < settings::max_sync_workers() as usize
 }
 
 /// Whether a database waits for a worker.
@@ -96,17 +117,17 @@ pub fn run_due() {
             None => FileLock::remove_if_free(&path),
         }
     }
-    for (database, job) in job_registry::known_jobs() {
-        match job_registry::holder(database, job) {
-            Some(_) if databases::is_wanted_exclusively(database) => {
-                job_registry::terminate_workers(database)
+    for ticket in job_registry::known_jobs() {
+        match job_registry::holder(&ticket) {
+            Some(_) if databases::is_wanted_exclusively(ticket.database) => {
+                job_registry::terminate_workers(ticket.database)
             }
             Some(_) => {}
-            None => FileLock::remove_if_free(&paths::job_lock(database, job)),
+            None => FileLock::remove_if_free(&ticket.lock()),
         }
     }
     for database in files_with_prefix("wanted-").filter_map(|name| name.parse().ok()) {
-        if running() < settings::max_sync_workers() as usize {
+        if has_room() {
             assign_worker(database);
         }
     }
@@ -118,14 +139,19 @@ fn assign_worker(database: u32) {
     // runs now sees all work queued until now, before it exits or just after.
     let _ = fs::remove_file(paths::worker_request(database));
     let held = FileLock::holder(&paths::worker_lock(database, 0)).is_some();
-    if !held && register::register(database, 0).is_err() {
+    if !held && register_first(database).is_err() {
         request_worker(database);
     }
 }
 
+/// Registers the first worker of a database. That worker looks itself whether a slot is still missing.
+fn register_first(database: u32) -> Result<(), DynamicBackgroundWorkerLoadError> {
+    register::register(database, 0)
+        .inspect_err(|_| missing_slot::note(database, true, "a database waits for its worker"))
+}
+
 fn start_or_wait(database: u32) {
-    let room = running() < settings::max_sync_workers() as usize;
-    if !room || register::register(database, 0).is_err() {
+    if !has_room() || register_first(database).is_err() {
         request_worker(database);
         // The supervisor assigns freed slots; start it even if no engine has run yet.
         if FileLock::holder(&paths::supervisor_lock()).is_none() {

@@ -106,6 +106,14 @@ integer_settings! {
     c"rag.max_job_workers", 4 in 1..=1024, Sighup,
     c"Sets the most jobs that run at once, in all databases together.";
 
+    /// `rag.max_job_workers_per_role` of all databases; 0 in the file for half of `rag.max_job_workers`.
+    fn max_job_workers_per_role() -> usize = |workers| match workers {
+        0 => (max_job_workers() / 2).max(1),
+        workers => workers.unsigned_abs() as usize,
+    },
+    c"rag.max_job_workers_per_role", 0 in 0..=1024, Sighup,
+    c"Sets the most jobs of one role that run at once, in all databases together, 0 for half of rag.max_job_workers.";
+
     /// `rag.jobs_retention` in days; none for ever.
     fn jobs_retention() -> Option<i32> = |days| (days > 0).then_some(days),
     c"rag.jobs_retention", 7 in 0..=MAX_DAYS, Sighup,

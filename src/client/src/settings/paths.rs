@@ -42,8 +42,18 @@ pub fn worker_lock(database: u32, place: i32) -> PathBuf {
 }
 
 /// The file whose lock a job's worker holds.
-pub fn job_lock(database: u32, job: i64) -> PathBuf {
-    socket().with_extension(format!("job-{database}-{job}"))
+pub fn job_lock(database: u32, job: i64, role: u32) -> PathBuf {
+    socket().with_extension(format!("job-{database}-{job}-{role}"))
+}
+
+/// The file that says that a transaction has submitted jobs in a database.
+pub fn submission(database: u32) -> PathBuf {
+    socket().with_extension(format!("submitted-{database}"))
+}
+
+/// The file that says that Postgres has had no slot for a background worker of a database.
+pub fn missing_slot(database: u32) -> PathBuf {
+    socket().with_extension(format!("slotless-{database}"))
 }
 
 /// The file that says that a database waits for a worker.

@@ -6,7 +6,7 @@ use std::{
         Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use ragstone_core::protocol::{Lane, Model, ModelStats};
@@ -25,15 +25,13 @@ use crate::{
         manifest::{Manifest, TOKENIZER},
         text::TextEncoder,
     },
+    outbox::REPORT_INTERVAL,
     runtime::embedder::Embedder,
     system,
 };
 
 /// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
 const EXIT_OUT_OF_MEMORY: i32 = 71;
-
-/// How often clients that wait are told that the model works. It is far below any useful `rag.request_timeout`.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A model without its weights.
 pub struct ModelDescription {

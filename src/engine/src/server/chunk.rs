@@ -22,7 +22,7 @@ pub fn chunk(
 ) -> Result<Vec<Vec<Chunk>>, Error> {
     let cutter = Cutter::new(&options).map_err(|error| Error::Argument(error.to_string()))?;
     let description = engine.registry().queue(model)?.describe()?;
-    let tokenizer = CancellableTokenizer { encoder: &description.encoder, cancellation };
+    let tokenizer = CancellableTokenizer { engine, encoder: &description.encoder, cancellation };
     documents.iter().map(|document| cutter.cut(document, &tokenizer)).collect()
 }
 
@@ -37,12 +37,13 @@ pub fn count(
     cancellation: &CancellationToken,
 ) -> Result<Vec<u32>, Error> {
     let description = engine.registry().queue(model)?.describe()?;
-    let tokenizer = CancellableTokenizer { encoder: &description.encoder, cancellation };
+    let tokenizer = CancellableTokenizer { engine, encoder: &description.encoder, cancellation };
     texts.iter().map(|text| chunk::count(text, &tokenizer).map(|tokens| tokens as u32)).collect()
 }
 
-/// A tokenizer that ends a cut once the request is cancelled.
+/// A tokenizer that counts its steps, and ends a cut once the request is cancelled.
 struct CancellableTokenizer<'a> {
+    engine: &'a Engine,
     encoder: &'a TextEncoder,
     cancellation: &'a CancellationToken,
 }
@@ -59,6 +60,7 @@ impl Tokenize for CancellableTokenizer<'_> {
     }
 
     fn check(&self) -> Result<(), Error> {
+        self.engine.count_tokenizer_step();
         // This error is not sent, since the request is no longer open.
         if self.cancellation.is_cancelled() { Err(Error::Internal("cancelled".into())) } else { Ok(()) }
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     agent_log::MAX_POST_WAIT,
     failure::Error,
-    outbox::Outbox,
+    outbox::{Outbox, REPORT_INTERVAL},
     providers::{
         self,
         request::{CompletionRequest, EmbeddingRequest, RerankRequest},
@@ -242,21 +242,44 @@ impl ClientConnection {
             return self.run_blocking(id, work);
         }
         let (engine, outbox, cancellation) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
-        tokio::spawn(async move {
+        let reporting = report_tokenizing(engine.clone(), outbox.clone(), id);
+        let working = async move {
             let turn = tokio::select! {
                 turn = engine.tokenizer_turns().clone().acquire_owned() => turn,
                 () = cancellation.cancelled() => return,
             };
-            tokio::task::spawn_blocking(move || {
+            let work = move || {
                 let _turn = turn;
                 outbox.answer(id, work(&engine, &cancellation));
-            });
+            };
+            // It fails only if the work panics, or at the end of the engine.
+            let _ = tokio::task::spawn_blocking(work).await;
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = working => {}
+                () = reporting => {}
+            }
         });
     }
 
     async fn send_last(&self, id: u64, error: Error) {
         self.outbox.send(id, Err(error));
         self.outbox.flush().await;
+    }
+}
+
+/// Tells the client of a request, while it waits or is worked on, that tokenizers make progress.
+async fn report_tokenizing(engine: Arc<Engine>, outbox: Arc<Outbox>, id: u64) {
+    let mut interval = tokio::time::interval(REPORT_INTERVAL);
+    let mut seen = engine.tokenizer_steps();
+    loop {
+        interval.tick().await;
+        let steps = engine.tokenizer_steps();
+        if steps != seen {
+            outbox.send_piece(id, Response::Working);
+            seen = steps;
+        }
     }
 }
 

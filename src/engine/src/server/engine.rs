@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -31,6 +31,7 @@ pub struct Engine {
     piece_streams: Arc<PieceStreams>,
     calls: Arc<Calls>,
     tokenizer_turns: Arc<Semaphore>,
+    tokenizer_steps: AtomicU64,
     reports: Mutex<ProgressReports>,
     clients: AtomicU32,
     restarts: u32,
@@ -50,6 +51,7 @@ impl Engine {
             piece_streams: Arc::default(),
             calls: Arc::default(),
             tokenizer_turns: Arc::new(Semaphore::new(system::processors())),
+            tokenizer_steps: AtomicU64::new(0),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
@@ -80,6 +82,16 @@ impl Engine {
     /// The turns of requests that tokenise much, one for each processor; first come, first served.
     pub fn tokenizer_turns(&self) -> &Arc<Semaphore> {
         &self.tokenizer_turns
+    }
+
+    /// How many steps tokenizers have made, a sign of progress.
+    pub fn tokenizer_steps(&self) -> u64 {
+        self.tokenizer_steps.load(Ordering::Relaxed)
+    }
+
+    /// Counts a step of a tokenizer.
+    pub fn count_tokenizer_step(&self) {
+        self.tokenizer_steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Number of connected clients.

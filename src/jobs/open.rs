@@ -1,0 +1,95 @@
+//! The jobs of a database that have not ended, as its sync worker reads them.
+
+use crate::jobs::MAX_ATTEMPTS;
+use crate::jobs::kind::JobKind;
+use crate::jobs::record::JobTable;
+use crate::jobs::submit::cannot_log_in;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
+use ragstone_pg::spi::run;
+
+/// A job that has not ended.
+pub struct OpenJob {
+    /// Number of the job.
+    pub id: i64,
+    kind: String,
+    /// Whether a worker has begun with it.
+    pub running: bool,
+    /// How often a worker has begun with it.
+    pub attempts: i32,
+    /// The submitter.
+    pub role: u32,
+    name: Option<String>,
+    may_log_in: bool,
+    may_connect: bool,
+}
+
+impl OpenJob {
+    /// The error of a job that no worker can do, now or later.
+    pub fn permanent_error(&self) -> Option<Error> {
+        let lost = |message| {
+            Some(Error::unavailable(message).hint("Look into the server's log, and submit it again."))
+        };
+        let Some(name) = &self.name else {
+            return Some(Error::undefined("the role that submitted the job does not exist any more"));
+        };
+        if WORKER_NEEDS_LOGIN && !self.may_log_in {
+            return Some(cannot_log_in(name));
+        }
+        if !self.may_connect {
+            return Some(Error::forbidden(format!(
+                "role \"{name}\" may not connect to the database any more"
+            )));
+        }
+        if self.attempts >= MAX_ATTEMPTS {
+            return lost(format!("the job's worker ended {MAX_ATTEMPTS} times in the middle of it"));
+        }
+        if self.running && !JobKind::is_repeatable(&self.kind) {
+            return lost(format!(
+                "the job's worker ended in the middle of it, and a job of kind \"{}\" is not done twice",
+                self.kind
+            ));
+        }
+        None
+    }
+}
+
+/// Whether a database has jobs that have not ended.
+pub fn has_jobs() -> Result<bool> {
+    let open = "SELECT EXISTS (SELECT FROM rag._job WHERE status IN ('queued', 'running'))";
+    let rows = JobTable::find()?.write(|| run(open, &[]))?;
+    Ok(rows.boolean(0, 0) == Some(true))
+}
+
+/// The oldest of them, in their order. Of each role there are as many, so that none hides the jobs of another.
+pub fn open_jobs() -> Result<Vec<OpenJob>> {
+    let table = JobTable::find()?;
+    let rows = table.write(|| {
+        run(
+            "SELECT j.id, j.kind, j.status = 'running', j.attempts, j.submitter::oid, r.rolname::text, r.rolcanlogin,
+                    has_database_privilege(r.oid, d.oid, 'CONNECT')
+             FROM (SELECT id, kind, status, attempts, submitter,
+                          row_number() OVER (PARTITION BY submitter ORDER BY status = 'queued', id) AS place
+                   FROM rag._job WHERE status IN ('queued', 'running')) j
+             JOIN pg_database d ON d.datname = current_database()
+             LEFT JOIN pg_roles r ON r.oid = j.submitter
+             ORDER BY j.place, j.id LIMIT 256",
+            &[],
+        )
+    })?;
+    let open = (0..rows.count).filter_map(|row| {
+        Some(OpenJob {
+            id: rows.int8(row, 0)?,
+            kind: rows.text(row, 1)?,
+            running: rows.boolean(row, 2)?,
+            attempts: rows.int4(row, 3)?,
+            role: rows.oid(row, 4)?.to_u32(),
+            name: rows.text(row, 5),
+            may_log_in: rows.boolean(row, 6).unwrap_or(false),
+            may_connect: rows.boolean(row, 7).unwrap_or(false),
+        })
+    });
+    let mut open: Vec<_> = open.collect();
+    open.sort_by_key(|job| job.id);
+    Ok(open)
+}

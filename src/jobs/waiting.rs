@@ -1,0 +1,60 @@
+//! What queued jobs wait for, as `rag.jobs` shows it. It is found when it is asked for: no row has to change while jobs wait.
+
+use crate::jobs::capacity::Capacity;
+use ragstone_client::processes::{missing_slot, slots};
+use ragstone_pg::session;
+use std::cell::RefCell;
+
+thread_local! {
+    /// What is so for all jobs of the database, found once in a statement, with the start of that.
+    static FOUND: RefCell<Option<(i64, Limits)>> = const { RefCell::new(None) };
+}
+
+/// What may keep jobs of this database from beginning.
+struct Limits {
+    /// Whether the worker that has jobs begun is there.
+    has_worker: bool,
+    /// Whether that worker has to wait for those of other databases.
+    is_worker_waiting: bool,
+    lacks_slot: bool,
+    capacity: Capacity,
+}
+
+/// The setting that keeps a queued job of `role` from beginning; none if it is about to begin.
+pub fn waits_for(role: u32) -> Option<&'static str> {
+    if session::is_standby() {
+        return None;
+    }
+    let statement = session::statement_start();
+    FOUND.with_borrow_mut(|found| {
+        let (_, limits) = match found.take_if(|(start, _)| *start == statement) {
+            Some(known) => found.insert(known),
+            None => found.insert((statement, Limits::now())),
+        };
+        limits.of(role)
+    })
+}
+
+impl Limits {
+    fn now() -> Self {
+        let has_worker = slots::has_worker();
+        Self {
+            has_worker,
+            is_worker_waiting: !has_worker && !slots::has_room(),
+            lacks_slot: missing_slot::is_noted(session::database()),
+            capacity: Capacity::now(),
+        }
+    }
+
+    fn of(&self, role: u32) -> Option<&'static str> {
+        if self.is_worker_waiting {
+            Some("rag.max_sync_workers")
+        } else if self.has_worker && self.capacity.is_exhausted_for(role) {
+            Some("rag.max_job_workers_per_role")
+        } else if self.has_worker && self.capacity.is_exhausted() {
+            Some("rag.max_job_workers")
+        } else {
+            self.lacks_slot.then_some("max_worker_processes")
+        }
+    }
+}
