@@ -25,7 +25,6 @@ fn run(argument: u64) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     let path = paths::worker_lock(database, place);
     let Some(mut lock) = take(&path) else { return };
-    slots::become_worker();
     if place == 0 {
         slots::withdraw_request(database);
     }

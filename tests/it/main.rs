@@ -55,6 +55,7 @@ mod unseen;
 mod upgrade;
 mod version;
 mod worker;
+mod worker_process;
 mod writers;
 
 use std::process::ExitCode;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         capture::tests(),
         definitions::tests(),
         worker::tests(),
+        worker_process::tests(),
         queue::tests(),
         unseen::tests(),
         jobs::tests(),

@@ -8,17 +8,6 @@ use crate::processes::system::send_signal;
 use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use ragstone_pg::session;
-use std::cell::Cell;
-
-thread_local! {
-    /// The job of this process. It must not query its own lock: that would release it.
-    static OWN: Cell<Option<(u32, i64)>> = const { Cell::new(None) };
-}
-
-/// Marks this process as the worker of a job.
-pub fn become_worker(ticket: &JobTicket) {
-    OWN.set(Some((ticket.database, ticket.job)));
-}
 
 /// What the worker of a job is registered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +66,6 @@ pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
 
 /// The process id of a job's worker.
 pub fn holder(database: u32, job: i64) -> Option<i32> {
-    if OWN.get() == Some((database, job)) {
-        return Some(session::pid());
-    }
     FileLock::holder(&paths::job_lock(database, job))
 }
 
