@@ -1,6 +1,7 @@
-//! Workers as processes: their locks.
+//! Workers as processes: their locks and their settings.
 
 use crate::followed::{converged, make};
+use crate::jobs::{ended, submit};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
@@ -12,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status,
         a_worker_that_starts_another_one_keeps_its_lock,
+        settings_of_a_database_or_a_role_do_not_reach_a_worker,
     ]
 }
 
@@ -90,4 +92,42 @@ async fn a_worker_that_starts_another_one_keeps_its_lock() -> Result<()> {
         }
     }
     converged(&session).await
+}
+
+async fn settings_of_a_database_or_a_role_do_not_reach_a_worker() -> Result<()> {
+    let server = Server::start().await?;
+    // Settings are for sessions that begin later, as the worker does.
+    let session = server.session().await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    session
+        .batch_execute(&format!(
+            "CREATE ROLE alice LOGIN; CREATE ROLE weak;
+             ALTER DATABASE {database} SET default_transaction_read_only = on;
+             ALTER DATABASE {database} SET default_transaction_isolation = 'serializable';
+             ALTER DATABASE {database} SET default_transaction_deferrable = on;
+             ALTER ROLE postgres SET statement_timeout = '1ms';
+             ALTER ROLE postgres SET lock_timeout = '1ms';
+             ALTER ROLE postgres SET idle_in_transaction_session_timeout = '1ms';
+             ALTER ROLE postgres SET session_replication_role = 'replica';
+             ALTER ROLE postgres IN DATABASE {database} SET role = 'weak';"
+        ))
+        .await?;
+    if server.install.major >= 17 {
+        session.batch_execute("ALTER ROLE postgres SET transaction_timeout = '1ms'").await?;
+    }
+    make(&session, 3, "").await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'followed'); DELETE FROM t WHERE id = 1").await?;
+    converged(&session).await?;
+    let alice = server.connect_as("alice", &database).await?;
+    alice
+        .batch_execute(
+            "SET default_transaction_read_only = off; SET default_transaction_isolation = 'read committed'",
+        )
+        .await?;
+    let job = submit(&alice, "embed", r#"{"input": "x"}"#).await?;
+    ensure!(ended(&alice, job).await? == "done");
+    let log = server.log()?;
+    let complaints: Vec<_> = log.lines().filter(|line| line.contains("ragstone worker: ")).collect();
+    ensure!(complaints.is_empty(), "{complaints:?}");
+    Ok(())
 }
