@@ -54,6 +54,7 @@ mod tools;
 mod unseen;
 mod upgrade;
 mod version;
+mod waiting;
 mod worker;
 mod worker_process;
 mod writers;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         worker_process::tests(),
         queue::tests(),
         unseen::tests(),
+        waiting::tests(),
         jobs::tests(),
         job_limits::tests(),
         job_pieces::tests(),
