@@ -8,6 +8,7 @@ use ragstone_client::processes::file_lock::FileLock;
 use ragstone_client::processes::worker_process::{background_worker_main, before_exit, connect};
 use ragstone_client::processes::{register, slots};
 use ragstone_client::settings::paths;
+use ragstone_pg::termination::end_quietly;
 use ragstone_pg::{databases, session};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 background_worker_main!(ragstone_worker_main, run);
 
 fn run(argument: u64) {
+    end_quietly();
     let (database, place) = ((argument >> 8) as u32, (argument & 0xff) as i32);
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     let path = paths::worker_lock(database, place);
