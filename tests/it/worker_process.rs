@@ -65,7 +65,8 @@ async fn a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status() -> Result<
         let held = locks(&session).await?;
         ensure!(held == 1, "{held} locks are held");
     }
-    let asked: bool = session.value(&format!("SELECT EXISTS (SELECT FROM asked WHERE pid = {})", before[0])).await?;
+    let asked: bool =
+        session.value(&format!("SELECT EXISTS (SELECT FROM asked WHERE pid = {})", before[0])).await?;
     ensure!(asked, "the worker has not fired the trigger");
     let after = workers(&session).await?;
     ensure!(after == before, "workers {before:?} became {after:?}");
@@ -88,7 +89,10 @@ async fn a_worker_that_starts_another_one_keeps_its_lock() -> Result<()> {
     for id in 2000.. {
         insert(&server, &database, id).await?;
         let (held, found) = (locks(&session).await?, workers(&session).await?);
-        ensure!(held > 0 && found.len() <= 2 && found.contains(&both[0]), "{held} locks, {both:?}, {found:?}");
+        ensure!(
+            held > 0 && found.len() <= 2 && found.contains(&both[0]),
+            "{held} locks, {both:?}, {found:?}"
+        );
         if session.value::<bool>("SELECT rag.wait_until_current('c', '100 ms')").await? {
             break;
         }
@@ -139,7 +143,8 @@ pub fn no_fatal_worker(server: &Server) -> Result<()> {
     let log = server.log()?;
     let complains = |line: &&str| {
         line.contains("exited with exit code")
-            || line.contains("FATAL") && (line.contains("background worker") || line.contains("does not exist"))
+            || line.contains("FATAL")
+                && (line.contains("background worker") || line.contains("does not exist"))
     };
     let complaints: Vec<_> = log.lines().filter(complains).collect();
     ensure!(complaints.is_empty(), "{complaints:?}");
@@ -168,7 +173,9 @@ async fn workers_that_are_sent_away_are_no_fatal_lines_in_the_log() -> Result<()
             make(&session, 3, "").await?;
             // With many, the worker is in the middle of them.
             session
-                .batch_execute(&format!("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, {rows}) i"))
+                .batch_execute(&format!(
+                    "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, {rows}) i"
+                ))
                 .await?;
             session.close().await?;
             admin.batch_execute("DROP DATABASE IF EXISTS other").await?;
