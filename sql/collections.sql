@@ -80,6 +80,19 @@ CREATE TABLE rag._waiting (
 
 COMMENT ON TABLE rag._waiting IS 'internal: collections that wait for a provider or the engine, and why; see rag.stat_collection';
 
+-- Tables may be dropped by commands that no event trigger sees (session_replication_role = replica), so they are looked up.
+CREATE FUNCTION rag._collection_error(c rag.collection) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  SELECT coalesce(
+    (SELECT 'the ' || t.what || ' does not exist any more (hint: Drop the collection with rag.drop_collection and create it again.)'
+     FROM (VALUES (1, 'source', c.source), (2, 'chunk table', c.chunk_table), (3, 'terms table', c.terms_table)) t (place, what, oid)
+     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class r WHERE r.oid = t.oid)
+     ORDER BY t.place LIMIT 1),
+    c.error);
+END;
+
+COMMENT ON FUNCTION rag._collection_error(rag.collection) IS 'internal: why a collection cannot follow its source, if it cannot';
+
 -- A collection that is being created is seen only through its report: its row is not committed yet.
 CREATE VIEW rag.collections AS
 SELECT coalesce(c.name, r.collection) AS name,
@@ -99,7 +112,7 @@ SELECT coalesce(c.name, r.collection) AS name,
        c.chunk_table,
        c.created_at,
        c.refreshed_at,
-       CASE WHEN c.error IS NOT NULL THEN 'failed'
+       CASE WHEN c.problem IS NOT NULL THEN 'failed'
             WHEN c.name IS NULL THEN 'creating'
             WHEN c.sync <> 'manual' AND NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
             WHEN EXISTS (SELECT FROM rag._waiting w WHERE w.collection = c.id) THEN 'waiting'
@@ -111,8 +124,9 @@ SELECT coalesce(c.name, r.collection) AS name,
        r.rows_total,
        r.pid,
        c.sync,
-       c.error
-FROM (SELECT * FROM rag.collection WHERE successor_of IS NULL AND predecessor_of IS NULL) c
+       c.problem AS error
+FROM (SELECT o.*, rag._collection_error(o) AS problem FROM rag.collection o
+      WHERE o.successor_of IS NULL AND o.predecessor_of IS NULL) c
 FULL JOIN rag._reports() r ON r.collection = c.name
 WHERE c.name IS NULL
    -- NULL: the source was dropped, and what is left of the collection should be found and dropped too.

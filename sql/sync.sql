@@ -63,7 +63,7 @@ SELECT c.name AS collection,
        r.rate AS rows_per_second,
        pg_catalog.make_interval(secs => q.queued / nullif(r.rate, 0)) AS time_to_drain,
        pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes,
-       c.error,
+       rag._collection_error(c) AS error,
        w.sqlstate || ': ' || w.message AS waits_for,
        w.since AS waiting_since,
        w.next_try
@@ -87,11 +87,15 @@ CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
                'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX')
   EXECUTE FUNCTION rag._follow_ddl();
 
+CREATE EVENT TRIGGER ragstone_follow_drops ON sql_drop EXECUTE FUNCTION rag._follow_drops();
+
 COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';
+COMMENT ON EVENT TRIGGER ragstone_follow_drops IS 'lets collections notice columns that are dropped with something else, such as their type';
 COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that notes changed rows of a collection''s source';
 COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes of a source''s definition';
+COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices dropped columns of sources';
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS
-'wait until a collection has everything that was committed to its source; false if that took longer than the timeout';
+'wait until a collection that follows its source has everything that was committed to it; false if that took longer than the timeout';
 COMMENT ON FUNCTION rag.retry_failed(name) IS 'try the rows of a collection again that had failed; gives their number';
 COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer) IS
 'build a collection with another model or other chunks beside it, which takes its place when it has caught up';
@@ -106,7 +110,7 @@ SELECT o.name AS collection,
        CASE WHEN m.successor_of IS NULL THEN o.chunk_size ELSE m.chunk_size END AS new_chunk_size,
        CASE WHEN m.successor_of IS NULL THEN m.chunk_size ELSE o.chunk_size END AS old_chunk_size,
        CASE WHEN m.successor_of IS NULL THEN o.overlap ELSE m.overlap END AS overlap,
-       CASE WHEN m.successor_of IS NULL THEN o.error ELSE m.error END AS error
+       CASE WHEN m.successor_of IS NULL THEN rag._collection_error(o) ELSE rag._collection_error(m) END AS error
 FROM rag.collection m
 JOIN rag.collection o ON o.id = coalesce(m.successor_of, m.predecessor_of)
 WHERE coalesce(pg_catalog.has_any_column_privilege(o.source, 'SELECT'), true);

@@ -5,11 +5,14 @@
 mod tests {
     use pgrx::datum::DatumWithOid;
     use pgrx::prelude::*;
+    use ragstone_client::processes::file_lock::FileLock;
     use ragstone_core::jsonb::{Container, any_string, boolean, document, number, string_since};
     use ragstone_pg::bytes::Jsonb;
+    use ragstone_pg::databases;
     use ragstone_pg::major_version::{
         BYPASS_LOGIN_CHECK, LOCK_TIMEOUT, MAJOR, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
     };
+    use ragstone_pg::session;
     use ragstone_pg::switch_user::{as_owner, with_settings};
     use ragstone_pg::text::{utf8_datum, utf8_from_datum};
     use ragstone_pg::time_limit;
@@ -78,6 +81,49 @@ mod tests {
         let inside = with_settings(&[("work_mem", "12345kB")], || one_text("SHOW work_mem"));
         assert_eq!(inside, "12345kB");
         assert_ne!(one_text("SHOW work_mem"), "12345kB");
+    }
+
+    /// Whether another process sees the lock of a file as held by this one.
+    fn is_locked(path: &std::path::Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let inode = std::fs::metadata(path).unwrap().ino();
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let own = [std::process::id().to_string(), format!(":{inode}")];
+        locks.lines().any(|lock| {
+            let mut words = lock.split_whitespace().skip(4);
+            words.next() == Some(&own[0]) && words.next().is_some_and(|file| file.ends_with(&own[1]))
+        })
+    }
+
+    #[pg_test]
+    fn a_lock_is_kept_by_a_process_that_asks_for_it() {
+        let path = std::env::temp_dir().join(format!("ragstone-lock-{}", std::process::id()));
+        assert_eq!(FileLock::holder(&path), None);
+        let lock = FileLock::take(&path).unwrap().unwrap();
+        assert!(is_locked(&path));
+        let other_path = path.parent().unwrap().join(".").join(path.file_name().unwrap());
+        for path in [&path, &other_path] {
+            assert_eq!(FileLock::holder(path), Some(std::process::id() as i32));
+            assert!(FileLock::take(path).unwrap().is_none());
+            FileLock::remove_if_free(path);
+            assert!(is_locked(path));
+        }
+        drop(lock);
+        assert!(!is_locked(&path));
+        assert_eq!(FileLock::holder(&path), None);
+        FileLock::remove_if_free(&path);
+        assert!(!path.exists());
+    }
+
+    #[pg_test]
+    fn looking_for_exclusive_locks_keeps_no_memory() {
+        // SAFETY: plain reads of the process's memory contexts.
+        let allocated = || unsafe { pg_sys::MemoryContextMemAllocated(pg_sys::TopMemoryContext, true) };
+        let look = |times| (0..times).any(|_| databases::is_wanted_exclusively(session::database()));
+        look(10);
+        let before = allocated();
+        assert!(!look(10_000));
+        assert_eq!(allocated(), before);
     }
 
     /// A header of the server that the test runs in, on one line.

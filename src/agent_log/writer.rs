@@ -6,6 +6,7 @@ use crate::agent_log::send;
 use crate::agent_log::tables::{as_log_owner, in_worker_transaction};
 use pgrx::log;
 use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
+use ragstone_core::backoff::Backoff;
 use ragstone_core::log::{Entry, Packet, RunEnd, quote};
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::blame::{Blame, blame};
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How often the states of callers' transactions are looked up while some are in progress.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pauses after a failure to look them up.
+const SETTLE_BACKOFF: Backoff = Backoff::new(SETTLE_INTERVAL, Duration::from_secs(10));
 
 /// How long the end of a run is retried while the run is not in its table, or is locked by another transaction.
 const MAX_END_RETRY_TIME: Duration = Duration::from_secs(60);
@@ -39,6 +43,7 @@ pub struct LogWriter {
     /// The entries that were posted.
     pub inbox: MailboxReader<Posted>,
     settle_at: Instant,
+    settle_backoff: Backoff,
     has_pending_callers: bool,
 }
 
@@ -49,6 +54,7 @@ impl LogWriter {
         Self {
             inbox: MailboxReader::open(database, posted),
             settle_at: Instant::now(),
+            settle_backoff: SETTLE_BACKOFF,
             has_pending_callers: false,
         }
     }
@@ -58,9 +64,9 @@ impl LogWriter {
         let worked = self.inbox.poll();
         self.has_pending_callers |= std::mem::take(&mut self.inbox.consumer.has_pending_callers);
         if Instant::now() >= self.settle_at {
-            self.settle_at = Instant::now() + SETTLE_INTERVAL;
             self.settle_callers();
             self.inbox.consumer.retry_late_ends();
+            self.settle_at = Instant::now() + self.settle_backoff.last_pause().unwrap_or(SETTLE_INTERVAL);
         }
         worked
     }
@@ -78,8 +84,16 @@ impl LogWriter {
             let rows = run(include_str!("../../sql/queries/settle.sql"), &[])?;
             Ok(rows.boolean(0, 0) == Some(true))
         }) {
-            Ok(pending) => self.has_pending_callers = pending.unwrap_or(false),
-            Err(error) => log!("ragstone worker: the log: {}: {}", error.code(), error.message),
+            Ok(pending) => {
+                self.has_pending_callers = pending.unwrap_or(false);
+                self.settle_backoff.reset();
+            }
+            Err(error) => {
+                if self.settle_backoff.is_idle() {
+                    log!("ragstone worker: the log: {}: {}", error.code(), error.message);
+                }
+                self.settle_backoff.next_pause();
+            }
         }
     }
 }

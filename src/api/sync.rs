@@ -32,6 +32,13 @@ fn _follow_ddl(_call: FunctionCall<'_>) {
     ddl::follow_ddl();
 }
 
+#[pg_extern(sql = "
+CREATE FUNCTION rag.\"_follow_drops\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _follow_drops(_call: FunctionCall<'_>) {
+    ddl::follow_drops();
+}
+
 #[pg_extern(volatile, parallel_unsafe)]
 fn wait_until_current(collection: Name, timeout: default!(Option<Interval>, "NULL")) -> bool {
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
@@ -91,6 +98,7 @@ extension_sql_file!(
         "collections",
         _capture,
         _follow_ddl,
+        _follow_drops,
         wait_until_current,
         retry_failed,
         alter_collection,

@@ -7,14 +7,16 @@ use crate::jobs;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
 use ragstone_client::processes::file_lock::FileLock;
-use ragstone_client::processes::job_registry::{self, JobTicket};
+use ragstone_client::processes::job_registry::JobTicket;
 use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::processes::worker_process::{background_worker_main, connect_as};
+use ragstone_pg::termination::end_quietly;
 use std::fs;
 
 background_worker_main!(ragstone_job_main, run);
 
 fn run(_argument: u64) {
+    end_quietly();
     let Some(ticket) = JobTicket::parse(BackgroundWorker::get_extra()) else { return };
     let path = ticket.lock();
     let lock = match FileLock::take(&path) {
@@ -25,7 +27,6 @@ fn run(_argument: u64) {
             return;
         }
     };
-    job_registry::become_worker(&ticket);
     // The handler of SIGINT remains that of Postgres, which cancels the statement. That of pgrx would only set a flag.
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();

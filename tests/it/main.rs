@@ -59,7 +59,9 @@ mod tools;
 mod unseen;
 mod upgrade;
 mod version;
+mod waiting;
 mod worker;
+mod worker_process;
 mod writers;
 
 use std::process::ExitCode;
@@ -87,9 +89,11 @@ fn main() -> ExitCode {
         capture::tests(),
         definitions::tests(),
         worker::tests(),
+        worker_process::tests(),
         queue::tests(),
         one_trouble::tests(),
         unseen::tests(),
+        waiting::tests(),
         jobs::tests(),
         job_limits::tests(),
         job_pieces::tests(),

@@ -1,7 +1,8 @@
-//! Work of the event trigger: it finds the collections that a command affects. No failure here fails the command.
+//! Work of the event triggers: they find the collections that a command affects. No failure here fails the command.
 
 use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
+use crate::collections::catalog::collection::Collection;
 use pgrx::PgLogLevel;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
@@ -10,17 +11,25 @@ use ragstone_pg::spi::{connect, run};
 
 /// Adapts collections to the command that has just ended.
 pub fn follow_ddl() {
+    without_failing(follow_commands);
+}
+
+/// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on. A source that
+/// was dropped itself needs no work.
+pub fn follow_drops() {
+    without_failing(follow_dropped_columns);
+}
+
+fn without_failing(work: impl FnOnce() -> Result<()>) {
     if own_ddl::is_under_way() {
         return;
     }
-    if let Err(error) =
-        own_ddl::run_own(|| in_subtransaction(|| with_safe_search_path(|| connect(try_follow))))
-    {
+    if let Err(error) = own_ddl::run_own(|| in_subtransaction(|| with_safe_search_path(|| connect(work)))) {
         warn("collections could not follow this command", &error);
     }
 }
 
-fn try_follow() -> Result<()> {
+fn follow_commands() -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/commands.sql"), &[])?;
     let (mut redefined, mut added_to) = (Vec::new(), Vec::new());
     for row in 0..rows.count {
@@ -29,12 +38,25 @@ fn try_follow() -> Result<()> {
     }
     let restored = restored_by(&[redefined.as_slice(), &added_to].concat())?;
     let known = sources(&redefined)?.into_iter().filter(|collection| !collection.is_restoring());
-    for mut collection in known.chain(restored) {
+    follow_all(known.chain(restored));
+    Ok(())
+}
+
+fn follow_dropped_columns() -> Result<()> {
+    let rows = run(include_str!("../../../sql/queries/dropped_columns.sql"), &[])?;
+    let tables: Vec<_> = (0..rows.count).filter_map(|row| rows.oid(row, 0)).collect();
+    if !tables.is_empty() {
+        follow_all(sources(&tables)?.into_iter().filter(|collection| !collection.is_restoring()));
+    }
+    Ok(())
+}
+
+fn follow_all(collections: impl Iterator<Item = Collection>) {
+    for mut collection in collections {
         if let Err(error) = in_subtransaction(|| connect(|| follow(&mut collection))) {
             warn(&format!("collection \"{}\" could not follow this command", collection.name), &error);
         }
     }
-    Ok(())
 }
 
 fn warn(what: &str, error: &Error) {

@@ -1,11 +1,11 @@
 //! `rag.wait_until_current`.
 
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, Sync};
 use ragstone_client::processes::{slots, wake};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::session;
-use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::spi::{Arg, connect, select, with_latest_snapshot};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
@@ -15,12 +15,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits until the collection has everything that was committed to its source; false if that exceeds the timeout. Rows
 /// that are not retried any more do not count.
+///
+/// # Errors
+/// 55000 or 42P01 if the collection will not become current, also if that turns out during the wait.
 pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
-        let collection = with_safe_search_path(|| connect(|| Collection::get_latest(name)))?;
-        check_possible(&collection)?;
-        if with_safe_search_path(|| connect(|| is_current(&collection)))? {
+        // Under REPEATABLE READ the transaction's own snapshot never shows what the worker commits.
+        let current = with_safe_search_path(|| connect(|| with_latest_snapshot(|| check(name))))?;
+        if current {
             return Ok(true);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -31,12 +34,33 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     }
 }
 
+/// Whether the collection is current, by the snapshot that is active.
+fn check(name: &str) -> Result<bool> {
+    let collection = Collection::get(name)?;
+    check_possible(&collection)?;
+    let rows = as_owner(config_owner()?, || {
+        select(
+            "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
+                AND NOT EXISTS (SELECT FROM rag._failure WHERE collection = $1 AND retry_at IS NOT NULL)",
+            &[Arg::new(collection.id)],
+        )
+    })?;
+    Ok(collection.filled && !collection.is_restoring() && rows.boolean(0, 0) == Some(true))
+}
+
 fn check_possible(collection: &Collection) -> Result<()> {
     let state = |message: String| Error::wrong_state(message);
     let name = &collection.name;
+    collection.source()?;
+    collection.chunks()?;
+    collection.terms()?;
     if wake::is_collection_pending(collection.id) {
         return Err(state(format!("collection \"{name}\" waits for changes of this very transaction"))
             .hint("COMMIT first."));
+    }
+    if collection.sync == Sync::Manual {
+        return Err(state(format!("collection \"{name}\" is manual and does not follow its source"))
+            .hint("Bring it up to date with rag.refresh_collection."));
     }
     if session::is_standby() {
         return Err(state(format!("collection \"{name}\" is brought up to date on the primary server"))
@@ -46,15 +70,4 @@ fn check_possible(collection: &Collection) -> Result<()> {
         Some(error) => Err(state(format!("collection \"{name}\" cannot follow its source: {error}"))),
         None => Ok(()),
     }
-}
-
-fn is_current(collection: &Collection) -> Result<bool> {
-    let rows = as_owner(config_owner()?, || {
-        run(
-            "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
-                AND NOT EXISTS (SELECT FROM rag._failure WHERE collection = $1 AND retry_at IS NOT NULL)",
-            &[Arg::new(collection.id)],
-        )
-    })?;
-    Ok(collection.filled && !collection.is_restoring() && rows.boolean(0, 0) == Some(true))
 }

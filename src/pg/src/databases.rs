@@ -45,7 +45,11 @@ pub fn is_wanted_exclusively(database: u32) -> bool {
     tag.locktag_type = pg_sys::LockTagType::LOCKTAG_OBJECT as u8;
     tag.locktag_lockmethodid = pg_sys::DEFAULT_LOCKMETHOD as u8;
     let mut count = 0;
-    // SAFETY: the tag lives through the call, which answers an array of its own.
-    unsafe { pg_sys::GetLockConflicts(&tag, pg_sys::RowExclusiveLock as i32, &mut count) };
+    // SAFETY: the tag lives through the call, whose array belongs to the caller in every process but that of the recovery. It is
+    // freed here, since background workers call this outside of transactions, in a memory context that lives as long as they do.
+    unsafe {
+        let conflicts = pg_sys::GetLockConflicts(&tag, pg_sys::RowExclusiveLock as i32, &mut count);
+        pg_sys::pfree(conflicts.cast());
+    }
     count > 0
 }

@@ -50,3 +50,24 @@ pub fn reload_configuration() {
     // SAFETY: the callers are main loops of processes, where Postgres itself reads the file.
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
+
+/// Gives a setting a value for the process's lifetime that neither the configuration file nor a database or a role changes, but SET
+/// does. Does nothing in a version of PostgreSQL that has no such setting. To be called before the process connects to a database.
+pub fn pin(name: &CStr, value: &CStr) {
+    // SAFETY: the strings live through the calls, which copy them.
+    unsafe {
+        if pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() {
+            return;
+        }
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            0,
+            false,
+        );
+    }
+}

@@ -1,24 +1,37 @@
 //! Locks that ensure that a server has one supervisor, and a database one worker in each slot. They are POSIX record locks: a
 //! child process does not inherit them, the kernel releases them, and the holder can be queried without taking the lock.
 //!
-//! A process loses its lock when it closes any descriptor of the file, so it must not query a lock that it holds.
+//! A process loses its lock when it closes any descriptor of the file. So no function here opens a file whose lock the process
+//! holds: what it holds is known without the kernel.
 
 use crate::settings::paths;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The files whose locks this process holds.
+static HELD: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
+
+/// Device and inode of a file. They belong to one file as long as it is open, by whatever path it is reached, or by none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId(u64, u64);
 
 /// A lock that is held as long as the value lives.
 pub struct FileLock {
+    id: FileId,
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock; none if another process holds it.
+    /// Takes the lock; none if a process holds it, this one included.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         loop {
+            if is_held_here(path) {
+                return Ok(None);
+            }
             let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
             let mut lock = whole_file();
             // SAFETY: the descriptor is open and the structure lives through the call.
@@ -29,8 +42,10 @@ impl FileLock {
                 };
             }
             // A lock on a file that was removed meanwhile excludes no other process.
-            if is_at(&file, path) {
-                return Ok(Some(Self { _file: file }));
+            let id = FileId::of(&file.metadata()?);
+            if FileId::at(path) == Some(id) {
+                held().push(id);
+                return Ok(Some(Self { id, _file: file }));
             }
         }
     }
@@ -42,8 +57,11 @@ impl FileLock {
         }
     }
 
-    /// The id of the other process that holds the lock.
+    /// The id of the process that holds the lock.
     pub fn holder(path: &Path) -> Option<i32> {
+        if is_held_here(path) {
+            return i32::try_from(std::process::id()).ok();
+        }
         let file = OpenOptions::new().write(true).open(path).ok()?;
         let mut lock = whole_file();
         // SAFETY: the descriptor is open and the structure lives through the call.
@@ -52,11 +70,29 @@ impl FileLock {
     }
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), path.metadata()) {
-        (Ok(file), Ok(there)) => (file.dev(), file.ino()) == (there.dev(), there.ino()),
-        _ => false,
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        held().retain(|id| *id != self.id);
     }
+}
+
+impl FileId {
+    fn of(file: &Metadata) -> Self {
+        Self(file.dev(), file.ino())
+    }
+
+    fn at(path: &Path) -> Option<Self> {
+        path.metadata().ok().map(|file| Self::of(&file))
+    }
+}
+
+fn held() -> MutexGuard<'static, Vec<FileId>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_held_here(path: &Path) -> bool {
+    let held = held();
+    !held.is_empty() && FileId::at(path).is_some_and(|id| held.contains(&id))
 }
 
 fn whole_file() -> libc::flock {

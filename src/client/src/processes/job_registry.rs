@@ -8,18 +8,7 @@ use crate::processes::system::send_signal;
 use crate::settings::paths;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BackgroundWorkerStatus, DynamicBackgroundWorker};
 use ragstone_pg::session;
-use std::cell::Cell;
 use std::path::PathBuf;
-
-thread_local! {
-    /// The job of this process. It must not query its own lock: that would release it.
-    static OWN: Cell<Option<JobTicket>> = const { Cell::new(None) };
-}
-
-/// Marks this process as the worker of a job.
-pub fn become_worker(ticket: &JobTicket) {
-    OWN.set(Some(*ticket));
-}
 
 /// What the worker of a job is registered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,9 +72,6 @@ pub fn register(ticket: &JobTicket) -> Option<StartingWorker> {
 
 /// The process id of a job's worker.
 pub fn holder(ticket: &JobTicket) -> Option<i32> {
-    if OWN.get() == Some(*ticket) {
-        return Some(session::pid());
-    }
     FileLock::holder(&ticket.lock())
 }
 

@@ -21,20 +21,12 @@ const REGISTRATION_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
     static REGISTERED: Cell<Option<Instant>> = const { Cell::new(None) };
-
-    /// A worker must not query its own lock: that would release it.
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Marks this process as a worker.
-pub fn become_worker() {
-    IS_WORKER.set(true);
 }
 
 /// Starts a worker for this database if it has none. If no worker may be started, one is requested from the supervisor.
 pub fn ensure() {
     let database = session::database();
-    if session::is_standby() || session::is_binary_upgrade() || IS_WORKER.get() || is_starting() {
+    if session::is_standby() || session::is_binary_upgrade() || is_starting() {
         return;
     }
     if FileLock::holder(&paths::worker_lock(database, 0)).is_some() {
@@ -78,9 +70,6 @@ pub fn take_submission(database: u32) -> bool {
 /// Returns the process id of this database's worker, or requests one if it has exited. Does not allocate Postgres's memory and
 /// does not raise, so that it may run after a commit.
 pub fn ensure_after_commit() -> Option<i32> {
-    if IS_WORKER.get() {
-        return None;
-    }
     let database = session::database();
     let holder = FileLock::holder(&paths::worker_lock(database, 0));
     if holder.is_none() && !is_starting() {

@@ -1,7 +1,23 @@
 //! What every background worker needs as a process: an exported entry point, a database, and a callback at its end.
 
 use pgrx::{pg_guard, pg_sys};
+use ragstone_pg::guc;
 use ragstone_pg::major_version::WORKER_CONNECTION_FLAGS;
+use std::ffi::CStr;
+
+/// Settings that a database or the superuser's role may have for its users, and that do not apply to a worker: what would make its
+/// transactions fail or wait, end them, or give them the rights of another role.
+const OWN_SETTINGS: [(&CStr, &CStr); 9] = [
+    (c"default_transaction_read_only", c"off"),
+    (c"default_transaction_isolation", c"read committed"),
+    (c"default_transaction_deferrable", c"off"),
+    (c"statement_timeout", c"0"),
+    (c"lock_timeout", c"0"),
+    (c"idle_in_transaction_session_timeout", c"0"),
+    (c"transaction_timeout", c"0"),
+    (c"session_replication_role", c"origin"),
+    (c"role", c"none"),
+];
 
 /// Exports the entry point of a background worker under the C name `$symbol`, by which it is registered. `$main` takes the
 /// worker's argument.
@@ -21,6 +37,7 @@ pub use background_worker_main;
 
 /// Connects the process to a database as the bootstrap superuser. Once in a process, before anything touches the database.
 pub fn connect(database: u32) {
+    OWN_SETTINGS.into_iter().for_each(|(name, value)| guc::pin(name, value));
     // SAFETY: called once, at the beginning of a worker's main function.
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);
