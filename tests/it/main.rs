@@ -60,6 +60,7 @@ mod version;
 mod worker;
 mod writers;
 
+use libtest_mimic::Trial;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -87,14 +88,8 @@ fn main() -> ExitCode {
         worker::tests(),
         queue::tests(),
         unseen::tests(),
-        jobs::tests(),
-        job_limits::tests(),
-        job_pieces::tests(),
-        job_rights::tests(),
-        job_timeouts::tests(),
         savepoints::tests(),
         sqlstates::tests(),
-        job_workers::tests(),
         pgbouncer::tests(),
         agents::tests(),
         agent_jobs::tests(),
@@ -121,5 +116,17 @@ fn main() -> ExitCode {
         kills::tests(),
         chaos::tests(),
     ];
-    ragstone_tests::harness::run(families.into_iter().flatten().collect())
+    let tests = families.into_iter().chain(of_jobs()).flatten();
+    ragstone_tests::harness::run(tests.collect())
+}
+
+fn of_jobs() -> [Vec<Trial>; 6] {
+    [
+        jobs::tests(),
+        job_limits::tests(),
+        job_pieces::tests(),
+        job_rights::tests(),
+        job_timeouts::tests(),
+        job_workers::tests(),
+    ]
 }
