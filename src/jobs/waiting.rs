@@ -7,11 +7,11 @@ use std::cell::RefCell;
 
 thread_local! {
     /// What is so for all jobs of the database, found once in a statement, with the start of that.
-    static FOUND: RefCell<Option<(i64, Limits)>> = const { RefCell::new(None) };
+    static FOUND: RefCell<Option<(i64, WorkerLimits)>> = const { RefCell::new(None) };
 }
 
 /// What may keep jobs of this database from beginning.
-struct Limits {
+struct WorkerLimits {
     /// Whether the worker that has jobs begun is there.
     has_worker: bool,
     /// Whether that worker has to wait for those of other databases.
@@ -29,13 +29,13 @@ pub fn waits_for(role: u32) -> Option<&'static str> {
     FOUND.with_borrow_mut(|found| {
         let (_, limits) = match found.take_if(|(start, _)| *start == statement) {
             Some(known) => found.insert(known),
-            None => found.insert((statement, Limits::now())),
+            None => found.insert((statement, WorkerLimits::now())),
         };
         limits.of(role)
     })
 }
 
-impl Limits {
+impl WorkerLimits {
     fn now() -> Self {
         let has_worker = slots::has_worker();
         Self {

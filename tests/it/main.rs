@@ -64,13 +64,21 @@ mod worker;
 mod worker_process;
 mod writers;
 
+use libtest_mimic::Trial;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let families = [
+    let tests = of_models_and_providers().chain(of_collections()).chain(of_jobs_agents_and_the_server());
+    ragstone_tests::harness::run(tests.collect())
+}
+
+/// The engine, providers and their logs.
+fn of_models_and_providers() -> impl Iterator<Item = Trial> {
+    [
         accounting::tests(),
         budgets::tests(),
         embed::tests(),
+        cutting::tests(),
         generate::tests(),
         provider_failures::tests(),
         keys::tests(),
@@ -84,6 +92,14 @@ fn main() -> ExitCode {
         limits::tests(),
         log_delivery::tests(),
         log_durability::tests(),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Collections, and what fills them.
+fn of_collections() -> impl Iterator<Item = Trial> {
+    [
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -94,14 +110,22 @@ fn main() -> ExitCode {
         one_trouble::tests(),
         unseen::tests(),
         waiting::tests(),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Jobs, agents, their logs, and the server as a whole.
+fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
+    [
         jobs::tests(),
         job_limits::tests(),
         job_pieces::tests(),
         job_rights::tests(),
         job_timeouts::tests(),
+        job_workers::tests(),
         savepoints::tests(),
         sqlstates::tests(),
-        job_workers::tests(),
         pgbouncer::tests(),
         agents::tests(),
         agent_jobs::tests(),
@@ -124,10 +148,10 @@ fn main() -> ExitCode {
         upgrade::tests(),
         documentation::tests(),
         cancel::tests(),
-        cutting::tests(),
         memory::tests(),
         kills::tests(),
         chaos::tests(),
-    ];
-    ragstone_tests::harness::run(families.into_iter().flatten().collect())
+    ]
+    .into_iter()
+    .flatten()
 }

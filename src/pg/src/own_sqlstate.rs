@@ -21,6 +21,9 @@ const CLASS_MASK: i32 = 0xfff;
 /// Notices (00), warnings (01), and where there are no data (02).
 const SUCCESS_CLASSES: [i32; 3] = [0, 1 << 6, 2 << 6];
 
+/// A number that is no SQLSTATE, of which pgrx makes XX000.
+const UNLISTED: i32 = i32::MAX;
+
 /// The code of the error that Rust is about to raise; 0 for none.
 static NEXT: AtomicI32 = AtomicI32::new(0);
 
@@ -72,9 +75,10 @@ pub(crate) fn take_next() -> Option<i32> {
 /// Called while the error is raised.
 unsafe extern "C-unwind" fn replace(_argument: *mut c_void) {
     let Some(sqlstate) = take_next() else { return };
+    let internal_error = PgSqlErrorCode::from(UNLISTED) as i32;
     // SAFETY: an error is in progress.
     unsafe {
-        if pg_sys::geterrcode() == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR as i32 {
+        if pg_sys::geterrcode() == internal_error {
             errcode(sqlstate);
         }
     }

@@ -80,7 +80,7 @@ pub fn ensure_after_commit() -> Option<i32> {
 
 /// Whether this database has a worker.
 pub fn has_worker() -> bool {
-    IS_WORKER.get() || FileLock::holder(&paths::worker_lock(session::database(), 0)).is_some()
+    FileLock::holder(&paths::worker_lock(session::database(), 0)).is_some()
 }
 
 /// Whether there is room for another worker in `rag.max_sync_workers`.
