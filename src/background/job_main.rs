@@ -11,11 +11,13 @@ use ragstone_client::processes::job_registry::JobTicket;
 use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::processes::worker_process::{background_worker_main, connect_as};
 use ragstone_client::settings::paths;
+use ragstone_pg::termination::end_quietly;
 use std::fs;
 
 background_worker_main!(ragstone_job_main, run);
 
 fn run(_argument: u64) {
+    end_quietly();
     let Some(ticket) = JobTicket::parse(BackgroundWorker::get_extra()) else { return };
     let path = paths::job_lock(ticket.database, ticket.job);
     let lock = match FileLock::take(&path) {

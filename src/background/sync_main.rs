@@ -5,10 +5,12 @@ use crate::background::sync_loop;
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
 use ragstone_client::processes::file_lock::FileLock;
+use ragstone_client::processes::register::die_when_terminated;
+use ragstone_client::processes::slots;
 use ragstone_client::processes::worker_process::{background_worker_main, before_exit, connect};
-use ragstone_client::processes::{register, slots};
 use ragstone_client::settings::paths;
-use ragstone_pg::{databases, session};
+use ragstone_pg::termination::end_quietly;
+use ragstone_pg::{databases, session, wait};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,14 +23,15 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 background_worker_main!(ragstone_worker_main, run);
 
 fn run(argument: u64) {
+    end_quietly();
     let (database, place) = ((argument >> 8) as u32, (argument & 0xff) as i32);
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
+    die_when_terminated();
     let path = paths::worker_lock(database, place);
     let Some(mut lock) = take(&path) else { return };
     if place == 0 {
         slots::withdraw_request(database);
     }
-    register::die_when_terminated();
     connect(database);
     if place == 0 {
         before_exit(request_successor);
@@ -65,9 +68,7 @@ fn take(path: &Path) -> Option<FileLock> {
                 return None;
             }
         }
-        if !BackgroundWorker::wait_latch(Some(LOCK_POLL_INTERVAL)) {
-            return None;
-        }
+        wait::for_latch(LOCK_POLL_INTERVAL);
     }
 }
 

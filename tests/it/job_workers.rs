@@ -1,6 +1,7 @@
 //! The life of jobs' workers: what ends them, and what becomes of their jobs.
 
 use crate::jobs::{SEARCH, World, ended, submit};
+use crate::worker_process::no_fatal_worker;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
@@ -56,7 +57,7 @@ async fn a_job_whose_worker_was_terminated_is_done_again_but_not_for_ever() -> R
             refusal.expect("57P03", "ended 3 times in the middle of it", "server's log")?;
         }
     }
-    Ok(())
+    no_fatal_worker(&world.server)
 }
 
 async fn a_job_survives_the_crash_of_the_server() -> Result<()> {

@@ -101,7 +101,10 @@ const DROPPED: [(&str, &str); 6] = [
     ("DROP TABLE t CASCADE", "source"),
     ("DROP SCHEMA s CASCADE", "source"),
     ("DROP MATERIALIZED VIEW m", "source"),
-    ("SET session_replication_role = replica; DROP TABLE t CASCADE; RESET session_replication_role", "source"),
+    (
+        "SET session_replication_role = replica; DROP TABLE t CASCADE; RESET session_replication_role",
+        "source",
+    ),
     ("DROP TABLE c_chunks", "chunk table"),
     ("DROP TABLE c_terms", "terms table"),
 ];
@@ -120,13 +123,19 @@ async fn what_was_dropped_is_the_error_of_the_collection() -> Result<()> {
         let source = if drop.contains("VIEW") { "s.m" } else { "s.t" };
         session.batch_execute(&format!("SELECT rag.create_collection('c', '{source}', 'body')")).await?;
         ensure!(session.value::<bool>("SELECT rag.wait_until_current('c', '60 s')").await?);
-        session.batch_execute(&format!("SET search_path = s, public; {drop}; SET search_path = public")).await?;
+        session
+            .batch_execute(&format!("SET search_path = s, public; {drop}; SET search_path = public"))
+            .await?;
         let row = session.query_one("SELECT state, error FROM rag.collections", &[]).await?;
         let wanted = format!("the {missing} does not exist any more");
-        ensure!(row.get::<_, &str>(0) == "failed" && row.get::<_, &str>(1).contains(&wanted), "{drop}: {row:?}");
+        ensure!(
+            row.get::<_, &str>(0) == "failed" && row.get::<_, &str>(1).contains(&wanted),
+            "{drop}: {row:?}"
+        );
         // What the alert RagstoneCollectionBroken goes by.
-        let broken: i32 =
-            session.value("SELECT (error IS NOT NULL)::int FROM rag.stat_collection WHERE collection = 'c'").await?;
+        let broken: i32 = session
+            .value("SELECT (error IS NOT NULL)::int FROM rag.stat_collection WHERE collection = 'c'")
+            .await?;
         ensure!(broken == 1, "{drop}");
         let refusal = session.refusal("SELECT rag.wait_until_current('c', '60 s')").await?;
         let message = format!("the {missing} of collection \"c\" does not exist any more");

@@ -1,9 +1,10 @@
-//! Workers as processes: their locks and their settings.
+//! Workers as processes: their locks, their settings and how they end.
 
 use crate::followed::{converged, make};
 use crate::jobs::{ended, submit};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
@@ -14,6 +15,7 @@ pub fn tests() -> Vec<Trial> {
         a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status,
         a_worker_that_starts_another_one_keeps_its_lock,
         settings_of_a_database_or_a_role_do_not_reach_a_worker,
+        workers_that_are_sent_away_are_no_fatal_lines_in_the_log,
     ]
 }
 
@@ -63,7 +65,8 @@ async fn a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status() -> Result<
         let held = locks(&session).await?;
         ensure!(held == 1, "{held} locks are held");
     }
-    let asked: bool = session.value(&format!("SELECT EXISTS (SELECT FROM asked WHERE pid = {})", before[0])).await?;
+    let asked: bool =
+        session.value(&format!("SELECT EXISTS (SELECT FROM asked WHERE pid = {})", before[0])).await?;
     ensure!(asked, "the worker has not fired the trigger");
     let after = workers(&session).await?;
     ensure!(after == before, "workers {before:?} became {after:?}");
@@ -86,7 +89,10 @@ async fn a_worker_that_starts_another_one_keeps_its_lock() -> Result<()> {
     for id in 2000.. {
         insert(&server, &database, id).await?;
         let (held, found) = (locks(&session).await?, workers(&session).await?);
-        ensure!(held > 0 && found.len() <= 2 && found.contains(&both[0]), "{held} locks, {both:?}, {found:?}");
+        ensure!(
+            held > 0 && found.len() <= 2 && found.contains(&both[0]),
+            "{held} locks, {both:?}, {found:?}"
+        );
         if session.value::<bool>("SELECT rag.wait_until_current('c', '100 ms')").await? {
             break;
         }
@@ -130,4 +136,52 @@ async fn settings_of_a_database_or_a_role_do_not_reach_a_worker() -> Result<()> 
     let complaints: Vec<_> = log.lines().filter(|line| line.contains("ragstone worker: ")).collect();
     ensure!(complaints.is_empty(), "{complaints:?}");
     Ok(())
+}
+
+/// Fails where the server's log complains about the end of a worker, or about a database that is gone.
+pub fn no_fatal_worker(server: &Server) -> Result<()> {
+    let log = server.log()?;
+    let complains = |line: &&str| {
+        line.contains("exited with exit code")
+            || line.contains("FATAL")
+                && (line.contains("background worker") || line.contains("does not exist"))
+    };
+    let complaints: Vec<_> = log.lines().filter(complains).collect();
+    ensure!(complaints.is_empty(), "{complaints:?}");
+    Ok(())
+}
+
+async fn workers_that_are_sent_away_are_no_fatal_lines_in_the_log() -> Result<()> {
+    let server = Server::start().await?;
+    let admin = server.connect("postgres").await?;
+    let session = server.session().await?;
+    make(&session, 3, "").await?;
+    let before = workers(&admin).await?;
+    admin.execute("SELECT pg_terminate_backend($1)", &[&before[0]]).await?;
+    // Work may be left that no other process knows of.
+    wait::until("another worker has come", async || {
+        let now = workers(&admin).await?;
+        Ok((!now.is_empty() && now != before).then_some(()))
+    })
+    .await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'by the next worker')").await?;
+    converged(&session).await?;
+    for drop in ["DROP DATABASE {}", "DROP DATABASE {} WITH (FORCE)", "ALTER DATABASE {} RENAME TO other"] {
+        for rows in [3, 2000] {
+            let session = server.session().await?;
+            let database: String = session.value("SELECT current_database()::text").await?;
+            make(&session, 3, "").await?;
+            // With many, the worker is in the middle of them.
+            session
+                .batch_execute(&format!(
+                    "INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, {rows}) i"
+                ))
+                .await?;
+            session.close().await?;
+            admin.batch_execute("DROP DATABASE IF EXISTS other").await?;
+            admin.batch_execute(&drop.replace("{}", &database)).await?;
+        }
+    }
+    server.stop(Signal::SIGINT)?;
+    no_fatal_worker(&server)
 }

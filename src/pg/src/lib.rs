@@ -29,6 +29,7 @@ pub mod spi;
 pub mod sqlstate;
 mod sql_type;
 pub mod switch_user;
+pub mod termination;
 pub mod text;
 pub mod time_limit;
 pub mod transactions;

@@ -296,6 +296,13 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
     }
 }
 
+/// Whether Postgres ends a process with this SQLSTATE, as its own structure of errors has it, because the process was terminated, or
+/// because its database does not exist any more.
+pub fn is_termination(sqlstate: i32) -> bool {
+    let ends = [PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, PgSqlErrorCode::ERRCODE_INVALID_CATALOG_NAME];
+    ends.into_iter().any(|end| end as i32 == sqlstate)
+}
+
 /// The five characters of the SQLSTATE of a failure of the engine.
 pub fn code_of(kind: FailureKind) -> String {
     Error::new(sqlstate(kind), "").code()

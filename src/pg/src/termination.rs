@@ -1,0 +1,46 @@
+//! How a background worker ends when it is told to. Postgres ends every process in the same way, with a FATAL message and exit code 1,
+//! which the postmaster logs as well. For a session that says why its client has lost it; a worker has no client.
+
+use crate::sqlstate::is_termination;
+use pgrx::{pg_guard, pg_sys};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the process ends because it was told to.
+static IS_TERMINATED: AtomicBool = AtomicBool::new(false);
+
+/// The hook that another library has set.
+static NEXT_HOOK: OnceLock<pg_sys::emit_log_hook_type> = OnceLock::new();
+
+/// Makes this process end without a message and with exit code 0 when it is terminated, or when its database has been dropped before
+/// it could connect. The transaction that is open is rolled back as always. To be called at the beginning of a worker's main function.
+pub fn end_quietly() {
+    // SAFETY: this process's own hook and callback, which live as long as it does.
+    unsafe {
+        if NEXT_HOOK.set(pg_sys::emit_log_hook).is_ok() {
+            pg_sys::emit_log_hook = Some(hide_termination);
+            pg_sys::on_proc_exit(Some(process_exits), pg_sys::Datum::null());
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn hide_termination(error: *mut pg_sys::ErrorData) {
+    // SAFETY: Postgres passes the error that it is about to log, and lets a hook decide that it is not logged.
+    unsafe {
+        if (*error).elevel == pg_sys::FATAL as i32 && is_termination((*error).sqlerrcode) {
+            (*error).output_to_server = false;
+            IS_TERMINATED.store(true, Ordering::Relaxed);
+        }
+        if let Some(Some(next)) = NEXT_HOOK.get() {
+            next(error);
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn process_exits(_code: libc::c_int, _argument: pg_sys::Datum) {
+    if IS_TERMINATED.load(Ordering::Relaxed) {
+        // SAFETY: a callback may exit with another code: Postgres goes on with the callbacks that have not been called yet.
+        unsafe { pg_sys::proc_exit(0) };
+    }
+}
