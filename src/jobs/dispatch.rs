@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Pauses after a failure of the dispatch, and after a worker of a job that could not start.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// Time after which it looks for what nothing has told it of: a setting that has changed, a job of another database that has ended.
+/// Maximum time between two looks for jobs: neither a changed setting nor the end of another database's job wakes the worker.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time between two deletions of jobs that are older than `rag.jobs_retention`.

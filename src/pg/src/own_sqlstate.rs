@@ -57,7 +57,7 @@ pub(crate) fn keep_sqlstate<T>(work: impl FnOnce() -> T) -> T {
 /// Gives the error that is raised next, on the way to which nothing but unwinding happens, this code instead of XX000.
 pub(crate) fn give_next(sqlstate: i32) {
     NEXT.store(sqlstate, Ordering::Relaxed);
-    // SAFETY: both are variables of this process. The structure is on the stack once: whoever catches an error puts the stack back.
+    // SAFETY: both are variables of this process. The structure is on the stack once: code that catches an error restores the stack.
     unsafe {
         let replacer = &raw mut REPLACER;
         if pg_sys::error_context_stack != replacer {
