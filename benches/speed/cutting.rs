@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut tokenizer = Tokenizer::from_file(path).map_err(|error| anyhow!("{error}"))?;
     tokenizer.with_padding(None).with_truncation(None).map_err(|error| anyhow!("{error}"))?;
     let tokenizer = ModelTokenizer(tokenizer);
-    let sizes = options.size(vec![1, 8, 64], vec![1, 2]);
+    let sizes = options.size(vec![1_usize, 8, 64], vec![1, 2]);
     for (kind, splitter, begin, repeated) in KINDS {
         let cutter = Cutter::new(&ChunkOptions { splitter, size: 256, overlap: 0 })?;
         let mut times = Vec::new();

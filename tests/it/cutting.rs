@@ -4,7 +4,7 @@ use anyhow::ensure;
 use futures_util::future::join_all;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
-use ragstone_tests::server::{Options, Server, copy_for_server, give_to_server, shared};
+use ragstone_tests::server::{Options, Server, give_to_server, shared};
 use std::fs;
 use std::path::Path;
 
@@ -27,10 +27,11 @@ async fn cancelled_cuts_leave_the_engine_to_others() -> Result<()> {
     // The second takes hours, since each chunk has but one new token.
     for options in ["", ", size => 4000, overlap => 3999"] {
         let cut = format!("SELECT count(*) FROM rag.chunk({}{options})", json(160_000));
-        let cancelled = (0..4).map(async |_| {
+        let (server, cut) = (&server, &cut);
+        let cancelled = (0..4).map(|_| async move {
             let session = server.session().await?;
             session.batch_execute("SET statement_timeout = '500ms'").await?;
-            session.refusal(&cut).await?.expect("57014", "statement timeout", "")
+            session.refusal(cut).await?.expect("57014", "statement timeout", "")
         });
         join_all(cancelled).await.into_iter().collect::<Result<()>>()?;
         ensure!(session.value::<i64>("SELECT count(*) FROM rag.chunk('hello')").await? == 1);
@@ -47,8 +48,12 @@ async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
     let models = server.folder().join("models");
     fs::create_dir(&models)?;
     give_to_server(&models)?;
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/engine/tests/fixtures");
-    copy_for_server(&fixtures.join("tiny-model"), &models.join("tiny-model"))?;
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/engine/tests/fixtures/tiny-model");
+    let model = models.join("tiny-model");
+    fs::create_dir(&model)?;
+    for file in ["manifest.json", "model.onnx", "tokenizer.json"] {
+        fs::copy(fixture.join(file), model.join(file))?;
+    }
     server.configure(&Options::default().set("rag.models_path", &models.display().to_string()))?;
     server.restart().await?;
     let session = server.session().await?;
