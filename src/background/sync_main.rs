@@ -12,6 +12,7 @@ use ragstone_client::settings::paths;
 use ragstone_pg::termination::end_quietly;
 use ragstone_pg::{databases, session, wait};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Maximum wait for the lock of a worker that is exiting.
@@ -19,6 +20,9 @@ const MAX_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How often the lock is tried meanwhile.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The lock of this worker's place, which [`request_successor`] releases as well.
+static LOCK: Mutex<Option<FileLock>> = Mutex::new(None);
 
 background_worker_main!(ragstone_worker_main, run);
 
@@ -28,7 +32,8 @@ fn run(argument: u64) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
     let path = paths::worker_lock(database, place);
-    let Some(mut lock) = take(&path) else { return };
+    let Some(lock) = take(&path) else { return };
+    keep(Some(lock));
     if place == 0 {
         slots::withdraw_request(database);
     }
@@ -38,7 +43,7 @@ fn run(argument: u64) {
     }
     loop {
         let reason = sync_loop::run(database, place);
-        drop(lock);
+        keep(None);
         // A session that queued work while the lock was held has not requested another worker.
         let is_done =
             reason == ExitReason::NotWanted || reason != ExitReason::Unfinished && !has_work_left(database);
@@ -48,11 +53,16 @@ fn run(argument: u64) {
         if reason != ExitReason::Idle {
             return slots::request_worker(database);
         }
-        lock = match FileLock::take(&path) {
-            Ok(Some(lock)) => lock,
+        match FileLock::take(&path) {
+            Ok(Some(lock)) => keep(Some(lock)),
             _ => return,
-        };
+        }
     }
+}
+
+/// Holds a lock for the rest of the process, or releases the one that is held.
+fn keep(lock: Option<FileLock>) {
+    *LOCK.lock().unwrap_or_else(PoisonError::into_inner) = lock;
 }
 
 /// Takes the lock of a worker's place. If it is held, its holder may be exiting and no longer see the work that this worker was started
@@ -73,8 +83,10 @@ fn take(path: &Path) -> Option<FileLock> {
 }
 
 /// Requests another worker if this one is terminated, since work may be left that no other process knows of; unless a command needs
-/// the database without other connections.
+/// the database without other connections. The supervisor drops the request of a database that has a worker, so this one releases its
+/// lock first.
 fn request_successor(code: i32) {
+    keep(None);
     let database = session::database();
     if code != 0 && !databases::is_wanted_exclusively(database) {
         slots::request_worker(database);

@@ -142,9 +142,9 @@ async fn settings_of_a_database_or_a_role_do_not_reach_a_worker() -> Result<()> 
 pub fn no_fatal_worker(server: &Server) -> Result<()> {
     let log = server.log()?;
     let complains = |line: &&str| {
-        line.contains("exited with exit code")
-            || line.contains("FATAL")
-                && (line.contains("background worker") || line.contains("does not exist"))
+        line.contains("background worker \"ragstone")
+            && (line.contains("FATAL") || line.contains("exit code"))
+            || line.contains("FATAL") && line.contains("does not exist")
     };
     let complaints: Vec<_> = log.lines().filter(complains).collect();
     ensure!(complaints.is_empty(), "{complaints:?}");
