@@ -51,9 +51,9 @@ async fn sql_runs(path: PathBuf) -> Result<()> {
     if !text.contains("CREATE EXTENSION ragstone") {
         session.batch_execute("CREATE EXTENSION ragstone CASCADE").await?;
         if !text.contains("create_collection('manual'") {
-            let create =
-                "SELECT rag.create_collection('manual', 'pages', 'body', 'title', '{url}', sync => 'manual')";
+            let create = "SELECT rag.create_collection('manual', 'pages', 'body', 'title', '{url}')";
             session.batch_execute(create).await?;
+            session.batch_execute("SELECT rag.wait_until_current('manual')").await?;
         }
     }
     for block in sql_blocks(&text).into_iter().filter(|block| block.tag.is_empty()) {
