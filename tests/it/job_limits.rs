@@ -200,8 +200,9 @@ async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
     let refusal = alice.refusal(&format!("CALL rag.wait_for_job({id}, '1500ms')")).await?;
     refusal.expect("57014", "but is queued", "")?;
     ensure!(waits_for(&world, id).await?.as_deref() == Some("max_worker_processes"));
-    let told = world.server.log()?.matches("a job waits for its worker: PostgreSQL has no free slot").count();
-    ensure!(told == 1, "the log says it {told} times");
+    let lines =
+        world.server.log()?.matches("a job waits for its worker: PostgreSQL has no free slot").count();
+    ensure!(lines == 1, "the log says it {lines} times");
     drop(alice);
     // What is queued outlives the server.
     world.server.stop(nix::sys::signal::Signal::SIGINT)?;
