@@ -38,15 +38,20 @@ pub fn run(options: &Options) -> Result<()> {
     let path = Installation::find()?.default_model().join("tokenizer.json");
     let mut tokenizer = Tokenizer::from_file(path).map_err(|error| anyhow!("{error}"))?;
     tokenizer.with_padding(None).with_truncation(None).map_err(|error| anyhow!("{error}"))?;
-    let tokenizer = ModelTokenizer(tokenizer);
     let sizes = options.size(vec![1_usize, 8, 64], vec![1, 2]);
+    measure("by the model's tokens", &ModelTokenizer(tokenizer), &sizes)?;
+    measure("by six letters, no tokenizer", &SixLetters, &sizes)
+}
+
+fn measure<T: Tokenize<Error = anyhow::Error>>(title: &str, tokens: &T, sizes: &[usize]) -> Result<()> {
+    report::note(title);
     for (kind, splitter, begin, repeated) in KINDS {
         let cutter = Cutter::new(&ChunkOptions { splitter, size: 256, overlap: 0 })?;
         let mut times = Vec::new();
-        for megabytes in &sizes {
+        for megabytes in sizes {
             let document = format!("{begin}{}", repeated.repeat((megabytes << 20) / repeated.len()));
             let before = processor_seconds()?;
-            cutter.cut(&document, &tokenizer)?;
+            cutter.cut(&document, tokens)?;
             let time = (processor_seconds()? - before) * 1e3 / *megabytes as f64;
             report::figure(&format!("{kind}, {megabytes} MB"), time, "ms/MB");
             times.push(time);
@@ -72,6 +77,37 @@ impl Tokenize for ModelTokenizer {
 
     fn count(&self, text: &str) -> Result<usize> {
         Ok(self.0.encode_fast(text, false).map_err(|error| anyhow!("{error}"))?.len())
+    }
+}
+
+/// Shows what the splitter takes by itself.
+struct SixLetters;
+
+impl Tokenize for SixLetters {
+    type Error = anyhow::Error;
+
+    fn starts(&self, text: &str, starts: &mut Vec<usize>) -> Result<()> {
+        let mut letters = 0;
+        for (offset, character) in text.char_indices() {
+            if !character.is_alphanumeric() {
+                letters = 0;
+                if !character.is_whitespace() {
+                    starts.push(offset);
+                }
+                continue;
+            }
+            if letters % 6 == 0 {
+                starts.push(offset);
+            }
+            letters += 1;
+        }
+        Ok(())
+    }
+
+    fn count(&self, text: &str) -> Result<usize> {
+        let mut starts = Vec::new();
+        self.starts(text, &mut starts)?;
+        Ok(starts.len())
     }
 }
 

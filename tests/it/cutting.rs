@@ -69,7 +69,7 @@ async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
         ))
         .await?;
     for collection in ["small", "big"] {
-        let wait = "SELECT rag.wait_until_current($1::text::name, '280 s')";
+        let wait = "SELECT rag.wait_until_current($1::text::name, '15 min')";
         ensure!(session.value_of::<bool>(wait, &[&collection]).await?, "{collection} is not current");
     }
     ensure!(session.value::<i64>("SELECT count(DISTINCT key_1) FROM small_chunks").await? == 1);
