@@ -185,7 +185,18 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// The next frame that is no sign of progress.
     pub fn receive(&mut self) -> Frame<Response> {
+        loop {
+            let frame = self.receive_any();
+            if frame.body != Response::Working {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame, also if it is a sign of progress.
+    pub fn receive_any(&mut self) -> Frame<Response> {
         let mut prefix = [0; PREFIX];
         self.stream.read_exact(&mut prefix).unwrap();
         let mut body = vec![0; frame_length(prefix).unwrap()];
