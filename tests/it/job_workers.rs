@@ -126,9 +126,12 @@ async fn drop_database_succeeds_while_a_job_runs() -> Result<()> {
 async fn drop_extension_waits_for_no_job() -> Result<()> {
     let world = World::new().await?;
     world.close_gate().await?;
+    // The job waits for this session, which will wait for the job: Postgres ends the one that looks for a deadlock first.
+    world.admin.batch_execute("ALTER ROLE alice SET deadlock_timeout = '5s'").await?;
     world.submit("alice", "search", SEARCH).await?;
     let worker = worker(&world).await?;
-    world.admin.batch_execute("SET lock_timeout = '5s'; DROP EXTENSION ragstone CASCADE").await?;
+    let drop = "SET deadlock_timeout = '1min'; SET lock_timeout = '1min'; DROP EXTENSION ragstone CASCADE";
+    world.admin.batch_execute(drop).await?;
     world.open_gate().await?;
     wait::until("the worker leaves", async || Ok((!worker.runs()).then_some(()))).await?;
     // Numbers begin anew, and have nothing to do with the ones before.
