@@ -25,7 +25,7 @@ WRAPPER = textwrap.TextWrapper(100, subsequent_indent="    ", break_on_hyphens=F
 CODE = re.compile(r"\b(?:\d{5}|[0-9A-Z]{2}(?=[0-9A-Z]*\d)[0-9A-Z]{3})\b")
 SHORT = {"double precision": "float8", "timestamp with time zone": "timestamptz", "integer": "int"}
 # A plain NOTICE, what only workers meet, ends of sessions that are Postgres's own, a trigger function called by hand.
-UNLISTED = {"00000", "39P01", "55P03", "57P01", "57P02", "57P04", "XX000"}
+UNLISTED = {"00000", "39P01", "3D000", "55P03", "57P01", "57P02", "57P04", "XX000"}
 
 FUNCTIONS = r"""
 SELECT proname, (CASE prokind WHEN 'p' THEN 'CALL ' ELSE '' END) || 'rag.' || proname
