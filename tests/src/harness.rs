@@ -2,11 +2,13 @@
 
 use crate::Result;
 use crate::server;
+use anyhow::anyhow;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::fmt;
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::RwLock;
+use std::time::Duration;
 
 /// Why a test was not run. Such a test is counted as ignored, with the reason printed, and not as passed.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ impl fmt::Display for NotRun {
 }
 
 impl std::error::Error for NotRun {}
+
+/// After this time a test has failed. The longest takes two minutes on an idle machine; what waits for a condition that never comes
+/// should not hold up all others.
+const MAX_TEST_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Tests that measure a time or a memory hold it alone, all others share it.
 static MACHINE: RwLock<()> = RwLock::new(());
@@ -54,7 +60,10 @@ where
 {
     server::forget_logs();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(body()) {
+    let ended = runtime.block_on(async { tokio::time::timeout(MAX_TEST_TIME, body()).await });
+    match ended
+        .unwrap_or_else(|_| Err(anyhow!("it has not ended after {} minutes", MAX_TEST_TIME.as_secs() / 60)))
+    {
         Ok(()) => Ok(Completion::Completed),
         Err(error) => match error.downcast_ref::<NotRun>() {
             Some(NotRun(reason)) => Ok(Completion::ignored_with(reason)),

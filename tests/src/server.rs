@@ -273,7 +273,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.stop(Signal::SIGINT);
+        if let Err(error) = self.stop(Signal::SIGINT) {
+            eprintln!("{error:#}: {:?}", Process::all_of(&self.data()));
+        }
         if let Ok(log) = self.log() {
             LOGS.with_borrow_mut(|logs| logs.push(log));
         }
