@@ -9,9 +9,10 @@ use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::processes::slots;
 use ragstone_client::processes::worker_process::{background_worker_main, before_exit, connect};
 use ragstone_client::settings::paths;
-use ragstone_pg::termination::end_quietly;
-use ragstone_pg::{databases, session, wait};
+use ragstone_pg::termination::{end_quietly, is_told_to_end};
+use ragstone_pg::{databases, wait};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,12 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The lock of this worker's place, which [`request_successor`] releases as well.
 static LOCK: Mutex<Option<FileLock>> = Mutex::new(None);
 
+/// OID of the database that this worker was started for.
+static DATABASE: AtomicU32 = AtomicU32::new(0);
+
+/// Whether there is such a database.
+static IS_CONNECTED: AtomicBool = AtomicBool::new(false);
+
 background_worker_main!(ragstone_worker_main, run);
 
 fn run(argument: u64) {
@@ -35,12 +42,13 @@ fn run(argument: u64) {
     let Some(lock) = take(&path) else { return };
     keep(Some(lock));
     if place == 0 {
+        // From here on this process is responsible for the request that it was started for.
+        DATABASE.store(database, Ordering::Relaxed);
+        before_exit(request_successor);
         slots::withdraw_request(database);
     }
     connect(database);
-    if place == 0 {
-        before_exit(request_successor);
-    }
+    IS_CONNECTED.store(true, Ordering::Relaxed);
     loop {
         let reason = sync_loop::run(database, place);
         keep(None);
@@ -87,8 +95,10 @@ fn take(path: &Path) -> Option<FileLock> {
 /// lock first.
 fn request_successor(code: i32) {
     keep(None);
-    let database = session::database();
-    if code != 0 && !databases::is_wanted_exclusively(database) {
+    let database = DATABASE.load(Ordering::Relaxed);
+    // The database may not exist any more; then no other worker can do better.
+    let is_ended_early = code != 0 && (IS_CONNECTED.load(Ordering::Relaxed) || is_told_to_end());
+    if is_ended_early && !databases::is_wanted_exclusively(database) {
         slots::request_worker(database);
     }
 }

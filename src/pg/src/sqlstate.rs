@@ -311,8 +311,12 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
 /// Whether Postgres ends a process with this SQLSTATE, as its own structure of errors has it, because the process was terminated, or
 /// because its database does not exist any more.
 pub fn is_termination(sqlstate: i32) -> bool {
-    let ends = [PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, PgSqlErrorCode::ERRCODE_INVALID_CATALOG_NAME];
-    ends.into_iter().any(|end| end as i32 == sqlstate)
+    is_admin_shutdown(sqlstate) || sqlstate == PgSqlErrorCode::ERRCODE_INVALID_CATALOG_NAME as i32
+}
+
+/// Whether Postgres ends a process with this SQLSTATE because a signal told it to end.
+pub fn is_admin_shutdown(sqlstate: i32) -> bool {
+    sqlstate == PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN as i32
 }
 
 /// The five characters of the SQLSTATE of a failure of the engine.

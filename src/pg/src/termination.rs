@@ -1,13 +1,16 @@
 //! How a background worker ends when it is told to. Postgres ends every process in the same way, with a FATAL message and exit code 1,
 //! which the postmaster logs as well. For a session that says why its client has lost it; a worker has no client.
 
-use crate::sqlstate::is_termination;
+use crate::sqlstate::{is_admin_shutdown, is_termination};
 use pgrx::{pg_guard, pg_sys};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the process ends because it was told to.
 static IS_TERMINATED: AtomicBool = AtomicBool::new(false);
+
+/// Whether it was told to by a signal.
+static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
 /// The hook that another library has set.
 static NEXT_HOOK: OnceLock<pg_sys::emit_log_hook_type> = OnceLock::new();
@@ -24,12 +27,18 @@ pub fn end_quietly() {
     }
 }
 
+/// Whether this process ends because a signal told it to. For what is done at its exit.
+pub fn is_told_to_end() -> bool {
+    IS_TOLD.load(Ordering::Relaxed)
+}
+
 unsafe extern "C-unwind" fn hide_termination(error: *mut pg_sys::ErrorData) {
     // SAFETY: Postgres passes the error that it is about to log, and lets a hook decide that it is not logged.
     unsafe {
         if (*error).elevel == pg_sys::FATAL as i32 && is_termination((*error).sqlerrcode) {
             (*error).output_to_server = false;
             IS_TERMINATED.store(true, Ordering::Relaxed);
+            IS_TOLD.store(is_admin_shutdown((*error).sqlerrcode), Ordering::Relaxed);
         }
         if let Some(Some(next)) = NEXT_HOOK.get() {
             next(error);
