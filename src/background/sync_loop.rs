@@ -22,9 +22,6 @@ use std::time::{Duration, Instant};
 /// Maximum sleep. After it a worker checks whether a command needs the database without other connections.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
-/// Maximum wait for the engine while batches are in progress. An answer that was read together with another one wakes no wait.
-const ENGINE_POLL_INTERVAL: Duration = Duration::from_millis(20);
-
 /// Maximum time spent draining mailboxes before the worker handles other work.
 const MAX_MAILBOX_TIME: Duration = Duration::from_millis(100);
 
@@ -77,7 +74,7 @@ pub fn run(database: u32, place: i32) -> ExitReason {
             Ok(Progress::Nothing) => worker.sleep(),
             Ok(Progress::Waiting) => {
                 worker.idle_since = Instant::now();
-                worker.wait(ENGINE_POLL_INTERVAL);
+                worker.wait(MAX_SLEEP);
             }
             Ok(Progress::Worked) => worker.idle_since = Instant::now(),
             Ok(Progress::Written) => {

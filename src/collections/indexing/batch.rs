@@ -200,11 +200,19 @@ impl RowBatch {
 
     /// Takes the embeddings that have arrived. Returns whether all have.
     pub fn poll(&mut self) -> Result<bool> {
-        while let Some((_, pending)) = self.in_flight.front_mut() {
-            let Some(answer) = pending.poll()? else { return Ok(false) };
-            if let Some((places, _)) = self.in_flight.pop_front() {
-                self.accept(&places, answer)?;
+        let mut next = 0;
+        while let Some((_, pending)) = self.in_flight.get_mut(next) {
+            match pending.poll()? {
+                None => next += 1,
+                Some(answer) => {
+                    if let Some((places, _)) = self.in_flight.remove(next) {
+                        self.accept(&places, answer)?;
+                    }
+                }
             }
+        }
+        if !self.in_flight.is_empty() {
+            return Ok(false);
         }
         self.spread();
         Ok(true)

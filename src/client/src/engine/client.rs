@@ -207,12 +207,12 @@ impl Drop for Pending {
     }
 }
 
-/// Waits until the engine has sent something to this process, the latch is set or the time is over.
+/// Waits until the engine has sent something to this process that was not taken yet, the latch is set or the time is over.
 pub fn wait_for_event(timeout: Duration) {
     let watched = SESSION.with_borrow_mut(|session| {
         let own = session.connection.as_mut()?;
-        match own.has_arrived() {
-            Ok(arrived) => Some((arrived, own.interest())),
+        match own.has_answers() {
+            Ok(any) => Some((any, own.interest())),
             Err(_) => {
                 // A closed socket would end every wait at once.
                 session.connection = None;

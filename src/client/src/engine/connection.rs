@@ -96,13 +96,14 @@ impl Connection {
 
     /// Whether the engine has not closed the connection, as far as is known.
     pub fn is_open(&mut self) -> bool {
-        self.has_arrived().is_ok()
+        self.has_answers().is_ok()
     }
 
-    /// Whether an answer has arrived just now.
-    pub fn has_arrived(&mut self) -> Result<bool, ConnectionError> {
+    /// Whether an answer has arrived that was not taken yet. It may have been read together with another one.
+    pub fn has_answers(&mut self) -> Result<bool, ConnectionError> {
         self.write()?;
-        self.read()
+        self.read()?;
+        Ok(!self.answers.is_empty())
     }
 
     /// Waits until everything is written to the socket. False if it is not at the deadline.
