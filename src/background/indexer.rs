@@ -77,6 +77,9 @@ impl Indexer {
     /// The indexer of a worker that starts.
     pub fn new(database: u32, is_first: bool) -> Self {
         let now = Instant::now();
+        if is_first {
+            Pauses::forget_former();
+        }
         Self {
             database,
             is_first,

@@ -7,6 +7,7 @@ use ragstone_core::backoff::Backoff;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::extension::is_installed;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
 use std::collections::HashMap;
@@ -50,6 +51,14 @@ impl Pauses {
                 store(|| failure::set_waiting(collection, length, error))?;
                 if blame == Blame::Environment { Err(error.clone()) } else { Ok(()) }
             }
+        }
+    }
+
+    /// Withdraws what former workers have said that collections wait for: this one finds out anew.
+    pub fn forget_former() {
+        let forget = || if is_installed()? { failure::clear_waiting(None) } else { Ok(()) };
+        if let Err(error) = store(forget) {
+            log!("ragstone worker: could not withdraw what collections waited for: {}", error.message);
         }
     }
 

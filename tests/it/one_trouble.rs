@@ -126,6 +126,13 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
     session.batch_execute("INSERT INTO t VALUES (4, 'of a local model')").await?;
     current(&session).await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    // The next worker knows nothing of what this one waits for.
+    session
+        .batch_execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE backend_type = 'ragstone worker' AND datname = current_database()",
+        )
+        .await?;
     refuses.store(false, Ordering::SeqCst);
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
     wait::until("nothing is waited for", async || {
