@@ -1,6 +1,6 @@
 //! Whoever waits for the engine can be stopped.
 
-use crate::sample::texts;
+use ragstone_tests::sample::texts;
 use anyhow::{Context, ensure};
 use futures_util::future::join;
 use libtest_mimic::Trial;

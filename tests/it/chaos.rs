@@ -1,7 +1,8 @@
 //! Thirty kills of engine, worker and postmaster while pgbench writes. After each, the collection becomes exactly what a
 //! rebuild gives.
 
-use crate::writers::{CLIENTS, KEYS, Writers};
+use ragstone_tests::rebuilt;
+use ragstone_tests::writers::{CLIENTS, KEYS, Writers};
 use anyhow::{Context, ensure};
 use futures_util::future::try_join;
 use libtest_mimic::Trial;
@@ -20,9 +21,6 @@ pub fn tests() -> Vec<Trial> {
 const KILLS: usize = 30;
 /// Steps of all clients in one round.
 const STEPS: i64 = 200 * CLIENTS;
-
-const CREATE: &str = "
-    SELECT rag.create_collection('c', 't', 'body', metadata => '{kind}', chunk_size => 32, chunk_overlap => 0)";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
@@ -52,7 +50,7 @@ async fn kill_again_and_again(chance: &Chance) -> Result<()> {
     let database = server.database().await?;
     let session = server.connect(&database).await?;
     let writers = Writers::prepare(&server, &session).await?;
-    session.batch_execute(CREATE).await?;
+    rebuilt::create(&session, "c", "").await?;
     let world = World { server, database, chance, writers };
     let kinds = [Victim::Engine, Victim::Worker, Victim::Postmaster];
     let mut victims: Vec<_> = kinds.into_iter().cycle().take(KILLS).collect();
@@ -84,7 +82,7 @@ impl World<'_> {
         let session = self.session().await?;
         let current: bool = session.value("SELECT rag.wait_until_current('c', '60s')").await?;
         ensure!(current, "not current after 60 s: {}", self.pending(&session).await?);
-        check(&session).await
+        rebuilt::check(&session, "c", "").await
     }
 
     /// A session, as soon as the server takes one.
@@ -162,45 +160,3 @@ impl World<'_> {
         session.value(sql).await
     }
 }
-
-/// Compares the collection with one that is made anew of the same rows.
-async fn check(session: &Session) -> Result<()> {
-    let left: i64 = session.value("SELECT count(*) FROM rag._queue").await?;
-    ensure!(left == 0, "{left} changes are left in the queue");
-    let failed: i64 = session.value("SELECT count(*) FROM rag.failed").await?;
-    ensure!(failed == 0, "{failed} rows failed");
-    session
-        .batch_execute(
-            "SELECT rag.create_collection('fresh', 't', 'body', metadata => '{kind}', chunk_size => 32,
-                                          chunk_overlap => 0, sync => 'manual')",
-        )
-        .await?;
-    for (what, sql) in [("chunks", CHUNKS_THAT_DIFFER), ("words", WORDS_THAT_DIFFER)] {
-        let differing: Option<String> = session.value(sql).await?;
-        ensure!(
-            differing.is_none(),
-            "{what} differ from those of a rebuild: {}",
-            differing.unwrap_or_default()
-        );
-    }
-    session.batch_execute("SELECT rag.drop_collection('fresh')").await?;
-    Ok(())
-}
-
-/// The levels of words are left out: each collection has them relative to its own first chunks.
-const CHUNKS_THAT_DIFFER: &str = r"
-    WITH c AS (SELECT *, ARRAY(SELECT lexeme FROM unnest(tsv) WHERE lexeme !~ '[\x01-\x03]$') AS lexemes FROM c_chunks),
-         f AS (SELECT *, ARRAY(SELECT lexeme FROM unnest(tsv) WHERE lexeme !~ '[\x01-\x03]$') AS lexemes FROM fresh_chunks)
-    SELECT string_agg(format('key %s chunk %s, rebuilt key %s chunk %s', c.key_1, c.seq, f.key_1, f.seq), E'\n')
-    FROM c FULL JOIN f ON c.key_1 = f.key_1 AND c.seq = f.seq
-    WHERE (c.row_hash, c.content_hash, c.heading, c.content, c.metadata, c.words, c.fingerprint, c.lexemes)
-            IS DISTINCT FROM
-          (f.row_hash, f.content_hash, f.heading, f.content, f.metadata, f.words, f.fingerprint, f.lexemes)
-       OR (c.embedding <=> f.embedding > 0.001) IS NOT FALSE";
-
-const WORDS_THAT_DIFFER: &str = "
-    WITH c AS (SELECT lexeme, sum(chunks) AS chunks, sum(words) AS words FROM c_terms GROUP BY lexeme),
-         f AS (SELECT lexeme, sum(chunks) AS chunks, sum(words) AS words FROM fresh_terms GROUP BY lexeme)
-    SELECT string_agg(format('%s: %s, rebuilt %s: %s', c.lexeme, c.chunks, f.lexeme, f.chunks), E'\\n')
-    FROM c FULL JOIN f USING (lexeme)
-    WHERE (coalesce(c.chunks, 0), coalesce(c.words, 0)) <> (coalesce(f.chunks, 0), coalesce(f.words, 0))";

@@ -1,7 +1,7 @@
 //! Collections through the life of a database.
 
 use crate::restore::found;
-use crate::sample::texts;
+use ragstone_tests::sample::texts;
 use anyhow::{Context, ensure};
 use futures_util::future::join;
 use libtest_mimic::Trial;

@@ -1,6 +1,6 @@
 //! `rag.embed` and `rag.embed_batch`.
 
-use crate::sample::{cosine, same, texts};
+use ragstone_tests::sample::{cosine, same, texts};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use pgvector::Vector;

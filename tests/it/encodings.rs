@@ -2,7 +2,7 @@
 
 use crate::accounting::recorded;
 use crate::generate::provide;
-use crate::sample::same;
+use ragstone_tests::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;

@@ -1,6 +1,6 @@
 //! The life of the engine's process.
 
-use crate::sample::{same, texts};
+use ragstone_tests::sample::{same, texts};
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;

@@ -1,6 +1,6 @@
 //! Two hundred kills of the engine under load.
 
-use crate::sample::{same, texts};
+use ragstone_tests::sample::{same, texts};
 use anyhow::ensure;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;

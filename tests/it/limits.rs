@@ -1,6 +1,6 @@
 //! The engine at its memory limit.
 
-use crate::sample::same;
+use ragstone_tests::sample::same;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use pgvector::Vector;

@@ -50,19 +50,18 @@ mod run_steps;
 mod run_weeks;
 mod runs;
 mod runtimes;
-mod sample;
 mod savepoints;
 mod sqlstates;
 mod standby;
 mod tool_limits;
 mod tools;
+mod troubles;
 mod unseen;
 mod upgrade;
 mod version;
 mod waiting;
 mod worker;
 mod worker_process;
-mod writers;
 
 use libtest_mimic::Trial;
 use std::process::ExitCode;
@@ -151,6 +150,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         memory::tests(),
         kills::tests(),
         chaos::tests(),
+        troubles::tests(),
     ]
     .into_iter()
     .flatten()

@@ -1,6 +1,6 @@
 //! Models that are not as they should be.
 
-use crate::sample::same;
+use ragstone_tests::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;

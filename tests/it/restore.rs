@@ -2,7 +2,7 @@
 
 use crate::capture::{away, back};
 use crate::followed::{current, embedded, same};
-use crate::sample::texts;
+use ragstone_tests::sample::texts;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;

@@ -1,7 +1,7 @@
 //! Libraries that are not as they should be, and which of two is used.
 
 use crate::models::server_with_model;
-use crate::sample::same;
+use ragstone_tests::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;

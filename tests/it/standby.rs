@@ -1,6 +1,6 @@
 //! Reading never writes.
 
-use crate::sample::{same, texts};
+use ragstone_tests::sample::{same, texts};
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;

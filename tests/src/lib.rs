@@ -15,12 +15,16 @@ pub mod pgbouncer;
 pub mod process;
 pub mod provider;
 pub mod prose;
+pub mod rebuilt;
+pub mod sample;
 pub mod searching;
 pub mod server;
 pub mod session;
 pub mod stub;
 pub mod template;
+pub mod troubles;
 pub mod wait;
+pub mod writers;
 
 /// What the fixtures return; a test fails with the error's text.
 pub type Result<T> = anyhow::Result<T>;

@@ -2,11 +2,11 @@
 
 use crate::sample::texts;
 use anyhow::{Context, ensure};
-use ragstone_tests::Result;
-use ragstone_tests::harness::NotRun;
-use ragstone_tests::server::Server;
-use ragstone_tests::session::Session;
-use ragstone_tests::wait::{self, SOON};
+use crate::Result;
+use crate::harness::NotRun;
+use crate::server::Server;
+use crate::session::Session;
+use crate::wait::{self, SOON};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -107,10 +107,12 @@ impl Writers {
         command.args(["--no-vacuum", &format!("--client={CLIENTS}"), &format!("--transactions={each}")]);
         command.args([&format!("--random-seed={seed}"), &format!("--define=keys={KEYS}")]);
         command.args(&self.scripts).arg(database);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&self.said)?);
+        // Clients of several databases may run at once.
+        let said = self.said.with_extension(database);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
         let mut running = Running(command.spawn().context("cannot run pgbench")?);
         let status = wait::until_within(SOON * 5, "pgbench ends", async || Ok(running.0.try_wait()?)).await?;
-        let said = fs::read_to_string(&self.said)?;
+        let said = fs::read_to_string(&said)?;
         let is_error =
             |line: &&str| ["error: ", "fatal: "].iter().any(|word| line.to_lowercase().contains(word));
         let mut errors = said.lines().filter(is_error).peekable();

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use pgvector::Vector;
-use ragstone_tests::Result;
+use crate::Result;
 
 const WORDS: &str = "the planner chooses an index scan when a table is large and the condition is selective because \
     reading every row from disk costs more than following a tree whose upper pages stay in memory while vacuum \

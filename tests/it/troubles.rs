@@ -1,0 +1,30 @@
+//! Troubles of all kinds at once end in exactly what a rebuild gives, and collections of the local model keep becoming current
+//! meanwhile.
+
+use anyhow::Context;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::chance::Chance;
+use ragstone_tests::troubles::World;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![troubles_of_providers_engine_and_locks_end_in_what_a_rebuild_gives]
+}
+
+const ROUNDS: usize = 6;
+
+async fn troubles_of_providers_engine_and_locks_end_in_what_a_rebuild_gives() -> Result<()> {
+    let seed = Chance::seed("RAGSTONE_CHAOS_SEED");
+    go_through(seed).await.with_context(|| format!("RAGSTONE_CHAOS_SEED={seed}"))
+}
+
+async fn go_through(seed: u64) -> Result<()> {
+    let world = World::start(seed).await?;
+    world.trouble(true);
+    for round in 0..ROUNDS {
+        world.round().await.with_context(|| format!("round {round}"))?;
+        world.until_healthy_are_current().await.with_context(|| format!("after round {round}"))?;
+    }
+    world.trouble(false);
+    world.check().await
+}

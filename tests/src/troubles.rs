@@ -1,0 +1,206 @@
+//! Troubles of all kinds at once: providers that refuse, stall, limit and break off, a role that holds advisory locks, and an engine
+//! that is killed, while pgbench writes in three databases with five collections.
+
+use crate::Result;
+use crate::chance::Chance;
+use crate::provider::{Provider, Reply};
+use crate::rebuilt;
+use crate::server::{Options, Server};
+use crate::session::Session;
+use crate::wait;
+use crate::writers::{CLIENTS, Writers};
+use anyhow::ensure;
+use futures_util::future::{try_join, try_join_all};
+use nix::sys::signal::Signal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Steps of all clients of a database in one round.
+const STEPS: i64 = 40 * CLIENTS;
+
+/// The collections of each database, each with the place of its model's provider, or none for the local model.
+const COLLECTIONS: [&[(&str, Option<usize>)]; 3] =
+    [&[("calm", None)], &[("left", Some(0)), ("right", Some(1))], &[("far", Some(0)), ("near", None)]];
+
+const PROVIDERS: [&str; 2] = ["alpha", "beta"];
+
+/// Dimensions of the providers' models.
+const DIMENSIONS: usize = 8;
+
+/// A server with databases, collections and providers, and what troubles them.
+pub struct World {
+    /// The server.
+    pub server: Server,
+    /// Its databases.
+    pub databases: Vec<Database>,
+    providers: [TroubledProvider; 2],
+    chance: Chance,
+    _lockers: Vec<Session>,
+}
+
+impl World {
+    /// A server without troubles, but for the sessions that hold advisory locks.
+    ///
+    /// # Errors
+    /// [`crate::harness::NotRun`] where there is no pgbench.
+    pub async fn start(seed: u64) -> Result<Self> {
+        // The runtime that is the faster to load.
+        let options = Options::default()
+            .set("rag.engine_runtime", "onnxruntime")
+            .set("rag.sync_max_attempts", "1000")
+            .set("max_worker_processes", "24");
+        let server = Server::start_with(options).await?;
+        let providers = [TroubledProvider::start(seed)?, TroubledProvider::start(seed + 1)?];
+        let mut databases = Vec::new();
+        for collections in COLLECTIONS {
+            databases.push(Database::create(&server, &providers, collections).await?);
+        }
+        let lockers = try_join_all(databases.iter().map(|database| hold_advisory_locks(&server, database)));
+        let lockers = lockers.await?;
+        Ok(Self { server, databases, providers, chance: Chance::of(seed), _lockers: lockers })
+    }
+
+    /// Begins the providers' troubles, or ends them.
+    pub fn trouble(&self, is_troubled: bool) {
+        for provider in &self.providers {
+            provider.is_troubled.store(is_troubled, Ordering::SeqCst);
+        }
+    }
+
+    /// Writes in all databases, and kills the engine meanwhile.
+    pub async fn round(&self) -> Result<()> {
+        let writing = try_join_all(self.databases.iter().map(|database| {
+            database.writers.run(&self.server, &database.name, STEPS, self.chance.below(1 << 31))
+        }));
+        let database = &self.databases[self.chance.below(self.databases.len())];
+        let steps = self.chance.below(STEPS as usize) as i64;
+        try_join(writing, kill_engine(&self.server, database, steps)).await?;
+        Ok(())
+    }
+
+    /// Waits until the collections of the local model are current.
+    pub async fn until_healthy_are_current(&self) -> Result<()> {
+        for database in &self.databases {
+            database.until_current(|provider| provider.is_none()).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all collections are current, and fails unless they are what a rebuild gives.
+    pub async fn check(&self) -> Result<()> {
+        for database in &self.databases {
+            database.until_current(|_| true).await?;
+            for (name, provider) in database.collections {
+                rebuilt::check(&database.session, name, &model(*provider)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a collection for its model.
+fn model(provider: Option<usize>) -> String {
+    provider.map(|place| format!(", model => '{}/small'", PROVIDERS[place])).unwrap_or_default()
+}
+
+/// A database with pgbench's clients and collections of the table that they write.
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// A session in it.
+    pub session: Session,
+    writers: Writers,
+    /// Its collections, each with the place of its model's provider, or none for the local model.
+    pub collections: &'static [(&'static str, Option<usize>)],
+}
+
+impl Database {
+    async fn create(
+        server: &Server,
+        providers: &[TroubledProvider; 2],
+        collections: &'static [(&'static str, Option<usize>)],
+    ) -> Result<Self> {
+        let name = server.database().await?;
+        let session = server.connect(&name).await?;
+        let writers = Writers::prepare(server, &session).await?;
+        for (place, provider) in providers.iter().enumerate() {
+            let create = "SELECT rag.create_provider($1, kind => 'openai', api_key => 'sk', base_url => $2,
+                            options => '{\"retries\": 0, \"timeout_ms\": 300}')";
+            session.execute(create, &[&PROVIDERS[place], &provider.provider.url()]).await?;
+        }
+        for (collection, provider) in collections {
+            rebuilt::create(&session, collection, &model(*provider)).await?;
+        }
+        Ok(Self { name, session, writers, collections })
+    }
+
+    /// Waits until each collection with such a provider is current.
+    async fn until_current(&self, is_wanted: impl Fn(Option<usize>) -> bool) -> Result<()> {
+        for (collection, _) in self.collections.iter().filter(|(_, provider)| is_wanted(*provider)) {
+            let wait = format!("SELECT rag.wait_until_current('{collection}', '120s')");
+            let current: bool = self.session.value(&wait).await?;
+            ensure!(current, "{collection} is not current after 120 s: {}", self.states().await?);
+        }
+        Ok(())
+    }
+
+    async fn states(&self) -> Result<String> {
+        let states = "SELECT string_agg(s::text, E'\n') FROM rag.stat_collection s";
+        Ok(self.session.value::<Option<String>>(states).await?.unwrap_or_default())
+    }
+}
+
+/// A provider that, while it is troubled, answers one request in three.
+struct TroubledProvider {
+    provider: Provider,
+    is_troubled: Arc<AtomicBool>,
+}
+
+impl TroubledProvider {
+    fn start(seed: u64) -> Result<Self> {
+        let is_troubled = Arc::new(AtomicBool::new(false));
+        let chance = Mutex::new(Chance::of(seed));
+        let reply = {
+            let is_troubled = is_troubled.clone();
+            Reply::by(move |seen| {
+                let trouble = chance.lock().unwrap_or_else(PoisonError::into_inner).below(12);
+                match trouble {
+                    _ if !is_troubled.load(Ordering::SeqCst) => {}
+                    0 => return Reply::status(400),
+                    1 => return Reply::status(401),
+                    2 => return Reply::status(413),
+                    3 => return Reply::status(429).header("retry-after", "0"),
+                    4 => return Reply::status(503),
+                    5 => return Reply::hang_up(),
+                    6 => return Reply::stall(),
+                    7 => return Reply::text("no embeddings"),
+                    _ => {}
+                }
+                Reply::embeddings_of(&seen.body["input"], DIMENSIONS)
+            })
+        };
+        Ok(Self { provider: Provider::start([reply])?, is_troubled })
+    }
+}
+
+/// A session of a role without rights that holds every advisory lock of the first numbers, until it is dropped.
+async fn hold_advisory_locks(server: &Server, database: &Database) -> Result<Session> {
+    let role = format!("locker_{}", database.name);
+    database.session.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await?;
+    let session = server.connect_as(&role, &database.name).await?;
+    let lock = "SELECT count(pg_advisory_lock(i)), count(pg_advisory_lock(i, i)) FROM generate_series(0, 500) i";
+    session.query(lock, &[]).await?;
+    Ok(session)
+}
+
+/// Kills the engine when the clients of a database have done so many steps again.
+async fn kill_engine(server: &Server, database: &Database, steps: i64) -> Result<()> {
+    let begun = Writers::steps(&database.session).await?;
+    wait::until("the clients have done the steps", async || {
+        Ok((Writers::steps(&database.session).await? >= begun + steps).then_some(()))
+    })
+    .await?;
+    let engine = wait::until("an engine runs", async || Ok(server.engines().first().copied())).await?;
+    engine.signal(Signal::SIGKILL);
+    Ok(())
+}
