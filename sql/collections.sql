@@ -80,6 +80,52 @@ CREATE TABLE rag._waiting (
 
 COMMENT ON TABLE rag._waiting IS 'internal: collections that wait for a provider or the engine, and why; see rag.stat_collection';
 
+-- A collection's chunk and terms tables belong to the owner of its source, who may alter them. Statements rely on columns and types,
+-- and run with the owner's rights, so they look here first.
+CREATE VIEW rag._altered_tables AS
+SELECT c.id AS collection,
+       '42804' AS sqlstate,
+       pg_catalog.format('column "%s" of table %s was dropped, or has another type', w.name, w.relation) AS message
+FROM rag.collection c
+CROSS JOIN LATERAL (VALUES
+  (c.chunk_table, 'chunk_id'::name, 'bigint'::regtype::oid),
+  (c.chunk_table, 'seq', 'integer'::regtype::oid),
+  (c.chunk_table, 'words', 'integer'::regtype::oid),
+  (c.chunk_table, 'embedding', (SELECT t.oid FROM pg_catalog.pg_type t
+                                JOIN pg_catalog.pg_extension e ON e.extnamespace = t.typnamespace
+                                WHERE e.extname = 'vector' AND t.typname = 'halfvec')),
+  (c.chunk_table, 'tsv', 'tsvector'::regtype::oid),
+  (c.chunk_table, 'heading', 'text'::regtype::oid),
+  (c.chunk_table, 'content', 'text'::regtype::oid),
+  (c.chunk_table, 'metadata', 'jsonb'::regtype::oid),
+  (c.chunk_table, 'row_hash', 'bytea'::regtype::oid),
+  (c.chunk_table, 'content_hash', 'bytea'::regtype::oid),
+  (c.chunk_table, 'fingerprint', 'text'::regtype::oid),
+  (c.terms_table, 'lexeme', 'text'::regtype::oid),
+  (c.terms_table, 'chunks', 'bigint'::regtype::oid),
+  (c.terms_table, 'words', 'bigint'::regtype::oid),
+  (c.terms_table, 'level_1', 'bigint'::regtype::oid),
+  (c.terms_table, 'level_2', 'bigint'::regtype::oid),
+  (c.terms_table, 'level_3', 'bigint'::regtype::oid)
+) w (relation, name, type)
+JOIN pg_catalog.pg_class r ON r.oid = w.relation
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = w.relation AND a.attname = w.name AND NOT a.attisdropped
+WHERE a.atttypid IS DISTINCT FROM w.type OR a.attgenerated <> ''
+UNION ALL
+SELECT c.id,
+       '42809',
+       pg_catalog.format('table %s has triggers, rules, policies or relatives, or is not an ordinary table', t.relation)
+FROM rag.collection c
+CROSS JOIN LATERAL (VALUES (c.chunk_table), (c.terms_table)) t (relation)
+JOIN pg_catalog.pg_class r ON r.oid = t.relation
+WHERE r.relkind <> 'r' OR r.relhasrules OR r.relhastriggers OR r.relrowsecurity OR r.relforcerowsecurity
+   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation)
+   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation);
+
+GRANT SELECT ON rag._altered_tables TO PUBLIC;
+
+COMMENT ON VIEW rag._altered_tables IS 'internal: what was changed in the definition of the tables that a collection keeps';
+
 -- Tables may be dropped by commands that no event trigger sees (session_replication_role = replica), so they are looked up.
 CREATE FUNCTION rag._collection_error(c rag.collection) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -88,6 +134,7 @@ BEGIN ATOMIC
      FROM (VALUES (1, 'source', c.source), (2, 'chunk table', c.chunk_table), (3, 'terms table', c.terms_table)) t (place, what, oid)
      WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class r WHERE r.oid = t.oid)
      ORDER BY t.place LIMIT 1),
+    (SELECT a.message FROM rag._altered_tables a WHERE a.collection = c.id LIMIT 1),
     c.error);
 END;
 

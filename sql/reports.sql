@@ -138,8 +138,8 @@ LEFT JOIN LATERAL (
          pg_catalog.count(*) FILTER (WHERE kind = 'model') AS model_calls,
          pg_catalog.count(*) FILTER (WHERE kind = 'tool' AND status NOT IN ('waiting', 'approved', 'rejected')) AS tool_calls,
          pg_catalog.count(*) FILTER (WHERE status = 'error') AS errors,
-         coalesce(pg_catalog.sum(input_tokens), 0)::bigint AS input_tokens,
-         coalesce(pg_catalog.sum(output_tokens), 0)::bigint AS output_tokens,
+         least(coalesce(pg_catalog.sum(input_tokens), 0), 9223372036854775807::numeric)::bigint AS input_tokens,
+         least(coalesce(pg_catalog.sum(output_tokens), 0), 9223372036854775807::numeric)::bigint AS output_tokens,
          coalesce(pg_catalog.sum(cost), 0) AS cost,
          (pg_catalog.array_agg(error ORDER BY started DESC, number DESC, id DESC) FILTER (WHERE status = 'error'))[1] AS error
   FROM rag._steps
@@ -163,8 +163,8 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), day, owner, age
        coalesce(pg_catalog.sum(steps) FILTER (WHERE kind = 'model'), 0)::bigint AS model_calls,
        coalesce(pg_catalog.sum(steps) FILTER (WHERE kind = 'tool' AND status <> 'waiting'), 0)::bigint AS tool_calls,
        coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0)::bigint AS errors,
-       coalesce(pg_catalog.sum(input_tokens), 0)::bigint AS input_tokens,
-       coalesce(pg_catalog.sum(output_tokens), 0)::bigint AS output_tokens,
+       least(coalesce(pg_catalog.sum(input_tokens), 0), 9223372036854775807::numeric)::bigint AS input_tokens,
+       least(coalesce(pg_catalog.sum(output_tokens), 0), 9223372036854775807::numeric)::bigint AS output_tokens,
        coalesce(pg_catalog.sum(cost), 0) AS cost
 FROM (
   SELECT day, owner, agent, status, NULL AS kind, runs, durations, NULL::bigint AS steps, NULL::bigint AS input_tokens,

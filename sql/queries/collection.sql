@@ -35,7 +35,9 @@ SELECT c.id,
        (SELECT n.numbers FROM rag._columns n WHERE n.collection = c.id),
        c.error,
        c.successor_of,
-       c.predecessor_of
+       c.predecessor_of,
+       a.sqlstate,
+       a.message
 FROM rag.collection c
 LEFT JOIN pg_class s ON s.oid = c.source
 LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
@@ -43,4 +45,5 @@ LEFT JOIN pg_class k ON k.oid = c.chunk_table
 LEFT JOIN pg_namespace kn ON kn.oid = k.relnamespace
 LEFT JOIN pg_class t ON t.oid = c.terms_table
 LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
+LEFT JOIN LATERAL (SELECT sqlstate, message FROM rag._altered_tables WHERE collection = c.id LIMIT 1) a ON true
 WHERE c.name = $1 OR c.id = $2

@@ -33,14 +33,16 @@ place AS (
 days AS (
   INSERT INTO rag._step_day AS d (day, owner, agent, kind, name, model, status, steps, input_tokens, output_tokens, cost,
                                   last_started, durations)
-  SELECT day, owner, agent, kind, name, model, status, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
+  SELECT day, owner, agent, kind, name, model, status, count(*),
+         least(coalesce(sum(input_tokens), 0), 9223372036854775807)::bigint,
+         least(coalesce(sum(output_tokens), 0), 9223372036854775807)::bigint,
          coalesce(sum(cost), 0), max(started), rag._histogram(duration_ms)
   FROM batch
   GROUP BY day, owner, agent, kind, name, model, status
   ON CONFLICT (day, owner, agent, kind, name, model, status) DO UPDATE
   SET steps = d.steps + excluded.steps,
-      input_tokens = d.input_tokens + excluded.input_tokens,
-      output_tokens = d.output_tokens + excluded.output_tokens,
+      input_tokens = least(d.input_tokens::numeric + excluded.input_tokens, 9223372036854775807)::bigint,
+      output_tokens = least(d.output_tokens::numeric + excluded.output_tokens, 9223372036854775807)::bigint,
       cost = d.cost + excluded.cost,
       last_started = greatest(d.last_started, excluded.last_started),
       durations = rag._histogram_merge(d.durations, excluded.durations)

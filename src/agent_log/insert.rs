@@ -1,5 +1,6 @@
 //! Writes entries into the tables of the log, many per statement, in the open transaction.
 
+use crate::agent_log::vocabulary::MAX_AMOUNT;
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
 use ragstone_core::log::{Entry, RunEnd, RunStart, Step, without_nul};
@@ -8,7 +9,8 @@ use ragstone_pg::catalogue::extension_relation_owner;
 use ragstone_pg::clock;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::spi::{Arg, Rows, connect, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::text::{replace_unencodable, utf8_datum};
 use ragstone_pg::transactions;
@@ -143,6 +145,11 @@ fn run_columns(starts: &[&RunStart], callers: &Callers) -> Result<[Arg; 13]> {
     ])
 }
 
+/// Logs of other programs may hold any number, and one line must not keep the others out.
+fn bounded_tokens(tokens: i64) -> i64 {
+    tokens.clamp(0, MAX_AMOUNT as i64)
+}
+
 fn step_columns(steps: &[&Step], callers: &Callers) -> Result<[Arg; 23]> {
     Ok([
         int8s(steps, |step| Some(step.id)),
@@ -156,9 +163,9 @@ fn step_columns(steps: &[&Step], callers: &Callers) -> Result<[Arg; 23]> {
         jsonbs(steps, |step| step.input.as_deref())?,
         jsonbs(steps, |step| step.output.as_deref())?,
         texts(steps, |step| step.model.as_deref()),
-        int8s(steps, |step| step.input_tokens),
-        int8s(steps, |step| step.output_tokens),
-        float8s(steps, |step| step.cost),
+        int8s(steps, |step| step.input_tokens.map(bounded_tokens)),
+        int8s(steps, |step| step.output_tokens.map(bounded_tokens)),
+        float8s(steps, |step| step.cost.map(|cost| cost.clamp(0.0, MAX_AMOUNT))),
         moments(steps, |step| step.started_us),
         float8s(steps, |step| step.duration_ms),
         texts(steps, |step| Some(&step.status)),

@@ -210,11 +210,12 @@ impl<'a> CheckedStep<'a> {
     }
 }
 
-/// Checks that an amount is finite and not negative.
+/// Checks that an amount is from 0 to [`vocabulary::MAX_AMOUNT`].
 fn check_amount(name: &str, value: Option<f64>) -> Result<()> {
     match value {
-        Some(value) if !(value >= 0.0 && value.is_finite()) => {
-            Err(Error::bad_argument(format!("{name} must be a number from 0, not {value}")))
+        Some(value) if !(0.0..=vocabulary::MAX_AMOUNT).contains(&value) => {
+            let most = vocabulary::MAX_AMOUNT;
+            Err(Error::bad_argument(format!("{name} must be a number from 0 to {most}, not {value}")))
         }
         _ => Ok(()),
     }

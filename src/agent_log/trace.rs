@@ -4,7 +4,8 @@ use crate::agent_log::run_not_found;
 use ragstone_core::log::trace::{self, TraceRun, TraceStep, TraceStyle};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::spi::{Arg, Rows, connect, select};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::{clock, encoding};
 
 /// Accepted widths of a line, in columns.

@@ -1,4 +1,4 @@
-//! The words that the enumerated columns of runs and steps accept.
+//! What the columns of runs and steps accept: the words of the enumerated ones, and the bounds of amounts.
 
 use ragstone_core::suggest::nearest;
 use ragstone_pg::error::{Error, Result};
@@ -11,6 +11,9 @@ const STEP_STATUSES: [&str; 7] = ["ok", "error", "running", "waiting", "approved
 
 /// Statuses that `rag.finish_run` accepts: the run ends, waits or goes on.
 const RUN_STATUSES: [&str; 5] = ["done", "failed", "cancelled", "waiting", "running"];
+
+/// Maximum number of tokens, and maximum cost, of one step. Sums over any number of steps stay within the range of a `double precision`.
+pub const MAX_AMOUNT: f64 = 1e12;
 
 /// A step's kind.
 ///

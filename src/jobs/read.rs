@@ -165,7 +165,7 @@ pub fn result(id: i64) -> Result<Option<Jsonb>> {
             )?;
             let text = |column| rows.text(0, column).unwrap_or_default();
             match rows.text(0, 0).ok_or_else(|| unknown(id))?.as_str() {
-                "done" => Ok(rows.bytes(0, 1).map(Jsonb)),
+                "done" => Ok(rows.jsonb(0, 1)),
                 "failed" => Err(Error::of_code(&text(2), text(3)).detail(text(4)).hint(text(5))),
                 "cancelled" => Err(Error::cancelled(format!("job {id} was cancelled"))),
                 _ => {

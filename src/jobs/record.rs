@@ -4,7 +4,8 @@ use crate::jobs::handlers;
 use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::spi::{Arg, Rows, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Channel of NOTIFY on which the number of a job is sent when it has ended.

@@ -87,13 +87,13 @@ impl Job {
                 &args,
             )
         })?;
-        let (Some(kind), Some(args), Some(attempts)) = (rows.text(0, 0), rows.bytes(0, 1), rows.int4(0, 2))
+        let (Some(kind), Some(args), Some(attempts)) = (rows.text(0, 0), rows.jsonb(0, 1), rows.int4(0, 2))
         else {
             return Ok(None);
         };
         let attempt = attempts.unsigned_abs();
         let timeout_ms = rows.int4(0, 3);
-        Ok(Some(Self { id: ticket.job, kind, args: Jsonb(args), table, attempt, timeout_ms }))
+        Ok(Some(Self { id: ticket.job, kind, args, table, attempt, timeout_ms }))
     }
 
     fn work_until_done(&self) -> Result<()> {
@@ -116,7 +116,7 @@ impl Job {
     fn work(&self) -> Result<Option<Jsonb>> {
         let statement = with_safe_search_path(|| JobKind::find(&self.kind)?.statement(&self.args))?;
         let rows = run_statement(&statement.sql, &statement.args)?;
-        Ok(rows.bytes(0, 0).map(Jsonb))
+        Ok(rows.jsonb(0, 0))
     }
 }
 

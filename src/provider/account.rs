@@ -5,7 +5,8 @@ use ragstone_client::settings;
 use ragstone_core::provider::{Account, Budget, Spent};
 use ragstone_pg::error::Result;
 use ragstone_pg::session;
-use ragstone_pg::spi::{Arg, Rows, connect, select};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::switch_user::as_owner;
 
 /// The current role's account with a server. Reads only, so it works on a standby and in a read-only transaction.

@@ -9,7 +9,8 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::relation::equality_operator;
-use ragstone_pg::spi::{Arg, Rows, select};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::{Value, has_array_type};
 use std::collections::HashMap;
@@ -129,16 +130,16 @@ impl<'a> Reader<'a> {
         for row in 0..rows.count {
             let place = rows.int8(row, 0).unwrap_or(0) as usize;
             let chunk = place.checked_sub(1).and_then(|place| chunks.get_mut(place));
-            let (Some(chunk), Some(key), Some(metadata)) = (chunk, rows.bytes(row, 1), rows.bytes(row, 3))
+            let (Some(chunk), Some(key), Some(metadata)) = (chunk, rows.jsonb(row, 1), rows.jsonb(row, 3))
             else {
                 return Err(Error::internal("a row that was found has no key or metadata"));
             };
             let visible = VisibleChunk {
-                source_key: Jsonb(key),
+                source_key: key,
                 title: rows.text(row, 2),
                 heading: chunk.heading.take(),
                 content: std::mem::take(&mut chunk.content),
-                metadata: Jsonb(metadata),
+                metadata,
             };
             self.seen.insert(chunk.number, Some(visible));
         }

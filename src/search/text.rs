@@ -118,7 +118,7 @@ fn count<'l>(
     let rows = select(&statement, &[Arg::server_texts(lexemes)])?;
     let mut counted: HashMap<Vec<u8>, TermStatistics> = HashMap::new();
     for row in 0..rows.count {
-        let entry = counted.entry(rows.bytes(row, 0).unwrap_or_default()).or_default();
+        let entry = counted.entry(rows.server_text(row, 0).unwrap_or_default()).or_default();
         entry.words += rows.int8(row, 1).unwrap_or(0);
         for (level, chunks) in entry.chunks.iter_mut().enumerate() {
             *chunks += rows.int8(row, 2 + level).unwrap_or(0);

@@ -7,7 +7,8 @@ use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::spi::{Arg, Rows, connect, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, run};
 use serde_json::{Map, Value, json};
 
 /// A row of `rag.tools`.

@@ -5,7 +5,8 @@ use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::relation;
-use ragstone_pg::spi::{Arg, Rows, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, run};
 
 /// Maximum length of the name of an argument at all providers.
 const MAX_NAME_BYTES: usize = 64;

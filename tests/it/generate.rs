@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         an_answer_comes_with_all_that_is_known_of_it,
         a_conversation_is_sent_as_it_is_given,
+        options_cannot_replace_what_is_recorded,
         an_answer_that_no_text_can_hold_is_mended,
         many_prompts_are_asked_at_once_and_answered_in_order,
         a_twin_that_never_fails_gives_null,
@@ -86,6 +87,16 @@ async fn a_conversation_is_sent_as_it_is_given() -> Result<()> {
             && body["top_p"] == 0.9
             && body["model"] == "small"
     );
+    Ok(())
+}
+
+async fn options_cannot_replace_what_is_recorded() -> Result<()> {
+    let (session, provider) = with([Reply::chat("42")]).await?;
+    for options in [r#"{"model": "other"}"#, r#"{"max_tokens": 9}"#, r#"{"n": 3}"#, r#"{"stream": true}"#] {
+        let ask = format!("SELECT rag.generate('hi', model => 'stub/small', options => '{options}')");
+        session.refusal(&ask).await?.expect("22023", "cannot be given there", "")?;
+    }
+    ensure!(provider.requests().is_empty(), "the provider was asked");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod agent_limits;
 mod agent_resumed;
 mod agent_rights;
 mod agents;
+mod altered_tables;
 mod approval;
 mod ask;
 mod budgets;
@@ -22,6 +23,7 @@ mod encodings;
 mod engine;
 mod followed;
 mod generate;
+mod hostile_install;
 mod job_limits;
 mod job_pieces;
 mod job_rights;
@@ -99,6 +101,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
 /// Collections, and what fills them.
 fn of_collections() -> impl Iterator<Item = Trial> {
     [
+        altered_tables::tests(),
         collections::tests(),
         ask::tests(),
         capture::tests(),
@@ -133,6 +136,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         agent_rights::tests(),
         approval::tests(),
         rights::tests(),
+        hostile_install::tests(),
         tool_limits::tests(),
         tools::tests(),
         runs::tests(),

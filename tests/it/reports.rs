@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
         a_restore_counts_what_it_brings_once,
         steps_that_wait_for_approval_are_no_calls,
         a_run_that_fails_is_an_error_once,
+        no_amount_stops_the_reports,
     ]
 }
 
@@ -349,5 +350,30 @@ async fn a_run_that_fails_is_an_error_once() -> Result<()> {
     ensure!(different(&session, pair).await? == 0);
     let rate: f64 = session.value("SELECT success_rate FROM rag.agent_daily").await?;
     ensure!(rate == 0.0);
+    Ok(())
+}
+
+async fn no_amount_stops_the_reports() -> Result<()> {
+    wait::for_one_period().await?;
+    let session = shared().await?.session().await?;
+    let run: i64 = session.value("SELECT rag.start_run('a')").await?;
+    for amount in ["input_tokens => 9223372036854775807", "output_tokens => 1000000000001", "cost => 1e300"] {
+        let log = format!("SELECT rag.log_step({run}, 'model', {amount})");
+        session.refusal(&log).await?.expect("22023", "must be a number from 0 to 1000000000000", "")?;
+    }
+    // A restore brings any number.
+    session
+        .batch_execute(&format!(
+            "SELECT rag.log_step({run}, 'model'), rag.log_step({run}, 'model');
+             UPDATE rag._steps SET input_tokens = 9223372036854775807 WHERE run_id = {run};
+             SELECT rag.finish_run({run})"
+        ))
+        .await?;
+    until_folded(&session).await?;
+    for view in ["rag.agent_daily", "rag.run_summary"] {
+        let tokens: i64 =
+            session.value(&format!("SELECT input_tokens FROM {view} WHERE agent = 'a'")).await?;
+        ensure!(tokens == i64::MAX, "{view}: {tokens}");
+    }
     Ok(())
 }

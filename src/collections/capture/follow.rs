@@ -11,7 +11,8 @@ use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
-use ragstone_pg::spi::{Arg, Rows, run, run_once};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// Adapts a collection to the present definition of its source. A collection that a restore has not completed is left

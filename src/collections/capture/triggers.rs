@@ -159,7 +159,7 @@ fn found(collection: i64) -> Result<Vec<ExistingTrigger>> {
                 holds_rows: false,
             },
             trigger: rows.text(row, 3)?,
-            arguments: rows.bytes(row, 4)?,
+            arguments: rows.bytea(row, 4)?,
         })
     };
     Ok((0..rows.count).filter_map(existing).collect())

@@ -5,7 +5,8 @@ use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::{config_owner, not_owner};
-use ragstone_pg::spi::{Arg, Rows, run, select};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, run, select};
 use ragstone_pg::switch_user::as_owner;
 
 const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
@@ -30,7 +31,7 @@ pub struct Collection {
     pub name: String,
     /// The table that is searched, unless it was dropped.
     pub source: Option<Relation>,
-    /// The chunk table, unless it was dropped.
+    /// The chunk table, unless it was dropped. It may be altered: see [`chunks`](Self::chunks).
     pub chunks: Option<Relation>,
     /// The terms table, unless it was dropped.
     pub terms: Option<Relation>,
@@ -82,6 +83,8 @@ pub struct Collection {
     pub successor_of: Option<i64>,
     /// The collection that has replaced this one.
     pub predecessor_of: Option<i64>,
+    /// SQLSTATE and message, if the owner has altered the chunk or the terms table so that no statement can rely on it.
+    pub altered: Option<(String, String)>,
 }
 
 /// How a collection follows its source.
@@ -162,19 +165,27 @@ impl Collection {
         self.source.as_ref().ok_or_else(|| self.gone("source"))
     }
 
-    /// The chunk table, which must still be there.
+    /// The chunk table, which must still be there, and be as it was made.
     pub fn chunks(&self) -> Result<&Relation> {
+        self.check_not_altered()?;
         self.chunks.as_ref().ok_or_else(|| self.gone("chunk table"))
     }
 
-    /// The terms table, which must still be there.
+    /// The terms table, which must still be there, and be as it was made.
     pub fn terms(&self) -> Result<&Relation> {
+        self.check_not_altered()?;
         self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
     }
 
     /// True for a collection that a restore has not completed: until then, only the restore may touch its tables.
     pub fn is_restoring(&self) -> bool {
         self.sync != Sync::Manual && self.column_numbers.is_empty()
+    }
+
+    fn check_not_altered(&self) -> Result<()> {
+        let Some((sqlstate, message)) = &self.altered else { return Ok(()) };
+        Err(Error::of_code(sqlstate, message)
+            .hint("Undo that, or drop the collection with rag.drop_collection and create it again."))
     }
 
     fn gone(&self, table: &str) -> Error {
@@ -220,6 +231,7 @@ impl Collection {
             error: rows.text(0, 32),
             successor_of: rows.int8(0, 33),
             predecessor_of: rows.int8(0, 34),
+            altered: rows.text(0, 35).zip(rows.text(0, 36)),
         })
     }
 

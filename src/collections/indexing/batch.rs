@@ -169,7 +169,7 @@ impl RowBatch {
         let hashes = Arg::byteas(self.passages.iter().map(|(passage, _)| passage.hash.as_slice()));
         let fingerprint = Arg::text(&self.collection.fingerprint);
         let rows = as_owner(chunks.owner, || by_index(|| run(&statement, &[hashes, fingerprint])))?;
-        Ok((0..rows.count).filter_map(|row| Some((rows.bytes(row, 0)?, rows.float4s(row, 1)?))).collect())
+        Ok((0..rows.count).filter_map(|row| Some((rows.bytea(row, 0)?, rows.float4s(row, 1)?))).collect())
     }
 
     /// Sends the passages without an embedding to the engine, each distinct text once.

@@ -12,7 +12,8 @@ use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane, Model};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::spi::{Arg, Rows, connect, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
 use std::collections::{HashMap, VecDeque};
@@ -149,10 +150,10 @@ impl<'a> Fill<'a> {
         let owner = self.collection.chunks()?.owner;
         let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
         for row in 0..rows.count {
-            let (words, tsvector) = (rows.int4(row, 0).unwrap_or(0), rows.bytes(row, 1).unwrap_or_default());
+            let (words, tsvector) = (rows.int4(row, 0).unwrap_or(0), rows.tsvector(row, 1).unwrap_or_default());
             self.terms.count(&tsvector, words, rows.int4(row, 2) == Some(1), -1)?;
             if rows.text(row, 4).as_deref() == Some(self.fingerprint.as_str())
-                && let (Some(hash), Some(embedding)) = (rows.bytes(row, 3), rows.float4s(row, 5))
+                && let (Some(hash), Some(embedding)) = (rows.bytea(row, 3), rows.float4s(row, 5))
             {
                 self.known.insert(hash, embedding);
             }
@@ -261,8 +262,8 @@ pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Opti
     Ok(Some(SourceRow {
         title: rows.text(row, 0).unwrap_or_default(),
         content,
-        metadata: rows.bytes(row, 2).ok_or_else(|| Error::internal("a row has no metadata"))?,
-        hash: rows.bytes(row, 3).ok_or_else(|| Error::internal("a row has no hash"))?,
+        metadata: rows.jsonb(row, 2).ok_or_else(|| Error::internal("a row has no metadata"))?.0,
+        hash: rows.bytea(row, 3).ok_or_else(|| Error::internal("a row has no hash"))?,
         key: key.collect::<Result<_>>()?,
         place: 0,
     }))

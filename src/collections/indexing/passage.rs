@@ -78,9 +78,9 @@ pub fn analyse(passages: &mut [Passage], language: &str) -> Result<()> {
         &[Arg::text(language), texts],
     )?;
     for (row, passage) in passages.iter_mut().enumerate() {
-        let tsvector = rows.bytes(row, 0).ok_or_else(|| Error::internal("a passage has no words"))?;
+        let tsvector = rows.tsvector(row, 0).ok_or_else(|| Error::internal("a passage has no words"))?;
         passage.terms = ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))?;
-        passage.hash = rows.bytes(row, 1).ok_or_else(|| Error::internal("a passage has no hash"))?;
+        passage.hash = rows.bytea(row, 1).ok_or_else(|| Error::internal("a passage has no hash"))?;
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ pub fn analyse_query(query: &str, language: &str) -> Result<ChunkTerms> {
         "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, $2)",
         &[Arg::text(language), Arg::text(query)],
     )?;
-    let tsvector = rows.bytes(0, 0).ok_or_else(|| Error::internal("a query has no words"))?;
+    let tsvector = rows.tsvector(0, 0).ok_or_else(|| Error::internal("a query has no words"))?;
     ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))
 }
 

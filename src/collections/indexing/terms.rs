@@ -8,7 +8,8 @@ use crate::collections::catalog::collection::Collection;
 use ragstone_core::levels::{LEVELS, is_levelled};
 use ragstone_core::tsvector::Lexemes;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::spi::{Arg, Rows, connect, run, select};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
 
@@ -60,7 +61,7 @@ impl TermCounts {
         for row in 0..deleted.count {
             let words = deleted.int4(row, 0).unwrap_or(0);
             let first = deleted.int4(row, 2) == Some(1);
-            self.count(&deleted.bytes(row, 1).unwrap_or_default(), words, first, -1)?;
+            self.count(&deleted.tsvector(row, 1).unwrap_or_default(), words, first, -1)?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use crate::collections::queue;
 use crate::collections::queue::failure;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
-use ragstone_pg::spi::{Arg, Rows, connect, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashSet;
 

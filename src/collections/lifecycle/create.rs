@@ -177,6 +177,7 @@ fn describe_collection(
         error: None,
         successor_of: None,
         predecessor_of: None,
+        altered: None,
     };
     collection.column_numbers = source.numbers(&collection)?;
     Ok(collection)

@@ -7,7 +7,8 @@ use ragstone_pg::error::Result;
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::in_index_order;
-use ragstone_pg::spi::{Arg, Rows, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::transactions::wait_for_invalidation;
 use std::collections::{HashMap, HashSet};
@@ -184,7 +185,7 @@ impl InFlight {
         let numbers = |wanted: &dyn Fn(usize) -> bool| -> Vec<i64> {
             free.iter().filter(|row| wanted(**row)).filter_map(|row| rows.int8(*row, 0)).collect()
         };
-        let compare = numbers(&|row| rows.datum(row, 1).is_none());
+        let compare = numbers(&|row| rows.is_null(row, 1));
         if !compare.is_empty() {
             return Ok(Some(Claim::All(collection.clone(), compare)));
         }

@@ -2,7 +2,8 @@
 
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
-use crate::spi::{Arg, Rows, plan, rows};
+use crate::rows::{Rows, rows};
+use crate::spi::{Arg, plan};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char};
 

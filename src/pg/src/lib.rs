@@ -26,6 +26,7 @@ pub mod read_only;
 pub mod relation;
 pub mod relcache;
 pub mod role;
+pub mod rows;
 pub mod server_directories;
 pub mod session;
 pub mod spi;

@@ -8,9 +8,10 @@ use crate::clock;
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
 use crate::own_sqlstate::keep_sqlstate;
-use crate::text::{Utf8, utf8_datum, utf8_from_datum, utf8_start_from_datum};
-use crate::value::{Value, array_datum, varlena, varlena_bytes};
-use pgrx::datum::{FromDatum, IntoDatum};
+use crate::rows::{Rows, rows};
+use crate::text::utf8_datum;
+use crate::value::{Value, array_datum, varlena};
+use pgrx::datum::IntoDatum;
 use pgrx::{Spi, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -151,124 +152,6 @@ impl Arg {
     }
 }
 
-/// Rows that a statement gave. They live at most as long as the [`connect`] in which it ran.
-pub struct Rows {
-    table: *mut pg_sys::SPITupleTable,
-    /// The number of rows returned, or changed by a statement that returns none.
-    pub count: usize,
-}
-
-impl Rows {
-    /// The value in a row and column, both from 0, if it is not null.
-    pub fn datum(&self, row: usize, column: usize) -> Option<pg_sys::Datum> {
-        if self.table.is_null() || row >= self.count {
-            return None;
-        }
-        let mut is_null = false;
-        // SAFETY: the table has `count` rows; a column that does not exist is null.
-        let datum = unsafe {
-            let tuple = *(*self.table).vals.add(row);
-            pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column as i32 + 1, &mut is_null)
-        };
-        (!is_null).then_some(datum)
-    }
-
-    /// A copy of a value of any type, which outlives the rows.
-    pub fn value(&self, row: usize, column: usize) -> Option<Value> {
-        // SAFETY: the datum is of the type that the column says.
-        self.datum(row, column).map(|datum| unsafe { Value::copy(self.type_oid(column), datum) })
-    }
-
-    /// The type of a column, from 0.
-    pub fn type_oid(&self, column: usize) -> pg_sys::Oid {
-        if self.table.is_null() {
-            return pg_sys::InvalidOid;
-        }
-        // SAFETY: the table is valid; a column that does not exist has type InvalidOid.
-        unsafe { pg_sys::SPI_gettypeid((*self.table).tupdesc, column as i32 + 1) }
-    }
-
-    /// An `int8`.
-    pub fn int8(&self, row: usize, column: usize) -> Option<i64> {
-        self.datum(row, column).map(|datum| datum.value() as i64)
-    }
-
-    /// An `int2`.
-    pub fn int2(&self, row: usize, column: usize) -> Option<i16> {
-        self.datum(row, column).map(|datum| datum.value() as i16)
-    }
-
-    /// An `int4`.
-    pub fn int4(&self, row: usize, column: usize) -> Option<i32> {
-        self.datum(row, column).map(|datum| datum.value() as i32)
-    }
-
-    /// A `float8`.
-    pub fn float8(&self, row: usize, column: usize) -> Option<f64> {
-        self.datum(row, column).map(|datum| f64::from_bits(datum.value() as u64))
-    }
-
-    /// A `boolean`.
-    pub fn boolean(&self, row: usize, column: usize) -> Option<bool> {
-        self.datum(row, column).map(|datum| datum.value() as u8 != 0)
-    }
-
-    /// An `oid` or one of its relatives.
-    pub fn oid(&self, row: usize, column: usize) -> Option<pg_sys::Oid> {
-        self.datum(row, column).map(|datum| pg_sys::Oid::from(datum.value() as u32))
-    }
-
-    /// A `text`.
-    pub fn text(&self, row: usize, column: usize) -> Option<String> {
-        // SAFETY: callers ask only for columns that their statements make text.
-        self.datum(row, column).map(|datum| unsafe { utf8_from_datum(datum) })
-    }
-
-    /// The start of a `text`, at most `most` bytes in the server's encoding, and the length of the whole text.
-    pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
-        // SAFETY: as above.
-        self.datum(row, column).map(|datum| unsafe { utf8_start_from_datum(datum, most) })
-    }
-
-    /// The bytes of any varlena, after its header.
-    pub fn bytes(&self, row: usize, column: usize) -> Option<Vec<u8>> {
-        // SAFETY: callers ask only for columns of varlena types.
-        self.datum(row, column).map(|datum| unsafe { varlena_bytes(datum) })
-    }
-
-    /// A `text[]` without nulls.
-    pub fn texts(&self, row: usize, column: usize) -> Option<Vec<String>> {
-        let datum = self.datum(row, column)?;
-        // SAFETY: callers ask only for columns that their statements make text[].
-        let texts = unsafe { <Vec<Option<Utf8>> as FromDatum>::from_datum(datum, false) }?;
-        Some(texts.into_iter().flatten().map(|text| text.0).collect())
-    }
-
-    /// A `smallint[]` without nulls.
-    pub fn int2s(&self, row: usize, column: usize) -> Option<Vec<i16>> {
-        let datum = self.datum(row, column)?;
-        // SAFETY: callers ask only for columns that their statements make smallint[].
-        unsafe { <Vec<i16> as FromDatum>::from_datum(datum, false) }
-    }
-
-    /// A `float4[]` without nulls.
-    pub fn float4s(&self, row: usize, column: usize) -> Option<Vec<f32>> {
-        let datum = self.datum(row, column)?;
-        // SAFETY: callers ask only for columns that their statements make real[].
-        unsafe { <Vec<f32> as FromDatum>::from_datum(datum, false) }
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        // While an ERROR unwinds, SPI's own clean-up frees the rows, and may have done so already.
-        if !self.table.is_null() && !std::thread::panicking() {
-            // SAFETY: the table is freed once, before the connection that it belongs to.
-            unsafe { pg_sys::SPI_freetuptable(self.table) };
-        }
-    }
-}
-
 /// Runs `work`, in which statements may run, with a memory context of its own.
 pub fn connect<T>(work: impl FnOnce() -> T) -> T {
     keep_sqlstate(|| Spi::connect(|_| work()))
@@ -328,14 +211,6 @@ fn run_kept(sql: &str, args: &[Arg], read_only: bool) -> Result<Rows> {
         pg_sys::SPI_execute_plan(plan, datums.as_mut_ptr(), nulls.as_ptr(), read_only, 0)
     };
     rows(status)
-}
-
-pub(super) fn rows(status: i32) -> Result<Rows> {
-    if status < 0 {
-        return Err(Error::internal(format!("SPI status {status}")));
-    }
-    // SAFETY: SPI sets both for each statement.
-    unsafe { Ok(Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }) }
 }
 
 /// A kept plan, made for all values of its arguments: what is best for one query is here best for the others too, and

@@ -12,6 +12,9 @@ use pgrx::{Spi, pg_sys};
 /// Bytes before the first value.
 const HEADER: usize = 8;
 
+/// Maximum number of dimensions of a `vector` (pgvector's `VECTOR_MAX_DIM`).
+const MAX_DIMENSIONS: usize = 16_000;
+
 /// An embedding on its way to SQL.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vector(pub Vec<f32>);
@@ -20,8 +23,14 @@ pub struct Vector(pub Vec<f32>);
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorArray(pub Vec<Option<Vec<f32>>>);
 
-/// A `vector` datum in the current memory context.
+/// A `vector` datum in the current memory context. Raises 54000 where a `vector` cannot have as many dimensions.
 pub fn vector_datum(values: &[f32]) -> pg_sys::Datum {
+    if !(1..=MAX_DIMENSIONS).contains(&values.len()) {
+        let found = values.len();
+        or_raise(Err(Error::over_limit(format!(
+            "embedding of {found} dimensions does not fit in a vector, which has 1 to {MAX_DIMENSIONS}"
+        ))))
+    }
     let bytes = HEADER + std::mem::size_of_val(values);
     // SAFETY: the allocation has room for header and values, and palloc aligns to 8 bytes.
     unsafe {

@@ -30,9 +30,43 @@ pub fn join(base: &Url, path: &str) -> Url {
     url
 }
 
+/// A path that a user has named a part of, with everything encoded that could end it or lead out of it.
+///
+/// # Errors
+/// A segment is empty, `.` or `..`.
+pub fn encode_path(path: &str) -> Result<String, Error> {
+    let mut encoded = String::with_capacity(path.len());
+    for (place, segment) in path.split('/').enumerate() {
+        if matches!(segment, "" | "." | "..") {
+            return Err(Error::Argument(format!("model \"{path}\" is not the name of a model")));
+        }
+        encoded.push_str(if place > 0 { "/" } else { "" });
+        for byte in segment.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+                _ => encoded += &format!("%{byte:02X}"),
+            }
+        }
+    }
+    Ok(encoded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_in_a_path_stays_one_name() {
+        let sent = |name: &str| {
+            let path = format!("{}:embed", encode_path(name).unwrap());
+            join(&Url::parse("https://a/v1").unwrap(), &path).to_string()
+        };
+        assert_eq!(sent("models/m-1.5_x"), "https://a/v1/models/m-1.5_x:embed");
+        assert_eq!(sent("a?b#c:d%2e/é"), "https://a/v1/a%3Fb%23c%3Ad%252e/%C3%A9:embed");
+        for outside in ["../x", "models/../../x", "a//b", "", ".", "a/."] {
+            assert!(matches!(encode_path(outside), Err(Error::Argument(_))), "{outside}");
+        }
+    }
 
     #[test]
     fn the_path_is_put_below_the_base_and_before_its_query() {

@@ -18,7 +18,10 @@ use super::{
     protocol::{CompletionParams, EmbeddingParams, Protocol, WireRequest},
     reply::{CompletionReply, EmbeddingReply, ReplyBuilder},
 };
-use crate::{failure::Error, providers::refusal::Refusal};
+use crate::{
+    failure::Error,
+    providers::{refusal::Refusal, url::encode_path},
+};
 
 /// The protocol.
 pub struct Gemini;
@@ -63,7 +66,7 @@ impl Protocol for Gemini {
             body["generationConfig"] = settings.into();
         }
         let method = if params.stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        Ok(WireRequest { path: format!("{}:{method}", model_path(&prompt.model)), body })
+        Ok(WireRequest { path: format!("{}:{method}", encode_path(&model_path(&prompt.model))?), body })
     }
 
     fn parse_completion(&self, body: &[u8]) -> Result<CompletionReply, ReplyError> {
@@ -99,7 +102,7 @@ impl Protocol for Gemini {
             Value::from(request)
         });
         let body = json!({ "requests": requests.collect::<Vec<_>>() });
-        Ok(WireRequest { path: format!("{model}:batchEmbedContents"), body })
+        Ok(WireRequest { path: format!("{}:batchEmbedContents", encode_path(&model)?), body })
     }
 
     fn parse_embeddings(&self, body: &[u8]) -> Result<EmbeddingReply, ReplyError> {

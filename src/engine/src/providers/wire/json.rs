@@ -79,17 +79,48 @@ pub fn tool_arguments(call: &Value) -> Result<Value, Error> {
     }
 }
 
-/// Adds the members of the prompt's options to the body, except `stream`, which the engine sets.
+/// Members of a request that options may not replace, of all protocols: what is recorded of a call, what its budget is reserved by,
+/// and how its answer is read.
+const FIXED_MEMBERS: [&str; 14] = [
+    "model",
+    "messages",
+    "contents",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxOutputTokens",
+    "n",
+    "best_of",
+    "num_generations",
+    "candidate_count",
+    "candidateCount",
+];
+
+/// Adds the members of the prompt's options to the body.
 ///
 /// # Errors
-/// The options are not a JSON object.
+/// The options are not a JSON object, or replace what they may not.
 pub fn with_options(mut body: Map<String, Value>, prompt: &Prompt) -> Result<Value, Error> {
     if let Some(json) = &prompt.options {
         let mut options: Map<String, Value> = parse_argument("options", "a JSON object", json)?;
-        options.remove("stream");
+        check_options(&options)?;
+        if let Some(Value::Object(settings)) = options.get("generationConfig") {
+            check_options(settings)?;
+        }
         body.append(&mut options);
     }
     Ok(Value::Object(body))
+}
+
+fn check_options(options: &Map<String, Value>) -> Result<(), Error> {
+    match options.keys().find(|name| FIXED_MEMBERS.contains(&name.as_str())) {
+        Some(name) => Err(Error::Argument(format!(
+            "options: \"{name}\" cannot be given there; the call's record and budget go by its arguments"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Adds a member to a body if there is a value for it.

@@ -1,0 +1,149 @@
+//! The owner of a collection's chunk and terms tables alters them: each statement that relies on them is refused, and the server
+//! goes on.
+
+use crate::followed::{current, make};
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::Server;
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_column_of_another_type_is_refused_by_each_statement,
+        what_is_attached_to_a_table_is_refused_by_each_statement,
+        a_worker_says_which_table_was_altered_and_goes_on_when_it_is_mended,
+    ]
+}
+
+/// What a column is altered to, with a value of that type.
+const TYPES: [(&str, &str); 6] = [
+    ("bigint", "4096"),
+    ("numeric", "4096"),
+    ("text", "'x'"),
+    ("bytea", r"'\x1000'"),
+    ("small_text", "'x'"),
+    ("pair", "ROW (1, 'x')"),
+];
+
+/// Statements that rely on both tables.
+const STATEMENTS: [&str; 6] = [
+    "SELECT * FROM rag.search('c', 'text', mode => 'text')",
+    "SELECT * FROM rag.search('c', 'text', mode => 'vector')",
+    "SELECT * FROM rag.search('c', 'text')",
+    "SELECT * FROM rag.ask('c', 'Which text is it?')",
+    "SELECT rag.refresh_collection('c')",
+    "SELECT rag.alter_collection('c', chunk_size => 64)",
+];
+
+/// Drops what stands in the way of altering a table's columns, as its owner can.
+const STRIP: &str = "
+    DO $$ DECLARE command text; BEGIN
+      FOR command IN SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+                     FROM pg_constraint WHERE conrelid IN ('c_chunks'::regclass, 'c_terms'::regclass) AND contype = 'p'
+      LOOP EXECUTE command; END LOOP;
+      FOR command IN SELECT format('DROP INDEX %s', indexrelid::regclass)
+                     FROM pg_index WHERE indrelid IN ('c_chunks'::regclass, 'c_terms'::regclass)
+      LOOP EXECUTE command; END LOOP;
+    END $$;
+    ALTER TABLE c_chunks ALTER chunk_id DROP IDENTITY IF EXISTS";
+
+async fn world() -> Result<(Server, Session)> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    make(&session, 20, "").await?;
+    session
+        .batch_execute("CREATE DOMAIN small_text AS text; CREATE TYPE pair AS (number int, word text)")
+        .await?;
+    Ok((server, session))
+}
+
+async fn a_column_of_another_type_is_refused_by_each_statement() -> Result<()> {
+    let (_server, session) = world().await?;
+    let columns = session
+        .query(
+            "SELECT attrelid::regclass::text, attname::text, format_type(atttypid, NULL)
+             FROM pg_attribute WHERE attrelid IN ('c_chunks'::regclass, 'c_terms'::regclass) AND attnum > 0",
+            &[],
+        )
+        .await?;
+    ensure!(columns.len() == 18, "{} columns", columns.len());
+    let backend = session.backend().await?;
+    for column in &columns {
+        let (table, name, own): (String, String, String) = (column.get(0), column.get(1), column.get(2));
+        for (kind, value) in TYPES.into_iter().filter(|(kind, _)| *kind != own) {
+            let alter = format!("ALTER TABLE {table} ALTER {name} TYPE {kind} USING {value}::{kind}");
+            session.batch_execute(&format!("BEGIN; {STRIP}; {alter}")).await.context(alter.clone())?;
+            // A key column is read as what it is.
+            let expected = (!name.starts_with("key_")).then_some("42804");
+            refused(&session, expected).await.context(alter)?;
+            session.batch_execute("ROLLBACK").await?;
+        }
+    }
+    ensure!(session.backend().await? == backend, "the session was lost");
+    current(&session).await
+}
+
+async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()> {
+    let (_server, session) = world().await?;
+    for attach in [
+        "CREATE TRIGGER t BEFORE UPDATE ON c_chunks FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE RULE r AS ON INSERT TO c_terms DO ALSO NOTHING",
+        "ALTER TABLE c_chunks ENABLE ROW LEVEL SECURITY",
+        "CREATE TABLE child () INHERITS (c_terms)",
+        "ALTER TABLE c_chunks DROP heading; ALTER TABLE c_chunks ADD heading text GENERATED ALWAYS AS ('x') STORED",
+    ] {
+        session.batch_execute(&format!("BEGIN; {attach}")).await?;
+        let expected = if attach.contains("GENERATED") { "42804" } else { "42809" };
+        refused(&session, Some(expected)).await.context(attach)?;
+        session.batch_execute("ROLLBACK").await?;
+    }
+    current(&session).await
+}
+
+/// Fails unless each statement is refused, with this SQLSTATE if there is one, while `rag.drop_collection` works.
+async fn refused(session: &Session, sqlstate: Option<&str>) -> Result<()> {
+    for statement in STATEMENTS {
+        session.batch_execute("SAVEPOINT statement").await?;
+        let refusal = match sqlstate {
+            Some(_) => Some(session.refusal(statement).await?),
+            None => session.refusal(statement).await.ok(),
+        };
+        session.batch_execute("ROLLBACK TO statement").await?;
+        let Some(refusal) = refusal else { continue };
+        ensure!(sqlstate.is_none_or(|code| refusal.code == code), "{statement}: {refusal:?}");
+        ensure!(refusal.code != "XX000", "{statement}: {refusal:?}");
+    }
+    if sqlstate.is_some() {
+        let state: String = session.value("SELECT state FROM rag.collections WHERE name = 'c'").await?;
+        ensure!(state == "failed", "{state}");
+    }
+    session.batch_execute("SELECT rag.drop_collection('c')").await?;
+    Ok(())
+}
+
+async fn a_worker_says_which_table_was_altered_and_goes_on_when_it_is_mended() -> Result<()> {
+    let (_server, session) = world().await?;
+    let started: String = session.value("SELECT pg_postmaster_start_time()::text").await?;
+    session
+        .batch_execute(
+            "ALTER TABLE c_chunks ALTER heading TYPE bigint USING 4096;
+             INSERT INTO t VALUES (1000, 'after the change')",
+        )
+        .await?;
+    let refusal = session.refusal("SELECT rag.wait_until_current('c', '60s')").await?;
+    ensure!(refusal.code == "42804", "{refusal:?}");
+    wait::until("the worker stores the error", async || {
+        let error: Option<String> = session.value("SELECT error FROM rag.collection WHERE name = 'c'").await?;
+        Ok(error.filter(|error| error.contains("column \"heading\" of table c_chunks")))
+    })
+    .await?;
+    session.batch_execute("ALTER TABLE c_chunks ALTER heading TYPE text USING NULL").await?;
+    session.batch_execute("SELECT rag.refresh_collection('c')").await?;
+    session.batch_execute("INSERT INTO t VALUES (1001, 'after the mend')").await?;
+    current(&session).await?;
+    let now: String = session.value("SELECT pg_postmaster_start_time()::text").await?;
+    ensure!(now == started, "the server was restarted");
+    Ok(())
+}
