@@ -27,6 +27,7 @@ pub mod pg_test;
 use pgrx::{extension_sql_file, pg_guard, pg_module_magic};
 use ragstone_client::processes::{launcher, supervisor};
 use ragstone_client::settings;
+use ragstone_pg::backtrace;
 
 pg_module_magic!(name, version);
 
@@ -35,6 +36,7 @@ extension_sql_file!("../sql/privileges.sql", finalize);
 
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
+    backtrace::hide_from_clients();
     settings::define();
     jobs::handlers::register(&[agents::HANDLER]);
     supervisor::register_if_preloaded();

@@ -1,12 +1,16 @@
 //! SQLSTATEs of users' own, which their functions raise inside Ragstone's.
 
+use crate::followed::make;
 use crate::jobs::{SEARCH, World};
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server};
+use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
+        an_error_has_no_backtrace,
         an_own_sqlstate_passes_through_a_function,
         an_own_sqlstate_passes_through_a_job,
         an_own_sqlstate_that_was_caught_is_forgotten,
@@ -19,6 +23,26 @@ async fn raise(world: &World, body: &str) -> Result<()> {
         "CREATE OR REPLACE FUNCTION app.gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
     );
     world.admin.batch_execute(&gate).await?;
+    Ok(())
+}
+
+async fn an_error_has_no_backtrace() -> Result<()> {
+    let server = Server::prepare(Options::default())?.with_environment("RUST_BACKTRACE", "full");
+    server.launch()?;
+    wait::until("the server answers", async || Ok(server.connect("postgres").await.ok())).await?;
+    let session = server.session().await?;
+    make(&session, 3, "").await?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION gate() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE 'the gate is closed'; END $$;
+             ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (gate());
+             CREATE ROLE reader; GRANT SELECT ON t TO reader; SET ROLE reader",
+        )
+        .await?;
+    for search in ["SELECT * FROM rag.search('c', 'text')", "SELECT * FROM rag.search('none', 'text')"] {
+        let refusal = session.refusal(search).await?;
+        ensure!(refusal.detail.is_empty(), "{refusal:?}");
+    }
     Ok(())
 }
 

@@ -28,9 +28,10 @@ impl Jsonb {
         Ok(Self(unsafe { varlena_bytes(datum) }))
     }
 
-    /// As a value of serde's.
+    /// As a value of serde's. Raises 54000 where it is nested deeper than serde follows, which `jsonb` may be.
     pub fn to_value(&self) -> Result<serde_json::Value> {
-        serde_json::from_str(&self.to_json()?).map_err(Error::internal)
+        serde_json::from_str(&self.to_json()?)
+            .map_err(|_| Error::over_limit("JSON is nested deeper than the limit of 128 levels"))
     }
 }
 

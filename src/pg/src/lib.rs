@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod arguments;
 pub mod attempt;
+pub mod backtrace;
 pub mod blame;
 pub mod bytes;
 pub mod catalogue;

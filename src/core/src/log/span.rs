@@ -3,7 +3,9 @@
 
 use super::semconv::{self as names, operation, own};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A row of `rag.runs` or `rag.steps`. What is not there is not in the span.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -42,11 +44,11 @@ pub struct LoggedRecord {
     /// Whether the caller's transaction was rolled back.
     pub rolled_back: bool,
     /// What was given; only where texts are wanted.
-    pub input: Option<Value>,
+    pub input: Option<Box<RawValue>>,
     /// What came of it; only where texts are wanted.
-    pub output: Option<Value>,
+    pub output: Option<Box<RawValue>>,
     /// What the log's writer added.
-    pub attributes: Option<Map<String, Value>>,
+    pub attributes: Option<BTreeMap<String, Box<RawValue>>>,
 }
 
 /// The span's name: what is done, and with what.
@@ -80,7 +82,7 @@ pub fn attributes(row: &LoggedRecord) -> Value {
         out.put(own::ROLLED_BACK, json!({"boolValue": true}));
     }
     for (key, given) in row.attributes.iter().flatten() {
-        out.put(key, value(given));
+        out.put(key, parse(given).map_or_else(|| json!({"stringValue": given.get()}), |given| value(&given)));
     }
     Value::Array(out.0)
 }
@@ -90,8 +92,8 @@ fn run(row: &LoggedRecord, out: &mut AttributeList) {
     // The conventions require a provider; here it is the system that runs the agent.
     out.text(names::PROVIDER_NAME, Some("ragstone"));
     out.number(own::RUN_ID, Some(row.id));
-    out.content(own::INPUT, row.input.as_ref());
-    out.content(own::OUTPUT, row.output.as_ref());
+    out.content(own::INPUT, row.input.as_deref());
+    out.content(own::OUTPUT, row.output.as_deref());
 }
 
 fn step(row: &LoggedRecord, run_id: i64, out: &mut AttributeList) {
@@ -127,8 +129,8 @@ fn step(row: &LoggedRecord, run_id: i64, out: &mut AttributeList) {
     out.number(own::STEP_ID, Some(row.id));
     out.number(own::STEP_NUMBER, row.number);
     out.text(own::STEP_KIND, row.kind.as_deref());
-    out.content(input, row.input.as_ref());
-    out.content(output, row.output.as_ref());
+    out.content(input, row.input.as_deref());
+    out.content(output, row.output.as_deref());
 }
 
 /// A model's name may have more slashes than the one behind the server.
@@ -162,13 +164,20 @@ impl AttributeList {
     }
 
     /// As JSON text, since spans have no room for structure; a text is itself.
-    fn content(&mut self, key: &str, content: Option<&Value>) {
-        match content {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) => self.text(key, Some(text)),
+    fn content(&mut self, key: &str, content: Option<&RawValue>) {
+        let Some(content) = content else { return };
+        match parse(content) {
+            Some(Value::Null) => {}
+            Some(Value::String(text)) => self.text(key, Some(&text)),
             Some(other) => self.text(key, Some(&other.to_string())),
+            None => self.text(key, Some(content.get())),
         }
     }
+}
+
+/// None where the JSON is nested deeper than serde_json follows. Such a value is shown as its text.
+fn parse(json: &RawValue) -> Option<Value> {
+    serde_json::from_str(json.get()).ok()
 }
 
 /// Any JSON as OTLP's `AnyValue`.
@@ -256,6 +265,15 @@ mod tests {
         assert_eq!(find(&found, "gen_ai.tool.call.arguments"), &json!({"stringValue": "{\"id\":17}"}));
         assert_eq!(find(&found, "gen_ai.tool.call.result"), &json!({"stringValue": "gone"}));
         assert_eq!(find(&found, "error.type"), &json!({"stringValue": "22P02"}));
+    }
+
+    #[test]
+    fn what_is_nested_deeply_is_text() {
+        let deep = format!("{}1{}", "[".repeat(6000), "]".repeat(6000));
+        let row = format!(r#"{{"id": 5, "input": {deep}, "attributes": {{"deep": {deep}}}}}"#);
+        let found = attributes(&serde_json::from_str(&row).unwrap());
+        assert_eq!(find(&found, "deep"), &json!({ "stringValue": deep }));
+        assert_eq!(find(&found, own::INPUT), &json!({ "stringValue": deep }));
     }
 
     #[test]
