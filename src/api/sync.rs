@@ -12,6 +12,7 @@ use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::function::FunctionCall;
 use ragstone_pg::identifier::Name;
 use ragstone_pg::text::Utf8;
+use ragstone_pg::value::is_built_in;
 use ragstone_pg::version;
 use std::time::Duration;
 
@@ -37,6 +38,14 @@ CREATE FUNCTION rag.\"_follow_drops\"() RETURNS event_trigger LANGUAGE c AS 'MOD
 ")]
 fn _follow_drops(_call: FunctionCall<'_>) {
     ddl::follow_drops();
+}
+
+#[pg_extern(sql = "
+CREATE FUNCTION rag.\"_is_built_in\"(\"any\") RETURNS boolean LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _is_built_in(call: FunctionCall<'_>) -> bool {
+    is_built_in(call.argument_type(0))
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -98,6 +107,7 @@ extension_sql_file!(
         "collections",
         _capture,
         _follow_ddl,
+        _is_built_in,
         _follow_drops,
         wait_until_current,
         retry_failed,

@@ -39,6 +39,7 @@ mod memory;
 mod misfits;
 mod models;
 mod one_trouble;
+mod owners_code;
 mod parsing;
 mod pg_upgrade;
 mod pgbouncer;
@@ -136,6 +137,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         agent_rights::tests(),
         approval::tests(),
         rights::tests(),
+        owners_code::tests(),
         hostile_install::tests(),
         tool_limits::tests(),
         tools::tests(),

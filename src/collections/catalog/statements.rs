@@ -11,6 +11,16 @@ use ragstone_pg::identifier::{literal, quoted};
 /// a frame.
 pub const MAX_CONTENT_BYTES: usize = ragstone_core::protocol::MAX_FRAME - (1 << 20);
 
+/// A column of the source as text, by the output function of its type. A cast would do the same for PostgreSQL's own types only: of
+/// others the type's owner writes the casts, and they would run as whoever searches.
+fn text_of(column: &str) -> String {
+    let column = of_source(column);
+    format!(
+        "CASE WHEN rag._is_built_in({column}) THEN {column}::pg_catalog.text
+              WHEN {column} IS NULL THEN NULL ELSE pg_catalog.format('%s', {column}) END"
+    )
+}
+
 /// A column of the source, as `s.column`.
 fn of_source(column: &str) -> String {
     format!("s.{}", quoted(column))
@@ -34,15 +44,12 @@ impl Collection {
 
     /// The source's title as text.
     pub fn title_expression(&self) -> String {
-        match &self.title {
-            Some(title) => format!("{}::text", of_source(title)),
-            None => "NULL::text".into(),
-        }
+        self.title.as_ref().map_or_else(|| "NULL::pg_catalog.text".into(), |title| text_of(title))
     }
 
     /// The source's content as text, in the C collation, since nondeterministic collations do not support patterns.
     fn content_expression(&self) -> String {
-        format!("({}::text COLLATE \"C\")", of_source(&self.content))
+        format!("({} COLLATE \"C\")", text_of(&self.content))
     }
 
     /// The condition that a row of the source has content.
@@ -92,7 +99,7 @@ impl Collection {
 
     /// Selects the keys, as text for the queue, of all rows that the collection does not have in their present state.
     pub fn select_stale(&self, operators: &[String]) -> Result<String> {
-        let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
+        let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         Ok(format!(
             "SELECT ARRAY[{keys}] FROM {source} s {hash}
              LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
@@ -108,7 +115,7 @@ impl Collection {
 
     /// The same for rows that the collection does not have at all. Only keys are compared.
     pub fn select_missing(&self, operators: &[String]) -> Result<String> {
-        let keys: Vec<_> = self.keys().map(|(source, _)| format!("{source}::text")).collect();
+        let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         Ok(format!(
             "SELECT ARRAY[{keys}] FROM {source} s
              WHERE {has_content} AND NOT EXISTS (SELECT FROM {chunks} c WHERE {same_key} AND c.seq = 1)",
@@ -234,9 +241,17 @@ impl Collection {
     }
 }
 
+/// A column of the source as `jsonb`; of types that are not PostgreSQL's own as text, as in [`text_of`].
+fn json_of(column: &str) -> String {
+    let column = of_source(column);
+    format!(
+        "CASE WHEN rag._is_built_in({column}) THEN pg_catalog.to_jsonb({column})
+              WHEN {column} IS NULL THEN NULL ELSE pg_catalog.to_jsonb(pg_catalog.format('%s', {column})) END"
+    )
+}
+
 fn json_object(columns: &[String]) -> String {
-    let pairs: Vec<_> =
-        columns.iter().map(|name| format!("{}, {}", literal(name), of_source(name))).collect();
+    let pairs: Vec<_> = columns.iter().map(|name| format!("{}, {}", literal(name), json_of(name))).collect();
     if pairs.is_empty() {
         return "'{}'::pg_catalog.jsonb".into();
     }

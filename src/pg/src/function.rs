@@ -47,6 +47,12 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
+    /// The type of an argument that the function takes of any type; invalid where the caller does not know it.
+    pub fn argument_type(self, index: usize) -> pg_sys::Oid {
+        // SAFETY: the call is in progress; without an expression the type is unknown.
+        unsafe { pg_sys::get_fn_expr_argtype((*self.fcinfo).flinfo, index as i32) }
+    }
+
     /// What the trigger was fired by, if the function was called as a trigger.
     pub fn trigger(self) -> Option<TriggerCall> {
         // SAFETY: the call is in progress.

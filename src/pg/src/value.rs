@@ -63,6 +63,18 @@ fn type_layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
     (length, by_value, align)
 }
 
+/// Whether a type is one of PostgreSQL's own, or a domain over one, or an array of one: only superusers decide what its
+/// conversions do.
+pub fn is_built_in(oid: pg_sys::Oid) -> bool {
+    // SAFETY: look-ups by OID.
+    let base = unsafe {
+        let base = pg_sys::getBaseType(oid);
+        let element = pg_sys::get_base_element_type(base);
+        if element == pg_sys::InvalidOid { base } else { pg_sys::getBaseType(element) }
+    };
+    base != pg_sys::InvalidOid && base.to_u32() < pg_sys::FirstNormalObjectId
+}
+
 /// Whether there are arrays of a type; of arrays there are none.
 pub fn has_array_type(oid: pg_sys::Oid) -> bool {
     // SAFETY: a look-up by OID.
