@@ -161,11 +161,11 @@ fn with_hint(error: &Error) -> String {
 fn report(result: Result<String, String>) -> i32 {
     match result {
         Ok(line) => {
-            println!("{line}");
+            println!("{}", system::printable(&line));
             0
         }
         Err(line) => {
-            eprintln!("ragstone-engine: {line}");
+            eprintln!("ragstone-engine: {}", system::printable(&line));
             1
         }
     }

@@ -113,3 +113,18 @@ pub fn executable_directory() -> PathBuf {
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// The text without control characters but line breaks: what another server has written must not steer the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_not_steered() {
+        assert_eq!(printable("a\u{1b}[2J\rb\nc é"), "a\u{fffd}[2J\u{fffd}b\nc é");
+    }
+}

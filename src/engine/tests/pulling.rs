@@ -80,7 +80,7 @@ fn pull(source: &str, models: &Path, hub: &str) -> Output {
 }
 
 fn folder_on_the_web(change: impl FnOnce(&mut HashMap<String, Vec<u8>>), broken_off: &'static str) -> Web {
-    let mut files = tiny_model().into_iter().map(|(name, bytes)| (format!("/m/{name}"), bytes)).collect();
+    let mut files = tiny_model().into_iter().map(|(name, bytes)| (format!("/tiny-model/{name}"), bytes)).collect();
     change(&mut files);
     Web::serve(files, broken_off)
 }
@@ -93,7 +93,7 @@ fn stderr(output: &Output) -> String {
 fn a_folder_with_a_manifest_is_installed_and_checks() {
     let web = folder_on_the_web(|_| {}, "");
     let models = tempfile::tempdir().unwrap();
-    let output = pull(&format!("{}/m/", web.address), models.path(), "");
+    let output = pull(&format!("{}/tiny-model/", web.address), models.path(), "");
     assert!(output.status.success(), "{}", stderr(&output));
     let folder = models.path().join("tiny-model");
     assert!(folder.join("model.onnx").exists() && !models.path().join(".tiny-model.pull").exists());
@@ -105,9 +105,9 @@ fn a_folder_with_a_manifest_is_installed_and_checks() {
 
 #[test]
 fn a_download_that_broke_off_goes_on_where_it_was() {
-    let web = folder_on_the_web(|_| {}, "/m/model.onnx");
+    let web = folder_on_the_web(|_| {}, "/tiny-model/model.onnx");
     let models = tempfile::tempdir().unwrap();
-    let source = format!("{}/m", web.address);
+    let source = format!("{}/tiny-model", web.address);
     let first = pull(&source, models.path(), "");
     assert!(!first.status.success());
     assert!(stderr(&first).contains("run the command again"), "{}", stderr(&first));
@@ -120,13 +120,13 @@ fn a_download_that_broke_off_goes_on_where_it_was() {
 
 #[test]
 fn another_file_than_promised_is_not_installed() {
-    let web = folder_on_the_web(|files| drop(files.insert("/m/model.onnx".into(), vec![b'x'])), "");
+    let web = folder_on_the_web(|files| drop(files.insert("/tiny-model/model.onnx".into(), vec![b'x'])), "");
     let models = tempfile::tempdir().unwrap();
-    let output = pull(&format!("{}/m", web.address), models.path(), "");
+    let output = pull(&format!("{}/tiny-model", web.address), models.path(), "");
     assert!(!output.status.success());
     let message = stderr(&output);
     assert!(
-        message.contains("/m/model.onnx: expected 4fd683eb") && message.contains("actual 2d711642"),
+        message.contains("/tiny-model/model.onnx: expected 4fd683eb") && message.contains("actual 2d711642"),
         "{message}"
     );
     assert!(!models.path().join("tiny-model").exists());
@@ -134,12 +134,26 @@ fn another_file_than_promised_is_not_installed() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
-    let web = folder_on_the_web(|files| drop(files.remove("/m/tokenizer.json")), "");
+fn a_model_with_another_name_than_asked_for_is_not_installed() {
+    let files = tiny_model().into_iter().map(|(name, bytes)| (format!("/asked-for/{name}"), bytes)).collect();
+    let web = Web::serve(files, "");
     let models = tempfile::tempdir().unwrap();
-    let output = pull(&format!("{}/m", web.address), models.path(), "");
+    let installed = models.path().join("tiny-model");
+    fs::create_dir(&installed).unwrap();
+    let output = pull(&format!("{}/asked-for", web.address), models.path(), "");
     assert!(!output.status.success());
-    assert!(stderr(&output).contains("/m/tokenizer.json: no such file on the server"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("does not end in the model's name, \"tiny-model\""), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(models.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&installed).unwrap().count(), 0);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let web = folder_on_the_web(|files| drop(files.remove("/tiny-model/tokenizer.json")), "");
+    let models = tempfile::tempdir().unwrap();
+    let output = pull(&format!("{}/tiny-model", web.address), models.path(), "");
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("/tiny-model/tokenizer.json: no such file on the server"), "{}", stderr(&output));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::{
     shared::Calls,
     wire::{
         protocol::CompletionParams,
-        reply::{CompletionReply, ReplyBuilder},
+        reply::{CompletionReply, MAX_TOOL_CALLS, ReplyBuilder},
     },
 };
 use crate::{failure::Error, outbox::Outbox};
@@ -119,7 +119,7 @@ impl CompletionCall<'_> {
         let request = call.wire.completion_request(&params)?;
         let estimate = estimate(prompt);
         let mut answer = call.post(request, estimate).await?;
-        let reply = match &self.deltas {
+        let reply: CompletionReply = match &self.deltas {
             Some(deltas) if is_stream(&answer) => {
                 let (reply, permit) = self.read_stream(answer, deltas, estimate.input).await?;
                 self.record_tokens(&reply, estimate.input, &permit);
@@ -137,6 +137,9 @@ impl CompletionCall<'_> {
                 reply
             }
         };
+        if reply.tool_calls.len() > MAX_TOOL_CALLS {
+            return Err(call.malformed(format!("an answer with more than {MAX_TOOL_CALLS} calls of tools")));
+        }
         Ok(reply)
     }
 

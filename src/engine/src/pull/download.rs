@@ -15,7 +15,7 @@ use ureq::{
 };
 
 use super::error::{PullError, write_error};
-use crate::model::folder::sha256_of;
+use crate::{model::folder::sha256_of, system::printable};
 
 /// An HTTP client with the certificates of the system and the proxy of the environment.
 pub struct Downloader {
@@ -24,6 +24,12 @@ pub struct Downloader {
 
 /// Maximum size of a file that is read into memory.
 const MAX_TEXT_BYTES: u64 = 16 << 20;
+
+/// Maximum size of any file.
+const MAX_FILE_BYTES: u64 = 32 << 30;
+
+/// Maximum time for one file. The next attempt goes on where it ended.
+const MAX_FILE_TIME: Duration = Duration::from_secs(6 * 3600);
 
 impl Downloader {
     /// A client.
@@ -34,6 +40,7 @@ impl Downloader {
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(20)))
             .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_recv_body(Some(MAX_FILE_TIME))
             .user_agent(concat!("ragstone-engine/", env!("CARGO_PKG_VERSION")))
             .build();
         Self { agent: config.into() }
@@ -113,6 +120,12 @@ impl Downloader {
             }
             file.write_all(&buffer[..read]).map_err(|error| write_error(part, &error))?;
             got += read as u64;
+            if start + got > MAX_FILE_BYTES {
+                return Err(PullError::Content {
+                    url: url.into(),
+                    reason: format!("the file is over the limit of {MAX_FILE_BYTES} bytes"),
+                });
+            }
             bar.inc(read as u64);
         }
         bar.finish_and_clear();
@@ -155,7 +168,7 @@ fn progress_bar(url: &str, start: u64, length: Option<u64>) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_message(url.rsplit('/').next().unwrap_or(url).to_owned());
+    bar.set_message(printable(url.rsplit('/').next().unwrap_or(url)));
     bar.set_position(start);
     bar
 }

@@ -56,6 +56,10 @@ fn pull_folder(
     if !is_model_name(&manifest.name) {
         return Err(content(format!("name \"{}\" is not valid", manifest.name)));
     }
+    // A server must not choose which of the installed models its own replaces.
+    if !url.ends_with(&format!("/{}", manifest.name)) {
+        return Err(content(format!("the address does not end in the model's name, \"{}\"", manifest.name)));
+    }
     let staging = Staging::open(models, &manifest.name)?;
     for (file, sum) in &manifest.files {
         downloader.fetch(&format!("{url}/{file}"), &staging.file(file), Some(sum))?;

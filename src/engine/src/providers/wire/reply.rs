@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::json::tool_call;
 
+/// Maximum number of tool calls in one answer. Each becomes a step of the agent that asked.
+pub const MAX_TOOL_CALLS: usize = 128;
+
 /// The answer of a language model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CompletionReply {
@@ -48,10 +51,13 @@ pub struct PartialToolCall {
 }
 
 impl ReplyBuilder {
-    /// The tool call with this number, added if there is none.
+    /// The tool call with this number, added if there is none. None are added beyond the first over [`MAX_TOOL_CALLS`], with which the
+    /// answer will be refused.
     pub fn call(&mut self, index: u64) -> &mut PartialToolCall {
-        let at = self.calls.iter().position(|call| call.index == index).unwrap_or(self.calls.len());
-        if at == self.calls.len() {
+        let mut at = self.calls.iter().position(|call| call.index == index).unwrap_or(self.calls.len());
+        if at > MAX_TOOL_CALLS {
+            at = MAX_TOOL_CALLS;
+        } else if at == self.calls.len() {
             self.calls.push(PartialToolCall { index, ..PartialToolCall::default() });
         }
         &mut self.calls[at]
