@@ -3,20 +3,13 @@
 use crate::bytes::Jsonb;
 use crate::error::{Error, Result, or_raise};
 use crate::text::{Utf8, utf8_from_datum, utf8_start_from_datum};
-use crate::value::{Value, varlena_bytes};
+use crate::value::{Value, is_passed_by_value, varlena_bytes};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys;
 
-/// `oid`, and the types that show an object's name instead of its OID.
-const OID_TYPES: [pg_sys::Oid; 7] = [
-    pg_sys::OIDOID,
-    pg_sys::REGCLASSOID,
-    pg_sys::REGTYPEOID,
-    pg_sys::REGPROCOID,
-    pg_sys::REGPROCEDUREOID,
-    pg_sys::REGROLEOID,
-    pg_sys::REGNAMESPACEOID,
-];
+/// The types whose values are the bytes of a text.
+const TEXT_TYPES: [pg_sys::Oid; 4] =
+    [pg_sys::TEXTOID, pg_sys::VARCHAROID, pg_sys::BPCHAROID, pg_sys::JSONOID];
 
 /// Rows that a statement gave. They live at most as long as the [`connect`](crate::spi::connect) in which it ran.
 pub struct Rows {
@@ -46,6 +39,17 @@ impl Rows {
         let datum = self.datum(row, column)?;
         if !types.contains(&self.type_oid(column)) {
             or_raise(Err(self.wrong_type(column, types[0])))
+        }
+        Some(datum)
+    }
+
+    /// The value of a column of `oid` or of another type that is passed by value: its datum holds the value, and no address that would
+    /// be read, or shown as a number. Raises 42804 for a type that is passed by reference.
+    fn datum_by_value(&self, row: usize, column: usize, oid: pg_sys::Oid) -> Option<pg_sys::Datum> {
+        let datum = self.datum(row, column)?;
+        let found = self.type_oid(column);
+        if found != oid && !is_passed_by_value(found) {
+            or_raise(Err(self.wrong_type(column, oid)))
         }
         Some(datum)
     }
@@ -84,38 +88,38 @@ impl Rows {
 
     /// An `int8`.
     pub fn int8(&self, row: usize, column: usize) -> Option<i64> {
-        self.datum_of(row, column, &[pg_sys::INT8OID]).map(|datum| datum.value() as i64)
+        self.datum_by_value(row, column, pg_sys::INT8OID).map(|datum| datum.value() as i64)
     }
 
     /// An `int2`.
     pub fn int2(&self, row: usize, column: usize) -> Option<i16> {
-        self.datum_of(row, column, &[pg_sys::INT2OID]).map(|datum| datum.value() as i16)
+        self.datum_by_value(row, column, pg_sys::INT2OID).map(|datum| datum.value() as i16)
     }
 
     /// An `int4`.
     pub fn int4(&self, row: usize, column: usize) -> Option<i32> {
-        self.datum_of(row, column, &[pg_sys::INT4OID]).map(|datum| datum.value() as i32)
+        self.datum_by_value(row, column, pg_sys::INT4OID).map(|datum| datum.value() as i32)
     }
 
     /// A `float8`.
     pub fn float8(&self, row: usize, column: usize) -> Option<f64> {
-        self.datum_of(row, column, &[pg_sys::FLOAT8OID]).map(|datum| f64::from_bits(datum.value() as u64))
+        self.datum_by_value(row, column, pg_sys::FLOAT8OID).map(|datum| f64::from_bits(datum.value() as u64))
     }
 
     /// A `boolean`.
     pub fn boolean(&self, row: usize, column: usize) -> Option<bool> {
-        self.datum_of(row, column, &[pg_sys::BOOLOID]).map(|datum| datum.value() as u8 != 0)
+        self.datum_by_value(row, column, pg_sys::BOOLOID).map(|datum| datum.value() as u8 != 0)
     }
 
     /// An `oid`, or one of its relatives that name an object.
     pub fn oid(&self, row: usize, column: usize) -> Option<pg_sys::Oid> {
-        self.datum_of(row, column, &OID_TYPES).map(|datum| pg_sys::Oid::from(datum.value() as u32))
+        self.datum_by_value(row, column, pg_sys::OIDOID).map(|datum| pg_sys::Oid::from(datum.value() as u32))
     }
 
     /// A `text`.
     pub fn text(&self, row: usize, column: usize) -> Option<String> {
         // SAFETY: the column is text.
-        self.datum_of(row, column, &[pg_sys::TEXTOID]).map(|datum| unsafe { utf8_from_datum(datum) })
+        self.datum_of(row, column, &TEXT_TYPES).map(|datum| unsafe { utf8_from_datum(datum) })
     }
 
     /// A `text`, in the server's encoding.
@@ -125,7 +129,7 @@ impl Rows {
 
     /// The start of a `text`, at most `most` bytes in the server's encoding, and the length of the whole text.
     pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
-        let datum = self.datum_of(row, column, &[pg_sys::TEXTOID])?;
+        let datum = self.datum_of(row, column, &TEXT_TYPES)?;
         // SAFETY: the column is text.
         Some(unsafe { utf8_start_from_datum(datum, most) })
     }

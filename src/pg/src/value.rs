@@ -63,6 +63,11 @@ fn type_layout(oid: pg_sys::Oid) -> (i16, bool, c_char) {
     (length, by_value, align)
 }
 
+/// Whether the datum of a type holds the value itself, and no address.
+pub fn is_passed_by_value(oid: pg_sys::Oid) -> bool {
+    type_layout(oid).1
+}
+
 /// Whether a type is one of PostgreSQL's own, or a domain over one, or an array of one: only superusers decide what its
 /// conversions do.
 pub fn is_built_in(oid: pg_sys::Oid) -> bool {
