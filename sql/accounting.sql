@@ -47,7 +47,7 @@ CREATE TABLE rag.budgets (
   role name,
   server name,
   period text NOT NULL CHECK (period IN ('hour', 'day', 'month')),
-  max_cost double precision CHECK (max_cost >= 0 AND max_cost < 'infinity'),
+  max_cost double precision CHECK (max_cost >= 0::double precision AND max_cost < 'infinity'),
   max_tokens bigint CHECK (max_tokens >= 0),
   max_calls bigint CHECK (max_calls >= 0),
   CONSTRAINT budgets_limit_something CHECK (pg_catalog.num_nonnulls(max_cost, max_tokens, max_calls) > 0)

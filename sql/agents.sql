@@ -55,15 +55,15 @@ SELECT t.step_id AS step,
        r.id AS run_id,
        r.agent,
        r.owner,
-       s.call ->> 'name' AS tool,
-       s.call ->> 'arguments' AS arguments,
+       s.call ->> 'name'::text AS tool,
+       s.call ->> 'arguments'::text AS arguments,
        r.updated_at AS since
 FROM rag._agent_turn t
 JOIN rag._agent_run r ON r.id = t.run_id
 CROSS JOIN LATERAL (
-  SELECT said.event::jsonb -> 'calls' -> ((t.event::jsonb ->> 'position')::integer) AS call
+  SELECT said.event::jsonb -> 'calls'::text -> ((t.event::jsonb ->> 'position'::text)::integer) AS call
   FROM rag._agent_turn said
-  WHERE said.run_id = t.run_id AND said.number < t.number AND said.event::jsonb ->> 'event' = 'said'
+  WHERE said.run_id = t.run_id AND said.number < t.number AND said.event::jsonb ->> 'event'::text = 'said'
   ORDER BY said.number DESC LIMIT 1) s
 WHERE t.decision = 'waiting'
   AND (pg_catalog.pg_has_role(pg_catalog.to_regrole(pg_catalog.quote_ident(r.owner)), 'USAGE')

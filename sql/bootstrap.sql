@@ -6,7 +6,7 @@ DECLARE
   schema_owner name := (SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = 'rag');
 BEGIN
   IF pg_catalog.string_to_array(pg_catalog.regexp_replace(vector_version, '[^0-9.].*$', ''), '.')::pg_catalog.int4[]
-     < ARRAY[0, 8] THEN
+     OPERATOR(pg_catalog.<) ARRAY[0, 8] THEN
     RAISE EXCEPTION 'ragstone needs pgvector 0.8 or newer, not %', vector_version
       USING ERRCODE = 'feature_not_supported',
             HINT = 'Install a newer pgvector and run ALTER EXTENSION vector UPDATE.';

@@ -108,8 +108,8 @@ CROSS JOIN LATERAL (VALUES
   (c.terms_table, 'level_2', 'bigint'::regtype::oid),
   (c.terms_table, 'level_3', 'bigint'::regtype::oid)
 ) w (relation, name, type)
-JOIN pg_catalog.pg_class r ON r.oid = w.relation
-LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = w.relation AND a.attname = w.name AND NOT a.attisdropped
+JOIN pg_catalog.pg_class r ON r.oid = w.relation::oid
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = w.relation::oid AND a.attname = w.name AND NOT a.attisdropped
 WHERE a.atttypid IS DISTINCT FROM w.type OR a.attgenerated <> ''
 UNION ALL
 SELECT c.id,
@@ -117,10 +117,10 @@ SELECT c.id,
        pg_catalog.format('table %s has triggers, rules, policies or relatives, or is not an ordinary table', t.relation)
 FROM rag.collection c
 CROSS JOIN LATERAL (VALUES (c.chunk_table), (c.terms_table)) t (relation)
-JOIN pg_catalog.pg_class r ON r.oid = t.relation
+JOIN pg_catalog.pg_class r ON r.oid = t.relation::oid
 WHERE r.relkind <> 'r' OR r.relhasrules OR r.relhastriggers OR r.relrowsecurity OR r.relforcerowsecurity
-   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation)
-   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation);
+   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation::oid)
+   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation::oid);
 
 GRANT SELECT ON rag._altered_tables TO PUBLIC;
 
@@ -132,7 +132,7 @@ BEGIN ATOMIC
   SELECT coalesce(
     (SELECT 'the ' || t.what || ' does not exist any more (hint: Drop the collection with rag.drop_collection and create it again.)'
      FROM (VALUES (1, 'source', c.source), (2, 'chunk table', c.chunk_table), (3, 'terms table', c.terms_table)) t (place, what, oid)
-     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class r WHERE r.oid = t.oid)
+     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class r WHERE r.oid = t.oid::oid)
      ORDER BY t.place LIMIT 1),
     (SELECT a.message FROM rag._altered_tables a WHERE a.collection = c.id LIMIT 1),
     c.error);

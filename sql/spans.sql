@@ -12,8 +12,8 @@ CREATE FUNCTION rag._unix_nano(moment timestamptz, plus_ms double precision) RET
 BEGIN ATOMIC
   -- What OTLP has no number for is the beginning of time.
   SELECT CASE WHEN moment > 'epoch' AND moment < '2250-01-01 00:00:00+00'
-              THEN (extract(epoch FROM moment) * 1000000000
-                    + pg_catalog.round(greatest(least(coalesce(plus_ms, 0), 1e12), 0)::numeric * 1000000))::bigint::text
+              THEN (extract(epoch FROM moment) * 1000000000::numeric
+                    + pg_catalog.round(greatest(least(coalesce(plus_ms, 0), 1e12), 0)::numeric * 1000000::numeric))::bigint::text
               ELSE '0' END;
 END;
 

@@ -44,7 +44,7 @@ CREATE VIEW rag.failed AS
 SELECT c.name AS collection, c.source, f.key, f.attempts, f.sqlstate, f.message, f.detail, f.failed_at, f.retry_at
 FROM rag._failure f
 JOIN rag.collection c ON c.id = f.collection
-JOIN pg_catalog.pg_class s ON s.oid = c.source
+JOIN pg_catalog.pg_class s ON s.oid = c.source::oid
 WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE');
 
 GRANT SELECT ON rag.failed TO PUBLIC;
@@ -61,7 +61,7 @@ SELECT c.name AS collection,
        f.failed,
        q.oldest AS oldest_queued_age,
        r.rate AS rows_per_second,
-       pg_catalog.make_interval(secs => q.queued / nullif(r.rate, 0)) AS time_to_drain,
+       pg_catalog.make_interval(secs => q.queued::double precision / nullif(r.rate, 0::double precision)) AS time_to_drain,
        pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes,
        rag._collection_error(c) AS error,
        w.sqlstate || ': ' || w.message AS waits_for,

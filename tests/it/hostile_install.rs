@@ -21,8 +21,8 @@ const TRAPS: &str = r#"
         FOREACH kind_r IN ARRAY kinds LOOP
           EXECUTE format('CREATE FUNCTION public.trap(%s, %s) RETURNS boolean LANGUAGE sql AS ''SELECT 1 / 0 = 1''', kind_l, kind_r);
           FOREACH operator IN ARRAY '{+,-,*,/,%,=,<>,<,>,<=,>=,||,->,->>,@>,<@,~,!~,~~,!~~,&&,@@,&,|}'::text[] LOOP
-            IF NOT EXISTS (SELECT FROM pg_operator WHERE oprname = operator AND oprleft = kind_l::regtype
-                             AND oprright = kind_r::regtype) THEN
+            IF NOT EXISTS (SELECT FROM pg_operator WHERE oprname = operator::name AND oprleft = kind_l::regtype::oid
+                             AND oprright = kind_r::regtype::oid) THEN
               EXECUTE format('CREATE OPERATOR public.%s (FUNCTION = public.trap, LEFTARG = %s, RIGHTARG = %s)', operator, kind_l, kind_r);
             END IF;
           END LOOP;
@@ -37,7 +37,7 @@ async fn operators_in_public_are_not_used() -> Result<()> {
     session.batch_execute("CREATE EXTENSION vector").await?;
     session.batch_execute(TRAPS).await?;
     let traps: i64 =
-        session.value("SELECT count(*) FROM pg_operator WHERE oprcode IN (SELECT oid FROM pg_proc WHERE proname = 'trap')").await?;
+        session.value("SELECT count(*) FROM pg_operator WHERE oprcode::oid IN (SELECT oid FROM pg_proc WHERE proname = 'trap')").await?;
     ensure!(traps > 10_000, "{traps} operators");
     session.batch_execute("CREATE EXTENSION ragstone").await?;
     let used: Option<String> = session
@@ -45,10 +45,10 @@ async fn operators_in_public_are_not_used() -> Result<()> {
             "SELECT string_agg(DISTINCT pg_describe_object(classid, objid, objsubid) || ' uses '
                                || pg_describe_object(refclassid, refobjid, refobjsubid), E'\n')
              FROM pg_depend
-             WHERE (refclassid = 'pg_operator'::regclass AND refobjid IN (
-                      SELECT oid FROM pg_operator WHERE oprcode IN (SELECT oid FROM pg_proc WHERE proname = 'trap'))
-                    OR refclassid = 'pg_proc'::regclass AND refobjid IN (SELECT oid FROM pg_proc WHERE proname = 'trap'))
-               AND classid <> 'pg_operator'::regclass",
+             WHERE (refclassid = 'pg_operator'::regclass::oid AND refobjid IN (
+                      SELECT oid FROM pg_operator WHERE oprcode::oid IN (SELECT oid FROM pg_proc WHERE proname = 'trap'))
+                    OR refclassid = 'pg_proc'::regclass::oid AND refobjid IN (SELECT oid FROM pg_proc WHERE proname = 'trap'))
+               AND classid <> 'pg_operator'::regclass::oid",
         )
         .await?;
     ensure!(used.is_none(), "{}", used.unwrap_or_default());
