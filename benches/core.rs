@@ -6,7 +6,7 @@ use ragstone_core::chunk::{Cutter, Tokenize};
 use ragstone_core::fusion::{Fusion, Scored, fuse};
 use ragstone_core::log::parse::{self, ParsedStep, Sink};
 use ragstone_core::protocol::{
-    ChunkOptions, Frame, Kind, Lane, PREFIX, Request, Response, Splitter, Vectors, decode, encode,
+    Caller, ChunkOptions, Frame, Kind, Lane, PREFIX, Request, Response, Splitter, Vectors, decode, encode,
 };
 use ragstone_core::threshold::{Bounds, QueryTerm};
 use ragstone_core::tsvector::{ChunkTerms, Lexemes};
@@ -76,7 +76,8 @@ fn ranking(criterion: &mut Criterion) {
 
 fn frames(criterion: &mut Criterion) {
     let texts = vec![WORDS.repeat(10); 128];
-    let request = Request::Embed { model: "m".into(), kind: Kind::Document, lane: Lane::Bulk, texts };
+    let caller = Caller { database: 5, role: 10 };
+    let request = Request::Embed { model: "m".into(), kind: Kind::Document, lane: Lane::Bulk, caller, texts };
     let vectors = Vectors {
         dimensions: 384,
         values: vec![0.05; 384 * 128],

@@ -42,7 +42,12 @@ async fn run(options: &Options) -> Result<()> {
     world.check().await?;
     report::figure("rounds of writes, each with a kill of the engine", rounds as f64, "");
     report::figure("age of the oldest change of a healthy collection, p50", samples.ages.p50(), "ms");
-    report::at_most("age of the oldest change of a healthy collection, p95", samples.ages.p95(), 5000.0, "ms");
+    report::at_most(
+        "age of the oldest change of a healthy collection, p95",
+        samples.ages.p95(),
+        5000.0,
+        "ms",
+    );
     for (process, (first, last)) in samples.memory {
         report::note(&format!("{process}: {first} kB of its own at first, {last} kB at last"));
     }
@@ -112,7 +117,8 @@ async fn sample(database: &Database, session: &Session, samples: &mut Samples) -
 fn log_lines(log: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in log.lines().filter_map(|line| line.split_once("] ").map(|(_, rest)| rest)) {
-        let line: String = line.chars().map(|letter| if letter.is_ascii_digit() { '#' } else { letter }).collect();
+        let line: String =
+            line.chars().map(|letter| if letter.is_ascii_digit() { '#' } else { letter }).collect();
         *counts.entry(line).or_default() += 1;
     }
     counts

@@ -1,4 +1,4 @@
--- What a collection is made of, and the view in which users see it.
+-- What a collection is made of.
 
 CREATE TABLE rag.collection (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -27,6 +27,7 @@ CREATE TABLE rag.collection (
   sync text NOT NULL DEFAULT 'manual',
   filled boolean NOT NULL DEFAULT true,
   error text,
+  failed_since timestamptz,
   successor_of bigint,
   predecessor_of bigint,
   overlap double precision
@@ -52,6 +53,7 @@ COMMENT ON COLUMN rag.collection.terms_appended IS 'rows in the terms table sinc
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
 COMMENT ON COLUMN rag.collection.filled IS 'whether the first fill has ended and the indexes are there';
 COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';
+COMMENT ON COLUMN rag.collection.failed_since IS 'when it failed, or lost a table';
 COMMENT ON COLUMN rag.collection.successor_of IS 'collection that this one is being built to replace';
 COMMENT ON COLUMN rag.collection.predecessor_of IS 'collection that has replaced this one, until rag.finish_migration';
 COMMENT ON COLUMN rag.collection.overlap IS 'mean share of common results in the first 10, of sampled queries, of this collection and the one it is to replace';
@@ -78,7 +80,7 @@ CREATE TABLE rag._waiting (
   hint text
 );
 
-COMMENT ON TABLE rag._waiting IS 'internal: collections that wait for a provider or the engine, and why; see rag.stat_collection';
+COMMENT ON TABLE rag._waiting IS 'internal: collections that are tried again later, and why; see rag.stat_collection';
 
 -- A collection's chunk and terms tables belong to the owner of its source, who may alter them. Statements rely on columns and types,
 -- and run with the owner's rights, so they look here first.
@@ -114,11 +116,11 @@ WHERE a.atttypid IS DISTINCT FROM w.type OR a.attgenerated <> ''
 UNION ALL
 SELECT c.id,
        '42809',
-       pg_catalog.format('table %s has triggers, rules, policies or relatives, or is not an ordinary table', t.relation)
+       pg_catalog.format('table %s has rules, row-level security or relatives, or is not an ordinary table', t.relation)
 FROM rag.collection c
 CROSS JOIN LATERAL (VALUES (c.chunk_table), (c.terms_table)) t (relation)
 JOIN pg_catalog.pg_class r ON r.oid = t.relation::oid
-WHERE r.relkind <> 'r' OR r.relhasrules OR r.relhastriggers OR r.relrowsecurity OR r.relforcerowsecurity
+WHERE r.relkind <> 'r' OR r.relhasrules OR r.relrowsecurity OR r.relforcerowsecurity
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation::oid)
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation::oid);
 
@@ -139,49 +141,6 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION rag._collection_error(rag.collection) IS 'internal: why a collection cannot follow its source, if it cannot';
-
--- A collection that is being created is seen only through its report: its row is not committed yet.
-CREATE VIEW rag.collections AS
-SELECT coalesce(c.name, r.collection) AS name,
-       c.source,
-       c.content_column AS content,
-       c.title_column AS title,
-       c.metadata_columns AS metadata,
-       c.key_columns AS key,
-       c.model,
-       c.dimensions,
-       c.chunk_size,
-       c.chunk_overlap,
-       c.splitter,
-       c.language,
-       c.source_rows,
-       c.chunks,
-       c.chunk_table,
-       c.created_at,
-       c.refreshed_at,
-       CASE WHEN c.problem IS NOT NULL THEN 'failed'
-            WHEN c.name IS NULL THEN 'creating'
-            WHEN c.sync <> 'manual' AND NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
-            WHEN EXISTS (SELECT FROM rag._waiting w WHERE w.collection = c.id) THEN 'waiting'
-            WHEN NOT c.filled THEN 'filling'
-            WHEN r.collection IS NULL THEN 'ready'
-            ELSE 'refreshing'
-       END AS state,
-       r.rows_done,
-       r.rows_total,
-       r.pid,
-       c.sync,
-       c.problem AS error
-FROM (SELECT o.*, rag._collection_error(o) AS problem FROM rag.collection o
-      WHERE o.successor_of IS NULL AND o.predecessor_of IS NULL) c
-FULL JOIN rag._reports() r ON r.collection = c.name
-WHERE c.name IS NULL
-   -- NULL: the source was dropped, and what is left of the collection should be found and dropped too.
-   OR coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true);
-
-GRANT SELECT ON rag.collections TO PUBLIC;
-
-COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, and how far their creation or refresh has come';
 
 COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text) IS
 'make a table searchable: its content is cut into chunks, embedded and indexed. sync is background (returns at once, follows the table by itself), immediate (writers wait for their rows to be searchable) or manual (filled now, brought up to date by rag.refresh_collection). Gives the number of chunks so far';

@@ -116,7 +116,7 @@ COMMENT ON TABLE rag._runs_other IS 'internal: runs of weeks that have no partit
 COMMENT ON TABLE rag._steps IS 'internal: steps of runs, by weeks as these; see rag.steps';
 COMMENT ON TABLE rag._steps_other IS 'internal: steps of weeks that have no partition';
 COMMENT ON TABLE rag._log_days IS
-'internal: the numbers that were given last when the worker first looked on a day (UTC): what is older than rag.log_retention has these or lower ones';
+'internal: the numbers that were given last when the coordinator first looked on a day (UTC): what is older than rag.log_retention has these or lower ones';
 COMMENT ON INDEX rag._steps_other_run IS 'internal: the steps of a run';
 COMMENT ON INDEX rag._runs_other_started IS 'internal: what belongs into a week, or is too old';
 COMMENT ON INDEX rag._steps_other_started IS 'internal: what belongs into a week, or is too old';

@@ -27,6 +27,7 @@ CREATE TABLE rag._failure (
 );
 
 CREATE INDEX ON rag._failure (retry_at) WHERE retry_at IS NOT NULL;
+CREATE INDEX ON rag._failure (collection, retry_at) WHERE retry_at IS NOT NULL;
 
 SELECT pg_catalog.pg_extension_config_dump('rag._queue', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._queue_id_seq', '');
@@ -51,35 +52,135 @@ GRANT SELECT ON rag.failed TO PUBLIC;
 
 COMMENT ON VIEW rag.failed IS 'rows that could not be indexed, for owners of their tables; retry_at NULL: given up, see rag.retry_failed';
 
+-- The state of each collection, for all views. A collection that is being created is seen only through its report: its row is not
+-- committed yet. Where there is nothing to do, a collection is current whatever its provider does.
+CREATE VIEW rag._collection_state AS
+SELECT c.id,
+       coalesce(c.name, r.collection) AS name,
+       s.state,
+       CASE s.state
+         WHEN 'failed' THEN q.problem
+         WHEN 'waiting' THEN w.sqlstate || ': ' || w.message || coalesce(' (hint: ' || w.hint || ')', '')
+         WHEN 'restoring' THEN 'its tables are being restored from a dump'
+         WHEN 'indexing' THEN CASE WHEN NOT q.queued AND q.retry_at IS NOT NULL THEN 'rows that failed are tried again: see rag.failed' END
+       END AS reason,
+       CASE s.state
+         WHEN 'failed' THEN c.failed_since
+         WHEN 'creating' THEN pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => r.elapsed)
+         WHEN 'waiting' THEN w.since
+         WHEN 'filling' THEN c.created_at
+         WHEN 'indexing' THEN coalesce(
+           least((SELECT queued_at FROM rag._queue WHERE collection = c.id AND NOT is_fill ORDER BY id LIMIT 1),
+                 (SELECT queued_at FROM rag._queue WHERE collection = c.id AND is_fill ORDER BY id LIMIT 1)),
+           (SELECT failed_at FROM rag._failure WHERE collection = c.id AND retry_at IS NOT NULL ORDER BY retry_at LIMIT 1),
+           pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => r.elapsed))
+         WHEN 'current' THEN c.refreshed_at
+       END AS since,
+       CASE s.state WHEN 'waiting' THEN w.next_try WHEN 'indexing' THEN CASE WHEN NOT q.queued THEN q.retry_at END END AS next_try,
+       coalesce(r.rows_done, 0) AS rows_done,
+       CASE WHEN c.sync <> 'manual' THEN (SELECT pg_catalog.count(*) FROM rag._queue WHERE collection = c.id)
+            ELSE coalesce(greatest(r.rows_total - r.rows_done, 0), 0)
+       END AS rows_left,
+       r.rate,
+       r.pid
+FROM rag.collection c
+FULL JOIN (SELECT collection, pg_catalog.min(pid) AS pid, pg_catalog.sum(rows_done)::bigint AS rows_done,
+                  pg_catalog.sum(rows_total)::bigint AS rows_total, pg_catalog.sum(rate) AS rate, pg_catalog.max(elapsed) AS elapsed
+           FROM rag._reports() GROUP BY collection) r ON r.collection = c.name
+LEFT JOIN rag._waiting w ON w.collection = c.id
+CROSS JOIN LATERAL (
+  SELECT EXISTS (SELECT FROM rag._queue WHERE collection = c.id) AS queued,
+         (SELECT pg_catalog.min(retry_at) FROM rag._failure WHERE collection = c.id AND retry_at IS NOT NULL) AS retry_at,
+         CASE WHEN c.id IS NOT NULL THEN rag._collection_error(c) END AS problem) q
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN c.id IS NULL THEN 'creating'
+              WHEN q.problem IS NOT NULL THEN 'failed'
+              WHEN c.sync = 'manual' THEN CASE WHEN r.pid IS NULL THEN 'current' ELSE 'indexing' END
+              WHEN NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
+              WHEN c.filled AND NOT q.queued AND q.retry_at IS NULL THEN 'current'
+              WHEN w.collection IS NOT NULL THEN 'waiting'
+              WHEN c.filled THEN 'indexing'
+              ELSE 'filling'
+         END AS state) s;
+
+COMMENT ON VIEW rag._collection_state IS 'internal: the state of each collection and its progress, as rag.collections and rag.stat_collection show them';
+COMMENT ON COLUMN rag._collection_state.state IS
+'creating: by a transaction that has not ended. restoring: a dump is being read. filling: the first fill, up to its indexes. indexing: changes are queued, rows that failed are tried again, or rag.refresh_collection works. current: nothing is to do, or the collection is manual and no session refreshes it. waiting: something is to do, and is tried again at next_try. failed: it does not follow its source';
+
+CREATE VIEW rag.collections AS
+SELECT s.name,
+       c.source,
+       c.content_column AS content,
+       c.title_column AS title,
+       c.metadata_columns AS metadata,
+       c.key_columns AS key,
+       c.model,
+       c.dimensions,
+       c.chunk_size,
+       c.chunk_overlap,
+       c.splitter,
+       c.language,
+       c.source_rows,
+       c.chunks,
+       c.chunk_table,
+       c.created_at,
+       c.refreshed_at,
+       c.sync,
+       s.state,
+       s.reason,
+       s.since,
+       s.next_try,
+       s.rows_done,
+       s.rows_left,
+       s.pid
+FROM rag._collection_state s
+LEFT JOIN rag.collection c ON c.id = s.id
+WHERE s.id IS NULL
+   -- NULL: the source was dropped, and what is left of the collection should be found and dropped too.
+   OR (c.successor_of IS NULL AND c.predecessor_of IS NULL
+       AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true));
+
+GRANT SELECT ON rag.collections TO PUBLIC;
+
+COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, their state, and how far their creation or refresh has come';
+COMMENT ON COLUMN rag.collections.state IS 'creating, restoring, filling, indexing, current, waiting or failed';
+COMMENT ON COLUMN rag.collections.reason IS 'why it has failed, what it waits for';
+COMMENT ON COLUMN rag.collections.since IS 'since when it is in this state';
+COMMENT ON COLUMN rag.collections.next_try IS 'when what it waits for is tried again';
+
 -- Chunks and rows are the sums that search needs anyway, so they cost no counting.
 CREATE VIEW rag.stat_collection AS
-SELECT c.name AS collection,
+SELECT s.name AS collection,
        c.sync,
-       c.source_rows AS rows,
-       c.chunks,
+       s.state,
+       s.reason,
+       s.since,
+       s.next_try,
+       coalesce(c.source_rows, 0) AS rows,
+       coalesce(c.chunks, 0) AS chunks,
        q.queued,
        f.failed,
        q.oldest AS oldest_queued_age,
-       r.rate AS rows_per_second,
-       pg_catalog.make_interval(secs => q.queued::double precision / nullif(r.rate, 0::double precision)) AS time_to_drain,
-       pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes,
-       rag._collection_error(c) AS error,
-       w.sqlstate || ': ' || w.message AS waits_for,
-       w.since AS waiting_since,
-       w.next_try
-FROM rag.collection c
-LEFT JOIN rag._waiting w ON w.collection = c.id
+       s.rows_done,
+       s.rows_left,
+       s.rate AS rows_per_second,
+       pg_catalog.make_interval(secs => s.rows_left::double precision / nullif(s.rate, 0::double precision)) AS time_to_drain,
+       pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes
+FROM rag._collection_state s
+LEFT JOIN rag.collection c ON c.id = s.id
 LEFT JOIN LATERAL (
   SELECT pg_catalog.count(*) AS queued, pg_catalog.clock_timestamp() - pg_catalog.min(queued_at) AS oldest
   FROM rag._queue WHERE collection = c.id) q ON true
 LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS failed FROM rag._failure WHERE collection = c.id) f ON true
-LEFT JOIN rag._reports() r ON r.collection = c.name
-WHERE c.successor_of IS NULL AND c.predecessor_of IS NULL
-  AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true);
+WHERE s.id IS NULL
+   OR (c.successor_of IS NULL AND c.predecessor_of IS NULL
+       AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true));
 
 GRANT SELECT ON rag.stat_collection TO PUBLIC;
 
-COMMENT ON VIEW rag.stat_collection IS 'how far each collection is behind its source; rows and chunks as of the last time that it was current; waits_for: what a provider or the engine answered, after which the collection is tried again at next_try';
+COMMENT ON VIEW rag.stat_collection IS 'state of each collection, and how far it is behind its source; rows and chunks as of the last time that it was current';
+COMMENT ON COLUMN rag.stat_collection.rows_done IS 'rows that were indexed since the worker, or the session that creates or refreshes the collection, began';
+COMMENT ON COLUMN rag.stat_collection.time_to_drain IS 'time for rows_left at rows_per_second';
 
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
   -- A restore ends with triggers and indexes.

@@ -125,7 +125,7 @@ struct Seen {
     /// Per second, until the last row was there.
     written: f64,
     waits: Times,
-    /// Seconds of processor time for one of the clock: of client, sessions, engine and worker.
+    /// Seconds of processor time for one of the clock: of client, sessions, engine and coordinator.
     shares: [f64; 4],
 }
 
@@ -133,12 +133,12 @@ impl World<'_> {
     async fn hold(&self, contest: &Contest<'_>) -> Result<Seen> {
         let logged = "SELECT (SELECT count(*) FROM rag._steps) + (SELECT count(*) FROM plain)";
         let before: i64 = self.session.value(logged).await?;
-        let (engines, workers) = (self.server.engines(), self.workers().await?);
+        let (engines, coordinators) = (self.server.engines(), self.coordinators().await?);
         let time = || -> Result<[Duration; 3]> {
             Ok([
                 Process(std::process::id().cast_signed()).processor_time()?,
                 of_all(&engines)?,
-                of_all(&workers)?,
+                of_all(&coordinators)?,
             ])
         };
         let (start, times) = (Instant::now(), time()?);
@@ -174,8 +174,8 @@ impl World<'_> {
         })
     }
 
-    async fn workers(&self) -> Result<Vec<Process>> {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    async fn coordinators(&self) -> Result<Vec<Process>> {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
         Ok(self.session.query(sql, &[]).await?.iter().map(|row| Process(row.get(0))).collect())
     }
 
@@ -242,7 +242,7 @@ fn tell(contest: &Contest, seen: &[Seen]) {
     ];
     let processors = world::processors();
     report::note(&format!(
-        "of {processors} processors: clients {:.2}, sessions {:.2}, engine {:.2}, worker {:.2}",
+        "of {processors} processors: clients {:.2}, sessions {:.2}, engine {:.2}, coordinator {:.2}",
         shares[0], shares[1], shares[2], shares[3]
     ));
 }

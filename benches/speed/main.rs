@@ -1,6 +1,6 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [cutting] [embed] [query] [sessions] [search] [million] [memory] [providers] [log] [reports]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [cutting] [embed] [query] [sessions] [shares] [neighbours] [search] [million] [memory] [providers] [log] [reports]`
 
 mod agent;
 mod autonomous;
@@ -10,12 +10,14 @@ mod handwritten;
 mod log;
 mod memory;
 mod million;
+mod neighbours;
 mod parsing;
 mod providers;
 mod query;
 mod reports;
 mod search;
 mod sessions;
+mod shares;
 
 use anyhow::Result;
 use ragstone_benches::options::Options;
@@ -41,6 +43,12 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("sessions") {
         told(sessions::run(options).await)?;
+    }
+    if options.wants("shares") {
+        told(shares::run(options).await)?;
+    }
+    if options.wants("neighbours") {
+        told(neighbours::run(options).await)?;
     }
     if options.wants("search") {
         told(search::run(options).await)?;

@@ -21,7 +21,7 @@ const A_SECOND: f64 = 1000.0;
 /// Weeks before this one that the log covers.
 const WEEKS: usize = 13;
 
-/// How long the sums of reports may stay as they are before it is looked why: the worker adds a part in a fraction of a second.
+/// How long the sums of reports may stay as they are before it is looked why: the coordinator adds a part in a fraction of a second.
 const STALLED: Duration = Duration::from_secs(2);
 
 /// How long they may stay as they are where nothing is missing and no error is reported.
@@ -90,15 +90,15 @@ pub async fn run(options: &Options) -> Result<()> {
     fill(&session, runs).await?;
     report::figure("writing them, 50,000 runs in a transaction", filled.elapsed().as_secs_f64(), "s");
     let seconds = fold(&server, &session, runs).await?;
-    report::figure("adding them to the reports, by the worker", seconds, "s");
+    report::figure("adding them to the reports, by the coordinator", seconds, "s");
     report::figure("that is, for a million steps", seconds * 1e6 / (runs * STEPS) as f64, "s");
     session.batch_execute("VACUUM ANALYZE").await?;
     sizes(&session).await?;
     compare(&server, &database, options).await
 }
 
-/// Has the server keep the log for ever. The oldest of the weeks ends 84 to 90 days ago: on Sundays (UTC) the worker would drop it
-/// and the runs in it. Done before there is a database that a worker could come to.
+/// Has the server keep the log for ever. The oldest of the weeks ends 84 to 90 days ago: on Sundays (UTC) the coordinator would drop it
+/// and the runs in it. Done before there is a database that a coordinator could come to.
 async fn keep_all(server: &Server) -> Result<()> {
     server.configure(&Settings::default().set("rag.log_retention", "0"))?;
     server.connect("postgres").await?.batch_execute("SELECT pg_reload_conf()").await?;
@@ -110,7 +110,7 @@ async fn keep_all(server: &Server) -> Result<()> {
     .await
 }
 
-/// Weeks as the worker makes them, and rows over all of them. The numbers come last: before these the worker adds nothing.
+/// Weeks as the coordinator makes them, and rows over all of them. The numbers come last: before these the coordinator adds nothing.
 async fn fill(session: &Session, runs: usize) -> Result<()> {
     session
         .batch_execute("CREATE ROLE app LOGIN; CREATE ROLE auditor LOGIN; GRANT rag_auditor TO auditor")
@@ -186,10 +186,10 @@ struct Sums {
     runs: i64,
 }
 
-/// Has a worker come, and waits until all is in the reports; gives the seconds.
+/// Has a coordinator come, and waits until all is in the reports; gives the seconds.
 async fn fold(server: &Server, session: &Session, runs: usize) -> Result<f64> {
     let begin = Instant::now();
-    // What is logged brings a worker.
+    // What is logged brings a coordinator.
     session.batch_execute("SELECT rag.finish_run(rag.start_run('the bench'))").await?;
     let expected = Sums { steps: (runs * STEPS) as i64, runs: runs as i64 + 1 };
     let mut last = (Sums { steps: 0, runs: 0 }, Instant::now());
@@ -223,8 +223,8 @@ async fn fold(server: &Server, session: &Session, runs: usize) -> Result<f64> {
 /// Fails where what is expected can no longer come into the reports. Counts all rows, so it is asked only where the sums stall.
 async fn can_still_come(server: &Server, session: &Session, added: Sums, expected: Sums) -> Result<()> {
     let log = server.log()?;
-    if let Some(error) = log.lines().rev().find(|line| line.contains("ragstone worker: could not")) {
-        bail!("{}, and the worker has failed: {error}", short(added, expected));
+    if let Some(error) = log.lines().rev().find(|line| line.contains("ragstone coordinator: could not")) {
+        bail!("{}, and the coordinator has failed: {error}", short(added, expected));
     }
     let there = "SELECT (SELECT count(*) FROM rag._steps), (SELECT count(*) FROM rag._runs WHERE finished IS NOT NULL),
                         (SELECT coalesce(min(inhrelid::regclass::text), 'gone') FROM pg_inherits

@@ -1,11 +1,14 @@
 //! What it costs that collections follow their sources, beside what does without.
 //!
-//! `cargo bench -p ragstone-benches --bench sync -- [--full] [fill] [latency] [insert] [unwatched] [backlog]`
+//! `cargo bench -p ragstone-benches --bench sync -- [--full] [fill] [latency] [insert] [unwatched] [backlog] [beside] [stages] [memory]`
 
 mod backlog;
+mod beside;
 mod fill;
 mod insert;
 mod latency;
+mod memory;
+mod stages;
 mod texts;
 mod unwatched;
 
@@ -33,6 +36,15 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("backlog") {
         told(backlog::run(options).await)?;
+    }
+    if options.wants("beside") {
+        told(beside::run(options).await)?;
+    }
+    if options.wants("stages") {
+        told(stages::run(options).await)?;
+    }
+    if options.wants("memory") {
+        told(memory::run(options).await)?;
     }
     Ok(())
 }

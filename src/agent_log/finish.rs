@@ -75,7 +75,7 @@ struct CheckedFinish<'a> {
 
 impl CheckedFinish<'_> {
     fn update(&self) -> Result<()> {
-        // The worker may move the row into the partition of its week just now: the statement's snapshot then shows the row at its
+        // The coordinator may move the row into the partition of its week just now: the statement's snapshot then shows the row at its
         // old place, and only the next snapshot shows it at its new one.
         if self.try_update()? || self.try_update()? {
             return Ok(());

@@ -1,13 +1,13 @@
 //! The log of agents: runs and their steps, written in the caller's transaction or, through the engine, in a transaction of
-//! the worker's.
+//! the coordinator's.
 //!
 //! A run's life: [`start`] begins it, [`step`] and [`batch`] add steps, [`finish`] ends it; [`implicit`] logs the steps of
 //! Ragstone's own functions, and [`trace`] draws a run. [`session`] caches the runs that the session may log into,
 //! [`vocabulary`] checks the words of enumerated columns, [`stored_value`] limits the length of values and [`redaction`]
 //! removes secrets from them. [`tables`] gives access to the tables and their sequences.
 //!
-//! Where `rag.log_durability` is `autonomous`, [`send`] posts entries to the engine, from where the worker's [`writer`] takes
-//! them. [`insert`] writes many entries in a statement, for the worker and for imports. The worker also maintains the
+//! Where `rag.log_durability` is `autonomous`, [`send`] posts entries to the engine, from where the coordinator's [`writer`] takes
+//! them. [`insert`] writes many entries in a statement, for the coordinator and for imports. That also maintains the
 //! [`partitions`] and the sums that reports read ([`rollup`]).
 
 mod batch;

@@ -1,4 +1,4 @@
-//! The log's partitions: one per week, created ahead by the database's first worker, and dropped when `rag.log_retention` has
+//! The log's partitions: one per week, created ahead by the database's coordinator, and dropped when `rag.log_retention` has
 //! passed.
 //!
 //! Writers never wait long: a lock that is not free is requested again later, and rows are moved out of the default partition
@@ -42,7 +42,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 /// Interval between checks while the log is unused, or after a lock was not free.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The worker's maintenance of the partitions.
+/// The coordinator's maintenance of the partitions.
 pub struct Partitions {
     check_at: Instant,
     /// `rag.log_retention` at the last check.
@@ -71,7 +71,7 @@ impl Partitions {
             Err(error) if error.is_lock_not_available() => self.retry(),
             Err(error) => {
                 log!(
-                    "ragstone worker: could not maintain the log's partitions: {}: {}",
+                    "ragstone coordinator: could not maintain the log's partitions: {}: {}",
                     error.code(),
                     error.message
                 );

@@ -1,4 +1,4 @@
-//! Reports read sums instead of steps. The database's first worker adds steps and runs to the sums soon after they are
+//! Reports read sums instead of steps. The database's coordinator adds steps and runs to the sums soon after they are
 //! committed. The transactions that log them do not do this, since they would wait for each other.
 //!
 //! Each step is added once. A step carries the number of the transaction that wrote it. All transactions with numbers below the
@@ -27,13 +27,13 @@ const MAX_STEPS_PER_PASS: i64 = 20_000;
 /// Maximum number of runs that one transaction adds.
 const MAX_RUNS_PER_PASS: i64 = 5_000;
 
-/// How often to check for steps and runs to add.
-const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often to check for steps and runs to add. While nothing is written on the server a check is a look into shared memory.
+const CHECK_INTERVAL: Duration = Duration::from_millis(150);
 
 /// Pauses after failures.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// Maximum wait for a lock on the tables, since the worker has other work.
+/// Maximum wait for a lock on the tables, since the coordinator has other work.
 const LOCK_TIMEOUT: &str = "2s";
 
 /// How often rows about deleted steps are deleted.
@@ -43,7 +43,7 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 const INDEX_SCAN_SETTINGS: [(&str, &str); 4] =
     [("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_sort", "off"), ("jit", "off")];
 
-/// The worker's maintenance of the sums.
+/// The coordinator's maintenance of the sums.
 pub struct Rollup {
     check_at: Instant,
     backoff: Backoff,
@@ -58,6 +58,11 @@ impl Rollup {
     pub fn new() -> Self {
         let now = Instant::now();
         Self { check_at: now, backoff: BACKOFF, prune_at: now, idle_at: None }
+    }
+
+    /// When a check is due.
+    pub fn next_check(&self) -> Instant {
+        self.check_at
     }
 
     /// Adds steps and runs, if a check is due. Returns whether there is more to add at once. Must not be called inside a
@@ -80,7 +85,11 @@ impl Rollup {
             }
             Err(error) => {
                 if self.backoff.is_idle() {
-                    log!("ragstone worker: could not add to reports: {}: {}", error.code(), error.message);
+                    log!(
+                        "ragstone coordinator: could not add to reports: {}: {}",
+                        error.code(),
+                        error.message
+                    );
                 }
                 self.check_at = Instant::now() + self.backoff.next_pause();
                 false
@@ -98,7 +107,7 @@ impl Rollup {
     }
 }
 
-/// Whether the log has steps or runs that are not in the sums yet. A worker that exits leaves them to the next one.
+/// Whether the log has steps or runs that are not in the sums yet. A coordinator that exits leaves them to the next one.
 pub fn has_steps_left() -> bool {
     let left = as_log_owner(LOCK_TIMEOUT, || match Position::find()? {
         _ if !has_begun()? => Ok(false),
@@ -182,7 +191,7 @@ impl Position {
         let rows = with_settings(&INDEX_SCAN_SETTINGS, || run(&statement, &arguments))?;
         let steps = rows.int8(0, 0).unwrap_or(0);
         if steps > 0 && rows.boolean(0, 1) != Some(true) {
-            return Err(Error::internal("two workers add steps to reports at once"));
+            return Err(Error::internal("two coordinators add steps to reports at once"));
         }
         if let Some(days) = rows.texts(0, 2) {
             run(include_str!("../../sql/queries/longest.sql"), &[Arg::texts(days)])?;

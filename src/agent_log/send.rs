@@ -1,9 +1,10 @@
 //! Entries that must outlive the transaction that logs them: they are posted to the engine, which keeps them until the database's
-//! worker has written them.
+//! coordinator has written them.
 
 use crate::agent_log::insert::write;
 use pgrx::PgLogLevel;
 use ragstone_client::engine::{client, one_way};
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_client::settings;
 use ragstone_client::settings::LogDurability;
@@ -16,14 +17,14 @@ use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// How often a session that posts checks that its database has a worker. An idle worker stays for longer than this.
-const WORKER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a session that posts checks that its database has a coordinator. An idle one stays for longer than this.
+const COORDINATOR_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often the engine is asked whether posted entries have been written.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 thread_local! {
-    static WORKER_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+    static COORDINATOR_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 
     /// The entries of a statement that must be posted all or none.
     static COLLECTED: RefCell<Option<Vec<Entry>>> = const { RefCell::new(None) };
@@ -121,14 +122,14 @@ pub fn post(entries: &[Entry]) -> Result<(), (usize, Error)> {
         one_way::send_and_forget(&Request::PostLog { database, packet }).map_err(|error| (posted, error))?;
         posted += count;
     }
-    ensure_worker();
+    ensure_coordinator();
     Ok(())
 }
 
-fn ensure_worker() {
-    if WORKER_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= WORKER_CHECK_INTERVAL) {
-        WORKER_CHECKED_AT.set(Some(Instant::now()));
-        slots::ensure();
+fn ensure_coordinator() {
+    if COORDINATOR_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= COORDINATOR_CHECK_INTERVAL) {
+        COORDINATOR_CHECKED_AT.set(Some(Instant::now()));
+        slots::ensure(Place::Coordinator);
     }
 }
 
@@ -153,7 +154,7 @@ pub fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Result<Option<T>
         if found.is_some() || !are_waiting || Instant::now() >= deadline {
             return Ok(found);
         }
-        ensure_worker();
+        ensure_coordinator();
         wait::for_latch(POLL_INTERVAL);
     }
 }

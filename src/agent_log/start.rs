@@ -81,7 +81,7 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
     if !autonomous {
         row.insert()?;
     }
-    tables::ensure_worker();
+    tables::ensure_coordinator();
     let CheckedRun { id, started_us, .. } = row;
     let begun_in = (!autonomous).then(transactions::current);
     session::remember(SessionRun {

@@ -97,7 +97,7 @@ pub fn log_jsonb(run: i64, step: &NewStep<JsonbRef>) -> Result<i64> {
     if !post_if_autonomous(|| row.entry())? {
         row.insert()?;
     }
-    tables::ensure_worker();
+    tables::ensure_coordinator();
     Ok(row.id)
 }
 

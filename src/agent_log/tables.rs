@@ -1,6 +1,7 @@
 //! Access to the tables of the log as their owner, and the numbers of their rows.
 
 use crate::agent_log::send;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::{slots, wake};
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::catalogue::{extension_relation_owner, next_in_sequence};
@@ -14,19 +15,19 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
-/// How often a session that writes checks that its database has a worker.
-const WORKER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a session that writes checks that its database has a coordinator.
+const COORDINATOR_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static WORKER_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
+    static COORDINATOR_CHECKED_AT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Makes sure that the database has a worker, which makes partitions and adds what this transaction logs to the reports.
-pub fn ensure_worker() {
+/// Makes sure that the database has a coordinator, which makes partitions and adds what this transaction logs to the reports.
+pub fn ensure_coordinator() {
     wake::log_at_commit();
-    if WORKER_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= WORKER_CHECK_INTERVAL) {
-        WORKER_CHECKED_AT.set(Some(Instant::now()));
-        slots::ensure();
+    if COORDINATOR_CHECKED_AT.get().is_none_or(|at| at.elapsed() >= COORDINATOR_CHECK_INTERVAL) {
+        COORDINATOR_CHECKED_AT.set(Some(Instant::now()));
+        slots::ensure(Place::Coordinator);
     }
 }
 
@@ -35,18 +36,18 @@ pub fn as_owner<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     as_extension_owner(extension_relation_owner(c"_steps")?, work)
 }
 
-/// Runs `work` as the owner of the log's tables in a transaction of the worker's own. No lock is waited for longer than
+/// Runs `work` as the owner of the log's tables in a transaction of the coordinator's own. No lock is waited for longer than
 /// `lock_timeout`. None where the extension has been dropped.
 pub fn as_log_owner<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-    in_worker_transaction(lock_timeout, || {
+    in_own_transaction(lock_timeout, || {
         with_safe_search_path(|| {
             connect(|| if is_installed()? { as_role(config_owner()?, work).map(Some) } else { Ok(None) })
         })
     })
 }
 
-/// Runs `work` in a transaction of the worker's own in which no lock is waited for longer than `lock_timeout`.
-pub fn in_worker_transaction<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `work` in a transaction of the coordinator's own in which no lock is waited for longer than `lock_timeout`.
+pub fn in_own_transaction<T>(lock_timeout: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     in_transaction(|| with_settings(&[("lock_timeout", lock_timeout)], work))
 }
 

@@ -1,9 +1,9 @@
-//! The worker's part of the log: it writes the entries that were posted to the engine, and later whether the transactions that
+//! The coordinator's part of the log: it writes the entries that were posted to the engine, and later whether the transactions that
 //! posted them have committed.
 
 use crate::agent_log::insert::{Unwritten, write};
 use crate::agent_log::send;
-use crate::agent_log::tables::{as_log_owner, in_worker_transaction};
+use crate::agent_log::tables::{as_log_owner, in_own_transaction};
 use pgrx::log;
 use ragstone_client::engine::mailbox::{MailboxConsumer, MailboxReader};
 use ragstone_core::backoff::Backoff;
@@ -27,7 +27,7 @@ const MAX_END_RETRY_TIME: Duration = Duration::from_secs(60);
 /// Maximum number of ends that are kept for a retry.
 const MAX_LATE_ENDS: usize = 1000;
 
-/// Maximum wait for a lock on the tables, since the worker has other work.
+/// Maximum wait for a lock on the tables, since the coordinator has other work.
 const LOCK_TIMEOUT: &str = "2s";
 
 /// The log reports a loss if the engine ends within this time after a delivery. Later it is assumed to have had no entries left.
@@ -90,7 +90,7 @@ impl LogWriter {
             }
             Err(error) => {
                 if self.settle_backoff.is_idle() {
-                    log!("ragstone worker: the log: {}: {}", error.code(), error.message);
+                    log!("ragstone coordinator: the log: {}: {}", error.code(), error.message);
                 }
                 self.settle_backoff.next_pause();
             }
@@ -126,7 +126,7 @@ impl MailboxConsumer for Posted {
         self.delivered_at = Some(Instant::now());
         if lost > 0 {
             log!(
-                "ragstone worker: {lost} runs and steps are not in the log, since too many were waiting to be written"
+                "ragstone coordinator: {lost} runs and steps are not in the log, since too many were waiting to be written"
             );
         }
         self.write_packets(&packets)
@@ -135,7 +135,7 @@ impl MailboxConsumer for Posted {
     fn lost_engine(&mut self) {
         if self.delivered_at.take().is_some_and(|at| at.elapsed() < ENGINE_LOSS_WINDOW) {
             log!(
-                "ragstone worker: the engine has ended; runs and steps that were posted to it in its last moments are not in the log"
+                "ragstone coordinator: the engine has ended; runs and steps that were posted to it in its last moments are not in the log"
             );
         }
     }
@@ -151,7 +151,7 @@ impl Posted {
         for packet in packets.iter().filter(|packet| packet.table == table.to_u32()) {
             match packet.unpack() {
                 Ok(unpacked) => entries.extend(unpacked),
-                Err(error) => log!("ragstone worker: could not read {} steps: {error}", packet.entries),
+                Err(error) => log!("ragstone coordinator: could not read {} steps: {error}", packet.entries),
             }
         }
         match self.write_all(&entries) {
@@ -161,7 +161,7 @@ impl Posted {
     }
 
     fn write_all(&mut self, entries: &[Entry]) -> Result<()> {
-        let unwritten = in_worker_transaction(LOCK_TIMEOUT, || write(entries))?;
+        let unwritten = in_own_transaction(LOCK_TIMEOUT, || write(entries))?;
         self.note(unwritten);
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Posted {
             match outcome {
                 Err(error) if blames_entry(&error) => {
                     let (what, code) = (describe(entry), error.code());
-                    log!("ragstone worker: could not write {what}: {code}: {}", error.message);
+                    log!("ragstone coordinator: could not write {what}: {code}: {}", error.message);
                 }
                 outcome => outcome?,
             }
@@ -204,7 +204,7 @@ impl Posted {
             return;
         }
         let ends: Vec<_> = self.late.iter().map(|(end, _)| Entry::End(end.clone())).collect();
-        let Ok(unwritten) = in_worker_transaction(LOCK_TIMEOUT, || write(&ends)) else { return };
+        let Ok(unwritten) = in_own_transaction(LOCK_TIMEOUT, || write(&ends)) else { return };
         self.late.retain(|(end, since)| {
             let is_unwritten = unwritten.ends.iter().any(|unwritten| unwritten.id == end.id);
             let given_up = is_unwritten && since.elapsed() >= MAX_END_RETRY_TIME;
@@ -218,7 +218,7 @@ impl Posted {
 
 fn log_given_up(end: &RunEnd) {
     log!(
-        "ragstone worker: run {} is \"{}\", but it is not in the log, or another transaction keeps it locked",
+        "ragstone coordinator: run {} is \"{}\", but it is not in the log, or another transaction keeps it locked",
         end.id,
         end.status
     );

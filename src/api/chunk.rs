@@ -4,6 +4,7 @@ use crate::collections::indexing::chunking::{invalid_overlap, split};
 use crate::embedding::{model_or_default, tokenizer};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql, name, pg_extern};
+use ragstone_client::engine::call::caller;
 use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{ChunkOptions, Splitter, UnknownSplitter};
 use ragstone_core::suggest::alternatives;
@@ -34,7 +35,7 @@ fn chunk(
     let options = or_raise(chunk_options(size, overlap, &splitter.0));
     let model = or_raise(model_or_default(model.map(|model| model.0)));
     let chunks = match content {
-        Some(content) => or_raise(split(tokenizer(&model).to_owned(), options, vec![content.0])),
+        Some(content) => or_raise(split(tokenizer(&model).to_owned(), caller(), options, vec![content.0])),
         None => Vec::new(),
     };
     TableIterator::new(chunks.into_iter().flatten().zip(1..).map(|(chunk, seq)| {

@@ -3,6 +3,7 @@
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern};
 use ragstone_client::engine::client;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_client::settings::paths;
 use ragstone_core::protocol::{PROTOCOL, Progress, Request, Response, Stats};
@@ -36,7 +37,11 @@ fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Ut
         Some(if standby {
             "collections are brought up to date on the primary server".to_owned()
         } else {
-            format!("workers on this server: {}", slots::running())
+            format!(
+                "coordinators on this server: {}, workers: {}",
+                slots::running(Place::Coordinator),
+                slots::running(Place::FIRST_INDEXER)
+            )
         }),
     ));
     TableIterator::new(rows.into_iter().map(|(name, value)| (Utf8::from(name), value.map(Utf8))))
@@ -91,6 +96,7 @@ fn _stat_engine() -> TableIterator<
 }
 
 #[pg_extern(volatile, parallel_restricted)]
+#[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
 fn _reports() -> TableIterator<
     'static,
     (
@@ -99,6 +105,7 @@ fn _reports() -> TableIterator<
         name!(rows_done, i64),
         name!(rows_total, i64),
         name!(rate, Option<f64>),
+        name!(elapsed, f64),
     ),
 > {
     let database = session::database();
@@ -106,7 +113,7 @@ fn _reports() -> TableIterator<
     TableIterator::new(reports.map(|report| {
         let seconds = report.elapsed_ms as f64 / 1000.0;
         let rate = (report.done > 0 && seconds > 0.0).then(|| report.done as f64 / seconds);
-        (Utf8(report.subject), report.pid, report.done as i64, report.total as i64, rate)
+        (Utf8(report.subject), report.pid, report.done as i64, report.total as i64, rate, seconds)
     }))
 }
 

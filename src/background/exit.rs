@@ -3,12 +3,20 @@
 use crate::agent_log::{has_entries_left, has_steps_left};
 use crate::call_log::has_calls_left;
 use crate::jobs::has_jobs;
+use pgrx::bgworkers::BackgroundWorker;
+use ragstone_client::processes::place::Place;
 use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
+use ragstone_pg::guc::reload_configuration;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
+use std::time::Duration;
+
+/// Maximum sleep. After it a worker checks whether a command needs the database without other connections, and whether another worker
+/// needs its slot.
+pub const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 /// Why a worker exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +25,18 @@ pub enum ExitReason {
     NotWanted,
     /// The idle timeout has passed.
     Idle,
-    /// Another database waits for a worker.
+    /// Another worker waits for a slot.
     SlotNeeded,
     /// Another database may wait for a worker, and work here has to be retried later.
     Unfinished,
 }
 
-/// Whether there is work for a worker of the database, or the engine holds entries that will become work.
-pub fn has_work_left(database: u32) -> bool {
-    has_mail_left(database) || has_steps_left() || has_rows_left().unwrap_or(false)
+/// Whether there is work for a worker in a place of the database, or the engine holds entries that will become work.
+pub fn has_work_left(database: u32, place: Place) -> bool {
+    match place {
+        Place::Coordinator => has_mail_left(database) || has_steps_left() || has_jobs_left(),
+        Place::Indexer(_) => has_rows_left(),
+    }
 }
 
 /// Whether the engine's mailboxes hold anything of the database that is not written.
@@ -33,13 +44,30 @@ pub fn has_mail_left(database: u32) -> bool {
     has_calls_left(database) || has_entries_left(database)
 }
 
-fn has_rows_left() -> Result<bool> {
-    let look = || {
-        if !is_installed()? {
-            return Ok(false);
-        }
+/// Whether there are jobs that have not ended.
+pub fn has_jobs_left() -> bool {
+    is_true(has_jobs)
+}
+
+/// Whether rows are queued.
+pub fn has_rows_left() -> bool {
+    is_true(|| {
         let queued = as_owner(config_owner()?, || run("SELECT EXISTS (SELECT FROM rag._queue)", &[]))?;
-        Ok(queued.boolean(0, 0) == Some(true) || has_jobs()?)
-    };
-    in_transaction(|| with_safe_search_path(|| connect(look)))
+        Ok(queued.boolean(0, 0) == Some(true))
+    })
+}
+
+/// What `look` finds in the tables of the extension; false without them.
+fn is_true(look: impl FnOnce() -> Result<bool>) -> bool {
+    let found = in_transaction(|| with_safe_search_path(|| connect(|| Ok(is_installed()? && look()?))));
+    found.unwrap_or(false)
+}
+
+/// Reads the settings again after a SIGHUP, and returns whether there was one. Must not be called inside a transaction.
+pub fn reload_after_sighup() -> bool {
+    let received = BackgroundWorker::sighup_received();
+    if received {
+        reload_configuration();
+    }
+    received
 }

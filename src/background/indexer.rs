@@ -1,35 +1,31 @@
-//! The indexing of queued rows: claims them, and has a few batches in progress so that the engine always has work.
+//! The indexing of queued rows: claims them, has batches of them in progress, and writes these.
 
 use crate::background::pauses::Pauses;
+use crate::background::pipeline::{ActiveBatch, Pipeline, Step};
 use crate::background::settling::Settling;
 use crate::collections::capture::reconcile;
-use crate::collections::capture::reconcile::CompareDepth;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::Key;
+use crate::collections::catalog::statements::CompareDepth;
 use crate::collections::indexing::batch::{RowBatch, RowStatus};
-use crate::collections::indexing::held::HeldEmbeddings;
+use crate::collections::indexing::stages;
+use crate::collections::indexing::stages::{Stage, timed};
 use crate::collections::indexing::write::{WriteCounts, write};
 use crate::collections::queue;
+use crate::collections::queue::Cause;
 use crate::collections::queue::claim::{Claim, InFlight};
 use crate::collections::queue::failure;
+use pgrx::debug1;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
-use ragstone_pg::attempt::{in_transaction, outside_transaction};
+use ragstone_pg::attempt::outside_transaction;
 use ragstone_pg::blame::{Blame, blame, is_duplicate};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension;
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::own_lock::OwnLock;
-use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
-use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
-
-/// Maximum number of batches in progress.
-const MAX_BATCHES: usize = 8;
-
-/// Maximum number of batches of one collection in progress: one that the engine embeds, one that waits for the engine, one that is
-/// written. The others are for collections that have their turn meanwhile.
-const MAX_BATCHES_OF_COLLECTION: usize = 3;
 
 /// How often the whole queue is read, also under load, to find changes that were committed after later ones.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,19 +36,12 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 /// With this many queued rows in a claim the first worker starts additional workers.
 const HELP_THRESHOLD: usize = 128;
 
-/// A batch that was sent to the engine, with the locks of its rows.
-struct SentBatch {
-    batch: RowBatch,
-    locks: Vec<OwnLock>,
-}
-
 /// The indexing part of a worker.
 pub struct Indexer {
     database: u32,
     is_first: bool,
     in_flight: InFlight,
-    batches: VecDeque<SentBatch>,
-    held: HeldEmbeddings,
+    pipeline: Pipeline,
     pauses: Pauses,
     settling: Settling,
     scanned_at: Instant,
@@ -84,8 +73,7 @@ impl Indexer {
             database,
             is_first,
             in_flight: InFlight::default(),
-            batches: VecDeque::new(),
-            held: HeldEmbeddings::default(),
+            pipeline: Pipeline::default(),
             pauses: Pauses::default(),
             settling: Settling::new(),
             scanned_at: now.checked_sub(FULL_SCAN_INTERVAL).unwrap_or(now),
@@ -98,21 +86,18 @@ impl Indexer {
     /// # Errors
     /// Errors that are not to be charged to a row or a collection, after which all work should pause.
     pub fn step(&mut self) -> Result<Progress> {
-        if self.batches.len() < MAX_BATCHES {
+        if self.pipeline.has_room() {
             let progress = self.claim()?;
             if !matches!(progress, Progress::Nothing) {
                 return Ok(progress);
             }
         }
-        for place in 0..self.batches.len() {
-            let arrived = self.batches[place].batch.poll();
-            if !matches!(arrived, Ok(false))
-                && let Some(sent) = self.batches.remove(place)
-            {
-                return self.finish(sent, arrived.map(|_| ()));
-            }
+        match self.pipeline.advance() {
+            Step::Worked => return Ok(Progress::Worked),
+            Step::Ended(batch, arrived) => return self.finish(*batch, arrived),
+            Step::Waiting => {}
         }
-        if self.batches.is_empty() {
+        if self.pipeline.is_empty() {
             self.in_flight.forget_failed_batches();
         } else if self.settled_at.elapsed() < SETTLE_INTERVAL {
             return Ok(Progress::Waiting);
@@ -122,9 +107,12 @@ impl Indexer {
             self.settling.compare_due(&mut self.pauses, &mut self.in_flight)?;
         }
         let settled = self.settling.settle(&mut self.pauses, &mut self.in_flight)?;
+        if settled {
+            debug1!("ragstone worker: milliseconds of work: {}", stages::take_report());
+        }
         Ok(match settled {
             true => Progress::Worked,
-            false if self.batches.is_empty() => Progress::Nothing,
+            false if self.pipeline.is_empty() => Progress::Nothing,
             false => Progress::Waiting,
         })
     }
@@ -136,63 +124,67 @@ impl Indexer {
 
     /// When a row or collection that waits is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.in_flight.next_due()
+        self.in_flight.next_due().into_iter().chain(self.pauses.next_due()).min()
     }
 
-    /// Drops all batches, whose rows stay queued. Embeddings that have arrived are held.
-    pub fn drop_batches(&mut self) {
-        for SentBatch { batch, locks } in std::mem::take(&mut self.batches) {
+    /// Drops the batches of collections, whose rows stay queued. Embeddings that have arrived are held.
+    pub fn drop_batches(&mut self, is_dropped: impl Fn(i64) -> bool) {
+        for ActiveBatch { batch, locks, .. } in self.pipeline.take(is_dropped) {
             for item in &batch.items {
                 self.in_flight.release(batch.collection.id, &item.key, &item.ids);
             }
             locks.into_iter().for_each(OwnLock::release);
-            self.hold(batch);
+            self.pauses.batch_dropped(batch.collection.id);
+            self.pipeline.hold(batch);
         }
-    }
-
-    fn hold(&mut self, batch: RowBatch) {
-        let fingerprint = batch.collection.fingerprint.clone();
-        self.held.hold(&fingerprint, batch.into_embedded());
-    }
-
-    /// Collections that have as many batches in progress as one may have.
-    fn busy_collections(&self) -> Vec<i64> {
-        let mut counts: HashMap<i64, usize> = HashMap::new();
-        self.batches.iter().for_each(|sent| *counts.entry(sent.batch.collection.id).or_default() += 1);
-        counts.retain(|_, count| *count >= MAX_BATCHES_OF_COLLECTION);
-        counts.into_keys().collect()
     }
 
     /// Claims work and begins with it.
     fn claim(&mut self) -> Result<Progress> {
-        let all = self.batches.is_empty() || self.scanned_at.elapsed() >= FULL_SCAN_INTERVAL;
+        let all = self.pipeline.is_empty() || self.scanned_at.elapsed() >= FULL_SCAN_INTERVAL;
         if all {
             self.scanned_at = Instant::now();
         }
-        let busy = self.busy_collections();
-        let claim = in_transaction(|| {
-            with_safe_search_path(|| {
+        let busy = self.pipeline.busy_collections();
+        let in_progress = if all { self.pipeline.collections() } else { Vec::new() };
+        let mut dropped = in_progress.clone();
+        self.pauses.hold_back(&mut self.in_flight)?;
+        let claim = timed(Stage::Claim, || {
+            in_limited_transaction(Limits::LocksAndTime, || {
                 connect(|| {
                     if !extension::is_installed()? {
                         return Ok(None);
+                    }
+                    if !in_progress.is_empty() {
+                        let existing = Collection::existing(&in_progress)?;
+                        dropped.retain(|id| !existing.contains(id));
                     }
                     self.in_flight.claim(all, &busy).map(Some)
                 })
             })
         })?;
+        // A long cut would go on for nobody.
+        self.drop_batches(|id| dropped.contains(&id));
         match claim {
             None => return Ok(Progress::NoExtension),
             Some(None) => return Ok(Progress::Nothing),
             Some(Some(Claim::Orphans(ids))) => {
-                in_transaction(|| with_safe_search_path(|| connect(|| queue::delete(&ids))))?;
+                let deleted =
+                    in_limited_transaction(Limits::LocksAndTime, || connect(|| queue::delete(&ids)));
+                match deleted {
+                    // Whoever drops the collection deletes them as well.
+                    Err(error) if blame(&error) == Blame::Blocked => self.in_flight.postpone(ids),
+                    deleted => deleted?,
+                }
             }
             Some(Some(Claim::All(collection, ids))) => self.compare(collection, &ids)?,
-            Some(Some(Claim::Rows(collection, items, locks))) => {
+            Some(Some(Claim::Rows(collection, items, locks, cause))) => {
                 if self.is_first && items.len() >= HELP_THRESHOLD {
                     slots::ensure_more(self.database);
                 }
                 self.settling.touch(collection.id);
-                self.begin(collection, items, locks)?;
+                self.pauses.batch_begins(collection.id);
+                self.begin(collection, items, locks, cause)?;
             }
         }
         Ok(Progress::Worked)
@@ -202,15 +194,13 @@ impl Indexer {
     fn compare(&mut self, mut collection: Collection, ids: &[i64]) -> Result<()> {
         activity::report(&format!("ragstone: comparing collection {}", collection.name));
         self.settling.touch(collection.id);
-        let compared = in_transaction(|| {
-            with_safe_search_path(|| {
-                let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;
-                connect(|| {
-                    failure::set_error(collection.id, None)?;
-                    queue::delete(ids)
-                })?;
-                Ok(noted)
-            })
+        let compared = in_limited_transaction(Limits::Locks, || {
+            let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;
+            connect(|| {
+                failure::set_error(collection.id, None)?;
+                queue::delete(ids)
+            })?;
+            Ok(noted)
         });
         match compared {
             Ok(noted) => {
@@ -222,19 +212,20 @@ impl Indexer {
         }
     }
 
-    /// Sends a batch of claimed rows to the engine.
+    /// Reads claimed rows, and asks the engine to cut them.
     fn begin(
         &mut self,
         collection: Collection,
         items: Vec<(Key, Vec<i64>)>,
         locks: Vec<OwnLock>,
+        cause: Cause,
     ) -> Result<()> {
         let (rows, name) = (items.len(), &collection.name);
-        activity::report(&format!("ragstone: embedding {rows} rows of collection {name}"));
+        activity::report(&format!("ragstone: reading {rows} rows of collection {name}"));
         let (id, taken) = (collection.id, items.clone());
         match self.prepare(collection, items) {
             Ok(batch) => {
-                self.batches.push_back(SentBatch { batch, locks });
+                self.pipeline.push(batch, locks, cause);
                 Ok(())
             }
             Err(error) => {
@@ -244,13 +235,13 @@ impl Indexer {
         }
     }
 
-    /// Reads, splits and sends. No transaction is open while the engine works.
+    /// Reads rows and asks for their chunks. No transaction is open while the engine works.
     fn prepare(&mut self, collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<RowBatch> {
-        let (mut batch, later) = in_transaction(|| {
-            with_safe_search_path(|| {
+        let (mut batch, later) = timed(Stage::Read, || {
+            in_limited_transaction(Limits::LocksAndTime, || {
                 connect(|| {
                     let mut batch = RowBatch::new(collection, items)?;
-                    let later = batch.read()?;
+                    let later = batch.read(self.pipeline.max_batch_bytes(&batch))?;
                     Ok((batch, later))
                 })
             })
@@ -258,30 +249,35 @@ impl Indexer {
         for item in later {
             self.in_flight.release(batch.collection.id, &item.key, &item.ids);
         }
-        outside_transaction(|| batch.cut())?;
-        in_transaction(|| with_safe_search_path(|| batch.analyse()))?;
-        batch.reuse(&self.held);
-        outside_transaction(|| batch.send())?;
+        timed(Stage::Cut, || outside_transaction(|| batch.begin_cut()))?;
         Ok(batch)
     }
 
     /// Writes a batch whose embeddings have arrived.
-    fn finish(&mut self, sent: SentBatch, arrived: Result<()>) -> Result<Progress> {
-        let SentBatch { mut batch, locks } = sent;
+    fn finish(&mut self, ended: ActiveBatch, arrived: Result<()>) -> Result<Progress> {
+        let ActiveBatch { mut batch, locks, .. } = ended;
         activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
         let id = batch.collection.id;
-        let written = arrived.and_then(|()| in_transaction(|| with_safe_search_path(|| write(&mut batch))));
+        let mut done_at = Instant::now();
+        let written = arrived.and_then(|()| {
+            in_limited_transaction(Limits::LocksAndTime, || {
+                let written = write(&mut batch);
+                done_at = Instant::now();
+                written
+            })
+        });
+        stages::add(Stage::Commit, done_at.elapsed());
         locks.into_iter().for_each(OwnLock::release);
         match written {
             Ok(written) => {
                 self.count_written(&batch, &written)?;
-                self.settling.merge_terms(id)?;
+                self.settling.merge_terms(id, &mut self.pauses, &mut self.in_flight)?;
                 Ok(Progress::Written)
             }
             Err(error) => {
                 let taken: Vec<_> =
                     batch.items.iter().map(|item| (item.key.clone(), item.ids.clone())).collect();
-                self.hold(batch);
+                self.pipeline.hold(batch);
                 self.fail(id, &taken, &error)?;
                 Ok(Progress::Worked)
             }
@@ -299,11 +295,14 @@ impl Indexer {
         if written.postponed.is_empty() {
             self.in_flight.lift_limits(id, batch.items.iter().map(|item| &item.key));
         }
-        self.held
+        self.pipeline
+            .held
             .forget(&batch.collection.fingerprint, batch.passages.iter().map(|(passage, _)| &passage.hash));
         let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
         self.settling.add_terms(id, written.term_rows as i64);
+        self.pauses.batch_ended(id, Ok(batch.has_asked()))?;
+        self.pauses.clear_environment()?;
         self.pauses.clear(id)
     }
 
@@ -315,6 +314,7 @@ impl Indexer {
         for (key, ids) in items {
             self.in_flight.release(collection, key, ids);
         }
+        self.pauses.batch_ended(collection, Err(error))?;
         match (blame(error), items) {
             (Blame::Row, [(key, ids)]) => self.charge(collection, key, ids, error),
             // Not the first time another transaction is to blame: the key is not unique.
@@ -327,7 +327,7 @@ impl Indexer {
                 self.in_flight.divide(collection, items);
                 Ok(())
             }
-            (Blame::Collection | Blame::Provider | Blame::Environment, _) => {
+            (Blame::Collection | Blame::Provider(_) | Blame::Blocked | Blame::Environment, _) => {
                 self.pauses.pause(&mut self.in_flight, collection, error)
             }
         }
@@ -335,6 +335,11 @@ impl Indexer {
 
     fn charge(&mut self, collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
         self.in_flight.lift_limits(collection, std::iter::once(key));
-        in_transaction(|| with_safe_search_path(|| failure::record(collection, key, ids, error)))
+        let recorded =
+            in_limited_transaction(Limits::LocksAndTime, || failure::record(collection, key, ids, error));
+        recorded.or_else(|error| match blame(&error) {
+            Blame::Blocked => self.pauses.pause(&mut self.in_flight, collection, &error),
+            _ => Err(error),
+        })
     }
 }

@@ -1,8 +1,9 @@
-//! With `shared_preload_libraries`: requests a worker for each database when the server starts. A worker exits at once if its
+//! With `shared_preload_libraries`: requests the workers of each database when the server starts. A worker exits at once if its
 //! database does not have the extension.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_client::processes::worker_process::background_worker_main;
 use ragstone_pg::attempt::in_transaction;
@@ -15,7 +16,10 @@ fn run(_argument: u64) {
     // Without a database, only shared catalogues can be read.
     BackgroundWorker::connect_worker_to_spi(None, None);
     match in_transaction(|| Ok(databases::connectable())) {
-        Ok(found) => found.into_iter().for_each(slots::request_worker),
+        Ok(found) => found.into_iter().for_each(|database| {
+            slots::request_worker(database, Place::FIRST_INDEXER);
+            slots::request_worker(database, Place::Coordinator);
+        }),
         Err(error) => log!("ragstone launcher: {}", error.message),
     }
 }

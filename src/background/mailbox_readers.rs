@@ -3,7 +3,7 @@
 use crate::agent_log::LogWriter;
 use crate::call_log::CallRecordWriter;
 
-/// Both readers, in the first worker of a database.
+/// Both readers, in the coordinator of a database.
 pub struct MailboxReaders {
     calls: CallRecordWriter,
     log: LogWriter,

@@ -1,15 +1,19 @@
-//! The background workers as processes. [`sync_main`], [`job_main`], [`supervisor`] and [`launcher`] have the entry points.
+//! The background workers as processes. [`worker_main`], [`job_main`], [`supervisor`] and [`launcher`] have the entry points.
 //!
-//! The worker of a database runs [`sync_loop`], which drives the [`indexer`] (with its [`settling`] and [`pauses`]) and, in the
-//! first worker of a database, the [`mailbox_readers`]. [`exit`] checks whether work is left when it exits.
+//! A database has workers of two kinds. Those that index run [`sync_loop`], which drives the [`indexer`] (with its [`settling`],
+//! [`pauses`] and [`provider_pauses`]). The coordinator runs [`coordinator_loop`], which drives the [`mailbox_readers`], the jobs and the maintenance of the
+//! log. [`exit`] checks whether work is left when one exits.
 
+mod coordinator_loop;
 mod exit;
 mod indexer;
 mod job_main;
 mod launcher;
 mod mailbox_readers;
 mod pauses;
+mod pipeline;
+mod provider_pauses;
 mod settling;
 mod supervisor;
 mod sync_loop;
-mod sync_main;
+mod worker_main;

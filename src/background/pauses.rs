@@ -1,62 +1,134 @@
 //! Pauses of collections after failures.
 
+use crate::background::provider_pauses::ProviderPauses;
 use crate::collections::queue::claim::InFlight;
 use crate::collections::queue::failure;
 use pgrx::log;
 use ragstone_core::backoff::Backoff;
-use ragstone_pg::attempt::in_transaction;
-use ragstone_pg::blame::{Blame, blame};
+use ragstone_pg::blame::{Blame, blame, is_rejected};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::limited_transaction::{self, Limits, in_limited_transaction};
 use ragstone_pg::spi::connect;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 /// Pauses after a failure that is not to be charged to a row.
 pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// The backoff of each collection that has failed since it was last written.
+/// What is paused after failures: collections by themselves, those of a provider together, and all of them.
 #[derive(Default)]
-pub struct Pauses(HashMap<i64, Pause>);
+pub struct Pauses {
+    /// The backoff of each collection that has failed since it was last written.
+    collections: HashMap<i64, Pause>,
+    providers: ProviderPauses,
+    /// The backoff of all collections, after failures of the environment. The worker itself pauses for so long.
+    environment: Option<Backoff>,
+    /// The collections that are shown as waiting for the environment.
+    shown: BTreeSet<i64>,
+}
 
 struct Pause {
     backoff: Backoff,
-    /// SQLSTATE of the failure that users see the collection wait after.
-    shown: Option<String>,
+    /// Whether users see the collection wait.
+    is_shown: bool,
 }
 
 impl Pauses {
-    /// Pauses a collection. Its row has the error if the collection or a row is the cause; if a provider or the environment is,
-    /// `rag.stat_collection` says why the collection waits, and until when.
+    /// Pauses a collection, and the others that the failure covers. The collection's row has the error if the collection or a row is
+    /// the cause; else the views say why collections wait, and until when.
     ///
     /// # Errors
     /// The error itself if the environment caused it; an error of storing it.
     pub fn pause(&mut self, in_flight: &mut InFlight, collection: i64, error: &Error) -> Result<()> {
-        let pause = self.0.entry(collection).or_insert(Pause { backoff: BACKOFF, shown: None });
-        let is_first = pause.backoff.is_idle();
-        let length = pause.backoff.next_pause();
-        in_flight.paused.insert(collection, Instant::now() + length);
         match blame(error) {
-            Blame::Transient => Ok(()),
+            Blame::Environment => {
+                let length = self.environment.get_or_insert(BACKOFF).next_pause();
+                store(|| {
+                    self.shown = failure::set_waiting(None, length, error)?;
+                    Ok(())
+                })?;
+                Err(error.clone())
+            }
+            Blame::Provider(scope) if self.providers.pause(collection, scope, error)? => Ok(()),
+            blame => self.pause_alone(in_flight, collection, error, blame),
+        }
+    }
+
+    fn pause_alone(
+        &mut self,
+        in_flight: &mut InFlight,
+        collection: i64,
+        error: &Error,
+        blame: Blame,
+    ) -> Result<()> {
+        let pause = self.collections.entry(collection).or_insert(Pause { backoff: BACKOFF, is_shown: false });
+        let is_first = pause.backoff.is_idle();
+        let length = pause.backoff.next_pause().max(held_up_for(error));
+        in_flight.paused.insert(collection, Instant::now() + length);
+        match blame {
             // A column may have been renamed since the collection was read. A lasting error occurs again the next time.
-            Blame::Collection if is_first => Ok(()),
+            Blame::Transient | Blame::Collection if is_first => Ok(()),
             Blame::Row | Blame::Collection => store(|| failure::set_error(collection, Some(error))),
-            blame @ (Blame::Provider | Blame::Environment) => {
-                let code = error.code();
-                if blame == Blame::Provider && pause.shown.as_ref() != Some(&code) {
-                    log!("ragstone worker: a collection waits for its provider: {code}: {}", error.message);
+            blame => {
+                if blame == Blame::Blocked && !pause.is_shown {
+                    let code = error.code();
+                    log!(
+                        "ragstone worker: a collection waits for another session or its owner's code: {code}: {}",
+                        error.message
+                    );
                 }
-                pause.shown = Some(code);
-                store(|| failure::set_waiting(collection, length, error))?;
-                if blame == Blame::Environment { Err(error.clone()) } else { Ok(()) }
+                pause.is_shown = true;
+                let only = BTreeSet::from([collection]);
+                store(|| failure::set_waiting(Some(&only), length, error).map(|_| ()))
             }
         }
     }
 
+    /// Brings up to date which collections wait for their providers. To be called before work is claimed.
+    ///
+    /// # Errors
+    /// Those of reading the collections and of storing why they wait.
+    pub fn hold_back(&mut self, in_flight: &mut InFlight) -> Result<()> {
+        in_flight.held_back = self.providers.held_back()?;
+        Ok(())
+    }
+
+    /// Notes that a batch of a collection begins.
+    pub fn batch_begins(&mut self, collection: i64) {
+        self.providers.probe(collection);
+    }
+
+    /// Notes how a batch of a collection has ended: whether its provider was asked and has answered, or the error.
+    ///
+    /// # Errors
+    /// That of withdrawing what users see.
+    pub fn batch_ended(&mut self, collection: i64, answered: Result<bool, &Error>) -> Result<()> {
+        match answered {
+            Ok(true) => self.providers.end_all(collection),
+            Err(error) if is_rejected(error) => self.providers.end_all(collection),
+            // What follows pauses it again.
+            Err(error) if matches!(blame(error), Blame::Provider(_)) => Ok(()),
+            _ => {
+                self.providers.release_probe(collection);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that a batch of a collection was dropped.
+    pub fn batch_dropped(&mut self, collection: i64) {
+        self.providers.release_probe(collection);
+    }
+
+    /// When the first of the providers is tried again.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.providers.next_due()
+    }
+
     /// Withdraws what former workers have said that collections wait for: this one finds out anew.
     pub fn forget_former() {
-        let forget = || if is_installed()? { failure::clear_waiting(None) } else { Ok(()) };
+        let forget = || if is_installed()? { failure::clear_all_waiting() } else { Ok(()) };
         if let Err(error) = store(forget) {
             log!("ragstone worker: could not withdraw what collections waited for: {}", error.message);
         }
@@ -67,13 +139,43 @@ impl Pauses {
     /// # Errors
     /// That of withdrawing what users see.
     pub fn clear(&mut self, collection: i64) -> Result<()> {
-        match self.0.remove(&collection) {
-            Some(Pause { shown: Some(_), .. }) => store(|| failure::clear_waiting(Some(collection))),
+        match self.collections.remove(&collection) {
+            Some(Pause { is_shown: true, .. }) => self.withdraw(BTreeSet::from([collection])),
             _ => Ok(()),
         }
     }
+
+    /// Forgets the failures of the environment after a batch was written.
+    ///
+    /// # Errors
+    /// That of withdrawing what users see.
+    pub fn clear_environment(&mut self) -> Result<()> {
+        self.environment = None;
+        let shown = std::mem::take(&mut self.shown);
+        self.withdraw(shown)
+    }
+
+    fn withdraw(&self, mut shown: BTreeSet<i64>) -> Result<()> {
+        let is_paused = |id: &i64| self.collections.get(id).is_some_and(|pause| pause.is_shown);
+        shown.retain(|id| !self.providers.shows(*id) && !is_paused(id));
+        if shown.is_empty() { Ok(()) } else { store(|| failure::clear_waiting(&shown)) }
+    }
 }
 
+/// How long the failure has held up the other collections, which go on at least as long before it is tried again.
+fn held_up_for(error: &Error) -> Duration {
+    match blame(error) {
+        Blame::Blocked if error.is_lock_not_available() => limited_transaction::LOCK_TIMEOUT,
+        Blame::Blocked => limited_transaction::TIMEOUT,
+        _ => Duration::ZERO,
+    }
+}
+
+/// Stores what users see. A session that has changed the collection and not ended its transaction is not waited for: its own changes
+/// are seen next.
 fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
-    in_transaction(|| with_safe_search_path(|| connect(write)))
+    match in_limited_transaction(Limits::LocksAndTime, || connect(write)) {
+        Err(error) if blame(&error) == Blame::Blocked => Ok(()),
+        stored => stored,
+    }
 }

@@ -2,17 +2,16 @@
 
 use crate::background::pauses::Pauses;
 use crate::collections::capture::reconcile;
-use crate::collections::capture::reconcile::CompareDepth;
 use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::statements::CompareDepth;
 use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::lifecycle::settle;
 use crate::collections::lifecycle::settle::Settled;
 use crate::collections::queue::claim::InFlight;
 use ragstone_client::settings;
-use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
 use ragstone_pg::extension;
-use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::spi::connect;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -34,10 +33,8 @@ impl Settling {
     /// The state of a worker that starts. All followed collections count as touched, since the worker before may have left
     /// something unfinished.
     pub fn new() -> Self {
-        let followed = in_transaction(|| {
-            with_safe_search_path(|| {
-                connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
-            })
+        let followed = in_limited_transaction(Limits::Locks, || {
+            connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
         });
         let touched = followed.unwrap_or_default().into_iter().map(|collection| collection.id).collect();
         Self { touched, rates: HashMap::new(), appended: HashMap::new(), compared_at: Instant::now() }
@@ -64,10 +61,17 @@ impl Settling {
     }
 
     /// Merges the terms table of a collection if it has very many new rows.
-    pub fn merge_terms(&mut self, collection: i64) -> Result<()> {
+    pub fn merge_terms(
+        &mut self,
+        collection: i64,
+        pauses: &mut Pauses,
+        in_flight: &mut InFlight,
+    ) -> Result<()> {
         if self.appended.get(&collection).is_some_and(|appended| *appended >= MERGE_THRESHOLD) {
             self.appended.insert(collection, 0);
-            settle::merge_terms_while_busy(collection)?;
+            if let Err(error) = settle::merge_terms_while_busy(collection) {
+                return pauses.pause(in_flight, collection, &error);
+            }
         }
         Ok(())
     }
@@ -82,6 +86,7 @@ impl Settling {
                 Ok(Settled::Later) => {}
                 Ok(Settled::Done) => {
                     any = true;
+                    pauses.clear(id)?;
                     self.touched.remove(&id);
                     self.rates.remove(&id);
                     if appended >= settle::MIN_APPENDED_TERMS {
@@ -100,9 +105,9 @@ impl Settling {
             return Ok(());
         }
         self.compared_at = Instant::now();
-        for mut collection in in_transaction(|| with_safe_search_path(|| connect(settle::followed)))? {
-            let compared = in_transaction(|| {
-                with_safe_search_path(|| reconcile::compare(&mut collection, CompareDepth::Keys))
+        for mut collection in in_limited_transaction(Limits::Locks, || connect(settle::followed))? {
+            let compared = in_limited_transaction(Limits::Locks, || {
+                reconcile::compare(&mut collection, CompareDepth::Keys)
             });
             if let Err(error) = compared {
                 pauses.pause(in_flight, collection.id, &error)?;

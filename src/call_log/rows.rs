@@ -5,10 +5,10 @@ use pgrx::pg_sys;
 use ragstone_client::settings;
 use ragstone_core::failure::FailureKind;
 use ragstone_core::provider::{Call, Status};
-use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
+use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::sqlstate::code_of;
 use ragstone_pg::switch_user::as_owner;
@@ -52,12 +52,10 @@ fn write_all(calls: &[Call]) -> Result<()> {
 }
 
 /// Runs `work` as the owner of the table in a transaction of its own. Returns 0 without running it if the extension has been
-/// dropped: the worker exits then, and the calls are discarded.
+/// dropped: the coordinator exits then, and the calls are discarded.
 fn as_call_log_owner(work: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    in_transaction(|| {
-        with_safe_search_path(|| {
-            connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) })
-        })
+    in_limited_transaction(Limits::Locks, || {
+        connect(|| if is_installed()? { as_owner(config_owner()?, work) } else { Ok(0) })
     })
 }
 
@@ -113,5 +111,5 @@ fn code(status: &Status) -> Option<String> {
 
 /// Whether the call counts against budgets. A call that a budget has refused does not.
 fn is_counted(status: &Status) -> bool {
-    *status != Status::Failed(FailureKind::BudgetSpent)
+    !matches!(status, Status::Failed(FailureKind::BudgetSpent(_)))
 }

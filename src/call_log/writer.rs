@@ -1,4 +1,4 @@
-//! The worker's part in the records of calls: it writes calls that have ended, and deletes old ones.
+//! The coordinator's part in the records of calls: it writes calls that have ended, and deletes old ones.
 
 use crate::call_log::rows;
 use pgrx::log;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// How often old calls are deleted.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Whether the engine has calls of the database that are in progress or not written. If the worker exits before, the next
-/// worker writes them, which starts at the next call.
+/// Whether the engine has calls of the database that are in progress or not written. If the coordinator exits before, the next
+/// one writes them, which starts at the next call.
 pub fn has_calls_left(database: u32) -> bool {
     let answer = client::call_if_running(Request::CallsLeft { database });
     matches!(answer, Ok(Some(Response::Counts(counts))) if counts.iter().any(|count| *count > 0))
@@ -43,10 +43,10 @@ impl CallRecordWriter {
             return;
         }
         let more = rows::prune().unwrap_or_else(|error| {
-            log!("ragstone worker: could not delete old calls: {}: {}", error.code(), error.message);
+            log!("ragstone coordinator: could not delete old calls: {}: {}", error.code(), error.message);
             false
         });
-        // One batch per pass, so that the worker's other work is not delayed.
+        // One batch per pass, so that the coordinator's other work is not delayed.
         self.prune_at = Instant::now() + if more { Duration::ZERO } else { PRUNE_INTERVAL };
     }
 }
@@ -72,7 +72,7 @@ impl MailboxConsumer for Calls {
     fn write(&mut self, (calls, lost): Self::Batch) -> Result<()> {
         if lost > 0 {
             log!(
-                "ragstone worker: {lost} calls to providers are not in rag.calls, since too many were waiting to be written"
+                "ragstone coordinator: {lost} calls to providers are not in rag.calls, since too many were waiting to be written"
             );
         }
         rows::write(&calls)

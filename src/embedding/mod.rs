@@ -2,16 +2,17 @@
 
 pub mod tokens;
 
+pub use crate::provider::RequestSize;
 use crate::provider::{EmbeddingModel, installed};
 use pgrx::{PgLogLevel, pg_sys};
-use ragstone_client::engine::call::Call;
+use ragstone_client::engine::call::{Call, caller};
 use ragstone_client::engine::client;
 use ragstone_client::engine::client::Pending;
 use ragstone_client::engine::replay;
 use ragstone_client::engine::replay::ReplayableCall;
 use ragstone_client::settings;
 use ragstone_client::settings::OverlongInput;
-use ragstone_core::protocol::{Kind, Lane, Model, Request, Response, Vectors};
+use ragstone_core::protocol::{Caller, Kind, Lane, Model, Request, Response, Vectors};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::session;
 use std::cell::Cell;
@@ -39,6 +40,15 @@ pub const TOKENIZER: &str = "all-MiniLM-L6-v2";
 pub struct Embedder {
     location: ModelLocation,
     kind: Kind,
+    caller: Caller,
+}
+
+/// A description of a model that was asked for.
+pub enum Description {
+    /// It is known without a question.
+    Known(Box<Model>),
+    /// The engine was asked.
+    Asked(Pending),
 }
 
 /// Where a model is.
@@ -56,13 +66,14 @@ impl Embedder {
         Self::find(&model_or_default(model)?, parse_kind(kind)?)
     }
 
-    /// A model by its name. A provider's model is looked up with the rights of the current role, in a transaction.
+    /// A model by its name. A provider's model is looked up with the rights of the current role, in a transaction. The work counts
+    /// for this role, whichever is current when texts are sent.
     pub fn find(model: &str, kind: Kind) -> Result<Self> {
         let location = match installed(model) {
             Some(name) => ModelLocation::Installed(name.to_owned()),
             None => ModelLocation::Provider(Box::new(EmbeddingModel::find(model)?)),
         };
-        Ok(Self { location, kind })
+        Ok(Self { location, kind, caller: caller() })
     }
 
     /// Describes the model. The number of dimensions of a provider's model is found by embedding a text, unless the
@@ -77,13 +88,41 @@ impl Embedder {
         }
     }
 
-    /// Maximum number of texts in one request of bulk work. What a provider takes in one request of its own comes back together,
-    /// so that the failure of one request loses nothing that another has brought.
-    pub fn max_request_texts(&self) -> usize {
+    /// Asks for the description of the model, which has so many dimensions.
+    pub fn ask_description(&self, dimensions: u32) -> Result<Description> {
+        Ok(match &self.location {
+            ModelLocation::Installed(name) => {
+                Description::Asked(client::send(Request::Describe { model: name.clone() })?)
+            }
+            ModelLocation::Provider(model) => Description::Known(Box::new(model.describe(dimensions))),
+        })
+    }
+
+    /// Whether the model is a provider's, so that the time for a request hardly depends on the number of its texts.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.location, ModelLocation::Provider(_))
+    }
+
+    /// Maximum size of one request of bulk work. What a provider takes in one request of its own comes back together, so that the
+    /// failure of one request loses nothing that another has brought.
+    pub fn max_request(&self) -> RequestSize {
+        let own = RequestSize { texts: MAX_REQUEST_TEXTS, bytes: usize::MAX };
         match &self.location {
-            ModelLocation::Installed(_) => MAX_REQUEST_TEXTS,
-            ModelLocation::Provider(model) => model.max_texts().min(MAX_REQUEST_TEXTS),
+            ModelLocation::Installed(_) => own,
+            ModelLocation::Provider(model) => model.max_request().min(own),
         }
+    }
+
+    /// Notes that larger requests than this are refused.
+    pub fn learn_max_request(&self, size: RequestSize) {
+        if let ModelLocation::Provider(model) = &self.location {
+            model.learn_max_request(size);
+        }
+    }
+
+    /// For whom it works.
+    pub fn caller(&self) -> Caller {
+        self.caller
     }
 
     fn dimensions(&self) -> Result<u32> {
@@ -120,7 +159,8 @@ impl Embedder {
     fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
         match &self.location {
             ModelLocation::Installed(model) => {
-                Call::new(Request::Embed { model: model.clone(), kind: self.kind, lane, texts })
+                let (model, kind, caller) = (model.clone(), self.kind, self.caller);
+                Call::new(Request::Embed { model, kind, lane, caller, texts })
             }
             ModelLocation::Provider(model) => model.call(self.kind, texts),
         }
@@ -159,7 +199,12 @@ pub fn tokenizer(model: &str) -> &str {
 }
 
 fn describe(name: &str) -> Result<Model> {
-    let models = match client::call(Request::Describe { model: name.to_owned() })? {
+    description(client::call(Request::Describe { model: name.to_owned() })?)
+}
+
+/// The model in a response to a Describe request.
+pub fn description(answer: Response) -> Result<Model> {
+    let models = match answer {
         Response::Models(models) => models,
         other => return Err(Error::internal(format!("unexpected answer to a describe request: {other:?}"))),
     };

@@ -1,6 +1,7 @@
 //! Counts the tokens of texts.
 
 use crate::embedding::{model_or_default, tokenizer};
+use ragstone_client::engine::call::caller;
 use ragstone_client::engine::client;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::error::{Error, Result};
@@ -9,7 +10,7 @@ use ragstone_pg::error::{Error, Result};
 /// provider's model this is an estimate: tokenizers of English differ by about a fifth.
 pub fn count_tokens(texts: Vec<String>, model: Option<String>) -> Result<Vec<u32>> {
     let model = tokenizer(&model_or_default(model)?).to_owned();
-    match client::call(Request::Count { model, texts })? {
+    match client::call(Request::Count { model, caller: caller(), texts })? {
         Response::Counts(counts) => Ok(counts),
         other => Err(Error::internal(format!("unexpected answer to a count request: {other:?}"))),
     }

@@ -1,4 +1,4 @@
-//! The sync worker of a database has workers started for jobs, the oldest first, and fails the jobs that cannot be done.
+//! The coordinator of a database has workers started for jobs, the oldest first, and fails the jobs that cannot be done.
 
 use crate::jobs::capacity::Capacity;
 use crate::jobs::handlers;
@@ -7,13 +7,13 @@ use crate::jobs::record::JobTable;
 use pgrx::log;
 use ragstone_client::processes::job_registry;
 use ragstone_client::processes::job_registry::{JobTicket, StartingWorker};
-use ragstone_client::processes::{missing_slot, slots};
+use ragstone_client::processes::missing_slot::{self, Waiting};
+use ragstone_client::processes::slots;
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
-use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::spi::{Arg, connect, run};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 /// Pauses after a failure of the dispatch, and after a worker of a job that could not start.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// Maximum time between two looks for jobs: neither a changed setting nor the end of another database's job wakes the worker.
+/// Maximum time between two looks for jobs: neither a changed setting nor the end of another database's job wakes the coordinator.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time between two deletions of jobs that are older than `rag.jobs_retention`.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The jobs of one database, as its sync worker sees them.
+/// The jobs of one database, as its coordinator sees them.
 pub struct Dispatch {
     database: u32,
     requested: HashMap<i64, RequestedWorker>,
@@ -37,6 +37,8 @@ pub struct Dispatch {
     looked: Option<Instant>,
     pruned: Option<Instant>,
     has_open_jobs: bool,
+    /// Whether the database has the extension.
+    is_installed: bool,
 }
 
 /// A worker that has been requested for a job.
@@ -54,7 +56,7 @@ struct Postponed {
 }
 
 impl Dispatch {
-    /// The dispatch of a database whose sync worker starts.
+    /// The dispatch of a database whose coordinator starts.
     pub fn new(database: u32) -> Self {
         Self {
             database,
@@ -65,6 +67,7 @@ impl Dispatch {
             looked: None,
             pruned: None,
             has_open_jobs: false,
+            is_installed: true,
         }
     }
 
@@ -73,25 +76,33 @@ impl Dispatch {
         self.has_open_jobs
     }
 
-    /// Has workers started for the jobs that are due. An error is logged and not returned: it must not delay the collections. Called
-    /// at each turn of the worker's loop, many times a second while rows are indexed, so it mostly does nothing.
-    pub fn run_due(&mut self) {
+    /// Whether the database had the extension at the last look.
+    pub fn is_installed(&self) -> bool {
+        self.is_installed
+    }
+
+    /// Has workers started for the jobs that are due, and returns whether there was one. An error is logged and not returned: it must
+    /// not delay the coordinator's other work. Called at each turn of its loop, many times a second while the log is written, so it
+    /// mostly does nothing.
+    pub fn run_due(&mut self) -> bool {
         let now = Instant::now();
         if self.paused_until.is_some_and(|until| now < until) || !self.is_due(now) {
-            return;
+            return false;
         }
         self.looked = Some(now);
         match self.check_jobs() {
-            Ok(()) => {
+            Ok(has_started) => {
                 self.backoff.reset();
                 self.paused_until = None;
+                has_started
             }
             Err(error) => {
                 if self.backoff.is_idle() {
-                    log!("ragstone worker: jobs: {}: {}", error.code(), error.message);
+                    log!("ragstone coordinator: jobs: {}: {}", error.code(), error.message);
                 }
                 self.paused_until = Some(now + self.backoff.next_pause());
                 self.looked = None;
+                false
             }
         }
     }
@@ -103,27 +114,29 @@ impl Dispatch {
             || self.requested.values().any(|requested| requested.worker.has_ended())
     }
 
-    fn check_jobs(&mut self) -> Result<()> {
-        let prune = self.pruned.is_none_or(|at| at.elapsed() > PRUNE_INTERVAL);
-        let open = in_transaction(|| {
-            with_safe_search_path(|| {
-                connect(|| {
-                    if !is_installed()? {
-                        return Ok(Vec::new());
-                    }
-                    if prune {
-                        delete_old()?;
-                    }
-                    open_jobs()
-                })
-            })
+    fn check_jobs(&mut self) -> Result<bool> {
+        let open = in_limited_transaction(Limits::Locks, || {
+            connect(|| if is_installed()? { open_jobs().map(Some) } else { Ok(None) })
         })?;
-        if prune {
-            self.pruned = Some(Instant::now());
+        self.is_installed = open.is_some();
+        if self.is_installed {
+            self.delete_old();
         }
+        let open = open.unwrap_or_default();
         self.has_open_jobs = !open.is_empty();
         self.forget_ended_workers(&open);
         self.request_workers(&open)
+    }
+
+    /// Deletes old jobs, at times. Those that sessions have locked do not keep others from beginning.
+    fn delete_old(&mut self) {
+        if self.pruned.is_some_and(|at| at.elapsed() <= PRUNE_INTERVAL) {
+            return;
+        }
+        self.pruned = Some(Instant::now());
+        if let Err(error) = in_limited_transaction(Limits::Locks, || connect(delete_old)) {
+            log!("ragstone coordinator: could not delete old jobs: {}: {}", error.code(), error.message);
+        }
     }
 
     /// Forgets workers that have ended. A job that its worker did not even begin is postponed.
@@ -156,20 +169,24 @@ impl Dispatch {
         self.postponed.get(&id).is_some_and(|postponed| Instant::now() < postponed.until)
     }
 
-    /// Has workers started for open jobs, the oldest first, as far as `rag.max_job_workers` and the share of a role allow.
-    fn request_workers(&mut self, open: &[OpenJob]) -> Result<()> {
+    /// Has workers started for open jobs, the oldest first, as far as `rag.max_job_workers` and the share of a role allow. Returns
+    /// whether there was one.
+    fn request_workers(&mut self, open: &[OpenJob]) -> Result<bool> {
         let mut capacity = Capacity::now();
         self.requested.values().for_each(|requested| capacity.add(requested.ticket));
-        let mut lacks_slot = false;
+        let (mut has_started, mut lacks_slot) = (false, false);
         for job in open {
             let ticket = JobTicket { database: self.database, role: job.role, job: job.id };
             if self.is_postponed(job.id) || capacity.has(&ticket) {
                 continue;
             }
             if let Some(error) = job.permanent_error() {
-                in_transaction(|| {
-                    with_safe_search_path(|| connect(|| JobTable::find()?.failed(job.id, &error)))
-                })?;
+                let store = || connect(|| JobTable::find()?.failed(job.id, &error));
+                match in_limited_transaction(Limits::Locks, store) {
+                    // A session has cancelled it, and its transaction has not ended.
+                    Err(error) if error.is_lock_not_available() => self.postpone(job.id),
+                    stored => stored?,
+                }
                 continue;
             }
             if capacity.is_exhausted() {
@@ -185,9 +202,10 @@ impl Dispatch {
             };
             self.requested.insert(job.id, RequestedWorker { worker, ticket, attempts: job.attempts });
             capacity.add(ticket);
+            has_started = true;
         }
-        missing_slot::note(self.database, lacks_slot, "a job waits for its worker");
-        Ok(())
+        missing_slot::note(self.database, Waiting::Job, lacks_slot);
+        Ok(has_started)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The jobs of a database that have not ended, as its sync worker reads them.
+//! The jobs of a database that have not ended, as its coordinator reads them.
 
 use crate::jobs::MAX_ATTEMPTS;
 use crate::jobs::kind::JobKind;

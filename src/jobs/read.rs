@@ -2,6 +2,7 @@
 
 use crate::jobs::{refuse_uncommitted, unknown};
 use ragstone_client::engine::pieces::{MAX_PIECES, ask};
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{JobRun, Pieces};
 use ragstone_pg::bytes::Jsonb;
@@ -88,7 +89,7 @@ pub fn pieces(id: i64, after: u32, wait: Duration) -> Result<Vec<Piece>> {
     loop {
         let state = with_safe_search_path(|| connect(|| JobState::find(id)))?;
         if !state.has_ended() {
-            slots::ensure();
+            slots::ensure(Place::Coordinator);
         }
         let left = deadline.saturating_duration_since(Instant::now()).min(MAX_PAUSE);
         let wait = if state.has_ended() && !state.just_ended() { Duration::ZERO } else { left };
@@ -169,7 +170,7 @@ pub fn result(id: i64) -> Result<Option<Jsonb>> {
                 "failed" => Err(Error::of_code(&text(2), text(3)).detail(text(4)).hint(text(5))),
                 "cancelled" => Err(Error::cancelled(format!("job {id} was cancelled"))),
                 _ => {
-                    slots::ensure();
+                    slots::ensure(Place::Coordinator);
                     Ok(None)
                 }
             }

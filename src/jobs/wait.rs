@@ -2,6 +2,7 @@
 
 use crate::jobs::read::{JobState, MAX_PAUSE, engine};
 use crate::jobs::refuse_uncommitted;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
@@ -30,7 +31,7 @@ pub fn wait(id: i64, timeout: Option<Duration>) -> Result<()> {
         if left.is_zero() {
             return Err(timed_out(id, &state.status));
         }
-        slots::ensure();
+        slots::ensure(Place::Coordinator);
         // Ends the snapshot, so that the wait does not hold back VACUUM.
         commit();
         let left = left.min(MAX_PAUSE);

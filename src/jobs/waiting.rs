@@ -1,6 +1,7 @@
 //! What queued jobs wait for, as `rag.jobs` shows it. It is found when it is asked for: no row has to change while jobs wait.
 
 use crate::jobs::capacity::Capacity;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::{missing_slot, slots};
 use ragstone_pg::session;
 use std::cell::RefCell;
@@ -12,10 +13,10 @@ thread_local! {
 
 /// What may keep jobs of this database from beginning.
 struct WorkerLimits {
-    /// Whether the worker that has jobs begun is there.
-    has_worker: bool,
-    /// Whether that worker has to wait for those of other databases.
-    is_worker_waiting: bool,
+    /// Whether the coordinator, which has jobs begun, is there.
+    has_coordinator: bool,
+    /// Whether it has to wait for those of other databases.
+    is_coordinator_waiting: bool,
     lacks_slot: bool,
     capacity: Capacity,
 }
@@ -37,21 +38,21 @@ pub fn waits_for(role: u32) -> Option<&'static str> {
 
 impl WorkerLimits {
     fn now() -> Self {
-        let has_worker = slots::has_worker();
+        let has_coordinator = slots::has_coordinator();
         Self {
-            has_worker,
-            is_worker_waiting: !has_worker && !slots::has_room(),
-            lacks_slot: missing_slot::is_noted(session::database()),
+            has_coordinator,
+            is_coordinator_waiting: !has_coordinator && !slots::has_room(Place::Coordinator),
+            lacks_slot: missing_slot::is_noted_for_jobs(session::database()),
             capacity: Capacity::now(),
         }
     }
 
     fn of(&self, role: u32) -> Option<&'static str> {
-        if self.is_worker_waiting {
+        if self.is_coordinator_waiting {
             Some("rag.max_sync_workers")
-        } else if self.has_worker && self.capacity.is_exhausted_for(role) {
+        } else if self.has_coordinator && self.capacity.is_exhausted_for(role) {
             Some("rag.max_job_workers_per_role")
-        } else if self.has_worker && self.capacity.is_exhausted() {
+        } else if self.has_coordinator && self.capacity.is_exhausted() {
             Some("rag.max_job_workers")
         } else {
             self.lacks_slot.then_some("max_worker_processes")

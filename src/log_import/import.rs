@@ -71,7 +71,7 @@ pub fn import(content: &LogText, import: &ImportOptions) -> Result<Vec<ImportedR
     });
     outcome?;
     writer.end()?;
-    tables::ensure_worker();
+    tables::ensure_coordinator();
     Ok(writer.imported())
 }
 

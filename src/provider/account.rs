@@ -4,8 +4,8 @@ use pgrx::pg_sys;
 use ragstone_client::settings;
 use ragstone_core::provider::{Account, Budget, Spent};
 use ragstone_pg::error::Result;
-use ragstone_pg::session;
 use ragstone_pg::rows::Rows;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::switch_user::as_owner;
 

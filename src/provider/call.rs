@@ -5,6 +5,7 @@ use crate::provider::generator::Remote;
 use ragstone_client::engine::call::Call;
 use ragstone_client::engine::pieces;
 use ragstone_client::engine::replay;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_core::provider::{Completion, Prompt};
@@ -44,8 +45,8 @@ impl Remote {
         }
         let account = account(&target.name, options.function)?;
         let prompt = Box::new(Prompt { model: self.model.clone(), ..prompt });
-        // The database's worker writes `rag.calls`.
-        slots::ensure();
+        // The database's coordinator writes `rag.calls`.
+        slots::ensure(Place::Coordinator);
         let limits = target.limits;
         Ok(Call::with_limits(
             &limits,

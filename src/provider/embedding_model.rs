@@ -3,7 +3,10 @@
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL_SERVER;
+use crate::provider::request_size;
+use crate::provider::request_size::RequestSize;
 use ragstone_client::engine::call::Call;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Kind, Model, Request};
 use ragstone_core::provider::{Account, Target};
@@ -33,9 +36,14 @@ pub fn installed(name: &str) -> Option<&str> {
 }
 
 impl EmbeddingModel {
-    /// Maximum number of texts in one request to the provider.
-    pub fn max_texts(&self) -> usize {
-        self.target.wire.max_texts()
+    /// Maximum size of one request to the provider, as this process knows it.
+    pub fn max_request(&self) -> RequestSize {
+        request_size::largest(self.target.server, &self.model, self.target.limits.max_texts as usize)
+    }
+
+    /// Notes that the provider refuses larger requests than this.
+    pub fn learn_max_request(&self, size: RequestSize) {
+        request_size::learn(self.target.server, &self.model, self.target.limits.max_texts as usize, size);
     }
 
     /// The model named `server/model`, with the rights and the key of the current role.
@@ -63,10 +71,12 @@ impl EmbeddingModel {
 
     /// The call that embeds texts.
     pub fn call(&self, kind: Kind, texts: Vec<String>) -> Call {
-        // The database's worker writes `rag.calls`.
-        slots::ensure();
+        // The database's coordinator writes `rag.calls`.
+        slots::ensure(Place::Coordinator);
+        let mut target = Box::new(self.target.clone());
+        target.limits.max_texts = self.max_request().texts as u32;
         let request = Request::EmbedBy {
-            target: Box::new(self.target.clone()),
+            target,
             model: self.model.clone(),
             dimensions: self.dimensions,
             kind,

@@ -25,14 +25,15 @@ pub fn find(name: &str) -> Result<Provider> {
     let (role, database) = (session::current_role(), session::database());
     let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
     let (server, options, mapping) = connect(|| as_owner(superuser, || read(name, role)))?;
+    let wire = options.wire()?;
     let target = Target {
         database,
         server: server.to_u32(),
         name: name.to_owned(),
-        wire: options.wire()?,
+        wire,
         base_url: options.base_url()?,
         key: key(&mapping),
-        limits: options.limits(),
+        limits: options.limits(wire),
         prices: options.prices(),
     };
     Ok(Provider { target, options })

@@ -1,7 +1,7 @@
 //! Providers of models outside this server: foreign servers of the wrapper `rag`, their keys, and calls of their models.
 //!
 //! [`options`], [`template`], [`url`] and [`create`] are about servers, [`local`] about the one that stands for this host. [`find`],
-//! [`generator`] and [`embedding_model`] look up a model by name. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
+//! [`generator`] and [`embedding_model`] look up a model by name; [`request_size`] has what an embedding model takes at once. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
 //! [`step`] logs it, [`stream`] and [`batch`] do both for an answer in parts and for many prompts. [`rerank`] scores documents, and
 //! [`account`] has the role and the budgets of each call.
 
@@ -15,6 +15,7 @@ mod generator;
 mod local;
 mod options;
 mod prompt;
+mod request_size;
 mod rerank;
 mod step;
 mod stream;
@@ -29,5 +30,6 @@ pub use generator::{Generator, Remote};
 pub use local::refuse_options as refuse_options_of_local;
 pub use options::{Catalog, Options, validate};
 pub use prompt::{GenerateOptions, check_temperature, positive, schema};
+pub use request_size::RequestSize;
 pub use rerank::rerank;
 pub use stream::Deltas;

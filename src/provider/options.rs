@@ -42,6 +42,7 @@ const SERVER_OPTIONS: &[(&str, Domain)] = &[
     ("default_embedding_model", Domain::Text),
     ("embedding_dimensions", Domain::Number(1, 4000)),
     ("embedding_max_tokens", Domain::Number(16, 1_000_000)),
+    ("embedding_batch", Domain::Number(1, 128)),
     ("context_window", Domain::Number(256, 100_000_000)),
     ("connect_timeout_ms", Domain::Number(1, 3_600_000)),
     ("timeout_ms", Domain::Number(1, 86_400_000)),
@@ -203,8 +204,8 @@ impl Options {
         Ok(url.to_owned())
     }
 
-    /// The limits of calls.
-    pub fn limits(&self) -> Limits {
+    /// The limits of calls to a server that speaks `wire`.
+    pub fn limits(&self, wire: Wire) -> Limits {
         Limits {
             connect_timeout_ms: self.number("connect_timeout_ms").unwrap_or(10_000),
             timeout_ms: self.number("timeout_ms").unwrap_or(120_000),
@@ -213,6 +214,7 @@ impl Options {
             requests_per_minute: self.number("requests_per_minute"),
             tokens_per_minute: self.number("tokens_per_minute"),
             max_reply_bytes: self.number("max_reply_bytes").unwrap_or(32 << 20),
+            max_texts: self.number("embedding_batch").unwrap_or(wire.max_texts() as u32),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::provider::find::find;
 use crate::provider::generator::LOCAL_SERVER;
 use ragstone_client::engine::call::Call;
 use ragstone_client::engine::replay;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_core::protocol::{Request, Response};
 use ragstone_pg::error::{Error, Result};
@@ -22,7 +23,7 @@ pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Result<Vec<
     let found = find(server)?;
     let account = account(server, "rerank")?;
     let (expected, limits) = (documents.len(), found.target.limits);
-    slots::ensure();
+    slots::ensure(Place::Coordinator);
     let request = Request::RerankBy {
         target: Box::new(found.target),
         model: name.to_owned(),

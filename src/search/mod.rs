@@ -19,6 +19,7 @@ use crate::search::rows::Reader;
 pub use crate::search::rows::VisibleChunk;
 use crate::search::vector::VectorSearch;
 use pgrx::PgLogLevel;
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::slots;
 use ragstone_core::fusion::Fused;
 use ragstone_pg::error::{Error, Result};
@@ -73,7 +74,7 @@ fn open(request: &SearchRequest) -> Result<Collection> {
     let collection = with_safe_search_path(|| Collection::get(&request.collection))?;
     request.check_against(&collection)?;
     if collection.sync != Sync::Manual {
-        slots::ensure();
+        slots::ensure(Place::FIRST_INDEXER);
     }
     Ok(collection)
 }

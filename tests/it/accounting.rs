@@ -17,8 +17,8 @@ pub fn tests() -> Vec<Trial> {
         a_failed_call_is_on_record_with_its_sqlstate,
         prompts_are_kept_where_a_superuser_wants_it,
         everybody_sees_his_own_calls_and_auditors_see_all,
-        calls_outlive_the_worker_and_are_written_once,
-        a_worker_that_left_comes_back_for_calls,
+        calls_outlive_the_coordinator_and_are_written_once,
+        a_coordinator_that_left_comes_back_for_calls,
         old_calls_are_deleted,
     ]
 }
@@ -192,9 +192,9 @@ async fn everybody_sees_his_own_calls_and_auditors_see_all() -> Result<()> {
     Ok(())
 }
 
-const WORKERS: &str = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+const COORDINATORS: &str = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
 
-async fn calls_outlive_the_worker_and_are_written_once() -> Result<()> {
+async fn calls_outlive_the_coordinator_and_are_written_once() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
     let name: String = session.value("SELECT current_database()::text").await?;
@@ -208,28 +208,28 @@ async fn calls_outlive_the_worker_and_are_written_once() -> Result<()> {
     let called = loop {
         tokio::select! {
             called = &mut working => break called?,
-            rows = session.query(WORKERS, &[]) => for row in rows? {
+            rows = session.query(COORDINATORS, &[]) => for row in rows? {
                 session.execute("SELECT pg_terminate_backend($1)", &[&row.get::<_, i32>(0)]).await?;
                 ended += 1;
             }
         }
     };
-    // The last worker may have gone with calls unwritten; the next call brings another.
-    wait::until("a session may register a worker again", async || {
+    // The last coordinator may have gone with calls unwritten; the next call brings another.
+    wait::until("a session may register a coordinator again", async || {
         caller.batch_execute(GENERATE).await?;
-        Ok((session.query(WORKERS, &[]).await?.len() == 1).then_some(()))
+        Ok((session.query(COORDINATORS, &[]).await?.len() == 1).then_some(()))
     })
     .await?;
     let requests = i64::try_from(provider.requests().len())?;
-    ensure!(called == 400 && requests > 400 && ended > 0, "{called} calls, {ended} workers ended");
+    ensure!(called == 400 && requests > 400 && ended > 0, "{called} calls, {ended} coordinators ended");
     recorded(&session, requests).await?;
     let counted: i64 = session.value("SELECT sum(calls)::bigint FROM rag._spent").await?;
-    eprintln!("{ended} workers ended, {requests} calls, {counted} counted");
+    eprintln!("{ended} coordinators ended, {requests} calls, {counted} counted");
     ensure!(counted == requests);
     Ok(())
 }
 
-async fn a_worker_that_left_comes_back_for_calls() -> Result<()> {
+async fn a_coordinator_that_left_comes_back_for_calls() -> Result<()> {
     let server = Server::start_with(Options::default().set("rag.sync_idle_timeout", "1s")).await?;
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
@@ -237,8 +237,8 @@ async fn a_worker_that_left_comes_back_for_calls() -> Result<()> {
     for round in 1..=2 {
         session.batch_execute(GENERATE).await?;
         recorded(&session, round).await?;
-        let gone = async || Ok(session.query(WORKERS, &[]).await?.is_empty().then_some(()));
-        wait::until("the worker leaves", gone).await?;
+        let gone = async || Ok(session.query(COORDINATORS, &[]).await?.is_empty().then_some(()));
+        wait::until("the coordinator leaves", gone).await?;
     }
     Ok(())
 }

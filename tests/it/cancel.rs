@@ -1,10 +1,10 @@
 //! Whoever waits for the engine can be stopped.
 
-use ragstone_tests::sample::texts;
 use anyhow::{Context, ensure};
 use futures_util::future::join;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
+use ragstone_tests::sample::texts;
 use ragstone_tests::server::shared;
 use ragstone_tests::session::{Session, refusal_in};
 use ragstone_tests::wait;

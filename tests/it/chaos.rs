@@ -1,8 +1,6 @@
 //! Thirty kills of engine, worker and postmaster while pgbench writes. After each, the collection becomes exactly what a
 //! rebuild gives.
 
-use ragstone_tests::rebuilt;
-use ragstone_tests::writers::{CLIENTS, KEYS, Writers};
 use anyhow::{Context, ensure};
 use futures_util::future::try_join;
 use libtest_mimic::Trial;
@@ -10,9 +8,11 @@ use nix::sys::signal::Signal;
 use ragstone_tests::Result;
 use ragstone_tests::chance::Chance;
 use ragstone_tests::process::Process;
+use ragstone_tests::rebuilt;
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
+use ragstone_tests::writers::{CLIENTS, KEYS, Writers};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![thirty_kills_under_writes_leave_what_a_rebuild_gives]
@@ -144,7 +144,7 @@ impl World<'_> {
     }
 
     async fn worker(&self, watcher: &Session) -> Result<Process> {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type IN ('ragstone worker', 'ragstone coordinator')";
         let mut workers = wait::until("a worker runs", async || {
             let rows = watcher.query(sql, &[]).await?;
             Ok((!rows.is_empty()).then_some(rows))

@@ -1,12 +1,12 @@
 //! Collections through the life of a database.
 
 use crate::restore::found;
-use ragstone_tests::sample::texts;
 use anyhow::{Context, ensure};
 use futures_util::future::join;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use ragstone_tests::Result;
+use ragstone_tests::sample::texts;
 use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;

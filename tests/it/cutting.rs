@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Options, Server, give_to_server, shared};
+use ragstone_tests::wait;
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![; alone:
         cancelled_cuts_leave_the_engine_to_others,
         a_long_line_does_not_keep_another_collection_waiting,
+        other_collections_become_current_while_a_row_is_cut,
     ]
 }
 
@@ -43,7 +45,8 @@ async fn cancelled_cuts_leave_the_engine_to_others() -> Result<()> {
     Ok(())
 }
 
-async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
+/// A server with a model that costs next to nothing beside the default one.
+async fn with_tiny_model() -> Result<Server> {
     let server = Server::prepare(Options::default())?;
     let models = server.folder().join("models");
     fs::create_dir(&models)?;
@@ -56,6 +59,11 @@ async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
     }
     server.configure(&Options::default().set("rag.models_path", &models.display().to_string()))?;
     server.restart().await?;
+    Ok(server)
+}
+
+async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
+    let server = with_tiny_model().await?;
     let session = server.session().await?;
     session
         .batch_execute(&format!(
@@ -76,4 +84,46 @@ async fn a_long_line_does_not_keep_another_collection_waiting() -> Result<()> {
     ensure!(session.value::<i64>("SELECT count(*) FROM big_chunks").await? > 1000);
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
     Ok(())
+}
+
+/// Cutting the row takes hours, since each of its chunks has but one new token.
+async fn other_collections_become_current_while_a_row_is_cut() -> Result<()> {
+    let server = with_tiny_model().await?;
+    let session = server.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE big (id int PRIMARY KEY, body text);
+             CREATE TABLE small (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('big', 'big', 'body', model => 'tiny-model', chunk_size => 4000, chunk_overlap => 3999),
+                    rag.create_collection('small', 'small', 'body', model => 'tiny-model')",
+        )
+        .await?;
+    for collection in ["small", "big"] {
+        let wait = "SELECT rag.wait_until_current($1::text::name, '60s')";
+        ensure!(session.value_of::<bool>(wait, &[&collection]).await?, "{collection} is not current");
+    }
+    session.batch_execute(&format!("INSERT INTO big VALUES (1, {})", json(100_000))).await?;
+    wait::until("the row is being cut", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query = 'ragstone: reading 1 rows of collection big'";
+        Ok((session.value::<i64>(sql).await? == 1).then_some(()))
+    })
+    .await?;
+    for change in ["INSERT INTO small VALUES (1, 'A small row')", "UPDATE small SET body = 'A changed row'"] {
+        session.batch_execute(change).await?;
+        ensure!(session.value::<bool>("SELECT rag.wait_until_current('small', '60s')").await?, "{change}");
+    }
+    let content: String = session.value("SELECT content FROM small_chunks").await?;
+    ensure!(content == "A changed row", "{content}");
+    ensure!(session.value::<i64>("SELECT count(*) FROM big_chunks").await? == 0);
+    ensure!(
+        session.value::<i64>("SELECT queued FROM rag.stat_collection WHERE collection = 'big'").await? == 1
+    );
+    // The cut ends with the collection, and the engine is free again.
+    session.batch_execute("SELECT rag.drop_collection('big')").await?;
+    wait::until("the worker sleeps", async || {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state = 'idle'";
+        Ok((session.value::<i64>(sql).await? == 1).then_some(()))
+    })
+    .await
 }

@@ -55,7 +55,7 @@ async fn a_dropped_content_column_is_a_clear_state() -> Result<()> {
     make(&session, 5, "").await?;
     session.batch_execute("ALTER TABLE t DROP COLUMN body; INSERT INTO t VALUES (6, 'a title')").await?;
     ensure!(session.take_notices().is_empty(), "a write complains");
-    let row = session.query_one("SELECT state, error FROM rag.collections", &[]).await?;
+    let row = session.query_one("SELECT state, reason FROM rag.collections", &[]).await?;
     ensure!(row.get::<_, String>(0) == "failed");
     ensure!(
         row.get::<_, String>(1).contains("column \"body\" of the source does not exist any more"),
@@ -237,7 +237,7 @@ async fn a_replaced_model_is_noticed() -> Result<()> {
     session.batch_execute("UPDATE rag.collection SET fingerprint = 'another'").await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'of another model')").await?;
     wait::until("the collection says what is wrong", async || {
-        let error: Option<String> = session.value("SELECT error FROM rag.collections").await?;
+        let error: Option<String> = session.value("SELECT reason FROM rag.collections").await?;
         Ok(error.filter(|error| error.contains("is not the one that collection \"c\" was made with")))
     })
     .await?;

@@ -1,11 +1,11 @@
 //! `rag.embed` and `rag.embed_batch`.
 
-use ragstone_tests::sample::{cosine, same, texts};
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::install::Installation;
+use ragstone_tests::sample::{cosine, same, texts};
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
 use serde::Deserialize;

@@ -2,12 +2,12 @@
 
 use crate::accounting::recorded;
 use crate::generate::provide;
-use ragstone_tests::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::provider::{Provider, Reply};
+use ragstone_tests::sample::same;
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
 use serde_json::{Value, json};

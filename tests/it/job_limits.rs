@@ -187,13 +187,13 @@ async fn looking_for_jobs_does_not_depend_on_changes_of_rows() -> Result<()> {
 }
 
 async fn without_a_free_slot_a_job_stays_queued() -> Result<()> {
-    // One for logical replication, one for the supervisor, one for the database's worker.
+    // One for logical replication, one for the supervisor, one for the database's coordinator.
     let options = Options::default().set("max_worker_processes", "3");
     let world = World::with(options).await?;
-    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    let coordinators = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
     let id = world.submit("alice", "embed", r#"{"input": "x"}"#).await?;
-    wait::until("the worker has the last slot", async || {
-        Ok((world.admin.value::<i64>(workers).await? == 1).then_some(()))
+    wait::until("the coordinator has the last slot", async || {
+        Ok((world.admin.value::<i64>(coordinators).await? == 1).then_some(()))
     })
     .await?;
     let alice = world.session("alice").await?;
@@ -261,9 +261,9 @@ async fn old_jobs_are_forgotten() -> Result<()> {
     ensure!(ended(&alice, old).await? == "done" && ended(&alice, recent).await? == "done");
     let age = "UPDATE rag._job SET finished_at = finished_at - interval '8 days' WHERE id = $1";
     world.admin.execute(age, &[&old]).await?;
-    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
-    wait::until("the worker has left", async || {
-        Ok((world.admin.value::<i64>(workers).await? == 0).then_some(()))
+    let coordinators = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
+    wait::until("the coordinator has left", async || {
+        Ok((world.admin.value::<i64>(coordinators).await? == 0).then_some(()))
     })
     .await?;
     let new = submit(&alice, "search", SEARCH).await?;

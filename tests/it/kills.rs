@@ -1,6 +1,5 @@
 //! Two hundred kills of the engine under load.
 
-use ragstone_tests::sample::{same, texts};
 use anyhow::ensure;
 use futures_util::future::try_join_all;
 use libtest_mimic::Trial;
@@ -8,6 +7,7 @@ use nix::sys::signal::Signal;
 use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::process::Process;
+use ragstone_tests::sample::{same, texts};
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;

@@ -1,4 +1,4 @@
-//! Steps that are logged autonomously arrive once, whatever happens to workers, the engine and the tables, or it is said what
+//! Steps that are logged autonomously arrive once, whatever happens to coordinators, the engine and the tables, or it is said what
 //! was lost.
 
 use crate::log_durability::{AUTONOMOUS, Held, another, begun, log, status, steps, written};
@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
-        every_entry_arrives_once_whatever_happens_to_workers,
+        every_entry_arrives_once_whatever_happens_to_coordinators,
         an_engine_that_is_killed_loses_what_is_not_written_and_no_more,
         drop_database_succeeds_with_entries_waiting,
-        entries_wait_for_a_worker_slot,
+        entries_wait_for_a_slot,
         without_an_engine_steps_belong_to_the_transaction,
         a_full_mailbox_holds_callers_back_and_then_loses_the_oldest,
         entries_of_tables_that_are_gone_are_not_written_into_new_ones,
@@ -26,7 +26,7 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-async fn every_entry_arrives_once_whatever_happens_to_workers() -> Result<()> {
+async fn every_entry_arrives_once_whatever_happens_to_coordinators() -> Result<()> {
     let server = Server::start().await?;
     let (session, run) = begun(&server).await?;
     let mut sessions = Vec::new();
@@ -42,11 +42,11 @@ async fn every_entry_arrives_once_whatever_happens_to_workers() -> Result<()> {
     let counts = loop {
         tokio::select! {
             counts = &mut working => break counts?,
-            killed = terminate_worker(&session) => ended += killed?,
+            killed = terminate_coordinator(&session) => ended += killed?,
         }
     };
-    ensure!(counts.iter().sum::<i64>() == 200_000 && ended > 0, "{ended} workers ended");
-    // The last worker may have gone with entries unwritten. Another comes by itself.
+    ensure!(counts.iter().sum::<i64>() == 200_000 && ended > 0, "{ended} coordinators ended");
+    // The last coordinator may have gone with entries unwritten. Another comes by itself.
     written(&session).await?;
     let row = session
         .query_one(
@@ -55,21 +55,21 @@ async fn every_entry_arrives_once_whatever_happens_to_workers() -> Result<()> {
         )
         .await?;
     let found: (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    eprintln!("{ended} workers ended");
+    eprintln!("{ended} coordinators ended");
     ensure!(found == (200_000, 200_000, 4 * 50_000 * 50_001 / 2), "{found:?}");
     let lost: i64 = session.value("SELECT lost FROM rag.stat_log").await?;
     ensure!(lost == 0, "{lost}");
     Ok(())
 }
 
-const WORKERS: &str =
-    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state IS NOT NULL";
+const COORDINATORS: &str =
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator' AND state IS NOT NULL";
 
-/// Ends a worker in the middle of its work, and lets the next one do some.
-async fn terminate_worker(session: &Session) -> Result<u32> {
+/// Ends a coordinator in the middle of its work, and lets the next one do some.
+async fn terminate_coordinator(session: &Session) -> Result<u32> {
     let before: i64 = session.value("SELECT waiting FROM rag.stat_log").await?;
     let mut ended = 0;
-    for row in session.query(WORKERS, &[]).await? {
+    for row in session.query(COORDINATORS, &[]).await? {
         session.execute("SELECT pg_terminate_backend($1)", &[&row.get::<_, i32>(0)]).await?;
         ended += 1;
     }
@@ -130,8 +130,8 @@ async fn drop_database_succeeds_with_entries_waiting() -> Result<()> {
     Ok(())
 }
 
-async fn entries_wait_for_a_worker_slot() -> Result<()> {
-    // One for logical replication, one for the supervisor, and one worker.
+async fn entries_wait_for_a_slot() -> Result<()> {
+    // One for logical replication, one for the supervisor, and one coordinator.
     let options = Options::default().set("max_worker_processes", "3").set("rag.sync_idle_timeout", "3600s");
     let server = Server::start_with(options).await?;
     let (first, run) = begun(&server).await?;
@@ -141,7 +141,7 @@ async fn entries_wait_for_a_worker_slot() -> Result<()> {
     second.batch_execute(&log(run, "second")).await?;
     let none: i64 = second.value("SELECT waiting FROM rag.stat_log").await?;
     ensure!(none == 2, "{none}");
-    // The other database's worker has nothing to do, and makes room.
+    // The other database's coordinator has nothing to do, and makes room.
     ensure!(steps(&second).await? == "second");
     Ok(())
 }

@@ -64,27 +64,27 @@ pub fn log(run: i64, name: &str) -> String {
     format!("SELECT rag.log_step({run}, 'tool', '{name}')")
 }
 
-pub async fn worker(session: &Session) -> Result<Process> {
-    wait::until("a worker runs", async || {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND datname = current_database()";
+pub async fn coordinator(session: &Session) -> Result<Process> {
+    wait::until("a coordinator runs", async || {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator' AND datname = current_database()";
         Ok(session.query_opt(sql, &[]).await?.map(|row| Process(row.get(0))))
     })
     .await
 }
 
-/// A worker that does nothing until it is dropped.
+/// A coordinator that does nothing until it is dropped.
 pub struct Held(pub Process);
 
 impl Held {
     pub async fn hold(session: &Session) -> Result<Self> {
         written(session).await?;
-        let worker = worker(session).await?;
+        let coordinator = coordinator(session).await?;
         let locks = "SELECT count(*) FROM pg_locks WHERE pid = $1";
-        wait::until("the worker stops between two transactions", async || {
+        wait::until("the coordinator stops between two transactions", async || {
             // Lets it go on where it has locks, which others would wait for.
-            let held = Self(worker);
-            worker.signal(Signal::SIGSTOP);
-            let locks: i64 = session.value_of(locks, &[&worker.0]).await?;
+            let held = Self(coordinator);
+            coordinator.signal(Signal::SIGSTOP);
+            let locks: i64 = session.value_of(locks, &[&coordinator.0]).await?;
             Ok((locks == 0).then_some(held))
         })
         .await

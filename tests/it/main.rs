@@ -15,12 +15,14 @@ mod capture;
 mod chaos;
 mod chat;
 mod collections;
+mod coordinator;
 mod cutting;
 mod definitions;
 mod documentation;
 mod embed;
 mod encodings;
 mod engine;
+mod fair_shares;
 mod followed;
 mod generate;
 mod hostile_install;
@@ -44,6 +46,7 @@ mod parsing;
 mod pg_upgrade;
 mod pgbouncer;
 mod provider_failures;
+mod provider_state;
 mod queue;
 mod remote_embeddings;
 mod reports;
@@ -56,9 +59,11 @@ mod runtimes;
 mod savepoints;
 mod sqlstates;
 mod standby;
+mod states;
 mod tool_limits;
 mod tools;
 mod troubles;
+mod unreadable;
 mod unseen;
 mod upgrade;
 mod version;
@@ -83,6 +88,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
         cutting::tests(),
         generate::tests(),
         provider_failures::tests(),
+        provider_state::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -90,6 +96,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
         models::tests(),
         runtimes::tests(),
         engine::tests(),
+        fair_shares::tests(),
         misfits::tests(),
         limits::tests(),
         log_delivery::tests(),
@@ -104,6 +111,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
     [
         altered_tables::tests(),
         collections::tests(),
+        coordinator::tests(),
         ask::tests(),
         capture::tests(),
         definitions::tests(),
@@ -111,6 +119,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         worker_process::tests(),
         queue::tests(),
         one_trouble::tests(),
+        unreadable::tests(),
         unseen::tests(),
         waiting::tests(),
     ]
@@ -146,6 +155,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         run_weeks::tests(),
         reports::tests(),
         standby::tests(),
+        states::tests(),
         restore::tests(),
         parsing::tests(),
         pg_upgrade::tests(),

@@ -1,11 +1,11 @@
 //! Models that are not as they should be.
 
-use ragstone_tests::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::install::{DEFAULT_MODEL, Installation};
+use ragstone_tests::sample::same;
 use ragstone_tests::server::{Options, Server, copy_for_server, run};
 use ragstone_tests::session::Refusal;
 use serde_json::Value;

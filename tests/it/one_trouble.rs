@@ -58,9 +58,9 @@ async fn one_failed(session: &Session, sqlstate: &str) -> Result<()> {
     .await?;
     let row = session.query_one("SELECT key::text, sqlstate FROM rag.failed", &[]).await?;
     ensure!(row.get::<_, String>(0) == "{70}" && row.get::<_, String>(1) == sqlstate, "{row:?}");
-    let waits_for: Option<String> =
-        session.value("SELECT waits_for FROM rag.stat_collection WHERE collection = 'notes'").await?;
-    ensure!(waits_for.is_none(), "{waits_for:?}");
+    let state: String =
+        session.value("SELECT state FROM rag.stat_collection WHERE collection = 'notes'").await?;
+    ensure!(["current", "indexing", "filling"].contains(&state.as_str()), "{state}");
     Ok(())
 }
 
@@ -112,16 +112,17 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
     let waiting = wait::until("the collection says what it waits for", async || {
         let row = session
             .query_opt(
-                "SELECT waits_for, state FROM rag.stat_collection s JOIN rag.collections c ON c.name = s.collection
-                 WHERE collection = 'notes' AND next_try IS NOT NULL AND waiting_since IS NOT NULL",
+                "SELECT s.reason, c.state FROM rag.stat_collection s JOIN rag.collections c ON c.name = s.collection
+                 WHERE collection = 'notes' AND s.state = 'waiting' AND s.next_try IS NOT NULL AND s.since IS NOT NULL",
                 &[],
             )
             .await?;
         Ok(row)
     })
     .await?;
-    let (waits_for, state): (String, String) = (waiting.get(0), waiting.get(1));
-    ensure!(waits_for.starts_with("38000: provider \"stub\" refused the request: status 401"), "{waits_for}");
+    let (reason, state): (String, String) = (waiting.get(0), waiting.get(1));
+    ensure!(reason.starts_with("38000: provider \"stub\" refused the request: status 401"), "{reason}");
+    ensure!(reason.contains("(hint: Check the api_key of the user mapping"), "{reason}");
     ensure!(state == "waiting", "{state}");
     session.batch_execute("INSERT INTO t VALUES (4, 'of a local model')").await?;
     current(&session).await?;
@@ -136,9 +137,8 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
     refuses.store(false, Ordering::SeqCst);
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
     wait::until("nothing is waited for", async || {
-        let any: bool =
-            session.value("SELECT bool_or(waits_for IS NOT NULL) FROM rag.stat_collection").await?;
-        Ok((!any).then_some(()))
+        let all: bool = session.value("SELECT bool_and(state = 'current') FROM rag.stat_collection").await?;
+        Ok(all.then_some(()))
     })
     .await
 }

@@ -42,19 +42,24 @@ async fn a_search_runs_no_cast_of_a_type_of_a_user() -> Result<()> {
     session.batch_execute(&format!("SET ROLE {mallory}; {TABLE}; RESET ROLE")).await?;
     current(&session).await?;
     let row = session
-        .query_one("SELECT source_key, title, metadata FROM rag.search('c', 'fox', filter => '{\"year\": 2020}')", &[])
+        .query_one(
+            "SELECT source_key, title, metadata FROM rag.search('c', 'fox', filter => '{\"year\": 2020}')",
+            &[],
+        )
         .await?;
     let (key, title, metadata): (Value, String, Value) = (row.get(0), row.get(1), row.get(2));
     ensure!(key == json!({ "id": "bad" }) && title == "bad", "{row:?}");
-    ensure!(metadata == json!({ "year": 2020, "mood": "fine", "moods": "{fine,bad}", "pair": "(fine,3)" }), "{metadata}");
+    ensure!(
+        metadata == json!({ "year": 2020, "mood": "fine", "moods": "{fine,bad}", "pair": "(fine,3)" }),
+        "{metadata}"
+    );
     // Changes, comparisons and refreshes read the same columns.
     session.batch_execute("UPDATE mallory.conf SET mood = 'bad'; SELECT rag.refresh_collection('c')").await?;
     current(&session).await?;
     let failed: i64 = session.value("SELECT count(*) FROM rag.failed").await?;
     ensure!(failed == 0, "{failed} rows failed");
-    let found: i64 = session
-        .value("SELECT count(*) FROM rag.search('c', 'fox', filter => '{\"mood\": \"bad\"}')")
-        .await?;
+    let found: i64 =
+        session.value("SELECT count(*) FROM rag.search('c', 'fox', filter => '{\"mood\": \"bad\"}')").await?;
     ensure!(found == 1, "{found} found");
     Ok(())
 }
@@ -96,7 +101,9 @@ async fn policies_that_are_forced_on_the_owner_neither_run_nor_hide_rows() -> Re
         ))
         .await?;
     current(&session).await?;
-    session.batch_execute("INSERT INTO mallory.t VALUES (6, 'fox 6'); SELECT rag.refresh_collection('c')").await?;
+    session
+        .batch_execute("INSERT INTO mallory.t VALUES (6, 'fox 6'); SELECT rag.refresh_collection('c')")
+        .await?;
     current(&session).await?;
     let chunks: i64 = session.value("SELECT count(*) FROM mallory.c_chunks").await?;
     ensure!(chunks == 6, "{chunks} chunks");

@@ -26,7 +26,7 @@ async fn pg_upgrade_keeps_what_follows_its_source() -> Result<()> {
     new.restart().await?;
     let session = new.connect(&database).await?;
     let state: String = session.value("SELECT state FROM rag.collections").await?;
-    ensure!(state == "ready", "{state}");
+    ensure!(state == "current", "{state}");
     ensure!(found(&session).await? == expected, "an upgraded collection finds something else");
     current(&session).await?;
     let texts = embedded(&session).await?;

@@ -81,7 +81,7 @@ async fn stopped_while_writing(session: &Session) -> Result<()> {
     session
         .batch_execute(
             "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS
-               $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+               $$ BEGIN WHILE NOT pg_try_advisory_xact_lock(42) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END $$;
              CREATE TRIGGER halt BEFORE INSERT ON c_chunks FOR EACH ROW WHEN (NEW.content = 'first') EXECUTE FUNCTION halt();
              SELECT pg_advisory_lock(42);
              INSERT INTO t VALUES (4, 'first')",
@@ -89,7 +89,7 @@ async fn stopped_while_writing(session: &Session) -> Result<()> {
         .await?;
     wait::until("the worker has read the row and writes it", async || {
         let waiting: i64 = session
-            .value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND wait_event = 'PgSleep'")
             .await?;
         Ok((waiting == 1).then_some(()))
     })

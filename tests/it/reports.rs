@@ -92,7 +92,7 @@ async fn counted(session: &Session) -> Result<i64> {
 
 async fn end_workers(session: &Session) -> Result<()> {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-               WHERE backend_type LIKE 'ragstone worker%' AND datname = current_database()";
+               WHERE backend_type = 'ragstone coordinator' AND datname = current_database()";
     session.batch_execute(end).await?;
     Ok(())
 }

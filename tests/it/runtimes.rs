@@ -1,13 +1,13 @@
 //! Libraries that are not as they should be, and which of two is used.
 
 use crate::models::server_with_model;
-use ragstone_tests::sample::same;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::harness::NotRun;
 use ragstone_tests::install::{DEFAULT_MODEL, Installation};
+use ragstone_tests::sample::same;
 use ragstone_tests::server::{Options, Server, run};
 use ragstone_tests::session::{Refusal, Session, refusal_in};
 use ragstone_tests::wait;

@@ -1,10 +1,10 @@
 //! Reading never writes.
 
-use ragstone_tests::sample::{same, texts};
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use pgvector::Vector;
 use ragstone_tests::Result;
+use ragstone_tests::sample::{same, texts};
 use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;

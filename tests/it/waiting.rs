@@ -126,7 +126,7 @@ async fn what_was_dropped_is_the_error_of_the_collection() -> Result<()> {
         session
             .batch_execute(&format!("SET search_path = s, public; {drop}; SET search_path = public"))
             .await?;
-        let row = session.query_one("SELECT state, error FROM rag.collections", &[]).await?;
+        let row = session.query_one("SELECT state, reason FROM rag.collections", &[]).await?;
         let wanted = format!("the {missing} does not exist any more");
         ensure!(
             row.get::<_, &str>(0) == "failed" && row.get::<_, &str>(1).contains(&wanted),
@@ -134,7 +134,7 @@ async fn what_was_dropped_is_the_error_of_the_collection() -> Result<()> {
         );
         // What the alert RagstoneCollectionBroken goes by.
         let broken: i32 = session
-            .value("SELECT (error IS NOT NULL)::int FROM rag.stat_collection WHERE collection = 'c'")
+            .value("SELECT (state = 'failed')::int FROM rag.stat_collection WHERE collection = 'c'")
             .await?;
         ensure!(broken == 1, "{drop}");
         let refusal = session.refusal("SELECT rag.wait_until_current('c', '60 s')").await?;
@@ -158,7 +158,7 @@ async fn a_column_that_is_dropped_with_its_type_is_noticed() -> Result<()> {
         .await?;
     converged(&session).await?;
     session.batch_execute("DROP TYPE kind CASCADE").await?;
-    let row = session.query_one("SELECT state, error FROM rag.collections", &[]).await?;
+    let row = session.query_one("SELECT state, reason FROM rag.collections", &[]).await?;
     ensure!(row.get::<_, &str>(0) == "failed", "{row:?}");
     ensure!(row.get::<_, &str>(1).contains("column \"kind\" of the source does not exist"), "{row:?}");
     session.take_notices();

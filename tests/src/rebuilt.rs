@@ -1,8 +1,8 @@
 //! Collections of the table `t`, compared with ones that are made anew of the same rows.
 
-use anyhow::ensure;
 use crate::Result;
 use crate::session::Session;
+use anyhow::ensure;
 
 /// Makes a collection of the table `t`, with more arguments, each after a comma.
 pub async fn create(session: &Session, name: &str, more: &str) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Texts to embed, and how embeddings are compared.
 
+use crate::Result;
 use anyhow::ensure;
 use pgvector::Vector;
-use crate::Result;
 
 const WORDS: &str = "the planner chooses an index scan when a table is large and the condition is selective because \
     reading every row from disk costs more than following a tree whose upper pages stay in memory while vacuum \

@@ -188,7 +188,8 @@ async fn hold_advisory_locks(server: &Server, database: &Database) -> Result<Ses
     let role = format!("locker_{}", database.name);
     database.session.batch_execute(&format!("CREATE ROLE {role} LOGIN")).await?;
     let session = server.connect_as(&role, &database.name).await?;
-    let lock = "SELECT count(pg_advisory_lock(i)), count(pg_advisory_lock(i, i)) FROM generate_series(0, 500) i";
+    let lock =
+        "SELECT count(pg_advisory_lock(i)), count(pg_advisory_lock(i, i)) FROM generate_series(0, 500) i";
     session.query(lock, &[]).await?;
     Ok(session)
 }

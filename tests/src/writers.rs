@@ -1,12 +1,12 @@
 //! pgbench's clients, which write to the table `t` in all the ways that a row can change.
 
-use crate::sample::texts;
-use anyhow::{Context, ensure};
 use crate::Result;
 use crate::harness::NotRun;
+use crate::sample::texts;
 use crate::server::Server;
 use crate::session::Session;
 use crate::wait::{self, SOON};
+use anyhow::{Context, ensure};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};

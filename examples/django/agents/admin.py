@@ -100,7 +100,7 @@ class MessageFeedbackAdmin(ReadOnly):
 
 @admin.register(Collection)
 class CollectionAdmin(ReadOnly):
-    list_display = ("collection", "sync", "rows", "chunks", "queued", "failed", "rows_per_second", "bytes", "error")
+    list_display = ("collection", "state", "reason", "rows", "chunks", "queued", "failed", "rows_per_second", "bytes")
     change_form_template = "agents/collection.html"
 
     def get_urls(self):

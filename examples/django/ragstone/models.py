@@ -178,19 +178,21 @@ class Collection(models.Model):
     """How far each collection is behind its source."""
 
     collection = models.TextField(primary_key=True)
-    sync = models.TextField()
+    sync = models.TextField(null=True)
+    state = models.TextField()
+    reason = models.TextField(null=True)
+    since = models.DateTimeField(null=True)
+    next_try = models.DateTimeField(null=True)
     rows = models.BigIntegerField()
     chunks = models.BigIntegerField()
     queued = models.BigIntegerField()
     failed = models.BigIntegerField()
     oldest_queued_age = models.DurationField(null=True)
+    rows_done = models.BigIntegerField()
+    rows_left = models.BigIntegerField()
     rows_per_second = models.FloatField(null=True)
     time_to_drain = models.DurationField(null=True)
-    bytes = models.BigIntegerField()
-    error = models.TextField(null=True)
-    waits_for = models.TextField(null=True)
-    waiting_since = models.DateTimeField(null=True)
-    next_try = models.DateTimeField(null=True)
+    bytes = models.BigIntegerField(null=True)
 
     class Meta:
         managed = False

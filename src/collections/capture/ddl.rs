@@ -6,18 +6,23 @@ use crate::collections::catalog::collection::Collection;
 use pgrx::PgLogLevel;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{connect, run};
+use ragstone_pg::switch_user::as_owner;
 
 /// Adapts collections to the command that has just ended.
 pub fn follow_ddl() {
     without_failing(follow_commands);
 }
 
-/// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on. A source that
-/// was dropped itself needs no work.
+/// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on. Of a table that
+/// was dropped itself only the time is noted: that it is missing is seen without that.
 pub fn follow_drops() {
-    without_failing(follow_dropped_columns);
+    without_failing(|| {
+        follow_dropped_columns()?;
+        as_owner(config_owner()?, || run(include_str!("../../../sql/queries/note_dropped_tables.sql"), &[]))
+            .map(|_| ())
+    });
 }
 
 fn without_failing(work: impl FnOnce() -> Result<()>) {

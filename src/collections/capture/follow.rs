@@ -7,7 +7,8 @@ use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::owner_change::follow_owner;
 use crate::collections::queue;
 use crate::collections::queue::failure;
-use pgrx::pg_sys;
+use pgrx::{log, pg_sys};
+use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
@@ -101,7 +102,8 @@ fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<(
     as_owner(config_owner()?, || {
         run(
             "UPDATE rag.collection
-             SET key_columns = $2, content_column = $3, title_column = $4, metadata_columns = $5, error = NULL
+             SET key_columns = $2, content_column = $3, title_column = $4, metadata_columns = $5, error = NULL,
+                 failed_since = NULL
              WHERE id = $1",
             &arguments,
         )
@@ -159,11 +161,19 @@ pub fn restored_by(tables: &[pg_sys::Oid]) -> Result<Vec<Collection>> {
     Ok(found)
 }
 
-/// Follows collections that were restored completely without this being noticed.
+/// Follows collections that were restored completely without this being noticed. One that cannot be followed, for example because a
+/// session has locked its source, holds up no other one.
 pub fn follow_restored() -> Result<()> {
     let all = Arg::optional::<Vec<i64>>(None);
     for mut collection in find(include_str!("../../../sql/queries/restoring.sql"), all)? {
-        follow(&mut collection)?;
+        if let Err(error) = in_subtransaction(|| follow(&mut collection)) {
+            let name = &collection.name;
+            log!(
+                "ragstone worker: could not follow restored collection {name}: {}: {}",
+                error.code(),
+                error.message
+            );
+        }
     }
     Ok(())
 }

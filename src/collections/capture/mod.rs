@@ -3,13 +3,16 @@
 //!
 //! It compares values instead of SET lists, and reads neither the catalogue nor a table if no indexed column has
 //! changed. No failure in it fails the user's write. [`triggers`] installs the triggers, [`ddl`] and [`follow`] adapt
-//! collections to changed definitions, and [`reconcile`] finds what no trigger saw.
+//! collections to changed definitions, and [`reconcile`] finds what no trigger saw, with [`source_keys`] and, where rows cannot be read,
+//! [`unreadable`].
 
 pub mod ddl;
 pub mod follow;
 pub mod own_ddl;
 pub mod reconcile;
+mod source_keys;
 pub mod triggers;
+mod unreadable;
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns};
@@ -21,6 +24,7 @@ use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::plans::by_index;
 use ragstone_pg::relation::lock_if_free;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::{as_owner, with_settings};
@@ -219,7 +223,7 @@ fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     let keys = KeyColumns::of(collection)?;
     let statement = collection.delete_keyed(&keys, false)?;
     let arguments = keys.arguments(gone.iter());
-    let rows = as_owner(chunks.owner, || run(&statement, &arguments))?;
+    let rows = as_owner(chunks.owner, || by_index(|| run(&statement, &arguments)))?;
     let mut terms = TermCounts::default();
     terms.count_deleted(&rows)?;
     terms.write(collection)

@@ -149,6 +149,13 @@ impl Collection {
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
+    /// Those of these numbers for which there is a collection.
+    pub fn existing(ids: &[i64]) -> Result<Vec<i64>> {
+        let ids = Arg::int8s(ids.iter().copied());
+        let rows = run("SELECT id FROM rag.collection WHERE id = ANY ($1)", &[ids])?;
+        Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
+    }
+
     /// The collections whose numbers are the first column of these rows, in their latest committed state.
     pub fn find_all(numbers: &Rows) -> Result<Vec<Self>> {
         let ids = (0..numbers.count).filter_map(|row| numbers.int8(row, 0));

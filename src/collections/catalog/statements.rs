@@ -21,6 +21,15 @@ fn text_of(column: &str) -> String {
     )
 }
 
+/// How closely rows are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompareDepth {
+    /// Only which rows exist.
+    Keys,
+    /// Also their content.
+    Content,
+}
+
 /// A column of the source, as `s.column`.
 fn of_source(column: &str) -> String {
     format!("s.{}", quoted(column))
@@ -72,13 +81,20 @@ impl Collection {
     /// Content is null where it need not be split.
     pub fn select_rows(&self, operators: &[String], all: bool) -> Result<String> {
         let stale = if all { "true" } else { "c.row_hash IS DISTINCT FROM x.hash" };
-        self.rows(operators, stale, &format!("{} s", self.source()?.name), "0::bigint")
+        let chunks = format!("{} c ON {} AND c.seq = 1", self.chunks()?.name, self.same_key(operators));
+        Ok(self.rows(stale, &format!("{} s", self.source()?.name), &chunks, "0::bigint"))
     }
 
-    /// The same for the rows with these keys, with the position of the key instead of the 0, in the order of positions.
+    /// The same for the rows with these keys, with the position of the key instead of the 0, in the order of positions. The chunk
+    /// table is looked up row by row.
     pub fn select_keyed(&self, keys: &KeyColumns) -> Result<String> {
         let from = format!("{} JOIN {} s ON {}", keys.rows(), self.source()?.name, keys.match_source(self));
-        let rows = self.rows(&keys.operators, "c.row_hash IS DISTINCT FROM x.hash", &from, "k.place")?;
+        let chunks = format!(
+            "LATERAL (SELECT c.chunk_id, c.row_hash FROM {} c WHERE {} AND c.seq = 1 OFFSET 0) c ON true",
+            self.chunks()?.name,
+            self.same_key(&keys.operators)
+        );
+        let rows = self.rows("c.row_hash IS DISTINCT FROM x.hash", &from, &chunks, "k.place");
         Ok(format!("{rows} ORDER BY k.place"))
     }
 
@@ -127,6 +143,33 @@ impl Collection {
         ))
     }
 
+    /// Selects the keys of all rows, as text for the queue, without reading anything else of them.
+    pub fn select_keys(&self) -> Result<String> {
+        let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
+        Ok(format!("SELECT ARRAY[{}] FROM {} s", keys.join(", "), self.source()?.name))
+    }
+
+    /// Selects which of these keys are of rows that the collection lacks, has in another state, or has although they have no content.
+    pub fn select_differing(&self, keys: &KeyColumns, depth: CompareDepth) -> Result<String> {
+        let texts: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
+        let (hash, differs) = match depth {
+            CompareDepth::Keys => (String::new(), "c.chunk_id IS NULL"),
+            CompareDepth::Content => (self.row_hash(), "c.row_hash IS DISTINCT FROM x.hash"),
+        };
+        Ok(format!(
+            "SELECT ARRAY[{texts}] FROM {keys} JOIN {source} s ON {same} {hash}
+             LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
+             WHERE CASE WHEN {has_content} THEN {differs} ELSE c.chunk_id IS NOT NULL END",
+            texts = texts.join(", "),
+            keys = keys.rows(),
+            source = self.source()?.name,
+            same = keys.match_source(self),
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(&keys.operators),
+            has_content = self.has_content(),
+        ))
+    }
+
     /// A row's title, content, metadata, length and hash, as `x`.
     fn row_hash(&self) -> String {
         format!(
@@ -142,9 +185,9 @@ impl Collection {
         )
     }
 
-    fn rows(&self, operators: &[String], stale: &str, from: &str, place: &str) -> Result<String> {
+    fn rows(&self, stale: &str, from: &str, chunks: &str, place: &str) -> String {
         let keys: Vec<_> = self.keys().map(|(source, _)| source).collect();
-        Ok(format!(
+        format!(
             "SELECT x.title,
                     CASE WHEN {stale} AND x.length <= {MAX_CONTENT_BYTES} THEN x.content END,
                     x.metadata,
@@ -156,15 +199,13 @@ impl Collection {
                     {place},
                     {keys}
              FROM {from} {hash}
-             LEFT JOIN {chunks} c ON {same_key} AND c.seq = 1
+             LEFT JOIN {chunks}
              WHERE {has_content}",
             key = self.key_expression(),
             keys = keys.join(", "),
             hash = self.row_hash(),
-            chunks = self.chunks()?.name,
-            same_key = self.same_key(operators),
             has_content = self.has_content(),
-        ))
+        )
     }
 
     /// Selects chunks whose row was deleted or has no content any more.
@@ -179,6 +220,16 @@ impl Collection {
         ))
     }
 
+    /// Selects chunks whose row was deleted, without reading anything but keys.
+    pub fn select_gone(&self, operators: &[String]) -> Result<String> {
+        Ok(format!(
+            "SELECT c.chunk_id FROM {chunks} c WHERE NOT EXISTS (SELECT FROM {source} s WHERE {same_key})",
+            chunks = self.chunks()?.name,
+            source = self.source()?.name,
+            same_key = self.same_key(operators),
+        ))
+    }
+
     /// Deletes chunks by number, and returns what is needed to subtract them from the term counts.
     pub fn delete_chunks(&self) -> Result<String> {
         Ok(format!(
@@ -187,8 +238,8 @@ impl Collection {
         ))
     }
 
-    /// Deletes the chunks of rows with these keys; with `gone`, only where the source has no such row. Returns what is
-    /// needed to subtract them from the term counts.
+    /// Deletes the chunks of rows with these keys, each found by an index; with `gone`, only where the source has no such row. Returns
+    /// what is needed to subtract them from the term counts.
     pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Result<String> {
         let gone = if gone {
             format!(
@@ -201,7 +252,11 @@ impl Collection {
             String::new()
         };
         Ok(format!(
-            "DELETE FROM {chunks} c USING {keys} WHERE {same} {gone} RETURNING c.words, c.tsv, c.seq",
+            "DELETE FROM {chunks} WHERE chunk_id = ANY (ARRAY(
+               SELECT x.chunk_id FROM {keys}
+               CROSS JOIN LATERAL (SELECT c.chunk_id FROM {chunks} c WHERE {same} OFFSET 0) x
+               WHERE true {gone}))
+             RETURNING words, tsv, seq",
             chunks = self.chunks()?.name,
             keys = keys.rows(),
             same = keys.match_chunk(),
@@ -224,19 +279,28 @@ impl Collection {
         ))
     }
 
-    /// Stores a chunk. The arguments are ten values, then the key's columns.
-    pub fn insert_chunk(&self) -> Result<String> {
+    /// Stores chunks. The arguments are arrays with a value for each, the embeddings one behind the other in the third; the fingerprint;
+    /// then the key's columns, as arrays too, or as single values if the chunks share their key.
+    pub fn insert_chunks(&self, have_one_key: bool) -> Result<String> {
         let columns: Vec<_> = (0..self.key.len()).map(key_column).collect();
-        let values: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 11)).collect();
+        let numbers: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 11)).collect();
+        let (values, arrays, names) = if have_one_key {
+            (numbers.join(", "), String::new(), String::new())
+        } else {
+            let names = columns.join(", ");
+            (names.clone(), format!(", {}", numbers.join(", ")), format!(", {names}"))
+        };
         Ok(format!(
             "INSERT INTO {chunks} (seq, words, embedding, tsv, heading, content, metadata, row_hash, content_hash,
                                    fingerprint, {columns})
-             VALUES ($1, $2, $3::{vector}.halfvec({dimensions}), $4, $5, $6, $7, $8, $9, $10, {values})",
+             SELECT seq, words, ($3)[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{vector}.halfvec({dimensions}),
+                    tsv, heading, content, metadata, row_hash, content_hash, $10, {values}
+             FROM unnest($1, $2, $4, $5, $6, $7, $8, $9{arrays}) WITH ORDINALITY
+                  p (seq, words, tsv, heading, content, metadata, row_hash, content_hash{names}, place)",
             chunks = self.chunks()?.name,
             columns = columns.join(", "),
             vector = self.vector_schema,
             dimensions = self.dimensions,
-            values = values.join(", "),
         ))
     }
 }

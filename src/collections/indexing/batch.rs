@@ -4,25 +4,30 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::bulk::read_row;
-use crate::collections::indexing::chunking::Chunker;
+use crate::collections::indexing::cut::{Cut, Take};
 use crate::collections::indexing::held::HeldEmbeddings;
 use crate::collections::indexing::passage::{Passage, SourceRow, analyse, check_embeddings};
+use crate::collections::indexing::slices::{Answered, SliceOutcome, Slices};
+use crate::collections::indexing::stages::{Stage, timed};
 use crate::embedding::{Embedder, plain_vectors};
-use ragstone_client::engine::client::Pending;
-use ragstone_core::protocol::{Kind, Lane, Response};
+use ragstone_core::protocol::{Kind, Lane, Model, Response};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 /// Size of content at which a batch takes no more rows. It bounds memory to this and one row.
-const MAX_BATCH_BYTES: usize = 256 << 10;
+pub const MAX_BATCH_BYTES: usize = 256 << 10;
 
 /// Maximum number of rows in one fetch. The first fetches are smaller, since the size of rows is known only once they
 /// are read.
 const MAX_FETCH_ROWS: i64 = 16;
+
+/// Maximum number of passages whose words are found at a time, before other work has its turn.
+const PASSAGES_AT_ONCE: usize = 512;
 
 /// Number of passages whose words are found in one statement.
 const PASSAGES_PER_STATEMENT: usize = 128;
@@ -47,6 +52,8 @@ pub enum RowStatus {
     Unchanged,
     /// The row is to be split; its hash.
     Stale(Vec<u8>),
+    /// The model refused a text of the row.
+    Refused,
 }
 
 /// Rows of one collection.
@@ -59,9 +66,20 @@ pub struct RowBatch {
     pub items: Vec<QueuedRow>,
     /// Their passages, with embeddings once these are known.
     pub passages: Vec<(Passage, Option<Vec<f32>>)>,
+    /// The texts that are to be embedded.
+    pub slices: Slices,
+    /// Size of the rows' contents.
+    pub bytes: usize,
+    /// Rows with a text that the model refused, by their places, and why.
+    pub refused: Vec<(usize, Error)>,
     embedder: Embedder,
     rows: Vec<SourceRow>,
-    in_flight: VecDeque<(Vec<usize>, Pending)>,
+    /// The rows that are being cut.
+    cut: Option<Cut>,
+    /// Number of passages whose words and hashes are known.
+    analysed: usize,
+    /// Hashes of the texts that were given to [`Self::slices`].
+    wanted: HashSet<Vec<u8>>,
 }
 
 impl RowBatch {
@@ -78,21 +96,31 @@ impl RowBatch {
             keys,
             items,
             passages: Vec::new(),
+            slices: Slices::default(),
+            bytes: 0,
+            refused: Vec::new(),
             embedder,
             rows: Vec::new(),
-            in_flight: VecDeque::new(),
+            cut: None,
+            analysed: 0,
+            wanted: HashSet::new(),
         })
     }
 
-    /// Reads the rows, and returns those for which the batch has no room.
-    pub fn read(&mut self) -> Result<Vec<QueuedRow>> {
+    /// Whether its model is a provider's.
+    pub fn is_remote(&self) -> bool {
+        self.embedder.is_remote()
+    }
+
+    /// Reads rows until they have this many bytes of content, and returns those for which the batch has no room.
+    pub fn read(&mut self, max_bytes: usize) -> Result<Vec<QueuedRow>> {
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
         let owner = self.collection.source()?.owner;
-        let cursor = as_owner(owner, || Cursor::open(&statement, &arguments))?;
-        let (mut bytes, mut last) = (0, 0);
+        let cursor = as_owner(owner, || by_index(|| Cursor::open_with_kept_plan(&statement, &arguments)))?;
+        let mut last = 0;
         let (mut done, mut most) = (false, 1);
-        while bytes < MAX_BATCH_BYTES && !done {
+        while self.bytes < max_bytes && !done {
             let rows = as_owner(owner, || cursor.fetch(most))?;
             done = rows.count < most as usize;
             most = (most * 2).min(MAX_FETCH_ROWS);
@@ -103,7 +131,7 @@ impl RowBatch {
                 self.items[place].status = match stale {
                     None => RowStatus::Unchanged,
                     Some(mut stale) => {
-                        bytes += stale.content.len();
+                        self.bytes += stale.content.len();
                         stale.place = place;
                         let hash = stale.hash.clone();
                         self.rows.push(stale);
@@ -116,106 +144,125 @@ impl RowBatch {
         Ok(if done { Vec::new() } else { self.items.split_off(last + 1) })
     }
 
-    /// Splits the rows. It needs the engine, and must run outside of transactions.
-    pub fn cut(&mut self) -> Result<()> {
-        if self.rows.is_empty() {
-            return Ok(());
+    /// Asks the engine to cut the rows. Must run outside of transactions, as all that asks the engine.
+    pub fn begin_cut(&mut self) -> Result<()> {
+        if !self.rows.is_empty() {
+            let rows = std::mem::take(&mut self.rows);
+            self.cut = Some(Cut::begin(rows, &self.embedder, self.collection.dimensions as u32)?);
         }
-        let model = self.embedder.describe(Some(self.collection.dimensions as u32))?;
-        check_fingerprint(&self.collection, &model.fingerprint)?;
-        let passages = Chunker::new(&self.collection, &model).cut(std::mem::take(&mut self.rows))?;
+        Ok(())
+    }
+
+    /// Takes what has come of the cut rows. Returns whether all of them are cut.
+    pub fn advance_cut(&mut self, take: Take) -> Result<bool> {
+        let Some(cut) = &mut self.cut else { return Ok(true) };
+        let check = |model: &Model| check_fingerprint(&self.collection, &model.fingerprint);
+        let Some(passages) = cut.advance(&self.collection, check, take)? else { return Ok(false) };
+        self.cut = None;
+        self.bytes = passages.iter().map(|passage| passage.content.len()).sum();
         self.passages = passages.into_iter().map(|passage| (passage, None)).collect();
-        Ok(())
+        Ok(true)
     }
 
-    /// Finds words and hashes of the passages, and reuses embeddings that the collection has of the same text.
-    pub fn analyse(&mut self) -> Result<()> {
-        if self.passages.is_empty() {
-            return Ok(());
-        }
+    /// Whether the rows are cut, and words and hashes of passages are to be found.
+    pub fn is_to_be_analysed(&self) -> bool {
+        self.cut.is_none() && !self.is_analysed()
+    }
+
+    /// Whether words and hashes of all passages are known.
+    pub fn is_analysed(&self) -> bool {
+        self.analysed == self.passages.len()
+    }
+
+    /// Finds words and hashes of the next passages, at most [`PASSAGES_AT_ONCE`]. Embeddings that the collection has of the same text,
+    /// or that batches that failed had received, are used again.
+    pub fn analyse_next(&mut self, held: &HeldEmbeddings) -> Result<()> {
+        let begin = self.analysed;
+        let end = self.passages.len().min(begin + PASSAGES_AT_ONCE);
         let owner = self.collection.chunks()?.owner;
-        let (mut passages, embeddings): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.passages).into_iter().unzip();
-        for slice in passages.chunks_mut(PASSAGES_PER_STATEMENT) {
-            connect(|| as_owner(owner, || analyse(slice, &self.collection.language)))?;
+        for slice in self.passages[begin..end].chunks_mut(PASSAGES_PER_STATEMENT) {
+            let mut passages: Vec<&mut Passage> = slice.iter_mut().map(|(passage, _)| passage).collect();
+            timed(Stage::Words, || {
+                connect(|| as_owner(owner, || analyse(&mut passages, &self.collection.language)))
+            })?;
         }
-        self.passages = passages.into_iter().zip(embeddings).collect();
-        let known = connect(|| self.known())?;
-        for (passage, embedding) in &mut self.passages {
-            *embedding = known.get(&passage.hash).cloned();
-        }
-        Ok(())
-    }
-
-    /// Reuses embeddings that batches that failed had received.
-    pub fn reuse(&mut self, held: &HeldEmbeddings) {
-        if held.is_empty() {
-            return;
-        }
-        for (passage, embedding) in &mut self.passages {
-            if embedding.is_none() {
-                *embedding = held.get(&self.collection.fingerprint, &passage.hash).cloned();
+        let known = timed(Stage::Known, || connect(|| self.known(begin..end)))?;
+        for (place, (passage, embedding)) in (begin..end).zip(&mut self.passages[begin..end]) {
+            let found = known.get(&passage.hash);
+            *embedding = found.or_else(|| held.get(&self.collection.fingerprint, &passage.hash)).cloned();
+            if embedding.is_none() && self.wanted.insert(passage.hash.clone()) {
+                self.slices.add(place, passage.text.len());
             }
         }
+        self.analysed = end;
+        Ok(())
     }
 
-    fn known(&self) -> Result<HashMap<Vec<u8>, Vec<f32>>> {
+    fn known(&self, range: Range<usize>) -> Result<HashMap<Vec<u8>, Vec<f32>>> {
         let chunks = self.collection.chunks()?;
         let statement = format!(
             "SELECT hash, embedding::real[] FROM unnest($1) hash, LATERAL (
                SELECT embedding FROM {} WHERE content_hash = hash AND fingerprint = $2 LIMIT 1) known",
             chunks.name
         );
-        let hashes = Arg::byteas(self.passages.iter().map(|(passage, _)| passage.hash.as_slice()));
+        let hashes = Arg::byteas(self.passages[range].iter().map(|(passage, _)| passage.hash.as_slice()));
         let fingerprint = Arg::text(&self.collection.fingerprint);
         let rows = as_owner(chunks.owner, || by_index(|| run(&statement, &[hashes, fingerprint])))?;
         Ok((0..rows.count).filter_map(|row| Some((rows.bytea(row, 0)?, rows.float4s(row, 1)?))).collect())
     }
 
-    /// Sends the passages without an embedding to the engine, each distinct text once.
-    pub fn send(&mut self) -> Result<()> {
-        let mut first: HashMap<&[u8], usize> = HashMap::new();
-        for (place, (passage, embedding)) in self.passages.iter().enumerate() {
-            if embedding.is_none() {
-                first.entry(&passage.hash).or_insert(place);
-            }
-        }
-        let mut places: Vec<usize> = first.into_values().collect();
-        places.sort_unstable();
-        for slice in places.chunks(self.embedder.max_request_texts()) {
-            let texts = slice.iter().map(|place| self.passages[*place].0.text.clone()).collect();
-            self.in_flight.push_back((slice.to_vec(), self.embedder.send(Lane::Bulk, texts)?));
-        }
-        Ok(())
+    /// Sends the next passages without an embedding to the engine, up to this cost. Each distinct text is sent once.
+    pub fn send(&mut self, lane: Lane, max_cost: usize) -> Result<()> {
+        let passages = &self.passages;
+        self.slices.send(&self.embedder, lane, max_cost, |place| passages[place].0.text.clone())
     }
 
-    /// Waits for the embeddings.
-    pub fn receive(&mut self) -> Result<()> {
-        while let Some((places, pending)) = self.in_flight.pop_front() {
-            self.accept(&places, pending.wait()?)?;
-        }
-        self.spread();
-        Ok(())
-    }
-
-    /// Takes the embeddings that have arrived. Returns whether all have.
-    pub fn poll(&mut self) -> Result<bool> {
-        let mut next = 0;
-        while let Some((_, pending)) = self.in_flight.get_mut(next) {
-            match pending.poll()? {
-                None => next += 1,
-                Some(answer) => {
-                    if let Some((places, _)) = self.in_flight.remove(next) {
-                        self.accept(&places, answer)?;
-                    }
+    /// Takes the embeddings of the first slice for which `take` gives an answer. A slice that is refused for what is in it is divided,
+    /// until the text that is to blame is alone: the rows with that text are refused.
+    pub fn take_embeddings(&mut self, take: Take) -> Result<Option<Answered>> {
+        loop {
+            let passages = &self.passages;
+            match self.slices.take(&self.embedder, take, |place| passages[place].0.text.clone())? {
+                None => return Ok(None),
+                Some(SliceOutcome::Answered(slice, answer)) => {
+                    self.accept(&slice.places, answer)?;
+                    return Ok(Some(slice));
                 }
+                Some(SliceOutcome::Refused(place, error)) => self.refuse(place, &error),
             }
         }
-        if !self.in_flight.is_empty() {
-            return Ok(false);
+    }
+
+    /// Refuses the rows with the text of a passage.
+    fn refuse(&mut self, place: usize, error: &Error) {
+        let hash = &self.passages[place].0.hash;
+        for (passage, _) in self.passages.iter().filter(|(passage, _)| passage.hash == *hash) {
+            let item = &mut self.items[passage.row.place];
+            if item.status != RowStatus::Refused {
+                item.status = RowStatus::Refused;
+                self.refused.push((passage.row.place, error.clone()));
+            }
         }
-        self.spread();
-        Ok(true)
+    }
+
+    /// Whether the model was asked for embeddings: not all of them were known.
+    pub fn has_asked(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Number of distinct texts that were or are to be embedded, as far as is known.
+    pub fn texts_to_embed(&self) -> usize {
+        if self.is_analysed() { self.wanted.len() } else { usize::MAX }
+    }
+
+    /// Whether the batch has its embeddings.
+    pub fn is_embedded(&self) -> bool {
+        self.cut.is_none() && self.is_analysed() && self.slices.is_empty()
+    }
+
+    /// Number of passages that have an embedding, or have the text of one that is embedded.
+    pub fn embedded(&self) -> usize {
+        self.passages.iter().filter(|(_, embedding)| embedding.is_some()).count()
     }
 
     fn accept(&mut self, places: &[usize], answer: Response) -> Result<()> {
@@ -231,17 +278,18 @@ impl RowBatch {
 
     /// Ends a batch that failed, and returns the embeddings that have arrived, each with the hash of its passage.
     pub fn into_embedded(mut self) -> impl Iterator<Item = (Vec<u8>, Vec<f32>)> {
-        for (places, mut pending) in std::mem::take(&mut self.in_flight) {
-            if let Ok(Some(answer)) = pending.try_receive() {
-                // One that does not fit is of no use.
-                let _ = self.accept(&places, answer);
-            }
+        for (places, answer) in std::mem::take(&mut self.slices).into_arrived() {
+            // One that does not fit is of no use.
+            let _ = self.accept(&places, answer);
         }
         self.passages.into_iter().filter_map(|(passage, embedding)| Some((passage.hash, embedding?)))
     }
 
     /// Copies embeddings to other passages with the same text.
-    fn spread(&mut self) {
+    pub fn spread(&mut self) {
+        if self.passages.iter().all(|(_, embedding)| embedding.is_some()) {
+            return;
+        }
         let known: HashMap<Vec<u8>, Vec<f32>> = self
             .passages
             .iter()

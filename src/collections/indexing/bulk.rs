@@ -3,9 +3,11 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::statements::MAX_CONTENT_BYTES;
 use crate::collections::indexing::chunking::Chunker;
+use crate::collections::indexing::cut::cut_now;
 use crate::collections::indexing::passage;
 use crate::collections::indexing::passage::{Passage, SourceRow};
 use crate::collections::indexing::progress::ProgressReport;
+use crate::collections::indexing::store::store;
 use crate::collections::indexing::terms::TermCounts;
 use crate::embedding::{Embedder, plain_vectors};
 use ragstone_client::engine::client::Pending;
@@ -57,7 +59,6 @@ pub struct Fill<'a> {
     chunker: Chunker,
     embedder: Embedder,
     fingerprint: String,
-    insert: String,
     delete_row: String,
     waiting: Vec<Passage>,
     in_flight: VecDeque<(Vec<Passage>, Pending)>,
@@ -75,11 +76,11 @@ impl<'a> Fill<'a> {
         operators: &[String],
         terms: &'a mut TermCounts,
     ) -> Result<Self> {
+        let embedder = Embedder::find(&collection.model, Kind::Document)?;
         Ok(Self {
-            chunker: Chunker::new(collection, model),
-            embedder: Embedder::find(&collection.model, Kind::Document)?,
+            chunker: Chunker::new(collection, model, embedder.caller()),
+            embedder,
             fingerprint: model.fingerprint.clone(),
-            insert: collection.insert_chunk()?,
             delete_row: collection.delete_row(operators)?,
             waiting: Vec::new(),
             in_flight: VecDeque::new(),
@@ -150,7 +151,8 @@ impl<'a> Fill<'a> {
         let owner = self.collection.chunks()?.owner;
         let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
         for row in 0..rows.count {
-            let (words, tsvector) = (rows.int4(row, 0).unwrap_or(0), rows.tsvector(row, 1).unwrap_or_default());
+            let (words, tsvector) =
+                (rows.int4(row, 0).unwrap_or(0), rows.tsvector(row, 1).unwrap_or_default());
             self.terms.count(&tsvector, words, rows.int4(row, 2) == Some(1), -1)?;
             if rows.text(row, 4).as_deref() == Some(self.fingerprint.as_str())
                 && let (Some(hash), Some(embedding)) = (rows.bytea(row, 3), rows.float4s(row, 5))
@@ -164,10 +166,11 @@ impl<'a> Fill<'a> {
 
     /// Splits rows, stores passages whose embeddings are known, and sends the others to the engine.
     fn split_and_send(&mut self, rows: Vec<SourceRow>) -> Result<()> {
-        let mut passages = self.chunker.cut(rows)?;
+        let mut passages = cut_now(&self.chunker, rows)?;
         let owner = self.collection.chunks()?.owner;
         for passages in passages.chunks_mut(MAX_REQUEST_PASSAGES) {
-            connect(|| as_owner(owner, || passage::analyse(passages, &self.collection.language)))?;
+            let mut passages: Vec<&mut Passage> = passages.iter_mut().collect();
+            connect(|| as_owner(owner, || passage::analyse(&mut passages, &self.collection.language)))?;
         }
         self.learn_reference(&passages);
         let known = std::mem::take(&mut self.known);
@@ -222,17 +225,9 @@ impl<'a> Fill<'a> {
     fn store(&mut self, passages: &[Passage], embeddings: &[f32]) -> Result<()> {
         let dimensions = self.collection.dimensions as usize;
         passage::check_embeddings(embeddings.len(), passages.len(), dimensions)?;
-        let owner = self.collection.chunks()?.owner;
-        connect(|| {
-            as_owner(owner, || {
-                for (passage, embedding) in passages.iter().zip(embeddings.chunks_exact(dimensions)) {
-                    let tsvector = passage.tsvector(self.collection.reference_words)?;
-                    passage::store(&self.insert, passage, &tsvector, embedding, &self.fingerprint)?;
-                    self.terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;
-                }
-                Ok::<_, Error>(())
-            })
-        })?;
+        let embedded: Vec<(&Passage, &[f32])> =
+            passages.iter().zip(embeddings.chunks_exact(dimensions)).collect();
+        store(self.collection, &self.fingerprint, &embedded, self.terms)?;
         self.counts.stored += passages.len() as i64;
         if self.terms.is_large() {
             self.terms.write(self.collection)?;

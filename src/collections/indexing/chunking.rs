@@ -5,7 +5,7 @@ use crate::collections::indexing::passage::{Passage, SourceRow};
 use crate::embedding::tokenizer;
 use ragstone_client::engine::client;
 use ragstone_core::chunk::title::heading;
-use ragstone_core::protocol::{Chunk, ChunkOptions, Model, Request, Response, Splitter};
+use ragstone_core::protocol::{Caller, Chunk, ChunkOptions, Model, Request, Response, Splitter};
 use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -20,9 +20,11 @@ const HEADING_TOKENS: u32 = 32;
 /// Sizes that remain beside titles are rounded down to a multiple of this, so that rows share requests.
 const SIZE_STEP: u32 = 16;
 
-/// Splits rows of one collection.
+/// How rows of one collection are split.
+#[derive(Clone)]
 pub struct Chunker {
     model: String,
+    caller: Caller,
     splitter: Splitter,
     overlap: u32,
     /// Maximum number of tokens in a chunk.
@@ -35,12 +37,13 @@ pub struct Chunker {
 }
 
 impl Chunker {
-    /// A chunker for a collection and its model.
-    pub fn new(collection: &Collection, model: &Model) -> Self {
+    /// A chunker for a collection and its model, whose work counts for `caller`.
+    pub fn new(collection: &Collection, model: &Model, caller: Caller) -> Self {
         let capacity = capacity(model);
         let size = collection.chunk_size.map_or(capacity, |size| size.max(1) as u32);
         Self {
             model: tokenizer(&collection.model).to_owned(),
+            caller,
             splitter: collection.splitter,
             overlap: collection.chunk_overlap.max(0) as u32,
             size,
@@ -49,42 +52,48 @@ impl Chunker {
         }
     }
 
-    /// The passages of rows, in their order.
-    pub fn cut(&self, rows: Vec<SourceRow>) -> Result<Vec<Passage>> {
-        let sizes = self.sizes(&rows)?;
-        let mut by_size: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (row, size) in sizes.into_iter().enumerate() {
-            by_size.entry(size).or_default().push(row);
-        }
-        let mut cut: Vec<Vec<Chunk>> = rows.iter().map(|_| Vec::new()).collect();
-        for (size, numbers) in by_size {
-            for numbers in requests(&rows, numbers) {
-                let contents = numbers.iter().map(|row| rows[*row].content.clone()).collect();
-                for (row, chunks) in numbers.into_iter().zip(self.split_rows(size, contents)?) {
-                    cut[row] = chunks;
-                }
-            }
-        }
-        Ok(rows.into_iter().zip(cut).flat_map(|(row, chunks)| passages(row, chunks)).collect())
-    }
-
-    /// Maximum number of tokens in the chunks of each row.
-    fn sizes(&self, rows: &[SourceRow]) -> Result<Vec<u32>> {
-        if !self.shared {
-            return Ok(vec![self.size; rows.len()]);
-        }
-        let headings = if self.splitter == Splitter::Markdown { HEADING_TOKENS } else { 0 };
-        let titles: Vec<_> = rows.iter().map(|row| row.title.clone()).collect();
-        if titles.iter().all(String::is_empty) {
-            return Ok(vec![self.remaining_size(headings); rows.len()]);
+    /// The request that measures the titles of rows, if these take room from the chunks.
+    pub fn title_request(&self, rows: &[SourceRow]) -> Option<Request> {
+        if !self.shared || rows.iter().all(|row| row.title.is_empty()) {
+            return None;
         }
         // A title has the tokens of its chunk, or of all its chunks if it is long.
         let whole = ChunkOptions { splitter: Splitter::Text, size: self.capacity, overlap: 0 };
-        let titles = self.chunks(whole, titles)?;
-        Ok(titles
-            .iter()
-            .map(|title| self.remaining_size(headings + title.iter().map(|chunk| chunk.tokens).sum::<u32>()))
-            .collect())
+        Some(self.request(whole, rows.iter().map(|row| row.title.clone()).collect()))
+    }
+
+    /// The requests that split rows, each with the rows' numbers. They take the rows' contents. `titles` are the chunks of the titles
+    /// if these were measured.
+    pub fn content_requests(
+        &self,
+        rows: &mut [SourceRow],
+        titles: Option<&[Vec<Chunk>]>,
+    ) -> Vec<(Vec<usize>, Request)> {
+        let mut by_size: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for row in 0..rows.len() {
+            by_size.entry(self.size_of(titles.map(|titles| titles[row].as_slice()))).or_default().push(row);
+        }
+        let mut requests = Vec::new();
+        for (size, numbers) in by_size {
+            let overlap = self.overlap.min(size.saturating_sub(1));
+            let options = ChunkOptions { splitter: self.splitter, size, overlap };
+            for numbers in groups(rows, numbers) {
+                let contents = numbers.iter().map(|row| std::mem::take(&mut rows[*row].content)).collect();
+                requests.push((numbers, self.request(options, contents)));
+            }
+        }
+        requests
+    }
+
+    /// Maximum number of tokens in the chunks of a row.
+    fn size_of(&self, title: Option<&[Chunk]>) -> u32 {
+        if !self.shared {
+            return self.size;
+        }
+        let headings = if self.splitter == Splitter::Markdown { HEADING_TOKENS } else { 0 };
+        self.remaining_size(
+            headings + title.unwrap_or_default().iter().map(|chunk| chunk.tokens).sum::<u32>(),
+        )
     }
 
     /// The size that remains for a chunk after `before` tokens of title and headings. These take at most three
@@ -94,21 +103,26 @@ impl Chunker {
         if self.size <= room { self.size } else { (room - room % SIZE_STEP).max(room.min(SIZE_STEP)) }
     }
 
-    fn split_rows(&self, size: u32, contents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
-        let overlap = self.overlap.min(size.saturating_sub(1));
-        self.chunks(ChunkOptions { splitter: self.splitter, size, overlap }, contents)
-    }
-
-    fn chunks(&self, options: ChunkOptions, documents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
-        split(self.model.clone(), options, documents)
+    fn request(&self, options: ChunkOptions, documents: Vec<String>) -> Request {
+        Request::Chunk { model: self.model.clone(), caller: self.caller, options, documents }
     }
 }
 
 /// The chunks of each document, measured in tokens of an installed model.
-pub fn split(model: String, options: ChunkOptions, documents: Vec<String>) -> Result<Vec<Vec<Chunk>>> {
+pub fn split(
+    model: String,
+    caller: Caller,
+    options: ChunkOptions,
+    documents: Vec<String>,
+) -> Result<Vec<Vec<Chunk>>> {
     let expected = documents.len();
-    match client::call(Request::Chunk { model, options, documents })? {
-        Response::Chunks(chunks) if chunks.len() == expected => Ok(chunks),
+    chunks_in(client::call(Request::Chunk { model, caller, options, documents })?, expected)
+}
+
+/// The chunks in a response to a Chunk request of so many documents.
+pub fn chunks_in(answer: Response, documents: usize) -> Result<Vec<Vec<Chunk>>> {
+    match answer {
+        Response::Chunks(chunks) if chunks.len() == documents => Ok(chunks),
         other => Err(Error::internal(format!("unexpected answer to a chunk request: {other:?}"))),
     }
 }
@@ -128,7 +142,7 @@ pub fn capacity(model: &Model) -> u32 {
 }
 
 /// Groups rows into requests.
-fn requests(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
+fn groups(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;
     for row in numbers {
@@ -145,8 +159,8 @@ fn requests(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
     groups
 }
 
-fn passages(mut row: SourceRow, chunks: Vec<Chunk>) -> Vec<Passage> {
-    row.content = String::new();
+/// The passages of a row, of its chunks.
+pub fn passages(row: SourceRow, chunks: Vec<Chunk>) -> Vec<Passage> {
     let row = Rc::new(row);
     let filled = chunks.into_iter().filter(|chunk| !chunk.content.trim().is_empty());
     (1..).zip(filled).map(|(seq, chunk)| Passage::new(&row, seq, heading(&chunk), chunk.content)).collect()

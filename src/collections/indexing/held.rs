@@ -3,38 +3,55 @@
 
 use std::collections::HashMap;
 
-/// Maximum number of embeddings that are held. Beyond it those held before are dropped.
-const MAX_HELD: usize = 65_536;
+/// Maximum size of the embeddings that are held, in bytes. Beyond it those of all batches but the last are dropped.
+const MAX_HELD_BYTES: usize = 32 << 20;
+
+/// Approximate size of an entry without its embedding.
+const ENTRY_BYTES: usize = 200;
 
 /// Embeddings by the fingerprint of their model and the hash of their text.
 #[derive(Default)]
-pub struct HeldEmbeddings(HashMap<(String, Vec<u8>), Vec<f32>>);
+pub struct HeldEmbeddings {
+    embeddings: HashMap<(String, Vec<u8>), Vec<f32>>,
+    bytes: usize,
+}
 
 impl HeldEmbeddings {
-    /// Whether none is held.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The embedding of the text with a hash.
     pub fn get(&self, fingerprint: &str, hash: &[u8]) -> Option<&Vec<f32>> {
-        self.0.get(&(fingerprint.to_owned(), hash.to_vec()))
+        if self.embeddings.is_empty() {
+            return None;
+        }
+        self.embeddings.get(&(fingerprint.to_owned(), hash.to_vec()))
     }
 
     /// Holds embeddings, each with the hash of its text.
     pub fn hold(&mut self, fingerprint: &str, embedded: impl Iterator<Item = (Vec<u8>, Vec<f32>)>) {
-        if self.0.len() > MAX_HELD {
-            self.0.clear();
+        if self.bytes > MAX_HELD_BYTES {
+            *self = Self::default();
         }
-        self.0.extend(embedded.map(|(hash, embedding)| ((fingerprint.to_owned(), hash), embedding)));
+        for (hash, embedding) in embedded {
+            self.bytes += size(&embedding);
+            let before = self.embeddings.insert((fingerprint.to_owned(), hash), embedding);
+            self.bytes -= before.as_deref().map_or(0, size);
+        }
     }
 
     /// Forgets embeddings that were written.
     pub fn forget<'h>(&mut self, fingerprint: &str, hashes: impl Iterator<Item = &'h Vec<u8>>) {
-        if !self.is_empty() {
-            for hash in hashes {
-                self.0.remove(&(fingerprint.to_owned(), hash.clone()));
-            }
+        if self.embeddings.is_empty() {
+            return;
+        }
+        for hash in hashes {
+            let removed = self.embeddings.remove(&(fingerprint.to_owned(), hash.clone()));
+            self.bytes -= removed.as_deref().map_or(0, size);
+        }
+        if self.embeddings.is_empty() {
+            *self = Self::default();
         }
     }
+}
+
+fn size(embedding: &[f32]) -> usize {
+    size_of_val(embedding) + ENTRY_BYTES
 }

@@ -4,27 +4,24 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::terms::TermCounts;
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Number of chunks that are deleted at a time.
 const DELETE_BATCH: i64 = 10_000;
 
-/// Deletes the chunks whose row was deleted. Returns the numbers of rows and of chunks.
-pub fn delete_orphans(
-    collection: &Collection,
-    operators: &[String],
-    terms: &mut TermCounts,
-) -> Result<(i64, i64)> {
+/// Deletes the chunks that a statement selects, whose row was deleted. Returns the numbers of rows and of chunks.
+pub fn delete_orphans(collection: &Collection, select: &str, terms: &mut TermCounts) -> Result<(i64, i64)> {
     let owner = collection.chunks()?.owner;
-    let (select, delete) = (collection.select_orphans(operators)?, collection.delete_chunks()?);
-    let cursor = connect(|| as_owner(owner, || Cursor::open(&select, &[])))?;
+    let delete = collection.delete_chunks()?;
+    let cursor = connect(|| as_owner(owner, || Cursor::open(select, &[])))?;
     let (mut gone, mut chunks) = (0, 0);
     loop {
         let found = connect(|| {
             let orphans = as_owner(owner, || cursor.fetch(DELETE_BATCH))?;
             let numbers = Arg::int8s((0..orphans.count).filter_map(|row| orphans.int8(row, 0)));
-            let deleted = as_owner(owner, || run(&delete, &[numbers]))?;
+            let deleted = as_owner(owner, || by_index(|| run(&delete, &[numbers])))?;
             terms.count_deleted(&deleted)?;
             gone += (0..deleted.count).filter(|row| deleted.int4(*row, 2) == Some(1)).count() as i64;
             chunks += deleted.count as i64;

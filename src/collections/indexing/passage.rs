@@ -1,6 +1,5 @@
 //! A passage is a chunk that is being indexed.
 
-use pgrx::pg_sys;
 use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, run};
@@ -66,7 +65,7 @@ impl Passage {
 }
 
 /// Finds the hashes and words of passages.
-pub fn analyse(passages: &mut [Passage], language: &str) -> Result<()> {
+pub fn analyse(passages: &mut [&mut Passage], language: &str) -> Result<()> {
     if passages.is_empty() {
         return Ok(());
     }
@@ -93,32 +92,6 @@ pub fn analyse_query(query: &str, language: &str) -> Result<ChunkTerms> {
     )?;
     let tsvector = rows.tsvector(0, 0).ok_or_else(|| Error::internal("a query has no words"))?;
     ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))
-}
-
-/// Stores a passage with the collection's `INSERT` statement.
-pub fn store(
-    statement: &str,
-    passage: &Passage,
-    tsvector: &[u8],
-    embedding: &[f32],
-    fingerprint: &str,
-) -> Result<()> {
-    let row = &passage.row;
-    let mut values = vec![
-        Arg::new(passage.seq),
-        Arg::new(passage.terms.words as i32),
-        Arg::float4s(embedding),
-        Arg::varlena(pg_sys::TSVECTOROID, tsvector),
-        Arg::optional_text(passage.heading.as_deref()),
-        Arg::text(&passage.content),
-        Arg::varlena(pg_sys::JSONBOID, &row.metadata),
-        Arg::varlena(pg_sys::BYTEAOID, &row.hash),
-        Arg::varlena(pg_sys::BYTEAOID, &passage.hash),
-        Arg::text(fingerprint),
-    ];
-    values.extend(row.key.iter().map(Arg::value));
-    run(statement, &values)?;
-    Ok(())
 }
 
 /// Checks that the engine returned one embedding for each passage.

@@ -8,6 +8,7 @@ use crate::collections::catalog::collection::Collection;
 use ragstone_core::levels::{LEVELS, is_levelled};
 use ragstone_core::tsvector::Lexemes;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
@@ -131,7 +132,7 @@ impl Collection {
         );
         let rows = connect(|| {
             as_owner(terms.owner, || {
-                let rows = select(&statement, &[])?;
+                let rows = by_index(|| select(&statement, &[]))?;
                 Ok::<_, Error>((rows.int8(0, 0).unwrap_or(0), rows.int8(0, 1).unwrap_or(0)))
             })
         })?;

@@ -3,12 +3,15 @@
 use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::Key;
 use crate::collections::indexing::batch::{QueuedRow, RowBatch, RowStatus};
-use crate::collections::indexing::passage::{Passage, store};
+use crate::collections::indexing::passage::Passage;
+use crate::collections::indexing::stages::{Stage, timed};
+use crate::collections::indexing::store::store;
 use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
 use crate::collections::queue::failure;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::plans::by_index;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
@@ -25,7 +28,8 @@ pub struct WriteCounts {
     pub postponed: Vec<QueuedRow>,
 }
 
-/// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed.
+/// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed; one that the model
+/// refused is listed as failed.
 pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
         return Ok(WriteCounts::default());
@@ -33,30 +37,36 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     batch.collection = collection;
     learn_reference(batch)?;
     let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
-    let unchanged: HashSet<usize> = connect(|| lock_unchanged(batch))?;
+    let unchanged: HashSet<usize> = timed(Stage::Lock, || connect(|| lock_unchanged(batch)))?;
     let mut terms = TermCounts::default();
     let replaced: Vec<&Key> = unchanged.iter().map(|place| &batch.items[*place].key).collect();
-    connect(|| delete_chunks(batch, &replaced, false, &mut terms))?;
+    timed(Stage::Store, || connect(|| delete_chunks(batch, &replaced, false, &mut terms)))?;
     let gone: Vec<&Key> =
         batch.items.iter().filter(|item| item.status == RowStatus::Missing).map(|item| &item.key).collect();
     connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
-    store_passages(batch, &unchanged, &mut terms)?;
+    timed(Stage::Store, || store_passages(batch, &unchanged, &mut terms))?;
     let before = batch.collection.terms_appended;
-    terms.write(&mut batch.collection)?;
+    timed(Stage::Terms, || terms.write(&mut batch.collection))?;
     let term_rows = (batch.collection.terms_appended - before).max(0) as usize;
 
     let (mut done, mut postponed) = (Vec::new(), Vec::new());
     for (place, item) in batch.items.iter().enumerate() {
         if stale(item) && !unchanged.contains(&place) {
             postponed.push(item.clone())
-        } else {
+        } else if item.status != RowStatus::Refused {
             done.push(item)
         }
     }
     let ids: Vec<i64> = done.iter().flat_map(|item| item.ids.iter().copied()).collect();
-    connect(|| {
-        failure::clear_failures(batch.collection.id, done.iter().map(|item| &item.key))?;
-        queue::delete(&ids)
+    for (place, error) in &batch.refused {
+        let item = &batch.items[*place];
+        failure::record(batch.collection.id, &item.key, &item.ids, error)?;
+    }
+    timed(Stage::Done, || {
+        connect(|| {
+            failure::clear_failures(batch.collection.id, done.iter().map(|item| &item.key))?;
+            queue::delete(&ids)
+        })
     })?;
     Ok(WriteCounts { rows: done.len(), term_rows, postponed })
 }
@@ -109,7 +119,7 @@ fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     let statement = collection.select_unchanged(keys, lock)?;
     let mut arguments = keys.arguments(stale.iter().map(|(_, key, _)| *key));
     arguments.push(Arg::byteas(stale.iter().map(|(_, _, hash)| *hash)));
-    let rows = as_owner(collection.source()?.owner, || run(&statement, &arguments))?;
+    let rows = as_owner(collection.source()?.owner, || by_index(|| run(&statement, &arguments)))?;
     let place = |row| Some(stale.get(rows.int8(row, 0)? as usize - 1)?.0);
     Ok((0..rows.count).filter_map(place).collect())
 }
@@ -121,28 +131,18 @@ fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut TermCo
     }
     let statement = batch.collection.delete_keyed(&batch.keys, gone)?;
     let arguments = batch.keys.arguments(keys.iter().copied());
-    let rows: Rows = as_owner(batch.collection.chunks()?.owner, || run(&statement, &arguments))?;
+    let rows: Rows = as_owner(batch.collection.chunks()?.owner, || by_index(|| run(&statement, &arguments)))?;
     terms.count_deleted(&rows)
 }
 
 fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
-    let collection = &batch.collection;
-    let (insert, owner) = (collection.insert_chunk()?, collection.chunks()?.owner);
-    let wanted: Vec<&(Passage, Option<Vec<f32>>)> =
-        batch.passages.iter().filter(|(passage, _)| unchanged.contains(&passage.row.place)).collect();
-    for slice in wanted.chunks(128) {
-        connect(|| {
-            as_owner(owner, || {
-                for (passage, embedding) in slice {
-                    let embedding =
-                        embedding.as_ref().ok_or_else(|| Error::internal("a passage has no embedding"))?;
-                    let tsvector = passage.tsvector(collection.reference_words)?;
-                    store(&insert, passage, &tsvector, embedding, &collection.fingerprint)?;
-                    terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;
-                }
-                Ok::<_, Error>(())
-            })
-        })?;
-    }
-    Ok(())
+    let wanted = batch.passages.iter().filter(|(passage, _)| unchanged.contains(&passage.row.place));
+    let embedded: Vec<(&Passage, &[f32])> = wanted
+        .map(|(passage, embedding)| {
+            let embedding =
+                embedding.as_deref().ok_or_else(|| Error::internal("a passage has no embedding"))?;
+            Ok((passage, embedding))
+        })
+        .collect::<Result<_>>()?;
+    store(&batch.collection, &batch.collection.fingerprint, &embedded, terms)
 }

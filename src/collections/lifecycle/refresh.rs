@@ -47,7 +47,8 @@ pub fn refresh(name: &str) -> Result<RefreshCounts> {
         }
         let mut progress = ProgressReport::start(name);
         let mut terms = TermCounts::default();
-        let (deleted, orphans) = delete_orphans(&collection, &operators, &mut terms)?;
+        let select = collection.select_orphans(&operators)?;
+        let (deleted, orphans) = delete_orphans(&collection, &select, &mut terms)?;
         let all = model.fingerprint != collection.fingerprint;
         let rows = collection.select_rows(&operators, all)?;
         let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;

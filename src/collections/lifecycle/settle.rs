@@ -7,10 +7,10 @@ use crate::collections::catalog::tables::create_search_indexes;
 use crate::collections::indexing::terms::merge_term_counts;
 use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
-use ragstone_pg::attempt::in_transaction;
 use ragstone_pg::error::Result;
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::own_lock::OwnLock;
-use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
@@ -32,7 +32,7 @@ pub enum Settled {
 /// Finishes a collection whose queue is empty. `appended` is about the number of new rows in its terms table.
 pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
-    let (queued, collection) = in_transaction(|| with_safe_search_path(|| connect(look)))?;
+    let (queued, collection) = in_limited_transaction(Limits::LocksAndTime, || connect(look))?;
     if queued {
         return Ok(Settled::Later);
     }
@@ -42,55 +42,49 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     }
     if collection.error.is_some() {
         // A new worker does not know whether the error still applies. If it does not, all rows are compared.
-        in_transaction(|| with_safe_search_path(|| connect(|| follow::follow(&mut collection))))?;
+        in_limited_transaction(Limits::Locks, || connect(|| follow::follow(&mut collection)))?;
         return Ok(Settled::Done);
     }
     if !collection.filled {
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
         // This transaction locks only the chunk table, so that only sessions that use that table wait for the index.
-        let indexed = in_transaction(|| {
-            with_safe_search_path(|| {
-                // Another worker may be creating it.
-                if OwnLock::new("index", id).try_for_transaction() {
-                    create_search_indexes(&collection).map(|()| true)
-                } else {
-                    Ok(false)
-                }
-            })
+        let indexed = in_limited_transaction(Limits::Locks, || {
+            // Another worker may be creating it.
+            if OwnLock::new("index", id).try_for_transaction() {
+                create_search_indexes(&collection).map(|()| true)
+            } else {
+                Ok(false)
+            }
         })?;
         if !indexed {
             return Ok(Settled::Later);
         }
         collection.filled = true;
     }
-    in_transaction(|| {
-        with_safe_search_path(|| {
-            if appended >= MIN_APPENDED_TERMS {
-                merge_terms(&mut collection)?;
-            }
-            collection.count()?;
-            connect(|| {
-                collection.update()?;
-                notify(&collection)
-            })
+    in_limited_transaction(Limits::Locks, || {
+        if appended >= MIN_APPENDED_TERMS {
+            merge_terms(&mut collection)?;
+        }
+        collection.count()?;
+        connect(|| {
+            collection.update()?;
+            notify(&collection)
         })
     })?;
     if collection.successor_of.is_some() {
-        in_transaction(|| with_safe_search_path(|| migration::measure(&collection)))?;
-        in_transaction(|| with_safe_search_path(|| connect(|| migration::switch(id))))?;
+        in_limited_transaction(Limits::Locks, || migration::measure(&collection))?;
+        in_limited_transaction(Limits::LocksAndTime, || connect(|| migration::switch(id)))?;
     }
     Ok(Settled::Done)
 }
 
 /// Merges the term counts of a collection whose queue never becomes empty.
 pub fn merge_terms_while_busy(id: i64) -> Result<()> {
-    in_transaction(|| {
-        with_safe_search_path(|| {
-            let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
-            merge_terms(&mut collection)?;
-            collection.count()?;
-            connect(|| collection.update())
-        })
+    in_limited_transaction(Limits::Locks, || {
+        let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
+        merge_terms(&mut collection)?;
+        collection.count()?;
+        connect(|| collection.update())
     })
 }
 

@@ -1,9 +1,11 @@
 //! `rag.wait_until_current`.
 
 use crate::collections::catalog::collection::{Collection, Sync};
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::{slots, wake};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, select, with_latest_snapshot};
 use ragstone_pg::switch_user::as_owner;
@@ -29,7 +31,7 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(false);
         }
-        slots::ensure();
+        slots::ensure(Place::FIRST_INDEXER);
         for_latch(POLL_INTERVAL);
     }
 }
@@ -38,13 +40,14 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
 fn check(name: &str) -> Result<bool> {
     let collection = Collection::get(name)?;
     check_possible(&collection)?;
-    let rows = as_owner(config_owner()?, || {
+    let look = || {
         select(
             "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
                 AND NOT EXISTS (SELECT FROM rag._failure WHERE collection = $1 AND retry_at IS NOT NULL)",
             &[Arg::new(collection.id)],
         )
-    })?;
+    };
+    let rows = as_owner(config_owner()?, || by_index(look))?;
     Ok(collection.filled && !collection.is_restoring() && rows.boolean(0, 0) == Some(true))
 }
 

@@ -3,6 +3,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
+use crate::collections::queue::Cause;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
@@ -31,8 +32,8 @@ const CLAIMS_PER_RETRY: u32 = 8;
 
 /// Work that a worker has claimed.
 pub enum Claim {
-    /// These rows have changed, each with its queue entries; the locks that were taken.
-    Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<OwnLock>),
+    /// These rows are to be indexed, each with its queue entries; the locks that were taken; why they are queued.
+    Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<OwnLock>, Cause),
     /// All rows are to be compared; the queue entries that ask for it.
     All(Collection, Vec<i64>),
     /// Queue entries of a collection that was dropped.
@@ -50,6 +51,8 @@ pub struct InFlight {
     batch_limits: HashMap<(i64, Key), usize>,
     /// Collections that are paused, and until when.
     pub paused: HashMap<i64, Instant>,
+    /// Collections that wait for their providers.
+    pub held_back: HashSet<i64>,
     /// Queue entries that are postponed, and until when.
     postponed: HashMap<i64, Instant>,
     /// By collection and kind of entry: there was no entry below this number when all were last read.
@@ -84,7 +87,7 @@ impl InFlight {
 
     /// Forgets which batches failed if nothing waits to be tried again: their rows were written, or are gone.
     pub fn forget_failed_batches(&mut self) {
-        if self.postponed.is_empty() && self.paused.is_empty() {
+        if self.postponed.is_empty() && self.paused.is_empty() && self.held_back.is_empty() {
             self.batch_limits.clear();
         }
     }
@@ -129,7 +132,7 @@ impl InFlight {
         let mut ids: Vec<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
         let next = ids.partition_point(|id| *id <= self.last);
         ids.rotate_left(next);
-        ids.retain(|id| !self.paused.contains_key(id) && !busy.contains(id));
+        ids.retain(|id| !self.paused.contains_key(id) && !self.held_back.contains(id) && !busy.contains(id));
         Ok(ids)
     }
 
@@ -143,9 +146,9 @@ impl InFlight {
             self.paused.insert(id, Instant::now() + RESTORE_CHECK_INTERVAL);
             return Ok(None);
         }
-        for is_fill in [false, true] {
-            let window = self.read(id, is_fill, all)?;
-            if let Some(claim) = self.choose(&collection, &window)? {
+        for cause in [Cause::Change, Cause::Fill] {
+            let window = self.read(id, cause == Cause::Fill, all)?;
+            if let Some(claim) = self.choose(&collection, &window, cause)? {
                 return Ok(Some(claim));
             }
         }
@@ -180,7 +183,7 @@ impl InFlight {
         Ok(Window { rows, free })
     }
 
-    fn choose(&mut self, collection: &Collection, window: &Window) -> Result<Option<Claim>> {
+    fn choose(&mut self, collection: &Collection, window: &Window, cause: Cause) -> Result<Option<Claim>> {
         let Window { rows, free } = window;
         let numbers = |wanted: &dyn Fn(usize) -> bool| -> Vec<i64> {
             free.iter().filter(|row| wanted(**row)).filter_map(|row| rows.int8(*row, 0)).collect()
@@ -211,7 +214,7 @@ impl InFlight {
                 wanted.push((place.1, vec![number]));
             }
         }
-        Ok(self.lock(collection, wanted))
+        Ok(self.lock(collection, wanted, cause))
     }
 
     /// Claims a row that failed and is due for another try.
@@ -221,7 +224,7 @@ impl InFlight {
                 run(
                     "SELECT collection, key FROM rag._failure
                      WHERE retry_at <= clock_timestamp() AND collection <> ALL ($1) ORDER BY retry_at LIMIT 16",
-                    &[Arg::int8s(self.paused.keys().copied())],
+                    &[Arg::int8s(self.paused.keys().chain(&self.held_back).copied())],
                 )
             })
         })?;
@@ -236,14 +239,14 @@ impl InFlight {
                 continue;
             };
             self.batch_limits.insert((id, key.clone()), 1);
-            if let Some(claim) = self.lock(&collection, vec![(key, Vec::new())]) {
+            if let Some(claim) = self.lock(&collection, vec![(key, Vec::new())], Cause::Fill) {
                 return Ok(Some(claim));
             }
         }
         Ok(None)
     }
 
-    fn lock(&mut self, collection: &Collection, wanted: Vec<(Key, Vec<i64>)>) -> Option<Claim> {
+    fn lock(&mut self, collection: &Collection, wanted: Vec<(Key, Vec<i64>)>, cause: Cause) -> Option<Claim> {
         let (mut taken, mut locks) = (Vec::new(), Vec::new());
         for (key, ids) in wanted {
             let lock = OwnLock::new("row", (collection.id, &key));
@@ -256,7 +259,7 @@ impl InFlight {
             self.keys.insert((collection.id, key.clone()));
             taken.push((key, ids));
         }
-        (!taken.is_empty()).then(|| Claim::Rows(collection.clone(), taken, locks))
+        (!taken.is_empty()).then(|| Claim::Rows(collection.clone(), taken, locks, cause))
     }
 
     /// Ends the processing of a row, whether it succeeded or not.

@@ -6,8 +6,10 @@ use crate::collections::queue;
 use ragstone_client::settings;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Records that a row could not be indexed, and removes it from the queue. The delay before the next try doubles each
@@ -42,21 +44,18 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
 
 /// Deletes the failures of rows that were indexed.
 pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
-    let any = as_owner(config_owner()?, || {
-        run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])
-    })?;
-    if any.count == 0 {
-        return Ok(());
-    }
-    for key in keys {
-        as_owner(config_owner()?, || {
-            run(
-                "DELETE FROM rag._failure WHERE collection = $1 AND key = $2",
-                &[Arg::new(collection), Arg::texts(key)],
-            )
-        })?;
-    }
-    Ok(())
+    let clear = || -> Result<()> {
+        let any = run("SELECT FROM rag._failure WHERE collection = $1 LIMIT 1", &[Arg::new(collection)])?;
+        if any.count == 0 {
+            return Ok(());
+        }
+        for key in keys {
+            let arguments = [Arg::new(collection), Arg::texts(key)];
+            run("DELETE FROM rag._failure WHERE collection = $1 AND key = $2", &arguments)?;
+        }
+        Ok(())
+    };
+    as_owner(config_owner()?, || by_index(clear))
 }
 
 /// Stores why a collection cannot follow its source, or that it can.
@@ -67,40 +66,53 @@ pub fn set_error(collection: i64, error: Option<&Error>) -> Result<()> {
     });
     as_owner(config_owner()?, || {
         run(
-            "UPDATE rag.collection SET error = $2 WHERE id = $1 AND error IS DISTINCT FROM $2",
+            "UPDATE rag.collection
+             SET error = $2, failed_since = CASE WHEN $2 IS NOT NULL THEN coalesce(failed_since, clock_timestamp()) END
+             WHERE id = $1 AND error IS DISTINCT FROM $2",
             &[Arg::new(collection), Arg::optional_text(message.as_deref())],
         )
     })?;
     Ok(())
 }
 
-/// Stores why a collection waits, and for how long from now.
-pub fn set_waiting(collection: i64, pause: Duration, error: &Error) -> Result<()> {
+/// Stores why these collections, or all, wait, and for how long from now. Returns which they are.
+pub fn set_waiting(
+    collections: Option<&BTreeSet<i64>>,
+    pause: Duration,
+    error: &Error,
+) -> Result<BTreeSet<i64>> {
     let arguments = [
-        Arg::new(collection),
+        collections.map_or_else(|| Arg::optional::<Vec<i64>>(None), |ids| Arg::int8s(ids.iter().copied())),
         Arg::new(pause.as_secs_f64()),
         Arg::text(&error.code()),
         Arg::text(&error.message),
         Arg::text(&error.hint),
     ];
-    as_owner(config_owner()?, || {
+    let rows = as_owner(config_owner()?, || {
         run(
             "INSERT INTO rag._waiting AS w (collection, next_try, sqlstate, message, hint)
-             SELECT id, clock_timestamp() + make_interval(secs => $2), $3, $4, nullif($5, '') FROM rag.collection WHERE id = $1
+             SELECT id, clock_timestamp() + make_interval(secs => $2), $3, $4, nullif($5, '') FROM rag.collection
+             WHERE $1 IS NULL OR id = ANY ($1)
              ON CONFLICT (collection) DO UPDATE
              SET next_try = excluded.next_try, sqlstate = excluded.sqlstate, message = excluded.message,
-                 hint = excluded.hint",
+                 hint = excluded.hint
+             RETURNING collection",
             &arguments,
         )
     })?;
+    Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
+}
+
+/// Deletes why these collections wait.
+pub fn clear_waiting(collections: &BTreeSet<i64>) -> Result<()> {
+    let ids = Arg::int8s(collections.iter().copied());
+    as_owner(config_owner()?, || run("DELETE FROM rag._waiting WHERE collection = ANY ($1)", &[ids]))?;
     Ok(())
 }
 
-/// Deletes why a collection waits, or why all do.
-pub fn clear_waiting(collection: Option<i64>) -> Result<()> {
-    as_owner(config_owner()?, || {
-        run("DELETE FROM rag._waiting WHERE collection = $1 OR $1 IS NULL", &[Arg::optional(collection)])
-    })?;
+/// Deletes why any collection waits.
+pub fn clear_all_waiting() -> Result<()> {
+    as_owner(config_owner()?, || run("DELETE FROM rag._waiting", &[]))?;
     Ok(())
 }
 
@@ -110,13 +122,14 @@ pub fn retry(name: &str) -> Result<i64> {
         connect(|| {
             let collection = Collection::get_latest(name)?;
             collection.source()?.check_owner("retry its failed rows")?;
-            let failed = as_owner(config_owner()?, || {
+            let retry = || {
                 run(
                     "WITH failed AS (DELETE FROM rag._failure WHERE collection = $1 RETURNING collection, key)
                      INSERT INTO rag._queue (collection, key) SELECT * FROM failed",
                     &[Arg::new(collection.id)],
                 )
-            })?;
+            };
+            let failed = as_owner(config_owner()?, || by_index(retry))?;
             ragstone_client::processes::wake::collection_at_commit(collection.id);
             Ok(failed.count as i64)
         })

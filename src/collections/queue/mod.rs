@@ -61,7 +61,9 @@ pub fn delete(ids: &[i64]) -> Result<()> {
 /// Deletes all entries and failures of a collection.
 pub fn forget(collection: i64) -> Result<()> {
     as_owner(config_owner()?, || {
-        run("DELETE FROM rag._queue WHERE collection = $1", &[Arg::new(collection)])?;
-        run("DELETE FROM rag._failure WHERE collection = $1", &[Arg::new(collection)]).map(|_| ())
+        by_index(|| {
+            run("DELETE FROM rag._queue WHERE collection = $1", &[Arg::new(collection)])?;
+            run("DELETE FROM rag._failure WHERE collection = $1", &[Arg::new(collection)]).map(|_| ())
+        })
     })
 }

@@ -40,14 +40,20 @@ pub enum FailureKind {
     ProviderUnreachable,
     /// The connection was lost, or nothing came for too long.
     ProviderLost,
-    /// The provider answered with an error.
+    /// The provider answered with an error that may pass by itself, or that none of the other kinds covers.
     ProviderRefused,
+    /// The provider refused the key, or the account behind it.
+    KeyRefused,
+    /// The provider does not know the model.
+    ModelRefused,
+    /// The server's own limits of calls and tokens in a minute leave the call no turn.
+    RateLimited,
     /// The provider refused what it was sent: the same input will be refused again.
     ProviderRejected,
     /// The provider's answer is not what its protocol says.
     ProviderMalformed,
-    /// A budget has no room for the call.
-    BudgetSpent,
+    /// A budget, by the key of its row, has no room for the call.
+    BudgetSpent(i64),
     /// The role of the caller, or of the owner of the foreign server, lacks the privilege.
     Forbidden,
 }

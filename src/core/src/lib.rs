@@ -18,3 +18,4 @@ pub mod provider;
 pub mod suggest;
 pub mod threshold;
 pub mod tsvector;
+pub mod window;

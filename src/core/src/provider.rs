@@ -51,7 +51,7 @@ impl Wire {
         }
     }
 
-    /// Maximum number of texts in one request for embeddings.
+    /// Maximum number of texts in one request for embeddings, if the server has no option for it, and of documents to rerank.
     pub const fn max_texts(self) -> usize {
         match self {
             // The server's default of --max-client-batch-size.
@@ -100,6 +100,8 @@ pub struct Limits {
     pub tokens_per_minute: Option<u32>,
     /// Longest reply, bytes.
     pub max_reply_bytes: u64,
+    /// Most texts in one request for embeddings.
+    pub max_texts: u32,
 }
 
 /// What a provider takes for a million tokens, in the currency of its administrator.

@@ -13,13 +13,13 @@ use std::{
 };
 
 use ragstone_core::protocol::{
-    Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, decode, encode, frame_length,
+    Caller, Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, decode, encode, frame_length,
 };
 use ragstone_engine::{
     model::{folder::ModelFolder, manifest::Manifest, text::TextEncoder},
     runtime::{
         embedder::Embedder,
-        library::{Library, LibrarySettings, RuntimeChoice, no_memory_limit},
+        library::{Library, LibrarySettings, Resources, RuntimeChoice},
     },
     system,
 };
@@ -52,7 +52,8 @@ impl EngineClient {
     }
 
     fn embed(&mut self, lane: Lane, texts: Vec<String>) -> Result<Vec<f32>> {
-        let request = Request::Embed { model: self.model.clone(), kind: Kind::Query, lane, texts };
+        let caller = Caller { database: 0, role: 0 };
+        let request = Request::Embed { model: self.model.clone(), kind: Kind::Query, lane, caller, texts };
         match self.call(request)? {
             Response::Vectors(vectors) => Ok(vectors.values),
             other => Err(format!("{other:?}").into()),
@@ -74,7 +75,8 @@ impl InProcessModel {
             Library::new(LibrarySettings { choice, onnxruntime, openvino, threads: system::processors() });
         let manifest: Manifest = folder.manifest()?;
         let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)?;
-        let embedder = library.open(folder, &manifest, &encoder, &no_memory_limit)?;
+        let embedder =
+            library.open(folder, &manifest, &encoder, Resources::without_limit(library.threads()))?;
         Ok(Self { encoder, embedder })
     }
 

@@ -93,7 +93,9 @@ pub enum Error {
         reason: String,
     },
     /// The model's queue has no room.
-    #[error("queue of model \"{model}\" is full: {texts} texts asked for, {waiting} of {limit} places taken")]
+    #[error(
+        "queue of model \"{model}\" is full: {texts} texts asked for, {waiting} of {limit} places taken, {own} of them by the same role"
+    )]
     QueueFull {
         /// The model.
         model: String,
@@ -101,6 +103,8 @@ pub enum Error {
         texts: usize,
         /// Texts waiting.
         waiting: usize,
+        /// Those of the same role.
+        own: usize,
         /// The queue's limit.
         limit: usize,
     },

@@ -116,7 +116,9 @@ pub fn processors() -> usize {
 
 /// The text without control characters but line breaks: what another server has written must not steer the terminal.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
+    text.chars()
+        .map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter })
+        .collect()
 }
 
 #[cfg(test)]

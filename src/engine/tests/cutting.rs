@@ -5,18 +5,23 @@ mod support;
 
 use ragstone_core::protocol::{Chunk, ChunkOptions, Request, Response, Splitter};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Client, EngineProcess, MODEL, wait_for};
+use support::{CALLER, Client, EngineProcess, MODEL, wait_for};
 
 /// A cut that takes hours, since each chunk has but one new token.
 fn endless() -> Request {
     let options = ChunkOptions { splitter: Splitter::Text, size: 4000, overlap: 3999 };
-    Request::Chunk { model: MODEL.into(), options, documents: vec!["cat ".repeat(1 << 20)] }
+    Request::Chunk { model: MODEL.into(), caller: CALLER, options, documents: vec!["cat ".repeat(1 << 20)] }
 }
 
 /// A cut that has to wait for a turn.
 fn long() -> Request {
     let options = ChunkOptions { splitter: Splitter::Text, size: 256, overlap: 0 };
-    Request::Chunk { model: MODEL.into(), options, documents: vec!["the cat sat. ".repeat(6 << 10)] }
+    Request::Chunk {
+        model: MODEL.into(),
+        caller: CALLER,
+        options,
+        documents: vec!["the cat sat. ".repeat(6 << 10)],
+    }
 }
 
 fn chunks(answer: Response) -> Vec<Chunk> {
@@ -52,10 +57,16 @@ fn everything_else_is_answered_while_documents_are_cut() {
     assert!(matches!(client.call(Request::Models), Response::Models(_)));
     assert!(matches!(client.call(Request::Describe { model: MODEL.into() }), Response::Models(_)));
     let texts = vec!["the cat".into()];
-    assert!(matches!(client.call(Request::Count { model: MODEL.into(), texts }), Response::Counts(_)));
+    assert!(matches!(
+        client.call(Request::Count { model: MODEL.into(), caller: CALLER, texts }),
+        Response::Counts(_)
+    ));
     let options = ChunkOptions { splitter: Splitter::Text, size: 4, overlap: 0 };
     let documents = vec!["the cat sat on the mat".into()];
-    assert_eq!(chunks(client.call(Request::Chunk { model: MODEL.into(), options, documents })).len(), 2);
+    assert_eq!(
+        chunks(client.call(Request::Chunk { model: MODEL.into(), caller: CALLER, options, documents })).len(),
+        2
+    );
     // A frame that is decoded in another thread.
     client.embed(&["cat ".repeat(1 << 19).as_str()]);
 }
@@ -105,7 +116,8 @@ fn a_long_text_has_as_many_tokens_as_its_parts() {
     let mut client = engine.connect();
     let part = "the cat sat on the mat, unlike dogs. ";
     let texts = vec![part.into(), part.repeat(10_000)];
-    let Response::Counts(counts) = client.call(Request::Count { model: MODEL.into(), texts }) else {
+    let Response::Counts(counts) = client.call(Request::Count { model: MODEL.into(), caller: CALLER, texts })
+    else {
         panic!()
     };
     assert_eq!(counts[1], 10_000 * counts[0]);

@@ -80,7 +80,8 @@ fn pull(source: &str, models: &Path, hub: &str) -> Output {
 }
 
 fn folder_on_the_web(change: impl FnOnce(&mut HashMap<String, Vec<u8>>), broken_off: &'static str) -> Web {
-    let mut files = tiny_model().into_iter().map(|(name, bytes)| (format!("/tiny-model/{name}"), bytes)).collect();
+    let mut files =
+        tiny_model().into_iter().map(|(name, bytes)| (format!("/tiny-model/{name}"), bytes)).collect();
     change(&mut files);
     Web::serve(files, broken_off)
 }
@@ -142,7 +143,11 @@ fn a_model_with_another_name_than_asked_for_is_not_installed() {
     fs::create_dir(&installed).unwrap();
     let output = pull(&format!("{}/asked-for", web.address), models.path(), "");
     assert!(!output.status.success());
-    assert!(stderr(&output).contains("does not end in the model's name, \"tiny-model\""), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("does not end in the model's name, \"tiny-model\""),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(fs::read_dir(models.path()).unwrap().count(), 1);
     assert_eq!(fs::read_dir(&installed).unwrap().count(), 0);
 }
@@ -153,7 +158,11 @@ fn a_missing_file_is_named() {
     let models = tempfile::tempdir().unwrap();
     let output = pull(&format!("{}/tiny-model", web.address), models.path(), "");
     assert!(!output.status.success());
-    assert!(stderr(&output).contains("/tiny-model/tokenizer.json: no such file on the server"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("/tiny-model/tokenizer.json: no such file on the server"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -54,12 +54,10 @@ fn a_refused_key_and_an_unknown_model_are_not_tried_again() {
         r#"{{"error":{{"message":"Incorrect API key: {KEY}","type":"{KEY}","code":"invalid_api_key"}}}}"#
     );
     let (failure, provider) = failure([Reply::status(401).body(body)], |_| {});
-    assert_eq!(
-        (failure.kind, failure.detail.as_str()),
-        (FailureKind::ProviderRefused, "error invalid_api_key")
-    );
+    assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::KeyRefused, "error invalid_api_key"));
     assert!(failure.hint.contains("api_key") && provider.requests().len() == 1, "{failure:?}");
     let (failure, provider) = calls::failure([Reply::status(404)], |_| {});
+    assert_eq!(failure.kind, FailureKind::ModelRefused);
     assert!(failure.hint.contains("model") && provider.requests().len() == 1, "{failure:?}");
 }
 

@@ -7,7 +7,7 @@ use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{
     ChunkOptions, Kind, Lane, MAX_FRAME, Model, PROTOCOL, Progress, Request, Response, Splitter,
 };
-use support::{Client, EngineProcess, MODEL, embed, embed_with, wait_for};
+use support::{CALLER, Client, EngineProcess, MODEL, embed, embed_with, wait_for};
 
 const CAT: [f32; 8] = [0.281991, 0.039267, -0.537625, 0.087076, -0.04004, 0.731794, 0.111754, -0.269633];
 
@@ -145,7 +145,7 @@ fn more_texts_than_places_are_refused_at_once() {
     assert_eq!(failure.kind, FailureKind::QueueFull);
     assert_eq!(
         failure.message,
-        "queue of model \"tiny-model\" is full: 5 texts asked for, 0 of 4 places taken"
+        "queue of model \"tiny-model\" is full: 5 texts asked for, 0 of 4 places taken, 0 of them by the same role"
     );
     assert!(failure.hint.contains("rag.engine_queue_limit"));
     assert_eq!(client.embed(&["cat"; 4]).tokens.len(), 4);
@@ -189,6 +189,7 @@ fn a_query_overtakes_bulk() {
         model: MODEL.into(),
         kind: Kind::Query,
         lane: Lane::Query,
+        caller: CALLER,
         texts: vec!["cat".into()],
     };
     assert!(matches!(client.call(query), Response::Vectors(_)));
@@ -223,6 +224,7 @@ fn documents_are_cut_in_the_models_tokens() {
     let mut client = engine.connect();
     let chunk = |options| Request::Chunk {
         model: MODEL.into(),
+        caller: CALLER,
         options,
         documents: vec!["# A\n\nthe cat sat. the dog sat on the mat.".into(), String::new()],
     };

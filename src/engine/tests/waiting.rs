@@ -73,7 +73,7 @@ fn a_rate_over_the_limit_waits_or_fails_at_once() {
     completed(one.call(ask(target.clone(), prompt(), false)));
     completed(other.call(ask(target.clone(), prompt(), false)));
     let failure = one.failure(ask(target.clone(), prompt(), false));
-    assert_eq!(failure.kind, FailureKind::QueueFull);
+    assert_eq!(failure.kind, FailureKind::RateLimited);
     assert_eq!(failure.message, "no turn to call provider \"openai\": 2 requests a minute are used up");
     // With a higher limit the next turn is near.
     target.limits.requests_per_minute = Some(600);

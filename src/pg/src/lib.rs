@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod arguments;
+mod array_args;
 pub mod attempt;
 pub mod backtrace;
 pub mod blame;
@@ -17,6 +18,7 @@ pub mod function;
 pub mod guc;
 pub mod identifier;
 pub mod input;
+pub mod limited_transaction;
 pub mod major_version;
 pub mod own_lock;
 mod own_sqlstate;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::own_sqlstate::keep_sqlstate;
 use crate::rows::{Rows, rows};
 use crate::text::utf8_datum;
-use crate::value::{Value, array_datum, varlena};
+use crate::value::{Value, varlena};
 use pgrx::datum::IntoDatum;
 use pgrx::{Spi, pg_sys};
 use std::cell::{Cell, RefCell};
@@ -66,22 +66,6 @@ impl Arg {
         Self { oid: pg_sys::TEXTOID, datum: Some(varlena(bytes)) }
     }
 
-    /// A `text[]` of texts in UTF-8.
-    pub fn texts<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> Self {
-        let datums = values.into_iter().map(|value| Some(utf8_datum(value.as_ref()))).collect();
-        Self::array(pg_sys::TEXTOID, datums)
-    }
-
-    /// A `text[]` that is null.
-    pub fn null_texts() -> Self {
-        Self { oid: pg_sys::TEXTARRAYOID, datum: None }
-    }
-
-    /// A `text[]` of texts in the server's encoding.
-    pub fn server_texts<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self::array(pg_sys::TEXTOID, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
-    }
-
     /// A varlena type of which these are the bytes after its header.
     pub fn varlena(oid: pg_sys::Oid, bytes: &[u8]) -> Self {
         Self { oid, datum: Some(varlena(bytes)) }
@@ -121,34 +105,6 @@ impl Arg {
     /// A value of a type known only at run time.
     pub fn value(value: &Value) -> Self {
         Self { oid: value.oid, datum: Some(value.datum()) }
-    }
-
-    /// A `real[]`.
-    pub fn float4s(values: &[f32]) -> Self {
-        let datums = values.iter().map(|value| value.into_datum()).collect();
-        Self::array(pg_sys::FLOAT4OID, datums)
-    }
-
-    /// A `bigint[]`.
-    pub fn int8s(values: impl IntoIterator<Item = i64>) -> Self {
-        Self::array(pg_sys::INT8OID, values.into_iter().map(IntoDatum::into_datum).collect())
-    }
-
-    /// A `smallint[]`.
-    pub fn int2s(values: &[i16]) -> Self {
-        Self::array(pg_sys::INT2OID, values.iter().map(|value| value.into_datum()).collect())
-    }
-
-    /// A `bytea[]`.
-    pub fn byteas<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self::array(pg_sys::BYTEAOID, values.into_iter().map(|bytes| Some(varlena(bytes))).collect())
-    }
-
-    /// An array; `element` must have an array type.
-    pub fn array(element: pg_sys::Oid, values: Vec<Option<pg_sys::Datum>>) -> Self {
-        // SAFETY: a look-up by OID.
-        let oid = unsafe { pg_sys::get_array_type(element) };
-        Self { oid, datum: Some(array_datum(element, values)) }
     }
 }
 

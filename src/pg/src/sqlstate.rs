@@ -291,7 +291,9 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
         FailureKind::OverLimit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         FailureKind::UnknownModel => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
         FailureKind::CorruptModel => PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR,
-        FailureKind::QueueFull => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+        FailureKind::QueueFull | FailureKind::RateLimited | FailureKind::BudgetSpent(_) => {
+            PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
+        }
         FailureKind::Unavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
         FailureKind::Protocol => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
         FailureKind::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
@@ -299,11 +301,11 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
             PgSqlErrorCode::ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
         }
         FailureKind::ProviderLost => PgSqlErrorCode::ERRCODE_CONNECTION_FAILURE,
-        FailureKind::ProviderRefused | FailureKind::ProviderRejected => {
-            PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION
-        }
+        FailureKind::ProviderRefused
+        | FailureKind::ProviderRejected
+        | FailureKind::KeyRefused
+        | FailureKind::ModelRefused => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
         FailureKind::ProviderMalformed => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
-        FailureKind::BudgetSpent => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
         FailureKind::Forbidden => PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
     }
 }

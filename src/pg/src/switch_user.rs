@@ -45,6 +45,11 @@ pub fn set_in_transaction(name: &str, value: &str) -> Result<(), Error> {
     set_as(name, value, pg_sys::GucAction::GUC_ACTION_SET)
 }
 
+/// Sets a setting until the transaction has ended, as SET LOCAL does.
+pub fn set_local(name: &str, value: &str) -> Result<(), Error> {
+    set_as(name, value, pg_sys::GucAction::GUC_ACTION_LOCAL)
+}
+
 fn set(name: &str, value: &str) -> Result<(), Error> {
     set_as(name, value, pg_sys::GucAction::GUC_ACTION_SAVE)
 }

@@ -2,13 +2,19 @@
 
 use crate::engine::client;
 use crate::engine::client::Pending;
-use ragstone_core::protocol::Request;
+use ragstone_core::protocol::{Caller, Request};
 use ragstone_core::provider::Limits;
 use ragstone_pg::error::Result;
+use ragstone_pg::session;
 use std::time::Duration;
 
 /// Added to a provider's timeout, which the engine enforces itself, with a better error message.
 const PROVIDER_TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
+
+/// The current role in the session's database.
+pub fn caller() -> Caller {
+    Caller { database: session::database(), role: session::current_role().to_u32() }
+}
 
 /// A request, and how long the engine may make no progress with it.
 #[derive(Debug, Clone)]
@@ -43,7 +49,10 @@ impl Call {
                 RerankBy { target: a, model: m, query: p, documents: d, .. },
                 RerankBy { target: b, model: n, query: q, documents: e, .. },
             ) => a == b && (m, p, d) == (n, q, e),
-            (a @ Embed { .. }, b) => a == b,
+            (
+                Embed { model: m, kind: k, lane: l, texts: t, .. },
+                Embed { model: n, kind: o, lane: p, texts: u, .. },
+            ) => (m, k, l, t) == (n, o, p, u),
             _ => false,
         }
     }

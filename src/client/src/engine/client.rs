@@ -77,14 +77,20 @@ pub fn send_with_timeout(request: Request, timeout: Duration) -> Result<Pending>
 
 /// Sends a request if an engine runs; none otherwise.
 pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
+    if connect_if_running()? { send(request).map(Some) } else { Ok(None) }
+}
+
+/// Connects the session if an engine runs and it is not connected. Returns whether it is.
+fn connect_if_running() -> Result<bool> {
+    // The session's connection may be one to an engine that has gone.
     SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
     if SESSION.with_borrow(|session| session.connection.is_none()) {
         match Connection::open()? {
             ConnectOutcome::Connected(connection) => adopt(connection),
-            ConnectOutcome::NoListener | ConnectOutcome::Busy => return Ok(None),
+            ConnectOutcome::NoListener | ConnectOutcome::Busy => return Ok(false),
         }
     }
-    send(request).map(Some)
+    Ok(true)
 }
 
 /// Sends a request and waits for the answer if an engine runs; none otherwise.
@@ -94,11 +100,7 @@ pub fn call_if_running(request: Request) -> Result<Option<Response>> {
 
 /// The same with a timeout other than `rag.request_timeout`.
 pub fn call_if_running_with_timeout(request: Request, timeout: Duration) -> Result<Option<Response>> {
-    // The session's own connection may be one to an engine that has gone.
-    if !matches!(Connection::open()?, ConnectOutcome::Connected(_)) {
-        return Ok(None);
-    }
-    send_with_timeout(request, timeout)?.wait().map(Some)
+    if connect_if_running()? { send_with_timeout(request, timeout)?.wait().map(Some) } else { Ok(None) }
 }
 
 /// Reports progress for other sessions to see. Only if the engine is connected; a failure is ignored.
@@ -128,6 +130,11 @@ impl Pending {
                 return Ok(answer);
             }
         }
+    }
+
+    /// The same as [`Self::receive_next`], for callers that take an answer in this way or by [`Self::poll`].
+    pub fn wait_next(&mut self) -> Result<Option<Response>> {
+        self.receive_next().map(Some)
     }
 
     /// The answer or its next piece, if it has arrived. Waits only for a new engine, after the death of the one that was asked.

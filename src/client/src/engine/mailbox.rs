@@ -123,7 +123,12 @@ impl<C: MailboxConsumer> MailboxReader<C> {
             }
             Err(error) => {
                 if self.backoff.is_idle() {
-                    log!("ragstone worker: could not write {}: {}: {}", C::NAME, error.code(), error.message);
+                    log!(
+                        "ragstone coordinator: could not write {}: {}: {}",
+                        C::NAME,
+                        error.code(),
+                        error.message
+                    );
                 }
                 let pause = self.backoff.next_pause();
                 self.back_off(pause);

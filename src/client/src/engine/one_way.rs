@@ -81,5 +81,5 @@ fn connect() -> Result<Box<Connection>> {
 fn full() -> Error {
     Error::unavailable(format!("the engine took nothing more for {MAX_FLUSH_TIME:?}"))
         .detail("What was posted before is not written down yet.")
-        .hint("Look for lines of \"ragstone worker\" in the server's log.")
+        .hint("Look for lines of \"ragstone coordinator\" in the server's log.")
 }

@@ -1,4 +1,4 @@
-//! Locks that ensure that a server has one supervisor, and a database one worker in each slot. They are POSIX record locks: a
+//! Locks that ensure that a server has one supervisor, and a database one worker in each place. They are POSIX record locks: a
 //! child process does not inherit them, the kernel releases them, and the holder can be queried without taking the lock.
 //!
 //! A process loses its lock when it closes any descriptor of the file. So no function here opens a file whose lock the process
@@ -105,16 +105,10 @@ fn whole_file() -> libc::flock {
 
 /// The rest of the names of the extension's files that begin with a prefix.
 pub fn files_with_prefix(prefix: &str) -> impl Iterator<Item = String> {
-    let stem = paths::worker_request(0).with_extension(prefix);
+    let stem = paths::socket().with_extension(prefix);
     let start = stem.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let entries = fs::read_dir(paths::socket_directory()).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         entry.file_name().to_string_lossy().strip_prefix(start.as_str()).map(str::to_owned)
     })
-}
-
-/// Database and slot of a worker, from the name of its file after the prefix.
-pub fn parse_worker_name(name: &str) -> Option<(u32, i32)> {
-    let (database, place) = name.split_once('-')?;
-    Some((database.parse().ok()?, place.parse().ok()?))
 }

@@ -1,23 +1,59 @@
 //! What happens when Postgres has no slot for a background worker (`max_worker_processes`): work waits, so the server's log says so
-//! when that begins, and a file says so to the sessions that look at what waits.
+//! when that begins, and a file says so to the sessions that look at what waits, and to the workers that can make room.
 
+use crate::processes::file_lock::files_with_prefix;
+use crate::processes::place::Place;
 use crate::settings::paths;
 use pgrx::log;
+use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 
-/// Notes that a slot for a worker of the database `is_missing`, or that there was one. `waiting` says what waits.
-pub fn note(database: u32, is_missing: bool, waiting: &str) {
-    let path = paths::missing_slot(database);
+/// What a slot is missing for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// A worker of a database.
+    Worker(Place),
+    /// A job, which the coordinator has a worker registered for.
+    Job,
+}
+
+/// Notes that a slot for a worker of the database `is_missing`, or that there was one.
+pub fn note(database: u32, waiting: Waiting, is_missing: bool) {
+    let path = paths::missing_slot(database, waiting);
     if !is_missing {
         let _ = fs::remove_file(path);
     } else if File::create_new(path).is_ok() {
+        let who = match waiting {
+            Waiting::Worker(Place::Coordinator) => "a database waits for its coordinator",
+            Waiting::Worker(Place::Indexer(_)) => "a database waits for its worker",
+            Waiting::Job => "a job waits for its worker",
+        };
         log!(
-            "ragstone: {waiting}: PostgreSQL has no free slot for a background worker; raise max_worker_processes"
+            "ragstone: {who}: PostgreSQL has no free slot for a background worker; raise max_worker_processes"
         );
     }
 }
 
-/// Whether the database waits for a slot.
-pub fn is_noted(database: u32) -> bool {
-    paths::missing_slot(database).exists()
+/// Whether a job of the database waits for a slot, its own or the coordinator's.
+pub fn is_noted_for_jobs(database: u32) -> bool {
+    [Waiting::Job, Waiting::Worker(Place::Coordinator)]
+        .into_iter()
+        .any(|waiting| paths::missing_slot(database, waiting).exists())
+}
+
+/// Whether a slot is missing, in any database, for what `place` can make room for. A coordinator makes no room for jobs, which it
+/// has to start.
+pub fn is_noted_for(place: Place) -> bool {
+    files_with_prefix("slotless-")
+        .any(|name| place != Place::Coordinator || !name.ends_with(&format!("-{}", Waiting::Job)))
+}
+
+/// As in names of files.
+impl Display for Waiting {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker(place) => place.fmt(to),
+            Self::Job => to.write_str("job"),
+        }
+    }
 }

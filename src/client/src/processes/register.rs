@@ -1,5 +1,6 @@
-//! How a database's worker is registered, and how it handles SIGTERM.
+//! How a database's workers are registered, and how they handle SIGTERM.
 
+use crate::processes::place::Place;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError};
 use pgrx::pg_sys;
 use ragstone_pg::major_version::pqsignal;
@@ -9,13 +10,18 @@ unsafe extern "C-unwind" {
     fn die(signal: libc::c_int);
 }
 
-/// Registers a worker for a slot of a database.
-pub fn register(database: u32, place: i32) -> Result<(), DynamicBackgroundWorkerLoadError> {
-    let argument = (u64::from(database) << 8) | place as u64;
-    BackgroundWorkerBuilder::new("ragstone worker")
-        .set_type("ragstone worker")
+/// Registers a worker for a place of a database.
+pub fn register(database: u32, place: Place) -> Result<(), DynamicBackgroundWorkerLoadError> {
+    let (name, function, argument) = match place {
+        Place::Coordinator => ("ragstone coordinator", "ragstone_coordinator_main", u64::from(database)),
+        Place::Indexer(number) => {
+            ("ragstone worker", "ragstone_worker_main", (u64::from(database) << 8) | number as u64)
+        }
+    };
+    BackgroundWorkerBuilder::new(name)
+        .set_type(name)
         .set_library("ragstone")
-        .set_function("ragstone_worker_main")
+        .set_function(function)
         .set_argument(Some(pg_sys::Datum::from(argument)))
         .enable_spi_access()
         .set_restart_time(None)

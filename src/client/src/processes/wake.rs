@@ -1,5 +1,6 @@
-//! Wakes the database's worker when a transaction commits that has made work for it.
+//! Wakes the database's workers when a transaction commits that has made work for them.
 
+use crate::processes::place::Place;
 use crate::processes::slots;
 use pgrx::{PgXactCallbackEvent, register_xact_callback};
 use ragstone_pg::transactions::{SubtransactionEnd, current_subtransaction, on_subtransaction_end};
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Once;
 
 thread_local! {
-    /// What the transaction will wake the worker for, each with the number of the subtransaction that made it work to do.
+    /// What the transaction will wake a worker for, each with the number of the subtransaction that made it work to do.
     static PENDING_WAKEUPS: RefCell<HashMap<Wakeup, u32>> = RefCell::new(HashMap::new());
 
     /// Whether the callbacks of the transaction's end are registered.
@@ -18,7 +19,7 @@ thread_local! {
     static HAS_LOGGED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A reason to wake the worker.
+/// A reason to wake a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Wakeup {
     /// Something has changed in a collection's source.
@@ -27,24 +28,24 @@ enum Wakeup {
     Job(i64),
 }
 
-/// Wakes the worker at commit, for changes queued for a collection.
+/// Wakes the worker that indexes at commit, for changes queued for a collection.
 pub fn collection_at_commit(collection: i64) {
     add(Wakeup::Collection(collection));
 }
 
-/// Wakes the worker at commit, for a job.
+/// Wakes the coordinator at commit, for a job.
 pub fn job_at_commit(job: i64) {
     add(Wakeup::Job(job));
 }
 
-/// Makes sure at commit that there is a worker, for rows of the log. A running worker finds them without being woken.
+/// Makes sure at commit that there is a coordinator, for rows of the log. A running one finds them without being woken.
 pub fn log_at_commit() {
     if HAS_LOGGED.replace(true) {
         return;
     }
     register_xact_callback(PgXactCallbackEvent::Commit, || {
         HAS_LOGGED.set(false);
-        slots::ensure_after_commit();
+        slots::ensure_after_commit(Place::Coordinator);
     });
     register_xact_callback(PgXactCallbackEvent::Prepare, || HAS_LOGGED.set(false));
     register_xact_callback(PgXactCallbackEvent::Abort, || HAS_LOGGED.set(false));
@@ -62,22 +63,37 @@ fn add(wakeup: Wakeup) {
     register_xact_callback(PgXactCallbackEvent::PreCommit, ensure_if_pending);
     register_xact_callback(PgXactCallbackEvent::PrePrepare, ensure_if_pending);
     register_xact_callback(PgXactCallbackEvent::Commit, || {
-        let has_jobs = has_pending_jobs();
-        if clear_pending() {
-            slots::wake(has_jobs);
+        let (has_rows, has_jobs) = (is_pending(Place::FIRST_INDEXER), is_pending(Place::Coordinator));
+        clear_pending();
+        if has_rows {
+            slots::wake_indexer();
+        }
+        if has_jobs {
+            slots::wake_for_jobs();
         }
     });
-    register_xact_callback(PgXactCallbackEvent::Prepare, || _ = clear_pending());
-    register_xact_callback(PgXactCallbackEvent::Abort, || _ = clear_pending());
+    register_xact_callback(PgXactCallbackEvent::Prepare, clear_pending);
+    register_xact_callback(PgXactCallbackEvent::Abort, clear_pending);
 }
 
-fn has_pending_jobs() -> bool {
-    PENDING_WAKEUPS.with_borrow(|pending| pending.keys().any(|wakeup| matches!(wakeup, Wakeup::Job(_))))
+impl Wakeup {
+    /// Whose work it is.
+    fn place(self) -> Place {
+        match self {
+            Self::Collection(_) => Place::FIRST_INDEXER,
+            Self::Job(_) => Place::Coordinator,
+        }
+    }
+}
+
+/// Whether the worker of a place is to be woken.
+fn is_pending(place: Place) -> bool {
+    PENDING_WAKEUPS.with_borrow(|pending| pending.keys().any(|wakeup| wakeup.place() == place))
 }
 
 fn ensure_if_pending() {
-    if PENDING_WAKEUPS.with_borrow(|pending| !pending.is_empty()) {
-        slots::ensure();
+    for place in [Place::FIRST_INDEXER, Place::Coordinator].into_iter().filter(|place| is_pending(*place)) {
+        slots::ensure(place);
     }
 }
 
@@ -101,12 +117,8 @@ pub fn is_job_pending(job: i64) -> bool {
     PENDING_WAKEUPS.with_borrow(|pending| pending.contains_key(&Wakeup::Job(job)))
 }
 
-/// Forgets the transaction's wakeups when it has ended. Returns whether there were any.
-fn clear_pending() -> bool {
+/// Forgets the transaction's wakeups when it has ended.
+fn clear_pending() {
     IS_REGISTERED.set(false);
-    PENDING_WAKEUPS.with_borrow_mut(|pending| {
-        let any = !pending.is_empty();
-        pending.clear();
-        any
-    })
+    PENDING_WAKEUPS.with_borrow_mut(HashMap::clear);
 }

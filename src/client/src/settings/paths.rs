@@ -3,6 +3,7 @@
 use crate::settings;
 use ragstone_core::protocol::socket_name;
 use ragstone_pg::server_directories::{library_directory, share_directory};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The engine's program.
@@ -36,8 +37,8 @@ pub fn socket() -> PathBuf {
     socket_directory().join(socket_name())
 }
 
-/// The file whose lock a database's worker holds, in each of its places.
-pub fn worker_lock(database: u32, place: i32) -> PathBuf {
+/// The file whose lock a database's worker holds in a place.
+pub fn worker_lock(database: u32, place: impl Display) -> PathBuf {
     socket().with_extension(format!("worker-{database}-{place}"))
 }
 
@@ -51,14 +52,14 @@ pub fn submission(database: u32) -> PathBuf {
     socket().with_extension(format!("submitted-{database}"))
 }
 
-/// The file that says that Postgres has had no slot for a background worker of a database.
-pub fn missing_slot(database: u32) -> PathBuf {
-    socket().with_extension(format!("slotless-{database}"))
+/// The file that says that Postgres has had no slot for a background worker of a database, which is to do `work`.
+pub fn missing_slot(database: u32, work: impl Display) -> PathBuf {
+    socket().with_extension(format!("slotless-{database}-{work}"))
 }
 
-/// The file that says that a database waits for a worker.
-pub fn worker_request(database: u32) -> PathBuf {
-    socket().with_extension(format!("wanted-{database}"))
+/// The file that says that a database waits for a worker in a place.
+pub fn worker_request(database: u32, place: impl Display) -> PathBuf {
+    socket().with_extension(format!("wanted-{database}-{place}"))
 }
 
 /// The file whose lock the one supervisor holds.

@@ -59,7 +59,7 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Frame<T>, Frame
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Kind, Lane, Request};
+    use crate::protocol::{Caller, Kind, Lane, Request};
 
     #[test]
     fn a_frame_survives_the_trip() {
@@ -67,6 +67,7 @@ mod tests {
             model: "m".into(),
             kind: Kind::Query,
             lane: Lane::Query,
+            caller: Caller { database: 5, role: 10 },
             texts: vec!["héllo".into()],
         };
         let bytes = encode(7, &request).unwrap();

@@ -14,7 +14,7 @@ mod stats;
 pub use frames::{Frame, FrameError, MAX_FRAME, PREFIX, decode, encode, frame_length};
 pub use jobs::{JobRun, Pieces};
 pub use progress::Progress;
-pub use requests::{Kind, Lane, Request};
+pub use requests::{Caller, Kind, Lane, Request};
 pub use responses::{Chunk, LogState, Model, Response, Vectors};
 pub use splitter::{ChunkOptions, Splitter, UnknownSplitter};
 pub use stats::{ModelStats, Quantiles, Stats};
@@ -22,7 +22,7 @@ pub use stats::{ModelStats, Quantiles, Stats};
 /// Version of all that goes over the socket: the messages of this module and the types of `provider`, `failure` and `log` that
 /// they carry. It is raised with each change of one of these. The socket's file name carries it, so two versions never meet by
 /// accident.
-pub const PROTOCOL: u16 = 5;
+pub const PROTOCOL: u16 = 6;
 
 /// Name of the engine's socket inside the socket directory.
 pub fn socket_name() -> String {

@@ -17,7 +17,16 @@ pub enum Kind {
     Document,
 }
 
-/// Which of a model's two queues a text waits in. The query lane is always served first.
+/// Whose work a request is, for the engine to give each a fair share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Caller {
+    /// OID of the database.
+    pub database: u32,
+    /// OID of the role: who calls, or the owner of the collection that a worker works for.
+    pub role: u32,
+}
+
+/// Which of a model's two lanes a text waits in. The query lane goes first, as long as others have their share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lane {
     /// A caller waits for this one text.
@@ -42,8 +51,10 @@ pub enum Request {
         model: String,
         /// Which prefix.
         kind: Kind,
-        /// Which queue.
+        /// Which lane.
         lane: Lane,
+        /// Whose texts these are.
+        caller: Caller,
         /// The texts, UTF-8, none of them empty.
         texts: Vec<String>,
     },
@@ -51,6 +62,8 @@ pub enum Request {
     Chunk {
         /// Name of the installed model whose tokenizer counts.
         model: String,
+        /// Whose documents these are.
+        caller: Caller,
         /// How to cut.
         options: ChunkOptions,
         /// The documents.
@@ -99,6 +112,8 @@ pub enum Request {
     Count {
         /// Name of the installed model whose tokenizer counts.
         model: String,
+        /// Whose texts these are.
+        caller: Caller,
         /// The texts.
         texts: Vec<String>,
     },

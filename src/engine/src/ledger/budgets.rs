@@ -121,7 +121,7 @@ impl BudgetCounter {
                 "The call may take {more} more, and calls under way {reserved}. The period ends at {}.",
                 format_time(budget.period_end)
             );
-            Err(budget_spent(&budget.label, &taken, &maximum, detail))
+            Err(budget_spent(budget, &taken, &maximum, detail))
         };
         if let Some(maximum) = budget.max_cost.filter(|maximum| asked.cost > maximum * (1.0 + COST_TOLERANCE))
         {
@@ -143,10 +143,10 @@ impl BudgetCounter {
     }
 }
 
-fn budget_spent(label: &str, taken: &str, maximum: &str, detail: String) -> Error {
+fn budget_spent(budget: &Budget, taken: &str, maximum: &str, detail: String) -> Error {
     Error::Provider {
-        kind: FailureKind::BudgetSpent,
-        message: format!("budget {label} is spent: {taken} of {maximum}"),
+        kind: FailureKind::BudgetSpent(budget.id),
+        message: format!("budget {} is spent: {taken} of {maximum}", budget.label),
         detail,
         hint: "Wait for the next period, or ask an administrator to raise the maximum in rag.budgets.".into(),
     }

@@ -113,7 +113,7 @@ impl Ledger {
                 Ok(entry)
             }
             Err(error) => {
-                entry.close(Status::Failed(FailureKind::BudgetSpent), None, None);
+                entry.close(Status::Failed(error.kind()), None, None);
                 Err(error)
             }
         }

@@ -24,6 +24,7 @@ fn target() -> Target {
             requests_per_minute: None,
             tokens_per_minute: None,
             max_reply_bytes: 1,
+            max_texts: 1,
         },
         prices: Prices::default(),
     }
@@ -163,7 +164,7 @@ fn a_reservation_counts_until_the_call_ends() {
     let budgets = [budget(10.0, 8.0)];
     let first = open(&ledger, &budgets, 1.5).unwrap();
     let error = open(&ledger, &budgets, 1.5).err().unwrap();
-    assert_eq!(error.kind(), FailureKind::BudgetSpent);
+    assert_eq!(error.kind(), FailureKind::BudgetSpent(3));
     assert_eq!(error.to_string(), "budget 3 of role \"web\" is spent: 8.00 of 10.00");
     assert!(
         error
@@ -175,7 +176,7 @@ fn a_reservation_counts_until_the_call_ends() {
     second.close_answered(used(1.75), "");
     assert!(open(&ledger, &budgets, 0.01).is_err(), "8 + 0.25 + 1.75 are all of it");
     let (calls, _) = take(&ledger, 0).try_recv().unwrap();
-    let refused = Status::Failed(FailureKind::BudgetSpent);
+    let refused = Status::Failed(FailureKind::BudgetSpent(3));
     assert_eq!(statuses(&calls), [refused.clone(), Status::Answered, Status::Answered, refused]);
 }
 

@@ -56,7 +56,7 @@ const MAX_CONCURRENT_BATCHES: u32 = 8;
 
 async fn embed_in_batches(call: &ProviderCall, params: &EmbeddingParams<'_>) -> Result<Vec<Vec<f32>>, Error> {
     let concurrency = call.target.limits.concurrency.clamp(1, MAX_CONCURRENT_BATCHES) as usize;
-    let batches = split_into_batches(params.texts, call.target.wire.max_texts());
+    let batches = split_into_batches(params.texts, call.target.limits.max_texts.max(1) as usize);
     let answers = stream::iter(batches).map(|batch| embed_batch(call, params, batch)).buffered(concurrency);
     let batches: Vec<Vec<Vec<f32>>> = answers.try_collect().await?;
     Ok(batches.into_iter().flatten().collect())

@@ -187,6 +187,7 @@ mod tests {
         requests_per_minute: None,
         tokens_per_minute: None,
         max_reply_bytes: 1 << 20,
+        max_texts: 96,
     };
 
     fn later() -> Instant {

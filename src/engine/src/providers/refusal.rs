@@ -59,12 +59,13 @@ impl Refusal {
     }
 
     fn kind(&self) -> FailureKind {
-        if self.is_too_long() {
-            FailureKind::OverLimit
-        } else if matches!(self.status, 400 | 422) && !self.concerns_the_account() {
-            FailureKind::ProviderRejected
-        } else {
-            FailureKind::ProviderRefused
+        match self.status {
+            _ if self.is_too_long() => FailureKind::OverLimit,
+            401..=403 => FailureKind::KeyRefused,
+            _ if self.concerns_the_account() => FailureKind::KeyRefused,
+            400 | 422 => FailureKind::ProviderRejected,
+            404 => FailureKind::ModelRefused,
+            _ => FailureKind::ProviderRefused,
         }
     }
 

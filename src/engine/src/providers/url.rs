@@ -43,7 +43,9 @@ pub fn encode_path(path: &str) -> Result<String, Error> {
         encoded.push_str(if place > 0 { "/" } else { "" });
         for byte in segment.bytes() {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    encoded.push(byte.into())
+                }
                 _ => encoded += &format!("%{byte:02X}"),
             }
         }

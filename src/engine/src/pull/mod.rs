@@ -22,7 +22,7 @@ use crate::{
     },
     runtime::{
         embedder::Embedder,
-        library::{Library, no_memory_limit},
+        library::{Library, Resources},
     },
 };
 use download::Downloader;
@@ -99,7 +99,12 @@ fn pull_from_hub(
 fn open(staging: &Staging, manifest: &Manifest, library: &Library) -> Result<Embedder, PullError> {
     let folder = ModelFolder::staged(&manifest.name, staging.path());
     folder.verify(manifest)?;
-    Ok(library.open(&folder, manifest, &encoder(staging, manifest)?, &no_memory_limit)?)
+    Ok(library.open(
+        &folder,
+        manifest,
+        &encoder(staging, manifest)?,
+        Resources::without_limit(library.threads()),
+    )?)
 }
 
 fn encoder(staging: &Staging, manifest: &Manifest) -> Result<TextEncoder, PullError> {
@@ -119,7 +124,7 @@ pub fn check(path: &Path, library: &Library) -> Result<String, failure::Error> {
     folder.verify(&manifest)?;
     let encoder = TextEncoder::new(&folder.tokenizer(&manifest)?, manifest.max_tokens)
         .map_err(|reason| folder.content_error(TOKENIZER, reason))?;
-    let embedder = library.open(&folder, &manifest, &encoder, &no_memory_limit)?;
+    let embedder = library.open(&folder, &manifest, &encoder, Resources::without_limit(library.threads()))?;
     Ok(format!(
         "{}: {} files and {} golden vectors agree; {} dimensions, {} tokens, fingerprint {}, runs with {} ({})",
         folder.name(),

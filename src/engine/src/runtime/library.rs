@@ -38,7 +38,7 @@ pub struct LibrarySettings {
     pub onnxruntime: PathBuf,
     /// The folder with OpenVINO's build of it.
     pub openvino: PathBuf,
-    /// Threads of one run.
+    /// Threads of all runs together.
     pub threads: usize,
 }
 
@@ -61,12 +61,20 @@ struct LoadedLibrary {
 /// Makes a runtime of a graph and a number of threads.
 type Opener<'a> = &'a dyn Fn(&Path, usize) -> Result<Box<dyn Runtime>, String>;
 
-/// Frees this many times the memory that a model's files take.
-type MakeRoom<'a> = &'a dyn Fn(u64) -> Result<(), Error>;
+/// What a copy of a model may use.
+#[derive(Clone, Copy)]
+pub struct Resources<'a> {
+    /// Threads of one run.
+    pub threads: usize,
+    /// Frees this many times the memory that the model's files take.
+    pub make_room: &'a dyn Fn(u64) -> Result<(), Error>,
+}
 
-/// The `make_room` of a process without a memory limit.
-pub fn no_memory_limit(_times: u64) -> Result<(), Error> {
-    Ok(())
+impl Resources<'_> {
+    /// Those of a process without a memory limit.
+    pub fn without_limit(threads: usize) -> Self {
+        Self { threads, make_room: &|_| Ok(()) }
+    }
 }
 
 /// The runtimes that the loaded library offers.
@@ -89,6 +97,11 @@ impl Library {
         }
     }
 
+    /// Threads of all runs together.
+    pub fn threads(&self) -> usize {
+        self.settings.threads
+    }
+
     /// Opens a model whose files are verified, with the chosen runtime, or the one that auto prefers and that fits into memory.
     ///
     /// # Errors
@@ -98,7 +111,7 @@ impl Library {
         folder: &ModelFolder,
         manifest: &Manifest,
         encoder: &TextEncoder,
-        make_room: MakeRoom<'_>,
+        resources: Resources<'_>,
     ) -> Result<Embedder, Error> {
         let loaded = self.load()?;
         let openvino = |graph: &Path, threads| openvino::open(&loaded.environment, graph, threads);
@@ -107,7 +120,7 @@ impl Library {
             openvino: if loaded.openvino { Some(&openvino) } else { None },
             onnxruntime: &onnxruntime,
         };
-        self.open_by(openers, folder, manifest, encoder, make_room)
+        self.open_by(openers, folder, manifest, encoder, resources)
     }
 
     fn open_by(
@@ -116,11 +129,11 @@ impl Library {
         folder: &ModelFolder,
         manifest: &Manifest,
         encoder: &TextEncoder,
-        make_room: MakeRoom<'_>,
+        resources: Resources<'_>,
     ) -> Result<Embedder, Error> {
         let open = |opener: Opener<'_>, loaded_per_stored| {
-            make_room(loaded_per_stored)?;
-            let runtime = opener(&folder.graph(), self.settings.threads)
+            (resources.make_room)(loaded_per_stored)?;
+            let runtime = opener(&folder.graph(), resources.threads)
                 .map_err(|reason| folder.content_error(GRAPH, reason))?;
             let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
             embedder.check_golden(encoder)?;
@@ -281,7 +294,8 @@ mod tests {
         };
         let encoder = TextEncoder::new(tokenizer, manifest.max_tokens).unwrap();
         let folder = ModelFolder::staged("m", Path::new("/nowhere"));
-        let embedder = Library::new(settings).open_by(openers, &folder, &manifest, &encoder, &make_room)?;
+        let resources = Resources { threads: 1, make_room: &make_room };
+        let embedder = Library::new(settings).open_by(openers, &folder, &manifest, &encoder, resources)?;
         Ok(embedder.runtime().name())
     }
 

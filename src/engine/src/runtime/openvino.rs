@@ -21,6 +21,8 @@ pub fn open(library: &Environment, graph: &Path, threads: usize) -> Result<Box<d
         "INFERENCE_PRECISION_HINT": "bf16",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads.to_string(),
+        // Pinned threads of two copies of a model share a processor.
+        "ENABLE_CPU_PINNING": "NO",
         "CPU_RUNTIME_CACHE_CAPACITY": MAX_CACHED_SHAPES.to_string(),
     }})
     .to_string();

@@ -9,6 +9,9 @@ pub trait Host: Send + Sync {
     /// The library that runs the models.
     fn library(&self) -> &Library;
 
+    /// In how many copies a model may be in memory whose files have so many bytes. Each is run by a part of the threads.
+    fn copies(&self, stored: u64) -> usize;
+
     /// Maximum number of texts that may wait for one model.
     fn queue_limit(&self) -> usize;
 

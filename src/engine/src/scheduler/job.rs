@@ -1,17 +1,14 @@
 //! One request for embeddings, from its acceptance to its answer.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
 use ragstone_core::protocol::Vectors;
 use tokio_util::sync::CancellationToken;
 
-use super::priority_queue::QueueEntry;
+use super::{slots::QueueSlots, texts::QueueEntry};
 use crate::{failure::Error, lock::lock, model::text::EncodedText};
 
 /// What the client of a request is sent.
@@ -136,55 +133,11 @@ impl QueueEntry for QueuedText {
     }
 }
 
-/// Slots of a bounded queue, released when dropped.
-#[derive(Debug)]
-pub struct QueueSlots {
-    taken: Arc<AtomicUsize>,
-    count: usize,
-}
-
-impl QueueSlots {
-    /// Takes `count` slots of a queue that has `limit`.
-    ///
-    /// # Errors
-    /// There are not enough: the number of slots taken by others.
-    pub fn take(taken: &Arc<AtomicUsize>, count: usize, limit: usize) -> Result<Self, usize> {
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-            now.checked_add(count).filter(|sum| *sum <= limit)
-        })?;
-        Ok(Self { taken: taken.clone(), count })
-    }
-
-    /// One of these slots.
-    pub fn split(&mut self) -> Self {
-        let one = self.count.min(1);
-        self.count -= one;
-        Self { taken: self.taken.clone(), count: one }
-    }
-}
-
-impl Drop for QueueSlots {
-    fn drop(&mut self) {
-        self.taken.fetch_sub(self.count, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
 
     use super::*;
-
-    #[test]
-    fn slots_are_released_one_by_one() {
-        let taken = Arc::new(AtomicUsize::new(0));
-        let mut slots = QueueSlots::take(&taken, 3, 3).unwrap();
-        assert_eq!(QueueSlots::take(&taken, 1, 3).unwrap_err(), 3);
-        drop(slots.split());
-        assert_eq!(taken.load(Ordering::Relaxed), 2);
-        drop(slots);
-        assert_eq!(taken.load(Ordering::Relaxed), 0);
-    }
 
     #[test]
     fn the_answer_is_in_the_order_of_the_request() {

@@ -1,12 +1,27 @@
-//! The order of work: each model has a queue with two lanes, and while it is loaded a thread that empties the queue in batches.
+//! The order of work: each model has a queue, and while it is loaded a thread that empties the queue in batches.
 //!
-//! A batch is made of the texts of all sessions that wait at the moment; no text is delayed to fill a batch.
+//! Roles of databases have fair shares, and in these their sessions. A batch is made of texts that wait at the moment; no text is
+//! delayed to fill a batch.
 
 pub mod model_queue;
 
+pub mod runner;
+
+mod runners;
+
 pub mod job;
 
-pub mod priority_queue;
+pub mod fair_queue;
+
+pub mod texts;
+
+pub mod shares;
+
+pub mod slots;
+
+pub mod pace;
+
+pub mod turns;
 
 pub mod host;
 

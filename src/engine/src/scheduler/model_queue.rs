@@ -1,21 +1,20 @@
-//! One model's queue, and the thread that runs the model while it is in memory.
+//! One model's queue.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex},
     time::Instant,
 };
 
-use ragstone_core::protocol::{Lane, Model, ModelStats};
+use ragstone_core::protocol::{Caller, Lane, Model, ModelStats};
 
 use super::{
+    fair_queue::{Client, FairQueue},
     host::Host,
-    job::{EmbeddingJob, QueueSlots, QueuedText},
+    job::QueuedText,
     meter::Meter,
-    priority_queue::PriorityQueue,
+    pace::Pace,
+    runners::Runners,
+    slots::{QueueSlots, Slots},
 };
 use crate::{
     failure::Error,
@@ -25,13 +24,7 @@ use crate::{
         manifest::{Manifest, TOKENIZER},
         text::TextEncoder,
     },
-    outbox::REPORT_INTERVAL,
-    runtime::embedder::Embedder,
-    system,
 };
-
-/// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
-const EXIT_OUT_OF_MEMORY: i32 = 71;
 
 /// A model without its weights.
 pub struct ModelDescription {
@@ -46,29 +39,23 @@ pub struct ModelDescription {
 
 /// A model's queue.
 pub struct ModelQueue {
-    folder: ModelFolder,
-    host: Arc<dyn Host>,
-    slots_taken: Arc<AtomicUsize>,
+    pub(super) folder: ModelFolder,
+    pub(super) host: Arc<dyn Host>,
+    slots: Arc<Slots>,
     description: Mutex<Option<Arc<ModelDescription>>>,
-    meter: Mutex<Meter>,
-    state: Mutex<QueueState>,
-    changed: Condvar,
+    pub(super) meter: Mutex<Meter>,
+    pub(super) state: Mutex<QueueState>,
+    pub(super) changed: Condvar,
 }
 
-struct QueueState {
-    texts: PriorityQueue<QueuedText>,
-    thread: ThreadState,
-    unload_requested: bool,
+/// What waits, and who works.
+pub(super) struct QueueState {
+    pub(super) texts: FairQueue<QueuedText>,
+    pub(super) pace: Pace,
+    pub(super) runners: Runners,
+    pub(super) unload_requested: bool,
     last_used: Instant,
-    error: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ThreadState {
-    Stopped,
-    Loading,
-    Idle(&'static str),
-    Busy(&'static str),
+    pub(super) error: Option<String>,
 }
 
 impl ModelQueue {
@@ -77,12 +64,13 @@ impl ModelQueue {
         Arc::new(Self {
             folder,
             host,
-            slots_taken: Arc::default(),
+            slots: Arc::default(),
             description: Mutex::default(),
             meter: Mutex::default(),
             state: Mutex::new(QueueState {
-                texts: PriorityQueue::default(),
-                thread: ThreadState::Stopped,
+                texts: FairQueue::default(),
+                pace: Pace::default(),
+                runners: Runners::default(),
                 unload_requested: false,
                 last_used: Instant::now(),
                 error: None,
@@ -129,13 +117,9 @@ impl ModelQueue {
 
     /// The model as `rag.models()` shows it, with its error if it has one.
     pub fn report(&self) -> Model {
-        let (thread, last_error) = {
+        let (runtime, last_error) = {
             let state = lock(&self.state);
-            (state.thread, state.error.clone())
-        };
-        let runtime = match thread {
-            ThreadState::Idle(runtime) | ThreadState::Busy(runtime) => Some(runtime.to_owned()),
-            _ => None,
+            (state.runners.runtime().map(str::to_owned), state.error.clone())
         };
         let mut model = match self.describe() {
             Ok(description) => describe_model(&description),
@@ -150,40 +134,35 @@ impl ModelQueue {
 
     /// The model's counters.
     pub fn stats(&self) -> ModelStats {
-        lock(&self.meter).report(self.name(), self.slots_taken.load(Ordering::Relaxed))
+        lock(&self.meter).report(self.name(), self.slots.taken())
     }
 
     /// Takes slots in the queue.
     ///
     /// # Errors
     /// [`Error::QueueFull`]
-    pub fn reserve(&self, texts: usize) -> Result<QueueSlots, Error> {
+    pub fn reserve(&self, caller: Caller, texts: usize) -> Result<QueueSlots, Error> {
         let limit = self.host.queue_limit();
-        QueueSlots::take(&self.slots_taken, texts, limit).map_err(|waiting| Error::QueueFull {
+        self.slots.take(caller, texts, limit).map_err(|none| Error::QueueFull {
             model: self.name().into(),
             texts,
-            waiting,
+            waiting: none.taken,
+            own: none.own,
             limit,
         })
     }
 
     /// Puts texts into a lane, and starts the model's thread if it has none.
-    pub fn push(self: &Arc<Self>, lane: Lane, texts: impl IntoIterator<Item = QueuedText>) {
+    pub fn push(self: &Arc<Self>, client: Client, lane: Lane, texts: impl IntoIterator<Item = QueuedText>) {
         let mut state = lock(&self.state);
-        texts.into_iter().for_each(|text| state.texts.push(lane, text));
+        texts.into_iter().for_each(|text| state.texts.push(client, lane, text));
         state.last_used = Instant::now();
-        if state.thread != ThreadState::Stopped {
+        if state.runners.is_empty() {
+            state.unload_requested = false;
+            self.start_runner(state);
+        } else {
             drop(state);
             self.changed.notify_all();
-            return;
-        }
-        state.thread = ThreadState::Loading;
-        state.unload_requested = false;
-        drop(state);
-        let queue = self.clone();
-        let spawned = std::thread::Builder::new().name("model".into()).spawn(move || queue.run_thread());
-        if let Err(error) = spawned {
-            self.stop(&Error::Internal(format!("cannot start a thread: {error}")));
         }
     }
 
@@ -195,167 +174,14 @@ impl ModelQueue {
     /// Unloads the model if no text waits for it, and returns when its memory is free.
     pub fn unload_if_idle(&self) {
         let mut state = lock(&self.state);
-        if !matches!(state.thread, ThreadState::Idle(_)) || !state.texts.is_empty() {
+        if !state.runners.are_idle() || !state.texts.is_empty() {
             return;
         }
         state.unload_requested = true;
         self.changed.notify_all();
-        while state.unload_requested && state.thread != ThreadState::Stopped {
+        while state.unload_requested && !state.runners.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
-    }
-
-    fn run_thread(self: Arc<Self>) {
-        // If the thread panics, the requests that wait are answered, and the next one starts another thread.
-        let guard = ThreadGuard(&self);
-        let (mut description, mut embedder) = match self.load() {
-            Ok(loaded) => loaded,
-            Err(error) => return guard.fail(&error),
-        };
-        let mut reported = Instant::now();
-        while let Some(batch) = self.wait_for_batch(&embedder) {
-            if batch.iter().any(|text| text.job.fingerprint() != description.fingerprint) {
-                // The model was installed anew: the old weights would give vectors under the new fingerprint.
-                drop(embedder);
-                (description, embedder) = match self.load() {
-                    Ok(loaded) => loaded,
-                    Err(error) => {
-                        batch.iter().for_each(|text| text.job.fail(&error));
-                        return guard.fail(&error);
-                    }
-                };
-            }
-            self.run_batch(batch, &description, &mut embedder);
-            if reported.elapsed() >= REPORT_INTERVAL {
-                self.report_work();
-                reported = Instant::now();
-            }
-        }
-        drop(embedder);
-        system::release_free_memory();
-        guard.finish();
-    }
-
-    /// Waits for texts. `None` if the model is to be unloaded.
-    fn wait_for_batch(&self, embedder: &Embedder) -> Option<Vec<QueuedText>> {
-        let runtime = embedder.runtime();
-        let mut state = lock(&self.state);
-        state.thread = ThreadState::Idle(runtime.name());
-        loop {
-            let batch = state.texts.next_batch(runtime.batch_limits());
-            if !batch.is_empty() {
-                state.thread = ThreadState::Busy(runtime.name());
-                if std::mem::take(&mut state.unload_requested) {
-                    self.changed.notify_all();
-                }
-                return Some(batch);
-            }
-            if state.unload_requested {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-
-    fn run_batch(&self, batch: Vec<QueuedText>, description: &ModelDescription, embedder: &mut Embedder) {
-        let (batch, stale): (Vec<QueuedText>, Vec<QueuedText>) =
-            batch.into_iter().partition(|text| text.job.fingerprint() == description.fingerprint);
-        for text in stale {
-            text.job
-                .fail(&Error::Argument(format!("model \"{}\" was replaced during the call", self.name())));
-        }
-        if batch.is_empty() {
-            return;
-        }
-        let begin = Instant::now();
-        let tokens: Vec<_> = batch.iter().map(|text| &text.tokens).collect();
-        let embedded = embedder.embed(&tokens);
-        let time = begin.elapsed();
-        let token_count = tokens.iter().map(|text| text.ids.len()).sum();
-        let mut answered = 0;
-        match &embedded {
-            Ok(vectors) => {
-                let dimensions = description.manifest.dimensions as usize;
-                for (text, vector) in batch.iter().zip(vectors.chunks_exact(dimensions)) {
-                    answered +=
-                        u64::from(text.job.complete(text.index, text.tokens.tokens_before_cut, vector));
-                }
-            }
-            // The memory that was lost is only free again in a new engine, of which the clients ask the same.
-            Err(error) if system::is_near_memory_limit() => {
-                eprintln!("ragstone-engine: ends since its memory limit is reached: {error}");
-                system::exit_now(EXIT_OUT_OF_MEMORY);
-            }
-            Err(error) => batch.iter().for_each(|text| text.job.fail(error)),
-        }
-        let mut meter = lock(&self.meter);
-        meter.record_batch(batch.len(), token_count, time);
-        batch.iter().for_each(|text| meter.record_wait(begin.saturating_duration_since(text.since)));
-        (0..answered).for_each(|_| meter.record_answer());
-    }
-
-    /// Tells the clients whose texts wait that the model works.
-    fn report_work(&self) {
-        let waiting: HashMap<*const EmbeddingJob, Arc<EmbeddingJob>> = {
-            let state = lock(&self.state);
-            state.texts.iter().map(|text| (Arc::as_ptr(&text.job), text.job.clone())).collect()
-        };
-        waiting.values().for_each(|job| job.report_work());
-    }
-
-    fn load(&self) -> Result<(Arc<ModelDescription>, Embedder), Error> {
-        let _one_at_a_time = self.host.begin_loading();
-        let description = self.describe()?;
-        let manifest = &description.manifest;
-        self.folder.verify(manifest)?;
-        let stored = self.folder.size(manifest);
-        let make_room = |times| self.host.make_room(self.name(), stored * times);
-        let embedder = self.host.library().open(&self.folder, manifest, &description.encoder, &make_room)?;
-        system::release_free_memory();
-        lock(&self.state).error = None;
-        Ok((description, embedder))
-    }
-
-    fn stop(&self, error: &Error) {
-        let waiting = {
-            let mut state = lock(&self.state);
-            state.thread = ThreadState::Stopped;
-            state.unload_requested = false;
-            state.error = Some(error.to_string());
-            state.texts.drain()
-        };
-        self.changed.notify_all();
-        waiting.iter().for_each(|text| text.job.fail(error));
-    }
-}
-
-/// Marks the thread as stopped, however it ends.
-struct ThreadGuard<'a>(&'a Arc<ModelQueue>);
-
-impl ThreadGuard<'_> {
-    fn fail(self, error: &Error) {
-        self.0.stop(error);
-        std::mem::forget(self);
-    }
-
-    fn finish(self) {
-        let mut state = lock(&self.0.state);
-        state.thread = ThreadState::Stopped;
-        state.unload_requested = false;
-        let late = state.texts.drain();
-        drop(state);
-        self.0.changed.notify_all();
-        // Texts that arrived while the model was unloaded start a new thread.
-        for text in late {
-            self.0.push(Lane::Bulk, [text]);
-        }
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for ThreadGuard<'_> {
-    fn drop(&mut self) {
-        self.0.stop(&Error::Internal(format!("the thread of model \"{}\" panicked", self.0.name())));
     }
 }
 

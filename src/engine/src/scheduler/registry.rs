@@ -7,7 +7,19 @@ use std::{
 };
 
 use super::{host::Host, model_queue::ModelQueue};
-use crate::{failure::Error, lock::lock, model::folder::ModelFolder, runtime::library::Library, system};
+use crate::{
+    failure::Error,
+    lock::lock,
+    model::folder::ModelFolder,
+    runtime::{library::Library, openvino},
+    system,
+};
+
+/// Most copies of a model. Each runs a batch of its own, so with more of them a single batch has fewer threads.
+const MAX_COPIES: usize = 4;
+
+/// The copies of a model may take one part in so many of the engine's memory while they are loaded.
+const MEMORY_PART: u64 = 2;
 
 /// The queues of all models that were asked for.
 pub struct Registry {
@@ -62,6 +74,11 @@ impl Registry {
 impl Host for Registry {
     fn library(&self) -> &Library {
         &self.library
+    }
+
+    fn copies(&self, stored: u64) -> usize {
+        let most = (self.memory_mb << 20) / MEMORY_PART / (stored * openvino::LOADED_PER_STORED).max(1);
+        self.library.threads().min(MAX_COPIES).min(most as usize).max(1)
     }
 
     fn queue_limit(&self) -> usize {

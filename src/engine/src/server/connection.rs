@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ragstone_core::protocol::{
-    FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
+    Caller, FrameError, JobRun, MAX_FRAME, PREFIX, PROTOCOL, Request, Response, decode, frame_length,
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
@@ -25,6 +25,7 @@ use crate::{
         self,
         request::{CompletionRequest, EmbeddingRequest, RerankRequest},
     },
+    scheduler::fair_queue::Client,
 };
 
 /// Serves a client until it disconnects.
@@ -113,16 +114,17 @@ impl ClientConnection {
             Request::Hello { .. } | Request::PostLog { .. } => {
                 return Err(Error::Protocol("hello came twice".into()));
             }
-            Request::Embed { model, kind, lane, texts } => {
-                embed::start(&self.engine, &self.outbox, id, EmbedRequest { model, kind, lane, texts });
+            Request::Embed { model, kind, lane, caller, texts } => {
+                let request = EmbedRequest { model, kind, lane, client: self.client(caller), texts };
+                embed::start(&self.engine, &self.outbox, id, request);
             }
-            Request::Chunk { model, options, documents } => {
-                self.run_tokenizer(id, text_bytes(&documents), move |engine, cancellation| {
+            Request::Chunk { model, caller, options, documents } => {
+                self.run_tokenizer(id, caller, text_bytes(&documents), move |engine, cancellation| {
                     chunk::chunk(engine, &model, options, &documents, cancellation).map(Response::Chunks)
                 });
             }
-            Request::Count { model, texts } => {
-                self.run_tokenizer(id, text_bytes(&texts), move |engine, cancellation| {
+            Request::Count { model, caller, texts } => {
+                self.run_tokenizer(id, caller, text_bytes(&texts), move |engine, cancellation| {
                     chunk::count(engine, &model, &texts, cancellation).map(Response::Counts)
                 });
             }
@@ -159,6 +161,10 @@ impl ClientConnection {
             Request::NextPieces { run, after, wait_ms } => self.next_pieces(id, run, after, wait_ms),
         }
         Ok(())
+    }
+
+    fn client(&self, caller: Caller) -> Client {
+        Client { caller, connection: self.number }
     }
 
     fn greet(&mut self, id: u64, request: Request) -> Result<(), Error> {
@@ -235,6 +241,7 @@ impl ClientConnection {
     fn run_tokenizer(
         &self,
         id: u64,
+        caller: Caller,
         bytes: usize,
         work: impl FnOnce(&Engine, &CancellationToken) -> Result<Response, Error> + Send + 'static,
     ) {
@@ -243,9 +250,10 @@ impl ClientConnection {
         }
         let (engine, outbox, cancellation) = (self.engine.clone(), self.outbox.clone(), self.outbox.open(id));
         let reporting = report_tokenizing(engine.clone(), outbox.clone(), id);
+        let client = self.client(caller);
         let working = async move {
             let turn = tokio::select! {
-                turn = engine.tokenizer_turns().clone().acquire_owned() => turn,
+                turn = engine.tokenizer_turns().take(client) => turn,
                 () = cancellation.cancelled() => return,
             };
             let work = move || {

@@ -10,8 +10,10 @@ use crate::{
     failure::Error,
     outbox::Outbox,
     scheduler::{
-        job::{EmbeddingJob, JobEvent, QueueSlots, QueuedText},
+        fair_queue::Client,
+        job::{EmbeddingJob, JobEvent, QueuedText},
         model_queue::{ModelDescription, ModelQueue},
+        slots::QueueSlots,
     },
 };
 
@@ -23,6 +25,8 @@ pub struct EmbedRequest {
     pub kind: Kind,
     /// The lane of the queue.
     pub lane: Lane,
+    /// Who asks.
+    pub client: Client,
     /// The texts.
     pub texts: Vec<String>,
 }
@@ -74,7 +78,7 @@ fn submit(
     if actual > MAX_FRAME {
         return outbox.answer(id, Err(Error::Frame { what: "an answer", actual, limit: MAX_FRAME }));
     }
-    let slots = match queue.reserve(request.texts.len()) {
+    let slots = match queue.reserve(request.client.caller, request.texts.len()) {
         Ok(slots) => slots,
         Err(error) => return outbox.answer(id, Err(error)),
     };
@@ -127,7 +131,7 @@ fn enqueue(
                 }
             }
         }
-        queue.push(request.lane, queued);
+        queue.push(request.client, request.lane, queued);
     }
 }
 

@@ -10,7 +10,6 @@ use std::{
 };
 
 use ragstone_core::protocol::{Model, Progress, Stats};
-use tokio::sync::Semaphore;
 
 use super::options::ServeOptions;
 use crate::{
@@ -20,7 +19,7 @@ use crate::{
     pieces::PieceStreams,
     providers::shared::Calls,
     runtime::library::Library,
-    scheduler::{host::Host, registry::Registry},
+    scheduler::{host::Host, registry::Registry, turns::Turns},
     system,
 };
 
@@ -30,7 +29,7 @@ pub struct Engine {
     agent_log: AgentLog,
     piece_streams: Arc<PieceStreams>,
     calls: Arc<Calls>,
-    tokenizer_turns: Arc<Semaphore>,
+    tokenizer_turns: Arc<Turns>,
     tokenizer_steps: AtomicU64,
     reports: Mutex<ProgressReports>,
     clients: AtomicU32,
@@ -50,7 +49,7 @@ impl Engine {
             agent_log: AgentLog::default(),
             piece_streams: Arc::default(),
             calls: Arc::default(),
-            tokenizer_turns: Arc::new(Semaphore::new(system::processors())),
+            tokenizer_turns: Turns::new(system::processors()),
             tokenizer_steps: AtomicU64::new(0),
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
@@ -79,8 +78,8 @@ impl Engine {
         &self.calls
     }
 
-    /// The turns of requests that tokenise much, one for each processor; first come, first served.
-    pub fn tokenizer_turns(&self) -> &Arc<Semaphore> {
+    /// The turns of requests that tokenise much, one for each processor.
+    pub fn tokenizer_turns(&self) -> &Arc<Turns> {
         &self.tokenizer_turns
     }
 

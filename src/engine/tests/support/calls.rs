@@ -27,6 +27,7 @@ pub fn target(url: &str) -> Target {
             requests_per_minute: None,
             tokens_per_minute: None,
             max_reply_bytes: 1 << 20,
+            max_texts: 96,
         },
         prices: Prices { input: 1e6, output: 2e6 },
     }

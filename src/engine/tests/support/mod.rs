@@ -15,12 +15,13 @@ use std::{
 
 use ragstone_core::failure::Failure;
 use ragstone_core::protocol::{
-    Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, Stats, Vectors, decode, encode, frame_length,
-    socket_name,
+    Caller, Frame, Kind, Lane, PREFIX, PROTOCOL, Request, Response, Stats, Vectors, decode, encode,
+    frame_length, socket_name,
 };
 use tempfile::TempDir;
 
 pub const MODEL: &str = "tiny-model";
+pub const CALLER: Caller = Caller { database: 5, role: 10 };
 
 /// The ONNX Runtime library that the tests use.
 pub fn onnxruntime() -> PathBuf {
@@ -243,5 +244,5 @@ pub fn embed(texts: &[&str]) -> Request {
 
 pub fn embed_with(model: &str, kind: Kind, texts: &[&str]) -> Request {
     let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-    Request::Embed { model: model.into(), kind, lane: Lane::Bulk, texts }
+    Request::Embed { model: model.into(), kind, lane: Lane::Bulk, caller: CALLER, texts }
 }

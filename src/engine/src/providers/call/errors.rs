@@ -80,7 +80,7 @@ impl ProviderCall {
     pub(super) fn rate_limited(&self, exceeded: &RateLimitExceeded) -> Error {
         let RateLimitExceeded { what, per_minute, wait } = exceeded;
         provider_error(
-            FailureKind::QueueFull,
+            FailureKind::RateLimited,
             format!(
                 "no turn to call provider \"{}\": {per_minute} {what} a minute are used up",
                 self.target.name

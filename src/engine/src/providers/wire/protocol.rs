@@ -54,7 +54,7 @@ pub trait Protocol: Sync {
         Err(ReplyError::Malformed("an event".into()))
     }
 
-    /// The request that embeds texts, at most [`ragstone_core::provider::Wire::max_texts`].
+    /// The request that embeds texts, at most as many as the limits of the target say.
     ///
     /// # Errors
     /// The protocol has no embeddings.

@@ -1,10 +1,12 @@
-//! A database's worker as a process: its entry point, its lock and its successor.
+//! A database's workers as processes: their entry points, their locks and their successors.
 
 use crate::background::exit::{ExitReason, has_work_left};
-use crate::background::sync_loop;
+use crate::background::{coordinator_loop, sync_loop};
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::log;
 use ragstone_client::processes::file_lock::FileLock;
+use ragstone_client::processes::missing_slot::{self, Waiting};
+use ragstone_client::processes::place::Place;
 use ragstone_client::processes::register::die_when_terminated;
 use ragstone_client::processes::slots;
 use ragstone_client::processes::worker_process::{background_worker_main, before_exit, connect};
@@ -12,8 +14,8 @@ use ragstone_client::settings::paths;
 use ragstone_pg::termination::{end_quietly, is_told_to_end};
 use ragstone_pg::{databases, wait};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Maximum wait for the lock of a worker that is exiting.
@@ -25,41 +27,53 @@ const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The lock of this worker's place, which [`request_successor`] releases as well.
 static LOCK: Mutex<Option<FileLock>> = Mutex::new(None);
 
-/// OID of the database that this worker was started for.
-static DATABASE: AtomicU32 = AtomicU32::new(0);
+/// OID of the database and the place that this worker was started for.
+static STARTED_FOR: OnceLock<(u32, Place)> = OnceLock::new();
 
 /// Whether there is such a database.
 static IS_CONNECTED: AtomicBool = AtomicBool::new(false);
 
-background_worker_main!(ragstone_worker_main, run);
+background_worker_main!(ragstone_worker_main, run_indexer);
+background_worker_main!(ragstone_coordinator_main, run_coordinator);
 
-fn run(argument: u64) {
+fn run_indexer(argument: u64) {
+    run((argument >> 8) as u32, Place::Indexer((argument & 0xff) as i32));
+}
+
+fn run_coordinator(argument: u64) {
+    run(argument as u32, Place::Coordinator);
+}
+
+fn run(database: u32, place: Place) {
     end_quietly();
-    let (database, place) = ((argument >> 8) as u32, (argument & 0xff) as i32);
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     die_when_terminated();
     let path = paths::worker_lock(database, place);
     let Some(lock) = take(&path) else { return };
     keep(Some(lock));
-    if place == 0 {
+    if place.is_requested() {
         // From here on this process is responsible for the request that it was started for.
-        DATABASE.store(database, Ordering::Relaxed);
+        let _ = STARTED_FOR.set((database, place));
         before_exit(request_successor);
-        slots::withdraw_request(database);
+        slots::withdraw_request(database, place);
+        missing_slot::note(database, Waiting::Worker(place), false);
     }
     connect(database);
     IS_CONNECTED.store(true, Ordering::Relaxed);
     loop {
-        let reason = sync_loop::run(database, place);
+        let reason = match place {
+            Place::Coordinator => coordinator_loop::run(database),
+            Place::Indexer(_) => sync_loop::run(database, place),
+        };
         keep(None);
         // A session that queued work while the lock was held has not requested another worker.
-        let is_done =
-            reason == ExitReason::NotWanted || reason != ExitReason::Unfinished && !has_work_left(database);
-        if place > 0 || is_done {
+        let is_done = reason == ExitReason::NotWanted
+            || reason != ExitReason::Unfinished && !has_work_left(database, place);
+        if !place.is_requested() || is_done {
             return;
         }
         if reason != ExitReason::Idle {
-            return slots::request_worker(database);
+            return slots::request_worker(database, place);
         }
         match FileLock::take(&path) {
             Ok(Some(lock)) => keep(Some(lock)),
@@ -95,10 +109,15 @@ fn take(path: &Path) -> Option<FileLock> {
 /// lock first.
 fn request_successor(code: i32) {
     keep(None);
-    let database = DATABASE.load(Ordering::Relaxed);
+    let Some((database, place)) = STARTED_FOR.get().copied() else { return };
     // The database may not exist any more; then no other worker can do better.
     let is_ended_early = code != 0 && (IS_CONNECTED.load(Ordering::Relaxed) || is_told_to_end());
-    if is_ended_early && !databases::is_wanted_exclusively(database) {
-        slots::request_worker(database);
+    if !is_ended_early {
+        return;
+    }
+    if databases::is_wanted_exclusively(database) {
+        missing_slot::note(database, Waiting::Job, false);
+    } else {
+        slots::request_worker(database, place);
     }
 }

@@ -1,0 +1,69 @@
+//! What a row costs by stage on its way from the source to the chunk table, with a model that costs next to nothing: what the worker
+//! itself says in its log, in processor time of no one else.
+
+use crate::texts::{pieces, table, until_current};
+use anyhow::{Context, Result};
+use ragstone_benches::options::Options;
+use ragstone_benches::seeded::SEEDED;
+use ragstone_benches::{report, world};
+use ragstone_tests::server::{self, Server};
+use std::time::Instant;
+
+/// What the worker's lines in the log begin with.
+const LINE: &str = "milliseconds of work: ";
+
+pub async fn run(options: &Options) -> Result<()> {
+    let count = options.size(20_000, 500);
+    report::part(&format!("{count} rows of 150 words by stage, with a model of next to no cost"));
+    let server = world::server("auto", true).await?;
+    server.configure(&server::Options::default().set("log_min_messages", "debug1"))?;
+    let session = server.session().await?;
+    session.batch_execute("SELECT pg_reload_conf()").await?;
+    table(&session, "t", &pieces(count, 1000)?).await?;
+    // The model is loaded, and the worker is there.
+    table(&session, "warm", &pieces(10, 1000)?).await?;
+    for name in ["warm", "t"] {
+        let seen = stages(&server)?;
+        let start = Instant::now();
+        let create = format!(
+            "SELECT rag.create_collection('{name}', '{name}', 'body', metadata => '{{hits}}', model => '{SEEDED}')"
+        );
+        session.batch_execute(&create).await?;
+        until_current(&session, name).await?;
+        if name == "t" {
+            tell("filled", count, start, &seen, &server)?;
+        }
+    }
+    let seen = stages(&server)?;
+    let start = Instant::now();
+    session.batch_execute("UPDATE t SET body = 'changed: ' || body").await?;
+    until_current(&session, "t").await?;
+    tell("changed", count, start, &seen, &server)
+}
+
+/// Prints the rate, and microseconds of each stage for a row.
+fn tell(what: &str, rows: usize, start: Instant, seen: &[(String, f64)], server: &Server) -> Result<()> {
+    report::figure(&format!("{what}, all of it"), rows as f64 / start.elapsed().as_secs_f64(), "rows/s");
+    for (stage, milliseconds) in stages(server)? {
+        let before = seen.iter().find(|(name, _)| *name == stage).map_or(0.0, |(_, before)| *before);
+        let each = (milliseconds - before) * 1e3 / rows as f64;
+        report::figure(&format!("{what}: {stage}"), each, "µs a row");
+    }
+    Ok(())
+}
+
+/// The milliseconds of each stage that the log tells of so far.
+fn stages(server: &Server) -> Result<Vec<(String, f64)>> {
+    let mut sums: Vec<(String, f64)> = Vec::new();
+    for line in server.log()?.lines().filter_map(|line| line.split_once(LINE)) {
+        for part in line.1.split(", ") {
+            let (stage, time) = part.split_once(' ').context("a stage without a time")?;
+            let time: f64 = time.trim().parse()?;
+            match sums.iter_mut().find(|(name, _)| name == stage) {
+                Some((_, sum)) => *sum += time,
+                None => sums.push((stage.to_owned(), time)),
+            }
+        }
+    }
+    Ok(sums)
+}

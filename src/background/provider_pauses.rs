@@ -1,0 +1,241 @@
+//! Pauses after failures of providers. A failure pauses all collections that it covers: those of the same server, key, model or
+//! budget. After the pause one of them sends a batch, and the answer to it is that of all.
+
+use crate::collections::queue::failure;
+use pgrx::{log, pg_sys};
+use ragstone_core::backoff::Backoff;
+use ragstone_pg::blame::ProviderScope;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::extension::is_installed;
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
+use ragstone_pg::spi::{connect, run};
+use ragstone_pg::switch_user::as_owner;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// Pauses after failures that pass by themselves.
+const PASSING: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+
+/// Pauses after failures that pass by themselves seldom. A change of the server, the key or the budget ends them.
+const RESTING: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(60));
+
+/// How often collections, servers, keys and budgets are read anew while something is paused.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The pauses of all providers of the database's collections.
+#[derive(Default)]
+pub struct ProviderPauses {
+    /// By what a failure covers, as [`ProviderUser`] names it.
+    paused: HashMap<String, ProviderPause>,
+    users: HashMap<i64, ProviderUser>,
+    read_at: Option<Instant>,
+}
+
+/// What a collection's calls to its provider can have in common with those of others.
+struct ProviderUser {
+    server: String,
+    key: String,
+    model: String,
+    budgets: Vec<String>,
+    /// Differs after the server, the key or a budget was altered.
+    version: String,
+}
+
+struct ProviderPause {
+    backoff: Backoff,
+    until: Instant,
+    error: Error,
+    /// The collection whose batch finds out whether the failure persists.
+    probe: Option<i64>,
+    /// The collections that are shown as waiting.
+    shown: BTreeSet<i64>,
+}
+
+impl ProviderUser {
+    fn name(&self, scope: ProviderScope) -> String {
+        match scope {
+            ProviderScope::Server => self.server.clone(),
+            ProviderScope::Key => self.key.clone(),
+            ProviderScope::Model => self.model.clone(),
+            ProviderScope::Budget(id) => format!("budget {id}"),
+        }
+    }
+
+    fn is_covered_by(&self, name: &str) -> bool {
+        [&self.server, &self.key, &self.model].into_iter().chain(&self.budgets).any(|own| own == name)
+    }
+}
+
+impl ProviderPauses {
+    /// Pauses all collections that a failure of a collection's provider covers. Returns false if the collection has no provider.
+    ///
+    /// # Errors
+    /// Those of reading the collections and of storing why they wait.
+    pub fn pause(&mut self, collection: i64, scope: ProviderScope, error: &Error) -> Result<bool> {
+        self.read()?;
+        let Some(user) = self.users.get(&collection) else { return Ok(false) };
+        let name = user.name(scope);
+        // What was probed has been found out: this is what the provider says now.
+        self.end(|other, pause| other != name && pause.probe == Some(collection))?;
+        let now = Instant::now();
+        let backoff = if scope == ProviderScope::Server { PASSING } else { RESTING };
+        let known = self.paused.remove(&name);
+        let is_news = known
+            .as_ref()
+            .is_none_or(|pause| (pause.error.code(), &pause.error.message) != (error.code(), &error.message));
+        let mut pause = known.unwrap_or_else(|| ProviderPause {
+            backoff,
+            until: now,
+            error: error.clone(),
+            probe: None,
+            shown: BTreeSet::new(),
+        });
+        // A batch that was sent before the pause has met the same failure.
+        let is_same_failure = pause.until > now && pause.probe != Some(collection);
+        if !is_same_failure {
+            pause.until = now + pause.backoff.next_pause();
+            pause.probe = None;
+        }
+        if is_news {
+            log!("ragstone worker: collections wait for a provider: {}: {}", error.code(), error.message);
+            pause.error = error.clone();
+        }
+        self.paused.insert(name.clone(), pause);
+        self.show(&name)?;
+        Ok(true)
+    }
+
+    /// The collections that are not to be claimed from now: their pause has not passed, or another collection's batch is to find
+    /// out whether the failure persists.
+    ///
+    /// # Errors
+    /// Those of reading the collections and of storing why they wait.
+    pub fn held_back(&mut self) -> Result<HashSet<i64>> {
+        if self.paused.is_empty() {
+            return Ok(HashSet::new());
+        }
+        if self.read_at.is_none_or(|at| at.elapsed() >= READ_INTERVAL) {
+            self.read()?;
+            for name in self.paused.keys().cloned().collect::<Vec<_>>() {
+                // Another collection may use the provider since.
+                if self.paused.get(&name).is_some_and(|pause| pause.shown != self.covered_by(&name)) {
+                    self.show(&name)?;
+                }
+            }
+        }
+        let now = Instant::now();
+        let closed: Vec<&String> = self
+            .paused
+            .iter()
+            .filter(|(_, pause)| pause.probe.is_some() || pause.until > now)
+            .map(|(name, _)| name)
+            .collect();
+        let is_held = |user: &ProviderUser| closed.iter().any(|name| user.is_covered_by(name));
+        Ok(self.users.iter().filter(|(_, user)| is_held(user)).map(|(id, _)| *id).collect())
+    }
+
+    /// Makes a batch of a collection the one that finds out whether the failures that cover it persist.
+    pub fn probe(&mut self, collection: i64) {
+        let Some(user) = self.users.get(&collection) else { return };
+        for (name, pause) in &mut self.paused {
+            if user.is_covered_by(name) {
+                pause.probe = Some(collection);
+            }
+        }
+    }
+
+    /// Ends the pauses that cover a collection, since its provider has answered.
+    ///
+    /// # Errors
+    /// That of withdrawing what users see.
+    pub fn end_all(&mut self, collection: i64) -> Result<()> {
+        let Some(user) = self.users.get(&collection) else { return Ok(()) };
+        let is_covering = |name: &&String| user.is_covered_by(name);
+        let covering: BTreeSet<String> = self.paused.keys().filter(is_covering).cloned().collect();
+        for pause in covering.iter().filter_map(|name| self.paused.get(name)) {
+            log!("ragstone worker: collections go on that waited for a provider: {}", pause.error.message);
+        }
+        self.end(|name, _| covering.contains(name))
+    }
+
+    /// Lets another batch find out, since that of this collection has not.
+    pub fn release_probe(&mut self, collection: i64) {
+        let probed = self.paused.values_mut().filter(|pause| pause.probe == Some(collection));
+        probed.for_each(|pause| pause.probe = None);
+    }
+
+    /// When the first pause passes.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.paused.values().filter(|pause| pause.probe.is_none()).map(|pause| pause.until).min()
+    }
+
+    /// Whether a collection is shown as waiting.
+    pub fn shows(&self, collection: i64) -> bool {
+        self.paused.values().any(|pause| pause.shown.contains(&collection))
+    }
+
+    fn end(&mut self, is_over: impl Fn(&str, &ProviderPause) -> bool) -> Result<()> {
+        let mut shown = BTreeSet::new();
+        for (_, pause) in self.paused.extract_if(|name, pause| is_over(name, pause)) {
+            shown.extend(pause.shown);
+        }
+        let is_shown_too = |pause: &ProviderPause| !pause.shown.is_disjoint(&shown);
+        let others =
+            self.paused.iter().filter(|(_, pause)| is_shown_too(pause)).map(|(name, _)| name.clone());
+        others.collect::<Vec<_>>().into_iter().try_for_each(|name| self.show(&name))?;
+        shown.retain(|id| !self.shows(*id));
+        if shown.is_empty() { Ok(()) } else { store(|| failure::clear_waiting(&shown)) }
+    }
+
+    /// Shows all collections that a pause covers as waiting.
+    fn show(&mut self, name: &str) -> Result<()> {
+        let covered = self.covered_by(name);
+        let Some(pause) = self.paused.get_mut(name) else { return Ok(()) };
+        pause.shown = covered;
+        let left = pause.until.saturating_duration_since(Instant::now());
+        store(|| failure::set_waiting(Some(&pause.shown), left, &pause.error).map(|_| ()))
+    }
+
+    /// The collections that a pause covers.
+    fn covered_by(&self, name: &str) -> BTreeSet<i64> {
+        self.users.iter().filter(|(_, user)| user.is_covered_by(name)).map(|(id, _)| *id).collect()
+    }
+
+    /// Reads what collections ask of providers. What was altered is tried at once.
+    fn read(&mut self) -> Result<()> {
+        let Some(users) = in_limited_transaction(Limits::LocksAndTime, || connect(read_users))? else {
+            *self = Self::default();
+            return Ok(());
+        };
+        for (id, user) in &users {
+            if self.users.get(id).is_some_and(|old| old.version != user.version) {
+                let covering = self.paused.iter_mut().filter(|(name, _)| user.is_covered_by(name));
+                covering.for_each(|(_, pause)| pause.until = Instant::now());
+            }
+        }
+        self.users = users;
+        self.read_at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// What each collection asks of its provider; none if the extension was dropped.
+fn read_users() -> Result<Option<HashMap<i64, ProviderUser>>> {
+    if !is_installed()? {
+        return Ok(None);
+    }
+    let superuser = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+    let rows = as_owner(superuser, || run(include_str!("../../sql/queries/provider_users.sql"), &[]))?;
+    let user = |row: usize| {
+        let text = |column| rows.text(row, column);
+        let budgets = rows.texts(row, 4)?;
+        let user =
+            ProviderUser { server: text(1)?, key: text(2)?, model: text(3)?, budgets, version: text(5)? };
+        Some((rows.int8(row, 0)?, user))
+    };
+    Ok(Some((0..rows.count).filter_map(user).collect()))
+}
+
+fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
+    in_limited_transaction(Limits::LocksAndTime, || connect(write))
+}

@@ -1,0 +1,184 @@
+//! The order of one model's work: by turns between the roles of databases, inside a role between its sessions, queries before
+//! bulk while they leave others their part, the oldest first, texts of similar length together.
+
+use std::time::Duration;
+
+use ragstone_core::protocol::{Caller, Lane};
+
+use super::{
+    shares::{Backlog, Shares},
+    texts::{BatchShape, QueueEntry, Texts},
+};
+use crate::runtime::BatchLimits;
+
+/// Whose texts they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// The role, which has a share with all of its sessions.
+    pub caller: Caller,
+    /// Number of the connection, which has a share of the role's.
+    pub connection: u64,
+}
+
+/// The queue of one model.
+#[derive(Debug)]
+pub struct FairQueue<T> {
+    roles: Shares<Caller, Shares<u64, SessionTexts<T>>>,
+    next: u64,
+}
+
+/// Texts that are run together.
+#[derive(Debug)]
+pub struct Batch<T> {
+    /// The texts.
+    pub texts: Vec<T>,
+    /// Who pays for the time.
+    pub bill: Bill,
+}
+
+/// Whose texts are in a batch, with the tokens of each.
+#[derive(Debug, Default)]
+pub struct Bill(Vec<(Client, usize)>);
+
+impl Bill {
+    fn add(&mut self, client: Client, text: &impl QueueEntry) {
+        self.0.push((client, text.tokens()));
+    }
+}
+
+impl<T> Default for FairQueue<T> {
+    fn default() -> Self {
+        Self { roles: Shares::default(), next: 0 }
+    }
+}
+
+impl<T: QueueEntry> FairQueue<T> {
+    /// Puts a text at the end of its session's lane.
+    pub fn push(&mut self, client: Client, lane: Lane, text: T) {
+        self.roles.join(client.caller).join(client.connection).lane(lane).push(self.next, text);
+        self.next += 1;
+    }
+
+    /// Whether no text waits.
+    pub fn is_empty(&self) -> bool {
+        self.roles.oldest().is_none()
+    }
+
+    /// The texts that wait, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let sessions = self.roles.backlogs().flat_map(Shares::backlogs);
+        sessions.flat_map(|session| session.query.iter().chain(session.bulk.iter()))
+    }
+
+    /// Drops cancelled texts.
+    pub fn remove_cancelled(&mut self) {
+        for session in self.roles.backlogs_mut().flat_map(Shares::backlogs_mut) {
+            session.query.remove_cancelled();
+            session.bulk.remove_cancelled();
+        }
+    }
+
+    /// Everything, in no order.
+    pub fn drain(&mut self) -> Vec<T> {
+        let sessions = self.roles.backlogs_mut().flat_map(Shares::backlogs_mut);
+        sessions.flat_map(|session| session.query.drain().chain(session.bulk.drain())).collect()
+    }
+
+    /// The next batch: the oldest text of the session whose turn it is, and texts of similar length from the same lane. A batch of
+    /// bulk is one role's, so that nobody waits for the texts of another. Queries of all roles go together, since a run
+    /// costs more than the tokens of a query. Drops cancelled texts. None only if no text waits.
+    pub fn next_batch(&mut self, limits: BatchLimits) -> Option<Batch<T>> {
+        self.roles.begin_turn();
+        while let Some((client, lane)) = self.next_turn() {
+            let Some(oldest) = self.texts(client, lane).and_then(Texts::pop_oldest) else { continue };
+            let mut shape = BatchShape::of_one(oldest.tokens());
+            let mut bill = Bill::default();
+            bill.add(client, &oldest);
+            let mut batch = vec![oldest];
+            for client in self.companions(client, lane) {
+                let texts = self.texts(client, lane);
+                let similar = texts.map_or_else(Vec::new, |texts| texts.take_similar(&mut shape, limits));
+                similar.iter().for_each(|text| bill.add(client, text));
+                batch.extend(similar);
+            }
+            return Some(Batch { texts: batch, bill });
+        }
+        None
+    }
+
+    /// Charges a batch to those whose texts were in it, by their tokens.
+    pub fn charge(&mut self, bill: Bill, time: Duration) {
+        let tokens: usize = bill.0.iter().map(|(_, tokens)| tokens).sum();
+        for (client, own) in bill.0 {
+            let used = time.mul_f64(own as f64 / tokens.max(1) as f64);
+            self.roles.charge(client.caller, used);
+            if let Some(sessions) = self.roles.get_mut(client.caller) {
+                sessions.charge(client.connection, used);
+            }
+        }
+    }
+
+    fn next_turn(&mut self) -> Option<(Client, Lane)> {
+        let caller = *self.roles.in_order().first()?;
+        let sessions = self.roles.get_mut(caller)?;
+        sessions.begin_turn();
+        let connection = *sessions.in_order().first()?;
+        let lane = if sessions.get_mut(connection)?.is_urgent() { Lane::Query } else { Lane::Bulk };
+        Some((Client { caller, connection }, lane))
+    }
+
+    /// The sessions whose texts may be in a batch, the one whose turn it is before others.
+    fn companions(&mut self, first: Client, lane: Lane) -> Vec<Client> {
+        let mut callers = vec![first.caller];
+        if lane == Lane::Query {
+            callers.extend(self.roles.in_order().into_iter().filter(|caller| *caller != first.caller));
+        }
+        let mut clients = vec![first];
+        for caller in callers {
+            let connections =
+                self.roles.get_mut(caller).map_or_else(Vec::new, |sessions| sessions.in_order());
+            let others = connections.into_iter().map(|connection| Client { caller, connection });
+            clients.extend(others.filter(|client| *client != first));
+        }
+        clients
+    }
+
+    fn texts(&mut self, client: Client, lane: Lane) -> Option<&mut Texts<T>> {
+        Some(self.roles.get_mut(client.caller)?.get_mut(client.connection)?.lane(lane))
+    }
+}
+
+/// The texts of one session.
+#[derive(Debug)]
+struct SessionTexts<T> {
+    query: Texts<T>,
+    bulk: Texts<T>,
+}
+
+impl<T> Default for SessionTexts<T> {
+    fn default() -> Self {
+        Self { query: Texts::default(), bulk: Texts::default() }
+    }
+}
+
+impl<T> SessionTexts<T> {
+    fn lane(&mut self, lane: Lane) -> &mut Texts<T> {
+        match lane {
+            Lane::Query => &mut self.query,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+}
+
+impl<T: QueueEntry> Backlog for SessionTexts<T> {
+    fn oldest(&self) -> Option<u64> {
+        self.query.oldest().into_iter().chain(self.bulk.oldest()).min()
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.query.oldest().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! The threads that run a model while it is in memory. Each has a copy of the model and runs batches of its own.
+//!
+//! Threads that share a run wait for each other at each operator: beside a busy program each wait is for the one that the
+//! kernel lets run last, and OpenVINO makes no more of two threads than of one. Copies wait for nobody.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, MutexGuard},
+    time::Instant,
+};
+
+use super::{
+    fair_queue::{Batch, Bill},
+    job::{EmbeddingJob, QueuedText},
+    model_queue::{ModelDescription, ModelQueue, QueueState},
+    runners::Activity,
+};
+use crate::{
+    failure::Error,
+    lock::lock,
+    outbox::REPORT_INTERVAL,
+    runtime::{embedder::Embedder, library::Resources},
+    system,
+};
+
+/// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
+const EXIT_OUT_OF_MEMORY: i32 = 71;
+
+impl ModelQueue {
+    /// Starts a thread that loads a copy of the model.
+    pub(super) fn start_runner(self: &Arc<Self>, mut state: MutexGuard<'_, QueueState>) {
+        state.runners.enter(Activity::Loading);
+        drop(state);
+        // What is said of it if it panics, or if no thread can be started.
+        let error = Some(Error::Internal(format!("a thread of model \"{}\" failed", self.name())));
+        let runner = Runner { queue: self.clone(), activity: Activity::Loading, error };
+        let _ = std::thread::Builder::new().name("model".into()).spawn(move || runner.run());
+    }
+
+    /// Tells the clients whose texts wait that the model works.
+    fn report_work(&self) {
+        let waiting: HashMap<*const EmbeddingJob, Arc<EmbeddingJob>> = {
+            let state = lock(&self.state);
+            state.texts.iter().map(|text| (Arc::as_ptr(&text.job), text.job.clone())).collect()
+        };
+        waiting.values().for_each(|job| job.report_work());
+    }
+
+    fn load(&self) -> Result<(Arc<ModelDescription>, Embedder), Error> {
+        let _one_at_a_time = self.host.begin_loading();
+        let description = self.describe()?;
+        let manifest = &description.manifest;
+        self.folder.verify(manifest)?;
+        let stored = self.folder.size(manifest);
+        let copies = self.host.copies(stored);
+        let resources = Resources {
+            threads: self.host.library().threads().div_ceil(copies),
+            make_room: &|times| self.host.make_room(self.name(), stored * times),
+        };
+        let embedder = self.host.library().open(&self.folder, manifest, &description.encoder, resources)?;
+        system::release_free_memory();
+        let mut state = lock(&self.state);
+        state.error = None;
+        state.runners.most = copies;
+        drop(state);
+        Ok((description, embedder))
+    }
+}
+
+/// A thread of a model.
+struct Runner {
+    queue: Arc<ModelQueue>,
+    activity: Activity,
+    /// Why it ends, unless the model is unloaded.
+    error: Option<Error>,
+}
+
+impl Runner {
+    fn run(mut self) {
+        let (mut description, mut embedder) = match self.queue.load() {
+            Ok(loaded) => loaded,
+            Err(error) => return self.fail(&error),
+        };
+        let mut reported = Instant::now();
+        while let Some(Batch { texts, bill }) = self.wait_for_batch(&embedder) {
+            if texts.iter().any(|text| text.job.fingerprint() != description.fingerprint) {
+                // The model was installed anew: the old weights would give vectors under the new fingerprint.
+                drop(embedder);
+                (description, embedder) = match self.queue.load() {
+                    Ok(loaded) => loaded,
+                    Err(error) => {
+                        texts.iter().for_each(|text| text.job.fail(&error));
+                        return self.fail(&error);
+                    }
+                };
+            }
+            self.run_batch(texts, bill, &description, &mut embedder);
+            if reported.elapsed() >= REPORT_INTERVAL {
+                self.queue.report_work();
+                reported = Instant::now();
+            }
+        }
+        drop(embedder);
+        system::release_free_memory();
+        self.end();
+    }
+
+    /// Waits for texts. `None` if the model is to be unloaded.
+    fn wait_for_batch(&mut self, embedder: &Embedder) -> Option<Batch<QueuedText>> {
+        let queue = self.queue.clone();
+        let runtime = embedder.runtime();
+        let mut state = lock(&queue.state);
+        state.runners.runtime = Some(runtime.name());
+        self.become_in(&mut state, Activity::Idle);
+        loop {
+            let limits = state.pace.limits(runtime.batch_limits());
+            if let Some(batch) = state.texts.next_batch(limits) {
+                self.become_in(&mut state, Activity::Busy);
+                if std::mem::take(&mut state.unload_requested) {
+                    queue.changed.notify_all();
+                }
+                if !state.texts.is_empty() && state.runners.want_another() {
+                    queue.start_runner(state);
+                }
+                return Some(batch);
+            }
+            if state.unload_requested {
+                return None;
+            }
+            state = queue.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    fn run_batch(
+        &self,
+        batch: Vec<QueuedText>,
+        bill: Bill,
+        description: &ModelDescription,
+        embedder: &mut Embedder,
+    ) {
+        let (batch, stale): (Vec<QueuedText>, Vec<QueuedText>) =
+            batch.into_iter().partition(|text| text.job.fingerprint() == description.fingerprint);
+        for text in stale {
+            let name = self.queue.name();
+            text.job.fail(&Error::Argument(format!("model \"{name}\" was replaced during the call")));
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let begin = Instant::now();
+        let tokens: Vec<_> = batch.iter().map(|text| &text.tokens).collect();
+        let embedded = embedder.embed(&tokens);
+        let time = begin.elapsed();
+        let longest = tokens.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+        {
+            let mut state = lock(&self.queue.state);
+            state.texts.charge(bill, time);
+            state.pace.record(longest * tokens.len(), time);
+        }
+        let token_count = tokens.iter().map(|text| text.ids.len()).sum();
+        let mut answered = 0;
+        match &embedded {
+            Ok(vectors) => {
+                let dimensions = description.manifest.dimensions as usize;
+                for (text, vector) in batch.iter().zip(vectors.chunks_exact(dimensions)) {
+                    answered +=
+                        u64::from(text.job.complete(text.index, text.tokens.tokens_before_cut, vector));
+                }
+            }
+            // The memory that was lost is only free again in a new engine, of which the clients ask the same.
+            Err(error) if system::is_near_memory_limit() => {
+                eprintln!("ragstone-engine: ends since its memory limit is reached: {error}");
+                system::exit_now(EXIT_OUT_OF_MEMORY);
+            }
+            Err(error) => batch.iter().for_each(|text| text.job.fail(error)),
+        }
+        let mut meter = lock(&self.queue.meter);
+        meter.record_batch(batch.len(), token_count, time);
+        batch.iter().for_each(|text| meter.record_wait(begin.saturating_duration_since(text.since)));
+        (0..answered).for_each(|_| meter.record_answer());
+    }
+
+    fn become_in(&mut self, state: &mut QueueState, activity: Activity) {
+        state.runners.leave(self.activity);
+        state.runners.enter(activity);
+        self.activity = activity;
+    }
+
+    /// Ends the thread. Where others have the model, they go on with what waits; else what waits fails.
+    fn fail(mut self, error: &Error) {
+        self.error = Some(error.clone());
+    }
+
+    fn end(mut self) {
+        self.error = None;
+    }
+}
+
+impl Drop for Runner {
+    /// Takes the thread out of the count, however it ends.
+    fn drop(&mut self) {
+        let mut state = lock(&self.queue.state);
+        state.runners.leave(self.activity);
+        let others = state.runners.count();
+        let waiting = match &self.error {
+            Some(error) if others > 0 => {
+                eprintln!("ragstone-engine: model \"{}\" has one copy less: {error}", self.queue.name());
+                state.runners.most = others;
+                Vec::new()
+            }
+            Some(error) => {
+                state.error = Some(error.to_string());
+                state.texts.drain()
+            }
+            None => Vec::new(),
+        };
+        if others == 0 {
+            state.unload_requested = false;
+        }
+        if others == 0 && !state.texts.is_empty() {
+            // They arrived while the model was unloaded.
+            self.queue.start_runner(state);
+        } else {
+            drop(state);
+        }
+        self.queue.changed.notify_all();
+        if let Some(error) = &self.error {
+            waiting.iter().for_each(|text| text.job.fail(error));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Turns of work that takes a processor for a while, as cutting long documents does.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use ragstone_core::protocol::Caller;
+use tokio::sync::oneshot;
+
+use super::{
+    fair_queue::Client,
+    shares::{Backlog, Shares},
+};
+use crate::lock::lock;
+
+/// A number of turns, given by fair shares to roles of databases, and inside a role to its sessions.
+pub struct Turns {
+    state: Mutex<TurnState>,
+}
+
+struct TurnState {
+    free: usize,
+    next: u64,
+    waiting: Shares<Caller, Shares<u64, Waiting>>,
+}
+
+/// The requests of a session that wait, the oldest first.
+#[derive(Default)]
+struct Waiting(VecDeque<(u64, oneshot::Sender<Turn>)>);
+
+impl Backlog for Waiting {
+    fn oldest(&self) -> Option<u64> {
+        self.0.front().map(|(number, _)| *number)
+    }
+
+    fn is_urgent(&self) -> bool {
+        false
+    }
+}
+
+/// A turn, which ends when it is dropped.
+pub struct Turn {
+    turns: Arc<Turns>,
+    client: Client,
+    since: Instant,
+}
+
+impl Turns {
+    /// So many turns at a time.
+    pub fn new(count: usize) -> Arc<Self> {
+        let state = TurnState { free: count, next: 0, waiting: Shares::default() };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Waits for a turn. Dropping the future gives up waiting.
+    pub async fn take(self: &Arc<Self>, client: Client) -> Turn {
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            {
+                let mut state = lock(&self.state);
+                let number = state.next;
+                state.next += 1;
+                let session = state.waiting.join(client.caller).join(client.connection);
+                session.0.push_back((number, sender));
+            }
+            self.give();
+            // The sender is only dropped unsent where the turn is lost, by a panic.
+            if let Ok(turn) = receiver.await {
+                return turn;
+            }
+        }
+    }
+
+    /// Gives free turns to those that wait.
+    fn give(self: &Arc<Self>) {
+        loop {
+            let Some((client, sender)) = lock(&self.state).next() else { return };
+            // Where nobody waits for it any more the turn ends at once.
+            let _ = sender.send(Turn { turns: self.clone(), client, since: Instant::now() });
+        }
+    }
+}
+
+impl TurnState {
+    fn next(&mut self) -> Option<(Client, oneshot::Sender<Turn>)> {
+        if self.free == 0 {
+            return None;
+        }
+        self.waiting.begin_turn();
+        let caller = *self.waiting.in_order().first()?;
+        let sessions = self.waiting.get_mut(caller)?;
+        sessions.begin_turn();
+        let connection = *sessions.in_order().first()?;
+        let (_, sender) = sessions.get_mut(connection)?.0.pop_front()?;
+        self.free -= 1;
+        Some((Client { caller, connection }, sender))
+    }
+
+    fn end(&mut self, client: Client, used: Duration) {
+        self.free += 1;
+        self.waiting.charge(client.caller, used);
+        if let Some(sessions) = self.waiting.get_mut(client.caller) {
+            sessions.charge(client.connection, used);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        lock(&self.turns.state).end(self.client, self.since.elapsed());
+        self.turns.give();
+    }
+}

@@ -1,0 +1,55 @@
+//! Transactions of a background worker in which users can hold it up: by a lock of theirs, or by their code, which runs where their
+//! tables are read and written (triggers, index expressions, policies, casts).
+
+use crate::attempt::in_transaction;
+use crate::error::{Error, Result};
+use crate::own_tables::with_safe_search_path;
+use crate::switch_user::set_local;
+use crate::time_limit::{Canceller, within};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Maximum wait for a lock.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Maximum time of a transaction with [`Limits::LocksAndTime`]. Postgres arms `statement_timeout` for what a client sends, and a
+/// worker has no client.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is limited in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limits {
+    /// The wait for each lock, and the time that the transaction takes.
+    LocksAndTime,
+    /// The wait for each lock. For what takes the longer the larger a table is: index builds and comparisons of all rows.
+    Locks,
+}
+
+/// Runs `work` in a transaction of its own, with a search path that contains no schema of a user.
+///
+/// # Errors
+/// 55P03 if a lock was not free in time, 57014 if the transaction took too long: see [`Blame::Blocked`](crate::blame::Blame).
+pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let transaction = || {
+        in_transaction(|| {
+            // Until the transaction has ended, for constraint triggers that are deferred.
+            set_local("lock_timeout", &format!("{}ms", LOCK_TIMEOUT.as_millis()))?;
+            with_safe_search_path(work)
+        })
+    };
+    let canceller = Cell::new(Canceller::Nobody);
+    let done = match limits {
+        Limits::LocksAndTime => within(TIMEOUT, &canceller, transaction),
+        Limits::Locks => transaction(),
+    };
+    done.map_err(|error| match canceller.get() {
+        Canceller::Limit if error.is_cancelled() => {
+            Error::out_of_time(format!("the transaction took longer than {TIMEOUT:?}"))
+                .hint("Look at triggers, index expressions, policies and casts of the collection's tables.")
+        }
+        _ if error.is_lock_not_available() && error.hint.is_empty() => {
+            error.hint("Another session holds a lock; pg_locks shows it.")
+        }
+        _ => error,
+    })
+}

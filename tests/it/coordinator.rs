@@ -1,0 +1,258 @@
+//! What a database's coordinator does goes on whatever holds up the indexing: the locks and the code of users, and providers.
+
+use crate::followed::{converged, current, make};
+use crate::generate::provide;
+use crate::jobs::{ended, submit};
+use crate::log_durability::{AUTONOMOUS, begun, coordinator, log, steps};
+use crate::restore::name;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::provider::{Gate, Provider, Reply};
+use ragstone_tests::server::{Options, Server};
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        a_lock_on_a_chunk_table_holds_up_one_collection,
+        a_lock_on_a_source_holds_up_one_collection,
+        a_trigger_that_never_ends_holds_up_one_collection,
+        a_change_of_a_collection_that_is_not_committed_holds_up_nothing_else,
+        a_provider_that_is_waited_for_holds_up_nothing_else,
+        each_kind_of_worker_is_there_only_for_its_own_work,
+        a_worker_and_a_coordinator_share_the_only_slot,
+        a_coordinator_that_is_terminated_has_a_successor,
+        drop_extension_and_drop_database_end_both_kinds,
+    ]
+}
+
+/// Twice what a transaction of a worker may take, with its pauses.
+const TWO_LIMITS: Duration = Duration::from_secs(180);
+
+/// A database with the collection `c` of the table `t`, the collection `d` of the table `u`, and a run of agents.
+async fn two_collections(server: &Server) -> Result<(Session, i64)> {
+    let (session, run) = begun(server).await?;
+    make(&session, 3, "").await?;
+    session
+        .batch_execute(
+            "CREATE TABLE u (id int PRIMARY KEY, body text); INSERT INTO u VALUES (1, 'one');
+             SELECT rag.create_collection('d', 'u', 'body')",
+        )
+        .await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('d', '60s')").await?);
+    Ok((session, run))
+}
+
+async fn other(server: &Server, session: &Session) -> Result<Session> {
+    server.connect(&name(session).await?).await
+}
+
+/// Fails unless a job begins and ends, and steps are logged. Sums wait for the transactions that are open.
+async fn duties_are_done(session: &Session, run: i64) -> Result<()> {
+    let job = submit(session, "embed", r#"{"input": "x"}"#).await?;
+    ensure!(ended(session, job).await? == "done");
+    session.batch_execute(&log(run, "kept")).await?;
+    let found = steps(session).await?;
+    ensure!(found == "kept", "{found}");
+    Ok(())
+}
+
+/// Fails unless the collection `d` becomes current, and `c` says that it waits because of `sqlstate`.
+async fn only_one_waits(session: &Session, sqlstate: &str) -> Result<()> {
+    session.batch_execute("INSERT INTO u SELECT coalesce(max(id), 0) + 1, 'one more' FROM u").await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('d', '180s')").await?);
+    let reason = wait::until_within(TWO_LIMITS, "the collection says what it waits for", async || {
+        let sql =
+            "SELECT reason FROM rag.stat_collection WHERE collection = 'c' AND state = 'waiting' AND next_try IS NOT NULL";
+        Ok(session.query_opt(sql, &[]).await?.map(|row| row.get::<_, String>(0)))
+    })
+    .await?;
+    ensure!(reason.starts_with(sqlstate), "{reason}");
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
+    Ok(())
+}
+
+/// Fails unless `c` becomes current and waits for nothing.
+async fn recovered(session: &Session) -> Result<()> {
+    converged(session).await?;
+    let waits: bool = session.value("SELECT bool_or(state = 'waiting') FROM rag.stat_collection").await?;
+    ensure!(!waits);
+    Ok(())
+}
+
+async fn a_lock_on_a_chunk_table_holds_up_one_collection() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, run) = two_collections(&server).await?;
+    let locker = other(&server, &session).await?;
+    locker.batch_execute("BEGIN; LOCK TABLE c_chunks IN ACCESS EXCLUSIVE MODE").await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'four')").await?;
+    duties_are_done(&session, run).await?;
+    only_one_waits(&session, "55P03: ").await?;
+    locker.batch_execute("ROLLBACK").await?;
+    recovered(&session).await
+}
+
+async fn a_lock_on_a_source_holds_up_one_collection() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, run) = two_collections(&server).await?;
+    let locker = other(&server, &session).await?;
+    locker.batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE").await?;
+    session
+        .batch_execute(
+            "INSERT INTO rag._queue (collection, key) SELECT id, '{1}' FROM rag.collection WHERE name = 'c'",
+        )
+        .await?;
+    duties_are_done(&session, run).await?;
+    only_one_waits(&session, "55P03: ").await?;
+    locker.batch_execute("ROLLBACK").await?;
+    recovered(&session).await
+}
+
+async fn a_trigger_that_never_ends_holds_up_one_collection() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, run) = two_collections(&server).await?;
+    session
+        .batch_execute(
+            "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN
+                 LOOP
+                   BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END;
+                 END LOOP;
+               END $$;
+             CREATE TRIGGER never BEFORE INSERT ON c_chunks FOR EACH ROW EXECUTE FUNCTION never();
+             INSERT INTO t VALUES (4, 'four')",
+        )
+        .await?;
+    wait::until("the worker is in the trigger", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE backend_type = 'ragstone worker' AND wait_event = 'PgSleep'";
+        Ok((session.value::<i64>(sql).await? == 1).then_some(()))
+    })
+    .await?;
+    duties_are_done(&session, run).await?;
+    only_one_waits(&session, "57014: the transaction took longer than 30s").await?;
+    session.batch_execute("DROP TRIGGER never ON c_chunks").await?;
+    recovered(&session).await
+}
+
+async fn a_change_of_a_collection_that_is_not_committed_holds_up_nothing_else() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, run) = two_collections(&server).await?;
+    let owner = other(&server, &session).await?;
+    owner.batch_execute("BEGIN; UPDATE rag.collection SET language = language WHERE name = 'c'").await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'four')").await?;
+    duties_are_done(&session, run).await?;
+    only_one_waits(&session, "55P03: ").await?;
+    owner.batch_execute("ROLLBACK").await?;
+    recovered(&session).await
+}
+
+async fn a_provider_that_is_waited_for_holds_up_nothing_else() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, run) = two_collections(&server).await?;
+    let gate = Gate::new();
+    let provider = Provider::start([Reply::embeddings(8)])?;
+    provide(&session, &provider).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')",
+        )
+        .await?;
+    let asked = provider.requests().len();
+    provider.script([Reply::embeddings(8).behind(&gate)]);
+    session.batch_execute("INSERT INTO notes SELECT i, 'note ' || i FROM generate_series(1, 20) i").await?;
+    ensure!(provider.wait_for_requests(asked + 1), "the provider is not asked");
+    duties_are_done(&session, run).await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'four')").await?;
+    current(&session).await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 0, "the gate is open");
+    gate.open();
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    Ok(())
+}
+
+/// The number of processes of a kind.
+async fn count(session: &Session, kind: &str) -> Result<i64> {
+    session.value_of("SELECT count(*) FROM pg_stat_activity WHERE backend_type = $1", &[&kind]).await
+}
+
+async fn gone(session: &Session, kind: &str) -> Result<()> {
+    let what = format!("every {kind} has left");
+    wait::until(&what, async || Ok((count(session, kind).await? == 0).then_some(()))).await
+}
+
+async fn each_kind_of_worker_is_there_only_for_its_own_work() -> Result<()> {
+    let server = Server::start_with(Options::default().set("rag.sync_idle_timeout", "1s")).await?;
+    let session = server.session().await?;
+    make(&session, 3, "").await?;
+    ensure!(count(&session, "ragstone coordinator").await? == 0, "for a collection");
+    gone(&session, "ragstone worker").await?;
+    let job = submit(&session, "embed", r#"{"input": "x"}"#).await?;
+    ensure!(ended(&session, job).await? == "done");
+    ensure!(count(&session, "ragstone worker").await? == 0, "for a job");
+    gone(&session, "ragstone coordinator").await
+}
+
+async fn a_worker_and_a_coordinator_share_the_only_slot() -> Result<()> {
+    // One for logical replication, one for the supervisor.
+    let options = Options::default().set("max_worker_processes", "3").set("rag.sync_idle_timeout", "3600s");
+    let server = Server::start_with(options).await?;
+    let session = server.session().await?;
+    make(&session, 3, "").await?;
+    session.batch_execute(AUTONOMOUS).await?;
+    for id in 4..6 {
+        let run: i64 = session.value("SELECT rag.start_run('agent')").await?;
+        session.batch_execute(&log(run, "step")).await?;
+        wait::until("the steps are written", async || {
+            let written: i64 = session.value("SELECT count(*) FROM rag.steps").await?;
+            Ok((written == id - 3).then_some(()))
+        })
+        .await?;
+        session.batch_execute(&format!("INSERT INTO t VALUES ({id}, 'one more')")).await?;
+        converged(&session).await?;
+    }
+    Ok(())
+}
+
+async fn a_coordinator_that_is_terminated_has_a_successor() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, run) = begun(&server).await?;
+    let mut ended = Vec::new();
+    for number in 1..=3 {
+        let next = wait::until("another coordinator is there", async || {
+            let found = coordinator(&session).await?.0;
+            Ok((!ended.contains(&found)).then_some(found))
+        })
+        .await?;
+        session.execute("SELECT pg_terminate_backend($1)", &[&next]).await?;
+        ended.push(next);
+        session.batch_execute(&log(run, &format!("step{number}"))).await?;
+    }
+    let found = steps(&session).await?;
+    ensure!(found == "step1 step2 step3", "{found}");
+    crate::worker_process::no_fatal_worker(&server)
+}
+
+async fn drop_extension_and_drop_database_end_both_kinds() -> Result<()> {
+    let server = Server::start().await?;
+    let (session, _) = two_collections(&server).await?;
+    let admin = server.connect("postgres").await?;
+    for kind in ["ragstone worker", "ragstone coordinator"] {
+        ensure!(count(&admin, kind).await? == 1, "{kind}");
+    }
+    session.batch_execute("DROP EXTENSION ragstone CASCADE").await?;
+    for kind in ["ragstone worker", "ragstone coordinator"] {
+        gone(&admin, kind).await?;
+    }
+    let (session, _) = two_collections(&server).await?;
+    let database = name(&session).await?;
+    session.close().await?;
+    admin.batch_execute(&format!("DROP DATABASE {database}")).await?;
+    for kind in ["ragstone worker", "ragstone coordinator"] {
+        gone(&admin, kind).await?;
+    }
+    crate::worker_process::no_fatal_worker(&server)
+}
