@@ -36,7 +36,7 @@ fn conversation() -> Prompt {
         seed: Some(1),
         schema: Some(r#"{"type":"object"}"#.into()),
         tools: Some(WEATHER.into()),
-        options: Some(r#"{"top_p":0.9,"stream":true}"#.into()),
+        options: Some(r#"{"top_p":0.9}"#.into()),
     }
 }
 
@@ -364,6 +364,12 @@ fn arguments_that_are_no_json_are_refused() {
         for prompt in [
             Prompt { tools: Some("{}".into()), ..Prompt::default() },
             Prompt { options: Some("[]".into()), ..Prompt::default() },
+            Prompt { options: Some(r#"{"stream":true}"#.into()), ..Prompt::default() },
+            Prompt { options: Some(r#"{"model":"other"}"#.into()), ..Prompt::default() },
+            Prompt {
+                options: Some(r#"{"generationConfig":{"maxOutputTokens":9}}"#.into()),
+                ..Prompt::default()
+            },
         ] {
             assert!(
                 of(wire)
