@@ -20,11 +20,11 @@ pub struct Cut {
     chunks: Vec<Vec<Chunk>>,
     /// Whom the engine's work counts for.
     caller: Caller,
-    stage: Stage,
+    stage: CutStage,
 }
 
 /// What is waited for.
-enum Stage {
+enum CutStage {
     /// The description of the model.
     Description(Description),
     /// The tokens of the titles.
@@ -36,7 +36,7 @@ enum Stage {
 impl Cut {
     /// Begins to cut rows for a model.
     pub fn begin(rows: Vec<SourceRow>, embedder: &Embedder, dimensions: u32) -> Result<Self> {
-        let stage = Stage::Description(embedder.ask_description(dimensions)?);
+        let stage = CutStage::Description(embedder.ask_description(dimensions)?);
         Ok(Self { chunks: vec![Vec::new(); rows.len()], rows, caller: embedder.caller(), stage })
     }
 
@@ -50,7 +50,7 @@ impl Cut {
     ) -> Result<Option<Vec<Passage>>> {
         loop {
             let next = match &mut self.stage {
-                Stage::Description(asked) => {
+                CutStage::Description(asked) => {
                     let model = match asked {
                         Description::Known(model) => Some(model.as_ref().clone()),
                         Description::Asked(pending) => take(pending)?.map(description).transpose()?,
@@ -59,12 +59,12 @@ impl Cut {
                     check(&model)?;
                     measure_titles(Chunker::new(collection, &model, self.caller), &mut self.rows)?
                 }
-                Stage::Titles(chunker, pending) => {
+                CutStage::Titles(chunker, pending) => {
                     let Some(answer) = take(pending)? else { return Ok(None) };
                     let titles = chunks_in(answer, self.rows.len())?;
                     split_contents(chunker, &mut self.rows, Some(&titles))?
                 }
-                Stage::Contents(requests) => {
+                CutStage::Contents(requests) => {
                     let is_done = take_chunks(requests, &mut self.chunks, take)?;
                     return Ok(is_done.then(|| self.passages()));
                 }
@@ -82,30 +82,34 @@ impl Cut {
 /// Cuts rows at once, and returns their passages in the order of the rows.
 pub fn cut_now(chunker: &Chunker, mut rows: Vec<SourceRow>) -> Result<Vec<Passage>> {
     let mut stage = measure_titles(chunker.clone(), &mut rows)?;
-    if let Stage::Titles(chunker, pending) = &mut stage
+    if let CutStage::Titles(chunker, pending) = &mut stage
         && let Some(answer) = pending.wait_next()?
     {
         let titles = chunks_in(answer, rows.len())?;
         stage = split_contents(chunker, &mut rows, Some(&titles))?;
     }
     let mut chunks = vec![Vec::new(); rows.len()];
-    if let Stage::Contents(mut requests) = stage {
+    if let CutStage::Contents(mut requests) = stage {
         take_chunks(&mut requests, &mut chunks, Pending::wait_next)?;
     }
     Ok(rows.into_iter().zip(chunks).flat_map(|(row, chunks)| passages(row, chunks)).collect())
 }
 
-fn measure_titles(chunker: Chunker, rows: &mut [SourceRow]) -> Result<Stage> {
+fn measure_titles(chunker: Chunker, rows: &mut [SourceRow]) -> Result<CutStage> {
     match chunker.title_request(rows) {
-        Some(request) => Ok(Stage::Titles(chunker, client::send(request)?)),
+        Some(request) => Ok(CutStage::Titles(chunker, client::send(request)?)),
         None => split_contents(&chunker, rows, None),
     }
 }
 
-fn split_contents(chunker: &Chunker, rows: &mut [SourceRow], titles: Option<&[Vec<Chunk>]>) -> Result<Stage> {
+fn split_contents(
+    chunker: &Chunker,
+    rows: &mut [SourceRow],
+    titles: Option<&[Vec<Chunk>]>,
+) -> Result<CutStage> {
     let requests = chunker.content_requests(rows, titles).into_iter();
     let sent = requests.map(|(numbers, request)| Ok((numbers, client::send(request)?)));
-    sent.collect::<Result<_>>().map(Stage::Contents)
+    sent.collect::<Result<_>>().map(CutStage::Contents)
 }
 
 /// Takes the chunks that `take` gives. Returns whether those of all rows have come.

@@ -253,7 +253,7 @@ fn a_call_is_recorded_with_its_tries_and_what_it_took() {
         calls.extend(more);
     }
     let statuses: Vec<&Status> = calls.iter().map(|call| &call.status).collect();
-    let refused = Status::Failed(FailureKind::ProviderRefused);
+    let refused = Status::Failed(FailureKind::KeyRefused);
     assert_eq!(statuses, [&Status::Answered, &refused, &Status::Cancelled]);
     let taken = calls.iter().map(|call| (call.retries, call.usage.input_tokens, call.usage.output_tokens));
     // What was asked and not answered is an estimate: 26 bytes of prompt.

@@ -27,7 +27,7 @@ pub struct Caller {
 }
 
 /// Which of a model's two lanes a text waits in. The query lane goes first, as long as others have their share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Lane {
     /// A caller waits for this one text.
     Query,

@@ -14,7 +14,7 @@ use super::{
     meter::Meter,
     pace::Pace,
     runners::Runners,
-    slots::{QueueSlots, Slots},
+    slots::{QueueSlots, SlotHolder, Slots},
 };
 use crate::{
     failure::Error,
@@ -141,9 +141,9 @@ impl ModelQueue {
     ///
     /// # Errors
     /// [`Error::QueueFull`]
-    pub fn reserve(&self, caller: Caller, texts: usize) -> Result<QueueSlots, Error> {
+    pub fn reserve(&self, holder: SlotHolder, texts: usize) -> Result<QueueSlots, Error> {
         let limit = self.host.queue_limit();
-        self.slots.take(caller, texts, limit).map_err(|none| Error::QueueFull {
+        self.slots.take(holder, texts, limit).map_err(|none| Error::QueueFull {
             model: self.name().into(),
             texts,
             waiting: none.taken,

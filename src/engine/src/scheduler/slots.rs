@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ragstone_core::protocol::Caller;
+use ragstone_core::protocol::{Caller, Lane};
 
 use crate::lock::lock;
 
@@ -16,7 +16,16 @@ pub struct Slots(Mutex<TakenSlots>);
 #[derive(Debug, Default)]
 struct TakenSlots {
     all: usize,
-    by_role: HashMap<Caller, usize>,
+    by_holder: HashMap<SlotHolder, usize>,
+}
+
+/// Who takes slots: a role, for single texts or for bulk work, so that its own bulk work never refuses its searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SlotHolder {
+    /// The role.
+    pub caller: Caller,
+    /// For what.
+    pub lane: Lane,
 }
 
 /// Slots that there are not enough of.
@@ -24,7 +33,7 @@ struct TakenSlots {
 pub struct NoSlots {
     /// Slots that are taken.
     pub taken: usize,
-    /// Those of them that the role itself has taken.
+    /// Those of them that the holder itself has taken.
     pub own: usize,
 }
 
@@ -34,30 +43,35 @@ impl Slots {
         lock(&self.0).all
     }
 
-    /// Takes `count` slots of a queue that has `limit`. A role that has some gets no more than stay free for others, so that a
+    /// Takes `count` slots of a queue that has `limit`. A holder that has some gets no more than stay free for others, so that a
     /// flood of one, or of several, always leaves room for the next: one alone may have half of the queue, two a third each.
     ///
     /// # Errors
     /// There are not enough.
-    pub fn take(self: &Arc<Self>, caller: Caller, count: usize, limit: usize) -> Result<QueueSlots, NoSlots> {
+    pub fn take(
+        self: &Arc<Self>,
+        holder: SlotHolder,
+        count: usize,
+        limit: usize,
+    ) -> Result<QueueSlots, NoSlots> {
         let mut slots = lock(&self.0);
-        let own = slots.by_role.get(&caller).copied().unwrap_or(0);
+        let own = slots.by_holder.get(&holder).copied().unwrap_or(0);
         let free = limit.saturating_sub(slots.all).checked_sub(count);
         if free.is_none_or(|free| own > 0 && own + count > free) {
             return Err(NoSlots { taken: slots.all, own });
         }
         slots.all += count;
-        slots.by_role.insert(caller, own + count);
-        Ok(QueueSlots { slots: self.clone(), caller, count })
+        slots.by_holder.insert(holder, own + count);
+        Ok(QueueSlots { slots: self.clone(), holder, count })
     }
 
-    fn release(&self, caller: Caller, count: usize) {
+    fn release(&self, holder: SlotHolder, count: usize) {
         let mut slots = lock(&self.0);
         slots.all -= count;
-        if let Some(own) = slots.by_role.get_mut(&caller) {
+        if let Some(own) = slots.by_holder.get_mut(&holder) {
             *own -= count;
             if *own == 0 {
-                slots.by_role.remove(&caller);
+                slots.by_holder.remove(&holder);
             }
         }
     }
@@ -67,7 +81,7 @@ impl Slots {
 #[derive(Debug)]
 pub struct QueueSlots {
     slots: Arc<Slots>,
-    caller: Caller,
+    holder: SlotHolder,
     count: usize,
 }
 
@@ -76,14 +90,14 @@ impl QueueSlots {
     pub fn split(&mut self) -> Self {
         let one = self.count.min(1);
         self.count -= one;
-        Self { slots: self.slots.clone(), caller: self.caller, count: one }
+        Self { slots: self.slots.clone(), holder: self.holder, count: one }
     }
 }
 
 impl Drop for QueueSlots {
     fn drop(&mut self) {
         if self.count > 0 {
-            self.slots.release(self.caller, self.count);
+            self.slots.release(self.holder, self.count);
         }
     }
 }
@@ -92,8 +106,8 @@ impl Drop for QueueSlots {
 mod tests {
     use super::*;
 
-    fn role(role: u32) -> Caller {
-        Caller { database: 1, role }
+    fn role(role: u32) -> SlotHolder {
+        SlotHolder { caller: Caller { database: 1, role }, lane: Lane::Bulk }
     }
 
     #[test]
@@ -105,7 +119,7 @@ mod tests {
         assert_eq!(slots.taken(), 2);
         drop(taken);
         assert_eq!(slots.taken(), 0);
-        assert!(lock(&slots.0).by_role.is_empty());
+        assert!(lock(&slots.0).by_holder.is_empty());
     }
 
     #[test]
@@ -121,6 +135,14 @@ mod tests {
         assert_eq!(flood(1).len(), 20);
         drop((second, third));
         assert_eq!(slots.taken(), 0);
+    }
+
+    #[test]
+    fn bulk_work_of_a_role_does_not_refuse_its_queries() {
+        let slots = Arc::new(Slots::default());
+        let _bulk = slots.take(role(1), 40, 60).unwrap();
+        assert!(slots.take(role(1), 1, 60).is_err());
+        assert!(slots.take(SlotHolder { lane: Lane::Query, ..role(1) }, 1, 60).is_ok());
     }
 
     #[test]

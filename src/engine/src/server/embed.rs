@@ -13,7 +13,7 @@ use crate::{
         fair_queue::Client,
         job::{EmbeddingJob, JobEvent, QueuedText},
         model_queue::{ModelDescription, ModelQueue},
-        slots::QueueSlots,
+        slots::{QueueSlots, SlotHolder},
     },
 };
 
@@ -78,7 +78,8 @@ fn submit(
     if actual > MAX_FRAME {
         return outbox.answer(id, Err(Error::Frame { what: "an answer", actual, limit: MAX_FRAME }));
     }
-    let slots = match queue.reserve(request.client.caller, request.texts.len()) {
+    let holder = SlotHolder { caller: request.client.caller, lane: request.lane };
+    let slots = match queue.reserve(holder, request.texts.len()) {
         Ok(slots) => slots,
         Err(error) => return outbox.answer(id, Err(error)),
     };
