@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use ragstone_core::protocol::{Caller, Lane, Model, ModelStats};
+use ragstone_core::protocol::{Lane, Model, ModelStats};
 
 use super::{
     fair_queue::{Client, FairQueue},
