@@ -59,13 +59,20 @@ async fn duties_are_done(session: &Session, run: i64) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the collection `d` becomes current, and `c` says that it waits because of `sqlstate`.
-async fn only_one_waits(session: &Session, sqlstate: &str) -> Result<()> {
+/// Fails unless the collection `d` becomes current.
+async fn the_other_goes_on(session: &Session) -> Result<()> {
     session.batch_execute("INSERT INTO u SELECT coalesce(max(id), 0) + 1, 'one more' FROM u").await?;
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('d', '180s')").await?);
+    Ok(())
+}
+
+/// Fails unless the collection `d` becomes current, and `c` says that it waits because of `sqlstate`.
+async fn only_one_waits(session: &Session, sqlstate: &str) -> Result<()> {
+    the_other_goes_on(session).await?;
+    // `rag.stat_collection` waits for the lock itself: it shows the size of the table.
     let reason = wait::until_within(TWO_LIMITS, "the collection says what it waits for", async || {
         let sql =
-            "SELECT reason FROM rag.stat_collection WHERE collection = 'c' AND state = 'waiting' AND next_try IS NOT NULL";
+            "SELECT reason FROM rag.collections WHERE name = 'c' AND state = 'waiting' AND next_try IS NOT NULL";
         Ok(session.query_opt(sql, &[]).await?.map(|row| row.get::<_, String>(0)))
     })
     .await?;
@@ -144,7 +151,7 @@ async fn a_change_of_a_collection_that_is_not_committed_holds_up_nothing_else() 
     owner.batch_execute("BEGIN; UPDATE rag.collection SET language = language WHERE name = 'c'").await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'four')").await?;
     duties_are_done(&session, run).await?;
-    only_one_waits(&session, "55P03: ").await?;
+    the_other_goes_on(&session).await?;
     owner.batch_execute("ROLLBACK").await?;
     recovered(&session).await
 }
