@@ -7,6 +7,10 @@ use crate::runtime::BatchLimits;
 /// Longest time that a batch should take: as long as a query may wait that comes while the model is busy.
 pub const MAX_BATCH_TIME: Duration = Duration::from_millis(50);
 
+/// Number of tokens up to which texts share a batch however slow the model is. A run costs something whatever is in it: on a busy machine
+/// one of a short text can take as long as this by itself, and texts that each run alone would stay slow.
+const MIN_BATCH_TOKENS: usize = 128;
+
 /// How much of what was measured last counts.
 const WINDOW: Duration = Duration::from_millis(500);
 
@@ -31,9 +35,11 @@ impl Pace {
 
     /// The limits of the next batch. The first text of a model runs alone, to measure it.
     pub fn limits(&self, most: BatchLimits) -> BatchLimits {
-        let in_time =
-            if self.seconds > 0.0 { self.tokens / self.seconds * MAX_BATCH_TIME.as_secs_f64() } else { 0.0 };
-        BatchLimits { tokens: most.tokens.min(in_time as usize), ..most }
+        if self.seconds == 0.0 {
+            return BatchLimits { tokens: 0, ..most };
+        }
+        let in_time = self.tokens / self.seconds * MAX_BATCH_TIME.as_secs_f64();
+        BatchLimits { tokens: most.tokens.min((in_time as usize).max(MIN_BATCH_TOKENS)), ..most }
     }
 }
 
@@ -62,6 +68,13 @@ mod tests {
         (0..30).for_each(|_| pace.record(125, Duration::from_millis(50)));
         let tokens = pace.limits(MOST).tokens;
         assert!((125..160).contains(&tokens), "{tokens}");
+    }
+
+    #[test]
+    fn short_texts_share_a_batch_on_a_busy_machine() {
+        let mut pace = Pace::default();
+        pace.record(7, Duration::from_millis(80));
+        assert_eq!(pace.limits(MOST).tokens, MIN_BATCH_TOKENS);
     }
 
     #[test]
