@@ -387,6 +387,9 @@ async fn a_restore_without_triggers_is_ended_by_a_refresh() -> Result<()> {
     ensure!(restored.value::<String>(STATES).await? == "c: restoring");
     let row = restored.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
     ensure!(row.get::<_, i64>("unchanged") == 20, "{row:?}");
-    ensure!(restored.value::<String>(STATES).await? == "c: ready");
+    wait::until("the collection is current", async || {
+        Ok((restored.value::<String>(STATES).await? == "c: current").then_some(()))
+    })
+    .await?;
     follows(&restored).await
 }
