@@ -12,6 +12,10 @@ use std::time::Duration;
 /// Maximum wait for a lock.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time after which a worker looks whether it waits in a circle. Sooner than sessions do: the one that looks is the one that gives up,
+/// and a worker tries again.
+const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Maximum time of a transaction with [`Limits::LocksAndTime`]. Postgres arms `statement_timeout` for what a client sends, and a
 /// worker has no client.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +38,7 @@ pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T
         in_transaction(|| {
             // Until the transaction has ended, for constraint triggers that are deferred.
             set_local("lock_timeout", &format!("{}ms", LOCK_TIMEOUT.as_millis()))?;
+            set_local("deadlock_timeout", &format!("{}ms", DEADLOCK_TIMEOUT.as_millis()))?;
             with_safe_search_path(work)
         })
     };
