@@ -111,19 +111,14 @@ impl<T: QueueEntry> FairQueue<T> {
         let tokens: usize = bill.0.iter().map(|(_, tokens)| tokens).sum();
         for (client, own) in bill.0 {
             let used = time.mul_f64(own as f64 / tokens.max(1) as f64);
-            self.roles.charge(client.caller, used);
-            if let Some(sessions) = self.roles.get_mut(client.caller) {
-                sessions.charge(client.connection, used);
-            }
+            self.roles.charge_pair(client.caller, client.connection, used);
         }
     }
 
     fn next_turn(&mut self) -> Option<(Client, Lane)> {
-        let caller = *self.roles.in_order().first()?;
-        let sessions = self.roles.get_mut(caller)?;
-        sessions.begin_turn();
-        let connection = *sessions.in_order().first()?;
-        let lane = if sessions.get_mut(connection)?.is_urgent() { Lane::Query } else { Lane::Bulk };
+        let (caller, connection) = self.roles.next_pair()?;
+        let session = self.roles.get_mut(caller)?.get_mut(connection)?;
+        let lane = if session.is_urgent() { Lane::Query } else { Lane::Bulk };
         Some((Client { caller, connection }, lane))
     }
 

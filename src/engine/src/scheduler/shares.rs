@@ -97,6 +97,24 @@ impl<K: Copy + Eq + Hash, B: Backlog> Shares<K, B> {
     }
 }
 
+impl<K: Copy + Eq + Hash, C: Copy + Eq + Hash, B: Backlog> Shares<K, Shares<C, B>> {
+    /// The share whose turn it is, and the one of its own shares whose turn it is there. None if nothing waits.
+    pub fn next_pair(&mut self) -> Option<(K, C)> {
+        let outer = *self.in_order().first()?;
+        let inside = self.get_mut(outer)?;
+        inside.begin_turn();
+        Some((outer, *inside.in_order().first()?))
+    }
+
+    /// Counts what a share has used for one of its own.
+    pub fn charge_pair(&mut self, outer: K, inner: C, used: Duration) {
+        self.charge(outer, used);
+        if let Some(inside) = self.get_mut(outer) {
+            inside.charge(inner, used);
+        }
+    }
+}
+
 impl<K: Copy + Eq + Hash, B: Backlog> Backlog for Shares<K, B> {
     fn oldest(&self) -> Option<u64> {
         self.backlogs().filter_map(Backlog::oldest).min()

@@ -89,21 +89,15 @@ impl TurnState {
             return None;
         }
         self.waiting.begin_turn();
-        let caller = *self.waiting.in_order().first()?;
-        let sessions = self.waiting.get_mut(caller)?;
-        sessions.begin_turn();
-        let connection = *sessions.in_order().first()?;
-        let (_, sender) = sessions.get_mut(connection)?.0.pop_front()?;
+        let (caller, connection) = self.waiting.next_pair()?;
+        let (_, sender) = self.waiting.get_mut(caller)?.get_mut(connection)?.0.pop_front()?;
         self.free -= 1;
         Some((Client { caller, connection }, sender))
     }
 
     fn end(&mut self, client: Client, used: Duration) {
         self.free += 1;
-        self.waiting.charge(client.caller, used);
-        if let Some(sessions) = self.waiting.get_mut(client.caller) {
-            sessions.charge(client.connection, used);
-        }
+        self.waiting.charge_pair(client.caller, client.connection, used);
     }
 }
 
