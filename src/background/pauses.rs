@@ -1,6 +1,6 @@
 //! Pauses of collections after failures.
 
-use crate::background::provider_pauses::ProviderPauses;
+use crate::background::provider_pauses::{ProviderPauses, store};
 use crate::collections::queue::claim::InFlight;
 use crate::collections::queue::failure;
 use pgrx::log;
@@ -8,8 +8,7 @@ use ragstone_core::backoff::Backoff;
 use ragstone_pg::blame::{Blame, blame, is_rejected};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
-use ragstone_pg::limited_transaction::{self, Limits, in_limited_transaction};
-use ragstone_pg::spi::connect;
+use ragstone_pg::limited_transaction;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -168,14 +167,5 @@ fn held_up_for(error: &Error) -> Duration {
         Blame::Blocked if error.is_lock_not_available() => limited_transaction::LOCK_TIMEOUT,
         Blame::Blocked => limited_transaction::TIMEOUT,
         _ => Duration::ZERO,
-    }
-}
-
-/// Stores what users see. A session that has changed the collection and not ended its transaction is not waited for: its own changes
-/// are seen next.
-fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
-    match in_limited_transaction(Limits::LocksAndTime, || connect(write)) {
-        Err(error) if blame(&error) == Blame::Blocked => Ok(()),
-        stored => stored,
     }
 }

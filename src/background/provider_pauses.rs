@@ -4,7 +4,7 @@
 use crate::collections::queue::failure;
 use pgrx::{log, pg_sys};
 use ragstone_core::backoff::Backoff;
-use ragstone_pg::blame::ProviderScope;
+use ragstone_pg::blame::{Blame, ProviderScope, blame};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
@@ -236,6 +236,14 @@ fn read_users() -> Result<Option<HashMap<i64, ProviderUser>>> {
     Ok(Some((0..rows.count).filter_map(user).collect()))
 }
 
-fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
-    in_limited_transaction(Limits::LocksAndTime, || connect(write))
+/// Stores what users see. A session that has changed the collection and not ended its transaction is not waited for: its own changes
+/// are seen next.
+///
+/// # Errors
+/// Those of writing, but for a lock that is not free.
+pub fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
+    match in_limited_transaction(Limits::LocksAndTime, || connect(write)) {
+        Err(error) if blame(&error) == Blame::Blocked => Ok(()),
+        stored => stored,
+    }
 }
