@@ -33,10 +33,9 @@ CREATE TABLE rag.collection (
   overlap double precision
 );
 
--- Search reads it as whoever searches. It says how collections are made and holds nothing of what is in them.
-GRANT SELECT ON rag.collection TO PUBLIC;
-
-SELECT pg_catalog.pg_extension_config_dump('rag.collection', '');
+-- A reference to a table that was dropped is dumped as a number, which may be another table's in the next server.
+SELECT pg_catalog.pg_extension_config_dump('rag.collection',
+  'WHERE (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class WHERE oid IN (source, chunk_table, terms_table)) = 3');
 SELECT pg_catalog.pg_extension_config_dump('rag.collection_id_seq', '');
 
 COMMENT ON TABLE rag.collection IS 'internal: collections as rag.create_collection made them; see rag.collections';
@@ -58,17 +57,17 @@ COMMENT ON COLUMN rag.collection.successor_of IS 'collection that this one is be
 COMMENT ON COLUMN rag.collection.predecessor_of IS 'collection that has replaced this one, until rag.finish_migration';
 COMMENT ON COLUMN rag.collection.overlap IS 'mean share of common results in the first 10, of sampled queries, of this collection and the one it is to replace';
 
--- A restored table numbers its columns anew, so this is left out of dumps: a collection without a row here was restored,
--- and goes by names until all of it is there. pg_upgrade keeps numbers, and carries this.
-CREATE TABLE rag._columns (
+-- A restored table numbers its columns anew, and may get another owner, so this is left out of dumps: a collection without a row
+-- here was restored, and goes by names until all of it is there. pg_upgrade keeps numbers, and carries this.
+CREATE TABLE rag._source (
   collection bigint PRIMARY KEY REFERENCES rag.collection ON DELETE CASCADE,
-  numbers smallint[] NOT NULL
+  owner oid NOT NULL,
+  column_numbers smallint[] NOT NULL
 );
 
-GRANT SELECT ON rag._columns TO PUBLIC;
-
-COMMENT ON TABLE rag._columns IS 'internal: numbers of collections'' columns in their sources, by which a renamed column is found';
-COMMENT ON COLUMN rag._columns.numbers IS 'of the key, content, title (0: none) and metadata columns';
+COMMENT ON TABLE rag._source IS 'internal: what collections know of their sources on this server';
+COMMENT ON COLUMN rag._source.owner IS 'the role that owned the source when the collection was made or last accepted by rag.refresh_collection: nothing runs as another one';
+COMMENT ON COLUMN rag._source.column_numbers IS 'numbers of the key, content, title (0: none) and metadata columns, by which a renamed column is found';
 
 -- Not dumped: a worker that starts finds out anew what it has to wait for.
 CREATE TABLE rag._waiting (
@@ -116,31 +115,30 @@ WHERE a.atttypid IS DISTINCT FROM w.type OR a.attgenerated <> ''
 UNION ALL
 SELECT c.id,
        '42809',
-       pg_catalog.format('table %s has rules, row-level security or relatives, or is not an ordinary table', t.relation)
+       pg_catalog.format('table %s has triggers, rules, row-level security or relatives, or is not an ordinary table', t.relation)
 FROM rag.collection c
 CROSS JOIN LATERAL (VALUES (c.chunk_table), (c.terms_table)) t (relation)
 JOIN pg_catalog.pg_class r ON r.oid = t.relation::oid
 WHERE r.relkind <> 'r' OR r.relhasrules OR r.relrowsecurity OR r.relforcerowsecurity
+   OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.relation::oid AND NOT g.tgisinternal)
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation::oid)
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation::oid);
-
-GRANT SELECT ON rag._altered_tables TO PUBLIC;
 
 COMMENT ON VIEW rag._altered_tables IS 'internal: what was changed in the definition of the tables that a collection keeps';
 
 -- Tables may be dropped by commands that no event trigger sees (session_replication_role = replica), so they are looked up.
-CREATE FUNCTION rag._collection_error(c rag.collection) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-  SELECT coalesce(
-    (SELECT 'the ' || t.what || ' does not exist any more (hint: Drop the collection with rag.drop_collection and create it again.)'
-     FROM (VALUES (1, 'source', c.source), (2, 'chunk table', c.chunk_table), (3, 'terms table', c.terms_table)) t (place, what, oid)
-     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class r WHERE r.oid = t.oid::oid)
-     ORDER BY t.place LIMIT 1),
-    (SELECT a.message FROM rag._altered_tables a WHERE a.collection = c.id LIMIT 1),
-    c.error);
-END;
+CREATE VIEW rag._collection_error AS
+SELECT c.id AS collection,
+       coalesce(
+         (SELECT 'the ' || t.what || ' does not exist any more (hint: Drop the collection with rag.drop_collection and create it again.)'
+          FROM (VALUES (1, 'source', c.source), (2, 'chunk table', c.chunk_table), (3, 'terms table', c.terms_table)) t (place, what, oid)
+          WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class r WHERE r.oid = t.oid::oid)
+          ORDER BY t.place LIMIT 1),
+         (SELECT a.message FROM rag._altered_tables a WHERE a.collection = c.id LIMIT 1),
+         c.error) AS message
+FROM rag.collection c;
 
-COMMENT ON FUNCTION rag._collection_error(rag.collection) IS 'internal: why a collection cannot follow its source, if it cannot';
+COMMENT ON VIEW rag._collection_error IS 'internal: why collections cannot follow their sources, if they cannot';
 
 COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text) IS
 'make a table searchable: its content is cut into chunks, embedded and indexed. sync is background (returns at once, follows the table by itself), immediate (writers wait for their rows to be searchable) or manual (filled now, brought up to date by rag.refresh_collection). Gives the number of chunks so far';

@@ -60,7 +60,9 @@ SELECT c.id,
        s.state,
        CASE s.state
          WHEN 'failed' THEN q.problem
-         WHEN 'waiting' THEN w.sqlstate || ': ' || w.message || coalesce(' (hint: ' || w.hint || ')', '')
+         WHEN 'waiting' THEN CASE WHEN o.accepted <> o.now
+           THEN 'the owner of the source has changed (hint: Its new owner calls rag.refresh_collection.)'
+           ELSE w.sqlstate || ': ' || w.message || coalesce(' (hint: ' || w.hint || ')', '') END
          WHEN 'restoring' THEN 'its tables are being restored from a dump'
          WHEN 'indexing' THEN CASE WHEN NOT q.queued AND q.retry_at IS NOT NULL THEN 'rows that failed are tried again: see rag.failed' END
        END AS reason,
@@ -82,7 +84,13 @@ SELECT c.id,
             ELSE coalesce(greatest(r.rows_total - r.rows_done, 0), 0)
        END AS rows_left,
        r.rate,
-       r.pid
+       r.pid,
+       CASE WHEN c.id IS NULL
+         THEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = r.pid AND pg_catalog.pg_has_role(a.usesysid, 'USAGE'))
+         -- Where the source was dropped, its last owner should find what is left, and drop it. 10 is the first superuser.
+         ELSE c.successor_of IS NULL AND c.predecessor_of IS NULL
+           AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), pg_catalog.pg_has_role(coalesce(o.accepted, 10), 'USAGE'))
+       END AS is_visible
 FROM rag.collection c
 FULL JOIN (SELECT collection, pg_catalog.min(pid) AS pid, pg_catalog.sum(rows_done)::bigint AS rows_done,
                   pg_catalog.sum(rows_total)::bigint AS rows_total, pg_catalog.sum(rate) AS rate, pg_catalog.max(elapsed) AS elapsed
@@ -91,12 +99,16 @@ LEFT JOIN rag._waiting w ON w.collection = c.id
 CROSS JOIN LATERAL (
   SELECT EXISTS (SELECT FROM rag._queue WHERE collection = c.id) AS queued,
          (SELECT pg_catalog.min(retry_at) FROM rag._failure WHERE collection = c.id AND retry_at IS NOT NULL) AS retry_at,
-         CASE WHEN c.id IS NOT NULL THEN rag._collection_error(c) END AS problem) q
+         (SELECT e.message FROM rag._collection_error e WHERE e.collection = c.id) AS problem) q
+LEFT JOIN LATERAL (
+  SELECT n.owner AS accepted, (SELECT relowner FROM pg_catalog.pg_class WHERE oid = c.source::oid) AS now
+  FROM rag._source n WHERE n.collection = c.id) o ON true
 CROSS JOIN LATERAL (
   SELECT CASE WHEN c.id IS NULL THEN 'creating'
               WHEN q.problem IS NOT NULL THEN 'failed'
               WHEN c.sync = 'manual' THEN CASE WHEN r.pid IS NULL THEN 'current' ELSE 'indexing' END
-              WHEN NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id) THEN 'restoring'
+              WHEN o.accepted IS NULL THEN 'restoring'
+              WHEN o.accepted <> o.now THEN 'waiting'
               WHEN c.filled AND NOT q.queued AND q.retry_at IS NULL THEN 'current'
               WHEN w.collection IS NOT NULL THEN 'waiting'
               WHEN c.filled THEN 'indexing'
@@ -104,11 +116,13 @@ CROSS JOIN LATERAL (
          END AS state) s;
 
 COMMENT ON VIEW rag._collection_state IS 'internal: the state of each collection and its progress, as rag.collections and rag.stat_collection show them';
+COMMENT ON COLUMN rag._collection_state.is_visible IS 'whether the reader may know of it, and it is not a part of a migration';
 COMMENT ON COLUMN rag._collection_state.state IS
 'creating: by a transaction that has not ended. restoring: a dump is being read. filling: the first fill, up to its indexes. indexing: changes are queued, rows that failed are tried again, or rag.refresh_collection works. current: nothing is to do, or the collection is manual and no session refreshes it. waiting: something is to do, and is tried again at next_try. failed: it does not follow its source';
 
 CREATE VIEW rag.collections AS
 SELECT s.name,
+       s.id,
        c.source,
        c.content_column AS content,
        c.title_column AS title,
@@ -135,14 +149,12 @@ SELECT s.name,
        s.pid
 FROM rag._collection_state s
 LEFT JOIN rag.collection c ON c.id = s.id
-WHERE s.id IS NULL
-   -- NULL: the source was dropped, and what is left of the collection should be found and dropped too.
-   OR (c.successor_of IS NULL AND c.predecessor_of IS NULL
-       AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true));
+WHERE s.is_visible;
 
 GRANT SELECT ON rag.collections TO PUBLIC;
 
 COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, their state, and how far their creation or refresh has come';
+COMMENT ON COLUMN rag.collections.id IS 'its number, which the channel rag_current tells when it becomes current';
 COMMENT ON COLUMN rag.collections.state IS 'creating, restoring, filling, indexing, current, waiting or failed';
 COMMENT ON COLUMN rag.collections.reason IS 'why it has failed, what it waits for';
 COMMENT ON COLUMN rag.collections.since IS 'since when it is in this state';
@@ -172,9 +184,7 @@ LEFT JOIN LATERAL (
   SELECT pg_catalog.count(*) AS queued, pg_catalog.clock_timestamp() - pg_catalog.min(queued_at) AS oldest
   FROM rag._queue WHERE collection = c.id) q ON true
 LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS failed FROM rag._failure WHERE collection = c.id) f ON true
-WHERE s.id IS NULL
-   OR (c.successor_of IS NULL AND c.predecessor_of IS NULL
-       AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), true));
+WHERE s.is_visible;
 
 GRANT SELECT ON rag.stat_collection TO PUBLIC;
 
@@ -212,10 +222,11 @@ SELECT o.name AS collection,
        CASE WHEN m.successor_of IS NULL THEN o.chunk_size ELSE m.chunk_size END AS new_chunk_size,
        CASE WHEN m.successor_of IS NULL THEN m.chunk_size ELSE o.chunk_size END AS old_chunk_size,
        CASE WHEN m.successor_of IS NULL THEN o.overlap ELSE m.overlap END AS overlap,
-       CASE WHEN m.successor_of IS NULL THEN rag._collection_error(o) ELSE rag._collection_error(m) END AS error
+       (SELECT e.message FROM rag._collection_error e
+        WHERE e.collection = CASE WHEN m.successor_of IS NULL THEN o.id ELSE m.id END) AS error
 FROM rag.collection m
 JOIN rag.collection o ON o.id = coalesce(m.successor_of, m.predecessor_of)
-WHERE coalesce(pg_catalog.has_any_column_privilege(o.source, 'SELECT'), true);
+WHERE coalesce(pg_catalog.has_any_column_privilege(o.source, 'SELECT'), false);
 
 GRANT SELECT ON rag.migrations TO PUBLIC;
 

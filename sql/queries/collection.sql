@@ -1,15 +1,9 @@
--- A collection by name or by number, with the names and owners of its tables as they are now.
+-- A collection by name or by number.
 SELECT c.id,
        c.name,
        c.source::oid,
-       s.relowner,
-       quote_ident(sn.nspname) || '.' || quote_ident(s.relname),
        c.chunk_table::oid,
-       k.relowner,
-       quote_ident(kn.nspname) || '.' || quote_ident(k.relname),
        c.terms_table::oid,
-       t.relowner,
-       quote_ident(tn.nspname) || '.' || quote_ident(t.relname),
        c.key_columns,
        c.content_column,
        c.title_column,
@@ -31,19 +25,11 @@ SELECT c.id,
         WHERE e.extname = 'vector'),
        c.sync,
        c.filled,
-       s.relkind::text,
-       (SELECT n.numbers FROM rag._columns n WHERE n.collection = c.id),
+       n.column_numbers,
+       n.owner,
        c.error,
        c.successor_of,
-       c.predecessor_of,
-       a.sqlstate,
-       a.message
+       c.predecessor_of
 FROM rag.collection c
-LEFT JOIN pg_class s ON s.oid = c.source
-LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
-LEFT JOIN pg_class k ON k.oid = c.chunk_table
-LEFT JOIN pg_namespace kn ON kn.oid = k.relnamespace
-LEFT JOIN pg_class t ON t.oid = c.terms_table
-LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
-LEFT JOIN LATERAL (SELECT sqlstate, message FROM rag._altered_tables WHERE collection = c.id LIMIT 1) a ON true
+LEFT JOIN rag._source n ON n.collection = c.id
 WHERE c.name = $1 OR c.id = $2

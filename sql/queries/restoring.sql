@@ -7,6 +7,6 @@ WITH RECURSIVE ancestors AS (
 SELECT c.id
 FROM rag.collection c
 WHERE c.sync <> 'manual'
-  AND NOT EXISTS (SELECT FROM rag._columns n WHERE n.collection = c.id)
+  AND NOT EXISTS (SELECT FROM rag._source n WHERE n.collection = c.id)
   AND ($1 IS NULL OR EXISTS (SELECT FROM ancestors a WHERE a.relation IN (c.source, c.chunk_table, c.terms_table)))
 ORDER BY c.id

@@ -1,8 +1,8 @@
--- Whether the source of a collection ($1) is there, whether the current role may read what a search of it shows, what is said
+-- Whether the source of a collection ($1) is there, whether a role ($2) may read what a search of it shows, what is said
 -- of it, and its metadata columns.
 SELECT r.oid IS NOT NULL,
-       has_schema_privilege(r.relnamespace, 'USAGE') AND
-         (SELECT bool_and(has_column_privilege(r.oid, a.attnum, 'SELECT'))
+       has_schema_privilege($2, r.relnamespace, 'USAGE') AND
+         (SELECT bool_and(has_column_privilege($2, r.oid, a.attnum, 'SELECT'))
           FROM pg_catalog.pg_attribute a
           WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
             AND a.attname::text = ANY (c.key_columns || c.metadata_columns || c.content_column || c.title_column)),

@@ -4,7 +4,7 @@ use crate::background::pauses::Pauses;
 use crate::background::pipeline::{ActiveBatch, Pipeline, Step};
 use crate::background::settling::Settling;
 use crate::collections::capture::reconcile;
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::Key;
 use crate::collections::catalog::statements::CompareDepth;
 use crate::collections::indexing::batch::{RowBatch, RowStatus};
@@ -195,6 +195,7 @@ impl Indexer {
         activity::report(&format!("ragstone: comparing collection {}", collection.name));
         self.settling.touch(collection.id);
         let compared = in_limited_transaction(Limits::Locks, || {
+            connect(|| collection.lock_tables(TableUse::Writing))?;
             let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;
             connect(|| {
                 failure::set_error(collection.id, None)?;

@@ -13,7 +13,7 @@ mod vector;
 pub use request::{DEFAULT_FUSION, Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
 pub use step::{passages_as_step, search_as_step};
 
-use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::search::candidates::Candidates;
 use crate::search::rows::Reader;
 pub use crate::search::rows::VisibleChunk;
@@ -71,7 +71,11 @@ pub fn passages(request: &SearchRequest) -> Result<Passages> {
 
 /// The collection of a request, after the request is checked against it.
 fn open(request: &SearchRequest) -> Result<Collection> {
-    let collection = with_safe_search_path(|| Collection::get(&request.collection))?;
+    let collection = with_safe_search_path(|| {
+        let mut collection = Collection::get(&request.collection)?;
+        collection.lock_tables(TableUse::Reading)?;
+        Ok::<_, Error>(collection)
+    })?;
     request.check_against(&collection)?;
     if collection.sync != Sync::Manual {
         slots::ensure(Place::FIRST_INDEXER);

@@ -57,7 +57,10 @@ impl<'a> Reader<'a> {
         let c = self.collection;
         let columns = c.key.iter().chain(&c.title).chain(&c.metadata).chain([&c.content]);
         let columns: Vec<_> = columns.map(|column| quoted(column)).collect();
-        select(&format!("SELECT {} FROM {} WHERE false", columns.join(", "), c.source()?.name), &[])?;
+        select(
+            &format!("SELECT {} FROM {} WHERE false", columns.join(", "), c.source_of_any_owner()?.name),
+            &[],
+        )?;
         Ok(())
     }
 
@@ -175,7 +178,7 @@ impl<'a> Reader<'a> {
             title = c.title_expression(),
             content = quoted(&c.content),
             names = names.join(", "),
-            source = c.source()?.name,
+            source = c.source_of_any_owner()?.name,
             same = same.join(" AND "),
         ))
     }

@@ -7,6 +7,7 @@ use ragstone_pg::arguments::{JsonArgument, Parameter, json_arguments};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
+use ragstone_pg::input::qualified_name;
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::Arg;
 use std::cell::RefCell;
@@ -46,7 +47,29 @@ impl Tool {
         }
         context.replace(None);
         let names: Vec<_> = given.iter().map(|(parameter, _)| parameter.name.as_str()).collect();
-        Ok(self.target.statement(&names, args, self.limits.max_rows))
+        match &self.target {
+            Target::Function { call, returns, .. } => {
+                let call = format!("{call}({})", with_safe_search_path(|| self.argument_list(&names))?);
+                Ok(ToolStatement::of_function(&call, args, *returns))
+            }
+            Target::Search { collection } => {
+                Ok(ToolStatement::of_search(&names, collection, args, self.limits.max_rows))
+            }
+        }
+    }
+
+    /// Arguments in the order of the parameters, those that are not given by their defaults. With a value of the exact type for each
+    /// parameter, no function but the tool's own is meant, whichever functions of the same name are beside it.
+    fn argument_list(&self, given: &[&str]) -> Result<String> {
+        let argument = |parameter: &Parameter| match (
+            given.iter().position(|name| *name == parameter.name),
+            &parameter.default,
+        ) {
+            (Some(place), _) => Ok(format!("${}", place + 1)),
+            (None, Some(default)) => Ok(format!("CAST({default} AS {})", qualified_name(parameter.oid)?)),
+            (None, None) => Err(Error::internal("a parameter without a default is not given")),
+        };
+        Ok(self.parameters.iter().map(argument).collect::<Result<Vec<_>>>()?.join(", "))
     }
 
     /// The arguments with their parameters. Null for a parameter with a default means the default, since some models must give every
@@ -106,34 +129,32 @@ impl Target {
             Self::Search { .. } => true,
         }
     }
+}
 
-    /// The statement of a call. A function in the select list returns its rows one by one, so that the call can end early.
-    fn statement(&self, names: &[&str], mut args: Vec<Arg>, max_rows: i32) -> ToolStatement {
+impl ToolStatement {
+    /// A call in the select list, where a function returns its rows one by one, so that the call can end early.
+    fn of_function(call: &str, args: Vec<Arg>, returns: Returns) -> Self {
+        let sql = match returns {
+            Returns::Void => format!("SELECT {call}"),
+            Returns::Value | Returns::Rows => format!("SELECT pg_catalog.to_json({call})"),
+        };
+        Self { sql, args, returns }
+    }
+
+    fn of_search(names: &[&str], collection: &str, mut args: Vec<Arg>, max_rows: i32) -> Self {
         let named = names.iter().zip(1..).map(|(name, number)| format!("{} => ${number}", quoted(name)));
         let named = named.collect::<Vec<_>>().join(", ");
-        match self {
-            Self::Function { call, returns: Returns::Void, .. } => {
-                ToolStatement { sql: format!("SELECT {call}({named})"), args, returns: Returns::Void }
-            }
-            Self::Function { call, returns, .. } => ToolStatement {
-                sql: format!("SELECT pg_catalog.to_json({call}({named}))"),
-                args,
-                returns: *returns,
-            },
-            Self::Search { collection } => {
-                let number = args.len() + 1;
-                args.extend([Arg::text(collection), Arg::new(max_rows)]);
-                ToolStatement {
-                    sql: format!(
-                        "SELECT pg_catalog.to_json(r) FROM (
-                           SELECT rank, title, heading, content, source_key, metadata
-                           FROM rag.search({named}, collection => ${number}, k => ${})) r",
-                        number + 1
-                    ),
-                    args,
-                    returns: Returns::Rows,
-                }
-            }
+        let number = args.len() + 1;
+        args.extend([Arg::text(collection), Arg::new(max_rows)]);
+        Self {
+            sql: format!(
+                "SELECT pg_catalog.to_json(r) FROM (
+                   SELECT rank, title, heading, content, source_key, metadata
+                   FROM rag.search({named}, collection => ${number}, k => ${})) r",
+                number + 1
+            ),
+            args,
+            returns: Returns::Rows,
         }
     }
 }

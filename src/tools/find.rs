@@ -6,9 +6,11 @@ use crate::tools::{Target, Tool, schema};
 use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::role::Role;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
 use serde_json::{Map, Value, json};
 
 /// A row of `rag.tools`.
@@ -124,7 +126,9 @@ fn define_call(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<
 
 /// The definition of a tool that searches a collection.
 pub fn define_search(tool: &str, collection: &str) -> Result<Definition> {
-    let rows = run(include_str!("../../sql/queries/searchable.sql"), &[Arg::text(collection)])?;
+    let arguments = [Arg::text(collection), Arg::new(Role::current()?.oid)];
+    let rows =
+        as_owner(config_owner()?, || run(include_str!("../../sql/queries/searchable.sql"), &arguments))?;
     if rows.boolean(0, 0) != Some(true) {
         return Err(Error::undefined(format!(
             "collection \"{collection}\" of tool \"{tool}\" does not exist"

@@ -18,7 +18,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_lock_on_a_chunk_table_holds_up_one_collection,
         a_lock_on_a_source_holds_up_one_collection,
-        a_trigger_that_never_ends_holds_up_one_collection,
+        a_check_that_never_ends_holds_up_one_collection,
         a_change_of_a_collection_that_is_not_committed_holds_up_nothing_else,
         a_provider_that_is_waited_for_holds_up_nothing_else,
         each_kind_of_worker_is_there_only_for_its_own_work,
@@ -117,22 +117,22 @@ async fn a_lock_on_a_source_holds_up_one_collection() -> Result<()> {
     recovered(&session).await
 }
 
-async fn a_trigger_that_never_ends_holds_up_one_collection() -> Result<()> {
+async fn a_check_that_never_ends_holds_up_one_collection() -> Result<()> {
     let server = Server::start().await?;
     let (session, run) = two_collections(&server).await?;
     session
         .batch_execute(
-            "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS
+            "CREATE FUNCTION never() RETURNS boolean LANGUAGE plpgsql AS
                $$ BEGIN
                  LOOP
                    BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END;
                  END LOOP;
                END $$;
-             CREATE TRIGGER never BEFORE INSERT ON c_chunks FOR EACH ROW EXECUTE FUNCTION never();
+             ALTER TABLE c_chunks ADD CONSTRAINT never CHECK (never()) NOT VALID;
              INSERT INTO t VALUES (4, 'four')",
         )
         .await?;
-    wait::until("the worker is in the trigger", async || {
+    wait::until("the worker is in the check", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE backend_type = 'ragstone worker' AND wait_event = 'PgSleep'";
         Ok((session.value::<i64>(sql).await? == 1).then_some(()))
@@ -140,7 +140,7 @@ async fn a_trigger_that_never_ends_holds_up_one_collection() -> Result<()> {
     .await?;
     duties_are_done(&session, run).await?;
     only_one_waits(&session, "57014: the transaction took longer than 30s").await?;
-    session.batch_execute("DROP TRIGGER never ON c_chunks").await?;
+    session.batch_execute("ALTER TABLE c_chunks DROP CONSTRAINT never").await?;
     recovered(&session).await
 }
 

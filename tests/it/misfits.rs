@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Trial> {
         a_missing_socket_directory_is_named,
         a_socket_path_that_is_too_long_is_refused,
         another_socket_directory_works,
+        a_socket_directory_in_which_others_may_write_is_refused,
         no_free_worker_slot_is_said,
         an_engine_of_another_protocol_is_refused,
         a_socket_of_another_user_is_refused,
@@ -74,6 +75,30 @@ async fn another_socket_directory_works() -> Result<()> {
     server.restart().await?;
     server.session().await?.execute("SELECT rag.embed('a')", &[]).await?;
     ensure!(folder.join(socket_name()).exists(), "no socket in the folder that the setting names");
+    Ok(())
+}
+
+async fn a_socket_directory_in_which_others_may_write_is_refused() -> Result<()> {
+    let server = Server::prepare(Options::default())?;
+    let folder = server.folder().join("sockets");
+    fs::create_dir(&folder)?;
+    ragstone_tests::server::give_to_server(&folder)?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+    let victim = server.folder().join("victim");
+    let link = folder.join(socket_name()).with_extension("supervisor");
+    std::os::unix::fs::symlink(&victim, &link)?;
+    server.configure(&Options::default().set("rag.socket_directory", &folder.display().to_string()))?;
+    server.restart().await?;
+    let session = server.session().await?;
+    let refusal = session.refusal("SELECT rag.embed('a')").await?;
+    refusal.expect("57P03", "cannot be used", "rag.socket_directory")?;
+    ensure!(refusal.detail == "other users may write in it", "{refusal:?}");
+    session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
+    session.refusal("SELECT rag.create_collection('c', 't', 'body')").await?;
+    session.batch_execute("SELECT rag.submit('search', '{\"collection\": \"c\", \"query\": \"a\"}')").await?;
+    let found: Vec<_> = fs::read_dir(&folder)?.collect::<std::io::Result<_>>()?;
+    ensure!(found.len() == 1, "files were made: {found:?}");
+    ensure!(!victim.exists(), "a symbolic link was followed");
     Ok(())
 }
 

@@ -3,9 +3,11 @@
 use crate::followed::current;
 use anyhow::ensure;
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use ragstone_tests::Result;
-use ragstone_tests::server::shared;
+use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
+use ragstone_tests::wait;
 use serde_json::{Value, json};
 
 pub fn tests() -> Vec<Trial> {
@@ -13,6 +15,9 @@ pub fn tests() -> Vec<Trial> {
         a_search_runs_no_cast_of_a_type_of_a_user,
         a_search_finds_its_types_in_spite_of_the_search_path,
         policies_that_are_forced_on_the_owner_neither_run_nor_hide_rows,
+        a_collection_waits_for_the_new_owner_of_its_source,
+        a_collection_waits_for_whom_all_its_tables_were_given,
+        a_table_that_takes_the_place_of_a_chunk_table_is_not_used,
     ]
 }
 
@@ -110,4 +115,141 @@ async fn policies_that_are_forced_on_the_owner_neither_run_nor_hide_rows() -> Re
     // To searches the policy applies as ever.
     session.batch_execute(&format!("SET ROLE {mallory}")).await?;
     session.refusal("SELECT * FROM rag.search('c', 'fox')").await?.expect("P0001", "a policy ran", "")
+}
+
+/// What would run as the next owner of a collection's tables: a check on its chunk table, which notes as whom it runs.
+const NOTED_CHECK: &str = "
+    CREATE TABLE mallory.ran (who name);
+    CREATE FUNCTION mallory.note() RETURNS boolean LANGUAGE plpgsql AS
+      $$ BEGIN INSERT INTO mallory.ran VALUES (current_user); RETURN true; END $$;
+    GRANT INSERT ON mallory.ran TO PUBLIC;
+    CREATE TABLE mallory.t (id int PRIMARY KEY, body text);
+    INSERT INTO mallory.t VALUES (1, 'the fox is red');
+    SELECT rag.create_collection('c', 'mallory.t', 'body');";
+
+/// A collection of the attacker's with such a check, and a role that is to own its source.
+async fn booby_trapped(session: &Session) -> Result<(String, String)> {
+    let mallory = attacker(session).await?;
+    let heir: String = session.value("SELECT 'heir_of_' || current_database()").await?;
+    session
+        .batch_execute(&format!(
+            "CREATE ROLE {heir}; SET ROLE {mallory}; {NOTED_CHECK}; GRANT USAGE ON SCHEMA mallory TO {heir}; RESET ROLE;
+             GRANT CREATE ON SCHEMA mallory TO {heir}"
+        ))
+        .await?;
+    current(session).await?;
+    session
+        .batch_execute(&format!(
+            "SET ROLE {mallory};
+             ALTER TABLE mallory.c_chunks ADD CONSTRAINT note CHECK (mallory.note()) NOT VALID; RESET ROLE"
+        ))
+        .await?;
+    Ok((mallory, heir))
+}
+
+/// Fails unless the collection waits for its new owner, and nothing of the old owner's runs as that role.
+async fn waits_for(session: &Session, heir: &str) -> Result<()> {
+    session.batch_execute("INSERT INTO mallory.t VALUES (2, 'the fox is grey')").await?;
+    session.refusal("SELECT rag.wait_until_current('c', '60s')").await?.expect(
+        "55000",
+        "has changed",
+        "rag.refresh_collection",
+    )?;
+    let row = session
+        .query_one("SELECT state, reason FROM rag.stat_collection WHERE collection = 'c'", &[])
+        .await?;
+    let (state, reason): (String, String) = (row.get(0), row.get(1));
+    ensure!(state == "waiting" && reason.contains("owner of the source has changed"), "{row:?}");
+    session.batch_execute(&format!("SET ROLE {heir}")).await?;
+    session.refusal("SELECT rag.refresh_collection('c')").await?.expect(
+        "42501",
+        "cannot follow its source to another owner",
+        "rag.drop_collection",
+    )?;
+    session.batch_execute("RESET ROLE; ALTER TABLE mallory.c_chunks DROP CONSTRAINT note").await?;
+    session
+        .batch_execute(&format!("SET ROLE {heir}; SELECT rag.refresh_collection('c'); RESET ROLE"))
+        .await?;
+    current(session).await?;
+    let owners: i64 = session
+        .value(&format!(
+            "SELECT count(*) FROM pg_class WHERE relname IN ('c_chunks', 'c_terms') AND relowner = '{heir}'::regrole"
+        ))
+        .await?;
+    ensure!(owners == 2, "the new owner has {owners} tables");
+    let found: i64 = session.value("SELECT count(*) FROM rag.search('c', 'grey fox')").await?;
+    ensure!(found == 2, "{found} rows found");
+    let ran: i64 = session.value(&format!("SELECT count(*) FROM mallory.ran WHERE who = '{heir}'")).await?;
+    ensure!(ran == 0, "code of the old owner ran as the new one");
+    Ok(())
+}
+
+async fn a_collection_waits_for_the_new_owner_of_its_source() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let (_, heir) = booby_trapped(&session).await?;
+    session.batch_execute(&format!("ALTER TABLE mallory.t OWNER TO {heir}")).await?;
+    let found: i64 = session.value("SELECT count(*) FROM rag.search('c', 'fox')").await?;
+    ensure!(found == 1, "the old state is found");
+    waits_for(&session, &heir).await
+}
+
+async fn a_collection_waits_for_whom_all_its_tables_were_given() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let (mallory, heir) = booby_trapped(&session).await?;
+    session.batch_execute(&format!("REASSIGN OWNED BY {mallory} TO {heir}")).await?;
+    for statement in ["SELECT * FROM rag.search('c', 'fox')", "SELECT * FROM rag.ask('c', 'What is red?')"] {
+        session.refusal(statement).await?.expect("55000", "has changed", "rag.refresh_collection")?;
+    }
+    waits_for(&session, &heir).await
+}
+
+async fn a_table_that_takes_the_place_of_a_chunk_table_is_not_used() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let mallory = attacker(&session).await?;
+    session
+        .batch_execute(&format!(
+            "CREATE TABLE mallory.t (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('c', 'mallory.t', 'body');
+             CREATE TABLE mallory.ran (who name); GRANT INSERT ON mallory.ran TO PUBLIC; GRANT CREATE ON SCHEMA public TO {mallory}"
+        ))
+        .await?;
+    current(&session).await?;
+    // The worker has read a row, and waits for the engine to cut it.
+    let engine = server.engine(&session).await?;
+    engine.signal(Signal::SIGSTOP);
+    session.batch_execute("INSERT INTO mallory.t VALUES (1, 'the fox is red')").await?;
+    wait::until("the row is being cut", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE backend_type = 'ragstone worker' AND state = 'idle' AND query LIKE 'ragstone: reading%'";
+        Ok((session.value::<i64>(sql).await? == 1).then_some(()))
+    })
+    .await?;
+    session
+        .batch_execute(&format!(
+            "SET ROLE {mallory};
+             DROP TABLE mallory.c_chunks;
+             CREATE FUNCTION mallory.note() RETURNS boolean LANGUAGE plpgsql AS
+               $$ BEGIN INSERT INTO mallory.ran VALUES (current_user); RETURN true; END $$;
+             CREATE VIEW mallory.c_chunks AS SELECT ''::bytea AS content_hash, ''::text AS fingerprint, NULL::halfvec AS embedding
+               WHERE mallory.note();
+             GRANT SELECT ON mallory.c_chunks TO PUBLIC; RESET ROLE"
+        ))
+        .await?;
+    engine.signal(Signal::SIGCONT);
+    wait::until("the collection has failed", async || {
+        let state: String = session.value("SELECT state FROM rag.collections WHERE name = 'c'").await?;
+        Ok((state == "failed").then_some(()))
+    })
+    .await?;
+    session.batch_execute("INSERT INTO mallory.t VALUES (2, 'the fox is grey')").await?;
+    session.refusal("SELECT * FROM rag.search('c', 'fox')").await?.expect(
+        "42P01",
+        "does not exist any more",
+        "",
+    )?;
+    session.batch_execute("SELECT rag.drop_collection('c')").await?;
+    let ran: i64 = session.value("SELECT count(*) FROM mallory.ran").await?;
+    ensure!(ran == 0, "code of a stranger ran {ran} times");
+    Ok(())
 }

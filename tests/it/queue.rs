@@ -80,9 +80,9 @@ async fn stopped_while_writing(session: &Session) -> Result<()> {
     make(session, 3, "").await?;
     session
         .batch_execute(
-            "CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS
-               $$ BEGIN WHILE NOT pg_try_advisory_xact_lock(42) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NEW; END $$;
-             CREATE TRIGGER halt BEFORE INSERT ON c_chunks FOR EACH ROW WHEN (NEW.content = 'first') EXECUTE FUNCTION halt();
+            "CREATE FUNCTION halt() RETURNS boolean LANGUAGE plpgsql AS
+               $$ BEGIN WHILE NOT pg_try_advisory_xact_lock(42) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN true; END $$;
+             ALTER TABLE c_chunks ADD CONSTRAINT halt CHECK (CASE WHEN content = 'first' THEN halt() ELSE true END) NOT VALID;
              SELECT pg_advisory_lock(42);
              INSERT INTO t VALUES (4, 'first')",
         )

@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Trial> {
         tools_work_on_a_hot_standby,
         tools_work_in_latin1,
         a_tool_of_a_million_rows_gives_its_first,
+        functions_of_the_same_name_are_not_called_instead,
     ]
 }
 
@@ -234,5 +235,39 @@ async fn a_tool_of_a_million_rows_gives_its_first() -> Result<()> {
     ensure!(row.get::<_, i64>(1) == 100 && row.get::<_, bool>(2));
     ensure!(content.starts_with("[{\"n\":1,\"text\":\"row 1\"},"), "{content}");
     ensure!(content.ends_with("\n(cut: the first 100 rows; there are more)"), "{content}");
+    Ok(())
+}
+
+async fn functions_of_the_same_name_are_not_called_instead() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE SCHEMA tools;
+             CREATE FUNCTION tools.look(a int, b bigint DEFAULT 2, c text[] DEFAULT '{x,y}', d varchar DEFAULT NULL) RETURNS text
+               LANGUAGE sql AS 'SELECT concat_ws('','', a, b, c, coalesce(d, ''none''))';
+             SELECT rag.create_tool('tools.look(int, bigint, text[], varchar)', description => 'Looks.')",
+        )
+        .await?;
+    let calls = [
+        (r#"{"a": 1}"#, "1,2,{x,y},none"),
+        (r#"{"a": 1, "c": ["z"]}"#, "1,2,{z},none"),
+        (r#"{"d": "given", "a": 1, "b": null}"#, "1,2,{x,y},given"),
+    ];
+    for beside in [
+        "SELECT",
+        "CREATE FUNCTION tools.look(a int) RETURNS text LANGUAGE sql AS 'SELECT ''another''::text'",
+        "CREATE FUNCTION tools.look(a int, b int DEFAULT 3) RETURNS text LANGUAGE sql AS 'SELECT ''another''::text'",
+        "CREATE FUNCTION tools.look(a int, b bigint, c text[], d text DEFAULT '') RETURNS text LANGUAGE sql AS 'SELECT ''another''::text'",
+        "CREATE FUNCTION tools.look(a int, b bigint, c text[], d varchar, e int DEFAULT 1) RETURNS text LANGUAGE sql AS 'SELECT ''another''::text'",
+        "CREATE FUNCTION tools.look(VARIADIC a int[]) RETURNS text LANGUAGE sql AS 'SELECT ''another''::text'",
+        "CREATE FUNCTION tools.look(b bigint, a int, c text[], d varchar) RETURNS text LANGUAGE sql AS 'SELECT ''another''::text'",
+    ] {
+        session.batch_execute(beside).await?;
+        for (arguments, expected) in calls {
+            let found: String =
+                session.value_of("SELECT content FROM rag.call_tool('look', $1)", &[&arguments]).await?;
+            ensure!(found == expected, "{arguments} gave {found} beside {beside}");
+        }
+    }
     Ok(())
 }

@@ -80,9 +80,9 @@ async fn drop_database_ends_a_statement_of_the_worker() -> Result<()> {
     make(&session, 3, "").await?;
     session
         .batch_execute(
-            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
-               $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
-             CREATE TRIGGER dawdle BEFORE INSERT ON c_chunks FOR EACH ROW EXECUTE FUNCTION dawdle();
+            "CREATE FUNCTION dawdle() RETURNS boolean LANGUAGE plpgsql AS
+               $$ BEGIN PERFORM pg_sleep(600); RETURN true; END $$;
+             ALTER TABLE c_chunks ADD CHECK (dawdle()) NOT VALID;
              INSERT INTO t VALUES (4, 'takes long')",
         )
         .await?;

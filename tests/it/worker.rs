@@ -59,9 +59,9 @@ async fn create_returns_before_the_collection_is_filled() -> Result<()> {
     Ok(())
 }
 
-const REFUSING: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-      $$ BEGIN IF NEW.content LIKE '%poison%' THEN RAISE 'no poison here'; END IF; RETURN NEW; END $$;
-    CREATE TRIGGER refuse BEFORE INSERT ON c_chunks FOR EACH ROW EXECUTE FUNCTION refuse();";
+const REFUSING: &str = "CREATE FUNCTION refuse(content text) RETURNS boolean LANGUAGE plpgsql AS
+      $$ BEGIN IF content LIKE '%poison%' THEN RAISE 'no poison here'; END IF; RETURN true; END $$;
+    ALTER TABLE c_chunks ADD CONSTRAINT refuse CHECK (refuse(content)) NOT VALID;";
 
 async fn one_failing_row_among_many_is_listed_and_stops_nothing() -> Result<()> {
     let server = Server::start_with(Options::default().set("rag.sync_max_attempts", "2")).await?;
@@ -86,7 +86,7 @@ async fn one_failing_row_among_many_is_listed_and_stops_nothing() -> Result<()> 
     ensure!(row.get::<_, String>(0) == "{5000}" && row.get::<_, i32>(1) == 2, "{row:?}");
     ensure!(row.get::<_, String>(2) == "P0001" && row.get::<_, String>(3) == "no poison here", "{row:?}");
     ensure!(session.value::<i64>("SELECT count(*) FROM c_chunks").await? == 9999);
-    session.batch_execute("DROP TRIGGER refuse ON c_chunks").await?;
+    session.batch_execute("ALTER TABLE c_chunks DROP CONSTRAINT refuse").await?;
     ensure!(session.value::<i64>("SELECT rag.retry_failed('c')").await? == 1);
     converged(&session).await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0);
@@ -319,9 +319,10 @@ async fn current_is_notified() -> Result<()> {
 
 /// Waits until the session is told that the collection is current.
 async fn notified(session: &Session) -> Result<()> {
+    let id: String = session.value("SELECT id::text FROM rag.collections WHERE name = 'c'").await?;
     wait::until("a notification", async || {
         let came = session.take_notifications();
-        let wanted = came.iter().any(|one| one.channel() == "rag_current" && one.payload() == "c");
+        let wanted = came.iter().any(|one| one.channel() == "rag_current" && one.payload() == id);
         Ok(wanted.then_some(()))
     })
     .await

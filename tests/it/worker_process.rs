@@ -12,7 +12,7 @@ use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
-        a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status,
+        a_worker_keeps_its_lock_when_a_check_asks_for_the_status,
         a_worker_that_starts_another_one_keeps_its_lock,
         settings_of_a_database_or_a_role_do_not_reach_a_worker,
         workers_that_are_sent_away_are_no_fatal_lines_in_the_log,
@@ -43,7 +43,7 @@ async fn insert(server: &Server, database: &str, id: usize) -> Result<()> {
     session.close().await
 }
 
-async fn a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status() -> Result<()> {
+async fn a_worker_keeps_its_lock_when_a_check_asks_for_the_status() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
     let database: String = session.value("SELECT current_database()::text").await?;
@@ -53,10 +53,10 @@ async fn a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status() -> Result<
     session
         .batch_execute(
             "CREATE TABLE asked (pid int);
-             CREATE FUNCTION ask() RETURNS trigger LANGUAGE plpgsql AS
-               $$ BEGIN PERFORM rag.status(); INSERT INTO public.asked VALUES (pg_backend_pid()); RETURN NEW; END $$;
-             CREATE TRIGGER ask BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION ask();
-             CREATE TRIGGER ask BEFORE INSERT ON c_chunks FOR EACH ROW EXECUTE FUNCTION ask();",
+             CREATE FUNCTION ask() RETURNS boolean LANGUAGE plpgsql AS
+               $$ BEGIN PERFORM rag.status(); INSERT INTO public.asked VALUES (pg_backend_pid()); RETURN true; END $$;
+             ALTER TABLE t ADD CHECK (ask()) NOT VALID;
+             ALTER TABLE c_chunks ADD CHECK (ask()) NOT VALID;",
         )
         .await?;
     for id in 4..10 {
@@ -67,7 +67,7 @@ async fn a_worker_keeps_its_lock_when_a_trigger_asks_for_the_status() -> Result<
     }
     let asked: bool =
         session.value(&format!("SELECT EXISTS (SELECT FROM asked WHERE pid = {})", before[0])).await?;
-    ensure!(asked, "the worker has not fired the trigger");
+    ensure!(asked, "the worker has not run the check");
     let after = workers(&session).await?;
     ensure!(after == before, "workers {before:?} became {after:?}");
     Ok(())

@@ -2,9 +2,9 @@
 //! type of the key, partitions that are attached or detached.
 
 use crate::collections::capture::triggers;
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::key_column;
-use crate::collections::catalog::owner_change::follow_owner;
+use crate::collections::catalog::owner_change::accept_owner;
 use crate::collections::queue;
 use crate::collections::queue::failure;
 use pgrx::{log, pg_sys};
@@ -24,6 +24,7 @@ pub fn follow(collection: &mut Collection) -> Result<()> {
 
 /// The same where the caller knows that the restore has ended.
 pub fn align(collection: &mut Collection) -> Result<()> {
+    collection.lock_tables(TableUse::Reading)?;
     let columns = columns(collection)?;
     match resolve(collection, &columns) {
         Err(error) => {
@@ -37,8 +38,14 @@ pub fn align(collection: &mut Collection) -> Result<()> {
         }
         Ok(resolved) => rename(collection, resolved)?,
     }
-    follow_owner(collection)?;
-    follow_key_types(collection, &columns)?;
+    if collection.accepted_owner.is_none() {
+        // A restore sets owners one by one.
+        accept_owner(collection)?;
+    }
+    // A collection that was given away follows when its new owner refreshes it.
+    if !collection.is_given_away() {
+        follow_key_types(collection, &columns)?;
+    }
     triggers::install(collection)?;
     queue::append_all(collection.id)
 }
@@ -46,7 +53,8 @@ pub fn align(collection: &mut Collection) -> Result<()> {
 /// True if a restore has completed a collection. A restore creates last the indexes of its tables and the triggers of
 /// its source, each after the rows; a collection that could not follow its source has no triggers.
 fn is_whole(collection: &Collection) -> Result<bool> {
-    let filled = run(include_str!("../../../sql/queries/filled.sql"), &[Arg::new(collection.id)])?;
+    let look = || run(include_str!("../../../sql/queries/filled.sql"), &[Arg::new(collection.id)]);
+    let filled = as_owner(config_owner()?, look)?;
     if filled.boolean(0, 0) != Some(true) {
         return Ok(false);
     }
@@ -54,7 +62,7 @@ fn is_whole(collection: &Collection) -> Result<bool> {
 }
 
 fn columns(collection: &Collection) -> Result<Rows> {
-    run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(collection.source()?.oid)])
+    run(include_str!("../../../sql/queries/columns.sql"), &[Arg::new(collection.source_of_any_owner()?.oid)])
 }
 
 /// Name and number of each of the collection's columns. They are found by number if there is one, so that a renamed
@@ -112,11 +120,12 @@ fn rename(collection: &mut Collection, resolved: Vec<(String, i16)>) -> Result<(
 }
 
 fn write_numbers(collection: &Collection) -> Result<()> {
-    let arguments = [Arg::new(collection.id), Arg::int2s(&collection.column_numbers)];
+    let owner = collection.source_of_any_owner()?.owner;
+    let arguments = [Arg::new(collection.id), Arg::new(owner), Arg::int2s(&collection.column_numbers)];
     as_owner(config_owner()?, || {
         run(
-            "INSERT INTO rag._columns (collection, numbers) VALUES ($1, $2)
-             ON CONFLICT (collection) DO UPDATE SET numbers = excluded.numbers",
+            "INSERT INTO rag._source (collection, owner, column_numbers) VALUES ($1, $2, $3)
+             ON CONFLICT (collection) DO UPDATE SET column_numbers = excluded.column_numbers",
             &arguments,
         )
     })?;
@@ -183,5 +192,5 @@ fn oids(tables: &[pg_sys::Oid]) -> Arg {
 }
 
 fn find(query: &str, argument: Arg) -> Result<Vec<Collection>> {
-    Collection::find_all(&run(query, &[argument])?)
+    Collection::find_all(&as_owner(config_owner()?, || run(query, &[argument]))?)
 }

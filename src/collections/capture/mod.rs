@@ -14,7 +14,7 @@ mod source_keys;
 pub mod triggers;
 mod unreadable;
 
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::immediate;
 use crate::collections::indexing::terms::TermCounts;
@@ -125,9 +125,9 @@ impl Columns {
     }
 
     fn note(&self, trigger: TriggerCall) -> Result<()> {
-        let Some(collection) = self.trusted(trigger)? else { return Ok(()) };
+        let Some(mut collection) = self.trusted(trigger)? else { return Ok(()) };
         if trigger.event() == Event::Truncate {
-            return truncated(&collection);
+            return truncated(&mut collection);
         }
         let mut changes = CapturedChanges { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
         let mut outcome = Ok(());
@@ -151,7 +151,7 @@ impl Columns {
         }
         let rows = run(
             include_str!("../../../sql/queries/ancestors.sql"),
-            &[Arg::new(trigger.relation()), Arg::new(collection.source()?.oid)],
+            &[Arg::new(trigger.relation()), Arg::new(collection.source_of_any_owner()?.oid)],
         )?;
         if rows.count == 0 {
             return Ok(None);
@@ -216,10 +216,10 @@ impl CapturedChanges<'_> {
 /// Deletes the chunks of deleted rows. If another session has locked the chunk table, for example to create its
 /// indexes, the writer does not wait: search shows no chunk without its row, and the worker deletes it.
 fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
-    let chunks = collection.chunks()?.clone();
-    if gone.is_empty() || !lock_if_free(chunks.oid) {
+    if gone.is_empty() || !lock_own_tables(collection)? {
         return Ok(());
     }
+    let chunks = collection.chunks()?.clone();
     let keys = KeyColumns::of(collection)?;
     let statement = collection.delete_keyed(&keys, false)?;
     let arguments = keys.arguments(gone.iter());
@@ -229,10 +229,18 @@ fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     terms.write(collection)
 }
 
-fn truncated(collection: &Collection) -> Result<()> {
-    if lock_if_free(collection.chunks()?.oid) {
-        let mut collection = collection.clone();
-        reconcile::delete_orphans(&mut collection)?;
+/// Locks the chunk table for writing, unless another session has locked it or the collection waits for its new owner.
+fn lock_own_tables(collection: &mut Collection) -> Result<bool> {
+    if collection.is_given_away() || !lock_if_free(collection.chunks()?.oid) {
+        return Ok(false);
+    }
+    collection.lock_tables(TableUse::Writing)?;
+    Ok(true)
+}
+
+fn truncated(collection: &mut Collection) -> Result<()> {
+    if lock_own_tables(collection)? {
+        reconcile::delete_orphans(collection)?;
     }
     queue::append_all(collection.id)
 }

@@ -102,7 +102,10 @@ fn drop_trigger(existing: &ExistingTrigger) -> Result<()> {
 
 /// The source and all tables that inherit from it.
 fn tables(collection: &Collection) -> Result<Vec<TriggerTable>> {
-    let rows = run(include_str!("../../../sql/queries/tree.sql"), &[Arg::new(collection.source()?.oid)])?;
+    let rows = run(
+        include_str!("../../../sql/queries/tree.sql"),
+        &[Arg::new(collection.source_of_any_owner()?.oid)],
+    )?;
     let table = |row| {
         Some(TriggerTable {
             oid: rows.oid(row, 0)?,

@@ -5,11 +5,13 @@ use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::{config_owner, not_owner};
+use ragstone_pg::relation::{lock_against_changes, lock_for_writing};
 use ragstone_pg::rows::Rows;
-use ragstone_pg::spi::{Arg, run, select};
-use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::spi::{Arg, run, select, with_latest_snapshot};
+use ragstone_pg::switch_user::{as_extension_owner, as_owner};
 
 const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
+const TABLES_QUERY: &str = include_str!("../../../sql/queries/collection_tables.sql");
 
 /// A table of a collection.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ pub struct Collection {
     pub id: i64,
     /// Name for users.
     pub name: String,
-    /// The table that is searched, unless it was dropped.
+    /// The table that is searched, unless it was dropped. It may have another owner: see [`source`](Self::source).
     pub source: Option<Relation>,
     /// The chunk table, unless it was dropped. It may be altered: see [`chunks`](Self::chunks).
     pub chunks: Option<Relation>,
@@ -77,6 +79,9 @@ pub struct Collection {
     pub source_kind: Option<String>,
     /// Attribute numbers of the key, content, title (0: none) and metadata columns; empty until a restore has ended.
     pub column_numbers: Vec<i16>,
+    /// The role that owned the source when the collection was made, or when it was last accepted: see
+    /// [`owner_change`](crate::collections::catalog::owner_change). None until a restore has ended.
+    pub accepted_owner: Option<pg_sys::Oid>,
     /// Why it cannot follow its source, if it cannot.
     pub error: Option<String>,
     /// The collection that this one will replace.
@@ -96,6 +101,17 @@ pub enum Sync {
     Immediate,
     /// Only `rag.refresh_collection` brings it up to date.
     Manual,
+}
+
+/// What is to be done with a collection's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableUse {
+    /// They are read.
+    Reading,
+    /// The chunk and the terms table are written.
+    Writing,
+    /// Indexes are built on the chunk and the terms table, which takes long: the source is left alone.
+    Indexing,
 }
 
 impl Sync {
@@ -132,27 +148,27 @@ impl Collection {
     /// The collection of this name, which must exist. Call it with a search path of pg_catalog only.
     pub fn get(name: &str) -> Result<Self> {
         // It is read with the calling statement's snapshot, since a search must not see more than that.
-        let rows = select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
+        let rows = own_rows(|| select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
         if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows) }
     }
 
     /// The collection of this name with everything that other transactions have committed by now: for work that has waited
     /// for a lock.
     pub fn find_latest(name: &str) -> Result<Option<Self>> {
-        let rows = run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)])?;
+        let rows = own_rows(|| run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
     /// The collection with this number, in its latest committed state.
     pub fn find_by_id(id: i64) -> Result<Option<Self>> {
-        let rows = run(QUERY, &[Arg::optional_text(None), Arg::new(id)])?;
+        let rows = own_rows(|| run(QUERY, &[Arg::optional_text(None), Arg::new(id)]))?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
     }
 
     /// Those of these numbers for which there is a collection.
     pub fn existing(ids: &[i64]) -> Result<Vec<i64>> {
         let ids = Arg::int8s(ids.iter().copied());
-        let rows = run("SELECT id FROM rag.collection WHERE id = ANY ($1)", &[ids])?;
+        let rows = own_rows(|| run("SELECT id FROM rag.collection WHERE id = ANY ($1)", &[ids]))?;
         Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
     }
 
@@ -167,21 +183,81 @@ impl Collection {
         Self::find_latest(name)?.ok_or_else(|| undefined(name))
     }
 
-    /// The source, which must still be there.
+    /// The source, which must still be there, and belong to the role that the collection works for.
     pub fn source(&self) -> Result<&Relation> {
+        let source = self.source_of_any_owner()?;
+        self.check_not_given_away(source)?;
+        Ok(source)
+    }
+
+    /// The source, which must still be there. Nothing may be done with it as its owner.
+    pub fn source_of_any_owner(&self) -> Result<&Relation> {
         self.source.as_ref().ok_or_else(|| self.gone("source"))
     }
 
     /// The chunk table, which must still be there, and be as it was made.
     pub fn chunks(&self) -> Result<&Relation> {
-        self.check_not_altered()?;
-        self.chunks.as_ref().ok_or_else(|| self.gone("chunk table"))
+        self.own_table(self.chunks.as_ref(), "chunk table")
     }
 
     /// The terms table, which must still be there, and be as it was made.
     pub fn terms(&self) -> Result<&Relation> {
+        self.own_table(self.terms.as_ref(), "terms table")
+    }
+
+    fn own_table<'a>(&self, table: Option<&'a Relation>, kind: &str) -> Result<&'a Relation> {
         self.check_not_altered()?;
-        self.terms.as_ref().ok_or_else(|| self.gone("terms table"))
+        let table = table.ok_or_else(|| self.gone(kind))?;
+        self.check_not_given_away(table)?;
+        Ok(table)
+    }
+
+    /// Whether the source belongs to another role than the one that the collection works for, so that it waits for the new owner.
+    pub fn is_given_away(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| self.check_not_given_away(source).is_err())
+    }
+
+    /// What a former owner has attached to a table must not run as the present one.
+    fn check_not_given_away(&self, table: &Relation) -> Result<()> {
+        if self.accepted_owner.is_none_or(|owner| owner == table.owner) {
+            return Ok(());
+        }
+        Err(Error::wrong_state(format!("the owner of table {} has changed", table.name)).hint(format!(
+            "Its new owner calls rag.refresh_collection('{}'), and the collection goes on.",
+            self.name
+        )))
+    }
+
+    /// Keeps the definitions of the collection's tables from being changed until the transaction ends, and reads again what they are
+    /// now. Names that were read in another transaction, or before the lock was taken, may be those of other tables by now.
+    ///
+    /// # Errors
+    /// 55P03 at `lock_timeout`.
+    pub fn lock_tables(&mut self, table_use: TableUse) -> Result<()> {
+        if let Some(source) = self.source.as_ref().filter(|_| table_use != TableUse::Indexing) {
+            lock_against_changes(source.oid);
+        }
+        for own in [&self.chunks, &self.terms].into_iter().flatten() {
+            match table_use {
+                TableUse::Reading | TableUse::Indexing => lock_against_changes(own.oid),
+                TableUse::Writing => lock_for_writing(own.oid),
+            }
+        }
+        self.read_tables()
+    }
+
+    fn read_tables(&mut self) -> Result<()> {
+        let oid = |relation: &Option<Relation>| Arg::optional(relation.as_ref().map(|relation| relation.oid));
+        let arguments = [Arg::new(self.id), oid(&self.source), oid(&self.chunks), oid(&self.terms)];
+        let rows = own_rows(|| with_latest_snapshot(|| select(TABLES_QUERY, &arguments)))?;
+        for (row, relation) in [&mut self.source, &mut self.chunks, &mut self.terms].into_iter().enumerate() {
+            *relation = relation.take().and_then(|Relation { oid, .. }| {
+                Some(Relation { oid, owner: rows.oid(row, 0)?, name: rows.text(row, 1)? })
+            });
+        }
+        self.source_kind = rows.text(0, 2);
+        self.altered = rows.text(0, 3).zip(rows.text(0, 4));
+        Ok(())
     }
 
     /// True for a collection that a restore has not completed: until then, only the restore may touch its tables.
@@ -205,41 +281,44 @@ impl Collection {
         let text = |column, name| rows.text(0, column).ok_or_else(|| missing(name));
         let texts = |column, name| rows.texts(0, column).ok_or_else(|| missing(name));
         let relation = |column| {
-            let (oid, owner) = (rows.oid(0, column)?, rows.oid(0, column + 1)?);
-            Some(Relation { oid, owner, name: rows.text(0, column + 2)? })
+            let oid = rows.oid(0, column)?;
+            Some(Relation { oid, owner: pg_sys::InvalidOid, name: String::new() })
         };
-        Ok(Self {
+        let mut collection = Self {
             id: rows.int8(0, 0).ok_or_else(|| missing("id"))?,
             name: text(1, "name")?,
             source: relation(2),
-            chunks: relation(5),
-            terms: relation(8),
-            key: texts(11, "key_columns")?,
-            content: text(12, "content_column")?,
-            title: rows.text(0, 13),
-            metadata: texts(14, "metadata_columns")?,
-            model: text(15, "model")?,
-            fingerprint: text(16, "fingerprint")?,
-            dimensions: rows.int4(0, 17).ok_or_else(|| missing("dimensions"))?,
-            chunk_size: rows.int4(0, 18),
-            chunk_overlap: rows.int4(0, 19).unwrap_or(0),
-            splitter: text(20, "splitter")?.parse().map_err(Error::internal)?,
-            language: text(21, "language")?,
-            reference_words: rows.float8(0, 22).unwrap_or(0.0),
-            source_rows: rows.int8(0, 23).unwrap_or(0),
-            chunk_count: rows.int8(0, 24).unwrap_or(0),
-            terms_folded: rows.int8(0, 25).unwrap_or(0),
-            terms_appended: rows.int8(0, 26).unwrap_or(0),
-            vector_schema: text(27, "extension vector")?,
-            sync: Sync::parse(&text(28, "sync")?)?,
-            filled: rows.boolean(0, 29).unwrap_or(false),
-            source_kind: rows.text(0, 30),
-            column_numbers: rows.int2s(0, 31).unwrap_or_default(),
-            error: rows.text(0, 32),
-            successor_of: rows.int8(0, 33),
-            predecessor_of: rows.int8(0, 34),
-            altered: rows.text(0, 35).zip(rows.text(0, 36)),
-        })
+            chunks: relation(3),
+            terms: relation(4),
+            key: texts(5, "key_columns")?,
+            content: text(6, "content_column")?,
+            title: rows.text(0, 7),
+            metadata: texts(8, "metadata_columns")?,
+            model: text(9, "model")?,
+            fingerprint: text(10, "fingerprint")?,
+            dimensions: rows.int4(0, 11).ok_or_else(|| missing("dimensions"))?,
+            chunk_size: rows.int4(0, 12),
+            chunk_overlap: rows.int4(0, 13).unwrap_or(0),
+            splitter: text(14, "splitter")?.parse().map_err(Error::internal)?,
+            language: text(15, "language")?,
+            reference_words: rows.float8(0, 16).unwrap_or(0.0),
+            source_rows: rows.int8(0, 17).unwrap_or(0),
+            chunk_count: rows.int8(0, 18).unwrap_or(0),
+            terms_folded: rows.int8(0, 19).unwrap_or(0),
+            terms_appended: rows.int8(0, 20).unwrap_or(0),
+            vector_schema: text(21, "extension vector")?,
+            sync: Sync::parse(&text(22, "sync")?)?,
+            filled: rows.boolean(0, 23).unwrap_or(false),
+            source_kind: None,
+            column_numbers: rows.int2s(0, 24).unwrap_or_default(),
+            accepted_owner: rows.oid(0, 25),
+            error: rows.text(0, 26),
+            successor_of: rows.int8(0, 27),
+            predecessor_of: rows.int8(0, 28),
+            altered: None,
+        };
+        collection.read_tables()?;
+        Ok(collection)
     }
 
     /// Inserts the collection's row, and sets its number.
@@ -264,6 +343,7 @@ impl Collection {
             Arg::new(self.filled),
             Arg::optional(self.successor_of),
             Arg::int2s(&self.column_numbers),
+            Arg::new(self.source()?.owner),
         ];
         let rows = as_owner(config_owner()?, || {
             run(
@@ -273,7 +353,7 @@ impl Collection {
                    language, sync, filled, successor_of)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
                  RETURNING id)
-                 INSERT INTO rag._columns (collection, numbers) SELECT id, $19 FROM made RETURNING collection",
+                 INSERT INTO rag._source (collection, owner, column_numbers) SELECT id, $20, $19 FROM made RETURNING collection",
                 &arguments,
             )
         })?;
@@ -311,6 +391,11 @@ impl Collection {
         as_owner(config_owner()?, || run("DELETE FROM rag.collection WHERE id = $1", &[Arg::new(self.id)]))?;
         Ok(())
     }
+}
+
+/// Rows of the extension's own tables, which no other role may read.
+fn own_rows(read: impl FnOnce() -> Result<Rows>) -> Result<Rows> {
+    as_extension_owner(config_owner()?, read)
 }
 
 fn undefined(name: &str) -> Error {

@@ -1,23 +1,41 @@
-//! When the source gets another owner, so do the collection's tables, unless the old owner has added triggers, checks
-//! or similar objects to them: those would then run with the new owner's rights.
+//! The source gets another owner. What its former owner has attached to the tables (triggers, checks, index expressions) would then
+//! run with the new owner's rights, so a collection works for the role that made it until the new owner accepts it by a refresh.
 
-use crate::collections::catalog::collection::{Collection, Relation};
+use crate::collections::catalog::collection::{Collection, Relation, TableUse};
 use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::config_owner;
+use ragstone_pg::relation::lock_exclusively;
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Gives a collection's tables to the source's owner, unless that role owns them already.
-pub fn follow_owner(collection: &mut Collection) -> Result<()> {
-    let (owner, name) = (collection.source()?.owner, collection.name.clone());
+/// Gives a collection's tables to the source's owner, for whom the collection works from now on. Nothing is done if it does already.
+///
+/// # Errors
+/// 42501 if something that could run as the new owner is attached to one of the tables.
+pub fn accept_owner(collection: &mut Collection) -> Result<()> {
+    let owner = collection.source_of_any_owner()?.owner;
+    if collection.accepted_owner == Some(owner) {
+        return Ok(());
+    }
+    // Nothing can be attached between the check and the change.
+    for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
+        lock_exclusively(relation.oid);
+    }
+    collection.lock_tables(TableUse::Writing)?;
+    let name = collection.name.clone();
     for relation in [&mut collection.chunks, &mut collection.terms].into_iter().flatten() {
+        check_no_attachments(relation, &name)?;
         if relation.owner != owner {
-            check_no_attachments(relation, &name)?;
             change_owner(relation, owner)?;
             relation.owner = owner;
         }
     }
-    Ok(())
+    collection.accepted_owner = Some(owner);
+    let arguments = [Arg::new(collection.id), Arg::new(owner)];
+    as_owner(config_owner()?, || {
+        run("UPDATE rag._source SET owner = $2 WHERE collection = $1", &arguments).map(|_| ())
+    })
 }
 
 fn check_no_attachments(relation: &Relation, collection: &str) -> Result<()> {

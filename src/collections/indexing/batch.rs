@@ -1,7 +1,7 @@
 //! A batch of changed rows: read, split, embedded. A worker runs each step in a transaction of its own or outside of
 //! any; a writer to an immediate collection runs all of them in the transaction that writes.
 
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::bulk::read_row;
 use crate::collections::indexing::cut::{Cut, Take};
@@ -84,7 +84,8 @@ pub struct RowBatch {
 
 impl RowBatch {
     /// A batch of queued rows.
-    pub fn new(collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Self> {
+    pub fn new(mut collection: Collection, items: Vec<(Key, Vec<i64>)>) -> Result<Self> {
+        collection.lock_tables(TableUse::Reading)?;
         let keys = KeyColumns::of(&collection)?;
         // It works with the owner's rights and API key, whichever role wrote the rows.
         let embedder =
@@ -179,6 +180,7 @@ impl RowBatch {
     pub fn analyse_next(&mut self, held: &HeldEmbeddings) -> Result<()> {
         let begin = self.analysed;
         let end = self.passages.len().min(begin + PASSAGES_AT_ONCE);
+        connect(|| self.collection.lock_tables(TableUse::Reading))?;
         let owner = self.collection.chunks()?.owner;
         for slice in self.passages[begin..end].chunks_mut(PASSAGES_PER_STATEMENT) {
             let mut passages: Vec<&mut Passage> = slice.iter_mut().map(|(passage, _)| passage).collect();

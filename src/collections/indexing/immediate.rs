@@ -19,7 +19,7 @@ pub fn index_now(collection: &Collection, keys: &[Key]) -> Result<()> {
     rest.sort();
     rest.dedup();
     while !rest.is_empty() {
-        let mut batch = RowBatch::new(collection.clone(), rest)?;
+        let mut batch = connect(|| RowBatch::new(collection.clone(), rest))?;
         let later = connect(|| batch.read(MAX_BATCH_BYTES))?;
         batch.begin_cut()?;
         batch.advance_cut(Pending::wait_next)?;

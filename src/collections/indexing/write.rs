@@ -1,6 +1,6 @@
 //! Writes a batch into the collection's tables and removes it from the queue, in one transaction.
 
-use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::collections::catalog::keys::Key;
 use crate::collections::indexing::batch::{QueuedRow, RowBatch, RowStatus};
 use crate::collections::indexing::passage::Passage;
@@ -31,9 +31,10 @@ pub struct WriteCounts {
 /// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed; one that the model
 /// refused is listed as failed.
 pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
-    let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
+    let Some(mut collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
         return Ok(WriteCounts::default());
     };
+    connect(|| collection.lock_tables(TableUse::Writing))?;
     batch.collection = collection;
     learn_reference(batch)?;
     let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
@@ -93,6 +94,7 @@ fn learn_reference(batch: &mut RowBatch) -> Result<()> {
     if rows == 0
         && let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))?
     {
+        // The tables are locked.
         batch.collection = collection;
     }
     Ok(())

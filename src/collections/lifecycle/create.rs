@@ -174,6 +174,7 @@ fn describe_collection(
         filled: options.sync == Sync::Manual,
         source_kind: None,
         column_numbers: Vec::new(),
+        accepted_owner: Some(source.owner),
         error: None,
         successor_of: None,
         predecessor_of: None,

@@ -1,11 +1,11 @@
 //! `rag.drop_collection`.
 
 use crate::collections::capture::triggers;
-use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::collection::lock_name;
+use crate::collections::catalog::collection::{Collection, Relation, TableUse, lock_name};
 use crate::collections::queue;
-use ragstone_pg::error::Result;
-use ragstone_pg::own_tables::with_safe_search_path;
+use pgrx::{PgLogLevel, pg_sys};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
@@ -26,26 +26,48 @@ pub fn drop_collection(name: &str) -> Result<()> {
 
 /// Drops the triggers and tables of a collection, and deletes its rows in Ragstone's own tables.
 pub fn drop_tables(collection: &Collection) -> Result<()> {
-    triggers::remove(collection)?;
+    let mut collection = collection.clone();
+    triggers::remove(&collection)?;
+    collection.lock_tables(TableUse::Reading)?;
     for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
-        as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
+        if is_own(&collection, relation)? {
+            as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
+        } else {
+            Error::information(format!(
+                "table {} is left, since it is none of the collection's",
+                relation.name
+            ))
+            .notice(PgLogLevel::NOTICE);
+        }
     }
     queue::forget(collection.id)?;
     collection.delete()
 }
 
+/// Whether a table was made for a collection. An OID that came here from another server may be that of any table.
+fn is_own(collection: &Collection, relation: &Relation) -> Result<bool> {
+    let arguments = [Arg::new(relation.oid), Arg::new(collection.id)];
+    let rows =
+        as_owner(config_owner()?, || run(include_str!("../../../sql/queries/own_table.sql"), &arguments))?;
+    Ok(rows.boolean(0, 0) == Some(true))
+}
+
 /// The collection that will replace this one, or that this one has replaced.
-fn related(collection: &Collection) -> Result<Vec<Collection>> {
-    let rows = run(
-        "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1",
-        &[Arg::new(collection.id)],
-    )?;
+pub fn related(collection: &Collection) -> Result<Vec<Collection>> {
+    let sql = "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1";
+    let rows = as_owner(config_owner()?, || run(sql, &[Arg::new(collection.id)]))?;
     Collection::find_all(&rows)
 }
 
-/// The source's owner may drop a collection, or the chunk table's owner if the source was dropped. If both were
-/// dropped, any role may: the collection's row protects nothing.
+/// The source's owner may drop a collection, or the chunk table's owner if the source was dropped, or else the source's last owner.
 fn check_owner(collection: &Collection) -> Result<()> {
-    let relation = collection.source.as_ref().or(collection.chunks.as_ref());
-    relation.map_or(Ok(()), |relation| relation.check_owner("drop its collection"))
+    if let Some(relation) = collection.source.as_ref().or(collection.chunks.as_ref()) {
+        return relation.check_owner("drop its collection");
+    }
+    let owner = collection.accepted_owner.unwrap_or(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
+    let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(owner)])?;
+    match rows.boolean(0, 0) {
+        Some(true) => Ok(()),
+        _ => Err(Error::forbidden(format!("must be owner of collection \"{}\" to drop it", collection.name))),
+    }
 }

@@ -2,7 +2,7 @@
 //! it, as any other collection is, and takes its name when it has caught up. Both follow the source until the migration
 //! is finished, so that a rollback is as quick as the switch.
 
-use crate::collections::catalog::collection::{Collection, Sync, lock_name};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
 use crate::collections::lifecycle::create::{CollectionOptions, create_beside};
 use crate::collections::lifecycle::drop::drop_tables;
 use ragstone_core::protocol::ChunkOptions;
@@ -97,9 +97,10 @@ pub fn rollback(name: &str) -> Result<()> {
 
 /// Measures how many of the first ten results a successor shares with the collection that it will replace.
 pub fn measure(successor: &Collection) -> Result<()> {
-    let Some(old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
+    let Some(mut old) = connect(|| successor.successor_of.map_or(Ok(None), Collection::find_by_id))? else {
         return Ok(());
     };
+    connect(|| old.lock_tables(TableUse::Reading))?;
     let overlap = connect(|| {
         let chunks = successor.chunks()?;
         let sample = format!(
@@ -139,7 +140,8 @@ pub fn switch(id: i64) -> Result<()> {
 /// The first takes the name of the second, which stays as its predecessor. One commit does both, so that every search
 /// finds one of them.
 fn exchange_names(to: i64, from: i64) -> Result<()> {
-    let names = run("SELECT name FROM rag.collection WHERE id = $1", &[Arg::new(from)])?;
+    let sql = "SELECT name FROM rag.collection WHERE id = $1";
+    let names = as_owner(config_owner()?, || run(sql, &[Arg::new(from)]))?;
     if let Some(name) = names.text(0, 0) {
         lock_name(&name);
     }
@@ -160,14 +162,14 @@ fn exchange_names(to: i64, from: i64) -> Result<()> {
 fn open(name: &str, action: &str) -> Result<Collection> {
     lock_name(name);
     let collection = Collection::get_latest(name)?;
-    collection.source()?.check_owner(action)?;
+    collection.source_of_any_owner()?.check_owner(action)?;
     Ok(collection)
 }
 
 /// The other collection of a migration.
 fn beside(id: i64) -> Result<Option<Collection>> {
-    let rows =
-        run("SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1", &[Arg::new(id)])?;
+    let sql = "SELECT id FROM rag.collection WHERE successor_of = $1 OR predecessor_of = $1";
+    let rows = as_owner(config_owner()?, || run(sql, &[Arg::new(id)]))?;
     rows.int8(0, 0).map_or(Ok(None), Collection::find_by_id)
 }
 

@@ -1,15 +1,15 @@
 //! `rag.refresh_collection`.
 
 use crate::collections::capture::follow;
-use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::collection::{Sync, lock_name};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
 use crate::collections::catalog::keys::KeyColumns;
-use crate::collections::catalog::owner_change::follow_owner;
+use crate::collections::catalog::owner_change::accept_owner;
 use crate::collections::catalog::source::SourceTable;
 use crate::collections::indexing::bulk::Fill;
 use crate::collections::indexing::orphans::delete_orphans;
 use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::indexing::terms::{TermCounts, merge_term_counts};
+use crate::collections::lifecycle::drop::related;
 use crate::collections::queue::failure;
 use crate::embedding::Embedder;
 use ragstone_core::protocol::Kind;
@@ -75,10 +75,17 @@ pub fn refresh(name: &str) -> Result<RefreshCounts> {
 fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     lock_name(name);
     let mut collection = Collection::get_latest(name)?;
-    let source = SourceTable::open(collection.source()?.oid, "refresh its collection")?;
+    let source = SourceTable::open(collection.source_of_any_owner()?.oid, "refresh its collection")?;
     source.check_content(&collection.content)?;
-    follow_owner(&mut collection)?;
-    if collection.is_restoring() {
+    collection.lock_tables(TableUse::Reading)?;
+    let was_given_away = collection.is_given_away();
+    if was_given_away {
+        for mut other in related(&collection)? {
+            accept_owner(&mut other)?;
+        }
+    }
+    accept_owner(&mut collection)?;
+    if was_given_away || collection.is_restoring() {
         // A refresh implies that the restore has ended, whether or not it created the triggers.
         follow::align(&mut collection)?;
     }

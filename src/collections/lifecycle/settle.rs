@@ -2,7 +2,7 @@
 //! counting, notifying listeners, and the switch of a migration.
 
 use crate::collections::capture::follow;
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::tables::create_search_indexes;
 use crate::collections::indexing::terms::merge_term_counts;
 use crate::collections::lifecycle::migration;
@@ -15,7 +15,7 @@ use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
-/// Channel on which the name of a collection is sent when it becomes current.
+/// Channel on which the number of a collection is sent when it becomes current: a name would tell all roles of it.
 const CHANNEL: &str = "rag_current";
 
 /// Minimum number of new rows in a terms table for which it is counted, to decide whether to merge.
@@ -40,6 +40,9 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     if collection.source.is_none() || collection.chunks.is_none() || collection.terms.is_none() {
         return Ok(Settled::Done);
     }
+    if collection.is_given_away() {
+        return Ok(Settled::Done);
+    }
     if collection.error.is_some() {
         // A new worker does not know whether the error still applies. If it does not, all rows are compared.
         in_limited_transaction(Limits::Locks, || connect(|| follow::follow(&mut collection)))?;
@@ -51,6 +54,7 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         let indexed = in_limited_transaction(Limits::Locks, || {
             // Another worker may be creating it.
             if OwnLock::new("index", id).try_for_transaction() {
+                connect(|| collection.lock_tables(TableUse::Indexing))?;
                 create_search_indexes(&collection).map(|()| true)
             } else {
                 Ok(false)
@@ -62,6 +66,7 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         collection.filled = true;
     }
     in_limited_transaction(Limits::Locks, || {
+        connect(|| collection.lock_tables(TableUse::Writing))?;
         if appended >= MIN_APPENDED_TERMS {
             merge_terms(&mut collection)?;
         }
@@ -72,7 +77,10 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         })
     })?;
     if collection.successor_of.is_some() {
-        in_limited_transaction(Limits::Locks, || migration::measure(&collection))?;
+        in_limited_transaction(Limits::Locks, || {
+            connect(|| collection.lock_tables(TableUse::Reading))?;
+            migration::measure(&collection)
+        })?;
         in_limited_transaction(Limits::LocksAndTime, || connect(|| migration::switch(id)))?;
     }
     Ok(Settled::Done)
@@ -82,6 +90,7 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
 pub fn merge_terms_while_busy(id: i64) -> Result<()> {
     in_limited_transaction(Limits::Locks, || {
         let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
+        connect(|| collection.lock_tables(TableUse::Writing))?;
         merge_terms(&mut collection)?;
         collection.count()?;
         connect(|| collection.update())
@@ -98,7 +107,7 @@ pub fn followed() -> Result<Vec<Collection>> {
     follow::follow_restored()?;
     let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual'", &[])?;
     let mut found = Collection::find_all(&rows)?;
-    found.retain(|collection| !collection.is_restoring());
+    found.retain(|collection| !collection.is_restoring() && !collection.is_given_away());
     Ok(found)
 }
 
@@ -117,5 +126,5 @@ fn count_appended(collection: &Collection) -> Result<i64> {
 }
 
 fn notify(collection: &Collection) -> Result<()> {
-    run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&collection.name)]).map(|_| ())
+    run("SELECT pg_notify($1, $2)", &[Arg::text(CHANNEL), Arg::text(&collection.id.to_string())]).map(|_| ())
 }

@@ -24,8 +24,8 @@ const MAX_BATCH_ROWS: usize = 128;
 /// Time after which a postponed queue entry is tried again, because another transaction was changing its row.
 const POSTPONE_TIME: Duration = Duration::from_millis(100);
 
-/// Time between checks whether a restore has completed a collection.
-const RESTORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between checks whether a restore has completed a collection, or its new owner has accepted it.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Rows that failed before go last, but after this many claims one of them has its turn.
 const CLAIMS_PER_RETRY: u32 = 8;
@@ -142,8 +142,8 @@ impl InFlight {
             let ids: Vec<i64> = changes.ids().chain(fills.ids()).collect();
             return Ok((!ids.is_empty()).then_some(Claim::Orphans(ids)));
         };
-        if collection.is_restoring() {
-            self.paused.insert(id, Instant::now() + RESTORE_CHECK_INTERVAL);
+        if collection.is_restoring() || collection.is_given_away() {
+            self.paused.insert(id, Instant::now() + CHECK_INTERVAL);
             return Ok(None);
         }
         for cause in [Cause::Change, Cause::Fill] {
@@ -234,7 +234,7 @@ impl InFlight {
                 continue;
             }
             let usable =
-                |found: &Collection| found.source.is_some() && !found.is_restoring() && fits(found, &key);
+                |found: &Collection| found.source().is_ok() && !found.is_restoring() && fits(found, &key);
             let Some(collection) = Collection::find_by_id(id)?.filter(usable) else {
                 continue;
             };

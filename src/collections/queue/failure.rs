@@ -121,7 +121,7 @@ pub fn retry(name: &str) -> Result<i64> {
     with_safe_search_path(|| {
         connect(|| {
             let collection = Collection::get_latest(name)?;
-            collection.source()?.check_owner("retry its failed rows")?;
+            collection.source_of_any_owner()?.check_owner("retry its failed rows")?;
             let retry = || {
                 run(
                     "WITH failed AS (DELETE FROM rag._failure WHERE collection = $1 RETURNING collection, key)

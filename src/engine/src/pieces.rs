@@ -53,6 +53,30 @@ struct PieceStream {
     last_post: Instant,
 }
 
+/// One who waits for the next piece of a stream, also where the wait is dropped.
+struct Reader<'a> {
+    streams: &'a PieceStreams,
+    run: JobRun,
+    changes: Arc<Notify>,
+}
+
+impl<'a> Reader<'a> {
+    fn register(streams: &'a PieceStreams, run: JobRun) -> Self {
+        let changes = streams.lock().readers.entry(run).or_default().clone();
+        Self { streams, run, changes }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut table = self.streams.lock();
+        // The table's and this one's.
+        if table.readers.get(&self.run).is_some_and(|changes| Arc::strong_count(changes) == 2) {
+            table.readers.remove(&self.run);
+        }
+    }
+}
+
 impl PieceStreams {
     /// Keeps a piece, and wakes the readers that wait for it.
     pub fn post(&self, run: JobRun, seq: u32, piece: String) {
@@ -84,23 +108,17 @@ impl PieceStreams {
     /// The pieces after number `after`: waits up to `wait` for one, or for the end of the job.
     pub async fn next(&self, run: JobRun, after: u32, wait: Duration) -> Pieces {
         let deadline = Instant::now() + wait;
-        let changes = self.lock().readers.entry(run).or_default().clone();
-        let pieces = loop {
-            let change = changes.notified();
+        let reader = Reader::register(self, run);
+        loop {
+            let change = reader.changes.notified();
             tokio::pin!(change);
             // Registers before reading, so that no change in between is missed.
             change.as_mut().enable();
             let pieces = self.read_after(run, after);
             if !pieces.pieces.is_empty() || pieces.ended || timeout_at(deadline, change).await.is_err() {
-                break pieces;
+                return pieces;
             }
-        };
-        drop(changes);
-        let mut table = self.lock();
-        if table.readers.get(&run).is_some_and(|changes| Arc::strong_count(changes) == 1) {
-            table.readers.remove(&run);
         }
-        pieces
     }
 
     fn read_after(&self, run: JobRun, after: u32) -> Pieces {

@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::fs;
+
 use ragstone_core::failure::FailureKind;
 use ragstone_core::protocol::{
-    ChunkOptions, Kind, Lane, MAX_FRAME, Model, PROTOCOL, Progress, Request, Response, Splitter,
+    ChunkOptions, JobRun, Kind, Lane, MAX_FRAME, Model, PROTOCOL, Progress, Request, Response, Splitter,
 };
 use support::{CALLER, Client, EngineProcess, MODEL, embed, embed_with, wait_for};
 
@@ -176,6 +178,24 @@ fn work_of_a_client_that_went_is_dropped() {
     let stats = other.stats();
     assert!(stats.models[0].texts < 40_000, "{stats:?}");
     assert_eq!(stats.clients, 1);
+}
+
+#[test]
+fn a_client_that_went_leaves_no_descriptor() {
+    let engine = EngineProcess::start();
+    let mut other = engine.connect();
+    other.embed(&["cat"]);
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", engine.pid())).unwrap().count();
+    let before = descriptors();
+    for number in 0..50 {
+        let run = JobRun { database: 5, table: 1, job: number.into(), attempt: 1 };
+        let database = 100 + number;
+        let mut client = engine.connect();
+        client.send(Request::NextPieces { run, after: 0, wait_ms: 3_600_000 });
+        client.send(Request::TakeCalls { database, written: 0 });
+        client.send(Request::TakeLog { database, written: 0 });
+    }
+    wait_for("the clients' descriptors to be closed", || (descriptors() <= before).then_some(()));
 }
 
 #[test]

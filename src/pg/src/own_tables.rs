@@ -1,7 +1,8 @@
 //! The extension's own tables: their owner, and a search path that contains no schema of a user.
 
+use crate::catalogue::extension_relation_owner;
 use crate::error::{Error, Result};
-use crate::spi::{connect, run};
+use crate::spi::connect;
 use crate::switch_user::{as_owner, with_settings};
 use pgrx::pg_sys;
 
@@ -17,13 +18,7 @@ pub fn not_owner(action: &str, table: &str) -> Error {
 
 /// The owner of the extension's own tables.
 pub fn config_owner() -> Result<pg_sys::Oid> {
-    run(
-        "SELECT relowner FROM pg_catalog.pg_class
-         WHERE oid OPERATOR(pg_catalog.=) 'rag.collection'::pg_catalog.regclass",
-        &[],
-    )?
-    .oid(0, 0)
-    .ok_or_else(|| Error::internal("rag.collection has no owner"))
+    extension_relation_owner(c"collection")
 }
 
 /// Runs `work`, statements on the extension's own tables, as their owner. Each statement has to restrict itself to the caller's

@@ -17,6 +17,18 @@ pub fn lock_against_changes(relation: pg_sys::Oid) {
     unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
 }
 
+/// The same for a table that is to be written.
+pub fn lock_for_writing(relation: pg_sys::Oid) {
+    // SAFETY: as above.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::RowExclusiveLock as i32) };
+}
+
+/// Keeps others from reading and writing a table until the end of the transaction.
+pub fn lock_exclusively(relation: pg_sys::Oid) {
+    // SAFETY: as above.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessExclusiveLock as i32) };
+}
+
 /// Locks a table for writing until the end of the transaction; false if the lock is not available at once.
 pub fn lock_if_free(relation: pg_sys::Oid) -> bool {
     // SAFETY: as above.

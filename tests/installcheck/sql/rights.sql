@@ -47,27 +47,27 @@ SELECT * FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
 SELECT * FROM refusal($$SELECT rag.drop_collection('notes')$$);
 SELECT * FROM refusal($$DELETE FROM rag.collection$$);
 SELECT * FROM refusal($$UPDATE rag.collection SET chunk_table = 'pg_authid'$$);
--- A trigger on the chunk table runs as its owner, also when a superuser refreshes, and cannot leave that role.
+-- A check on the chunk table runs as its owner, also when a superuser refreshes, and cannot leave that role.
 SET ROLE regress_owner;
 CREATE TABLE app.log (who name);
-CREATE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO app.log VALUES (current_user); RETURN NEW; END $$;
-CREATE TRIGGER exploit BEFORE INSERT ON app.notes_chunks FOR EACH ROW EXECUTE FUNCTION app.exploit();
+CREATE FUNCTION app.exploit() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN INSERT INTO app.log VALUES (current_user); RETURN true; END $$;
+ALTER TABLE app.notes_chunks ADD CONSTRAINT exploit CHECK (app.exploit()) NOT VALID;
 INSERT INTO app.notes VALUES (1000, 'regress_owner', 'New', 'a new note');
 RESET ROLE;
 SELECT * FROM rag.refresh_collection('notes');
 SELECT who FROM app.log;
-CREATE OR REPLACE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'ALTER ROLE regress_owner SUPERUSER'; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION app.exploit() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'ALTER ROLE regress_owner SUPERUSER'; RETURN true; END $$;
 INSERT INTO app.notes VALUES (1001, 'regress_owner', 'Newer', 'a newer note');
 SELECT code FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
-CREATE OR REPLACE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE regress_owner SUPERUSER'; RETURN NEW; END $$;
+CREATE OR REPLACE FUNCTION app.exploit() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'ALTER ROLE regress_owner SUPERUSER'; RETURN true; END $$;
 SELECT code FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_owner';
--- The chunk table does not take its triggers along to another owner.
+-- A collection waits for the new owner of its source, and what is attached to the chunk table does not come along.
 CREATE ROLE regress_heir;
 GRANT ALL ON SCHEMA app TO regress_heir;
 ALTER TABLE app.notes OWNER TO regress_heir;
 SELECT * FROM refusal($$SELECT * FROM rag.refresh_collection('notes')$$);
-DROP TRIGGER exploit ON app.notes_chunks;
+ALTER TABLE app.notes_chunks DROP CONSTRAINT exploit;
 SELECT * FROM rag.refresh_collection('notes');
 SELECT relname, relowner::regrole FROM pg_class WHERE relname IN ('notes_chunks', 'notes_terms', 'notes_chunks_chunk_id_seq') ORDER BY relname;
 ALTER TABLE app.notes OWNER TO regress_owner;

@@ -1,6 +1,7 @@
 //! Starts the engine from a session, by registering a supervisor. Any role may do that, and it works without preload.
 
 use crate::processes::file_lock::FileLock;
+use crate::processes::own_files;
 use crate::processes::supervisor;
 use crate::processes::system::is_accessible;
 use crate::settings;
@@ -78,12 +79,17 @@ fn check_installation() -> Result<()> {
         .hint("Run make install, or set rag.engine_path."));
     }
     let folder = paths::socket_directory();
+    let hint = "Set rag.socket_directory to a folder that the server's user can write in, and nobody else.";
     if !is_accessible(&folder, libc::W_OK | libc::X_OK) {
         return Err(Error::unavailable(format!(
             "the engine's socket directory \"{}\" is not writable",
             folder.display()
         ))
-        .hint("Set rag.socket_directory to a folder that the server's user can write in, and nobody else."));
+        .hint(hint));
     }
-    Ok(())
+    own_files::check_directory().map_err(|error| {
+        Error::unavailable(format!("the engine's socket directory \"{}\" cannot be used", folder.display()))
+            .detail(error.to_string())
+            .hint(hint)
+    })
 }

@@ -4,11 +4,12 @@
 //! A process loses its lock when it closes any descriptor of the file. So no function here opens a file whose lock the process
 //! holds: what it holds is known without the kernel.
 
+use crate::processes::own_files;
 use crate::settings::paths;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +33,7 @@ impl FileLock {
             if is_held_here(path) {
                 return Ok(None);
             }
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            let file = own_files::open(path)?;
             let mut lock = whole_file();
             // SAFETY: the descriptor is open and the structure lives through the call.
             if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut lock) } != 0 {

@@ -2,11 +2,12 @@
 //! when that begins, and a file says so to the sessions that look at what waits, and to the workers that can make room.
 
 use crate::processes::file_lock::files_with_prefix;
+use crate::processes::own_files;
 use crate::processes::place::Place;
 use crate::settings::paths;
 use pgrx::log;
 use std::fmt::{self, Display, Formatter};
-use std::fs::{self, File};
+use std::fs;
 
 /// What a slot is missing for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub fn note(database: u32, waiting: Waiting, is_missing: bool) {
     let path = paths::missing_slot(database, waiting);
     if !is_missing {
         let _ = fs::remove_file(path);
-    } else if File::create_new(path).is_ok() {
+    } else if own_files::create_new(&path).is_ok() {
         let who = match waiting {
             Waiting::Worker(Place::Coordinator) => "a database waits for its coordinator",
             Waiting::Worker(Place::Indexer(_)) => "a database waits for its worker",

@@ -4,6 +4,7 @@ pub mod file_lock;
 pub mod job_registry;
 pub mod launcher;
 pub mod missing_slot;
+pub mod own_files;
 pub mod place;
 pub mod register;
 pub mod slots;

@@ -6,6 +6,7 @@
 use crate::processes::file_lock::{FileLock, files_with_prefix};
 use crate::processes::job_registry;
 use crate::processes::missing_slot::{self, Waiting};
+use crate::processes::own_files;
 use crate::processes::place::{Place, parse_worker_name};
 use crate::processes::register;
 use crate::processes::supervisor;
@@ -15,7 +16,7 @@ use crate::settings::paths;
 use pgrx::bgworkers::DynamicBackgroundWorkerLoadError;
 use ragstone_pg::{databases, session};
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Minimum time between two registrations by one session: a worker that was just registered has not taken its lock yet.
@@ -70,7 +71,7 @@ pub fn wake_indexer() {
 /// Has the coordinator look for jobs, or requests one if it has exited.
 pub fn wake_for_jobs() {
     // The file is there before the coordinator wakes, and it removes the file before it looks: a commit is never missed.
-    let _ = fs::write(paths::submission(session::database()), "");
+    let _ = own_files::open(&paths::submission(session::database()));
     wake(Place::Coordinator);
 }
 
@@ -185,7 +186,7 @@ pub fn withdraw_request(database: u32, place: Place) {
 
 /// Asks the supervisor for a worker, as soon as there is room for one. An older request keeps its turn.
 pub fn request_worker(database: u32, place: Place) {
-    let _ = File::create_new(paths::worker_request(database, place));
+    let _ = own_files::create_new(&paths::worker_request(database, place));
 }
 
 /// The number of running workers of the kind of `place`, in all databases.

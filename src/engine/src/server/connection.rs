@@ -203,26 +203,33 @@ impl ClientConnection {
 
     fn take_calls(&self, id: u64, database: u32, written: u64) {
         self.outbox.open(id);
-        let outbox = self.outbox.clone();
+        // Calls may come long after the client has gone.
+        let outbox = Arc::downgrade(&self.outbox);
         self.engine.calls().ledger().take(database, written, move |calls, lost| {
-            outbox.answer(id, Ok(Response::Calls { calls, lost }));
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.answer(id, Ok(Response::Calls { calls, lost }));
+            }
         });
     }
 
     fn take_log(&self, id: u64, database: u32, written: u64) {
         self.outbox.open(id);
-        let outbox = self.outbox.clone();
+        let outbox = Arc::downgrade(&self.outbox);
         self.engine.agent_log().take(database, written, move |upto, packets, lost| {
-            outbox.answer(id, Ok(Response::Log { upto, packets, lost }));
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.answer(id, Ok(Response::Log { upto, packets, lost }));
+            }
         });
     }
 
     fn next_pieces(&self, id: u64, run: JobRun, after: u32, wait_ms: u32) {
-        self.outbox.open(id);
+        let cancellation = self.outbox.open(id);
         let (streams, outbox) = (self.engine.piece_streams().clone(), self.outbox.clone());
         tokio::spawn(async move {
-            let pieces = streams.next(run, after, Duration::from_millis(wait_ms.into())).await;
-            outbox.answer(id, Ok(Response::Pieces(pieces)));
+            let next = streams.next(run, after, Duration::from_millis(wait_ms.into()));
+            if let Some(pieces) = cancellation.run_until_cancelled(next).await {
+                outbox.answer(id, Ok(Response::Pieces(pieces)));
+            }
         });
     }
 

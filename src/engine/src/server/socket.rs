@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
 use ragstone_core::protocol::{lock_name, socket_name};
 use rustix::{
-    fs::{FlockOperation, Mode, flock},
+    fs::{FlockOperation, Mode, OFlags, flock},
     io::Errno,
 };
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
@@ -48,11 +48,13 @@ impl ServeError {
 /// Another engine holds the lock, or the folder cannot be written.
 pub fn listen(directory: &Path) -> Result<(File, UnixListener), ServeError> {
     let failed = |reason: String| ServeError::Socket { directory: directory.display().to_string(), reason };
+    check_owner(directory).map_err(failed)?;
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(directory.join(lock_name()))
         .map_err(|error| failed(error.to_string()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -75,6 +77,18 @@ pub fn listen(directory: &Path) -> Result<(File, UnixListener), ServeError> {
         .map_err(|error| failed(error.to_string()))?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
     Ok((lock, listener))
+}
+
+/// Whoever could write in the folder could put symbolic links there, or a socket of his own.
+fn check_owner(directory: &Path) -> Result<(), String> {
+    let found = directory.metadata().map_err(|error| error.to_string())?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err("it belongs to another user".to_owned());
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err("other users may write in it".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether the client runs as the same user as this process (SO_PEERCRED).
