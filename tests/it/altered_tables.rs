@@ -87,6 +87,8 @@ async fn a_column_of_another_type_is_refused_by_each_statement() -> Result<()> {
 async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()> {
     let (_server, session) = world().await?;
     for attach in [
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER f BEFORE INSERT ON c_terms FOR EACH ROW EXECUTE FUNCTION f()",
         "CREATE RULE r AS ON INSERT TO c_terms DO ALSO NOTHING",
         "ALTER TABLE c_chunks ENABLE ROW LEVEL SECURITY",
         "CREATE TABLE child () INHERITS (c_terms)",

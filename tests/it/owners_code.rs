@@ -221,7 +221,8 @@ async fn a_table_that_takes_the_place_of_a_chunk_table_is_not_used() -> Result<(
     session.batch_execute("INSERT INTO mallory.t VALUES (1, 'the fox is red')").await?;
     wait::until("the row is being cut", async || {
         let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE backend_type = 'ragstone worker' AND state = 'idle' AND query LIKE 'ragstone: reading%'";
+                   WHERE backend_type = 'ragstone worker' AND query LIKE 'ragstone: reading%' AND xact_start IS NULL
+                     AND wait_event_type IS NOT NULL";
         Ok((session.value::<i64>(sql).await? == 1).then_some(()))
     })
     .await?;

@@ -264,8 +264,12 @@ async fn functions_of_the_same_name_are_not_called_instead() -> Result<()> {
     ] {
         session.batch_execute(beside).await?;
         for (arguments, expected) in calls {
-            let found: String =
-                session.value_of("SELECT content FROM rag.call_tool('look', $1)", &[&arguments]).await?;
+            let found: String = session
+                .value_of(
+                    "SELECT content::json #>> '{}' FROM rag.call_tool('look', $1::text::jsonb)",
+                    &[&arguments],
+                )
+                .await?;
             ensure!(found == expected, "{arguments} gave {found} beside {beside}");
         }
     }
