@@ -13,6 +13,8 @@ CREATE TABLE rag._queue (
 
 -- Collections take turns, and in each of them changes go before what a comparison with the source has found.
 CREATE INDEX ON rag._queue (collection, is_fill, id);
+-- A search looks for the rows of its hits: text that is older than its row is not shown. Keys can be longer than a B-tree takes.
+CREATE INDEX ON rag._queue USING hash (key);
 
 CREATE TABLE rag._failure (
   collection bigint NOT NULL,

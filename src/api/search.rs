@@ -27,11 +27,12 @@ fn search(
     fusion: default!(Utf8, "'minmax'"),
     vector_weight: default!(f64, 0.5),
     per_source: default!(bool, false),
+    scores: default!(bool, true),
 ) -> TableIterator<
     'static,
     (
         name!(rank, i32),
-        name!(score, f64),
+        name!(score, Option<f64>),
         name!(source_key, Jsonb),
         name!(title, Option<Utf8>),
         name!(heading, Option<Utf8>),
@@ -51,19 +52,21 @@ fn search(
         filter,
         fusion: or_raise(parse_fusion(&fusion.0, vector_weight)),
         per_source,
+        scores,
     };
     let hits = or_raise(search::search_as_step(&request));
-    TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, chunk })| {
+    TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, shows_scores, chunk })| {
+        let place = |rank: Option<u32>| rank.filter(|_| shows_scores).map(|rank| rank as i32);
         (
             rank,
-            ranked.score,
+            shows_scores.then_some(ranked.score),
             chunk.source_key,
             chunk.title.map(Utf8),
             chunk.heading.map(Utf8),
             Utf8(chunk.content),
             chunk.metadata,
-            ranked.vector_rank.map(|rank| rank as i32),
-            ranked.text_rank.map(|rank| rank as i32),
+            place(ranked.vector_rank),
+            place(ranked.text_rank),
             ranked.chunk,
         )
     }))

@@ -43,6 +43,7 @@ pub fn search(collection: String, question: String, k: i32) -> Result<SearchRequ
         filter: None,
         fusion: DEFAULT_FUSION,
         per_source: false,
+        scores: true,
     })
 }
 

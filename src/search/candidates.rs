@@ -1,10 +1,12 @@
 //! Two rankings of a collection's chunks, which get deeper each round. They are made with the rights of the chunk
-//! table's owner: whether the caller may see a row is checked when the row is looked up.
+//! table's owner: whether the caller may see a row is checked when the row is looked up. Where row-level security hides rows from
+//! the caller, that is before the rankings are fused, since places and scaled scores would tell of hidden rows.
 
 use crate::collections::catalog::collection::Collection;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
 use crate::search::request::{Mode, SearchRequest};
+use crate::search::rows::Reader;
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
@@ -22,6 +24,10 @@ const FIRST_DEPTH_ALONE: usize = 40;
 /// Factor by which each round is deeper than the one before.
 const DEPTH_GROWTH: usize = 4;
 
+/// Where rows are hidden, the rankings are made this many times as deep to have as many visible chunks as are wanted. Where that is not
+/// enough, places and scores are not shown.
+const MAX_HIDDEN_DEPTH: usize = 16;
+
 /// The candidates of one search.
 pub struct Candidates<'a> {
     collection: &'a Collection,
@@ -30,8 +36,12 @@ pub struct Candidates<'a> {
     filter: Option<Filter>,
     vector: Option<VectorSearch<'a>>,
     text: Option<TextSearch<'a>>,
+    /// Wanted length of each ranking, of chunks that the caller may see.
+    wanted: usize,
+    /// Length of each ranking that was made last, of all chunks.
     depth: usize,
     exhausted: bool,
+    are_complete: bool,
 }
 
 impl<'a> Candidates<'a> {
@@ -49,19 +59,35 @@ impl<'a> Candidates<'a> {
             filter,
             vector,
             text: text.transpose()?,
+            wanted: first_depth(request),
             depth: first_depth(request),
             exhausted: false,
+            are_complete: true,
         })
     }
 
     /// The fused ranking at the current depth.
-    pub fn rank(&mut self) -> Result<Vec<Fused>> {
-        let filter = self.filter.as_ref();
-        let nothing = || Ranking { scored: Vec::new(), exhausted: true };
-        // The text ranking comes first, since the engine is still embedding the query.
-        let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
-        let vector =
-            self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
+    pub fn rank(&mut self, reader: &mut Reader) -> Result<Vec<Fused>> {
+        let (mut vector, mut text) = self.rankings()?;
+        if reader.has_hidden_rows()? {
+            loop {
+                reader.look_at(vector.chunks().chain(text.chunks()))?;
+                let is_complete = |ranking: &mut Ranking| {
+                    ranking.scored.retain(|(chunk, _)| reader.may_see(*chunk));
+                    ranking.exhausted || ranking.scored.len() >= self.wanted
+                };
+                self.are_complete = is_complete(&mut vector) & is_complete(&mut text);
+                if self.are_complete || self.depth >= self.wanted * MAX_HIDDEN_DEPTH {
+                    break;
+                }
+                self.depth *= DEPTH_GROWTH;
+                (vector, text) = self.rankings()?;
+            }
+            for ranking in [&mut vector, &mut text] {
+                ranking.exhausted &= ranking.scored.len() <= self.wanted;
+                ranking.scored.truncate(self.wanted);
+            }
+        }
         self.exhausted = text.exhausted && vector.exhausted;
         Ok(match self.mode {
             Mode::Hybrid => fuse(&vector.scored, &text.scored, self.fusion),
@@ -70,10 +96,26 @@ impl<'a> Candidates<'a> {
         })
     }
 
+    /// Whether places and scores are the same as if there were no rows that the caller may not see, but for how rare words are.
+    pub fn are_scores_of_visible_rows(&self) -> bool {
+        self.are_complete
+    }
+
+    fn rankings(&mut self) -> Result<(Ranking, Ranking)> {
+        let filter = self.filter.as_ref();
+        let nothing = || Ranking { scored: Vec::new(), exhausted: true };
+        // The text ranking comes first, since the engine is still embedding the query.
+        let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
+        let vector =
+            self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
+        Ok((vector, text))
+    }
+
     /// Increases the depth; false if all chunks are ranked already.
     pub fn deepen(&mut self) -> bool {
-        let deeper = !self.exhausted && self.depth < self.collection.chunk_count.max(0) as usize;
-        self.depth *= DEPTH_GROWTH;
+        let deeper = !self.exhausted && self.wanted < self.collection.chunk_count.max(0) as usize;
+        self.wanted *= DEPTH_GROWTH;
+        self.depth = self.depth.max(self.wanted);
         deeper
     }
 

@@ -35,6 +35,8 @@ const MIN_LOOKUP_CHUNKS: usize = 16;
 pub struct Hit {
     /// The chunk's number, score and ranks.
     pub ranked: Fused,
+    /// Whether the caller may know score and ranks: they are wanted, and do not depend on rows that he may not see.
+    pub shows_scores: bool,
     /// The chunk and its row.
     pub chunk: VisibleChunk,
 }
@@ -120,7 +122,8 @@ fn notice_filling(collection: &Collection) -> Result<()> {
 
 /// The best hits among the candidates at the current depth.
 fn best(candidates: &mut Candidates, reader: &mut Reader, request: &SearchRequest) -> Result<Vec<Hit>> {
-    let ranking = candidates.rank()?;
+    let ranking = candidates.rank(reader)?;
+    let shows_scores = request.scores && candidates.are_scores_of_visible_rows();
     let mut hits = Vec::with_capacity(request.k);
     let mut sources = HashSet::new();
     let mut rest = ranking.as_slice();
@@ -136,7 +139,7 @@ fn best(candidates: &mut Candidates, reader: &mut Reader, request: &SearchReques
             {
                 continue;
             }
-            hits.push(Hit { ranked: *fused, chunk: chunk.clone() });
+            hits.push(Hit { ranked: *fused, shows_scores, chunk: chunk.clone() });
         }
     }
     Ok(hits)

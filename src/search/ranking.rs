@@ -10,3 +10,10 @@ pub struct Ranking {
     /// True if there are no more chunks.
     pub exhausted: bool,
 }
+
+impl Ranking {
+    /// The chunks' numbers.
+    pub fn chunks(&self) -> impl Iterator<Item = i64> {
+        self.scored.iter().map(|(chunk, _)| *chunk)
+    }
+}

@@ -39,6 +39,8 @@ pub struct SearchRequest {
     pub fusion: Fusion,
     /// True if each row of the source is shown once, by its best chunk.
     pub per_source: bool,
+    /// True if scores and places in the rankings are shown.
+    pub scores: bool,
 }
 
 impl Mode {

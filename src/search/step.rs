@@ -45,7 +45,7 @@ fn result(hits: &[Hit]) -> StepResult {
     let shown: Vec<Value> = hits
         .iter()
         .take(MAX_LOGGED_HITS)
-        .map(|hit| json!({"key": hit.chunk.source_key.to_value().ok(), "chunk": hit.ranked.chunk, "score": hit.ranked.score}))
+        .map(|hit| json!({"key": hit.chunk.source_key.to_value().ok(), "chunk": hit.ranked.chunk, "score": hit.shows_scores.then_some(hit.ranked.score)}))
         .collect();
     StepResult { output: Some(json!({"found": hits.len(), "hits": shown})), ..StepResult::default() }
 }

@@ -92,7 +92,8 @@ async fn another_owner_is_followed() -> Result<()> {
     make(&session, 5, "").await?;
     session
         .batch_execute(
-            "CREATE ROLE heir_of_t; ALTER TABLE t OWNER TO heir_of_t; INSERT INTO t VALUES (6, 'his')",
+            "CREATE ROLE heir_of_t; GRANT CREATE ON SCHEMA public TO heir_of_t; ALTER TABLE t OWNER TO heir_of_t;
+             INSERT INTO t VALUES (6, 'his'); SET ROLE heir_of_t; SELECT rag.refresh_collection('c'); RESET ROLE",
         )
         .await?;
     converged(&session).await?;

@@ -25,6 +25,7 @@ mod engine;
 mod fair_shares;
 mod followed;
 mod generate;
+mod hidden_rows;
 mod hostile_install;
 mod job_limits;
 mod job_pieces;
@@ -147,6 +148,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         approval::tests(),
         rights::tests(),
         owners_code::tests(),
+        hidden_rows::tests(),
         hostile_install::tests(),
         tool_limits::tests(),
         tools::tests(),

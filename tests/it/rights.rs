@@ -13,8 +13,8 @@ pub fn tests() -> Vec<Trial> {
         no_privilege_on_the_source_is_refused,
         the_chunk_table_is_the_owners_alone,
         only_the_owner_makes_refreshes_and_drops,
-        an_owners_trigger_on_the_chunk_table_gains_nothing,
-        an_owners_trigger_cannot_reset_the_role,
+        an_owners_check_on_the_chunk_table_gains_nothing,
+        an_owners_check_cannot_reset_the_role,
         an_owners_functions_and_operators_are_not_called_by_name,
         the_public_may_call_what_views_and_searches_need,
         settings_that_name_files_are_not_for_users,
@@ -149,16 +149,16 @@ async fn only_the_owner_makes_refreshes_and_drops() -> Result<()> {
     Ok(())
 }
 
-/// Puts a trigger of the owner's on the chunk table and has the superuser refresh the collection.
-async fn refresh_with_trigger(body: &str) -> Result<(World, Option<String>)> {
+/// Puts a check of the owner's on the chunk table and has the superuser refresh the collection.
+async fn refresh_with_check(body: &str) -> Result<(World, Option<String>)> {
     let world = World::new().await?;
     let table = chunk_table(&world).await?;
     world
         .owner
         .batch_execute(&format!(
             "CREATE TABLE app.log (who name);
-             CREATE FUNCTION app.exploit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;
-             CREATE TRIGGER exploit BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION app.exploit();
+             CREATE FUNCTION app.exploit() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN {body} RETURN true; END $$;
+             ALTER TABLE {table} ADD CHECK (app.exploit()) NOT VALID;
              INSERT INTO app.notes VALUES (1000, 'owner', 'new', 'a new note', NULL)"
         ))
         .await?;
@@ -172,23 +172,23 @@ async fn is_superuser(world: &World) -> Result<bool> {
     world.admin.value("SELECT rolsuper FROM pg_roles WHERE rolname = 'owner'").await
 }
 
-async fn an_owners_trigger_on_the_chunk_table_gains_nothing() -> Result<()> {
-    let (world, code) = refresh_with_trigger("INSERT INTO app.log VALUES (current_user);").await?;
+async fn an_owners_check_on_the_chunk_table_gains_nothing() -> Result<()> {
+    let (world, code) = refresh_with_check("INSERT INTO app.log VALUES (current_user);").await?;
     ensure!(code.is_none(), "the refresh failed with {code:?}");
     let users: Vec<String> =
         world.owner.query("SELECT who::text FROM app.log", &[]).await?.iter().map(|row| row.get(0)).collect();
-    ensure!(users == ["owner"], "the trigger ran as {users:?}");
-    let (_, code) = refresh_with_trigger("EXECUTE 'ALTER ROLE owner SUPERUSER';").await?;
+    ensure!(users == ["owner"], "the check ran as {users:?}");
+    let (_, code) = refresh_with_check("EXECUTE 'ALTER ROLE owner SUPERUSER';").await?;
     ensure!(code.as_deref() == Some("42501"), "{code:?}");
     Ok(())
 }
 
-async fn an_owners_trigger_cannot_reset_the_role() -> Result<()> {
+async fn an_owners_check_cannot_reset_the_role() -> Result<()> {
     for statement in
         ["RESET ROLE", "SET ROLE postgres", "SET SESSION AUTHORIZATION DEFAULT", "SET LOCAL role = none"]
     {
         let body = format!("EXECUTE '{statement}'; EXECUTE 'ALTER ROLE owner SUPERUSER';");
-        let (_, code) = refresh_with_trigger(&body).await?;
+        let (_, code) = refresh_with_check(&body).await?;
         ensure!(code.as_deref() == Some("42501"), "{statement}: {code:?}");
     }
     Ok(())

@@ -1,0 +1,143 @@
+//! What a search shows tells nothing of rows that the caller may not see, nor of what a row was before it was changed.
+
+use crate::followed::current;
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use ragstone_tests::Result;
+use ragstone_tests::server::{Options, Server, shared};
+use ragstone_tests::session::Session;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        ranks_and_scores_are_the_same_without_hidden_rows,
+        scores_that_hidden_rows_might_change_are_not_shown,
+        text_of_before_a_change_is_not_shown,
+        text_of_before_a_change_that_failed_is_not_shown,
+    ]
+}
+
+/// A table of which a role `reader_of_DATABASE` sees the rows that are its own, `own` of them, and not the others.
+async fn make(session: &Session, own: usize, others: usize) -> Result<String> {
+    let reader: String = session.value("SELECT 'reader_of_' || current_database()").await?;
+    session
+        .batch_execute(&format!(
+            "CREATE ROLE {reader};
+             CREATE TABLE t (id int PRIMARY KEY, tenant name, body text);
+             INSERT INTO t SELECT i, CASE WHEN i <= {own} THEN '{reader}' ELSE 'somebody' END,
+                                  'the code of door ' || i || repeat(' and of house ' || i, i % 7)
+             FROM generate_series(1, {own} + {others}) i;
+             GRANT SELECT ON t TO {reader};
+             ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON t FOR SELECT USING (tenant = current_user);
+             SELECT rag.create_collection('c', 't', 'body')"
+        ))
+        .await?;
+    current(session).await?;
+    Ok(reader)
+}
+
+/// All that the reader is shown, one line for each hit, by several ways of searching.
+async fn shown(session: &Session, reader: &str) -> Result<Vec<String>> {
+    session.batch_execute(&format!("SET ROLE {reader}")).await?;
+    let mut shown = Vec::new();
+    for more in
+        ["fusion => 'rrf'", "mode => 'vector'", "mode => 'vector', k => 40", "fusion => 'rrf', k => 40"]
+    {
+        let sql = format!(
+            "SELECT concat_ws(' ', '{}', rank, score, source_key, vector_rank, text_rank)
+             FROM rag.search('c', 'code of door 4711', {more})",
+            more.replace('\'', "")
+        );
+        let rows = session.query(&sql, &[]).await?;
+        ensure!(!rows.is_empty(), "nothing is found");
+        shown.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+    }
+    session.batch_execute("RESET ROLE").await?;
+    Ok(shown)
+}
+
+async fn ranks_and_scores_are_the_same_without_hidden_rows() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let reader = make(&session, 60, 0).await?;
+    let expected = shown(&session, &reader).await?;
+    // What an attacker asks for stands in rows that he may not see.
+    session
+        .batch_execute(
+            "INSERT INTO t SELECT i, 'somebody', 'the code of door 4711 is ' || i FROM generate_series(1000, 1100) i",
+        )
+        .await?;
+    current(&session).await?;
+    let found = shown(&session, &reader).await?;
+    ensure!(found == expected, "{found:?} instead of {expected:?}");
+    let owner: i64 = session
+        .value("SELECT count(*) FROM rag.search('c', 'code of door 4711') WHERE content LIKE '%4711%'")
+        .await?;
+    ensure!(owner == 10, "who may see them is shown {owner}");
+    Ok(())
+}
+
+async fn scores_that_hidden_rows_might_change_are_not_shown() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let reader = make(&session, 5, 2000).await?;
+    session.batch_execute(&format!("SET ROLE {reader}")).await?;
+    let told = "SELECT count(*), count(score) + count(vector_rank) + count(text_rank) FROM rag.search('c', 'code of door 7', ";
+    let row = session.query_one(&format!("{told} k => 5)"), &[]).await?;
+    let (rows, scores): (i64, i64) = (row.get(0), row.get(1));
+    ensure!(rows == 5 && scores == 0, "{row:?}");
+    session.batch_execute("RESET ROLE").await?;
+    let row = session.query_one(&format!("{told} k => 5)"), &[]).await?;
+    ensure!(row.get::<_, i64>(1) >= 10, "{row:?}");
+    let row = session.query_one(&format!("{told} k => 5, scores => false)"), &[]).await?;
+    ensure!(row.get::<_, i64>(0) == 5 && row.get::<_, i64>(1) == 0, "{row:?}");
+    Ok(())
+}
+
+const FOUND: &str = "SELECT coalesce(string_agg(content, '; ' ORDER BY source_key), '') FROM rag.search('c', 'secret', mode => 'text')";
+
+async fn text_of_before_a_change_is_not_shown() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (name text, number int, body text, PRIMARY KEY (name, number));
+             INSERT INTO t VALUES ('a', 1, 'the secret is 4711'), ('b', 1, 'another secret');
+             SELECT rag.create_collection('c', 't', 'body')",
+        )
+        .await?;
+    current(&session).await?;
+    let engine = server.engine(&session).await?;
+    engine.signal(Signal::SIGSTOP);
+    session.batch_execute("UPDATE t SET body = 'the secret is out' WHERE name = 'a'").await?;
+    let found: String = session.value(FOUND).await?;
+    ensure!(found == "another secret", "{found}");
+    engine.signal(Signal::SIGCONT);
+    current(&session).await?;
+    let found: String = session.value(FOUND).await?;
+    ensure!(found == "the secret is out; another secret", "{found}");
+    Ok(())
+}
+
+async fn text_of_before_a_change_that_failed_is_not_shown() -> Result<()> {
+    let server = Server::start_with(Options::default().set("rag.sync_max_attempts", "1")).await?;
+    let session = server.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text);
+             INSERT INTO t VALUES (1, 'the secret is 4711'), (2, 'another secret');
+             SELECT rag.create_collection('c', 't', 'body')",
+        )
+        .await?;
+    current(&session).await?;
+    session
+        .batch_execute(
+            "ALTER TABLE c_chunks ADD CHECK (content NOT LIKE '%out') NOT VALID;
+             UPDATE t SET body = 'the secret is out' WHERE id = 1",
+        )
+        .await?;
+    current(&session).await?;
+    let failed: i64 = session.value("SELECT count(*) FROM rag.failed").await?;
+    ensure!(failed == 1, "{failed} rows have failed");
+    let found: String = session.value(FOUND).await.context("a search")?;
+    ensure!(found == "another secret", "{found}");
+    Ok(())
+}
