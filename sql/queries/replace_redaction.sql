@@ -6,3 +6,4 @@ WHERE r.name OPERATOR(pg_catalog.=) $1
   AND d.pattern OPERATOR(pg_catalog.=) r.pattern
   AND d.replacement OPERATOR(pg_catalog.=) r.replacement
   AND d.enabled OPERATOR(pg_catalog.=) r.enabled
+  AND d.of_key OPERATOR(pg_catalog.=) r.of_key

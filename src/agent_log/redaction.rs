@@ -31,7 +31,7 @@ thread_local! {
 /// The value without its secrets; none if it contains no secret.
 pub fn jsonb(value: JsonbRef) -> Result<Option<Jsonb>> {
     let rules = rules()?;
-    let has_secret = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.finds_in(text));
+    let has_secret = |text: &[u8]| std::str::from_utf8(text).map_or(true, |text| rules.may_find_in(text));
     if accepts_utf8() && !rules.looks_at_numbers() && !any_string(value.bytes, has_secret) {
         return Ok(None);
     }
@@ -69,10 +69,14 @@ fn redact(entry: &mut Entry) -> Result<()> {
         }
     };
     match entry {
-        Entry::Start(run) => [&mut run.input, &mut run.attributes].into_iter().for_each(json),
+        Entry::Start(run) => {
+            [&mut run.input, &mut run.attributes].into_iter().for_each(json);
+            run.agent = rules.text(&run.agent).into_owned();
+        }
         Entry::Step(step) => {
             [&mut step.input, &mut step.output, &mut step.attributes].into_iter().for_each(json);
-            [&mut step.name, &mut step.error].into_iter().for_each(text);
+            [&mut step.name, &mut step.model, &mut step.error].into_iter().for_each(text);
+            step.agent = rules.text(&step.agent).into_owned();
         }
         Entry::End(end) => {
             json(&mut end.output);
@@ -97,6 +101,7 @@ pub fn changed(trigger: TriggerCall) -> Result<()> {
         name: text("name").unwrap_or_default(),
         pattern: text("pattern").unwrap_or_default(),
         replacement: text("replacement").unwrap_or_default(),
+        is_for_keys: text("of_key").as_deref() == Some("t"),
     };
     rule.check().map_err(invalid_pattern)?;
     if trigger.event() == Event::Insert {
@@ -134,7 +139,7 @@ fn read_rules() -> Result<Redactor> {
         tables::as_owner(|| {
             let rows = with_latest_snapshot(|| {
                 select(
-                    "SELECT name, pattern, replacement FROM rag.redactions WHERE enabled ORDER BY name",
+                    "SELECT name, pattern, replacement, of_key FROM rag.redactions WHERE enabled ORDER BY name",
                     &[],
                 )
             })?;
@@ -143,6 +148,7 @@ fn read_rules() -> Result<Redactor> {
                     name: rows.text(row, 0)?,
                     pattern: rows.text(row, 1)?,
                     replacement: rows.text(row, 2)?,
+                    is_for_keys: rows.boolean(row, 3)?,
                 })
             });
             Ok(rules.collect())

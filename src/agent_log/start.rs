@@ -1,5 +1,6 @@
 //! Starting a run.
 
+use crate::agent_log::redaction;
 use crate::agent_log::send::post_if_autonomous;
 use crate::agent_log::session;
 use crate::agent_log::session::SessionRun;
@@ -68,10 +69,12 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
     if let Some(session) = run.session {
         check_session(session, role)?;
     }
+    let agent = redaction::text(run.agent)?;
     let row = CheckedRun {
         id: tables::as_owner(tables::next_run)?,
         role,
         run,
+        agent: &agent,
         trace,
         input: StoredValue::of(run.input)?,
         attributes: StoredValue::of(run.attributes)?,
@@ -87,7 +90,7 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
     session::remember(SessionRun {
         id,
         role,
-        agent: run.agent.into(),
+        agent: agent.as_ref().into(),
         started_us,
         number: 0,
         autonomous,
@@ -102,6 +105,7 @@ struct CheckedRun<'a> {
     id: i64,
     role: Role,
     run: &'a NewRun<'a, JsonbRef<'a>>,
+    agent: &'a str,
     trace: Option<TraceParent>,
     input: StoredValue<'a>,
     attributes: StoredValue<'a>,
@@ -114,7 +118,7 @@ impl CheckedRun<'_> {
         let args = [
             Arg::new(self.id),
             Arg::name(self.role.name()),
-            Arg::text(self.run.agent),
+            Arg::text(self.agent),
             Arg::optional(self.run.session),
             Arg::optional(self.run.job),
             self.input.arg(),
@@ -141,7 +145,7 @@ impl CheckedRun<'_> {
         Ok(Entry::Start(RunStart {
             id: self.id,
             owner: self.role.to_text()?,
-            agent: self.run.agent.to_owned(),
+            agent: self.agent.to_owned(),
             session: self.run.session,
             job: self.run.job,
             input: self.input.to_json()?,

@@ -155,6 +155,17 @@ INSERT INTO rag.redactions (name, pattern, enabled) VALUES ('slack token', 'xoxb
 INSERT INTO rag.redactions (name, pattern, enabled) VALUES ('slack token', 'xoxb-never', false);
 SELECT name, enabled FROM rag.redactions WHERE name LIKE 's%' ORDER BY name;
 DELETE FROM rag.redactions WHERE name IN ('card', 'slack token');
+-- The forms that are known, whatever stands before them; values by the names of their members; agents and models.
+SELECT rag.start_run('bot_AKIA' || repeat('B', 16)) AS other \gset
+SELECT rag.log_step(:other, 'custom', 'forms', model => 'server/r8_' || repeat('c', 37), input => to_jsonb(array[
+  'my_AKIA' || repeat('A', 16), E'Bearer\t' || repeat('b', 30), 'bEaReR ' || repeat('b', 30), 'Basic dXNlcjpwYXNzd29yZA==',
+  'x-api-key: ' || repeat('k', 20), 'glpat-' || repeat('g', 20), 'npm_' || repeat('n', 36), 'pypi-' || repeat('p', 60),
+  'SG.' || repeat('s', 22) || '.' || repeat('s', 43), 'xai-' || repeat('x', 80), 'pplx-' || repeat('p', 48), 'r8_' || repeat('r', 37),
+  'sk_test_' || repeat('s', 24), 'whsec_' || repeat('w', 32), 'risk-' || repeat('r', 40), 'basic understanding', 'a bearer of bad news'])) > 0 AS logged;
+SELECT rag.log_step(:other, 'custom', 'keys', input => '{"password": "one", "DB_PASSWORD": 2, "headers": {"Authorization": ["three"], "accept": "*/*"},
+  "api_key": null, "max_tokens": 5, "next": {"client_secret": {"value": "six"}}, "token": true}') > 0 AS logged;
+SELECT agent, model, input FROM rag.steps WHERE run_id = :other ORDER BY number;
+SELECT agent FROM rag.runs WHERE id = :other;
 BEGIN;
 TRUNCATE rag.redactions;
 SELECT rag.log_step(:run, 'custom', 'open', input => to_jsonb('AKIA' || repeat('A', 16))) > 0 AS logged;

@@ -20,6 +20,8 @@ pub struct Rule {
     pub pattern: String,
     /// What stands in its place; `$1` or `${name}` is what a group has matched.
     pub replacement: String,
+    /// Whether it is for the names of members of JSON objects, whose whole value is replaced.
+    pub is_for_keys: bool,
 }
 
 /// A pattern that cannot be used.
@@ -40,6 +42,9 @@ pub struct Redactor {
     rules: Vec<(Rule, OnceCell<Option<Regex>>)>,
     /// Whether a rule may match within a number.
     numbers: bool,
+    /// Finds out which of the rules for keys match.
+    key_set: RegexSet,
+    key_replacements: Vec<String>,
 }
 
 impl Rule {
@@ -67,15 +72,35 @@ impl Redactor {
     /// # Errors
     /// [`BadPattern`] where one of them cannot be used.
     pub fn new(rules: Vec<Rule>) -> Result<Self, BadPattern> {
+        let (key_rules, rules): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.is_for_keys);
+        let (set, key_set) = (Self::set(&rules)?, Self::set(&key_rules)?);
+        let numbers = rules.iter().any(|rule| numbers::may_match_in(&rule.pattern));
+        Ok(Self {
+            set,
+            numbers,
+            rules: rules.into_iter().map(|rule| (rule, OnceCell::new())).collect(),
+            key_set,
+            key_replacements: key_rules.into_iter().map(|rule| rule.replacement).collect(),
+        })
+    }
+
+    fn set(rules: &[Rule]) -> Result<RegexSet, BadPattern> {
         let limit = MAX_REGEX_BYTES * rules.len().max(1);
         let patterns = rules.iter().map(|rule| rule.pattern.as_str());
         let set = RegexSetBuilder::new(patterns).size_limit(limit).dfa_size_limit(MAX_REGEX_BYTES).build();
-        let set = set.map_err(|error| {
+        set.map_err(|error| {
             let wrong = rules.iter().find_map(|rule| rule.check().err());
             wrong.unwrap_or_else(|| BadPattern { name: "all together".to_owned(), reason: reason(&error) })
-        })?;
-        let numbers = rules.iter().any(|rule| numbers::may_match_in(&rule.pattern));
-        Ok(Self { set, numbers, rules: rules.into_iter().map(|rule| (rule, OnceCell::new())).collect() })
+        })
+    }
+
+    /// What stands in the place of the value of a member with this name, if a rule says so.
+    fn replacement_of_member(&self, name: &str) -> Option<&str> {
+        if self.key_replacements.is_empty() {
+            return None;
+        }
+        let first = self.key_set.matches(name).into_iter().next()?;
+        self.key_replacements.get(first).map(String::as_str)
     }
 
     /// Whether numbers of JSON are looked at as well.
@@ -88,6 +113,12 @@ impl Redactor {
     #[must_use]
     pub fn finds_in(&self, text: &str) -> bool {
         !self.rules.is_empty() && self.set.is_match(text)
+    }
+
+    /// Whether JSON with this string, or with a member of this name, may have to be changed.
+    #[must_use]
+    pub fn may_find_in(&self, string: &str) -> bool {
+        self.finds_in(string) || self.replacement_of_member(string).is_some()
     }
 
     /// The text without secrets.
@@ -129,10 +160,16 @@ impl Redactor {
                 }
             }
             at = string_end(json, quote_at);
-            if let Some(text) = unquoted(&json[quote_at..at])
-                && let Cow::Owned(clean) = self.text(&text)
-            {
+            let Some(text) = unquoted(&json[quote_at..at]) else { continue };
+            if let Cow::Owned(clean) = self.text(&text) {
                 replace(quote_at..at, &clean);
+            }
+            if let Some(value) = member_value(json, at)
+                && let Some(replacement) = self.replacement_of_member(&text)
+                && !matches!(&json[value.clone()], "null" | "true" | "false")
+            {
+                at = value.end;
+                replace(value, replacement);
             }
         }
         if copied == 0 {
@@ -157,6 +194,29 @@ fn string_end(json: &str, quote_at: usize) -> usize {
     json.len()
 }
 
+/// Where the value of the member of an object stands whose name ends at `name_end`; none if the string is no name.
+fn member_value(json: &str, name_end: usize) -> Option<Range<usize>> {
+    let skip = |at: usize| at + json[at..].bytes().take_while(u8::is_ascii_whitespace).count();
+    let colon = skip(name_end);
+    let begin = skip(json[colon..].starts_with(':').then_some(colon + 1)?);
+    let bytes = json.as_bytes();
+    let (mut at, mut depth) = (begin, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(json, at),
+            b'{' | b'[' => (at, depth) = (at + 1, depth + 1),
+            b'}' | b']' if depth > 0 => (at, depth) = (at + 1, depth - 1),
+            b',' | b'}' | b']' if depth == 0 => break,
+            _ => at += 1,
+        }
+        if depth == 0 && matches!(bytes.get(at - 1), Some(b'"' | b'}' | b']')) {
+            break;
+        }
+    }
+    let end = begin + json.get(begin..at)?.trim_end().len();
+    (begin < end).then_some(begin..end)
+}
+
 /// What a JSON string says.
 fn unquoted(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
@@ -179,7 +239,42 @@ mod tests {
     use super::*;
 
     fn rule(pattern: &str, replacement: &str) -> Rule {
-        Rule { name: "r".to_owned(), pattern: pattern.to_owned(), replacement: replacement.to_owned() }
+        Rule {
+            name: "r".to_owned(),
+            pattern: pattern.to_owned(),
+            replacement: replacement.to_owned(),
+            is_for_keys: false,
+        }
+    }
+
+    #[test]
+    fn values_are_replaced_by_the_names_of_members() {
+        let key = Rule { is_for_keys: true, ..rule("(?i)^(?:.*_)?password$", "[secret]") };
+        let redactor = Redactor::new(vec![key, rule("key-[0-9]+", "[key]")]).unwrap();
+        for (json, expected) in [
+            (r#"{"password": "x, \"y}", "b": 1}"#, r#"{"password": "[secret]", "b": 1}"#),
+            (r#"{"Db_Password" : 123.5e1 , "b": "key-1"}"#, r#"{"Db_Password" : "[secret]" , "b": "[key]"}"#),
+            (
+                r#"{"a":{"password":{"of":["key-1","]"],"x":{}}},"c":2}"#,
+                r#"{"a":{"password":"[secret]"},"c":2}"#,
+            ),
+            (r#"[{"password":[1,[2]]}]"#, r#"[{"password":"[secret]"}]"#),
+            (r#"{"password":7}"#, r#"{"password":"[secret]"}"#),
+        ] {
+            assert_eq!(redactor.json(json), expected);
+        }
+        for json in [
+            r#"{"password": null, "b": true}"#,
+            r#"{"password": false}"#,
+            r#"["password", "a"]"#,
+            r#"{"a": "password"}"#,
+            r#"{"passwords": "x"}"#,
+            r#"{"password":"#,
+            r#"{"password""#,
+        ] {
+            assert!(matches!(redactor.json(json), Cow::Borrowed(_)), "{json}: {}", redactor.json(json));
+        }
+        assert_eq!(redactor.text("password"), "password");
     }
 
     fn redactor() -> Redactor {
