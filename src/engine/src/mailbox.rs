@@ -121,6 +121,11 @@ impl<T: MailboxItem> Mailbox<T> {
         Some(self.deliver(consumer))
     }
 
+    /// The items that are not written yet.
+    pub fn items(&self) -> impl Iterator<Item = &T> {
+        self.items.iter()
+    }
+
     /// Records that are not written yet.
     pub fn count(&self) -> usize {
         self.count

@@ -35,8 +35,8 @@ pub struct Ledger {
 #[derive(Default)]
 struct LedgerState {
     mailboxes: HashMap<u32, Mailbox<Call>>,
-    /// Number of calls in progress, by database.
-    in_progress: HashMap<u32, u32>,
+    /// Number of calls in progress, by database and role.
+    in_progress: HashMap<(u32, u32), u32>,
     budgets: Budgets,
     numbers: ItemNumbers,
 }
@@ -44,6 +44,38 @@ struct LedgerState {
 impl LedgerState {
     fn mailbox(&mut self, database: u32) -> &mut Mailbox<Call> {
         self.mailboxes.entry(database).or_insert_with(|| Mailbox::new(LIMITS))
+    }
+
+    /// Number of calls of a database that are in progress.
+    fn in_progress(&self, database: u32) -> usize {
+        let of_database = self.in_progress.iter().filter(|((of, _), _)| *of == database);
+        of_database.map(|(_, count)| *count as usize).sum()
+    }
+
+    /// Checks that there will be room for the record of another call of a role, so that none is lost. As in the queues of models, a
+    /// role gets no more room than stays free for others.
+    fn check_room(&self, database: u32, role: u32) -> Result<(), Error> {
+        let mailbox = self.mailboxes.get(&database);
+        let taken = mailbox.map_or(0, Mailbox::count) + self.in_progress(database);
+        if taken < LIMITS.count / 2 {
+            return Ok(());
+        }
+        let unwritten = mailbox.map_or(0, |mailbox| mailbox.items().filter(|call| call.role == role).count());
+        let own = unwritten + self.in_progress.get(&(database, role)).map_or(0, |count| *count as usize);
+        if own < LIMITS.count.saturating_sub(taken) {
+            return Ok(());
+        }
+        Err(Error::Provider {
+            kind: FailureKind::QueueFull,
+            message: format!(
+                "the record of calls is full: {taken} of {} calls wait to be written, {own} of them by the same role",
+                LIMITS.count
+            ),
+            detail: String::new(),
+            hint:
+                "They are written by the coordinator of the database: look for its lines in the server's log."
+                    .into(),
+        })
     }
 }
 
@@ -72,7 +104,8 @@ impl Ledger {
     /// Opens the record of a call, and reserves its estimated cost in all budgets of the account.
     ///
     /// # Errors
-    /// [`FailureKind::BudgetSpent`]. The call is recorded as failed.
+    /// [`FailureKind::BudgetSpent`]; the call is recorded as failed. [`FailureKind::QueueFull`] if there is no room for its record: it is
+    /// not made.
     pub fn open(
         self: &Arc<Self>,
         target: &Target,
@@ -81,6 +114,7 @@ impl Ledger {
         estimate: Spent,
         prompt: impl FnOnce() -> String,
     ) -> Result<LedgerEntry, Error> {
+        lock(&self.state).check_room(target.database, account.role)?;
         let call = Call {
             number: 0,
             began_us: now_us(),
@@ -104,7 +138,7 @@ impl Ledger {
         };
         let reserved = {
             let (now, mut state) = (entry.began_s(), lock(&self.state));
-            *state.in_progress.entry(target.database).or_default() += 1;
+            *state.in_progress.entry((target.database, account.role)).or_default() += 1;
             state.budgets.reserve(target.database, &account.budgets, estimate, now)
         };
         match reserved {
@@ -132,8 +166,8 @@ impl Ledger {
     /// Number of calls of a database that are in progress or whose records are not written.
     pub fn unwritten(&self, database: u32) -> u32 {
         let state = lock(&self.state);
-        let in_progress = state.in_progress.get(&database).copied().unwrap_or(0);
-        in_progress + state.mailboxes.get(&database).map_or(0, |mailbox| mailbox.count() as u32)
+        let unwritten = state.mailboxes.get(&database).map_or(0, Mailbox::count);
+        (state.in_progress(database) + unwritten) as u32
     }
 
     /// Records are numbered when calls end, so that they are delivered in the order of their numbers.
@@ -143,8 +177,11 @@ impl Ledger {
             if let Some(reservation) = reservation {
                 state.budgets.settle(reservation, &call.usage);
             }
-            if let Some(in_progress) = state.in_progress.get_mut(&database) {
+            if let Some(in_progress) = state.in_progress.get_mut(&(database, call.role)) {
                 *in_progress -= 1;
+                if *in_progress == 0 {
+                    state.in_progress.remove(&(database, call.role));
+                }
             }
             call.number = state.numbers.advance();
             let mailbox = state.mailbox(database);

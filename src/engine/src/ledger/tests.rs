@@ -129,19 +129,6 @@ fn numbers_of_an_earlier_run_remove_nothing() {
 }
 
 #[test]
-fn where_there_is_no_room_the_oldest_are_lost_and_counted() {
-    let ledger = Arc::new(Ledger::default());
-    for _ in 0..LIMITS.count + 2 {
-        open(&ledger, &[], 0.0).unwrap().close_answered(used(0.5), "");
-    }
-    let (calls, lost) = take(&ledger, 0).try_recv().unwrap();
-    assert_eq!(lost, 2);
-    let (next, lost) = take(&ledger, calls.last().unwrap().number).try_recv().unwrap();
-    assert_eq!(lost, 0);
-    assert_eq!(next[0].number, calls.last().unwrap().number + 1);
-}
-
-#[test]
 fn texts_for_which_there_is_no_room_are_left_out() {
     let ledger = Arc::new(Ledger::default());
     let reply = "x".repeat(LIMITS.bytes / 2);
@@ -253,4 +240,45 @@ fn periods_that_are_over_are_forgotten() {
     let newer = Budget { period_start: 7200, period_end: 9000, ..old };
     drop(budgets.reserve(DATABASE, &[newer], cost(0.1), 3800).unwrap());
     assert_eq!(budgets.periods(), 2);
+}
+
+#[test]
+fn a_call_whose_record_would_be_lost_is_refused() {
+    let ledger = Arc::new(Ledger::default());
+    let call = |role| {
+        let account = Account { role, ..account(Vec::new()) };
+        ledger.open(&target(), "small", &account, cost(0.0), String::new)
+    };
+    let under_way = call(10).unwrap();
+    let mut made = 1;
+    while let Ok(entry) = call(10) {
+        entry.close_answered(used(0.0), "");
+        made += 1;
+    }
+    assert_eq!(made, LIMITS.count / 2, "one role leaves half of the room to others");
+    let refusal = call(10).err().unwrap();
+    assert_eq!(refusal.kind(), FailureKind::QueueFull);
+    assert!(refusal.to_string().contains("the record of calls is full"), "{refusal}");
+    // Calls that are refused by a budget are recorded, too.
+    let mut others = 0;
+    while open_as(&ledger, 11, &[budget(1.0, 1.0)]).is_err_and(|error| error.kind() != FailureKind::QueueFull)
+    {
+        others += 1;
+    }
+    assert_eq!(others, LIMITS.count / 4);
+    drop(under_way);
+    let (mut written, mut seen) = (0, 0);
+    while seen < made + others {
+        let (calls, lost) = take(&ledger, written).try_recv().unwrap();
+        assert_eq!(lost, 0);
+        seen += calls.len();
+        written = calls.last().unwrap().number;
+    }
+    drop(take(&ledger, written));
+    assert!(call(10).is_ok(), "there is room again");
+}
+
+fn open_as(ledger: &Arc<Ledger>, role: u32, budgets: &[Budget]) -> Result<LedgerEntry, Error> {
+    let account = Account { role, ..account(budgets.to_vec()) };
+    ledger.open(&target(), "small", &account, cost(1.0), String::new)
 }
