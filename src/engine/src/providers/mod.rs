@@ -25,6 +25,8 @@ mod refusal;
 
 mod schema;
 
+mod schema_work;
+
 mod wire;
 
 use std::sync::Arc;

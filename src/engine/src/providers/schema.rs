@@ -5,12 +5,16 @@ use std::{fmt::Write, sync::Arc};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::wire::reply::CompletionReply;
+use super::{
+    schema_work::{TooMuchWork, check_work},
+    wire::reply::CompletionReply,
+};
 use crate::failure::Error;
 
 /// A schema to check answers against. Its author decides how much time it takes, so it never runs in the thread that serves
 /// the sockets.
 pub struct Schema {
+    schema: Arc<Value>,
     validator: Arc<Validator>,
 }
 
@@ -18,7 +22,7 @@ impl Schema {
     /// Reads a schema. References to other documents are not followed.
     ///
     /// # Errors
-    /// It is not a JSON Schema.
+    /// It is not a JSON Schema, or one whose check might not end.
     pub async fn read(json: String) -> Result<Self, Error> {
         run_blocking(move || {
             let schema: Value = serde_json::from_str(&json)
@@ -29,7 +33,8 @@ impl Schema {
                     "schema: expected a JSON Schema without references to other documents, actual fault at \"{place}\" ({keyword})"
                 ))
             })?;
-            Ok(Self { validator: Arc::new(validator) })
+            check_work(&schema, &Value::Null).map_err(too_much_work)?;
+            Ok(Self { schema: Arc::new(schema), validator: Arc::new(validator) })
         })
         .await?
     }
@@ -37,16 +42,19 @@ impl Schema {
     /// The answer reduced to its JSON, or the answer with what is wrong with it.
     ///
     /// # Errors
-    /// The check panicked.
+    /// The check would take too much work, or panicked.
     pub async fn check(
         &self,
         mut reply: CompletionReply,
     ) -> Result<Result<CompletionReply, (CompletionReply, SchemaErrors)>, Error> {
-        let validator = self.validator.clone();
+        let (schema, validator) = (self.schema.clone(), self.validator.clone());
         run_blocking(move || {
             let json = strip_code_fence(&reply.content);
             let errors = match serde_json::from_str::<Value>(json) {
-                Ok(value) => SchemaErrors::of(&validator, &value),
+                Ok(value) => {
+                    check_work(&schema, &value).map_err(too_much_work)?;
+                    SchemaErrors::of(&validator, &value)
+                }
                 Err(_) => SchemaErrors(vec![SchemaError {
                     location: String::new(),
                     keyword: "no JSON".into(),
@@ -55,13 +63,17 @@ impl Schema {
             };
             if errors.0.is_empty() {
                 reply.content = json.to_owned();
-                Ok(reply)
+                Ok(Ok(reply))
             } else {
-                Err((reply, errors))
+                Ok(Err((reply, errors)))
             }
         })
-        .await
+        .await?
     }
+}
+
+fn too_much_work(why: TooMuchWork) -> Error {
+    Error::Argument(format!("schema: checking an answer would not end in time: {why}"))
 }
 
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
@@ -151,6 +163,39 @@ mod tests {
         assert_eq!(check(AGE, r#"{"age":"secret"}"#).unwrap_err(), "at \"/age\": type");
         assert_eq!(check(AGE, "{}").unwrap_err(), "at \"\": required");
         assert_eq!(check(AGE, "my secret").unwrap_err(), "at \"\": no JSON");
+    }
+
+    /// Each of forty definitions refers to the next in two ways.
+    fn ways(keyword: &str) -> String {
+        let definitions: Vec<String> = (0..40)
+            .map(|number| {
+                let next = format!(r##"{{"$ref":"#/$defs/d{}"}}"##, number + 1);
+                format!(r#""d{number}":{{"{keyword}":[{next},{next}]}}"#)
+            })
+            .collect();
+        format!(
+            r##"{{"$ref":"#/$defs/d0","$defs":{{{},"d40":{{"type":"string"}}}}}}"##,
+            definitions.join(",")
+        )
+    }
+
+    #[test]
+    fn a_schema_whose_check_would_not_end_is_refused() {
+        for keyword in ["anyOf", "allOf", "oneOf"] {
+            let refusal = run(Schema::read(ways(keyword))).err().unwrap().to_string();
+            assert!(refusal.contains("in too many ways"), "{refusal}");
+        }
+        let endless = r##"{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"$ref":"#/$defs/a"}]}}}"##;
+        let refusal = run(Schema::read(endless.into())).err().unwrap().to_string();
+        assert!(refusal.contains("refers to itself"), "{refusal}");
+        let doubling = r##"{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"}]}}}}}"##;
+        let (deep, end) = ("{\"x\":".repeat(60), "}".repeat(60));
+        run(async {
+            let schema = Schema::read(doubling.into()).await.unwrap();
+            let reply = CompletionReply { content: format!("{deep}1{end}"), ..CompletionReply::default() };
+            let refusal = schema.check(reply).await.err().unwrap().to_string();
+            assert!(refusal.contains("in too many ways"), "{refusal}");
+        });
     }
 
     #[test]
