@@ -28,15 +28,16 @@ async fn two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector() -> R
     let database = server.database().await?;
     let watcher = server.connect(&database).await?;
     let started: SystemTime = watcher.value("SELECT pg_postmaster_start_time()").await?;
-    let texts = texts(24, 12);
+    let texts = texts(8, 12);
     let undisturbed: Vec<Vector> = watcher.value_of("SELECT rag.embed($1::text[])", &[&texts]).await?;
 
-    let load = Load { texts, undisturbed, answers: Cell::new(0), over: Cell::new(false) };
+    let load = Load { texts, undisturbed, answers: Default::default(), over: Cell::new(false) };
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         sessions.push(server.connect(&database).await?);
     }
-    let working = try_join_all(sessions.iter().map(|session| load.work(session)));
+    let working =
+        try_join_all(sessions.iter().zip(&load.answers).map(|(session, own)| load.work(session, own)));
     let (kills, _) = futures_util::future::try_join(kill_again_and_again(&server, &load), working).await?;
 
     ensure!(kills == KILLS);
@@ -44,42 +45,44 @@ async fn two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector() -> R
         watcher.value::<SystemTime>("SELECT pg_postmaster_start_time()").await? == started,
         "the server restarted"
     );
-    eprintln!("{} answers, all right, over {kills} kills", load.answers.get());
+    eprintln!("{} answers, all right, over {kills} kills", load.answers.iter().map(Cell::get).sum::<u64>());
     Ok(())
 }
 
 struct Load {
     texts: Vec<String>,
     undisturbed: Vec<Vector>,
-    answers: Cell<u64>,
+    /// How often each session has been answered.
+    answers: [Cell<u64>; SESSIONS],
     over: Cell<bool>,
 }
 
 impl Load {
     /// Embeds single texts and arrays until the killing is over, and compares all.
-    async fn work(&self, session: &Session) -> Result<()> {
+    async fn work(&self, session: &Session, answers: &Cell<u64>) -> Result<()> {
         while !self.over.get() {
             let vectors: Vec<Vector> =
                 session.value_of("SELECT rag.embed($1::text[])", &[&self.texts]).await?;
             same(&vectors, &self.undisturbed)?;
-            let number = self.answers.get() as usize % self.texts.len();
+            let number = answers.get() as usize % self.texts.len();
             let vector: Vector = session.value_of("SELECT rag.embed($1)", &[&self.texts[number]]).await?;
             same(&[vector], &self.undisturbed[number..=number])?;
-            self.answers.set(self.answers.get() + 1);
+            answers.set(answers.get() + 1);
         }
         Ok(())
     }
 }
 
-/// Kills each engine as soon as it has served somebody; not sooner, or nobody would ever be served.
+/// Kills each engine as soon as it has served all; not sooner, or somebody's request might meet with more deaths than it survives.
 async fn kill_again_and_again(server: &Server, load: &Load) -> Result<u32> {
     let mut kills = 0;
     let mut last = Process(0);
     while kills < KILLS {
-        let answers = load.answers.get();
+        let before = load.answers.clone();
         last = wait::until("the next engine serves", async || {
             let engine = server.engines().into_iter().find(|engine| *engine != last);
-            Ok(engine.filter(|_| load.answers.get() > answers))
+            let have_all = load.answers.iter().zip(&before).all(|(now, before)| now > before);
+            Ok(engine.filter(|_| have_all))
         })
         .await?;
         last.signal(Signal::SIGKILL);

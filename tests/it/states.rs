@@ -162,7 +162,8 @@ async fn every_statement_of_a_worker_finds_its_rows_by_an_index() -> Result<()> 
         .await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'plans are made')").await?;
     current(&session).await?;
-    // A session reports its statistics when it is idle for a while, at the latest when it ends; a worker once a second.
+    // A session reports its statistics when it is idle for a while, or here; a worker once a second.
+    session.batch_execute("SELECT pg_stat_force_next_flush()").await?;
     let reported = async |rows: i64| {
         wait::until("statistics are reported", async || {
             let inserted: i64 = session

@@ -37,6 +37,22 @@ struct JobProgress {
     send: Option<SendEvent>,
 }
 
+/// The embeddings of all texts of a request.
+#[must_use]
+pub struct CompleteAnswer {
+    vectors: Vectors,
+    send: Option<SendEvent>,
+}
+
+impl CompleteAnswer {
+    /// Sends them to the client.
+    pub fn send(self) {
+        if let Some(send) = self.send {
+            send(JobEvent::Ended(Ok(self.vectors)));
+        }
+    }
+}
+
 impl EmbeddingJob {
     /// A request of `vectors.tokens.len()` texts; `vectors.values` is filled here.
     pub fn new(mut vectors: Vectors, cancellation: CancellationToken, send: SendEvent) -> Arc<Self> {
@@ -60,22 +76,18 @@ impl EmbeddingJob {
         &self.fingerprint
     }
 
-    /// Stores the embedding of one text, and sends the answer if it was the last. True if so.
-    pub fn complete(&self, index: usize, tokens: u32, embedding: &[f32]) -> bool {
+    /// Stores the embedding of one text. Returns the answer if it was the last.
+    pub fn complete(&self, index: usize, tokens: u32, embedding: &[f32]) -> Option<CompleteAnswer> {
         let mut progress = self.progress();
         let dimensions = progress.vectors.dimensions as usize;
         progress.vectors.values[index * dimensions..][..dimensions].copy_from_slice(embedding);
         progress.vectors.tokens[index] = tokens;
         progress.remaining -= 1;
-        if progress.remaining > 0 {
-            return false;
-        }
-        let (vectors, send) = (std::mem::take(&mut progress.vectors), progress.send.take());
-        drop(progress);
-        if let Some(send) = send {
-            send(JobEvent::Ended(Ok(vectors)));
-        }
-        true
+        let is_last = progress.remaining == 0;
+        is_last.then(|| CompleteAnswer {
+            vectors: std::mem::take(&mut progress.vectors),
+            send: progress.send.take(),
+        })
     }
 
     /// Tells the client that the model works.
@@ -148,8 +160,8 @@ mod tests {
             CancellationToken::new(),
             Box::new(move |answer| send.send(answer).unwrap()),
         );
-        assert!(!job.complete(1, 7, &[0.5]));
-        assert!(job.complete(0, 6, &[0.25]));
+        assert!(job.complete(1, 7, &[0.5]).is_none());
+        job.complete(0, 6, &[0.25]).unwrap().send();
         let JobEvent::Ended(Ok(answer)) = receive.recv().unwrap() else { panic!("no embeddings") };
         assert_eq!((answer.values, answer.tokens), (vec![0.25, 0.5], vec![6, 7]));
     }

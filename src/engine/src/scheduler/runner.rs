@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     fair_queue::{Batch, Bill},
-    job::{EmbeddingJob, QueuedText},
+    job::{CompleteAnswer, EmbeddingJob, QueuedText},
     model_queue::{ModelDescription, ModelQueue, QueueState},
     runners::Activity,
 };
@@ -158,13 +158,12 @@ impl Runner {
             state.pace.record(longest * tokens.len(), time);
         }
         let token_count = tokens.iter().map(|text| text.ids.len()).sum();
-        let mut answered = 0;
+        let mut answers = Vec::new();
         match &embedded {
             Ok(vectors) => {
                 let dimensions = description.manifest.dimensions as usize;
                 for (text, vector) in batch.iter().zip(vectors.chunks_exact(dimensions)) {
-                    answered +=
-                        u64::from(text.job.complete(text.index, text.tokens.tokens_before_cut, vector));
+                    answers.extend(text.job.complete(text.index, text.tokens.tokens_before_cut, vector));
                 }
             }
             // The memory that was lost is only free again in a new engine, of which the clients ask the same.
@@ -174,10 +173,13 @@ impl Runner {
             }
             Err(error) => batch.iter().for_each(|text| text.job.fail(error)),
         }
+        // Whoever has an answer finds it counted.
         let mut meter = lock(&self.queue.meter);
         meter.record_batch(batch.len(), token_count, time);
         batch.iter().for_each(|text| meter.record_wait(begin.saturating_duration_since(text.since)));
-        (0..answered).for_each(|_| meter.record_answer());
+        answers.iter().for_each(|_| meter.record_answer());
+        drop(meter);
+        answers.into_iter().for_each(CompleteAnswer::send);
     }
 
     fn become_in(&mut self, state: &mut QueueState, activity: Activity) {
