@@ -8,7 +8,10 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use ragstone_core::provider::{Account, Secret, Spent, Target, Usage};
+use ragstone_core::{
+    protocol::Caller,
+    provider::{Account, Secret, Spent, Target, Usage},
+};
 use reqwest::{
     Client, Request, Response, Url,
     header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION},
@@ -40,6 +43,8 @@ pub struct ProviderCall {
     key: Option<Secret>,
     client: Client,
     rate_limiter: Arc<RateLimiter>,
+    /// Who has the call's turns.
+    caller: Caller,
     begin: Clock,
     deadline: Instant,
     entry: Mutex<Option<LedgerEntry>>,
@@ -131,6 +136,7 @@ impl ProviderCall {
         Ok(Self {
             wire: wire::of(target.wire),
             rate_limiter: calls.rate_limiters.get(&target),
+            caller: Caller { database: target.database, role: new.account.role },
             base,
             key,
             client,
@@ -257,7 +263,8 @@ impl ProviderCall {
         estimate: TokenCounts,
     ) -> Result<Result<ProviderAnswer, AttemptError>, Error> {
         self.set_phase(CallPhase::Permit);
-        let permit = self.rate_limiter.acquire(&self.target.limits, estimate.sum(), self.deadline).await;
+        let (caller, limits) = (self.caller, &self.target.limits);
+        let permit = self.rate_limiter.acquire(caller, limits, estimate.sum(), self.deadline).await;
         let permit = permit.map_err(|exceeded| self.rate_limited(&exceeded))?;
         self.set_phase(CallPhase::AnswerHead);
         let request =

@@ -6,13 +6,19 @@ use std::{
     time::Duration,
 };
 
-use ragstone_core::provider::{Limits, Target};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+use ragstone_core::{
+    protocol::Caller,
+    provider::{Limits, Target},
 };
+use tokio::time::Instant;
 
-use crate::lock::lock;
+use crate::{
+    lock::lock,
+    scheduler::{
+        fair_queue::Client,
+        turns::{Turn, Turns},
+    },
+};
 
 /// The rate limiters of all providers, by database and server.
 #[derive(Default)]
@@ -27,11 +33,9 @@ impl RateLimiters {
     }
 }
 
-/// Grants permits to call one provider, first come, first served.
+/// Grants permits to call one provider, by turns of roles that have equal shares of its time; in a role first come, first served.
 pub struct RateLimiter {
-    concurrency: Arc<Semaphore>,
-    /// The number of permits that `concurrency` was last resized to.
-    concurrency_limit: Mutex<u32>,
+    turns: Arc<Turns>,
     /// Held by the caller that waits for a bucket to fill, so that no later caller overtakes it.
     queue_head: tokio::sync::Mutex<()>,
     requests: Mutex<TokenBucket>,
@@ -41,8 +45,7 @@ pub struct RateLimiter {
 impl Default for RateLimiter {
     fn default() -> Self {
         Self {
-            concurrency: Arc::new(Semaphore::new(0)),
-            concurrency_limit: Mutex::default(),
+            turns: Turns::new(0),
             queue_head: tokio::sync::Mutex::default(),
             requests: Mutex::new(TokenBucket::new(Instant::now())),
             tokens: Mutex::new(TokenBucket::new(Instant::now())),
@@ -68,13 +71,14 @@ impl RateLimiter {
     /// The permit would come after the deadline.
     pub async fn acquire(
         self: &Arc<Self>,
+        caller: Caller,
         limits: &Limits,
         tokens: u64,
         deadline: Instant,
     ) -> Result<Permit, RateLimitExceeded> {
-        self.set_concurrency(limits.concurrency.max(1));
-        // The semaphore is never closed.
-        let slot = self.concurrency.clone().acquire_owned().await.ok();
+        // The limit is that of the newest call.
+        self.turns.set_count(limits.concurrency.max(1) as usize);
+        let turn = self.turns.take(Client { caller, connection: 0 }).await;
         let _head = self.queue_head.lock().await;
         if let Some(per_minute) = limits.requests_per_minute {
             take(&self.requests, "requests", per_minute, 1, deadline).await?;
@@ -82,33 +86,13 @@ impl RateLimiter {
         if let Some(per_minute) = limits.tokens_per_minute {
             take(&self.tokens, "tokens", per_minute, tokens, deadline).await?;
         }
-        Ok(Permit { _slot: slot, limiter: self.clone(), tokens })
-    }
-
-    /// Applies the concurrency limit of the newest call. If it was lowered, slots in use are removed when they are released.
-    fn set_concurrency(&self, limit: u32) {
-        let mut current = lock(&self.concurrency_limit);
-        if limit > *current {
-            self.concurrency.add_permits((limit - *current) as usize);
-        } else if limit < *current {
-            let surplus = *current - limit;
-            let in_use = surplus - self.concurrency.forget_permits(surplus as usize) as u32;
-            let concurrency = self.concurrency.clone();
-            if in_use > 0 {
-                tokio::spawn(async move {
-                    if let Ok(slots) = concurrency.acquire_many_owned(in_use).await {
-                        slots.forget();
-                    }
-                });
-            }
-        }
-        *current = limit;
+        Ok(Permit { _turn: turn, limiter: self.clone(), tokens })
     }
 }
 
 /// The right to have one request in progress, until it is dropped.
 pub struct Permit {
-    _slot: Option<OwnedSemaphorePermit>,
+    _turn: Turn,
     limiter: Arc<RateLimiter>,
     tokens: u64,
 }
@@ -223,32 +207,52 @@ mod tests {
         assert_eq!(bucket.take(begin, 100.0, 50.0).unwrap_err().as_secs(), 90);
     }
 
+    const CALLER: Caller = Caller { database: 5, role: 10 };
+
     #[test]
     fn concurrency_follows_the_limit() {
         run(async {
             let limiter = Arc::new(RateLimiter::default());
-            let (one, two) =
-                (limiter.acquire(&LIMITS, 0, later()).await, limiter.acquire(&LIMITS, 0, later()).await);
-            assert_eq!(limiter.concurrency.available_permits(), 0);
+            let permit = async |limits: &Limits| limiter.acquire(CALLER, limits, 0, later()).await.unwrap();
+            let (one, two) = (permit(&LIMITS).await, permit(&LIMITS).await);
             let narrow = Limits { concurrency: 1, ..LIMITS };
-            let mut third = Box::pin(limiter.acquire(&narrow, 0, later()));
-            assert!(futures_util::poll!(&mut third).is_pending());
-            tokio::task::yield_now().await;
+            let mut third = Box::pin(permit(&narrow));
             drop(one);
-            let third = third.await;
-            let mut fourth = Box::pin(limiter.acquire(&narrow, 0, later()));
-            assert!(futures_util::poll!(&mut fourth).is_pending());
-            drop(two);
-            tokio::task::yield_now().await;
             assert!(
-                futures_util::poll!(&mut fourth).is_pending(),
-                "a permit in use is removed when it is released"
+                futures_util::poll!(&mut third).is_pending(),
+                "a permit in use counts until it is released"
             );
+            drop(two);
+            let third = third.await;
+            let mut fourth = Box::pin(permit(&narrow));
+            assert!(futures_util::poll!(&mut fourth).is_pending());
             drop(third);
-            assert!(fourth.await.is_ok());
+            drop(fourth.await);
             let wide = Limits { concurrency: 3, ..LIMITS };
-            let all = [limiter.acquire(&wide, 0, later()).await, limiter.acquire(&wide, 0, later()).await];
-            assert!(all.iter().all(Result::is_ok));
+            let _all = [permit(&wide).await, permit(&wide).await, permit(&wide).await];
+        });
+    }
+
+    #[test]
+    fn roles_have_their_turns_whoever_waits_longer() {
+        run(async {
+            let limiter = Arc::new(RateLimiter::default());
+            let permit = async |role| {
+                let caller = Caller { role, ..CALLER };
+                (role, limiter.acquire(caller, &LIMITS, 0, later()).await.unwrap())
+            };
+            let (first, second) = (permit(10).await, permit(10).await);
+            let mut crowd: Vec<_> = (0..8).map(|_| Box::pin(permit(10))).collect();
+            for call in &mut crowd {
+                assert!(futures_util::poll!(call).is_pending());
+            }
+            let mut other = Box::pin(permit(11));
+            assert!(futures_util::poll!(&mut other).is_pending());
+            drop(first);
+            let (role, _permit) = other.await;
+            assert_eq!(role, 11);
+            drop(second);
+            crowd.remove(0).await;
         });
     }
 
@@ -257,8 +261,8 @@ mod tests {
         run(async {
             let limiter = Arc::new(RateLimiter::default());
             let limits = Limits { requests_per_minute: Some(1), ..LIMITS };
-            limiter.acquire(&limits, 0, later()).await.map(drop).unwrap();
-            let late = limiter.acquire(&limits, 0, later()).await.map(drop).unwrap_err();
+            limiter.acquire(CALLER, &limits, 0, later()).await.map(drop).unwrap();
+            let late = limiter.acquire(CALLER, &limits, 0, later()).await.map(drop).unwrap_err();
             assert_eq!((late.what, late.per_minute), ("requests", 1));
             assert!((59..=60).contains(&late.wait.as_secs()), "{late:?}");
         });

@@ -1,4 +1,5 @@
-//! Turns of work that takes a processor for a while, as cutting long documents does.
+//! Turns of what only so many may do at a time: work that takes a processor for a while, as cutting long documents does, and calls of
+//! a provider.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +22,10 @@ pub struct Turns {
 }
 
 struct TurnState {
-    free: usize,
+    /// How many there are in all.
+    count: usize,
+    /// How many of them are given.
+    given: usize,
     next: u64,
     waiting: Shares<Caller, Shares<u64, Waiting>>,
 }
@@ -50,8 +54,14 @@ pub struct Turn {
 impl Turns {
     /// So many turns at a time.
     pub fn new(count: usize) -> Arc<Self> {
-        let state = TurnState { free: count, next: 0, waiting: Shares::default() };
+        let state = TurnState { count, given: 0, next: 0, waiting: Shares::default() };
         Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Changes how many turns there are. Those that are given are not taken away.
+    pub fn set_count(self: &Arc<Self>, count: usize) {
+        lock(&self.state).count = count;
+        self.give();
     }
 
     /// Waits for a turn. Dropping the future gives up waiting.
@@ -85,18 +95,18 @@ impl Turns {
 
 impl TurnState {
     fn next(&mut self) -> Option<(Client, oneshot::Sender<Turn>)> {
-        if self.free == 0 {
+        if self.given >= self.count {
             return None;
         }
         self.waiting.begin_turn();
         let (caller, connection) = self.waiting.next_pair()?;
         let (_, sender) = self.waiting.get_mut(caller)?.get_mut(connection)?.0.pop_front()?;
-        self.free -= 1;
+        self.given += 1;
         Some((Client { caller, connection }, sender))
     }
 
     fn end(&mut self, client: Client, used: Duration) {
-        self.free += 1;
+        self.given -= 1;
         self.waiting.charge_pair(client.caller, client.connection, used);
     }
 }
