@@ -57,9 +57,9 @@ pg() {
 
 pg_major() { pg version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 
-# Where the extension is built. With a profile of its own each major version has a folder, so that builds for several versions
-# in turn compile nothing again.
-extension_target() { echo "$CARGO_TARGET_DIR${RAGSTONE_PROFILE:+/pg$(pg_major)}"; }
+# Where the extension is built. Builds with the profile for other major versions have a folder of their own, in which these share
+# what does not depend on the version.
+extension_target() { echo "$CARGO_TARGET_DIR${RAGSTONE_PROFILE:+/majors}"; }
 
 # Runs a command as root, where that can be done without a question that nobody is there to answer.
 as_root() {

@@ -179,7 +179,7 @@ SELECT s.name AS collection,
        s.rows_left,
        s.rate AS rows_per_second,
        pg_catalog.make_interval(secs => s.rows_left::double precision / nullif(s.rate, 0::double precision)) AS time_to_drain,
-       pg_catalog.pg_total_relation_size(c.chunk_table) + pg_catalog.pg_total_relation_size(c.terms_table) AS bytes
+       rag._table_bytes(c.chunk_table::oid) + rag._table_bytes(c.terms_table::oid) AS bytes
 FROM rag._collection_state s
 LEFT JOIN rag.collection c ON c.id = s.id
 LEFT JOIN LATERAL (
@@ -192,6 +192,7 @@ GRANT SELECT ON rag.stat_collection TO PUBLIC;
 
 COMMENT ON VIEW rag.stat_collection IS 'state of each collection, and how far it is behind its source; rows and chunks as of the last time that it was current';
 COMMENT ON COLUMN rag.stat_collection.rows_done IS 'rows that were indexed since the worker, or the session that creates or refreshes the collection, began';
+COMMENT ON COLUMN rag.stat_collection.bytes IS 'size on disk of its tables with their indexes; NULL while a session has locked one of them';
 COMMENT ON COLUMN rag.stat_collection.time_to_drain IS 'time for rows_left at rows_per_second';
 
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
@@ -206,6 +207,7 @@ COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is
 COMMENT ON EVENT TRIGGER ragstone_follow_drops IS 'lets collections notice columns that are dropped with something else, such as their type';
 COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that notes changed rows of a collection''s source';
 COMMENT ON FUNCTION rag._is_built_in("any") IS 'internal: whether the argument''s type is one of PostgreSQL''s own, so that its casts are no user''s code';
+COMMENT ON FUNCTION rag._table_bytes(oid) IS 'internal: size on disk of a table with its indexes, or NULL while a session has locked it';
 COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes of a source''s definition';
 COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices dropped columns of sources';
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS

@@ -7,10 +7,11 @@ use crate::collections::lifecycle::migration;
 use crate::collections::lifecycle::wait;
 use crate::collections::queue::failure;
 use pgrx::datum::Interval;
-use pgrx::{default, extension_sql_file, pg_extern};
+use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::function::FunctionCall;
 use ragstone_pg::identifier::Name;
+use ragstone_pg::relation::size_if_free;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::value::is_built_in;
 use ragstone_pg::version;
@@ -46,6 +47,12 @@ AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
 fn _is_built_in(call: FunctionCall<'_>) -> bool {
     is_built_in(call.argument_type(0))
+}
+
+/// A view that waited for the lock that holds a collection up would not say so.
+#[pg_extern(volatile, strict, parallel_safe)]
+fn _table_bytes(table: pg_sys::Oid) -> Option<i64> {
+    size_if_free(table)
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -106,6 +113,7 @@ extension_sql_file!(
     requires = [
         "collections",
         _capture,
+        _table_bytes,
         _follow_ddl,
         _is_built_in,
         _follow_drops,

@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         a_manual_collection_is_creating_and_then_current,
         rows_that_failed_make_no_collection_fail,
         every_statement_of_a_worker_finds_its_rows_by_an_index,
+        the_view_does_not_wait_for_a_lock,
     ]
 }
 
@@ -186,5 +187,19 @@ async fn every_statement_of_a_worker_finds_its_rows_by_an_index() -> Result<()> 
     reported(408).await?;
     let after: String = session.value(FULL_SCANS).await?;
     ensure!(after == before, "before: {before}, after: {after}");
+    Ok(())
+}
+
+async fn the_view_does_not_wait_for_a_lock() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    make(&session, 3, "").await?;
+    let locker = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    locker.batch_execute("BEGIN; LOCK TABLE c_chunks IN ACCESS EXCLUSIVE MODE").await?;
+    let bytes = "SELECT bytes FROM rag.stat_collection WHERE collection = 'c'";
+    session.batch_execute("SET lock_timeout = '10s'").await?;
+    ensure!(session.value::<Option<i64>>(bytes).await?.is_none(), "the size of a locked table");
+    locker.batch_execute("ROLLBACK").await?;
+    ensure!(session.value::<Option<i64>>(bytes).await?.is_some_and(|bytes| bytes > 0));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::spi::{Arg, select};
-use pgrx::pg_sys;
+use pgrx::{direct_function_call, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -33,6 +33,19 @@ pub fn lock_exclusively(relation: pg_sys::Oid) {
 pub fn lock_if_free(relation: pg_sys::Oid) -> bool {
     // SAFETY: as above.
     unsafe { pg_sys::ConditionalLockRelationOid(relation, pg_sys::RowExclusiveLock as i32) }
+}
+
+/// Size on disk of a table with its indexes and what it has in TOAST, in bytes; none if another session has locked it.
+pub fn size_if_free(table: pg_sys::Oid) -> Option<i64> {
+    // SAFETY: takes and gives back a lock; the function takes an OID, and returns a bigint, or null for a table that is not there.
+    unsafe {
+        if !pg_sys::ConditionalLockRelationOid(table, pg_sys::AccessShareLock as i32) {
+            return None;
+        }
+        let size = direct_function_call(pg_sys::pg_total_relation_size, &[Some(pg_sys::Datum::from(table))]);
+        pg_sys::UnlockRelationOid(table, pg_sys::AccessShareLock as i32);
+        size
+    }
 }
 
 /// The equality operator of a type's default sort order, written with its schema. To be called under a search path of
