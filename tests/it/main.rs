@@ -27,6 +27,7 @@ mod followed;
 mod generate;
 mod hidden_rows;
 mod hostile_install;
+mod hostility;
 mod job_limits;
 mod job_pieces;
 mod job_rights;
@@ -150,6 +151,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         owners_code::tests(),
         hidden_rows::tests(),
         hostile_install::tests(),
+        hostility::tests(),
         tool_limits::tests(),
         tools::tests(),
         runs::tests(),
