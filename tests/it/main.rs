@@ -39,6 +39,7 @@ mod kills;
 mod limits;
 mod log_delivery;
 mod log_durability;
+mod lost_tables;
 mod memory;
 mod misfits;
 mod models;
@@ -152,6 +153,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         hidden_rows::tests(),
         hostile_install::tests(),
         hostility::tests(),
+        lost_tables::tests(),
         tool_limits::tests(),
         tools::tests(),
         runs::tests(),

@@ -1,10 +1,11 @@
 //! A collection, as its row in `rag.collection` describes it.
 
+use crate::collections::catalog::relation::Relation;
 use pgrx::pg_sys;
 use ragstone_core::protocol::Splitter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
-use ragstone_pg::own_tables::{config_owner, not_owner};
+use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::relation::{lock_against_changes, lock_for_writing};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run, select, with_latest_snapshot};
@@ -12,17 +13,6 @@ use ragstone_pg::switch_user::{as_extension_owner, as_owner};
 
 const QUERY: &str = include_str!("../../../sql/queries/collection.sql");
 const TABLES_QUERY: &str = include_str!("../../../sql/queries/collection_tables.sql");
-
-/// A table of a collection.
-#[derive(Debug, Clone)]
-pub struct Relation {
-    /// OID in `pg_class`.
-    pub oid: pg_sys::Oid,
-    /// Statements on it run with this role's rights.
-    pub owner: pg_sys::Oid,
-    /// Name with its schema, quoted.
-    pub name: String,
-}
 
 /// A collection.
 #[derive(Debug, Clone)]
@@ -133,14 +123,6 @@ impl Sync {
             Self::Immediate => "immediate",
             Self::Manual => "manual",
         }
-    }
-}
-
-impl Relation {
-    /// Checks that the caller has the rights of the relation's owner; `action` is what only that owner may do.
-    pub fn check_owner(&self, action: &str) -> Result<()> {
-        let rows = run("SELECT pg_has_role($1, 'USAGE')", &[Arg::new(self.owner)])?;
-        if rows.boolean(0, 0) == Some(true) { Ok(()) } else { Err(not_owner(action, &self.name)) }
     }
 }
 

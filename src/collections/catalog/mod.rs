@@ -4,6 +4,7 @@
 pub mod collection;
 pub mod keys;
 pub mod owner_change;
+pub mod relation;
 pub mod source;
 pub mod statements;
 pub mod tables;

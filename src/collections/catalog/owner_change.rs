@@ -1,7 +1,8 @@
 //! The source gets another owner. What its former owner has attached to the tables (triggers, checks, index expressions) would then
 //! run with the new owner's rights, so a collection works for the role that made it until the new owner accepts it by a refresh.
 
-use crate::collections::catalog::collection::{Collection, Relation, TableUse};
+use crate::collections::catalog::collection::{Collection, TableUse};
+use crate::collections::catalog::relation::Relation;
 use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;

@@ -1,7 +1,8 @@
 //! The two tables of a collection: their definitions, their indexes and their privileges, which no other role gets.
 
-use crate::collections::catalog::collection::{Collection, Relation};
+use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
+use crate::collections::catalog::relation::Relation;
 use crate::collections::catalog::source::SourceTable;
 use pgrx::pg_sys;
 use ragstone_core::levels::LEVELS;

@@ -2,8 +2,9 @@
 
 use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::lock_name;
-use crate::collections::catalog::collection::{Collection, Relation, Sync};
+use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::KeyColumns;
+use crate::collections::catalog::relation::Relation;
 use crate::collections::catalog::source::SourceTable;
 use crate::collections::catalog::tables;
 use crate::collections::indexing::bulk::Fill;

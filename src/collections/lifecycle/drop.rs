@@ -1,7 +1,8 @@
 //! `rag.drop_collection`.
 
 use crate::collections::capture::triggers;
-use crate::collections::catalog::collection::{Collection, Relation, TableUse, lock_name};
+use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
+use crate::collections::catalog::relation::Relation;
 use crate::collections::queue;
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::error::{Error, Result};
