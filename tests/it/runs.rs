@@ -39,8 +39,8 @@ impl World {
         let database: String = admin.value("SELECT current_database()::text").await?;
         let alice = server.connect_as("alice", &database).await?;
         let bob = server.connect_as("bob", &database).await?;
-        let run = alice.value("SELECT rag.start_run('alice''s', '{\"secret\": \"xyzzy\"}')").await?;
-        let log = "SELECT rag.log_step($1, 'tool', 'plugh', '{\"secret\": \"xyzzy\"}', error => 'xyzzy')";
+        let run = alice.value("SELECT rag.start_run('alice''s', '{\"word\": \"xyzzy\"}')").await?;
+        let log = "SELECT rag.log_step($1, 'tool', 'plugh', '{\"word\": \"xyzzy\"}', error => 'xyzzy')";
         alice.execute(log, &[&run]).await?;
         Ok(Self { _server: server, admin, alice, bob, run })
     }
@@ -65,7 +65,7 @@ async fn nobody_sees_a_step_of_another_role() -> Result<()> {
             bob.value(&format!("SELECT count(*) FROM rag.{view} WHERE peep(input::text)")).await?;
         ensure!((own, others) == (1, 0), "{view}: {own} of one's own, {others} of others");
         // What would fail on the other's row is not asked of it.
-        let casts = format!("SELECT count(*) FROM rag.{view} WHERE (input ->> 'secret')::int > 0");
+        let casts = format!("SELECT count(*) FROM rag.{view} WHERE (input ->> 'word')::int > 0");
         ensure!(bob.value::<i64>(&casts).await? == 0);
         let explain = format!("EXPLAIN (ANALYZE, VERBOSE, COSTS) SELECT * FROM rag.{view} WHERE peep(error)");
         let plan = bob.query(&explain, &[]).await?;
@@ -83,7 +83,7 @@ async fn nobody_sees_a_step_of_another_role() -> Result<()> {
     ensure!(bob.take_notices().is_empty(), "a function of a reader's saw a row");
     // Members of rag_auditor see all, and write nothing.
     admin.batch_execute("GRANT rag_auditor TO bob").await?;
-    ensure!(bob.value::<String>("SELECT input ->> 'secret' FROM rag.steps").await? == "xyzzy");
+    ensure!(bob.value::<String>("SELECT input ->> 'word' FROM rag.steps").await? == "xyzzy");
     Ok(())
 }
 
