@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::time::SystemTime;
 
 pub fn tests() -> Vec<Trial> {
-    ragstone_tests::tests![; alone: two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector]
+    ragstone_tests::tests![two_hundred_kills_under_load_restart_nothing_and_spoil_no_vector]
 }
 
 const KILLS: u32 = 200;

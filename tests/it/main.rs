@@ -78,8 +78,16 @@ use libtest_mimic::Trial;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let tests = of_models_and_providers().chain(of_collections()).chain(of_jobs_agents_and_the_server());
+    let tests = that_take_longest()
+        .chain(of_models_and_providers())
+        .chain(of_collections())
+        .chain(of_jobs_agents_and_the_server());
     ragstone_tests::harness::run(tests.collect())
+}
+
+/// Minutes of deaths and troubles. They begin first, so that nothing is left to wait for when the others have ended.
+fn that_take_longest() -> impl Iterator<Item = Trial> {
+    [kills::tests(), chaos::tests(), troubles::tests()].into_iter().flatten()
 }
 
 /// The engine, providers and their logs.
@@ -170,9 +178,6 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         documentation::tests(),
         cancel::tests(),
         memory::tests(),
-        kills::tests(),
-        chaos::tests(),
-        troubles::tests(),
     ]
     .into_iter()
     .flatten()

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::fmt;
 use std::future::Future;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::RwLock;
 use std::time::Duration;
@@ -47,11 +48,15 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Future<Output = Result<()>>,
 {
-    Trial::ignorable_test(name, move || {
+    let trial = Trial::ignorable_test(name, move || {
         let _alone = MACHINE.write();
         outcome(body)
-    })
+    });
+    trial.with_kind(ALONE)
 }
+
+/// The kind of the tests that run while no other does.
+const ALONE: &str = "alone";
 
 fn outcome<F, T>(body: F) -> std::result::Result<Completion, Failed>
 where
@@ -80,9 +85,13 @@ fn report(error: &anyhow::Error) -> String {
     format!("{error:#}\n{places}")
 }
 
-/// Runs the tests that the command line selects, then stops the shared server.
-pub fn run(tests: Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
+/// Runs the tests that the command line selects, those that are alone last, then stops the shared server. More tests than there are
+/// processors run at a time, since each waits for other processes now and then.
+pub fn run(mut tests: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(processors + processors.div_ceil(2));
+    tests.sort_by_key(|test| test.kind() == ALONE);
     let conclusion = libtest_mimic::run(&arguments, tests);
     server::clean_up();
     conclusion.exit_code()
