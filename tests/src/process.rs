@@ -41,9 +41,10 @@ impl Process {
             .collect()
     }
 
-    /// Whether the process runs, a zombie counted as ended.
+    /// Whether the process runs. A zombie has ended when all its threads have, which hold its sockets until then.
     pub fn runs(self) -> bool {
-        self.status("State").is_some_and(|state| !state.starts_with('Z'))
+        let has_threads = || self.threads().is_ok_and(|threads| threads > 1);
+        self.status("State").is_some_and(|state| !state.starts_with('Z') || has_threads())
     }
 
     /// Sends a signal; a process that is gone is no error.
