@@ -119,14 +119,16 @@ async fn ten_collections_ask_once_after_each_pause_and_recover_together() -> Res
     for number in 1..=10 {
         session.batch_execute(&format!("INSERT INTO notes{number} VALUES (2, 'another {number}')")).await?;
     }
-    wait::until("all ten wait for the same", async || {
+    // The pauses grow, so by then what was under way at the first refusal has been refused as well.
+    wait::until("all ten wait for the same, and for a while", async || {
         let row = session
             .query_one(
-                "SELECT count(*), count(DISTINCT reason), count(DISTINCT next_try) FROM rag.collections WHERE state = 'waiting'",
+                "SELECT count(*), count(DISTINCT reason), coalesce(min(next_try) > clock_timestamp() + interval '600 ms', false)
+                 FROM rag.collections WHERE state = 'waiting'",
                 &[],
             )
             .await?;
-        Ok(((row.get::<_, i64>(0), row.get::<_, i64>(1)) == (10, 1)).then_some(()))
+        Ok(((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, bool>(2)) == (10, 1, true)).then_some(()))
     })
     .await?;
     let gate = Gate::new();
