@@ -9,7 +9,8 @@ CREATE TABLE rag._redaction_defaults (
   of_key boolean NOT NULL DEFAULT false
 );
 
--- A word before the secret may end with a digit or _ (`key_AKIA…`), a long secret has none that are its own (`risk-…`).
+-- Secrets are found after letters and _ as well (`key_AKIA…`). Where a secret begins with what ends common words (`risk-…`), only a
+-- boundary or _ may stand before it.
 INSERT INTO rag._redaction_defaults (name, pattern) VALUES
   ('api key sk-', '(?-u:\b|_)sk-(?:(?:proj|svcacct|admin|ant|or)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{32,})'),
   ('aws access key', '(?:AKIA|ASIA)[0-9A-Z]{16}(?-u:\b|_)'),

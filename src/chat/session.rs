@@ -58,7 +58,7 @@ impl NewSession {
     /// Checks that the collection, the persona and the model exist.
     fn check(&self) -> Result<()> {
         if let Some(name) = &self.collection {
-            connect(|| with_safe_search_path(|| Collection::get(name)))?;
+            connect(|| with_safe_search_path(|| Collection::get(name, None)))?;
         }
         if let Some(name) = &self.persona {
             persona::find(name)?;

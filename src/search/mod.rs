@@ -73,11 +73,7 @@ pub fn passages(request: &SearchRequest) -> Result<Passages> {
 
 /// The collection of a request, after the request is checked against it.
 fn open(request: &SearchRequest) -> Result<Collection> {
-    let collection = with_safe_search_path(|| {
-        let mut collection = Collection::get(&request.collection)?;
-        collection.lock_tables(TableUse::Reading)?;
-        Ok::<_, Error>(collection)
-    })?;
+    let collection = with_safe_search_path(|| Collection::get(&request.collection, Some(TableUse::Reading)))?;
     request.check_against(&collection)?;
     if collection.sync != Sync::Manual {
         slots::ensure(Place::FIRST_INDEXER);

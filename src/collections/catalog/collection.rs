@@ -127,24 +127,25 @@ impl Sync {
 }
 
 impl Collection {
-    /// The collection of this name, which must exist. Call it with a search path of pg_catalog only.
-    pub fn get(name: &str) -> Result<Self> {
+    /// The collection of this name, which must exist; with a use, its tables are locked as [`lock_tables`](Self::lock_tables) does. Call
+    /// it with a search path of pg_catalog only.
+    pub fn get(name: &str, table_use: Option<TableUse>) -> Result<Self> {
         // It is read with the calling statement's snapshot, since a search must not see more than that.
         let rows = own_rows(|| select(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
-        if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows) }
+        if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows, table_use) }
     }
 
     /// The collection of this name with everything that other transactions have committed by now: for work that has waited
     /// for a lock.
     pub fn find_latest(name: &str) -> Result<Option<Self>> {
         let rows = own_rows(|| run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
-        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows, None).map(Some) }
     }
 
     /// The collection with this number, in its latest committed state.
     pub fn find_by_id(id: i64) -> Result<Option<Self>> {
         let rows = own_rows(|| run(QUERY, &[Arg::optional_text(None), Arg::new(id)]))?;
-        if rows.count == 0 { Ok(None) } else { Self::read(&rows).map(Some) }
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows, None).map(Some) }
     }
 
     /// Those of these numbers for which there is a collection.
@@ -258,7 +259,7 @@ impl Collection {
             .hint("Drop the collection with rag.drop_collection and create it again.")
     }
 
-    fn read(rows: &Rows) -> Result<Self> {
+    fn read(rows: &Rows, table_use: Option<TableUse>) -> Result<Self> {
         let missing = |column: &str| Error::internal(format!("rag.collection.{column} is null"));
         let text = |column, name| rows.text(0, column).ok_or_else(|| missing(name));
         let texts = |column, name| rows.texts(0, column).ok_or_else(|| missing(name));
@@ -299,7 +300,10 @@ impl Collection {
             predecessor_of: rows.int8(0, 28),
             altered: None,
         };
-        collection.read_tables()?;
+        match table_use {
+            Some(table_use) => collection.lock_tables(table_use)?,
+            None => collection.read_tables()?,
+        }
         Ok(collection)
     }
 

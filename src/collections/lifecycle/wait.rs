@@ -38,7 +38,7 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
 
 /// Whether the collection is current, by the snapshot that is active.
 fn check(name: &str) -> Result<bool> {
-    let collection = Collection::get(name)?;
+    let collection = Collection::get(name, None)?;
     check_possible(&collection)?;
     let look = || {
         select(

@@ -114,7 +114,12 @@ impl Ledger {
         estimate: Spent,
         prompt: impl FnOnce() -> String,
     ) -> Result<LedgerEntry, Error> {
-        lock(&self.state).check_room(target.database, account.role)?;
+        {
+            // Taken at once, so that no two calls take the same room.
+            let mut state = lock(&self.state);
+            state.check_room(target.database, account.role)?;
+            *state.in_progress.entry((target.database, account.role)).or_default() += 1;
+        }
         let call = Call {
             number: 0,
             began_us: now_us(),
@@ -138,7 +143,6 @@ impl Ledger {
         };
         let reserved = {
             let (now, mut state) = (entry.began_s(), lock(&self.state));
-            *state.in_progress.entry((target.database, account.role)).or_default() += 1;
             state.budgets.reserve(target.database, &account.budgets, estimate, now)
         };
         match reserved {
