@@ -70,6 +70,13 @@ impl<T: QueueEntry> FairQueue<T> {
         sessions.flat_map(|session| session.query.iter().chain(session.bulk.iter()))
     }
 
+    /// Whether all that waits would fit into one batch.
+    pub fn is_one_batch(&self, limits: BatchLimits) -> bool {
+        let mut lengths = self.iter().filter(|text| !text.is_cancelled()).map(QueueEntry::tokens);
+        let Some(first) = lengths.next() else { return true };
+        lengths.try_fold(BatchShape::of_one(first), |shape, length| shape.with(length, limits)).is_some()
+    }
+
     /// Drops cancelled texts.
     pub fn remove_cancelled(&mut self) {
         for session in self.roles.backlogs_mut().flat_map(Shares::backlogs_mut) {

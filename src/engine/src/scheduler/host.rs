@@ -9,8 +9,9 @@ pub trait Host: Send + Sync {
     /// The library that runs the models.
     fn library(&self) -> &Library;
 
-    /// In how many copies a model may be in memory whose files have so many bytes. Each is run by a part of the threads.
-    fn copies(&self, stored: u64) -> usize;
+    /// How many parallel copies of a model whose files have so many bytes may be in memory beside its sole copy. Not one: this would only
+    /// have fewer threads than the sole copy.
+    fn parallel_copies(&self, stored: u64) -> usize;
 
     /// Maximum number of texts that may wait for one model.
     fn queue_limit(&self) -> usize;

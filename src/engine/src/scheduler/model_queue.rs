@@ -13,7 +13,7 @@ use super::{
     job::QueuedText,
     meter::Meter,
     pace::Pace,
-    runners::Runners,
+    runners::{ModelCopy, Runners},
     slots::{QueueSlots, SlotHolder, Slots},
 };
 use crate::{
@@ -159,7 +159,7 @@ impl ModelQueue {
         state.last_used = Instant::now();
         if state.runners.is_empty() {
             state.unload_requested = false;
-            self.start_runner(state);
+            self.start_runner(ModelCopy::Sole, state);
         } else {
             drop(state);
             self.changed.notify_all();

@@ -15,8 +15,8 @@ use crate::{
     system,
 };
 
-/// Most copies of a model. Each runs a batch of its own, so with more of them a single batch has fewer threads.
-const MAX_COPIES: usize = 4;
+/// Most parallel copies of a model. Each runs a batch of its own, so with more of them a single batch has fewer threads.
+const MAX_PARALLEL_COPIES: usize = 4;
 
 /// The copies of a model may take one part in so many of the engine's memory while they are loaded.
 const MEMORY_PART: u64 = 2;
@@ -76,9 +76,11 @@ impl Host for Registry {
         &self.library
     }
 
-    fn copies(&self, stored: u64) -> usize {
-        let most = (self.memory_mb << 20) / MEMORY_PART / (stored * openvino::LOADED_PER_STORED).max(1);
-        self.library.threads().min(MAX_COPIES).min(most as usize).max(1)
+    fn parallel_copies(&self, stored: u64) -> usize {
+        let fitting = (self.memory_mb << 20) / MEMORY_PART / (stored * openvino::LOADED_PER_STORED).max(1);
+        let beside_sole = (fitting as usize).saturating_sub(1);
+        let copies = self.library.threads().min(MAX_PARALLEL_COPIES).min(beside_sole);
+        if copies > 1 { copies } else { 0 }
     }
 
     fn queue_limit(&self) -> usize {

@@ -1,7 +1,8 @@
 //! The threads that run a model while it is in memory. Each has a copy of the model and runs batches of its own.
 //!
-//! Threads that share a run wait for each other at each operator: beside a busy program each wait is for the one that the
-//! kernel lets run last, and OpenVINO makes no more of two threads than of one. Copies wait for nobody.
+//! The threads of one run wait for each other at each operator, and beside a busy program each wait is for the one that the
+//! kernel lets run last. Parallel copies do not wait for each other: they run most when much is to be done. A batch by itself
+//! is done sooner by all threads together: for these there is the sole copy, which is the first to be loaded.
 
 use std::{
     collections::HashMap,
@@ -13,7 +14,7 @@ use super::{
     fair_queue::{Batch, Bill},
     job::{CompleteAnswer, EmbeddingJob, QueuedText},
     model_queue::{ModelDescription, ModelQueue, QueueState},
-    runners::Activity,
+    runners::{Activity, ModelCopy},
 };
 use crate::{
     failure::Error,
@@ -28,12 +29,12 @@ const EXIT_OUT_OF_MEMORY: i32 = 71;
 
 impl ModelQueue {
     /// Starts a thread that loads a copy of the model.
-    pub(super) fn start_runner(self: &Arc<Self>, mut state: MutexGuard<'_, QueueState>) {
-        state.runners.enter(Activity::Loading);
+    pub(super) fn start_runner(self: &Arc<Self>, copy: ModelCopy, mut state: MutexGuard<'_, QueueState>) {
+        state.runners.enter(copy, Activity::Loading);
         drop(state);
         // What is said of it if it panics, or if no thread can be started.
         let error = Some(Error::Internal(format!("a thread of model \"{}\" failed", self.name())));
-        let runner = Runner { queue: self.clone(), activity: Activity::Loading, error };
+        let runner = Runner { queue: self.clone(), copy, activity: Activity::Loading, error };
         let _ = std::thread::Builder::new().name("model".into()).spawn(move || runner.run());
     }
 
@@ -46,22 +47,26 @@ impl ModelQueue {
         waiting.values().for_each(|job| job.report_work());
     }
 
-    fn load(&self) -> Result<(Arc<ModelDescription>, Embedder), Error> {
+    fn load(&self, copy: ModelCopy) -> Result<(Arc<ModelDescription>, Embedder), Error> {
         let _one_at_a_time = self.host.begin_loading();
         let description = self.describe()?;
         let manifest = &description.manifest;
         self.folder.verify(manifest)?;
         let stored = self.folder.size(manifest);
-        let copies = self.host.copies(stored);
+        let most_parallel = self.host.parallel_copies(stored);
+        let parts = match copy {
+            ModelCopy::Sole => 1,
+            ModelCopy::Parallel => most_parallel.max(1),
+        };
         let resources = Resources {
-            threads: self.host.library().threads().div_ceil(copies),
+            threads: self.host.library().threads().div_ceil(parts),
             make_room: &|times| self.host.make_room(self.name(), stored * times),
         };
         let embedder = self.host.library().open(&self.folder, manifest, &description.encoder, resources)?;
         system::release_free_memory();
         let mut state = lock(&self.state);
         state.error = None;
-        state.runners.most = copies;
+        state.runners.most_parallel = most_parallel;
         drop(state);
         Ok((description, embedder))
     }
@@ -70,6 +75,7 @@ impl ModelQueue {
 /// A thread of a model.
 struct Runner {
     queue: Arc<ModelQueue>,
+    copy: ModelCopy,
     activity: Activity,
     /// Why it ends, unless the model is unloaded.
     error: Option<Error>,
@@ -77,7 +83,7 @@ struct Runner {
 
 impl Runner {
     fn run(mut self) {
-        let (mut description, mut embedder) = match self.queue.load() {
+        let (mut description, mut embedder) = match self.queue.load(self.copy) {
             Ok(loaded) => loaded,
             Err(error) => return self.fail(&error),
         };
@@ -86,7 +92,7 @@ impl Runner {
             if texts.iter().any(|text| text.job.fingerprint() != description.fingerprint) {
                 // The model was installed anew: the old weights would give vectors under the new fingerprint.
                 drop(embedder);
-                (description, embedder) = match self.queue.load() {
+                (description, embedder) = match self.queue.load(self.copy) {
                     Ok(loaded) => loaded,
                     Err(error) => {
                         texts.iter().for_each(|text| text.job.fail(&error));
@@ -112,19 +118,24 @@ impl Runner {
         let mut state = lock(&queue.state);
         state.runners.runtime = Some(runtime.name());
         self.become_in(&mut state, Activity::Idle);
+        if !state.texts.is_empty() {
+            // Other threads, which wait, may be those that run it now.
+            queue.changed.notify_all();
+        }
         loop {
             let limits = state.pace.limits(runtime.batch_limits());
-            if let Some(batch) = state.texts.next_batch(limits) {
+            let may_run = state.runners.may_run(self.copy, state.texts.is_one_batch(limits));
+            if let Some(batch) = may_run.then(|| state.texts.next_batch(limits)).flatten() {
                 self.become_in(&mut state, Activity::Busy);
-                if std::mem::take(&mut state.unload_requested) {
+                if std::mem::take(&mut state.unload_requested) || !state.texts.is_empty() {
                     queue.changed.notify_all();
                 }
                 if !state.texts.is_empty() && state.runners.want_another() {
-                    queue.start_runner(state);
+                    queue.start_runner(ModelCopy::Parallel, state);
                 }
                 return Some(batch);
             }
-            if state.unload_requested {
+            if state.unload_requested && state.texts.is_empty() {
                 return None;
             }
             state = queue.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -183,8 +194,8 @@ impl Runner {
     }
 
     fn become_in(&mut self, state: &mut QueueState, activity: Activity) {
-        state.runners.leave(self.activity);
-        state.runners.enter(activity);
+        state.runners.leave(self.copy, self.activity);
+        state.runners.enter(self.copy, activity);
         self.activity = activity;
     }
 
@@ -202,12 +213,14 @@ impl Drop for Runner {
     /// Takes the thread out of the count, however it ends.
     fn drop(&mut self) {
         let mut state = lock(&self.queue.state);
-        state.runners.leave(self.activity);
+        state.runners.leave(self.copy, self.activity);
         let others = state.runners.count();
         let waiting = match &self.error {
             Some(error) if others > 0 => {
                 eprintln!("ragstone-engine: model \"{}\" has one copy less: {error}", self.queue.name());
-                state.runners.most = others;
+                if self.copy == ModelCopy::Parallel {
+                    state.runners.most_parallel = state.runners.parallel();
+                }
                 Vec::new()
             }
             Some(error) => {
@@ -221,7 +234,7 @@ impl Drop for Runner {
         }
         if others == 0 && !state.texts.is_empty() {
             // They arrived while the model was unloaded.
-            self.queue.start_runner(state);
+            self.queue.start_runner(ModelCopy::Sole, state);
         } else {
             drop(state);
         }

@@ -124,7 +124,7 @@ impl BatchShape {
     }
 
     /// The batch with one more text, if that is within the limits and of similar length.
-    fn with(self, tokens: usize, limits: BatchLimits) -> Option<Self> {
+    pub fn with(self, tokens: usize, limits: BatchLimits) -> Option<Self> {
         let more = Self {
             first: self.first,
             texts: self.texts + 1,

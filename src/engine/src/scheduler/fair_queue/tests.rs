@@ -97,6 +97,16 @@ fn a_batch_stays_within_tokens_and_texts() {
 }
 
 #[test]
+fn what_waits_is_one_batch_while_it_fits_into_one() {
+    assert!(bulk(&[]).is_one_batch(LIMITS));
+    assert!(bulk(&[600]).is_one_batch(LIMITS));
+    assert!(bulk(&[10, 12, 18]).is_one_batch(LIMITS));
+    assert!(!bulk(&[10; 9]).is_one_batch(LIMITS));
+    assert!(!bulk(&[200; 3]).is_one_batch(LIMITS));
+    assert!(!bulk(&[10, 200]).is_one_batch(LIMITS));
+}
+
+#[test]
 fn a_text_over_the_budget_runs_alone() {
     let mut queue = bulk(&[600, 600]);
     assert_eq!(lengths(&run(&mut queue)), [600]);
