@@ -26,6 +26,7 @@ fn status() -> TableIterator<'static, (name!(name, Utf8), name!(value, Option<Ut
             ("engine_uptime_seconds", Some(format!("{:.0}", stats.uptime_s))),
             ("engine_restarts", Some(stats.restarts.to_string())),
             ("runtime", Some(stats.runtime)),
+            ("sandbox", Some(stats.sandbox)),
             ("resident_bytes", Some(stats.resident_bytes.to_string())),
             ("clients", Some(stats.clients.to_string())),
         ]),

@@ -148,19 +148,19 @@ impl Embedder {
 
     /// Starts to embed texts: at once, or in a job after its transaction has ended.
     pub fn ask(&self, lane: Lane, texts: Vec<String>) -> Result<ReplayableCall> {
-        replay::ask(self.call(lane, texts))
+        replay::ask(self.call(lane, texts)?)
     }
 
     /// Sends texts to the engine, for work that continues in the same transaction.
     pub fn send(&self, lane: Lane, texts: Vec<String>) -> Result<Pending> {
-        self.call(lane, texts).into_pending()
+        self.call(lane, texts)?.into_pending()
     }
 
-    fn call(&self, lane: Lane, texts: Vec<String>) -> Call {
+    fn call(&self, lane: Lane, texts: Vec<String>) -> Result<Call> {
         match &self.location {
             ModelLocation::Installed(model) => {
                 let (model, kind, caller) = (model.clone(), self.kind, self.caller);
-                Call::new(Request::Embed { model, kind, lane, caller, texts })
+                Ok(Call::new(Request::Embed { model, kind, lane, caller, texts }))
             }
             ModelLocation::Provider(model) => model.call(self.kind, texts),
         }

@@ -37,7 +37,7 @@ impl Remote {
 
     /// Prepares a call, which can then be started while no transaction is open.
     pub fn prepare(&self, prompt: Prompt, options: CallOptions, stream: bool) -> Result<Call> {
-        let mut target = self.target.clone();
+        let mut target = self.key_file.complete(&self.target)?;
         match options.timeout_ms.map(u64::try_from) {
             None => {}
             Some(Ok(timeout)) if timeout > 0 => target.limits.timeout_ms = timeout,

@@ -3,6 +3,7 @@
 use crate::provider::account::account;
 use crate::provider::find::find;
 use crate::provider::generator::LOCAL_SERVER;
+use crate::provider::key_file::KeyFile;
 use crate::provider::request_size;
 use crate::provider::request_size::RequestSize;
 use ragstone_client::engine::call::Call;
@@ -20,6 +21,7 @@ const DEFAULT_MAX_TOKENS: u32 = 512;
 #[derive(Debug, Clone)]
 pub struct EmbeddingModel {
     target: Target,
+    key_file: KeyFile,
     model: String,
     /// Number of dimensions, if the server's options choose it.
     dimensions: Option<u32>,
@@ -61,6 +63,7 @@ impl EmbeddingModel {
             max_tokens: found.options.number("embedding_max_tokens").unwrap_or(DEFAULT_MAX_TOKENS),
             account: account(server, "embed")?,
             target: found.target,
+            key_file: found.key_file,
         })
     }
 
@@ -70,10 +73,13 @@ impl EmbeddingModel {
     }
 
     /// The call that embeds texts.
-    pub fn call(&self, kind: Kind, texts: Vec<String>) -> Call {
+    ///
+    /// # Errors
+    /// 42501 if the key is in a file that cannot be read.
+    pub fn call(&self, kind: Kind, texts: Vec<String>) -> Result<Call> {
         // The database's coordinator writes `rag.calls`.
         slots::ensure(Place::Coordinator);
-        let mut target = Box::new(self.target.clone());
+        let mut target = Box::new(self.key_file.complete(&self.target)?);
         target.limits.max_texts = self.max_request().texts as u32;
         let request = Request::EmbedBy {
             target,
@@ -83,7 +89,7 @@ impl EmbeddingModel {
             texts,
             account: self.account.clone(),
         };
-        Call::with_limits(&self.target.limits, request)
+        Ok(Call::with_limits(&self.target.limits, request))
     }
 
     /// A description of the model like that of an installed one.

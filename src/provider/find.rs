@@ -1,5 +1,6 @@
 //! Looks up a provider by the name of its server, with the rights and the key of the current role.
 
+use crate::provider::key_file::KeyFile;
 use crate::provider::options::Options;
 use pgrx::pg_sys;
 use ragstone_core::provider::{Key, Secret, Target};
@@ -11,8 +12,10 @@ use ragstone_pg::switch_user::as_owner;
 /// A provider that the current role may use.
 #[derive(Debug)]
 pub struct Provider {
-    /// The target of calls.
+    /// The target of calls, without a key that is in a file.
     pub target: Target,
+    /// The file of its key.
+    pub key_file: KeyFile,
     /// The server's options.
     pub options: Options,
 }
@@ -36,7 +39,8 @@ pub fn find(name: &str) -> Result<Provider> {
         limits: options.limits(wire),
         prices: options.prices(),
     };
-    Ok(Provider { target, options })
+    let key_file = KeyFile::new(mapping.get("api_key_file"));
+    Ok(Provider { target, key_file, options })
 }
 
 fn read(name: &str, role: pg_sys::Oid) -> Result<(pg_sys::Oid, Options, Options)> {
@@ -64,8 +68,6 @@ fn key(mapping: &Options) -> Key {
         Key::Value(Secret(key))
     } else if let Some(variable) = owned("api_key_env") {
         Key::Environment(variable)
-    } else if let Some(path) = owned("api_key_file") {
-        Key::File(path)
     } else {
         Key::None
     }

@@ -1,6 +1,7 @@
 //! What the argument `model` of a function names: the extractive model that comes with Ragstone, or a provider's language model.
 
 use crate::provider::find::find;
+use crate::provider::key_file::KeyFile;
 use ragstone_client::settings;
 use ragstone_core::provider::Target;
 use ragstone_pg::error::{Error, Result};
@@ -26,8 +27,10 @@ pub enum Generator {
 /// A provider's language model.
 #[derive(Debug)]
 pub struct Remote {
-    /// The provider.
+    /// The provider, without a key that is in a file.
     pub target: Target,
+    /// The file of its key.
+    pub key_file: KeyFile,
     /// The provider's name of the model.
     pub model: String,
     /// Maximum number of tokens of prompt and answer together.
@@ -55,7 +58,8 @@ impl Generator {
             (model, _) => model.to_owned(),
         };
         let context_tokens = found.options.number("context_window").unwrap_or(DEFAULT_CONTEXT_TOKENS);
-        Ok(Self::Remote(Box::new(Remote { target: found.target, model, context_tokens })))
+        let (target, key_file) = (found.target, found.key_file);
+        Ok(Self::Remote(Box::new(Remote { target, key_file, model, context_tokens })))
     }
 
     /// The provider's model.

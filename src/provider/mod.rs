@@ -1,7 +1,7 @@
 //! Providers of models outside this server: foreign servers of the wrapper `rag`, their keys, and calls of their models.
 //!
 //! [`options`], [`template`], [`url`] and [`create`] are about servers, [`local`] about the one that stands for this host. [`find`],
-//! [`generator`] and [`embedding_model`] look up a model by name; [`request_size`] has what an embedding model takes at once. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
+//! [`generator`] and [`embedding_model`] look up a model by name; [`key_file`] reads a key where it is kept in a file; [`request_size`] has what an embedding model takes at once. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
 //! [`step`] logs it, [`stream`] and [`batch`] do both for an answer in parts and for many prompts. [`rerank`] scores documents, and
 //! [`account`] has the role and the budgets of each call.
 
@@ -12,6 +12,7 @@ mod create;
 mod embedding_model;
 mod find;
 mod generator;
+mod key_file;
 mod local;
 mod options;
 mod prompt;

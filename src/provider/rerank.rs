@@ -25,7 +25,7 @@ pub fn rerank(model: &str, query: String, documents: Vec<String>) -> Result<Vec<
     let (expected, limits) = (documents.len(), found.target.limits);
     slots::ensure(Place::Coordinator);
     let request = Request::RerankBy {
-        target: Box::new(found.target),
+        target: Box::new(found.key_file.complete(&found.target)?),
         model: name.to_owned(),
         query,
         documents,

@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Trial> {
         an_immediate_shutdown_ends_the_engine,
         the_socket_is_private,
         the_engine_inherits_nothing_of_the_server,
+        all_threads_of_the_engine_are_in_its_sandbox,
         a_replaced_engine_leaves_when_nobody_uses_it,
         drop_database_is_not_blocked,
         one_engine_serves_all_databases,
@@ -285,6 +286,22 @@ async fn status_says_whether_an_engine_runs() -> Result<()> {
     ensure!(session.value::<String>(status).await? == "running");
     let pid: String = session.value("SELECT value FROM rag.status() WHERE name = 'engine_pid'").await?;
     ensure!(Process(pid.parse()?) == engine);
+    Ok(())
+}
+
+/// What the sandbox refuses is tested in the engine.
+async fn all_threads_of_the_engine_are_in_its_sandbox() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    session.execute("SELECT rag.embed($1::text[])", &[&texts(50, 5)]).await?;
+    let sandbox: String = session.value("SELECT value FROM rag.status() WHERE name = 'sandbox'").await?;
+    ensure!(sandbox == "no_new_privs, landlock, seccomp", "{sandbox}");
+    let engine = server.engines()[0];
+    ensure!(engine.threads()? > 2, "the model runs in no thread of its own");
+    for (field, expected) in [("NoNewPrivs", "1"), ("Seccomp", "2")] {
+        let found = engine.status_of_threads(field)?;
+        ensure!(found.iter().all(|value| value == expected), "{field}: {found:?}");
+    }
     Ok(())
 }
 

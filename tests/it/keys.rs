@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::provider::{Provider, Reply};
-use ragstone_tests::server::{Options, Server, run, shared};
+use ragstone_tests::server::{Options, Server, give_to_server, run, shared};
 use ragstone_tests::session::Session;
 use serde_json::json;
 use std::fs;
@@ -74,10 +74,20 @@ async fn keys_from_files_are_read_at_each_call() -> Result<()> {
     );
     session.batch_execute(&set).await?;
     let call = "SELECT rag.generate('hi', model => 'stub')";
-    let refusal = session.refusal(call).await?;
-    ensure!(refusal.message.contains("key") && !refusal.hint.is_empty(), "{refusal:?}");
+    let hint = "Write the key into a file that the user of the PostgreSQL server can read.";
+    let unreadable = async |reason: &str| {
+        let message =
+            format!("provider \"stub\": cannot read the key from file \"{}\": {reason}", file.display());
+        session.refusal(call).await?.expect("42501", &message, hint)
+    };
+    unreadable("No such file or directory (os error 2)").await?;
+    fs::create_dir(&file)?;
+    unreadable("expected a file").await?;
+    fs::remove_dir(&file)?;
+    fs::write(&file, vec![b'k'; (64 << 10) + 1])?;
+    give_to_server(&file)?;
+    unreadable("expected at most 65536 bytes").await?;
     fs::write(&file, "sk-file\n")?;
-    ragstone_tests::server::give_to_server(&file)?;
     session.execute(call, &[]).await?;
     ensure!(provider.requests()[0].header("authorization") == Some("Bearer sk-file"));
     session.batch_execute("ALTER USER MAPPING FOR PUBLIC SERVER stub OPTIONS (DROP api_key_file, ADD api_key_env 'NO_SUCH_VARIABLE')").await?;

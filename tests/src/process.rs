@@ -112,6 +112,13 @@ impl Process {
         Some(line.split_once(':')?.1.trim().to_owned())
     }
 
+    /// A field of `/proc/PID/status` of each thread.
+    pub fn status_of_threads(self, field: &str) -> Result<Vec<String>> {
+        let threads = fs::read_dir(self.path("task"))?.flatten();
+        let ids = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Ok(ids.filter_map(|id| Self(id).status(field)).collect())
+    }
+
     fn title(self) -> Option<String> {
         let arguments = fs::read(self.path("cmdline")).ok()?;
         let first = arguments.split(|&byte| byte == 0).next()?;

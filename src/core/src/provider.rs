@@ -70,7 +70,7 @@ impl FromStr for Wire {
     }
 }
 
-/// Where the key of a provider is.
+/// Where the key of a provider is for the engine, which reads no files of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Key {
     /// The provider wants none.
@@ -79,8 +79,6 @@ pub enum Key {
     Value(Secret),
     /// In this variable of the engine's environment, which is the server's.
     Environment(String),
-    /// In this file, which the server's user can read.
-    File(String),
 }
 
 /// Limits of a provider's calls. Limits without a unit in their name count calls.

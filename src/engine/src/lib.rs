@@ -27,6 +27,8 @@ pub mod outbox;
 
 pub mod failure;
 
+mod sandbox;
+
 mod lock;
 
 #[allow(unsafe_code)]

@@ -80,8 +80,6 @@ fn texts_are_embedded_in_batches_in_their_order() {
 #[test]
 fn keys_are_read_where_they_are_kept() {
     let provider = Provider::start([Reply::chat("hello")]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("key").to_str().unwrap().to_owned();
     let engine = EngineProcess::start_in(&[("STUB_KEY", "from-environment")]);
     let mut client = engine.connect();
     let with = |key| Target { key, ..target(&provider.url()) };
@@ -92,14 +90,10 @@ fn keys_are_read_where_they_are_kept() {
         failure.message,
         "provider \"openai\": variable \"NO_KEY\" is not set in the server's environment"
     );
-    let failure = client.failure(ask(with(Key::File(file.clone())), prompt(), false));
-    assert!(failure.message.contains(&file), "{failure:?}");
-    std::fs::write(&file, "from-file\n").unwrap();
-    completed(client.call(ask(with(Key::File(file)), prompt(), false)));
     completed(client.call(ask(with(Key::None), prompt(), false)));
     let keys: Vec<Option<String>> =
         provider.requests().iter().map(|seen| seen.header("authorization").map(str::to_owned)).collect();
-    assert_eq!(keys, [Some("Bearer from-environment".into()), Some("Bearer from-file".into()), None]);
+    assert_eq!(keys, [Some("Bearer from-environment".into()), None]);
 }
 
 #[test]

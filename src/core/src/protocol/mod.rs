@@ -22,7 +22,7 @@ pub use stats::{ModelStats, Quantiles, Stats};
 /// Version of all that goes over the socket: the messages of this module and the types of `provider`, `failure` and `log` that
 /// they carry. It is raised with each change of one of these. The socket's file name carries it, so two versions never meet by
 /// accident.
-pub const PROTOCOL: u16 = 6;
+pub const PROTOCOL: u16 = 7;
 
 /// Name of the engine's socket inside the socket directory.
 pub fn socket_name() -> String {

@@ -13,6 +13,8 @@ pub struct Stats {
     pub runtime: String,
     /// Times that the supervisor had to start it again.
     pub restarts: u32,
+    /// What of its sandbox is in force.
+    pub sandbox: String,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
     /// Connected clients.

@@ -127,7 +127,7 @@ impl ProviderCall {
         let begin = Clock::now();
         let deadline = Instant::now() + Duration::from_millis(target.limits.timeout_ms.min(MAX_TIMEOUT_MS));
         let base = url::parse_base(&target)?;
-        let key = key::read(&target).await?;
+        let key = key::read(&target)?;
         let client = calls.clients.get(&target, &base).await?;
         let TokenCounts { input, output } = new.estimate;
         let estimate =

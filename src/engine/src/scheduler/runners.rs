@@ -43,7 +43,8 @@ impl Runners {
 
     /// What runs the model, if it is in memory.
     pub(super) fn runtime(&self) -> Option<&'static str> {
-        self.runtime.filter(|_| [&self.sole, &self.parallel].iter().any(|counts| counts.loading < counts.all()))
+        self.runtime
+            .filter(|_| [&self.sole, &self.parallel].iter().any(|counts| counts.loading < counts.all()))
     }
 
     /// Counts a thread that does this from now on.

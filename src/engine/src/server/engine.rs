@@ -34,6 +34,7 @@ pub struct Engine {
     reports: Mutex<ProgressReports>,
     clients: AtomicU32,
     restarts: u32,
+    sandbox: String,
     started: Instant,
 }
 
@@ -41,8 +42,8 @@ pub struct Engine {
 type ProgressReports = BTreeMap<(u64, u32, i32, String), Progress>;
 
 impl Engine {
-    /// An engine without clients and models.
-    pub fn new(options: ServeOptions) -> Arc<Self> {
+    /// An engine without clients and models, which runs in this sandbox.
+    pub fn new(options: ServeOptions, sandbox: String) -> Arc<Self> {
         let library = Library::new(options.library);
         Arc::new(Self {
             registry: Registry::new(options.models, library, options.memory_mb, options.queue_limit),
@@ -54,6 +55,7 @@ impl Engine {
             reports: Mutex::default(),
             clients: AtomicU32::new(0),
             restarts: options.restarts,
+            sandbox,
             started: Instant::now(),
         })
     }
@@ -146,6 +148,7 @@ impl Engine {
             uptime_s: self.started.elapsed().as_secs_f64(),
             runtime: self.registry.library().describe(),
             restarts: self.restarts,
+            sandbox: self.sandbox.clone(),
             resident_bytes: system::resident_bytes(),
             clients: self.clients(),
             models: self.registry.queues().iter().map(|queue| queue.stats()).collect(),

@@ -20,7 +20,7 @@ use options::ServeOptions;
 use socket::ServeError;
 use tokio::{net::UnixListener, signal::unix::SignalKind, time::Instant};
 
-use crate::system;
+use crate::{sandbox, system};
 
 /// Serves until SIGTERM, or until the executable is replaced and no client is connected.
 ///
@@ -39,7 +39,9 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
         .map_err(|error| ServeError::System(format!("start the event loop: {error}")))?;
     let entered = runtime.enter();
     let (_lock, listener) = socket::listen(&options.socket_directory)?;
-    let engine = Engine::new(options);
+    // Before any other thread starts, which would be outside of it.
+    let sandbox = sandbox::enter(options.readable_paths());
+    let engine = Engine::new(options, sandbox);
     runtime.block_on(run(engine, listener));
     drop(entered);
     // Threads that are still at work end with the process.

@@ -1,8 +1,8 @@
 //! What the supervisor decides when it starts an engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::runtime::library::LibrarySettings;
+use crate::{runtime::library::LibrarySettings, sandbox::existing_folder};
 
 /// The options of an engine that serves.
 #[derive(Debug, Clone)]
@@ -19,4 +19,23 @@ pub struct ServeOptions {
     pub queue_limit: usize,
     /// How many times the supervisor has restarted the engine.
     pub restarts: u32,
+}
+
+impl ServeOptions {
+    /// What an engine with these options has to read: models and the libraries that run them. Symbolic links to models are followed
+    /// that are there now.
+    pub fn readable_paths(&self) -> Vec<PathBuf> {
+        let models = self.models.read_dir().into_iter().flatten().flatten();
+        let linked_models = models.filter_map(|entry| entry.path().canonicalize().ok());
+        let library = &self.library.onnxruntime;
+        // The library may be a link into another folder, where those are that it needs.
+        let linked_library = library.canonicalize().unwrap_or_default();
+        let libraries =
+            [library, &linked_library].into_iter().filter_map(|file| file.parent().map(Path::to_owned));
+        [existing_folder(&self.models), self.library.openvino.clone()]
+            .into_iter()
+            .chain(linked_models)
+            .chain(libraries)
+            .collect()
+    }
 }
