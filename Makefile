@@ -2,7 +2,7 @@
 # Debian's 15 otherwise, or the first in PATH.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo django stop test install installcheck bench docs lint clean
+.PHONY: help demo django stop test install installcheck bench docs lint sbom clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,8 +31,11 @@ bench: ## run the benches against what is installed
 docs: ## build the documentation as a site, and check it against what is installed
 	@setup/docs.sh
 
-lint: ## check formatting, clippy and the scripts
+lint: ## check formatting, dependencies, clippy and the scripts
 	@setup/lint.sh
+
+sbom: ## list what is installed and from where, as CycloneDX
+	@setup/sbom.sh
 
 clean: ## remove the demo's server and what was built
 	@setup/clean.sh

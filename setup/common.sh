@@ -34,6 +34,17 @@ die() {
 
 need_cargo() { command -v cargo >/dev/null || die "cargo is missing" "Install Rust 1.95 or newer with rustup."; }
 
+# Installs a command of cargo into the cache. usage: cargo_tool name version
+cargo_tool() {
+  need_cargo
+  if ! cargo install --list --root "$cache/cargo" | grep -qxF "$1 v$2:"; then
+    say "building $1 $2 (minutes, once)"
+    # It does little by itself, so an unoptimized one is as good and built in a third of the time.
+    cargo install --quiet --debug --locked --root "$cache/cargo" --target-dir "$cache/target-tool" "$1@$2"
+    rm -rf "$cache/target-tool"
+  fi
+}
+
 # The PostgreSQL to build for: PG_CONFIG, else our own copy of the major version PG, else Debian's 15, else the first in
 # PATH.
 pg_config_path() {

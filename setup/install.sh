@@ -35,5 +35,6 @@ cp --recursive "$cache/models/all-MiniLM-L6-v2" "$models/"
 for document in README.md CHANGELOG.md LICENSE docs; do
   [[ ! -e $document ]] || cp --recursive "$document" "$documents/"
 done
+"$("$here/python.sh")" "$here/licences.py" "pg$major" "$documents/ThirdPartyLicences.txt"
 
 "$here/put.sh" "$stage"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks formatting, and everything that clippy, ruff and, where it is installed, shellcheck have to say.
+# Checks formatting, the dependencies, and everything that clippy, ruff and, where it is installed, shellcheck have to say.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -8,6 +8,7 @@ cd "$root"
 cargo fmt --all --check
 PGRX_PG_CONFIG_PATH=$(pg_config_path) cargo clippy --quiet --workspace --all-targets --no-default-features \
   --features "pg$(pg_major) pg_test" -- --deny warnings
+"$here/deny.sh"
 python=$("$here/venv.sh" lint-python "$here/requirements-lint.txt")
 export RUFF_CACHE_DIR=$cache/ruff
 "$python" -m ruff format --check
