@@ -4,7 +4,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from licences import linked, report
+from crates import linked
+from licences import report
 
 
 def package(name, folder=None, macro=False, source="registry"):
