@@ -304,6 +304,9 @@ impl Indexer {
         self.settling.add_terms(id, written.term_rows as i64);
         self.pauses.batch_ended(id, Ok(batch.has_asked()))?;
         self.pauses.clear_environment()?;
+        if written.rows == 0 && !written.postponed.is_empty() {
+            return self.pauses.rows_in_use(id);
+        }
         self.pauses.clear(id)
     }
 

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Pauses after a failure that is not to be charged to a row.
 pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
+/// How long rows are in use by other sessions before users see their collection wait.
+const PATIENCE_FOR_ROWS: Duration = Duration::from_secs(1);
+
 /// What is paused after failures: collections by themselves, those of a provider together, and all of them.
 #[derive(Default)]
 pub struct Pauses {
@@ -25,6 +28,13 @@ pub struct Pauses {
     environment: Option<Backoff>,
     /// The collections that are shown as waiting for the environment.
     shown: BTreeSet<i64>,
+    /// Since when nothing of a collection could be written but what other sessions let go.
+    rows_in_use: HashMap<i64, RowsInUse>,
+}
+
+struct RowsInUse {
+    since: Instant,
+    shown_at: Option<Instant>,
 }
 
 struct Pause {
@@ -125,6 +135,27 @@ impl Pauses {
         self.providers.next_due()
     }
 
+    /// Notes that all rows of a batch are locked or being changed by other sessions, so that nothing was written. They are tried again soon; what takes longer
+    /// is shown.
+    ///
+    /// # Errors
+    /// That of storing it.
+    pub fn rows_in_use(&mut self, collection: i64) -> Result<()> {
+        let now = Instant::now();
+        let rows = self.rows_in_use.entry(collection).or_insert(RowsInUse { since: now, shown_at: None });
+        let is_due = now.duration_since(rows.shown_at.unwrap_or(rows.since)) >= PATIENCE_FOR_ROWS;
+        if !is_due {
+            return Ok(());
+        }
+        rows.shown_at = Some(now);
+        let error = Error::lock_not_available(
+            "rows that are to be indexed are locked or being changed by other sessions",
+        )
+        .hint("See pg_stat_activity for transactions that have been open for long.");
+        let only = BTreeSet::from([collection]);
+        store(|| failure::set_waiting(Some(&only), PATIENCE_FOR_ROWS, &error).map(|_| ()))
+    }
+
     /// Withdraws what former workers have said that collections wait for: this one finds out anew.
     pub fn forget_former() {
         let forget = || if is_installed()? { failure::clear_all_waiting() } else { Ok(()) };
@@ -138,10 +169,10 @@ impl Pauses {
     /// # Errors
     /// That of withdrawing what users see.
     pub fn clear(&mut self, collection: i64) -> Result<()> {
-        match self.collections.remove(&collection) {
-            Some(Pause { is_shown: true, .. }) => self.withdraw(BTreeSet::from([collection])),
-            _ => Ok(()),
-        }
+        let is_paused = self.collections.remove(&collection).is_some_and(|pause| pause.is_shown);
+        let has_rows_in_use =
+            self.rows_in_use.remove(&collection).is_some_and(|rows| rows.shown_at.is_some());
+        if is_paused || has_rows_in_use { self.withdraw(BTreeSet::from([collection])) } else { Ok(()) }
     }
 
     /// Forgets the failures of the environment after a batch was written.

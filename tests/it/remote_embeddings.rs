@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_collection_of_a_providers_model_follows_with_its_owners_key,
         an_immediate_collection_takes_its_owners_key_too,
+        a_manual_fill_divides_what_a_provider_refuses,
         texts_are_embedded_by_a_provider_as_by_this_host,
         vectors_of_two_models_never_mix,
         documents_are_reranked,
@@ -80,6 +81,36 @@ async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
     let keys = keys_of(&provider);
     ensure!(keys.iter().all(|key| key == "Bearer sk-prompt_owner"), "{keys:?}");
     session.batch_execute("SELECT rag.drop_collection('notes'); DROP TABLE notes; DROP OWNED BY prompt_owner; DROP ROLE prompt_owner").await?;
+    Ok(())
+}
+
+/// What is too much at once is sent in parts; a text that is refused by itself is named, and nothing is left of the fill.
+async fn a_manual_fill_divides_what_a_provider_refuses() -> Result<()> {
+    let texts = |body: &Value| body["input"].as_array().cloned().unwrap_or_default();
+    let reply = Reply::by(move |seen| match texts(&seen.body) {
+        texts if texts.len() > 4 || texts.contains(&json!("poison")) => Reply::status(400),
+        _ => Reply::embeddings_of(&seen.body["input"], 8),
+    });
+    let (session, provider) = with([reply]).await?;
+    session.batch_execute(NOTES).await?;
+    let create =
+        "SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')";
+    session.batch_execute(create).await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 20);
+    let sizes: Vec<usize> = provider.requests().iter().map(|seen| texts(&seen.body).len()).collect();
+    session
+        .batch_execute("UPDATE notes SET body = body || '.'; SELECT rag.refresh_collection('notes')")
+        .await?;
+    let later: Vec<usize> =
+        provider.requests()[sizes.len()..].iter().map(|seen| texts(&seen.body).len()).collect();
+    ensure!(later.iter().all(|size| *size <= 4), "nothing was learnt: {sizes:?}, then {later:?}");
+    session.batch_execute("UPDATE notes SET body = 'poison' WHERE id = 7").await?;
+    let refusal = session.refusal("SELECT rag.refresh_collection('notes')").await?;
+    refusal.expect("38000", "provider \"stub\"", "")?;
+    ensure!(refusal.detail.ends_with("the row's key is 7"), "{refusal:?}");
+    ensure!(
+        session.value::<i64>("SELECT count(*) FROM notes_chunks WHERE content LIKE 'note%.'").await? == 20
+    );
     Ok(())
 }
 

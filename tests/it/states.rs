@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         a_collection_goes_through_its_states,
         a_manual_collection_is_creating_and_then_current,
         rows_that_failed_make_no_collection_fail,
+        rows_that_others_have_locked_are_waited_for,
         every_statement_of_a_worker_finds_its_rows_by_an_index,
         the_view_does_not_wait_for_a_lock,
     ]
@@ -140,6 +141,34 @@ async fn rows_that_failed_make_no_collection_fail() -> Result<()> {
     })
     .await?;
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    Ok(())
+}
+
+async fn rows_that_others_have_locked_are_waited_for() -> Result<()> {
+    let server = shared().await?;
+    let (session, _provider) = with([Reply::embeddings(8)]).await?;
+    let other = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text);
+             INSERT INTO notes SELECT i, 'note number ' || i FROM generate_series(1, 20) i",
+        )
+        .await?;
+    other.batch_execute("BEGIN; SELECT FROM notes WHERE id = 7 FOR UPDATE").await?;
+    session
+        .batch_execute("SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')")
+        .await?;
+    let reason = until_both(&session, "waiting").await?;
+    ensure!(
+        reason
+            .as_deref()
+            .is_some_and(|reason| reason.starts_with("55P03: rows that are to be indexed are locked")),
+        "{reason:?}"
+    );
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 19);
+    other.batch_execute("COMMIT").await?;
+    until_both(&session, "current").await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 20);
     Ok(())
 }
 

@@ -135,8 +135,7 @@ impl Collection {
         if rows.count == 0 { Err(undefined(name)) } else { Self::read(&rows, table_use) }
     }
 
-    /// The collection of this name with everything that other transactions have committed by now: for work that has waited
-    /// for a lock.
+    /// The collection of this name in its latest committed state: for work that has waited for a lock.
     pub fn find_latest(name: &str) -> Result<Option<Self>> {
         let rows = own_rows(|| run(QUERY, &[Arg::text(name), Arg::optional::<i64>(None)]))?;
         if rows.count == 0 { Ok(None) } else { Self::read(&rows, None).map(Some) }
@@ -144,8 +143,13 @@ impl Collection {
 
     /// The collection with this number, in its latest committed state.
     pub fn find_by_id(id: i64) -> Result<Option<Self>> {
+        Self::find_to_use(id, None)
+    }
+
+    /// As [`find_by_id`](Self::find_by_id); with a use, its tables are locked as [`lock_tables`](Self::lock_tables) does.
+    pub fn find_to_use(id: i64, table_use: Option<TableUse>) -> Result<Option<Self>> {
         let rows = own_rows(|| run(QUERY, &[Arg::optional_text(None), Arg::new(id)]))?;
-        if rows.count == 0 { Ok(None) } else { Self::read(&rows, None).map(Some) }
+        if rows.count == 0 { Ok(None) } else { Self::read(&rows, table_use).map(Some) }
     }
 
     /// Those of these numbers for which there is a collection.

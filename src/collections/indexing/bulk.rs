@@ -7,6 +7,7 @@ use crate::collections::indexing::cut::cut_now;
 use crate::collections::indexing::passage;
 use crate::collections::indexing::passage::{Passage, SourceRow};
 use crate::collections::indexing::progress::ProgressReport;
+use crate::collections::indexing::slices::{SliceOutcome, Slices};
 use crate::collections::indexing::store::store;
 use crate::collections::indexing::terms::TermCounts;
 use crate::embedding::{Embedder, plain_vectors};
@@ -61,11 +62,17 @@ pub struct Fill<'a> {
     fingerprint: String,
     delete_row: String,
     waiting: Vec<Passage>,
-    in_flight: VecDeque<(Vec<Passage>, Pending)>,
+    in_flight: VecDeque<SentPassages>,
     /// Embeddings of chunks that were just deleted, by the hash of their text.
     known: HashMap<Vec<u8>, Vec<f32>>,
     terms: &'a mut TermCounts,
     counts: FillCounts,
+}
+
+/// Passages whose embeddings were asked for.
+struct SentPassages {
+    passages: Vec<Passage>,
+    slices: Slices,
 }
 
 impl<'a> Fill<'a> {
@@ -202,23 +209,47 @@ impl<'a> Fill<'a> {
             self.store_oldest()?;
         }
         let passages = std::mem::take(&mut self.waiting);
-        let texts = passages.iter().map(|passage| passage.text.clone()).collect();
-        self.in_flight.push_back((passages, self.embedder.send(Lane::Bulk, texts)?));
+        let mut slices = Slices::default();
+        passages.iter().enumerate().for_each(|(place, passage)| slices.add(place, passage.text.len()));
+        while slices.has_waiting() {
+            slices.send(&self.embedder, Lane::Bulk, usize::MAX, |place| passages[place].text.clone())?;
+        }
+        self.in_flight.push_back(SentPassages { passages, slices });
         Ok(())
     }
 
     fn store_oldest(&mut self) -> Result<()> {
-        let Some((passages, pending)) = self.in_flight.pop_front() else { return Ok(()) };
-        let vectors = plain_vectors(pending.wait()?)?;
-        if vectors.fingerprint != self.fingerprint {
-            return Err(Error::wrong_state(format!(
-                "model \"{}\" was replaced while it was in use",
-                self.collection.model
-            ))
-            .hint("Start again."));
+        let Some(SentPassages { passages, mut slices }) = self.in_flight.pop_front() else { return Ok(()) };
+        let dimensions = self.collection.dimensions as usize;
+        let mut embeddings = vec![0.0; passages.len() * dimensions];
+        while !slices.is_empty() {
+            match slices.take(&self.embedder, Pending::wait_next, |place| passages[place].text.clone())? {
+                None => {}
+                Some(SliceOutcome::Refused(place, error)) => {
+                    return Err(error.with_fact(format!("the row's key is {}", key_text(&passages[place])?)));
+                }
+                Some(SliceOutcome::Answered(slice, answer)) => {
+                    let vectors = plain_vectors(answer)?;
+                    self.check_fingerprint(&vectors.fingerprint)?;
+                    passage::check_embeddings(vectors.values.len(), slice.places.len(), dimensions)?;
+                    for (place, embedding) in slice.places.iter().zip(vectors.values.chunks_exact(dimensions))
+                    {
+                        embeddings[place * dimensions..][..dimensions].copy_from_slice(embedding);
+                    }
+                }
+            }
         }
         self.counts.embedded += passages.len() as i64;
-        self.store(&passages, &vectors.values)
+        self.store(&passages, &embeddings)
+    }
+
+    fn check_fingerprint(&self, found: &str) -> Result<()> {
+        if found == self.fingerprint {
+            return Ok(());
+        }
+        let model = &self.collection.model;
+        Err(Error::wrong_state(format!("model \"{model}\" was replaced while it was in use"))
+            .hint("Start again."))
     }
 
     /// Stores passages with their embeddings, `[passages, dimensions]`.
@@ -234,6 +265,15 @@ impl<'a> Fill<'a> {
         }
         Ok(())
     }
+}
+
+/// The key of a passage's row, as people read it.
+fn key_text(passage: &Passage) -> Result<String> {
+    let key = &passage.row.key;
+    let places: Vec<String> = (1..=key.len()).map(|place| format!("${place}")).collect();
+    let statement = format!("SELECT pg_catalog.concat_ws(', ', {})", places.join(", "));
+    let arguments: Vec<_> = key.iter().map(Arg::value).collect();
+    connect(|| Ok(run(&statement, &arguments)?.text(0, 0).unwrap_or_default()))
 }
 
 /// A row that is to be split; none if it has not changed.

@@ -31,10 +31,8 @@ pub struct WriteCounts {
 /// Writes a batch. A row that has changed since it was read, or that another transaction is changing, is postponed; one that the model
 /// refused is listed as failed.
 pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
-    let Some(mut collection) = connect(|| Collection::find_by_id(batch.collection.id))? else {
-        return Ok(WriteCounts::default());
-    };
-    connect(|| collection.lock_tables(TableUse::Writing))?;
+    let found = connect(|| Collection::find_to_use(batch.collection.id, Some(TableUse::Writing)))?;
+    let Some(collection) = found else { return Ok(WriteCounts::default()) };
     batch.collection = collection;
     learn_reference(batch)?;
     let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));

@@ -89,8 +89,8 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
 /// Merges the term counts of a collection whose queue never becomes empty.
 pub fn merge_terms_while_busy(id: i64) -> Result<()> {
     in_limited_transaction(Limits::Locks, || {
-        let Some(mut collection) = connect(|| Collection::find_by_id(id))? else { return Ok(()) };
-        connect(|| collection.lock_tables(TableUse::Writing))?;
+        let found = connect(|| Collection::find_to_use(id, Some(TableUse::Writing)))?;
+        let Some(mut collection) = found else { return Ok(()) };
         merge_terms(&mut collection)?;
         collection.count()?;
         connect(|| collection.update())

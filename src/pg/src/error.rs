@@ -48,6 +48,12 @@ impl Error {
         self
     }
 
+    /// The same error with one more fact, beside those that it has.
+    pub fn with_fact(self, fact: String) -> Self {
+        let detail = if self.detail.is_empty() { fact } else { format!("{}; {fact}", self.detail) };
+        self.detail(detail)
+    }
+
     /// The same error with an instruction added.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
