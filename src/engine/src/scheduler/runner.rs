@@ -6,8 +6,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, MutexGuard},
-    time::Instant,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -23,6 +23,9 @@ use crate::{
     runtime::{embedder::Embedder, library::Resources},
     system,
 };
+
+/// How long a parallel copy without work stays in memory. To load it again takes about a second, in which the others go on.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
 const EXIT_OUT_OF_MEMORY: i32 = 71;
@@ -45,6 +48,22 @@ impl ModelQueue {
             state.texts.iter().map(|text| (Arc::as_ptr(&text.job), text.job.clone())).collect()
         };
         waiting.values().for_each(|job| job.report_work());
+    }
+
+    /// Waits until something has changed. `None` if the copy has had no work for too long.
+    fn wait_for_change<'s>(
+        &'s self,
+        copy: ModelCopy,
+        state: MutexGuard<'s, QueueState>,
+        idle_since: Instant,
+    ) -> Option<MutexGuard<'s, QueueState>> {
+        match copy {
+            ModelCopy::Sole => Some(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)),
+            ModelCopy::Parallel => {
+                let rest = MAX_IDLE_TIME.checked_sub(idle_since.elapsed())?;
+                Some(self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0)
+            }
+        }
     }
 
     fn load(&self, copy: ModelCopy) -> Result<(Arc<ModelDescription>, Embedder), Error> {
@@ -111,7 +130,7 @@ impl Runner {
         self.end();
     }
 
-    /// Waits for texts. `None` if the model is to be unloaded.
+    /// Waits for texts. `None` if the copy is to be unloaded.
     fn wait_for_batch(&mut self, embedder: &Embedder) -> Option<Batch<QueuedText>> {
         let queue = self.queue.clone();
         let runtime = embedder.runtime();
@@ -122,6 +141,7 @@ impl Runner {
             // Other threads, which wait, may be those that run it now.
             queue.changed.notify_all();
         }
+        let idle_since = Instant::now();
         loop {
             let limits = state.pace.limits(runtime.batch_limits());
             let may_run = state.runners.may_run(self.copy, state.texts.is_one_batch(limits));
@@ -138,7 +158,7 @@ impl Runner {
             if state.unload_requested && state.texts.is_empty() {
                 return None;
             }
-            state = queue.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = queue.wait_for_change(self.copy, state, idle_since)?;
         }
     }
 
