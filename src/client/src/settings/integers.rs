@@ -1,4 +1,5 @@
-//! The settings that are numbers: a new one is an entry of the table below, and a line in `docs/reference/settings.md`.
+//! The settings that are numbers: a new one is an entry of the table below, and a line in `docs/reference/settings.md`. One that the
+//! engine needs is also an option that `background/supervisor.rs` passes to it, and `engine/main.rs` reads.
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::time::Duration;
