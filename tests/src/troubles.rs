@@ -69,12 +69,21 @@ impl World {
 
     /// Writes in all databases, and kills the engine meanwhile.
     pub async fn round(&self) -> Result<()> {
-        let writing = try_join_all(self.databases.iter().map(|database| {
-            database.writers.run(&self.server, &database.name, STEPS, self.chance.below(1 << 31))
-        }));
+        let written = AtomicBool::new(false);
+        let writing = async {
+            let clients = self.databases.iter().map(|database| {
+                database.writers.run(&self.server, &database.name, STEPS, self.chance.below(1 << 31))
+            });
+            try_join_all(clients).await?;
+            written.store(true, Ordering::SeqCst);
+            Ok(())
+        };
         let database = &self.databases[self.chance.below(self.databases.len())];
-        let steps = self.chance.below(STEPS as usize) as i64;
-        try_join(writing, kill_engine(&self.server, database, steps)).await?;
+        // Clients whose connections end do fewer steps.
+        let steps = Writers::steps(&database.session).await? + self.chance.below(STEPS as usize) as i64;
+        let is_time =
+            async || Ok(written.load(Ordering::SeqCst) || Writers::steps(&database.session).await? >= steps);
+        try_join(writing, kill_engine(&self.server, is_time)).await?;
         Ok(())
     }
 
@@ -194,13 +203,9 @@ async fn hold_advisory_locks(server: &Server, database: &Database) -> Result<Ses
     Ok(session)
 }
 
-/// Kills the engine when the clients of a database have done so many steps again.
-async fn kill_engine(server: &Server, database: &Database, steps: i64) -> Result<()> {
-    let begun = Writers::steps(&database.session).await?;
-    wait::until("the clients have done the steps", async || {
-        Ok((Writers::steps(&database.session).await? >= begun + steps).then_some(()))
-    })
-    .await?;
+/// Kills the engine when it is time.
+async fn kill_engine(server: &Server, is_time: impl AsyncFn() -> Result<bool>) -> Result<()> {
+    wait::until("the clients have done the steps", async || Ok(is_time().await?.then_some(()))).await?;
     let engine = wait::until("an engine runs", async || Ok(server.engines().first().copied())).await?;
     engine.signal(Signal::SIGKILL);
     Ok(())
