@@ -8,7 +8,16 @@ INSTALLED = ("ragstone", "ragstone-engine")
 
 def metadata(features: str) -> dict:
     """What `cargo metadata` says of this host, with these features of the extension."""
-    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--no-default-features", "--features", features]
+    command = [
+        "cargo",
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--no-default-features",
+        "--features",
+        features,
+    ]
     command += ["--filter-platform", host()]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

@@ -17,8 +17,8 @@ from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
-from cyclonedx.validation.json import JsonStrictValidator
 from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +69,9 @@ def main(features: str, version: str, libraries: str, model: str, file: str, *pa
     crates(bom, root, metadata(features))
     for package in packages:
         name, _, pinned = package.partition("==")
-        component = Component(type=ComponentType.LIBRARY, name=name, version=pinned, purl=PackageURL("pypi", None, name, pinned))
+        component = Component(
+            type=ComponentType.LIBRARY, name=name, version=pinned, purl=PackageURL("pypi", None, name, pinned)
+        )
         bom.components.add(component)
         bom.register_dependency(root, [component])
     files(bom, root, Path(libraries), "*.so*", ComponentType.FILE)

@@ -27,7 +27,13 @@ def metadata(packages, edges):
 
 class Licences(unittest.TestCase):
     def test_only_what_is_linked_counts(self):
-        packages = [package("ragstone", source=None), package("json"), package("build"), package("test"), package("benches")]
+        packages = [
+            package("ragstone", source=None),
+            package("json"),
+            package("build"),
+            package("test"),
+            package("benches"),
+        ]
         packages += [package("derive", macro=True), package("syntax")]
         edges = [("ragstone", "json", None), ("ragstone", "build", "build"), ("ragstone", "test", "dev")]
         edges += [("benches", "test", None), ("json", "derive", None), ("derive", "syntax", None)]
@@ -37,7 +43,9 @@ class Licences(unittest.TestCase):
         with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
             for folder in (first, second):
                 Path(folder, "LICENSE-MIT").write_text("Do as you like.\n")
-            text = report([package("one", first), package("two", second), package("three"), package("own", source=None)])
+            text = report(
+                [package("one", first), package("two", second), package("three"), package("own", source=None)]
+            )
         self.assertEqual(text.count("Do as you like."), 1)
         self.assertIn("one 1.0 (MIT)\ntwo 1.0 (MIT)\n\nDo as you like.", text)
         self.assertIn("three 1.0 (MIT), https://example.org", text)
