@@ -47,6 +47,7 @@ part() {
 }
 
 runner="target.'cfg(all())'.runner='$folder/run'"
+# shellcheck disable=SC2317  # called by name
 integration() { cargo test --quiet --config "$runner" --package ragstone-tests --test it -- "$@"; }
 
 part regression "$folder/run" "$here/installcheck.sh"
