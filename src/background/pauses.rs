@@ -135,8 +135,8 @@ impl Pauses {
         self.providers.next_due()
     }
 
-    /// Notes that all rows of a batch are locked or being changed by other sessions, so that nothing was written. They are tried again soon; what takes longer
-    /// is shown.
+    /// Notes that all rows of a batch are locked or being changed by other sessions, so that nothing was written. They are tried
+    /// again soon; what takes longer is shown.
     ///
     /// # Errors
     /// That of storing it.

@@ -247,7 +247,7 @@ async fn a_repeatable_read_delete_leaves_no_orphan() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
     make(&session, 5, "").await?;
-    let other = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let other = server.connect_beside(&session).await?;
     // The chunks of row 6 are committed after the snapshot with which it is deleted was taken.
     session.batch_execute("INSERT INTO t VALUES (6, 'soon gone')").await?;
     other.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM t").await?;

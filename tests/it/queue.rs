@@ -39,7 +39,7 @@ async fn a_change_that_is_committed_after_later_ones_does_not_wait() -> Result<(
     let session = server.session().await?;
     session.batch_execute(CREATE).await?;
     until_current(&session).await?;
-    let slow = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let slow = server.connect_beside(&session).await?;
     slow.batch_execute("BEGIN; INSERT INTO t VALUES (1, 'the slow one')").await?;
     session.batch_execute("INSERT INTO t VALUES (2, 'the fast one')").await?;
     let count = "SELECT count(*) FROM c_chunks";
@@ -141,7 +141,7 @@ async fn long_rows_are_read_one_by_one() -> Result<()> {
     let session = server.session().await?;
     session.batch_execute(CREATE).await?;
     until_current(&session).await?;
-    let watcher = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let watcher = server.connect_beside(&session).await?;
     let pid = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND datname = current_database()";
     let worker = Process(watcher.value(pid).await?);
     let writing = async {

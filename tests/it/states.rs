@@ -89,7 +89,7 @@ async fn a_collection_goes_through_its_states() -> Result<()> {
 async fn a_manual_collection_is_creating_and_then_current() -> Result<()> {
     let server = shared().await?;
     let (session, provider) = with([Reply::embeddings(8)]).await?;
-    let other = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let other = server.connect_beside(&session).await?;
     session
         .batch_execute(
             "CREATE TABLE notes (id int PRIMARY KEY, body text); INSERT INTO notes VALUES (1, 'one')",
@@ -147,7 +147,7 @@ async fn rows_that_failed_make_no_collection_fail() -> Result<()> {
 async fn rows_that_others_have_locked_are_waited_for() -> Result<()> {
     let server = shared().await?;
     let (session, _provider) = with([Reply::embeddings(8)]).await?;
-    let other = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let other = server.connect_beside(&session).await?;
     session
         .batch_execute(
             "CREATE TABLE notes (id int PRIMARY KEY, body text);
@@ -223,7 +223,7 @@ async fn the_view_does_not_wait_for_a_lock() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
     make(&session, 3, "").await?;
-    let locker = server.connect(&session.value::<String>("SELECT current_database()::text").await?).await?;
+    let locker = server.connect_beside(&session).await?;
     locker.batch_execute("BEGIN; LOCK TABLE c_chunks IN ACCESS EXCLUSIVE MODE").await?;
     let bytes = "SELECT bytes FROM rag.stat_collection WHERE collection = 'c'";
     session.batch_execute("SET lock_timeout = '10s'").await?;

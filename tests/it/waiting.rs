@@ -7,7 +7,6 @@ use futures_util::future::join;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Server, shared};
-use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
@@ -23,15 +22,11 @@ pub fn tests() -> Vec<Trial> {
 
 const LEVELS: [&str; 3] = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"];
 
-async fn another(server: &Server, session: &Session) -> Result<Session> {
-    server.connect(&session.value::<String>("SELECT current_database()::text").await?).await
-}
-
 async fn every_isolation_level_waits_for_the_newest_state() -> Result<()> {
     let server = shared().await?;
     let session = server.session().await?;
     make(&session, 3, "").await?;
-    let waiting = another(&server, &session).await?;
+    let waiting = server.connect_beside(&session).await?;
     for (number, level) in LEVELS.into_iter().enumerate() {
         waiting.batch_execute(&format!("SET default_transaction_isolation = '{level}'")).await?;
         waiting.batch_execute(&format!("INSERT INTO t VALUES ({}, 'its own')", 10 * number + 4)).await?;
@@ -78,7 +73,7 @@ async fn a_source_that_is_dropped_during_the_wait_ends_it() -> Result<()> {
     make(&session, 3, "").await?;
     away(&server, &session).await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'waits')").await?;
-    let waiting = another(&server, &session).await?;
+    let waiting = server.connect_beside(&session).await?;
     waiting.batch_execute("SET default_transaction_isolation = 'repeatable read'").await?;
     let dropping = async {
         wait::until("the other session waits", async || {

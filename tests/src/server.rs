@@ -188,6 +188,11 @@ impl Server {
         self.wait_ready().await
     }
 
+    /// Another session in the database of this one.
+    pub async fn connect_beside(&self, session: &Session) -> Result<Session> {
+        self.connect(&session.value::<String>("SELECT current_database()::text").await?).await
+    }
+
     /// A session as the superuser `postgres`.
     pub async fn connect(&self, database: &str) -> Result<Session> {
         self.connect_as("postgres", database).await
