@@ -7,7 +7,6 @@ use ragstone_tests::provider::{Part, Provider, Reply};
 use ragstone_tests::server::{Options, Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
-use std::time::{Duration, Instant};
 use tokio::join;
 
 pub fn tests() -> Vec<Trial> {
@@ -57,13 +56,10 @@ async fn a_call_is_on_record_after_a_rollback() -> Result<()> {
     with_provider(&session, &provider).await?;
     session.batch_execute(&format!("BEGIN; {GENERATE}; ROLLBACK")).await?;
     recorded(&session, 1).await?;
-    let begin = Instant::now();
     let refusal =
         session.refusal(&format!("{GENERATE}, 1 / (length(rag.generate('hi', 'stub/small')) - 5)")).await?;
     ensure!(refusal.code == "22012", "{refusal:?}");
     recorded(&session, 3).await?;
-    eprintln!("on record {:?} after the call", begin.elapsed());
-    ensure!(begin.elapsed() < Duration::from_secs(5), "it took {:?}", begin.elapsed());
     let row = session
         .query_one(
             "SELECT role::text, function, server::text, model, input_tokens, output_tokens, cost, latency_ms > 0, status,

@@ -8,7 +8,6 @@ use ragstone_tests::Result;
 use ragstone_tests::process::Process;
 use ragstone_tests::server::{Options, run};
 use ragstone_tests::wait;
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -117,9 +116,8 @@ async fn drop_database_succeeds_while_a_job_runs() -> Result<()> {
     let World { server, database, admin } = world;
     admin.close().await?;
     let postgres = server.connect("postgres").await?;
-    let start = Instant::now();
+    // Postgres gives up after five seconds.
     postgres.batch_execute(&format!("DROP DATABASE {database}")).await?;
-    ensure!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     Ok(())
 }
 

@@ -271,7 +271,7 @@ async fn a_wait_ends_with_its_timeout_and_when_it_is_cancelled() -> Result<()> {
     )?;
     let row = alice.query_one(&format!("SELECT * FROM rag.job_pieces({id}, 0, 300)"), &[]).await?;
     ensure!(row.get::<_, Option<String>>("piece").is_none() && row.get::<_, String>("status") != "done");
-    ensure!(start.elapsed() > Duration::from_millis(600) && start.elapsed() < Duration::from_secs(5));
+    ensure!(start.elapsed() > Duration::from_millis(600));
     ensure!(alice.value::<Option<String>>(&format!("SELECT rag.job_result({id})::text")).await?.is_none());
     alice.batch_execute("SET statement_timeout = '200ms'").await?;
     alice.refusal(&format!("CALL rag.wait_for_job({id})")).await?.expect("57014", "statement timeout", "")?;

@@ -123,10 +123,8 @@ async fn drop_database_succeeds_with_entries_waiting() -> Result<()> {
     session.close().await?;
     locker.close().await?;
     let admin = server.connect("postgres").await?;
-    let begin = Instant::now();
+    // Postgres gives up after five seconds.
     admin.batch_execute(&format!("DROP DATABASE {name}")).await?;
-    eprintln!("DROP DATABASE took {:?}", begin.elapsed());
-    ensure!(begin.elapsed() < Duration::from_secs(5));
     Ok(())
 }
 
@@ -159,8 +157,14 @@ async fn without_an_engine_steps_belong_to_the_transaction() -> Result<()> {
         "max_worker_processes",
     )?;
     ensure!(warnings[0].detail.contains("no background worker slot is free"), "{warnings:?}");
-    let begin = Instant::now();
-    session.batch_execute(&format!("BEGIN; {}; ROLLBACK", log(run, "gone"))).await?;
+    // Not each waits anew for the engine, which may take five seconds.
+    wait::at_best_within(Duration::from_secs(1), async || {
+        let begin = Instant::now();
+        session.batch_execute(&format!("BEGIN; {}; ROLLBACK", log(run, "gone"))).await?;
+        Ok(begin.elapsed())
+    })
+    .await?;
+    session.take_notices();
     session.batch_execute(&log(run, "kept")).await?;
     session
         .batch_execute(&format!(
@@ -168,8 +172,7 @@ async fn without_an_engine_steps_belong_to_the_transaction() -> Result<()> {
         ))
         .await?;
     session.batch_execute(&format!("SELECT rag.finish_run({run}, '1')")).await?;
-    ensure!(begin.elapsed() < Duration::from_secs(1), "each waits anew: {:?}", begin.elapsed());
-    ensure!(session.take_notices().len() == 4);
+    ensure!(session.take_notices().len() == 3);
     ensure!(steps(&session).await? == "kept both" && status(&session, run).await? == "done 1");
     Ok(())
 }
@@ -186,18 +189,23 @@ async fn a_full_mailbox_holds_callers_back_and_then_loses_the_oldest() -> Result
     let (session, run) = begun(&server).await?;
     let held = Held::hold(&session).await?;
     let mut posted = 0_i64;
-    while large(&session, run).await? {
+    let is_full = "SELECT waiting_bytes > 60 * 1000000 FROM rag.stat_log";
+    // A machine with other work may keep the engine from reading for as long as a session waits for it.
+    while large(&session, run).await? || !session.value::<bool>(is_full).await? {
         posted += 1;
-        ensure!(posted < 80, "64 MB is all that is kept");
+        ensure!(posted < 1000, "64 MB is all that is kept");
     }
-    ensure!(posted > 60, "only {posted} were posted");
-    // This one is in the caller's transaction, and so are those of the next seconds, without a wait.
-    let begin = Instant::now();
-    ensure!(!large(&session, run).await? && begin.elapsed() < Duration::from_secs(1));
-    let other = another(&server, &session).await?;
-    ensure!(!large(&other, run).await? || !large(&other, run).await?, "there was room all the time");
     let lost = "SELECT lost FROM rag.stat_log";
     ensure!(session.value::<i64>(lost).await? == 0);
+    // This one is in the caller's transaction, and so are those of the next seconds, without a wait.
+    wait::at_best_within(Duration::from_secs(1), async || {
+        let begin = Instant::now();
+        ensure!(!large(&session, run).await?);
+        Ok(begin.elapsed())
+    })
+    .await?;
+    let other = another(&server, &session).await?;
+    ensure!(!large(&other, run).await? || !large(&other, run).await?, "there was room all the time");
     // What came last, and was not read yet, takes the place of the oldest in the end.
     wait::until("something is lost", async || Ok((session.value::<i64>(lost).await? > 0).then_some(())))
         .await?;

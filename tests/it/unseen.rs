@@ -1,13 +1,11 @@
 //! Changes that come by other ways than a session's statement.
 
 use crate::followed::{converged, create, make, same};
-use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Options, Server};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
-use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -97,8 +95,7 @@ async fn drop_database_ends_a_statement_of_the_worker() -> Result<()> {
     .await?;
     session.close().await?;
     let admin = server.connect("postgres").await?;
-    let start = Instant::now();
+    // Postgres gives up after five seconds.
     admin.batch_execute(&format!("DROP DATABASE {database}")).await?;
-    ensure!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     Ok(())
 }

@@ -196,19 +196,20 @@ async fn drop_database_succeeds_under_load() -> Result<()> {
     session.batch_execute("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, 20000) i").await?;
     session.close().await?;
     let admin = server.connect("postgres").await?;
-    let start = Instant::now();
+    // Postgres gives up after five seconds.
     admin.batch_execute(&format!("DROP DATABASE {database}")).await?;
-    ensure!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     Ok(())
 }
+
+/// Rows of `t` that the worker has indexed.
+const CHUNKED: &str = "SELECT count(*) FROM c_chunks";
 
 async fn drop_extension_waits_for_no_worker() -> Result<()> {
     let session = shared().await?.session().await?;
     make(&session, 3, "").await?;
     session.batch_execute("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, 5000) i").await?;
-    let start = Instant::now();
     session.batch_execute("DROP EXTENSION ragstone CASCADE").await?;
-    ensure!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+    ensure!(session.value::<i64>(CHUNKED).await? < 5000, "the worker's work was waited for");
     session.batch_execute("INSERT INTO t VALUES (0, 'nobody notes this')").await?;
     wait::until("the worker has left", async || {
         let workers: i64 = session.value(&format!("{WORKERS} AND datname = current_database()")).await?;
@@ -223,15 +224,14 @@ async fn drop_table_pg_dump_and_vacuum_are_not_blocked() -> Result<()> {
     make(&session, 3, "").await?;
     session.batch_execute("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(4, 5000) i").await?;
     let database: String = session.value("SELECT current_database()::text").await?;
-    let start = Instant::now();
     let dump = server.client("pg_dump")?.args(["--dbname", &database]).output()?;
     ensure!(dump.status.success());
-    session.batch_execute("SET lock_timeout = '2s'").await?;
+    session.batch_execute("SET lock_timeout = '60s'").await?;
     for table in ["t", "c_chunks", "rag._queue"] {
         session.batch_execute(&format!("VACUUM {table}")).await?;
     }
     session.batch_execute("DROP TABLE t").await?;
-    ensure!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+    ensure!(session.value::<i64>(CHUNKED).await? < 5000, "the worker's work was waited for");
     Ok(())
 }
 
@@ -376,9 +376,13 @@ async fn waiting_can_be_cancelled() -> Result<()> {
     make(&session, 3, "").await?;
     away(&server, &session).await?;
     session.batch_execute("INSERT INTO t VALUES (4, 'waits'); SET statement_timeout = '300ms'").await?;
-    let start = Instant::now();
-    session.refusal("SELECT rag.wait_until_current('c')").await?.expect("57014", "statement timeout", "")?;
-    ensure!(start.elapsed() < Duration::from_millis(500), "it took {:?}", start.elapsed());
+    wait::at_best_within(Duration::from_millis(500), async || {
+        let start = Instant::now();
+        let refusal = session.refusal("SELECT rag.wait_until_current('c')").await?;
+        refusal.expect("57014", "statement timeout", "")?;
+        Ok(start.elapsed())
+    })
+    .await?;
     session.batch_execute("RESET statement_timeout").await?;
     back(&server, &session).await?;
     converged(&session).await?;

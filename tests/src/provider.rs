@@ -17,12 +17,13 @@ mod tls;
 pub use reply::{Gate, Part, Reply, embedding};
 
 use crate::Result;
+use crate::wait::SOON;
 use serde_json::Value;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tls::Authority;
 
 /// A running provider. It ends when it is dropped.
@@ -209,19 +210,19 @@ impl Provider {
         self.state.lock().most_at_once
     }
 
-    /// Waits until so many requests have come, for at most ten seconds. False if they did not.
+    /// Waits until so many requests have come, for [`SOON`] at most. False if they did not.
     pub fn wait_for_requests(&self, count: usize) -> bool {
         self.wait(|shared| shared.requests.len() >= count)
     }
 
-    /// Waits until a client has closed the connection of this request before it had the whole answer, for at most ten
-    /// seconds. False if it did not.
+    /// Waits until a client has closed the connection of this request before it had the whole answer, for
+    /// [`SOON`] at most. False if it did not.
     pub fn wait_until_abandoned(&self, request: usize) -> bool {
         self.wait(|shared| shared.requests.get(request).is_some_and(|request| request.abandoned))
     }
 
     fn wait(&self, condition: impl Fn(&Shared) -> bool) -> bool {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + SOON;
         let mut shared = self.state.lock();
         while !condition(&shared) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -234,8 +235,6 @@ impl Provider {
         true
     }
 }
-
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Drop for Provider {
     fn drop(&mut self) {
