@@ -119,7 +119,8 @@ SELECT c.id,
 FROM rag.collection c
 CROSS JOIN LATERAL (VALUES (c.chunk_table), (c.terms_table)) t (relation)
 JOIN pg_catalog.pg_class r ON r.oid = t.relation::oid
-WHERE r.relkind <> 'r' OR r.relhasrules OR r.relrowsecurity OR r.relforcerowsecurity
+WHERE r.relkind <> 'r' OR r.relrowsecurity OR r.relforcerowsecurity
+   OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = t.relation::oid)
    OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.relation::oid AND NOT g.tgisinternal)
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation::oid)
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation::oid);

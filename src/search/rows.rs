@@ -9,7 +9,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
 use ragstone_pg::plans::by_index;
-use ragstone_pg::relation::equality_operator;
+use ragstone_pg::relation::{equality_operator, has_row_security};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::{Value, has_array_type};
@@ -73,9 +73,7 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.hides_rows {
             return Ok(known);
         }
-        let source = Arg::new(self.collection.source_of_any_owner()?.oid);
-        let rows = select("SELECT pg_catalog.row_security_active($1)", &[source])?;
-        let hides = rows.boolean(0, 0) == Some(true);
+        let hides = has_row_security(self.collection.source_of_any_owner()?.oid);
         self.hides_rows = Some(hides);
         Ok(hides)
     }

@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_column_of_another_type_is_refused_by_each_statement,
         what_is_attached_to_a_table_is_refused_by_each_statement,
+        what_one_session_alters_is_seen_by_all_at_once,
         a_worker_says_which_table_was_altered_and_goes_on_when_it_is_mended,
     ]
 }
@@ -100,6 +101,37 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
         session.batch_execute("ROLLBACK").await?;
     }
     current(&session).await
+}
+
+/// Sessions that have found tables to be as they were made do not look again before there is a change.
+async fn what_one_session_alters_is_seen_by_all_at_once() -> Result<()> {
+    let (server, session) = world().await?;
+    let other = server.connect_beside(&session).await?;
+    let search = "SELECT count(*) FROM rag.search('c', 'text', mode => 'text')";
+    for (alter, undo, code) in [
+        (
+            "ALTER TABLE c_chunks ALTER heading TYPE bigint USING 4096",
+            "ALTER TABLE c_chunks ALTER heading TYPE text USING NULL",
+            "42804",
+        ),
+        ("CREATE RULE r AS ON INSERT TO c_terms DO ALSO NOTHING", "DROP RULE r ON c_terms", "42809"),
+        ("CREATE TABLE child () INHERITS (c_chunks)", "DROP TABLE child", "42809"),
+        (
+            "ALTER TABLE c_terms ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE c_terms DISABLE ROW LEVEL SECURITY",
+            "42809",
+        ),
+    ] {
+        for _ in 0..2 {
+            ensure!(other.value::<i64>(search).await? > 0);
+        }
+        session.batch_execute(alter).await.context(alter)?;
+        let refusal = other.refusal(search).await?;
+        ensure!(refusal.code == code, "{alter}: {refusal:?}");
+        session.batch_execute(undo).await.context(undo)?;
+    }
+    ensure!(other.value::<i64>(search).await? > 0);
+    Ok(())
 }
 
 /// Fails unless each statement is refused, with this SQLSTATE if there is one.

@@ -1,5 +1,6 @@
 //! What a collection is: its row ([`collection`]), its [`source`], the [`keys`] of rows, its [`tables`] and the
-//! [`statements`] that read and write them. [`owner_change`] follows the source to another owner.
+//! [`statements`] that read and write them. [`table_checks`] refuses tables that are gone, altered or given away. [`owner_change`]
+//! follows the source to another owner.
 
 pub mod collection;
 pub mod keys;
@@ -7,4 +8,6 @@ pub mod owner_change;
 pub mod relation;
 pub mod source;
 pub mod statements;
+mod table_checks;
 pub mod tables;
+mod unaltered;

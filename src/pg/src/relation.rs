@@ -48,6 +48,13 @@ pub fn size_if_free(table: pg_sys::Oid) -> Option<i64> {
     }
 }
 
+/// Whether row-level security applies to the current role's statements on a table, as `row_security_active` says.
+pub fn has_row_security(table: pg_sys::Oid) -> bool {
+    // SAFETY: looks the table up in the catalogue's caches, and takes those that are gone as well.
+    let applies = unsafe { pg_sys::check_enable_rls(table, pg_sys::InvalidOid, true) };
+    applies == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
+}
+
 /// The equality operator of a type's default sort order, written with its schema. To be called under a search path of
 /// pg_catalog only.
 pub fn equality_operator(of: pg_sys::Oid) -> Result<String> {
