@@ -5,7 +5,7 @@ use crate::tools::Tool;
 use crate::tools::arguments::ErrorContext;
 use crate::tools::content::read;
 use crate::tools::observation::Observation;
-use ragstone_pg::attempt::{FailedAttempt, try_in_subtransaction};
+use ragstone_pg::attempt::{FailedAttempt, try_and_undo, try_in_subtransaction};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::read_only::ReadOnly;
@@ -27,7 +27,7 @@ impl Tool {
         let context = RefCell::new(None);
         let limit = Duration::from_millis(self.limits.timeout_ms.unsigned_abs().into());
         let read_only = (!self.limits.writes).then(ReadOnly::prepare);
-        let called = try_in_subtransaction(|| {
+        let call = || {
             if let Some(read_only) = &read_only {
                 read_only.begin();
             }
@@ -35,7 +35,9 @@ impl Tool {
                 // Undoes the settings that the tool changes.
                 without_role_change(|| with_settings(&[], || connect(|| self.observe(arguments, &context))))
             })
-        });
+        };
+        // Not all that a read-only transaction allows leaves nothing: NOTIFY, for instance, and large objects before PostgreSQL 16.
+        let called = if self.limits.writes { try_in_subtransaction(call) } else { try_and_undo(call) };
         let failed = match called {
             Ok(observation) => return Ok(observation),
             Err(failed) => failed,

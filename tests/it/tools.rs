@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
         a_login_role_gains_nothing_by_a_tool,
         tools_come_through_dump_and_restore,
         tools_work_on_a_hot_standby,
+        what_does_not_write_leaves_nothing,
         tools_work_in_latin1,
         a_tool_of_a_million_rows_gives_its_first,
         functions_of_the_same_name_are_not_called_instead,
@@ -191,6 +192,38 @@ async fn tools_work_on_a_hot_standby() -> Result<()> {
     ensure!(found.contains("closed in winter"), "{found}");
     let written = content("'write', '{\"n\": 2}'").await?;
     ensure!(written.contains("25006"), "{written}");
+    Ok(())
+}
+
+/// Before PostgreSQL 16 a read-only transaction may change large objects, and in each it may notify, listen and fill temporary tables.
+async fn what_does_not_write_leaves_nothing() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TEMPORARY TABLE kept (number int);
+             CREATE FUNCTION spread() RETURNS text LANGUAGE plpgsql AS $$
+             BEGIN
+               INSERT INTO kept VALUES (1);
+               PERFORM pg_notify('spread', 'told');
+               EXECUTE 'LISTEN others';
+               BEGIN PERFORM lo_create(4711); EXCEPTION WHEN read_only_sql_transaction THEN NULL; END;
+               RETURN 'spread';
+             END $$;
+             SELECT rag.create_tool('spread()', description => 'Leaves what it can.');
+             SELECT rag.create_tool('spread()', 'spread_and_write', 'Leaves what it can.', writes => true);
+             LISTEN spread",
+        )
+        .await?;
+    let left = "SELECT concat_ws(' ', (SELECT count(*) FROM kept),
+                         (SELECT count(*) FROM pg_largeobject_metadata WHERE oid = 4711),
+                         (SELECT string_agg(c, ',' ORDER BY c) FROM pg_listening_channels() c))";
+    let content = session.value::<String>("SELECT content FROM rag.call_tool('spread')").await?;
+    ensure!(content == "\"spread\"", "{content}");
+    ensure!(session.value::<String>(left).await? == "0 0 spread");
+    ensure!(session.take_notifications().is_empty());
+    session.batch_execute("SELECT content FROM rag.call_tool('spread_and_write')").await?;
+    ensure!(session.value::<String>(left).await? == "1 1 others,spread");
+    ensure!(session.take_notifications().len() == 1);
     Ok(())
 }
 

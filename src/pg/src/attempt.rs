@@ -28,6 +28,18 @@ pub fn in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// The same, but a cancel is returned like any other error.
 pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, FailedAttempt> {
+    // SAFETY: the subtransaction is the current one.
+    try_and_end(work, || unsafe { pg_sys::ReleaseCurrentSubTransaction() })
+}
+
+/// The same, but the subtransaction is rolled back in any case: only what `work` returns is left of it.
+pub fn try_and_undo<T>(work: impl FnOnce() -> Result<T>) -> Result<T, FailedAttempt> {
+    // SAFETY: the subtransaction is the current one.
+    try_and_end(work, || unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() })
+}
+
+/// Runs `work` in a subtransaction, which `end` ends if it succeeds, and which is rolled back if it fails.
+fn try_and_end<T>(work: impl FnOnce() -> Result<T>, end: impl FnOnce()) -> Result<T, FailedAttempt> {
     // SAFETY: plain reads; what a subtransaction changes is put back after it, as PL/pgSQL does.
     let (context, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: begun here, and ended once on each way below.
@@ -37,8 +49,7 @@ pub fn try_in_subtransaction<T>(work: impl FnOnce() -> Result<T>) -> Result<T, F
     }
     let outcome = catch_errors(|| {
         let done = work()?;
-        // SAFETY: as above.
-        unsafe { pg_sys::ReleaseCurrentSubTransaction() };
+        end();
         Ok(done)
     });
     if outcome.is_err() {

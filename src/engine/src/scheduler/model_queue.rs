@@ -45,7 +45,10 @@ pub struct ModelQueue {
     description: Mutex<Option<Arc<ModelDescription>>>,
     pub(super) meter: Mutex<Meter>,
     pub(super) state: Mutex<QueueState>,
+    /// Notified of changes for the thread with the sole copy, and for whoever unloads the model.
     pub(super) changed: Condvar,
+    /// Notified of changes for the threads with parallel copies.
+    pub(super) parallel_changed: Condvar,
 }
 
 /// What waits, and who works.
@@ -76,6 +79,7 @@ impl ModelQueue {
                 error: None,
             }),
             changed: Condvar::new(),
+            parallel_changed: Condvar::new(),
         })
     }
 
@@ -161,9 +165,21 @@ impl ModelQueue {
             state.unload_requested = false;
             self.start_runner(ModelCopy::Sole, state);
         } else {
+            // A query by itself wakes one thread: others would only take the processor from it.
+            let is_alone = state.texts.iter().nth(1).is_none();
+            let is_for_sole = !state.runners.may_run(ModelCopy::Parallel, is_alone);
             drop(state);
             self.changed.notify_all();
+            if !is_for_sole {
+                self.parallel_changed.notify_all();
+            }
         }
+    }
+
+    /// Wakes all threads that wait for a change.
+    pub(super) fn wake_all(&self) {
+        self.changed.notify_all();
+        self.parallel_changed.notify_all();
     }
 
     /// Drops cancelled texts, which releases their slots.
@@ -178,7 +194,7 @@ impl ModelQueue {
             return;
         }
         state.unload_requested = true;
-        self.changed.notify_all();
+        self.wake_all();
         while state.unload_requested && !state.runners.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }

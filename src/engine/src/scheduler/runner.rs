@@ -61,7 +61,9 @@ impl ModelQueue {
             ModelCopy::Sole => Some(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)),
             ModelCopy::Parallel => {
                 let rest = MAX_IDLE_TIME.checked_sub(idle_since.elapsed())?;
-                Some(self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0)
+                Some(
+                    self.parallel_changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
+                )
             }
         }
     }
@@ -139,7 +141,7 @@ impl Runner {
         self.become_in(&mut state, Activity::Idle);
         if !state.texts.is_empty() {
             // Other threads, which wait, may be those that run it now.
-            queue.changed.notify_all();
+            queue.wake_all();
         }
         let idle_since = Instant::now();
         loop {
@@ -148,7 +150,7 @@ impl Runner {
             if let Some(batch) = may_run.then(|| state.texts.next_batch(limits)).flatten() {
                 self.become_in(&mut state, Activity::Busy);
                 if std::mem::take(&mut state.unload_requested) || !state.texts.is_empty() {
-                    queue.changed.notify_all();
+                    queue.wake_all();
                 }
                 if !state.texts.is_empty() && state.runners.want_another() {
                     queue.start_runner(ModelCopy::Parallel, state);
@@ -258,7 +260,7 @@ impl Drop for Runner {
         } else {
             drop(state);
         }
-        self.queue.changed.notify_all();
+        self.queue.wake_all();
         if let Some(error) = &self.error {
             waiting.iter().for_each(|text| text.job.fail(error));
         }
