@@ -7,6 +7,7 @@ use pgvector::Vector;
 use ragstone_tests::Result;
 use ragstone_tests::server::{Options, Server, shared};
 use ragstone_tests::session::Session;
+use ragstone_tests::wait;
 use std::cell::Cell;
 
 pub fn tests() -> Vec<Trial> {
@@ -68,7 +69,13 @@ async fn a_role_that_fills_the_queue_leaves_room_for_others() -> Result<()> {
     let flood = server.connect_as("flood", &database).await?;
     let sql = "SELECT rag.embed(array_agg(repeat('the planner chooses an index ', 40) || g)) FROM generate_series(1, 900) g";
     flood.refusal(sql).await?.expect("53400", "is full", "rag.engine_queue_limit")?;
-    // What the refused call had sent is dropped, so the other role is asked while a request of the flood is accepted.
+    wait::until("what the refused call had sent is dropped", async || {
+        let waiting: i64 =
+            session.value("SELECT coalesce(sum(waiting), 0)::bigint FROM rag._stat_engine()").await?;
+        Ok((waiting == 0).then_some(()))
+    })
+    .await?;
+    // The other role is asked while a request of the flood is accepted.
     let waiting = async {
         let sql = "SELECT rag.embed(array_agg(repeat('the planner chooses an index ', 40) || g)) FROM generate_series(1, 128) g";
         anyhow::Ok(flood.value::<Vec<Vector>>(sql).await?.len())
