@@ -6,7 +6,7 @@ use ragstone_core::provider::{Account, Budget, Spent};
 use ragstone_pg::error::Result;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::session;
-use ragstone_pg::spi::{Arg, connect, select};
+use ragstone_pg::spi::{Arg, connect, select, with_latest_snapshot};
 use ragstone_pg::switch_user::as_owner;
 
 /// The current role's account with a server. Reads only, so it works on a standby and in a read-only transaction.
@@ -22,10 +22,10 @@ pub fn account(server: &str, function: &'static str) -> Result<Account> {
     })
 }
 
-/// The budgets that apply, in the statement's snapshot. The engine adds what has been spent since.
+/// The budgets that apply by now, whatever the transaction's snapshot has of them. The engine adds what has been spent since.
 fn budgets(role: pg_sys::Oid, server: &str) -> Result<Vec<Budget>> {
     let query = include_str!("../../sql/queries/budgets.sql");
-    let rows = select(query, &[Arg::new(role), Arg::text(server)])?;
+    let rows = with_latest_snapshot(|| select(query, &[Arg::new(role), Arg::text(server)]))?;
     Ok((0..rows.count).filter_map(|row| budget(&rows, row)).collect())
 }
 

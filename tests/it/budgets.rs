@@ -14,6 +14,7 @@ use tokio::join;
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_spent_budget_refuses_in_repeatable_read_too,
+        a_new_budget_binds_transactions_that_are_open,
         two_sessions_cannot_overspend_together,
         a_budget_counts_the_calls_of_its_role_and_server,
         budgets_that_limit_nothing_are_refused,
@@ -49,6 +50,22 @@ async fn a_spent_budget_refuses_in_repeatable_read_too() -> Result<()> {
     session.batch_execute("UPDATE rag.budgets SET max_cost = 10").await?;
     session.batch_execute(GENERATE).await?;
     ensure!(provider.requests().len() == 3);
+    Ok(())
+}
+
+async fn a_new_budget_binds_transactions_that_are_open() -> Result<()> {
+    wait::for_one_period().await?;
+    let server = shared().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    let admin = server.connect_beside(&session).await?;
+    session.batch_execute(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {GENERATE}")).await?;
+    admin.batch_execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 2)").await?;
+    session.batch_execute(GENERATE).await?;
+    admin.batch_execute("UPDATE rag.budgets SET max_calls = 1").await?;
+    spent(&session.refusal(GENERATE).await?, "of 1 calls")?;
+    ensure!(provider.requests().len() == 2);
     Ok(())
 }
 

@@ -36,6 +36,20 @@ fn a_prompt_is_answered_and_paid_for() {
 }
 
 #[test]
+fn no_more_tokens_are_counted_than_a_call_can_take() {
+    let provider = Provider::start([Reply::json(json!({
+        "choices": [{ "message": { "role": "assistant", "content": "hello" }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 10_u64.pow(18), "completion_tokens": 10_u64.pow(18) },
+    }))])
+    .unwrap();
+    let engine = EngineProcess::start();
+    let answer = completed(engine.connect().call(ask(target(&provider.url()), prompt(), false)));
+    // The prompt is shorter than a kilobyte.
+    assert!((1_000_000..1_001_000).contains(&answer.usage.input_tokens), "{:?}", answer.usage);
+    assert_eq!(answer.usage.output_tokens, 1_000_000);
+}
+
+#[test]
 fn pieces_come_as_they_are_sent_and_then_the_answer() {
     let gate = Gate::new();
     let stream =

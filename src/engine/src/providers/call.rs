@@ -72,9 +72,11 @@ pub struct TokenCounts {
 }
 
 impl TokenCounts {
-    /// Counts that a provider reports. They are bounded, since a provider may report any number.
-    pub fn reported(input: u64, output: u64) -> Self {
-        Self { input: input.min(MAX_REPORTED_TOKENS), output: output.min(MAX_REPORTED_TOKENS) }
+    /// Counts that a provider reports of a call of which these are estimated. A provider may report any number, and budgets over
+    /// several providers go by it, so they are bounded by what the call can have taken.
+    pub fn reported(self, input: u64, output: u64) -> Self {
+        let max_input = self.input.saturating_mul(BYTES_PER_TOKEN).saturating_add(MAX_UNSEEN_TOKENS);
+        Self { input: input.min(max_input), output: output.min(self.output.max(MAX_UNSEEN_TOKENS)) }
     }
 
     /// Input and output together.
@@ -83,8 +85,12 @@ impl TokenCounts {
     }
 }
 
-/// More tokens than any call can take.
-const MAX_REPORTED_TOKENS: u64 = 1_000_000_000;
+/// Estimated length of a token. No token is shorter than a byte.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// More tokens than a call takes for what is not seen here: instructions and search results that a provider adds to the prompt,
+/// thoughts of the model, and an answer without a maximum.
+const MAX_UNSEEN_TOKENS: u64 = 1_000_000;
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -378,7 +384,7 @@ pub async fn run_by_size<T: Send + 'static>(
 
 /// Estimated tokens of a text of this many bytes.
 pub fn estimate_tokens(bytes: usize) -> u64 {
-    bytes.div_ceil(4) as u64
+    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
 fn secret_header(value: &str) -> Result<HeaderValue, Error> {

@@ -122,7 +122,7 @@ impl CompletionCall<'_> {
         let reply: CompletionReply = match &self.deltas {
             Some(deltas) if is_stream(&answer) => {
                 let (reply, permit) = self.read_stream(answer, deltas, estimate.input).await?;
-                self.record_tokens(&reply, estimate.input, &permit);
+                self.record_tokens(&reply, estimate, &permit);
                 reply
             }
             deltas => {
@@ -130,7 +130,7 @@ impl CompletionCall<'_> {
                 let wire = call.wire;
                 let reply = run_by_size(body.len() as u64, move || wire.parse_completion(&body)).await?;
                 let reply = reply.map_err(|error| call.reply_error(error))?;
-                self.record_tokens(&reply, estimate.input, &answer.permit);
+                self.record_tokens(&reply, estimate, &answer.permit);
                 if let Some(deltas) = deltas.as_ref().filter(|_| !reply.content.is_empty()) {
                     deltas.send(reply.content.clone());
                 }
@@ -143,9 +143,9 @@ impl CompletionCall<'_> {
         Ok(reply)
     }
 
-    fn record_tokens(&self, reply: &CompletionReply, input: u64, permit: &Permit) {
-        let estimate = TokenCounts { input, output: estimate_tokens(reply.content.len()) };
-        let tokens = reply.tokens.map_or(estimate, |(input, output)| TokenCounts::reported(input, output));
+    fn record_tokens(&self, reply: &CompletionReply, estimate: TokenCounts, permit: &Permit) {
+        let seen = TokenCounts { output: estimate_tokens(reply.content.len()), ..estimate };
+        let tokens = reply.tokens.map_or(seen, |(input, output)| estimate.reported(input, output));
         self.call.record_tokens(tokens);
         permit.record_tokens(tokens.sum());
     }

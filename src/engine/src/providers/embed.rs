@@ -75,7 +75,7 @@ async fn embed_batch(
     let wire = call.wire;
     let reply = run_by_size(body.len() as u64, move || wire.parse_embeddings(&body)).await?;
     let EmbeddingReply { vectors, tokens } = reply.map_err(|error| call.reply_error(error))?;
-    let tokens = tokens.map_or(estimate, |tokens| TokenCounts::reported(tokens, 0));
+    let tokens = tokens.map_or(estimate, |tokens| estimate.reported(tokens, 0));
     call.record_tokens(tokens);
     answer.permit.record_tokens(tokens.sum());
     if vectors.len() != texts.len() {
