@@ -1,12 +1,13 @@
 //! How fast, side by side with what does the same without Ragstone, in one run.
 //!
-//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [cutting] [embed] [query] [sessions] [shares] [neighbours] [search] [million] [memory] [providers] [log] [reports]`
+//! `cargo bench -p ragstone-benches --bench speed -- [--full] [agent] [autonomous] [cutting] [embed] [query] [sessions] [shares] [neighbours] [search] [million] [hidden] [memory] [providers] [log] [reports]`
 
 mod agent;
 mod autonomous;
 mod cutting;
 mod embed;
 mod handwritten;
+mod hidden;
 mod log;
 mod memory;
 mod million;
@@ -55,6 +56,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("million") {
         told(million::run(options).await)?;
+    }
+    if options.wants("hidden") {
+        told(hidden::run(options).await)?;
     }
     if options.wants("memory") {
         told(memory::run().await)?;

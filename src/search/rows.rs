@@ -141,13 +141,14 @@ impl<'a> Reader<'a> {
             format!(
                 "LEFT JOIN LATERAL (
                    SELECT true AS is_noted FROM rag.{table} n
-                   WHERE n.key OPERATOR(pg_catalog.=) ARRAY[{}] AND n.collection OPERATOR(pg_catalog.=) ${number}
-                   LIMIT 1) {table} ON true",
-                key.join(", ")
+                   WHERE n.key OPERATOR(pg_catalog.=) r.key AND n.collection OPERATOR(pg_catalog.=) ${number}
+                   LIMIT 1) {table} ON true"
             )
         };
         let statement = format!(
-            "SELECT k.place FROM {} {} {} WHERE _queue.is_noted OR _failure.is_noted",
+            "SELECT r.place FROM (SELECT k.place, ARRAY[{}] AS key FROM {} OFFSET 0) r {} {}
+             WHERE _queue.is_noted OR _failure.is_noted",
+            key.join(", "),
             batch.list(),
             noted("_queue"),
             noted("_failure")
