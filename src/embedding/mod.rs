@@ -13,6 +13,7 @@ use ragstone_client::engine::replay::ReplayableCall;
 use ragstone_client::settings;
 use ragstone_client::settings::OverlongInput;
 use ragstone_core::protocol::{Caller, Kind, Lane, Model, Request, Response, Vectors};
+use ragstone_pg::blame::is_rejected;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::session;
 use std::cell::Cell;
@@ -49,6 +50,13 @@ pub enum Description {
     Known(Box<Model>),
     /// The engine was asked.
     Asked(Pending),
+}
+
+/// Texts that were sent together.
+struct AskedSlice {
+    asked: ReplayableCall,
+    /// The texts, if they may be asked for again in smaller slices.
+    kept: Vec<String>,
 }
 
 /// Where a model is.
@@ -168,18 +176,63 @@ impl Embedder {
 
     fn embed_slices(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
         let mut embeddings = Vec::with_capacity(texts.len());
-        let most = if replay::is_active() { usize::MAX } else { MAX_REQUESTS_IN_FLIGHT };
+        // What a job asks for must not depend on what its process has learnt meanwhile: it asks for the same again, and is told the
+        // answers that have come.
+        let (most, size) = match replay::is_active() {
+            true => (usize::MAX, RequestSize { texts: MAX_REQUEST_TEXTS, bytes: usize::MAX }),
+            false => (MAX_REQUESTS_IN_FLIGHT, self.max_request()),
+        };
         let mut in_flight = VecDeque::new();
-        for slice in slices(texts) {
-            if in_flight.len() == most {
-                collect(in_flight.pop_front(), &mut embeddings)?;
+        for texts in slices(texts, size) {
+            if in_flight.len() == most
+                && let Some(oldest) = in_flight.pop_front()
+            {
+                self.collect(oldest, &mut embeddings)?;
             }
-            in_flight.push_back(self.ask(Lane::Bulk, slice)?);
+            in_flight.push_back(self.ask_slice(texts)?);
         }
-        while let Some(asked) = in_flight.pop_front() {
-            collect(Some(asked), &mut embeddings)?;
-        }
+        in_flight.into_iter().try_for_each(|slice| self.collect(slice, &mut embeddings))?;
         Ok(embeddings)
+    }
+
+    fn ask_slice(&self, texts: Vec<String>) -> Result<AskedSlice> {
+        // Only a provider refuses several texts that it takes one by one.
+        let kept = if self.is_remote() { texts.clone() } else { Vec::new() };
+        Ok(AskedSlice { asked: self.ask(Lane::Bulk, texts)?, kept })
+    }
+
+    /// Waits for the embeddings of a slice. If a provider refuses it, its halves are asked for.
+    fn collect(&self, slice: AskedSlice, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
+        match slice.asked.wait() {
+            Ok(answer) => {
+                let answer = vectors(answer)?;
+                let dimensions = (answer.dimensions as usize).max(1);
+                embeddings.extend(answer.values.chunks_exact(dimensions).map(<[f32]>::to_vec));
+                Ok(())
+            }
+            Err(error) if is_rejected(&error) && slice.kept.len() > 1 => {
+                self.embed_halves(slice.kept, error.is_over_limit(), embeddings)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn embed_halves(
+        &self,
+        mut first: Vec<String>,
+        is_over_limit: bool,
+        embeddings: &mut Vec<Vec<f32>>,
+    ) -> Result<()> {
+        let second = first.split_off(first.len().div_ceil(2));
+        let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        let size = RequestSize::of_half(first.len(), bytes(&first).max(bytes(&second)), is_over_limit);
+        for half in [first, second] {
+            self.collect(self.ask_slice(half)?, embeddings)?;
+        }
+        if !replay::is_active() {
+            self.learn_max_request(size);
+        }
+        Ok(())
     }
 }
 
@@ -270,22 +323,14 @@ fn check_lengths(vectors: &Vectors) -> Result<()> {
     }
 }
 
-fn collect(asked: Option<ReplayableCall>, embeddings: &mut Vec<Vec<f32>>) -> Result<()> {
-    let Some(asked) = asked else {
-        return Ok(());
-    };
-    let answer = vectors(asked.wait()?)?;
-    let dimensions = (answer.dimensions as usize).max(1);
-    embeddings.extend(answer.values.chunks_exact(dimensions).map(<[f32]>::to_vec));
-    Ok(())
-}
-
-fn slices(texts: Vec<String>) -> Vec<Vec<String>> {
+/// Divides texts into slices of this size at most.
+fn slices(texts: Vec<String>, size: RequestSize) -> Vec<Vec<String>> {
+    let max_bytes = size.bytes.min(MAX_REQUEST_BYTES);
     let mut slices: Vec<Vec<String>> = Vec::new();
     let mut bytes = 0;
     for text in texts {
         match slices.last_mut() {
-            Some(slice) if slice.len() < MAX_REQUEST_TEXTS && bytes + text.len() <= MAX_REQUEST_BYTES => {
+            Some(slice) if slice.len() < size.texts && bytes + text.len() <= max_bytes => {
                 bytes += text.len();
                 slice.push(text);
             }

@@ -18,6 +18,15 @@ pub struct RequestSize {
 }
 
 impl RequestSize {
+    /// The size that is taken where a request was refused and both of its halves, of at most so many texts and bytes, were not:
+    /// bounded by bytes where the refusal was for those, by texts otherwise.
+    pub fn of_half(texts: usize, bytes: usize, is_over_limit: bool) -> Self {
+        match is_over_limit {
+            true => Self { texts: usize::MAX, bytes },
+            false => Self { texts, bytes: usize::MAX },
+        }
+    }
+
     /// The smaller of both in texts and in bytes.
     #[must_use]
     pub fn min(self, other: Self) -> Self {

@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         an_immediate_collection_takes_its_owners_key_too,
         a_manual_fill_divides_what_a_provider_refuses,
         texts_are_embedded_by_a_provider_as_by_this_host,
+        an_array_is_divided_where_a_provider_takes_less,
         vectors_of_two_models_never_mix,
         documents_are_reranked,
     ]
@@ -84,14 +85,21 @@ async fn an_immediate_collection_takes_its_owners_key_too() -> Result<()> {
     Ok(())
 }
 
-/// What is too much at once is sent in parts; a text that is refused by itself is named, and nothing is left of the fill.
-async fn a_manual_fill_divides_what_a_provider_refuses() -> Result<()> {
-    let texts = |body: &Value| body["input"].as_array().cloned().unwrap_or_default();
-    let reply = Reply::by(move |seen| match texts(&seen.body) {
+fn texts(body: &Value) -> Vec<Value> {
+    body["input"].as_array().cloned().unwrap_or_default()
+}
+
+/// The answers of a provider that refuses more texts in a request, and a certain text.
+fn up_to_four_texts() -> Reply {
+    Reply::by(|seen| match texts(&seen.body) {
         texts if texts.len() > 4 || texts.contains(&json!("poison")) => Reply::status(400),
         _ => Reply::embeddings_of(&seen.body["input"], 8),
-    });
-    let (session, provider) = with([reply]).await?;
+    })
+}
+
+/// What is too much at once is sent in parts; a text that is refused by itself is named, and nothing is left of the fill.
+async fn a_manual_fill_divides_what_a_provider_refuses() -> Result<()> {
+    let (session, provider) = with([up_to_four_texts()]).await?;
     session.batch_execute(NOTES).await?;
     let create =
         "SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small', sync => 'manual')";
@@ -134,6 +142,20 @@ async fn texts_are_embedded_by_a_provider_as_by_this_host() -> Result<()> {
     ensure!(rows.iter().map(|row| row.get::<_, Vector>(0)).eq([expected("one"), expected("two")]));
     ensure!(provider.requests().len() == 4);
     session.refusal("SELECT rag.embed(' ', 'stub/small')").await?.expect("22023", "input is empty", "")
+}
+
+async fn an_array_is_divided_where_a_provider_takes_less() -> Result<()> {
+    let (session, provider) = with([up_to_four_texts()]).await?;
+    let embed = "SELECT rag.embed(array_agg('note number ' || i ORDER BY i), 'stub/small') FROM generate_series(1, 20) i";
+    let expected: Vec<Vector> =
+        (1..=20).map(|number| Vector::from(embedding(&format!("note number {number}"), 8))).collect();
+    ensure!(session.value::<Vec<Vector>>(embed).await? == expected);
+    let asked = provider.requests().len();
+    ensure!(session.value::<Vec<Vector>>(embed).await? == expected);
+    let later: Vec<usize> = provider.requests()[asked..].iter().map(|seen| texts(&seen.body).len()).collect();
+    ensure!(later.iter().all(|size| *size <= 4), "nothing was learnt: {later:?}");
+    let refusal = session.refusal("SELECT rag.embed(ARRAY['one', 'poison', 'three'], 'stub/small')").await?;
+    refusal.expect("38000", "provider \"stub\"", "")
 }
 
 async fn vectors_of_two_models_never_mix() -> Result<()> {

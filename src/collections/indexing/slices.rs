@@ -178,13 +178,8 @@ impl Slices {
                 let texts = |half: &[usize]| half.iter().map(|place| text(*place)).collect::<Vec<_>>();
                 let (first_texts, second_texts) = (texts(first), texts(second));
                 let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
-                let size = match error.is_over_limit() {
-                    true => RequestSize {
-                        texts: usize::MAX,
-                        bytes: bytes(&first_texts).max(bytes(&second_texts)),
-                    },
-                    false => RequestSize { texts: first.len(), bytes: usize::MAX },
-                };
+                let most = bytes(&first_texts).max(bytes(&second_texts));
+                let size = RequestSize::of_half(first.len(), most, error.is_over_limit());
                 let refused = Rc::new(RefusedSlice { size, halves_taken: Cell::new(0) });
                 self.send_one(embedder, lane, first.to_vec(), first_texts, Some(refused.clone()))?;
                 self.send_one(embedder, lane, second.to_vec(), second_texts, Some(refused))?;
