@@ -18,14 +18,16 @@ fn create_agent(
     instructions: Option<Utf8>,
     model: default!(Option<Utf8>, "NULL"),
     tools: default!(Option<Vec<Option<Utf8>>>, "'{}'"),
-    max_steps: default!(i32, 10),
+    max_steps: default!(Option<i32>, 10),
     token_budget: default!(Option<i64>, "NULL"),
     timeout_ms: default!(Option<i32>, "300000"),
     output_schema: default!(Option<Jsonb>, "NULL"),
     temperature: default!(Option<f64>, "NULL"),
-    replace: default!(bool, "false"),
+    replace: default!(Option<bool>, "false"),
 ) {
     version::check();
+    let max_steps = or_raise(given(max_steps, "max_steps"));
+    let replace = or_raise(given(replace, "replace"));
     let agent = NewAgent {
         name: or_raise(required(name, "name")),
         instructions: or_raise(required(instructions, "instructions")),

@@ -12,6 +12,7 @@ use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Result, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 use std::time::Duration;
@@ -77,8 +78,8 @@ fn ask(
     collection: Option<Utf8>,
     question: Option<Utf8>,
     model: default!(Option<Utf8>, "NULL"),
-    k: default!(i32, 5),
-    mode: default!(Utf8, "'hybrid'"),
+    k: default!(Option<i32>, 5),
+    mode: default!(Option<Utf8>, "'hybrid'"),
     filter: default!(Option<Jsonb>, "NULL"),
     min_similarity: default!(Option<f64>, "NULL"),
     instructions: default!(Option<Utf8>, "NULL"),
@@ -97,6 +98,8 @@ fn ask(
     ),
 > {
     version::check();
+    let k = or_raise(given(k, "k"));
+    let mode = or_raise(given(mode, "mode"));
     let arguments = AskArguments {
         collection,
         question,
@@ -123,8 +126,8 @@ fn try_ask(
     collection: Option<Utf8>,
     question: Option<Utf8>,
     model: default!(Option<Utf8>, "NULL"),
-    k: default!(i32, 5),
-    mode: default!(Utf8, "'hybrid'"),
+    k: default!(Option<i32>, 5),
+    mode: default!(Option<Utf8>, "'hybrid'"),
     filter: default!(Option<Jsonb>, "NULL"),
     min_similarity: default!(Option<f64>, "NULL"),
     instructions: default!(Option<Utf8>, "NULL"),
@@ -143,6 +146,8 @@ fn try_ask(
     ),
 > {
     version::check();
+    let k = or_raise(given(k, "k"));
+    let mode = or_raise(given(mode, "mode"));
     let arguments = AskArguments {
         collection,
         question,

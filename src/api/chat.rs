@@ -73,7 +73,7 @@ fn chat(
     collection: default!(Option<Utf8>, "NULL"),
     persona: default!(Option<Utf8>, "NULL"),
     model: default!(Option<Utf8>, "NULL"),
-    k: default!(i32, 5),
+    k: default!(Option<i32>, 5),
     max_tokens: default!(Option<i32>, "NULL"),
     timeout_ms: default!(Option<i32>, "NULL"),
 ) -> TableIterator<
@@ -89,6 +89,7 @@ fn chat(
     ),
 > {
     version::check();
+    let k = or_raise(given(k, "k"));
     let turn = ChatArguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
     let reply = or_raise(turn.turn("chat").and_then(|turn| chat::chat_as_step(&turn)));
     TableIterator::once((
@@ -110,11 +111,12 @@ fn chat_stream(
     collection: default!(Option<Utf8>, "NULL"),
     persona: default!(Option<Utf8>, "NULL"),
     model: default!(Option<Utf8>, "NULL"),
-    k: default!(i32, 5),
+    k: default!(Option<i32>, 5),
     max_tokens: default!(Option<i32>, "NULL"),
     timeout_ms: default!(Option<i32>, "NULL"),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
+    let k = or_raise(given(k, "k"));
     let turn = ChatArguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
     let deltas: ChatDeltas = or_raise(turn.turn("chat_stream").and_then(|turn| chat::chat_stream(&turn)));
     SetOfIterator::new(deltas.map(|delta| Utf8(or_raise(delta))))

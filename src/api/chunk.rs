@@ -9,6 +9,7 @@ use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{ChunkOptions, Splitter, UnknownSplitter};
 use ragstone_core::suggest::alternatives;
 use ragstone_pg::error::{Error, Result, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 
@@ -16,9 +17,9 @@ use ragstone_pg::version;
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
 fn chunk(
     content: Option<Utf8>,
-    size: default!(i32, 256),
-    overlap: default!(i32, 0),
-    splitter: default!(Utf8, "'text'"),
+    size: default!(Option<i32>, 256),
+    overlap: default!(Option<i32>, 0),
+    splitter: default!(Option<Utf8>, "'text'"),
     model: default!(Option<Utf8>, "NULL"),
 ) -> TableIterator<
     'static,
@@ -32,6 +33,9 @@ fn chunk(
     ),
 > {
     version::check();
+    let size = or_raise(given(size, "size"));
+    let overlap = or_raise(given(overlap, "overlap"));
+    let splitter = or_raise(given(splitter, "splitter"));
     let options = or_raise(chunk_options(size, overlap, &splitter.0));
     let model = or_raise(model_or_default(model.map(|model| model.0)));
     let chunks = match content {

@@ -8,6 +8,7 @@ use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::identifier::{Name, RegClass, RegConfig};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::version;
 
@@ -17,19 +18,26 @@ const ANY_SIZE: i32 = i32::MAX;
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of the SQL function")]
 fn create_collection(
-    name: Name,
-    source: RegClass,
-    content: Name,
+    name: Option<Name>,
+    source: Option<RegClass>,
+    content: Option<Name>,
     title: default!(Option<Name>, "NULL"),
-    metadata: default!(Vec<Option<Name>>, "'{}'"),
+    metadata: default!(Option<Vec<Option<Name>>>, "'{}'"),
     model: default!(Option<Utf8>, "NULL"),
     chunk_size: default!(Option<i32>, "NULL"),
-    chunk_overlap: default!(i32, 0),
-    splitter: default!(Utf8, "'text'"),
+    chunk_overlap: default!(Option<i32>, 0),
+    splitter: default!(Option<Utf8>, "'text'"),
     language: default!(Option<RegConfig>, "NULL"),
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
-    sync: default!(Utf8, "'background'"),
+    sync: default!(Option<Utf8>, "'background'"),
 ) -> i64 {
+    let name = or_raise(given(name, "name"));
+    let source = or_raise(given(source, "source"));
+    let content = or_raise(given(content, "content"));
+    let metadata = or_raise(given(metadata, "metadata"));
+    let chunk_overlap = or_raise(given(chunk_overlap, "chunk_overlap"));
+    let splitter = or_raise(given(splitter, "splitter"));
+    let sync = or_raise(given(sync, "sync"));
     let options = CollectionOptions {
         name: name.0,
         source: source.0,

@@ -3,6 +3,7 @@
 use crate::embedding::Embedder;
 use pgrx::{default, extension_sql, pg_extern};
 use ragstone_pg::error::or_raise;
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::vector::{Vector, VectorArray};
 use ragstone_pg::version;
@@ -11,9 +12,10 @@ use ragstone_pg::version;
 fn embed(
     input: Option<Utf8>,
     model: default!(Option<Utf8>, "NULL"),
-    kind: default!(Utf8, "'document'"),
+    kind: default!(Option<Utf8>, "'document'"),
 ) -> Option<Vector> {
     version::check();
+    let kind = or_raise(given(kind, "kind"));
     let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
     input.map(|input| Vector(or_raise(embedder.embed_one(input.0))))
 }
@@ -22,9 +24,10 @@ fn embed(
 fn embed_array(
     input: Option<Vec<Option<Utf8>>>,
     model: default!(Option<Utf8>, "NULL"),
-    kind: default!(Utf8, "'document'"),
+    kind: default!(Option<Utf8>, "'document'"),
 ) -> Option<VectorArray> {
     version::check();
+    let kind = or_raise(given(kind, "kind"));
     let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
     let texts = input?.into_iter().map(|text| text.map(|text| text.0)).collect();
     Some(VectorArray(or_raise(embedder.embed_many(texts))))

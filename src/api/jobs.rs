@@ -31,10 +31,12 @@ fn submit(
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
 fn job_pieces(
     id: Option<i64>,
-    after: default!(i32, 0),
-    timeout_ms: default!(i32, 1000),
+    after: default!(Option<i32>, 0),
+    timeout_ms: default!(Option<i32>, 1000),
 ) -> TableIterator<'static, (name!(seq, Option<i32>), name!(piece, Option<Utf8>), name!(status, Utf8))> {
     version::check();
+    let after = or_raise(given(after, "after"));
+    let timeout_ms = or_raise(given(timeout_ms, "timeout_ms"));
     let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
     let wait = Duration::from_millis(or_raise(natural(timeout_ms, "timeout_ms")).into());

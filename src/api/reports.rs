@@ -36,7 +36,7 @@ fn _error_pattern(error: Utf8) -> Utf8 {
 }
 
 fn histogram(bytes: Bytes<'_>) -> Result<Histogram> {
-    Histogram::from_bytes(bytes.0).ok_or_else(|| Error::internal("malformed histogram of durations"))
+    Histogram::from_bytes(bytes.0).ok_or_else(|| Error::bad_argument("malformed histogram of durations"))
 }
 
 extension_sql_file!(

@@ -8,6 +8,7 @@ use ragstone_core::bm25;
 use ragstone_core::tsvector::Lexemes;
 use ragstone_pg::bytes::{Bytes, Jsonb, TsVectorBytes};
 use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
 
@@ -21,13 +22,13 @@ use ragstone_pg::version;
 fn search(
     collection: Option<Utf8>,
     query: Option<Utf8>,
-    k: default!(i32, 10),
-    mode: default!(Utf8, "'hybrid'"),
+    k: default!(Option<i32>, 10),
+    mode: default!(Option<Utf8>, "'hybrid'"),
     filter: default!(Option<Jsonb>, "NULL"),
-    fusion: default!(Utf8, "'minmax'"),
-    vector_weight: default!(f64, 0.5),
-    per_source: default!(bool, false),
-    scores: default!(bool, true),
+    fusion: default!(Option<Utf8>, "'minmax'"),
+    vector_weight: default!(Option<f64>, 0.5),
+    per_source: default!(Option<bool>, false),
+    scores: default!(Option<bool>, true),
 ) -> TableIterator<
     'static,
     (
@@ -44,6 +45,12 @@ fn search(
     ),
 > {
     version::check();
+    let k = or_raise(given(k, "k"));
+    let mode = or_raise(given(mode, "mode"));
+    let fusion = or_raise(given(fusion, "fusion"));
+    let vector_weight = or_raise(given(vector_weight, "vector_weight"));
+    let per_source = or_raise(given(per_source, "per_source"));
+    let scores = or_raise(given(scores, "scores"));
     let request = SearchRequest {
         collection: or_raise(required(collection, "collection")),
         query: or_raise(required(query, "query")),
@@ -77,7 +84,7 @@ fn search(
 fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
     let scored = Lexemes::new(tsv.0).map_err(Error::internal).and_then(|lexemes| {
         bm25::score(&lexemes, words.max(0) as u32, query.0)
-            .ok_or_else(|| Error::internal("malformed text query"))
+            .ok_or_else(|| Error::bad_argument("malformed text query"))
     });
     or_raise(scored)
 }

@@ -13,10 +13,12 @@ use ragstone_pg::version;
 #[pg_extern(stable, parallel_restricted)]
 fn trace(
     run: Option<i64>,
-    width: default!(i32, 120),
-    ascii: default!(bool, false),
+    width: default!(Option<i32>, 120),
+    ascii: default!(Option<bool>, false),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
+    let width = or_raise(given(width, "width"));
+    let ascii = or_raise(given(ascii, "ascii"));
     let run = or_raise(given(run, "run"));
     SetOfIterator::new(or_raise(agent_log::trace(run, width, ascii)).into_iter().map(Utf8))
 }
@@ -30,7 +32,8 @@ fn _span_name(kind: Option<Utf8>, name: Option<Utf8>, model: Option<Utf8>) -> Ut
 #[pg_extern(immutable, strict, parallel_safe, cost = 100)]
 fn _span_attributes(row: Jsonb) -> Jsonb {
     let attributes = row.to_json().and_then(|json| {
-        let row: span::LoggedRecord = serde_json::from_str(&json).map_err(Error::internal)?;
+        let row: span::LoggedRecord =
+            serde_json::from_str(&json).map_err(|error| Error::bad_argument(error.to_string()))?;
         Jsonb::from_json(&span::attributes(&row).to_string())
     });
     or_raise(attributes)

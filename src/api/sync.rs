@@ -12,6 +12,7 @@ use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::function::FunctionCall;
 use ragstone_pg::identifier::Name;
 use ragstone_pg::relation::size_if_free;
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
 use ragstone_pg::value::is_built_in;
 use ragstone_pg::version;
@@ -56,7 +57,8 @@ fn _table_bytes(table: pg_sys::Oid) -> Option<i64> {
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn wait_until_current(collection: Name, timeout: default!(Option<Interval>, "NULL")) -> bool {
+fn wait_until_current(collection: Option<Name>, timeout: default!(Option<Interval>, "NULL")) -> bool {
+    let collection = or_raise(given(collection, "collection"));
     let timeout = timeout.map(|timeout| or_raise(duration(&timeout)));
     version::check();
     or_raise(wait::wait(&collection.0, timeout))
@@ -70,12 +72,13 @@ fn retry_failed(collection: Name) -> i64 {
 
 #[pg_extern(volatile, parallel_unsafe)]
 fn alter_collection(
-    name: Name,
+    name: Option<Name>,
     model: default!(Option<Utf8>, "NULL"),
     chunk_size: default!(Option<i32>, "NULL"),
     chunk_overlap: default!(Option<i32>, "NULL"),
 ) {
     version::check();
+    let name = or_raise(given(name, "name"));
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);
         let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);

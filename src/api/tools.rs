@@ -18,14 +18,20 @@ fn create_tool(
     function: Option<RegProcedure>,
     name: default!(Option<Utf8>, "NULL"),
     description: default!(Option<Utf8>, "NULL"),
-    timeout_ms: default!(i32, 5000),
-    max_rows: default!(i32, 100),
-    max_bytes: default!(i32, 65536),
-    writes: default!(bool, false),
-    requires_approval: default!(bool, false),
-    replace: default!(bool, false),
+    timeout_ms: default!(Option<i32>, 5000),
+    max_rows: default!(Option<i32>, 100),
+    max_bytes: default!(Option<i32>, 65536),
+    writes: default!(Option<bool>, false),
+    requires_approval: default!(Option<bool>, false),
+    replace: default!(Option<bool>, false),
 ) -> Utf8 {
     version::check();
+    let timeout_ms = or_raise(given(timeout_ms, "timeout_ms"));
+    let max_rows = or_raise(given(max_rows, "max_rows"));
+    let max_bytes = or_raise(given(max_bytes, "max_bytes"));
+    let writes = or_raise(given(writes, "writes"));
+    let requires_approval = or_raise(given(requires_approval, "requires_approval"));
+    let replace = or_raise(given(replace, "replace"));
     let function = or_raise(given(function, "function"));
     let tool = NewTool {
         subject: Subject::Function(function.0),
@@ -43,14 +49,19 @@ fn create_search_tool(
     collection: Option<Utf8>,
     name: default!(Option<Utf8>, "NULL"),
     description: default!(Option<Utf8>, "NULL"),
-    k: default!(i32, 5),
+    k: default!(Option<i32>, 5),
     // The first search loads the model.
-    timeout_ms: default!(i32, 30000),
-    max_bytes: default!(i32, 65536),
-    requires_approval: default!(bool, false),
-    replace: default!(bool, false),
+    timeout_ms: default!(Option<i32>, 30000),
+    max_bytes: default!(Option<i32>, 65536),
+    requires_approval: default!(Option<bool>, false),
+    replace: default!(Option<bool>, false),
 ) -> Utf8 {
     version::check();
+    let k = or_raise(given(k, "k"));
+    let timeout_ms = or_raise(given(timeout_ms, "timeout_ms"));
+    let max_bytes = or_raise(given(max_bytes, "max_bytes"));
+    let requires_approval = or_raise(given(requires_approval, "requires_approval"));
+    let replace = or_raise(given(replace, "replace"));
     let max_rows = or_raise(crate::search::parse_k(k)) as i32;
     let tool = NewTool {
         subject: Subject::Collection(or_raise(required(collection, "collection"))),
