@@ -125,6 +125,14 @@ impl EngineProcess {
         self.process.wait().unwrap();
     }
 
+    /// Ends it, and gives what it has written to stderr.
+    pub fn end(mut self) -> String {
+        self.kill();
+        let mut said = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+
     /// None while it runs.
     pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().unwrap()
@@ -184,6 +192,11 @@ impl Client {
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Sends bytes; false if the engine has closed the connection.
+    pub fn sends(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// The next frame that is no sign of progress.
