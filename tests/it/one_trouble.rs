@@ -1,24 +1,29 @@
 //! One trouble is one collection's, or one row's: what goes wrong with a provider, a text or a key stops nothing else.
 
+use crate::accounting::with_provider;
 use crate::followed::{current, make};
 use crate::generate::with;
 use anyhow::ensure;
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 use ragstone_tests::Result;
-use ragstone_tests::provider::{Gate, Reply};
-use ragstone_tests::server::shared;
+use ragstone_tests::process::Process;
+use ragstone_tests::provider::{Gate, Provider, Reply};
+use ragstone_tests::server::{Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_text_that_a_provider_refuses_is_one_failed_row,
         an_embedding_that_is_missing_is_one_failed_row,
         a_wrong_key_stops_one_collection_and_says_so,
+        a_killed_engine_asks_again_only_for_what_was_not_answered,
         collections_take_turns,
         work_goes_on_while_a_provider_is_waited_for,
         a_key_that_is_not_unique_is_a_failed_row,
@@ -144,6 +149,65 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
 }
 
 /// Two collections of one provider, whose answers are held back until the queues are full.
+async fn a_killed_engine_asks_again_only_for_what_was_not_answered() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let answered = Arc::new(Mutex::new(Vec::new()));
+    let noted = answered.clone();
+    let provider = Provider::start([Reply::by(move |seen| {
+        let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = texts(&seen.body);
+        // The first request is one of those that are not answered.
+        if noted.len() == ANSWERED || texts[0] == "note number 1" {
+            return Reply::stall();
+        }
+        noted.push(texts);
+        Reply::embeddings_of(&seen.body["input"], 8).after(ANSWER_TIME)
+    })])?;
+    with_provider(&session, &provider).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text);
+             INSERT INTO notes SELECT i, 'note number ' || i FROM generate_series(1, 2000) i;
+             SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')",
+        )
+        .await?;
+    ensure!(provider.wait_for_requests(ANSWERED + 1));
+    // The answers come to stopped workers, which then find them together with the end of the connection.
+    let workers = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    let workers: Vec<Process> =
+        session.query(workers, &[]).await?.iter().map(|row| Process(row.get(0))).collect();
+    workers.iter().for_each(|worker| worker.signal(Signal::SIGSTOP));
+    // A call is on record when the engine has passed its answer on.
+    wait::until("the answered calls are on record", async || {
+        let calls: i64 = session.value("SELECT count(*) FROM rag.calls WHERE status = 'answered'").await?;
+        Ok((calls >= ANSWERED as i64).then_some(()))
+    })
+    .await?;
+    provider.script([Reply::embeddings(8)]);
+    for engine in server.engines() {
+        engine.signal(Signal::SIGKILL);
+    }
+    workers.iter().for_each(|worker| worker.signal(Signal::SIGCONT));
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '120s')").await?);
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for request in provider.requests() {
+        texts(&request.body).into_iter().for_each(|text| *times.entry(text).or_default() += 1);
+    }
+    let answered = answered.lock().unwrap_or_else(PoisonError::into_inner).concat();
+    let again = answered.iter().find(|text| times[*text] > 1);
+    ensure!(again.is_none(), "{again:?} was answered, and asked for again");
+    ensure!(times.values().all(|times| *times <= 2), "a request was made more than twice");
+    ensure!(session.value::<i64>("SELECT count(*) FROM notes_chunks").await? == 2000);
+    Ok(())
+}
+
+/// Requests that the provider answers before the engine is killed.
+const ANSWERED: usize = 4;
+
+/// What an answer takes, in which workers are stopped.
+const ANSWER_TIME: Duration = Duration::from_millis(300);
+
 async fn collections_take_turns() -> Result<()> {
     let (session, provider) = with([Reply::embeddings(8)]).await?;
     session

@@ -7,6 +7,7 @@ use ragstone_core::protocol::{Progress, Request, Response};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How many times the engine may die during one request before the request is taken for the cause.
@@ -17,7 +18,8 @@ const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 
 thread_local! {
     /// The session's connection, and a number that is incremented with each new connection.
-    static SESSION: RefCell<Session> = const { RefCell::new(Session { connection: None, generation: 0 }) };
+    static SESSION: RefCell<Session> =
+        const { RefCell::new(Session { connection: None, generation: 0, arrived: BTreeMap::new() }) };
 
     /// The limit of each wait for the engine, whatever progress it makes.
     static MAX_WAIT: Cell<Option<Duration>> = const { Cell::new(None) };
@@ -26,6 +28,31 @@ thread_local! {
 struct Session {
     connection: Option<Box<Connection>>,
     generation: u64,
+    /// What had arrived over connections that were lost, and was not taken yet: by generation and request.
+    arrived: BTreeMap<(u64, u64), VecDeque<Response>>,
+}
+
+impl Session {
+    /// Drops a connection of this session that was lost. What had arrived over it stays there for whoever waits for it.
+    fn lose(&mut self, connection: Option<Box<Connection>>) {
+        let answers = connection.map(|connection| connection.into_answers()).unwrap_or_default();
+        self.arrived.extend(answers.into_iter().map(|(id, answers)| ((self.generation, id), answers)));
+    }
+
+    fn lose_if_closed(&mut self) {
+        let closed = self.connection.take_if(|connection| !connection.is_open());
+        self.lose(closed);
+    }
+
+    /// The next answer to a request that had arrived before its connection was lost.
+    fn take_arrived(&mut self, generation: u64, id: u64) -> Option<Response> {
+        let answers = self.arrived.get_mut(&(generation, id))?;
+        let answer = answers.pop_front();
+        if answers.is_empty() {
+            self.arrived.remove(&(generation, id));
+        }
+        answer
+    }
 }
 
 /// A request that was sent. Dropping it cancels the request in the engine.
@@ -83,7 +110,7 @@ pub fn send_if_running(request: Request) -> Result<Option<Pending>> {
 /// Connects the session if an engine runs and it is not connected. Returns whether it is.
 fn connect_if_running() -> Result<bool> {
     // The session's connection may be one to an engine that has gone.
-    SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
+    SESSION.with_borrow_mut(Session::lose_if_closed);
     if SESSION.with_borrow(|session| session.connection.is_none()) {
         match Connection::open()? {
             ConnectOutcome::Connected(connection) => adopt(connection),
@@ -205,6 +232,7 @@ impl Drop for Pending {
             return;
         }
         SESSION.with_borrow_mut(|session| {
+            session.arrived.remove(&(self.generation, self.id));
             if session.generation == self.generation
                 && let Some(connection) = &mut session.connection
             {
@@ -216,35 +244,36 @@ impl Drop for Pending {
 
 /// Waits until the engine has sent something to this process that was not taken yet, the latch is set or the time is over.
 pub fn wait_for_event(timeout: Duration) {
-    let watched = SESSION.with_borrow_mut(|session| {
-        let own = session.connection.as_mut()?;
-        match own.has_answers() {
-            Ok(any) => Some((any, own.interest())),
-            Err(_) => {
-                // A closed socket would end every wait at once.
-                session.connection = None;
-                None
-            }
-        }
+    let (has_answers, watched) = SESSION.with_borrow_mut(|session| {
+        // A closed socket would end every wait at once.
+        session.lose_if_closed();
+        let connection = session.connection.as_mut();
+        let any = connection.as_ref().is_some_and(|own| own.has_untaken()) || !session.arrived.is_empty();
+        (any, connection.map(|own| own.interest()))
     });
     match watched {
-        Some((true, _)) => {}
-        Some((false, (socket, interest))) => wait::for_socket(socket, interest, Instant::now() + timeout),
+        _ if has_answers => {}
+        Some((socket, interest)) => wait::for_socket(socket, interest, Instant::now() + timeout),
         None => wait::for_latch(timeout),
     }
 }
 
 /// Waits with the connection taken out of SESSION, so that an interrupt that unwinds does not find it borrowed.
 fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
+    let arrived = || SESSION.with_borrow_mut(|session| session.take_arrived(generation, id));
+    if let Some(answer) = arrived() {
+        return Ok(Some(answer));
+    }
     let mut lease = Lease::take(generation).ok_or(ConnectionError::Closed)?;
     let answer = lease
         .connection
         .as_mut()
         .map_or(Err(ConnectionError::Closed), |connection| connection.receive(id, deadline));
     if answer.is_err() {
-        lease.connection = None;
+        let lost = lease.connection.take();
+        SESSION.with_borrow_mut(|session| session.lose(lost));
     }
-    answer
+    answer.or_else(|error| arrived().map(Some).ok_or(error))
 }
 
 /// The session's connection while it is waited on. Puts it back when dropped, also by unwinding.
@@ -271,7 +300,7 @@ impl Drop for Lease {
 fn send_before(request: &Request, deadline: Instant) -> Result<(u64, u64)> {
     if !request.is_repeatable() {
         // Do not fail because the engine ended while the connection was idle.
-        SESSION.with_borrow_mut(|session| session.connection.take_if(|connection| !connection.is_open()));
+        SESSION.with_borrow_mut(Session::lose_if_closed);
     }
     while SESSION.with_borrow(|session| session.connection.is_none()) {
         let mut connection = connect_before(deadline)?;

@@ -96,14 +96,12 @@ impl Connection {
 
     /// Whether the engine has not closed the connection, as far as is known.
     pub fn is_open(&mut self) -> bool {
-        self.has_answers().is_ok()
+        self.write().and_then(|()| self.read()).is_ok()
     }
 
-    /// Whether an answer has arrived that was not taken yet. It may have been read together with another one.
-    pub fn has_answers(&mut self) -> Result<bool, ConnectionError> {
-        self.write()?;
-        self.read()?;
-        Ok(!self.answers.is_empty())
+    /// Whether an answer was read that was not taken yet. It may have come together with another one.
+    pub fn has_untaken(&self) -> bool {
+        !self.answers.is_empty()
     }
 
     /// Waits until everything is written to the socket. False if it is not at the deadline.
@@ -165,6 +163,11 @@ impl Connection {
         }
         self.cancelled.insert(request);
         let _ = self.send(&Request::Cancel { request });
+    }
+
+    /// The answers that have arrived and were not taken, by request.
+    pub fn into_answers(self) -> HashMap<u64, VecDeque<Response>> {
+        self.answers
     }
 
     fn take(&mut self, id: u64) -> Option<Response> {
