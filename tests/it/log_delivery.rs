@@ -85,7 +85,8 @@ async fn an_engine_that_is_killed_loses_what_is_not_written_and_no_more() -> Res
     let (session, run) = begun(&server).await?;
     session.batch_execute(&log(run, "before")).await?;
     let held = Held::hold(&session).await?;
-    session.batch_execute(&format!("{}; {}", log(run, "lost"), log(run, "lost_too"))).await?;
+    // The first may be on its way to the coordinator when the engine is killed.
+    session.batch_execute(&format!("{}; {}", log(run, "sent"), log(run, "lost"))).await?;
     for engine in server.engines() {
         engine.signal(Signal::SIGKILL);
         wait::until("the engine is gone", async || Ok((!engine.runs()).then_some(()))).await?;
@@ -95,7 +96,7 @@ async fn an_engine_that_is_killed_loses_what_is_not_written_and_no_more() -> Res
     session.batch_execute(&log(run, "after")).await?;
     let found = "SELECT coalesce(string_agg(name, ' ' ORDER BY id), '') FROM rag.steps WHERE run_id = 1";
     wait::until("the next step is there", async || {
-        let found: String = session.value(found).await?;
+        let found = session.value::<String>(found).await?.replace(" sent", "");
         ensure!(found == "before" || found == "before after", "{found}");
         Ok((found == "before after").then_some(()))
     })

@@ -83,7 +83,7 @@ impl Held {
         wait::until("the coordinator stops between two transactions", async || {
             // Lets it go on where it has locks, which others would wait for.
             let held = Self(coordinator);
-            coordinator.signal(Signal::SIGSTOP);
+            coordinator.stop_at_latch().await?;
             let locks: i64 = session.value_of(locks, &[&coordinator.0]).await?;
             Ok((locks == 0).then_some(held))
         })

@@ -177,7 +177,9 @@ async fn a_killed_engine_asks_again_only_for_what_was_not_answered() -> Result<(
     let workers = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
     let workers: Vec<Process> =
         session.query(workers, &[]).await?.iter().map(|row| Process(row.get(0))).collect();
-    workers.iter().for_each(|worker| worker.signal(Signal::SIGSTOP));
+    for worker in &workers {
+        worker.stop_at_latch().await?;
+    }
     // A call is on record when the engine has passed its answer on.
     wait::until("the answered calls are on record", async || {
         let calls: i64 = session.value("SELECT count(*) FROM rag.calls WHERE status = 'answered'").await?;

@@ -1,12 +1,20 @@
 //! What the kernel says about a process.
 
 use crate::Result;
+use crate::wait;
 use anyhow::Context;
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The system calls in which PostgreSQL waits for a latch.
+#[cfg(target_arch = "x86_64")]
+const WAITS: &[i64] = &[libc::SYS_epoll_wait, libc::SYS_epoll_pwait];
+#[cfg(not(target_arch = "x86_64"))]
+const WAITS: &[i64] = &[libc::SYS_epoll_pwait];
 
 /// A running process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +58,26 @@ impl Process {
     /// Sends a signal; a process that is gone is no error.
     pub fn signal(self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.0), signal);
+    }
+
+    /// Stops a process of PostgreSQL where it waits for its latch. Anywhere else it may hold a lock for a moment, for which all others
+    /// would wait without an end.
+    pub async fn stop_at_latch(self) -> Result<()> {
+        wait::until("the process waits for its latch", async || {
+            self.signal(Signal::SIGSTOP);
+            wait::until("the process stops", async || {
+                Ok(self.status("State").is_some_and(|state| state.starts_with('T')).then_some(()))
+            })
+            .await?;
+            let call = self.read("syscall")?;
+            let number = call.split_whitespace().next().and_then(|number| number.parse().ok());
+            let waits = number.is_some_and(|number| WAITS.contains(&number));
+            if !waits {
+                self.signal(Signal::SIGCONT);
+            }
+            Ok(waits.then_some(()))
+        })
+        .await
     }
 
     /// Bytes of memory that only this process has.

@@ -208,6 +208,11 @@ impl Pending {
 
 /// For a process that must not block.
 impl Pending {
+    /// The number of the connection that it was sent over. Each connection has a higher one than those before it.
+    pub fn connection(&self) -> u64 {
+        self.generation
+    }
+
     /// The answer, if it has arrived. Does not send the request again: if the connection was lost, that is an error.
     pub fn try_receive(&mut self) -> Result<Option<Response>> {
         match receive(self.generation, self.id, Instant::now()) {

@@ -50,6 +50,8 @@ pub struct MailboxReader<C> {
     pub consumer: C,
     database: u32,
     pending: Option<(Pending, Instant)>,
+    /// The connection of the last request, while it is not known to be lost.
+    connection: Option<u64>,
     /// The last number that is written, but not acknowledged to the engine.
     written: u64,
     paused_until: Instant,
@@ -60,7 +62,15 @@ impl<C: MailboxConsumer> MailboxReader<C> {
     /// A reader that has not requested anything yet.
     pub fn open(database: u32, consumer: C) -> Self {
         let paused_until = Instant::now();
-        Self { consumer, database, pending: None, written: 0, paused_until, backoff: WRITE_BACKOFF }
+        Self {
+            consumer,
+            database,
+            pending: None,
+            connection: None,
+            written: 0,
+            paused_until,
+            backoff: WRITE_BACKOFF,
+        }
     }
 
     /// Writes the batch that has arrived, if there is one, and requests the next. Does not wait for the engine and does not
@@ -80,12 +90,19 @@ impl<C: MailboxConsumer> MailboxReader<C> {
                 written
             }
             Err(_) => {
-                // The next engine counts from the beginning.
-                (self.pending, self.written) = (None, 0);
-                self.consumer.lost_engine();
+                self.pending = None;
+                self.lose_connection();
                 self.back_off(LOST_ENGINE_PAUSE);
                 false
             }
+        }
+    }
+
+    fn lose_connection(&mut self) {
+        // The next engine counts from the beginning.
+        self.written = 0;
+        if self.connection.take().is_some() {
+            self.consumer.lost_engine();
         }
     }
 
@@ -105,9 +122,16 @@ impl<C: MailboxConsumer> MailboxReader<C> {
             return;
         }
         match client::send_if_running(C::request(self.database, self.written)) {
-            Ok(Some(pending)) => self.pending = Some((pending, Instant::now())),
+            Ok(Some(pending)) => {
+                // The last answer may have been the last that the former engine sent.
+                if self.connection != Some(pending.connection()) {
+                    self.lose_connection();
+                }
+                self.connection = Some(pending.connection());
+                self.pending = Some((pending, Instant::now()));
+            }
             Ok(None) | Err(_) => {
-                self.written = 0;
+                self.lose_connection();
                 self.back_off(RECONNECT_INTERVAL);
             }
         }
