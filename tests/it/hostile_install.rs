@@ -151,15 +151,19 @@ async fn no_function_and_no_view_runs_what_is_in_public() -> Result<()> {
 }
 
 fn argument(chance: &Chance, kind: &str) -> String {
-    let values = arguments(kind);
-    match values {
+    match arguments(kind) {
         _ if kind == "internal" => "NULL".to_owned(),
         [] => format!("NULL::{kind}"),
-        _ if chance.below(8) == 0 => {
-            format!("NULL::{}", if kind.starts_with("any") || kind == "\"any\"" { "int" } else { kind })
+        values => {
+            // A value of any type says which one it is.
+            let is_any = ["anyelement", "\"any\""].contains(&kind);
+            match (chance.below(8), is_any) {
+                (0, true) => "NULL::int".to_owned(),
+                (0, false) => format!("NULL::{kind}"),
+                (_, true) => (*chance.pick(values)).to_owned(),
+                (_, false) => format!("{}::{kind}", chance.pick::<&str>(values)),
+            }
         }
-        _ if kind.starts_with("any") || kind == "\"any\"" => (*chance.pick(values)).to_owned(),
-        _ => format!("{}::{kind}", chance.pick::<&str>(values)),
     }
 }
 

@@ -148,7 +148,6 @@ async fn a_wrong_key_stops_one_collection_and_says_so() -> Result<()> {
     .await
 }
 
-/// Two collections of one provider, whose answers are held back until the queues are full.
 async fn a_killed_engine_asks_again_only_for_what_was_not_answered() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
@@ -210,6 +209,7 @@ const ANSWERED: usize = 4;
 /// What an answer takes, in which workers are stopped.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 
+/// Two collections of one provider, whose answers are held back until the queues are full.
 async fn collections_take_turns() -> Result<()> {
     let (session, provider) = with([Reply::embeddings(8)]).await?;
     session

@@ -294,7 +294,7 @@ impl Collection {
 }
 
 /// Rows of the extension's own tables, which no other role may read.
-fn own_rows(read: impl FnOnce() -> Result<Rows>) -> Result<Rows> {
+pub(super) fn own_rows(read: impl FnOnce() -> Result<Rows>) -> Result<Rows> {
     as_extension_owner(config_owner()?, read)
 }
 

@@ -1,14 +1,12 @@
 //! The tables of a collection as they are now: locked, looked at, and refused where they are gone, altered or given away.
 
-use crate::collections::catalog::collection::{Collection, TableUse};
+use crate::collections::catalog::collection::{Collection, TableUse, own_rows};
 use crate::collections::catalog::relation::Relation;
 use crate::collections::catalog::unaltered::Knowledge;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::relation::{lock_against_changes, lock_for_writing};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, select, with_latest_snapshot};
-use ragstone_pg::switch_user::as_extension_owner;
 
 impl Collection {
     /// The source, which must still be there, and belong to the role that the collection works for.
@@ -77,7 +75,7 @@ impl Collection {
     pub(super) fn read_tables(&mut self) -> Result<()> {
         let oid = |relation: &Option<Relation>| Arg::optional(relation.as_ref().map(|relation| relation.oid));
         let arguments = [oid(&self.source), oid(&self.chunks), oid(&self.terms)];
-        let rows = own_rows(include_str!("../../../sql/queries/collection_tables.sql"), &arguments)?;
+        let rows = latest_rows(include_str!("../../../sql/queries/collection_tables.sql"), &arguments)?;
         for (row, relation) in [&mut self.source, &mut self.chunks, &mut self.terms].into_iter().enumerate() {
             *relation = relation.take().and_then(|Relation { oid, .. }| {
                 Some(Relation { oid, owner: rows.oid(row, 0)?, name: rows.text(row, 1)? })
@@ -95,7 +93,7 @@ impl Collection {
             return Ok(());
         }
         let statement = "SELECT sqlstate, message FROM rag._altered_tables WHERE collection = $1 LIMIT 1";
-        let rows = own_rows(statement, &[Arg::new(self.id)])?;
+        let rows = latest_rows(statement, &[Arg::new(self.id)])?;
         self.altered = rows.text(0, 0).zip(rows.text(0, 1));
         if self.altered.is_none() {
             known.add(&own);
@@ -115,7 +113,7 @@ impl Collection {
     }
 }
 
-/// What is committed by now in tables that no other role may read, and in the catalogue.
-fn own_rows(statement: &str, arguments: &[Arg]) -> Result<Rows> {
-    as_extension_owner(config_owner()?, || with_latest_snapshot(|| select(statement, arguments)))
+/// What is committed by now in the extension's own tables and in the catalogue.
+fn latest_rows(statement: &str, arguments: &[Arg]) -> Result<Rows> {
+    own_rows(|| with_latest_snapshot(|| select(statement, arguments)))
 }
