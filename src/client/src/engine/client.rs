@@ -1,6 +1,6 @@
 //! A session's requests to the engine: connecting, starting the engine if none runs, waiting, sending again after a loss.
 
-use crate::engine::connection::{ConnectOutcome, Connection, ConnectionError};
+use crate::engine::connection::{ConnectOutcome, Connection, ConnectionError, take_first};
 use crate::engine::launch::Launch;
 use crate::settings;
 use ragstone_core::protocol::{Progress, Request, Response};
@@ -42,16 +42,6 @@ impl Session {
     fn lose_if_closed(&mut self) {
         let closed = self.connection.take_if(|connection| !connection.is_open());
         self.lose(closed);
-    }
-
-    /// The next answer to a request that had arrived before its connection was lost.
-    fn take_arrived(&mut self, generation: u64, id: u64) -> Option<Response> {
-        let answers = self.arrived.get_mut(&(generation, id))?;
-        let answer = answers.pop_front();
-        if answers.is_empty() {
-            self.arrived.remove(&(generation, id));
-        }
-        answer
     }
 }
 
@@ -265,7 +255,8 @@ pub fn wait_for_event(timeout: Duration) {
 
 /// Waits with the connection taken out of SESSION, so that an interrupt that unwinds does not find it borrowed.
 fn receive(generation: u64, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
-    let arrived = || SESSION.with_borrow_mut(|session| session.take_arrived(generation, id));
+    // What had arrived before the connection was lost.
+    let arrived = || SESSION.with_borrow_mut(|session| take_first(&mut session.arrived, (generation, id)));
     if let Some(answer) = arrived() {
         return Ok(Some(answer));
     }

@@ -6,7 +6,7 @@ use ragstone_core::protocol::{self, Frame, PREFIX, PROTOCOL, Request, Response};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::wait;
 use ragstone_pg::wait::Interest;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -41,7 +41,7 @@ pub struct Connection {
     written: usize,
     incoming: Vec<u8>,
     /// Answers that have arrived and were not taken yet, by request.
-    answers: HashMap<u64, VecDeque<Response>>,
+    answers: BTreeMap<u64, VecDeque<Response>>,
     cancelled: HashSet<u64>,
     last_id: u64,
     greeted: bool,
@@ -74,7 +74,7 @@ impl Connection {
             outgoing: Vec::new(),
             written: 0,
             incoming: Vec::new(),
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             cancelled: HashSet::new(),
             last_id: HELLO,
             greeted: false,
@@ -134,7 +134,7 @@ impl Connection {
     /// Waits for the answer to a request, or for its next piece. None at the deadline.
     pub fn receive(&mut self, id: u64, deadline: Instant) -> Result<Option<Response>, ConnectionError> {
         loop {
-            if let Some(answer) = self.take(id) {
+            if let Some(answer) = take_first(&mut self.answers, id) {
                 return Ok(Some(answer));
             }
             self.write()?;
@@ -166,17 +166,8 @@ impl Connection {
     }
 
     /// The answers that have arrived and were not taken, by request.
-    pub fn into_answers(self) -> HashMap<u64, VecDeque<Response>> {
+    pub fn into_answers(self) -> BTreeMap<u64, VecDeque<Response>> {
         self.answers
-    }
-
-    fn take(&mut self, id: u64) -> Option<Response> {
-        let come = self.answers.get_mut(&id)?;
-        let answer = come.pop_front();
-        if come.is_empty() {
-            self.answers.remove(&id);
-        }
-        answer
     }
 
     fn write(&mut self) -> Result<(), ConnectionError> {
@@ -263,6 +254,16 @@ impl Connection {
             }
         }
     }
+}
+
+/// Takes the first answer to a request, or its first piece, from what has arrived.
+pub fn take_first<K: Ord>(arrived: &mut BTreeMap<K, VecDeque<Response>>, request: K) -> Option<Response> {
+    let answers = arrived.get_mut(&request)?;
+    let first = answers.pop_front();
+    if answers.is_empty() {
+        arrived.remove(&request);
+    }
+    first
 }
 
 fn other_protocol(found: &str) -> Error {
