@@ -27,7 +27,7 @@ async fn run(options: &Options) -> Result<()> {
     let time = options.size(Duration::from_secs(3600), Duration::from_secs(20));
     report::part(&format!("troubles for {} s", time.as_secs()));
     let world = World::start(Chance::seed("RAGSTONE_CHAOS_SEED")).await?;
-    world.trouble(true);
+    world.begin_troubles();
     let is_over = Cell::new(false);
     let (rounds, samples) = futures_util::future::try_join(
         async {
@@ -38,7 +38,7 @@ async fn run(options: &Options) -> Result<()> {
         sample_until(&world, &is_over),
     )
     .await?;
-    world.trouble(false);
+    world.end_troubles().await?;
     world.check().await?;
     report::figure("rounds of writes, each with a kill of the engine", rounds as f64, "");
     report::figure("age of the oldest change of a healthy collection, p50", samples.ages.p50(), "ms");

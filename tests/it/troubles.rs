@@ -20,11 +20,11 @@ async fn troubles_of_providers_engine_and_locks_end_in_what_a_rebuild_gives() ->
 
 async fn go_through(seed: u64) -> Result<()> {
     let world = World::start(seed).await?;
-    world.trouble(true);
+    world.begin_troubles();
     for round in 0..ROUNDS {
         world.round().await.with_context(|| format!("round {round}"))?;
         world.until_healthy_are_current().await.with_context(|| format!("after round {round}"))?;
     }
-    world.trouble(false);
+    world.end_troubles().await?;
     world.check().await
 }

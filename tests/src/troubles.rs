@@ -22,6 +22,9 @@ const STEPS: i64 = 40 * CLIENTS;
 const COLLECTIONS: [&[(&str, Option<usize>)]; 3] =
     [&[("calm", None)], &[("left", Some(0)), ("right", Some(1))], &[("far", Some(0)), ("near", None)]];
 
+/// How long a collection may take to become current: a row that was refused eight times is tried again after 128 seconds.
+const UNTIL_CURRENT: &str = "5min";
+
 const PROVIDERS: [&str; 2] = ["alpha", "beta"];
 
 /// Dimensions of the providers' models.
@@ -60,8 +63,24 @@ impl World {
         Ok(Self { server, databases, providers, chance: Chance::of(seed), _lockers: lockers })
     }
 
-    /// Begins the providers' troubles, or ends them.
-    pub fn trouble(&self, is_troubled: bool) {
+    /// Begins the providers' troubles.
+    pub fn begin_troubles(&self) {
+        self.set_troubled(true);
+    }
+
+    /// Ends the providers' troubles. Requests may take long from now on, since only a provider that stalls has to be given up soon.
+    pub async fn end_troubles(&self) -> Result<()> {
+        self.set_troubled(false);
+        for database in &self.databases {
+            for provider in PROVIDERS {
+                let alter = format!("ALTER SERVER {provider} OPTIONS (SET timeout_ms '60000')");
+                database.session.batch_execute(&alter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_troubled(&self, is_troubled: bool) {
         for provider in &self.providers {
             provider.is_troubled.store(is_troubled, Ordering::SeqCst);
         }
@@ -146,9 +165,9 @@ impl Database {
     /// Waits until each collection with such a provider is current.
     async fn until_current(&self, is_wanted: impl Fn(Option<usize>) -> bool) -> Result<()> {
         for (collection, _) in self.collections.iter().filter(|(_, provider)| is_wanted(*provider)) {
-            let wait = format!("SELECT rag.wait_until_current('{collection}', '120s')");
+            let wait = format!("SELECT rag.wait_until_current('{collection}', '{UNTIL_CURRENT}')");
             let current: bool = self.session.value(&wait).await?;
-            ensure!(current, "{collection} is not current after 120 s: {}", self.states().await?);
+            ensure!(current, "{collection} is not current after {UNTIL_CURRENT}: {}", self.states().await?);
         }
         Ok(())
     }
