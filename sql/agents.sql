@@ -1,7 +1,7 @@
 -- Agents: language models with instructions and tools, and the runs of them that can be gone on with.
 
 -- Read through a view: pg_dump would dump a policy of an extension's table beside the extension, and no restore would get
--- through. Roles go by name, since no number of theirs outlives a restore.
+-- through. Whom a name of an owner stands for is in rag._owner.
 CREATE TABLE rag._agent (
   name text PRIMARY KEY CHECK (name <> ''),
   owner name NOT NULL,
@@ -66,7 +66,7 @@ CROSS JOIN LATERAL (
   WHERE said.run_id = t.run_id AND said.number < t.number AND said.event::jsonb ->> 'event'::text = 'said'
   ORDER BY said.number DESC LIMIT 1) s
 WHERE t.decision = 'waiting'
-  AND (pg_catalog.pg_has_role(pg_catalog.to_regrole(pg_catalog.quote_ident(r.owner)), 'USAGE')
+  AND (pg_catalog.pg_has_role(rag._role_of(r.owner), 'USAGE')
        OR (SELECT EXISTS (SELECT FROM rag._auditors)));
 
 GRANT SELECT ON rag.agents, rag.approvals TO PUBLIC;

@@ -8,7 +8,7 @@ CREATE SEQUENCE rag._step_id;
 -- keys are the partitions' own: a dump brings the weeks, and where the parent has a key, ATTACH PARTITION would make the one
 -- that the dump is about to make.
 -- Read through views: pg_dump would dump a policy of an extension's table beside the extension, and no restore would get
--- through. Roles go by name, since no number of theirs outlives a restore. No foreign keys: a step may be there before its run.
+-- through. Whom a name of an owner stands for is in rag._owner. No foreign keys: a step may be there before its run.
 CREATE TABLE rag._runs (
   id bigint NOT NULL,
   owner name NOT NULL,
@@ -85,17 +85,10 @@ CREATE TABLE rag._uncommitted_row (
   server uuid NOT NULL
 );
 
--- One row, which no dump carries: another one in each server and database, pg_upgrade excepted.
-CREATE TABLE rag._log_state (
-  server uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid()
-);
-
-INSERT INTO rag._log_state DEFAULT VALUES;
-
 -- Transactions that were rolled back, while this is not written down yet.
 CREATE VIEW rag._rolled_back AS
 SELECT u.caller_xid
-FROM (SELECT DISTINCT caller_xid, server FROM rag._uncommitted_row) u CROSS JOIN rag._log_state s
+FROM (SELECT DISTINCT caller_xid, server FROM rag._uncommitted_row) u CROSS JOIN rag._server s
 WHERE CASE WHEN u.server <> s.server THEN true
            WHEN u.caller_xid::text::xid8 < pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
              THEN pg_catalog.pg_xact_status(u.caller_xid::text::xid8) = 'aborted'
@@ -127,7 +120,6 @@ COMMENT ON COLUMN rag._runs.caller_xid IS 'the caller''s transaction, where the 
 COMMENT ON COLUMN rag._runs.rolled_back IS 'what became of caller_xid, once that is known';
 COMMENT ON COLUMN rag._runs.written IS 'the transaction that the row is of';
 COMMENT ON TABLE rag._uncommitted_row IS 'internal: rows of the log whose callers'' transactions had not ended when they were written';
-COMMENT ON TABLE rag._log_state IS 'internal: whose the numbers of transactions in the log are';
 COMMENT ON VIEW rag._rolled_back IS 'internal: transactions of callers that were rolled back, while their rows do not say so yet';
 COMMENT ON COLUMN rag._runs.counted IS 'whether reports have it in their sums';
 COMMENT ON COLUMN rag._steps.owner IS 'whose run it is a step of';
@@ -155,7 +147,7 @@ SELECT id,
        parent_span_id,
        attributes
 FROM rag._runs
-WHERE owner = current_user OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 CREATE VIEW rag.steps WITH (security_barrier) AS
 SELECT id,
@@ -180,7 +172,7 @@ SELECT id,
        coalesce(rolled_back, caller_xid IN (SELECT caller_xid FROM rag._rolled_back), false) AS rolled_back,
        attributes
 FROM rag._steps
-WHERE owner = current_user OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 GRANT SELECT ON rag.runs, rag.steps TO PUBLIC;
 

@@ -24,4 +24,4 @@ no_slow AS (DELETE FROM rag._slow_step WHERE day IN (SELECT day FROM anew)),
 no_places AS (DELETE FROM rag._totals_progress)
 INSERT INTO rag._totals_progress (server, written, step_id, folded, anew_before, kept, foreign_from, foreign_step)
 SELECT l.server, -1, 0, clock_timestamp(), n.xmin, ARRAY(SELECT day FROM kept), n.xmax, coalesce((SELECT max(last) FROM there), 0)
-FROM now n CROSS JOIN rag._log_state l
+FROM now n CROSS JOIN rag._server l

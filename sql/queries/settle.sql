@@ -4,7 +4,7 @@ WITH callers AS MATERIALIZED (
   SELECT u.caller_xid, u.server,
          CASE WHEN u.server <> s.server THEN 'aborted' ELSE coalesce(pg_xact_status(u.caller_xid::text::xid8), 'unknown') END
            AS status
-  FROM (SELECT DISTINCT caller_xid, server FROM rag._uncommitted_row) u CROSS JOIN rag._log_state s
+  FROM (SELECT DISTINCT caller_xid, server FROM rag._uncommitted_row) u CROSS JOIN rag._server s
 ),
 settled AS (
   DELETE FROM rag._uncommitted_row u USING callers c

@@ -115,7 +115,7 @@ impl Callers {
         run(
             "INSERT INTO rag._uncommitted_row (caller_xid, is_run, id, started, server)
              SELECT u.caller_xid, u.is_run, u.id, u.started, s.server
-             FROM unnest($1, $2, $3, $4) u (caller_xid, is_run, id, started) CROSS JOIN rag._log_state s",
+             FROM unnest($1, $2, $3, $4) u (caller_xid, is_run, id, started) CROSS JOIN rag._server s",
             &[
                 Arg::int8s(rows.iter().map(|row| row.0.unwrap_or_default().cast_signed())),
                 Arg::array(pg_sys::BOOLOID, rows.iter().map(|row| row.1.into_datum()).collect()),

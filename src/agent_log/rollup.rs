@@ -7,7 +7,7 @@
 //! they have a flag instead.
 //!
 //! After a restore the transaction numbers are those of another server. The position is stored with the identity of its server, as in
-//! `rag._log_state`; if that is not this server, the sums of the days that the tables contain are rebuilt. From then on a
+//! `rag._server`; if that is not this server, the sums of the days that the tables contain are rebuilt. From then on a
 //! transaction number of at least `foreign_from`, in a step up to `foreign_step`, counts as foreign, unless the row's `xmin` shows
 //! that a transaction of this server with that number wrote it.
 
@@ -163,7 +163,7 @@ impl Position {
     fn find() -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.written, t.step_id, t.foreign_from, t.foreign_step, t.anew_before IS NOT NULL, t.server = l.server
-             FROM rag._totals_progress t CROSS JOIN rag._log_state l",
+             FROM rag._totals_progress t CROSS JOIN rag._server l",
             &[],
         )?;
         if rows.count != 1 || rows.boolean(0, 5) != Some(true) {

@@ -4,7 +4,7 @@
 use crate::agent_log::{run_not_found, send, tables};
 use ragstone_pg::clock;
 use ragstone_pg::error::Result;
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::transactions;
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ pub struct SessionRun {
     /// The run's number.
     pub id: i64,
     /// The role that the run belongs to.
-    pub role: Role,
+    pub role: Owner,
     /// The name of what runs.
     pub agent: Rc<str>,
     /// When the run began, in microseconds since 1970.
@@ -93,7 +93,7 @@ fn look_up(id: i64) -> Result<SessionRun> {
 }
 
 fn in_table(id: i64) -> Result<Option<SessionRun>> {
-    let role = Role::current()?;
+    let role = Owner::current()?;
     connect(|| {
         tables::as_owner(|| {
             let rows = statement(

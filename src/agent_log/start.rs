@@ -10,7 +10,7 @@ use ragstone_core::log::{Entry, RunStart, TraceParent};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, connect, run as statement};
 use ragstone_pg::switch_user;
 use ragstone_pg::transactions;
@@ -65,7 +65,7 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
         .map(TraceParent::parse)
         .transpose()
         .map_err(|error| Error::bad_argument(error.to_string()))?;
-    let role = Role::current()?;
+    let role = Owner::who_makes()?;
     if let Some(session) = run.session {
         check_session(session, role)?;
     }
@@ -103,7 +103,7 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
 /// A run whose arguments are valid, with its number, and with its values as they are stored.
 struct CheckedRun<'a> {
     id: i64,
-    role: Role,
+    role: Owner,
     run: &'a NewRun<'a, JsonbRef<'a>>,
     agent: &'a str,
     trace: Option<TraceParent>,
@@ -158,7 +158,7 @@ impl CheckedRun<'_> {
     }
 }
 
-fn check_session(session: i64, role: Role) -> Result<()> {
+fn check_session(session: i64, role: Owner) -> Result<()> {
     let found = connect(|| {
         tables::as_owner(|| {
             let query = "SELECT FROM rag._sessions s

@@ -7,7 +7,7 @@ use ragstone_core::agent::{CallState, Event};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::as_config_owner;
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run, select};
 
@@ -57,11 +57,11 @@ pub fn resume(run_id: i64) -> Result<i64> {
     with_safe_search_path(|| {
         let found = as_config_owner(|| {
             let rows = run(
-                "SELECT r.status, r.owner::text, r.job FROM rag._agent_run r
-                 WHERE r.id = $1 AND pg_has_role($2, to_regrole(quote_ident(r.owner)), 'USAGE') FOR UPDATE",
+                "SELECT r.status, rag._role_of(r.owner), r.job FROM rag._agent_run r
+                 WHERE r.id = $1 AND pg_has_role($2, rag._role_of(r.owner), 'USAGE') FOR UPDATE",
                 &[Arg::new(run_id), Arg::new(role)],
             )?;
-            Ok(rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.int8(0, 2)))
+            Ok(rows.text(0, 0).zip(rows.oid(0, 1)).zip(rows.int8(0, 2)))
         })?;
         let Some(((status, owner), job)) = found else { return Err(why_not_stored(run_id)?) };
         // A separate statement, so that the second of two concurrent calls sees the job that the first has submitted.
@@ -74,7 +74,7 @@ pub fn resume(run_id: i64) -> Result<i64> {
                 .hint("See rag.approvals, and decide with rag.approve or rag.reject.")),
             _ if has_open_job => Err(Error::wrong_state(format!("run {run_id} is done by job {job}"))
                 .hint("CALL rag.wait_for_job waits for it, and rag.cancel_job ends it.")),
-            _ => submit_resume(run_id, &owner),
+            _ => submit_resume(run_id, owner),
         }
     })
 }
@@ -82,7 +82,7 @@ pub fn resume(run_id: i64) -> Result<i64> {
 /// Deletes the events of a run of the current role that waits for decisions, so that it cannot be continued. Does nothing for other
 /// runs.
 pub fn abandon(run_id: i64) -> Result<()> {
-    let role = Role::current()?.to_text()?;
+    let role = Owner::current()?.to_text()?;
     with_safe_search_path(|| {
         as_config_owner(|| {
             run(
@@ -97,30 +97,30 @@ pub fn abandon(run_id: i64) -> Result<()> {
 }
 
 fn decide(step: i64, decision: Decision) -> Result<Option<i64>> {
-    let decided_by = Role::current()?.to_text()?;
+    let decided_by = Owner::current()?.to_text()?;
     with_safe_search_path(|| {
         let (owner, call) = find_and_lock(step)?;
         if call.decision != "waiting" {
             return Err(not_waiting(step, &call.decision));
         }
         write_decision(step, &call, &decision, &decided_by)?;
-        if has_waiting_calls(call.run)? { Ok(None) } else { submit_resume(call.run, &owner).map(Some) }
+        if has_waiting_calls(call.run)? { Ok(None) } else { submit_resume(call.run, owner).map(Some) }
     })
 }
 
 /// The call of a step and the owner of its run. Both rows are locked, so that concurrent decisions follow one another.
-fn find_and_lock(step: i64) -> Result<(String, PendingCall)> {
+fn find_and_lock(step: i64) -> Result<(pg_sys::Oid, PendingCall)> {
     let role = current();
     let found = as_config_owner(|| {
         let rows = run(
-            "SELECT r.owner::text, t.run_id, t.number, t.decision, t.event
+            "SELECT rag._role_of(r.owner), t.run_id, t.number, t.decision, t.event
              FROM rag._agent_turn t JOIN rag._agent_run r ON r.id = t.run_id
              WHERE t.step_id = $1 AND t.decision IS NOT NULL
-               AND pg_has_role($2, to_regrole(quote_ident(r.owner)), 'USAGE') FOR UPDATE",
+               AND pg_has_role($2, rag._role_of(r.owner), 'USAGE') FOR UPDATE",
             &[Arg::new(step), Arg::new(role)],
         )?;
         let (Some(owner), Some(run), Some(number), Some(decision), Some(event)) =
-            (rows.text(0, 0), rows.int8(0, 1), rows.int4(0, 2), rows.text(0, 3), rows.text(0, 4))
+            (rows.oid(0, 0), rows.int8(0, 1), rows.int4(0, 2), rows.text(0, 3), rows.text(0, 4))
         else {
             return Ok(None);
         };
@@ -131,7 +131,8 @@ fn find_and_lock(step: i64) -> Result<(String, PendingCall)> {
         None => {
             // Explain it with the step that the log shows to the current role.
             let seen = connect(|| {
-                let sql = "SELECT status, owner::text, coalesce(pg_has_role(to_regrole(quote_ident(owner)), 'USAGE'), false)
+                let sql =
+                    "SELECT status, owner::text, coalesce(pg_has_role(rag._role_of(owner), 'USAGE'), false)
                            FROM rag.steps WHERE id = $1";
                 select(sql, &[Arg::new(step)])
                     .map(|rows| rows.text(0, 0).zip(rows.text(0, 1)).zip(rows.boolean(0, 2)))
@@ -207,7 +208,7 @@ fn has_waiting_calls(run_id: i64) -> Result<bool> {
 }
 
 /// Submits a job that continues a run, as the role that the run belongs to. Returns the job.
-fn submit_resume(run_id: i64, owner: &str) -> Result<i64> {
+fn submit_resume(run_id: i64, owner: pg_sys::Oid) -> Result<i64> {
     let before = as_config_owner(|| {
         Ok(run("SELECT job FROM rag._agent_run WHERE id = $1", &[Arg::new(run_id)])?.int8(0, 0))
     })?;

@@ -8,7 +8,7 @@ use ragstone_core::protocol::Request;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::as_config_owner;
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, run};
 
 /// Maximum number of tools of an agent. Each call of the model includes the definitions of all tools.
@@ -64,7 +64,7 @@ pub struct Agent {
 /// another role.
 pub fn create(agent: &NewAgent) -> Result<()> {
     check(agent)?;
-    let role = Role::current()?.to_text()?;
+    let role = Owner::who_makes()?.to_text()?;
     let written = as_config_owner(|| {
         let make = "INSERT INTO rag._agent (name, owner, instructions, model, tools, max_steps, token_budget, timeout_ms,
                        output_schema, temperature)
@@ -90,7 +90,7 @@ pub fn create(agent: &NewAgent) -> Result<()> {
 
 /// Deletes an agent of the current role.
 pub fn drop_agent(name: &str) -> Result<()> {
-    let role = Role::current()?.to_text()?;
+    let role = Owner::current()?.to_text()?;
     let deleted = as_config_owner(|| {
         let arguments = [Arg::text(name), Arg::text(&role)];
         Ok(run("DELETE FROM rag._agent WHERE name = $1 AND owner = $2::text::name", &arguments)?.count)

@@ -7,12 +7,12 @@ use ragstone_client::settings;
 use ragstone_core::agent::Event;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::as_config_owner;
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, run};
 
 /// Stores a new run with its first events.
 pub fn begin(agent_run: &AgentRun, job: i64) -> Result<()> {
-    let role = Role::current()?.to_text()?;
+    let role = Owner::who_makes()?.to_text()?;
     as_config_owner(|| {
         run(
             "INSERT INTO rag._agent_run (id, owner, agent, session, job, status)
@@ -54,7 +54,7 @@ pub fn find(job: i64) -> Result<Option<i64>> {
 /// # Errors
 /// 55000 if another job has taken over the run; those of [`AgentRun::begin`].
 pub fn load(run_id: i64, job: i64) -> Result<AgentRun> {
-    let role = Role::current()?.to_text()?;
+    let role = Owner::current()?.to_text()?;
     let (name, session) = as_config_owner(|| {
         let rows = run(
             "UPDATE rag._agent_run SET status = 'running', updated_at = clock_timestamp()

@@ -2,4 +2,4 @@
 
 use pgrx::extension_sql_file;
 
-extension_sql_file!("../../sql/accounting.sql", name = "accounting", requires = ["providers"]);
+extension_sql_file!("../../sql/accounting.sql", name = "accounting", requires = ["providers", "owners"]);

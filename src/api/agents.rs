@@ -110,5 +110,5 @@ fn resume_run(run: Option<i64>) -> i64 {
 extension_sql_file!(
     "../../sql/agents.sql",
     name = "agents",
-    requires = [create_agent, drop_agent, run_agent, approve, reject, resume_run, "jobs", "runs"]
+    requires = [create_agent, drop_agent, run_agent, approve, reject, resume_run, "jobs", "runs", "owners"]
 );

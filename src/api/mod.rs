@@ -11,6 +11,7 @@ mod embed_batch;
 pub mod generate;
 mod jobs;
 mod models;
+mod owners;
 mod parse_log;
 mod providers;
 mod rerank;

@@ -4,7 +4,7 @@ use crate::provider::check_temperature;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::as_config_owner;
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, run, select};
 
 /// The arguments of `rag.set_persona`.
@@ -41,7 +41,7 @@ pub fn set_persona(persona: &NewPersona) -> Result<i32> {
         return Err(Error::bad_argument("a persona needs a name and instructions"));
     }
     check_temperature(persona.temperature)?;
-    let role = Role::current()?.to_text()?;
+    let role = Owner::who_makes()?.to_text()?;
     let name = Arg::text(&persona.name);
     as_config_owner(|| {
         // Concurrent calls for the same persona wait here, so that they do not violate the unique key.

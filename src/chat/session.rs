@@ -6,7 +6,7 @@ use crate::provider::Generator;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{as_config_owner, with_safe_search_path};
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, connect, run};
 
 /// The settings of a session, as arguments of `rag.create_session` or as stored.
@@ -76,7 +76,7 @@ impl NewSession {
 /// 42704 if the collection, the persona or the model does not exist, 42501 if the current role may not use the model's server.
 pub fn create_session(session: &NewSession) -> Result<i64> {
     session.check()?;
-    let role = Role::current()?.to_text()?;
+    let role = Owner::who_makes()?.to_text()?;
     as_config_owner(|| {
         let rows = run(
             "INSERT INTO rag._sessions (owner, title, collection, persona, model) VALUES ($1, $2, $3, $4, $5) RETURNING id",
@@ -94,7 +94,7 @@ pub fn create_session(session: &NewSession) -> Result<i64> {
 
 /// Deletes a session of the current role with its messages and their feedback.
 pub fn delete_session(id: i64) -> Result<()> {
-    let role = Role::current()?.to_text()?;
+    let role = Owner::current()?.to_text()?;
     let deleted = as_config_owner(|| {
         let arguments = [Arg::new(id), Arg::text(&role)];
         Ok(run("DELETE FROM rag._sessions WHERE id = $1 AND owner = $2", &arguments)?.count)
@@ -107,7 +107,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Result<
     if !(-1..=1).contains(&score) {
         return Err(Error::bad_argument(format!("score must be -1, 0 or 1, not {score}")));
     }
-    let role = Role::current()?.to_text()?;
+    let role = Owner::current()?.to_text()?;
     let given = as_config_owner(|| {
         run(
             "INSERT INTO rag._feedback (message, score, comment)
@@ -128,7 +128,7 @@ pub fn give_feedback(message: i64, score: i32, comment: Option<&str>) -> Result<
 impl Session {
     /// Reads and locks a session of the current role for its next turn.
     pub fn open(id: i64) -> Result<Self> {
-        let role = Role::current()?.to_text()?;
+        let role = Owner::current()?.to_text()?;
         as_config_owner(|| {
             let rows = run(
                 "SELECT title, collection, persona, model, summary, summarised FROM rag._sessions

@@ -40,14 +40,10 @@ pub fn submit(kind: &str, args: &Jsonb, key: Option<&str>, timeout_ms: Option<i3
 /// that role. It has the `timeout_ms` of the job that it continues, as long as there is a row of that.
 ///
 /// # Errors
-/// 42501 if a worker could not connect as that role.
-pub fn submit_as(kind: &str, args: &Jsonb, owner: &str, continues: Option<i64>) -> Result<i64> {
+/// 42704 if there is no such role any more, 42501 if a worker could not connect as it.
+pub fn submit_as(kind: &str, args: &Jsonb, role: pg_sys::Oid, continues: Option<i64>) -> Result<i64> {
     let id = with_safe_search_path(|| {
         connect(|| {
-            let rows = run("SELECT oid FROM pg_roles WHERE rolname = $1::text::name", &[Arg::text(owner)])?;
-            let role = rows
-                .oid(0, 0)
-                .ok_or_else(|| Error::internal(format!("role \"{owner}\" does not exist any more")))?;
             check_role(role)?;
             insert(JobKind::find(kind)?, args, role, None, timeout_of(continues)?)
         })
@@ -64,6 +60,9 @@ fn timeout_of(job: Option<i64>) -> Result<Option<i32>> {
 
 fn check_role(role: pg_sys::Oid) -> Result<()> {
     let rows = run("SELECT rolname::text, rolcanlogin FROM pg_roles WHERE oid = $1", &[Arg::new(role)])?;
+    if rows.count == 0 {
+        return Err(Error::undefined(format!("role with OID {} does not exist any more", role.to_u32())));
+    }
     if WORKER_NEEDS_LOGIN && rows.boolean(0, 1) != Some(true) {
         return Err(cannot_log_in(&rows.text(0, 0).unwrap_or_default()));
     }

@@ -13,7 +13,7 @@ use ragstone_core::log::{self, Entry, RunEnd, RunStart, Step};
 use ragstone_pg::bytes::{Jsonb, JsonbRef};
 use ragstone_pg::clock;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::role::Role;
+use ragstone_pg::owner::Owner;
 use std::collections::HashMap;
 
 /// Maximum number of entries that are written at once.
@@ -60,7 +60,7 @@ pub fn import(content: &LogText, import: &ImportOptions) -> Result<Vec<ImportedR
     }
     let mut survey = Survey::default();
     log_import::parse(content, import.format, |row| survey.see(row));
-    let owner = Role::current()?.to_text()?;
+    let owner = Owner::who_makes()?.to_text()?;
     let mut writer = ImportWriter::new(survey, owner, import.agent.as_deref())?;
     writer.begin(attributes.as_deref())?;
     let mut outcome = Ok(());

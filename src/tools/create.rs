@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, check_statement, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
@@ -59,12 +60,11 @@ pub fn create(tool: &NewTool) -> Result<String> {
             Subject::Function(oid) => tool.row_of_function(*oid, description.is_some()),
             Subject::Collection(collection) => tool.row_of_collection(collection),
         })?;
-        let role = with_safe_search_path(current_role)?;
         let existing = with_safe_search_path(|| ExistingTool::find(&row.name))?;
         let owner = match existing {
             Some(_) if !tool.replace => return Err(already_exists(&row.name)),
             Some(existing) => existing.checked_owner(&row.name)?,
-            None => role,
+            None => Owner::who_makes()?.to_text()?,
         };
         as_owner(config_owner()?, || write(&row, description, tool.limits, &owner))?;
         Ok(row.name)
@@ -95,7 +95,7 @@ impl ExistingTool {
     fn find(name: &str) -> Result<Option<Self>> {
         let rows = run(
             "SELECT t.owner::text,
-                    coalesce((SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = t.owner), false)
+                    coalesce(pg_has_role(rag._role_of(t.owner), 'USAGE'), false)
                     OR (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = CURRENT_USER)
              FROM rag._tool t WHERE t.name = $1",
             &[Arg::text(name)],
@@ -111,12 +111,6 @@ impl ExistingTool {
         Err(Error::forbidden(format!("tool \"{name}\" belongs to {}", self.owner))
             .hint("Choose another name."))
     }
-}
-
-fn current_role() -> Result<String> {
-    run("SELECT CURRENT_USER::text", &[])?
-        .text(0, 0)
-        .ok_or_else(|| Error::internal("there is no current role"))
 }
 
 fn already_exists(name: &str) -> Error {

@@ -7,8 +7,8 @@ use pgrx::pg_sys;
 use ragstone_pg::arguments::Parameter;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
-use ragstone_pg::role::Role;
 use ragstone_pg::rows::Rows;
+use ragstone_pg::session;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use serde_json::{Map, Value, json};
@@ -126,7 +126,7 @@ fn define_call(tool: &str, signature: &str, oid: Option<pg_sys::Oid>) -> Result<
 
 /// The definition of a tool that searches a collection.
 pub fn define_search(tool: &str, collection: &str) -> Result<Definition> {
-    let arguments = [Arg::text(collection), Arg::new(Role::current()?.oid)];
+    let arguments = [Arg::text(collection), Arg::new(session::current_role())];
     let rows =
         as_owner(config_owner()?, || run(include_str!("../../sql/queries/searchable.sql"), &arguments))?;
     if rows.boolean(0, 0) != Some(true) {

@@ -164,7 +164,7 @@ async fn steps_say_whether_their_transaction_was_rolled_back() -> Result<()> {
     // What is in the caller's own transaction says nothing of another.
     session.batch_execute(&format!("RESET rag.log_durability; {}", log(run, "plain"))).await?;
     ensure!(steps(&session).await? == format!("{expected} plain"));
-    for table in ["_uncommitted_row", "_log_state", "_rolled_back"] {
+    for table in ["_uncommitted_row", "_server", "_owner", "_rolled_back"] {
         session.batch_execute("CREATE ROLE anybody; SET ROLE anybody").await?;
         let refusal = session.refusal(&format!("SELECT * FROM rag.{table}")).await?;
         ensure!(refusal.code == "42501", "{table}: {refusal:?}");

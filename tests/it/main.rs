@@ -44,6 +44,7 @@ mod memory;
 mod misfits;
 mod models;
 mod one_trouble;
+mod owners;
 mod owners_code;
 mod parsing;
 mod pg_upgrade;
@@ -157,6 +158,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         agent_rights::tests(),
         approval::tests(),
         rights::tests(),
+        owners::tests(),
         owners_code::tests(),
         hidden_rows::tests(),
         hostile_install::tests(),

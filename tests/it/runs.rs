@@ -151,11 +151,10 @@ async fn a_current_run_of_another_role_is_said_once_and_nothing_is_logged() -> R
 
 async fn a_role_that_takes_over_a_name_takes_over_no_session() -> Result<()> {
     let world = World::new().await?;
-    // Runs belong to names: they are dumped and restored with them.
     world.admin.batch_execute("ALTER ROLE alice RENAME TO carol; ALTER ROLE bob RENAME TO alice").await?;
     let log = "SELECT rag.log_step($1, 'tool')";
-    world.alice.refusal_of(log, &[&world.run]).await?.expect("42704", "does not exist", "")?;
-    world.bob.execute(log, &[&world.run]).await?;
+    world.bob.refusal_of(log, &[&world.run]).await?.expect("42704", "does not exist", "")?;
+    world.alice.execute(log, &[&world.run]).await?;
     Ok(())
 }
 

@@ -122,6 +122,12 @@ impl Rows {
         self.datum_of(row, column, &TEXT_TYPES).map(|datum| unsafe { utf8_from_datum(datum) })
     }
 
+    /// A `name`.
+    pub fn name(&self, row: usize, column: usize) -> Option<pg_sys::NameData> {
+        // SAFETY: the column is a name, which has a fixed length.
+        self.datum_of(row, column, &[pg_sys::NAMEOID]).map(|datum| unsafe { *datum.cast_mut_ptr() })
+    }
+
     /// A `text`, in the server's encoding.
     pub fn server_text(&self, row: usize, column: usize) -> Option<Vec<u8>> {
         self.varlena(row, column, pg_sys::TEXTOID)
