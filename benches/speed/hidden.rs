@@ -7,7 +7,7 @@ use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;
 use ragstone_benches::{report, world};
 
-/// Percentages of the rows that readers see.
+/// Percentages of the rows that tenants have.
 const SHARES: [u32; 3] = [1, 10, 50];
 
 const MODES: [&str; 3] = ["vector", "text", "hybrid"];
@@ -21,8 +21,12 @@ pub async fn run(options: &Options) -> Result<()> {
     world::collection(&owner, "dict", &corpus, rows, SEEDED).await?;
     owner
         .batch_execute(
-            "ALTER TABLE dict ENABLE ROW LEVEL SECURITY;
-             CREATE POLICY share ON dict USING (id % 100 < current_setting('app.share')::int);
+            "ALTER TABLE dict ADD tenant int;
+             UPDATE dict SET tenant = CASE WHEN id % 100 < 1 THEN 1 WHEN id % 100 < 11 THEN 10
+                                           WHEN id % 100 < 61 THEN 50 ELSE 0 END;
+             CREATE INDEX ON dict (tenant); ANALYZE dict;
+             ALTER TABLE dict ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY own ON dict USING (tenant = current_setting('app.tenant')::int);
              CREATE ROLE reader LOGIN; GRANT SELECT ON dict TO reader;
              CREATE ROLE auditor LOGIN BYPASSRLS; GRANT SELECT ON dict TO auditor",
         )
@@ -32,7 +36,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut readers = Vec::new();
     for share in SHARES {
         let reader = server.connect_as("reader", &database).await?;
-        reader.batch_execute(&format!("SET app.share = {share}")).await?;
+        reader.batch_execute(&format!("SET app.tenant = {share}")).await?;
         readers.push(reader);
     }
     for mode in MODES {

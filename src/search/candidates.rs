@@ -1,6 +1,7 @@
 //! Two rankings of a collection's chunks, which get deeper each round. They are made with the rights of the chunk
-//! table's owner: whether the caller may see a row is checked when the row is looked up. Where row-level security hides rows from
-//! the caller, that is before the rankings are fused, since places and scaled scores would tell of hidden rows.
+//! table's owner: whether the caller may see a row is checked when the row is looked up. Where row-level security may hide rows from
+//! the caller, that is before the rankings are fused, since places and scaled scores would tell of hidden rows; and where it shows
+//! few rows, the rankings are of their chunks only.
 
 use crate::collections::catalog::collection::Collection;
 use crate::search::filter::Filter;
@@ -9,7 +10,9 @@ use crate::search::request::{Mode, SearchRequest};
 use crate::search::rows::Reader;
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
+use crate::search::visible_rows::VisibleRows;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
+use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::Result;
 
 /// Depth of each ranking in the first round, in chunks. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield
@@ -21,19 +24,36 @@ const FIRST_DEPTH: usize = 100;
 /// First depth of a vector ranking that is not fused with another: the default of `hnsw.ef_search`.
 const FIRST_DEPTH_ALONE: usize = 40;
 
+/// Number of visible chunks in each ranking of the first round, where row-level security may hide others and both rankings count. Each
+/// candidate is looked for in the source; as said above, less than [`FIRST_DEPTH`] loses nothing.
+const FIRST_VISIBLE_DEPTH: usize = 50;
+
 /// Factor by which each round is deeper than the one before.
 const DEPTH_GROWTH: usize = 4;
 
 /// Where rows are hidden, the rankings are made this many times as deep to have as many visible chunks as are wanted. Where that is not
 /// enough, places and scores are not shown.
-const MAX_HIDDEN_DEPTH: usize = 16;
+const MAX_HIDDEN_DEPTH: usize = 64;
+
+/// Smaller ones. There are few, so that there are few plans.
+const HIDDEN_DEPTHS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
+
+/// So much deeper than by the expected share of visible chunks: each of ten rankings of 16 visible chunks is then deep enough.
+const MARGIN: f64 = 1.4;
 
 /// The candidates of one search.
 pub struct Candidates<'a> {
     collection: &'a Collection,
     mode: Mode,
     fusion: Fusion,
+    /// The filter of the request.
+    condition: Option<&'a Jsonb>,
+    /// What restricts the rankings.
     filter: Option<Filter>,
+    /// What the caller may see of the source, where that is not all.
+    visible: Option<VisibleRows<'a>>,
+    /// Whether the rankings are of chunks only that the caller may see.
+    has_visible_only: bool,
     vector: Option<VectorSearch<'a>>,
     text: Option<TextSearch<'a>>,
     /// Wanted length of each ranking, of chunks that the caller may see.
@@ -46,32 +66,63 @@ pub struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     /// Sends the query to the engine, and looks up its words while the engine embeds it.
-    pub fn start(collection: &'a Collection, request: &SearchRequest) -> Result<Self> {
+    pub fn start(collection: &'a Collection, request: &'a SearchRequest) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
         let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
         let vector = vector.transpose()?;
-        let filter = request.filter.as_ref().map(|filter| Filter::new(collection, filter)).transpose()?;
         let text = has(request.mode.has_text()).map(|()| TextSearch::new(collection, &request.query));
-        Ok(Self {
+        let visible = VisibleRows::find(collection)?;
+        let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
+        let mut candidates = Self {
             collection,
             mode: request.mode,
             fusion: request.fusion,
-            filter,
+            condition: request.filter.as_ref(),
+            filter: None,
+            visible,
+            has_visible_only: false,
             vector,
             text: text.transpose()?,
-            wanted: first_depth(request),
-            depth: first_depth(request),
+            wanted,
+            depth: wanted,
             exhausted: false,
             are_complete: true,
-        })
+        };
+        let share = candidates.visible.as_ref().map(VisibleRows::expected_share);
+        if let Some(share) = share {
+            candidates.restrict_or_deepen(share)?;
+        }
+        if !candidates.has_visible_only {
+            candidates.filter = Filter::new(collection, request.filter.as_ref())?;
+        }
+        Ok(candidates)
+    }
+
+    /// Restricts the rankings to chunks that the caller may see, where these are few; else makes them as deep as it takes to have
+    /// enough of these, if a share of all chunks is visible.
+    fn restrict_or_deepen(&mut self, share: f64) -> Result<()> {
+        let Some(visible) = &mut self.visible else { return Ok(()) };
+        if let Some(chunks) = visible.few_chunks(share, self.wanted)? {
+            self.filter = Some(Filter::of_chunks(chunks, self.condition));
+            self.has_visible_only = true;
+            self.are_complete = true;
+            self.depth = self.wanted;
+            return Ok(());
+        }
+        let least = if share < 1.0 { MARGIN / share } else { 1.0 };
+        let factor = HIDDEN_DEPTHS.into_iter().find(|factor| *factor as f64 >= least);
+        self.depth = self.depth.max(self.wanted * factor.unwrap_or(MAX_HIDDEN_DEPTH));
+        Ok(())
     }
 
     /// The fused ranking at the current depth.
     pub fn rank(&mut self, reader: &mut Reader) -> Result<Vec<Fused>> {
         let (mut vector, mut text) = self.rankings()?;
-        if reader.has_hidden_rows()? {
-            loop {
+        self.are_complete = true;
+        if self.visible.is_some() {
+            while !self.has_visible_only {
                 reader.look_at(vector.chunks().chain(text.chunks()))?;
+                let ranked = vector.scored.len() + text.scored.len();
                 let is_complete = |ranking: &mut Ranking| {
                     ranking.scored.retain(|(chunk, _)| reader.may_see(*chunk));
                     ranking.exhausted || ranking.scored.len() >= self.wanted
@@ -80,7 +131,9 @@ impl<'a> Candidates<'a> {
                 if self.are_complete || self.depth >= self.wanted * MAX_HIDDEN_DEPTH {
                     break;
                 }
-                self.depth *= DEPTH_GROWTH;
+                let found = vector.scored.len() + text.scored.len();
+                self.depth *= 2;
+                self.restrict_or_deepen((found + 1) as f64 / (ranked + 1) as f64)?;
                 (vector, text) = self.rankings()?;
             }
             for ranking in [&mut vector, &mut text] {
@@ -137,6 +190,12 @@ fn first_depth(request: &SearchRequest) -> usize {
         depth *= 2;
     }
     depth
+}
+
+/// The same where row-level security may hide rows: candidates that are hidden do not count.
+fn first_visible_depth(request: &SearchRequest) -> usize {
+    let least = if request.mode == Mode::Hybrid { FIRST_VISIBLE_DEPTH } else { 0 };
+    least.max(request.k + request.k / 4 + 4)
 }
 
 /// A ranking that is not fused with another keeps its scores.

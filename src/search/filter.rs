@@ -1,4 +1,4 @@
-//! A condition on metadata, and the number of chunks that meet it.
+//! What restricts a search to some chunks, and how many there are.
 
 use crate::collections::catalog::collection::Collection;
 use pgrx::pg_sys;
@@ -9,35 +9,57 @@ use ragstone_pg::switch_user::as_owner;
 
 /// Maximum number of chunks that are all compared with the query. Counting and comparing them takes a few milliseconds,
 /// as does an index scan in which one in twenty chunks meets the condition.
-const MAX_EXACT_CHUNKS: i64 = 5_000;
+pub const MAX_EXACT_CHUNKS: i64 = 5_000;
 
 /// Number of chunks in the sample from which the share that meets the condition is estimated.
 const SAMPLE_CHUNKS: i64 = 2_000;
 
-/// The condition `metadata @> …`.
+/// The condition `metadata @> …`, a list of chunks, or both.
 #[derive(Debug)]
 pub struct Filter {
-    condition: Jsonb,
-    /// Number of chunks that meet it: counted if they are few, otherwise estimated.
+    condition: Option<Jsonb>,
+    only: Option<Vec<i64>>,
+    /// Number of chunks that meet it: at most that of the list, counted if they are few, otherwise estimated.
     pub chunks: i64,
 }
 
 impl Filter {
-    /// Finds out how selective a condition is.
-    pub fn new(collection: &Collection, condition: &Jsonb) -> Result<Self> {
+    /// Finds out how selective a condition is. None without a condition.
+    pub fn new(collection: &Collection, condition: Option<&Jsonb>) -> Result<Option<Self>> {
+        let Some(condition) = condition else { return Ok(None) };
         let owner = collection.chunks()?.owner;
         let chunks = as_owner(owner, || matching(collection, condition))?;
-        Ok(Self { condition: condition.clone(), chunks })
+        Ok(Some(Self { condition: Some(condition.clone()), only: None, chunks }))
     }
 
-    /// True if all chunks that meet the condition may be compared with the query.
+    /// Those of a list of chunks that meet a condition.
+    pub fn of_chunks(only: Vec<i64>, condition: Option<&Jsonb>) -> Self {
+        Self { condition: condition.cloned(), chunks: only.len() as i64, only: Some(only) }
+    }
+
+    /// True if all chunks that meet it may be compared with the query.
     pub fn is_selective(&self) -> bool {
         self.chunks <= MAX_EXACT_CHUNKS
     }
 
-    /// The condition as an argument of a statement.
-    pub fn arg(&self) -> Arg {
-        Arg::varlena(pg_sys::JSONBOID, &self.condition.0)
+    /// Conditions of a statement whose first argument for them has this number.
+    pub fn conditions(&self, first: usize) -> String {
+        let (mut conditions, mut number) = (String::new(), first);
+        if self.condition.is_some() {
+            conditions.push_str(&format!(" AND metadata @> ${number}"));
+            number += 1;
+        }
+        if self.only.is_some() {
+            conditions.push_str(&format!(" AND chunk_id = ANY (${number})"));
+        }
+        conditions
+    }
+
+    /// Arguments for [`conditions`](Self::conditions).
+    pub fn arguments(&self) -> impl Iterator<Item = Arg> {
+        let condition = self.condition.as_ref().map(|condition| Arg::varlena(pg_sys::JSONBOID, &condition.0));
+        let only = self.only.as_ref().map(|only| Arg::int8s(only.iter().copied()));
+        condition.into_iter().chain(only)
     }
 }
 

@@ -4,11 +4,13 @@
 mod ranking;
 mod candidates;
 mod filter;
+mod key_batch;
 mod request;
 mod rows;
 mod step;
 mod text;
 mod vector;
+mod visible_rows;
 
 pub use request::{DEFAULT_FUSION, Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
 pub use step::{passages_as_step, search_as_step};
@@ -84,7 +86,7 @@ fn open(request: &SearchRequest) -> Result<Collection> {
 /// The best hits, and the vector search if there was one.
 fn find<'a>(
     collection: &'a Collection,
-    request: &SearchRequest,
+    request: &'a SearchRequest,
 ) -> Result<(Vec<Hit>, Option<VectorSearch<'a>>)> {
     let mut reader = Reader::new(collection, request.filter.as_ref())?;
     reader.check_privileges()?;

@@ -78,10 +78,10 @@ impl<'a> TextSearch<'a> {
 
     fn reaching(&self, threshold: f64, wanted: usize, filter: Option<&Filter>) -> Result<Vec<(i64, f64)>> {
         let chunks = self.collection.chunks()?;
-        let condition = if filter.is_some() { "AND metadata @> $4" } else { "" };
+        let conditions = filter.map(|filter| filter.conditions(4)).unwrap_or_default();
         let statement = format!(
             "SELECT chunk_id, rag._bm25(tsv, words, $2) AS score FROM {}
-             WHERE tsv @@ $1::tsquery {condition}
+             WHERE tsv @@ $1::tsquery {conditions}
              ORDER BY score DESC, chunk_id LIMIT $3",
             chunks.name
         );
@@ -90,7 +90,7 @@ impl<'a> TextSearch<'a> {
             Arg::varlena(pg_sys::BYTEAOID, &self.query),
             Arg::new(wanted as i64),
         ];
-        arguments.extend(filter.map(Filter::arg));
+        arguments.extend(filter.into_iter().flat_map(Filter::arguments));
         let rows = as_owner(chunks.owner, || select(&statement, &arguments))?;
         Ok((0..rows.count).filter_map(|row| Some((rows.int8(row, 0)?, rows.float8(row, 1)?))).collect())
     }

@@ -95,10 +95,10 @@ impl<'a> VectorSearch<'a> {
             // Otherwise the planner may choose the index on metadata, and sort everything that it finds.
             ("enable_bitmapscan", if filter.is_some() { "off" } else { "on" }),
         ];
-        let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
+        let conditions = filter.map(|filter| filter.conditions(2)).unwrap_or_default();
         let distance = self.distance();
         let statement = format!(
-            "SELECT chunk_id, {distance} FROM {table} {condition} ORDER BY {distance} LIMIT {wanted}",
+            "SELECT chunk_id, {distance} FROM {table} WHERE true{conditions} ORDER BY {distance} LIMIT {wanted}",
             table = self.collection.chunks()?.name
         );
         with_settings(&settings, || self.ranking(&statement, wanted, filter))
@@ -106,9 +106,9 @@ impl<'a> VectorSearch<'a> {
 
     /// Ranks by comparing all chunks that meet the filter.
     fn exact(&self, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
-        let condition = if filter.is_some() { "WHERE metadata @> $2" } else { "" };
+        let conditions = filter.map(|filter| filter.conditions(2)).unwrap_or_default();
         let statement = format!(
-            "WITH met AS MATERIALIZED (SELECT chunk_id, {distance} AS distance FROM {table} {condition})
+            "WITH met AS MATERIALIZED (SELECT chunk_id, {distance} AS distance FROM {table} WHERE true{conditions})
              SELECT chunk_id, distance FROM met ORDER BY distance, chunk_id LIMIT {wanted}",
             distance = self.distance(),
             table = self.collection.chunks()?.name
@@ -124,7 +124,7 @@ impl<'a> VectorSearch<'a> {
 
     fn ranking(&self, statement: &str, wanted: usize, filter: Option<&Filter>) -> Result<Ranking> {
         let mut arguments = vec![Arg::float4s(&self.embedding)];
-        arguments.extend(filter.map(Filter::arg));
+        arguments.extend(filter.into_iter().flat_map(Filter::arguments));
         let rows = as_owner(self.collection.chunks()?.owner, || select(statement, &arguments))?;
         let similarity = |row| Some((rows.int8(row, 0)?, 1.0 - rows.float8(row, 1)?));
         let mut scored: Vec<Scored> = (0..rows.count).filter_map(similarity).collect();
