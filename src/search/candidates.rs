@@ -38,7 +38,7 @@ const MAX_HIDDEN_DEPTH: usize = 64;
 /// Smaller ones. There are few, so that there are few plans.
 const HIDDEN_DEPTHS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
 
-/// So much deeper than by the expected share of visible chunks: each of ten rankings of 16 visible chunks is then deep enough.
+/// So much deeper than by the expected share of visible chunks: nine of ten rankings of 12 visible chunks are then deep enough.
 const MARGIN: f64 = 1.4;
 
 /// The candidates of one search.
@@ -52,6 +52,8 @@ pub struct Candidates<'a> {
     filter: Option<Filter>,
     /// What the caller may see of the source, where that is not all.
     visible: Option<VisibleRows<'a>>,
+    /// The share of the rows that is thought to be visible, from 0 to 1.
+    share: f64,
     /// Whether the rankings are of chunks only that the caller may see.
     has_visible_only: bool,
     vector: Option<VectorSearch<'a>>,
@@ -80,6 +82,7 @@ impl<'a> Candidates<'a> {
             condition: request.filter.as_ref(),
             filter: None,
             visible,
+            share: 1.0,
             has_visible_only: false,
             vector,
             text: text.transpose()?,
@@ -88,8 +91,7 @@ impl<'a> Candidates<'a> {
             exhausted: false,
             are_complete: true,
         };
-        let share = candidates.visible.as_ref().map(VisibleRows::expected_share);
-        if let Some(share) = share {
+        if let Some(share) = candidates.visible.as_ref().map(VisibleRows::expected_share) {
             candidates.restrict_or_deepen(share)?;
         }
         if !candidates.has_visible_only {
@@ -102,6 +104,7 @@ impl<'a> Candidates<'a> {
     /// enough of these, if a share of all chunks is visible.
     fn restrict_or_deepen(&mut self, share: f64) -> Result<()> {
         let Some(visible) = &mut self.visible else { return Ok(()) };
+        self.share = share;
         if let Some(chunks) = visible.few_chunks(share, self.wanted)? {
             self.filter = Some(Filter::of_chunks(chunks, self.condition));
             self.has_visible_only = true;
@@ -121,24 +124,18 @@ impl<'a> Candidates<'a> {
         self.are_complete = true;
         if self.visible.is_some() {
             while !self.has_visible_only {
-                reader.look_at(vector.chunks().chain(text.chunks()))?;
-                let ranked = vector.scored.len() + text.scored.len();
-                let is_complete = |ranking: &mut Ranking| {
-                    ranking.scored.retain(|(chunk, _)| reader.may_see(*chunk));
-                    ranking.exhausted || ranking.scored.len() >= self.wanted
-                };
-                self.are_complete = is_complete(&mut vector) & is_complete(&mut text);
+                let mut looked_at = 0;
+                for ranking in [&mut vector, &mut text] {
+                    looked_at += ranking.keep_visible(reader, self.wanted, self.share)?;
+                }
+                self.are_complete = vector.is_complete(self.wanted) && text.is_complete(self.wanted);
                 if self.are_complete || self.depth >= self.wanted * MAX_HIDDEN_DEPTH {
                     break;
                 }
                 let found = vector.scored.len() + text.scored.len();
                 self.depth *= 2;
-                self.restrict_or_deepen((found + 1) as f64 / (ranked + 1) as f64)?;
+                self.restrict_or_deepen((found + 1) as f64 / (looked_at + 1) as f64)?;
                 (vector, text) = self.rankings()?;
-            }
-            for ranking in [&mut vector, &mut text] {
-                ranking.exhausted &= ranking.scored.len() <= self.wanted;
-                ranking.scored.truncate(self.wanted);
             }
         }
         self.exhausted = text.exhausted && vector.exhausted;
@@ -195,7 +192,7 @@ fn first_depth(request: &SearchRequest) -> usize {
 /// The same where row-level security may hide rows: candidates that are hidden do not count.
 fn first_visible_depth(request: &SearchRequest) -> usize {
     let least = if request.mode == Mode::Hybrid { FIRST_VISIBLE_DEPTH } else { 0 };
-    least.max(request.k + request.k / 4 + 4)
+    least.max(request.k + request.k / 8 + 1)
 }
 
 /// A ranking that is not fused with another keeps its scores.
