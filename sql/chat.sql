@@ -63,14 +63,14 @@ SELECT pg_catalog.pg_extension_config_dump('rag._feedback', '');
 CREATE VIEW rag.sessions WITH (security_barrier) AS
 SELECT id, owner, title, collection, persona, model, summary, created_at, updated_at
 FROM rag._sessions
-WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 CREATE VIEW rag.messages WITH (security_barrier) AS
 SELECT m.id, m.session, m.role, m.content, m.question, m.citations, m.answered, m.persona, m.persona_version, m.model,
        m.created_at
 FROM rag._messages m
 JOIN rag._sessions s ON s.id = m.session
-WHERE s.owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE s.owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 CREATE VIEW rag.message_feedback WITH (security_barrier) AS
 SELECT f.message, m.session, s.owner, f.score, f.comment, f.given_at, m.persona, m.persona_version, m.model, m.question,
@@ -78,7 +78,7 @@ SELECT f.message, m.session, s.owner, f.score, f.comment, f.given_at, m.persona,
 FROM rag._feedback f
 JOIN rag._messages m ON m.id = f.message
 JOIN rag._sessions s ON s.id = m.session
-WHERE s.owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE s.owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 GRANT SELECT ON rag.personas, rag.sessions, rag.messages, rag.message_feedback TO PUBLIC;
 

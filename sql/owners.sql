@@ -25,27 +25,29 @@ CREATE INDEX ON rag._owner (owner, id);
 SELECT pg_catalog.pg_extension_config_dump('rag._owner', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._owner_id_seq', '');
 
--- Any role may ask, and no role reads the tables.
-CREATE FUNCTION rag._owner_of(role oid, role_name name) RETURNS name LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+-- A role owns under its own name, unless that was another role's before, here or where what is here was restored from.
+CREATE FUNCTION rag._owner_of(role oid, role_name name) RETURNS name LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
+  WITH named AS (
+    SELECT o.id, o.owner, o.role_name, o.server = (SELECT server FROM rag._server) AS is_here
+    FROM rag._owner o WHERE o.role_name = _owner_of.role_name OR o.owner = _owner_of.role_name)
   SELECT coalesce(
     (SELECT o.owner FROM rag._owner o
      WHERE o.role = _owner_of.role AND o.server = (SELECT server FROM rag._server)
      ORDER BY o.id DESC LIMIT 1),
-    -- What was restored belongs to the role of that name. Else the name was another role's.
-    (SELECT CASE WHEN o.server = (SELECT server FROM rag._server)
-                 THEN pg_catalog.format('#%s %s', _owner_of.role, _owner_of.role_name)::name
-                 ELSE o.owner END
-     FROM rag._owner o WHERE o.role_name = _owner_of.role_name OR o.owner = _owner_of.role_name
-     ORDER BY o.id DESC LIMIT 1),
-    _owner_of.role_name);
+    -- What was restored belongs to the role of the last name that its owner had.
+    (SELECT n.owner FROM named n
+     WHERE n.role_name = _owner_of.role_name
+       AND NOT EXISTS (SELECT FROM named h WHERE h.is_here AND h.role_name = _owner_of.role_name)
+       AND NOT EXISTS (SELECT FROM rag._owner later
+                       WHERE later.owner = n.owner AND later.id > n.id AND later.role_name <> n.role_name)
+     ORDER BY n.id DESC LIMIT 1),
+    CASE WHEN EXISTS (SELECT FROM named) OR pg_catalog.starts_with(_owner_of.role_name::text, '#')
+         THEN pg_catalog.format('#%s %s', _owner_of.role, _owner_of.role_name)::name
+         ELSE _owner_of.role_name END);
 END;
 
-CREATE FUNCTION rag._current_owner() RETURNS name LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-  SELECT rag._owner_of(pg_catalog.to_regrole(pg_catalog.quote_ident(current_user)), current_user);
-END;
-
+-- Any role may ask, and no role reads the tables.
 CREATE FUNCTION rag._role_of(owner name) RETURNS oid LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 BEGIN ATOMIC
   SELECT coalesce(
@@ -65,6 +67,9 @@ COMMENT ON SEQUENCE rag._owner_id_seq IS 'internal: numbers of owners';
 COMMENT ON INDEX rag._owner_role_server_id_idx IS 'internal: owners by role';
 COMMENT ON INDEX rag._owner_role_name_id_idx IS 'internal: owners by the name of the role';
 COMMENT ON INDEX rag._owner_owner_id_idx IS 'internal: owners by owner';
+
+REVOKE EXECUTE ON FUNCTION rag._owner_of(oid, name) FROM PUBLIC;
+
 COMMENT ON FUNCTION rag._owner_of IS 'internal: under which name a role owns what it makes';
-COMMENT ON FUNCTION rag._current_owner IS 'internal: under which name the current role owns what it makes';
 COMMENT ON FUNCTION rag._role_of IS 'internal: the role that owns under a name, if there still is one';
+COMMENT ON FUNCTION rag._current_owner IS 'internal: under which name the current role owns what it makes';

@@ -144,7 +144,7 @@ LEFT JOIN LATERAL (
          (pg_catalog.array_agg(error ORDER BY started DESC, number DESC, id DESC) FILTER (WHERE status = 'error'))[1] AS error
   FROM rag._steps
   WHERE run_id = r.id AND owner = r.owner) s ON true
-WHERE r.owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors))
+WHERE r.owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors))
 ORDER BY r.id DESC;
 
 CREATE VIEW rag.agent_daily WITH (security_barrier) AS
@@ -173,7 +173,7 @@ FROM (
   UNION ALL
   SELECT day, owner, agent, status, kind, NULL, NULL, steps, input_tokens, output_tokens, cost
   FROM rag._step_day) d
-WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors))
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors))
 GROUP BY day, owner, agent
 ORDER BY day DESC, agent, owner;
 
@@ -189,7 +189,7 @@ SELECT id,
        duration_ms,
        status
 FROM rag._slow_step
-WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors))
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors))
 ORDER BY duration_ms DESC, id;
 
 CREATE VIEW rag.error_groups WITH (security_barrier) AS
@@ -207,7 +207,7 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), owner, agent, k
        (pg_catalog.array_agg(run_id ORDER BY last_seen DESC))[1] AS run_id,
        (pg_catalog.array_agg(step_id ORDER BY last_seen DESC))[1] AS step_id
 FROM rag._error_day
-WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors))
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors))
 GROUP BY owner, agent, kind, name, sqlstate, pattern
 ORDER BY pg_catalog.max(last_seen) DESC;
 
@@ -224,7 +224,7 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), owner, agent, n
        pg_catalog.max(last_started) AS last_used
 FROM rag._step_day
 WHERE kind = 'tool' AND status <> 'waiting'
-  AND (owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors)))
+  AND (owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors)))
 GROUP BY owner, agent, name
 ORDER BY name, agent, owner;
 

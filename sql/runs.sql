@@ -147,7 +147,7 @@ SELECT id,
        parent_span_id,
        attributes
 FROM rag._runs
-WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 CREATE VIEW rag.steps WITH (security_barrier) AS
 SELECT id,
@@ -172,7 +172,7 @@ SELECT id,
        coalesce(rolled_back, caller_xid IN (SELECT caller_xid FROM rag._rolled_back), false) AS rolled_back,
        attributes
 FROM rag._steps
-WHERE owner = (SELECT rag._current_owner()) OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 GRANT SELECT ON rag.runs, rag.steps TO PUBLIC;
 

@@ -1,5 +1,12 @@
 //! Whose conversations, runs, agents and tools are.
 
-use pgrx::extension_sql_file;
+use pgrx::{extension_sql_file, pg_extern};
+use ragstone_pg::error::or_raise;
+use ragstone_pg::owner::Owner;
 
-extension_sql_file!("../../sql/owners.sql", name = "owners", requires = ["bootstrap"]);
+#[pg_extern(stable, parallel_restricted)]
+fn _current_owner() -> String {
+    or_raise(Owner::current().and_then(Owner::to_text))
+}
+
+extension_sql_file!("../../sql/owners.sql", name = "owners", requires = ["bootstrap", _current_owner]);

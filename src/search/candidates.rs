@@ -163,7 +163,8 @@ impl<'a> Candidates<'a> {
 
     /// Increases the depth; false if all chunks are ranked already.
     pub fn deepen(&mut self) -> bool {
-        let deeper = !self.exhausted && self.wanted < self.collection.chunk_count.max(0) as usize;
+        let has_more = !self.collection.filled || self.wanted < self.collection.chunk_count.max(0) as usize;
+        let deeper = !self.exhausted && has_more;
         self.wanted *= DEPTH_GROWTH;
         self.depth = self.depth.max(self.wanted);
         deeper

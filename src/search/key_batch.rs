@@ -2,11 +2,12 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::key_column;
+use crate::collections::catalog::relation::Relation;
 use pgrx::pg_sys;
 use ragstone_pg::error::Result;
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::relation::equality_operator;
+use ragstone_pg::relation::{check_comparable, equality_operator};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::Arg;
 use ragstone_pg::value::{Value, has_array_type};
@@ -46,7 +47,7 @@ impl<T> KeyBatch<T> {
     }
 
     /// Names of the key's columns.
-    pub fn names(&self) -> impl Iterator<Item = String> {
+    pub fn names(&self) -> impl Iterator<Item = String> + Clone {
         (0..self.types.len()).map(key_column)
     }
 
@@ -75,21 +76,35 @@ impl<T> KeyBatch<T> {
     }
 
     /// The condition that a row `s` of the source has the key `k`.
+    ///
+    /// # Errors
+    /// 42804 if a user's code would compare them.
     pub fn is_key_of_source(&self, collection: &Collection) -> Result<String> {
-        self.are_equal(collection.key.iter().map(|column| format!("s.{}", quoted(column))))
+        self.are_equal("s", collection.source_of_any_owner()?, collection.key.iter().cloned())
     }
 
     /// The condition that a chunk `c` has the key `k`.
-    pub fn is_key_of_chunk(&self) -> Result<String> {
-        self.are_equal(self.names().map(|name| format!("c.{name}")))
+    ///
+    /// # Errors
+    /// As [`is_key_of_source`](Self::is_key_of_source).
+    pub fn is_key_of_chunk(&self, collection: &Collection) -> Result<String> {
+        self.are_equal("c", collection.chunks()?, self.names())
     }
 
-    fn are_equal(&self, columns: impl Iterator<Item = String>) -> Result<String> {
+    fn are_equal(
+        &self,
+        alias: &str,
+        table: &Relation,
+        columns: impl Iterator<Item = String> + Clone,
+    ) -> Result<String> {
+        for (column, wanted) in columns.clone().zip(&self.types) {
+            check_comparable(table.oid, &column, *wanted)?;
+        }
         let operators = with_safe_search_path(|| {
             self.types.iter().map(|oid| equality_operator(*oid)).collect::<Result<Vec<_>>>()
         })?;
         let pairs = (columns.zip(self.names()).zip(operators))
-            .map(|((column, name), operator)| format!("{column} {operator} k.{name}"));
+            .map(|((column, name), operator)| format!("{alias}.{} {operator} k.{name}", quoted(&column)));
         Ok(pairs.collect::<Vec<_>>().join(" AND "))
     }
 }

@@ -60,6 +60,9 @@ impl<'a> VisibleRows<'a> {
         let too_many = MAX_EXACT_CHUNKS as usize + 1;
         // Planned anew each time: which plan is good depends on who asks.
         let rows = run_once(&format!("{} LIMIT {too_many}", keys(self.collection)?))?;
+        if rows.count >= too_many {
+            return Ok(None);
+        }
         let keyed = (0..rows.count).filter_map(|row| Some((key_at(&rows, row, 0, self.collection)?, ())));
         let keyed: Vec<_> = keyed.collect();
         let mut chunks = Vec::with_capacity(keyed.len());
@@ -69,7 +72,7 @@ impl<'a> VisibleRows<'a> {
                 "SELECT c.chunk_id FROM {} JOIN {} c ON {} LIMIT {too_many}",
                 batch.list(),
                 table.name,
-                batch.is_key_of_chunk()?
+                batch.is_key_of_chunk(self.collection)?
             );
             let rows = as_owner(table.owner, || by_index(|| select(&statement, &batch.arguments())))?;
             chunks.extend((0..rows.count).filter_map(|row| rows.int8(row, 0)));

@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
         ranks_and_scores_are_the_same_without_hidden_rows,
         scores_that_hidden_rows_might_change_are_not_shown,
         few_visible_rows_are_ranked_as_if_they_were_all,
+        visible_rows_without_text_hide_none_with_text,
         text_of_before_a_change_is_not_shown,
         text_of_before_a_change_that_failed_is_not_shown,
     ]
@@ -133,6 +134,29 @@ async fn few_visible_rows_are_ranked_as_if_they_were_all() -> Result<()> {
         let expected: Vec<String> = session.value(&all("d")).await?;
         session.batch_execute("RESET ROLE").await?;
         ensure!(found.len() == 5 && found == expected, "{mode}: {found:?} instead of {expected:?}");
+    }
+    Ok(())
+}
+
+async fn visible_rows_without_text_hide_none_with_text() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let reader = make(&session, 0, 300).await?;
+    session
+        .batch_execute(&format!(
+            "INSERT INTO t (id, tenant) SELECT i, '{reader}' FROM generate_series(10001, 16000) i;
+             INSERT INTO t SELECT i, '{reader}', repeat('somewhere ', 20) || 'the code of door ' || i FROM generate_series(20001, 20040) i;
+             CREATE INDEX ON t (tenant); ANALYZE t"
+        ))
+        .await?;
+    current(&session).await?;
+    session.batch_execute(&format!("SET ROLE {reader}")).await?;
+    for mode in ["text", "vector", "hybrid"] {
+        let found: i64 = session
+            .value(&format!(
+                "SELECT count(*) FROM rag.search('c', 'code of door', k => 20, mode => '{mode}')"
+            ))
+            .await?;
+        ensure!(found == 20, "{mode}: {found}");
     }
     Ok(())
 }

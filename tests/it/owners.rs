@@ -5,13 +5,17 @@ use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
+use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_role_has_nothing_of_one_that_had_its_name,
         a_role_keeps_what_it_has_made_under_another_name,
         after_a_restore_a_role_has_what_is_under_its_name,
+        after_a_restore_a_renamed_role_has_what_it_had,
+        a_role_whose_name_looks_like_an_owner_has_nothing_of_it,
         owners_of_a_transaction_that_was_rolled_back_are_found_again,
+        an_autonomous_run_has_its_owner_whatever_becomes_of_the_transaction,
     ]
 }
 
@@ -130,5 +134,75 @@ async fn owners_of_a_transaction_that_was_rolled_back_are_found_again() -> Resul
     make(&session).await?;
     make_anew(&session, &role).await?;
     ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    Ok(())
+}
+
+async fn after_a_restore_a_renamed_role_has_what_it_had() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let (before, after) = (name(&session, "maid").await?, name(&session, "wife").await?);
+    session.batch_execute(&format!("CREATE ROLE {before}; SET ROLE {before}")).await?;
+    make(&session).await?;
+    session
+        .batch_execute(&format!("RESET ROLE; ALTER ROLE {before} RENAME TO {after}; SET ROLE {after}"))
+        .await?;
+    make(&session).await?;
+    session
+        .batch_execute(&format!(
+            "RESET ROLE; CREATE ROLE {before}; UPDATE rag._owner SET server = gen_random_uuid(); SET ROLE {before}"
+        ))
+        .await?;
+    ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    make(&session).await?;
+    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    session.batch_execute(&format!("RESET ROLE; SET ROLE {after}")).await?;
+    ensure!(shown(&session).await? == [2, 2, 2, 2], "{:?}", shown(&session).await?);
+    make(&session).await?;
+    // As another server brings it: each of the two has what is its own.
+    session
+        .batch_execute(&format!(
+            "RESET ROLE; UPDATE rag._owner SET server = gen_random_uuid(); SET ROLE {before}"
+        ))
+        .await?;
+    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    session.batch_execute(&format!("RESET ROLE; SET ROLE {after}")).await?;
+    ensure!(shown(&session).await? == [3, 3, 3, 3], "{:?}", shown(&session).await?);
+    Ok(())
+}
+
+async fn a_role_whose_name_looks_like_an_owner_has_nothing_of_it() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let role = name(&session, "forger").await?;
+    session.batch_execute(&format!("CREATE ROLE {role}; SET ROLE {role}")).await?;
+    make(&session).await?;
+    make_anew(&session, &role).await?;
+    let forged: String = session
+        .value(
+            "SELECT quote_ident(format('#%s %s', oid, rolname)) FROM pg_roles WHERE rolname = current_user",
+        )
+        .await?;
+    session.batch_execute(&format!("RESET ROLE; CREATE ROLE {forged}; SET ROLE {forged}")).await?;
+    make(&session).await?;
+    session.batch_execute(&format!("RESET ROLE; SET ROLE {role}")).await?;
+    make(&session).await?;
+    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    session.batch_execute(&format!("RESET ROLE; SET ROLE {forged}")).await?;
+    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    Ok(())
+}
+
+async fn an_autonomous_run_has_its_owner_whatever_becomes_of_the_transaction() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let role = name(&session, "quitter").await?;
+    session
+        .batch_execute(&format!("CREATE ROLE {role}; SET ROLE {role}; SET rag.log_durability = 'autonomous'"))
+        .await?;
+    session.batch_execute("BEGIN").await?;
+    session.batch_execute("SELECT rag.start_run('clerk')").await?;
+    session.batch_execute("ROLLBACK").await?;
+    let runs = "SELECT count(*) FROM rag.runs";
+    wait::until("the run is there", async || Ok((session.value::<i64>(runs).await? == 1).then_some(())))
+        .await?;
+    make_anew(&session, &role).await?;
+    ensure!(session.value::<i64>(runs).await? == 0);
     Ok(())
 }

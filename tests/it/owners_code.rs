@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
         a_collection_waits_for_the_new_owner_of_its_source,
         a_collection_waits_for_whom_all_its_tables_were_given,
         a_table_that_takes_the_place_of_a_chunk_table_is_not_used,
+        a_cast_of_the_new_owner_of_a_source_does_not_run,
     ]
 }
 
@@ -252,5 +253,38 @@ async fn a_table_that_takes_the_place_of_a_chunk_table_is_not_used() -> Result<(
     session.batch_execute("SELECT rag.drop_collection('c')").await?;
     let ran: i64 = session.value("SELECT count(*) FROM mallory.ran").await?;
     ensure!(ran == 0, "code of a stranger ran {ran} times");
+    Ok(())
+}
+
+async fn a_cast_of_the_new_owner_of_a_source_does_not_run() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let mallory = attacker(&session).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE mallory.t (id int PRIMARY KEY, body text); INSERT INTO mallory.t VALUES (1, 'the fox is red');
+             SELECT rag.create_collection('c', 'mallory.t', 'body')",
+        )
+        .await?;
+    current(&session).await?;
+    session
+        .batch_execute(&format!(
+            "ALTER TABLE mallory.t OWNER TO {mallory}; SET ROLE {mallory};
+             CREATE TYPE mallory.mood AS ENUM ('fine', 'bad'); CREATE TABLE mallory.ran (role name);
+             GRANT INSERT ON mallory.ran TO PUBLIC;
+             CREATE FUNCTION mallory.trap(mallory.mood) RETURNS int LANGUAGE plpgsql
+               AS $$ BEGIN INSERT INTO mallory.ran VALUES (current_user); RETURN 1; END $$;
+             CREATE CAST (mallory.mood AS int) WITH FUNCTION mallory.trap AS IMPLICIT;
+             ALTER TABLE mallory.t ALTER id TYPE mallory.mood USING 'fine';
+             ALTER TABLE mallory.t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+             CREATE POLICY everything ON mallory.t USING (true)"
+        ))
+        .await?;
+    for role in [mallory.as_str(), "postgres"] {
+        session.batch_execute(&format!("SET ROLE {role}")).await?;
+        let search = "SELECT * FROM rag.search('c', 'fox', mode => 'text')";
+        session.refusal(search).await?.expect("42804", "mallory.mood", "rag.refresh_collection")?;
+        let ran: i64 = session.value("SELECT count(*) FROM mallory.ran").await?;
+        ensure!(ran == 0, "a cast ran for {role}");
+    }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Tables and types by OID.
 
+use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
 use crate::spi::{Arg, select};
+use crate::text::utf8_from_datum;
+use crate::value::is_built_in;
 use pgrx::{direct_function_call, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -53,6 +56,44 @@ pub fn has_row_security(table: pg_sys::Oid) -> bool {
     // SAFETY: looks the table up in the catalogue's caches, and takes those that are gone as well.
     let applies = unsafe { pg_sys::check_enable_rls(table, pg_sys::InvalidOid, true) };
     applies == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
+}
+
+/// The type of a table's column.
+///
+/// # Errors
+/// 42703 if there is no such column.
+pub fn column_type(table: pg_sys::Oid, column: &str) -> Result<pg_sys::Oid> {
+    let name = server_cstring(column)?;
+    // SAFETY: look-ups by OID and name; the name lives through the call.
+    let found = unsafe { pg_sys::get_atttype(table, pg_sys::get_attnum(table, name.as_ptr())) };
+    if found == pg_sys::InvalidOid {
+        return Err(Error::undefined_column(format!("column \"{column}\" does not exist any more")));
+    }
+    Ok(found)
+}
+
+/// Checks that a column can be compared with values of a type, and that nothing but PostgreSQL's own code does so: a user's cast
+/// would run as whoever compares.
+///
+/// # Errors
+/// 42804 if it has another type, and one of them is not PostgreSQL's own.
+pub fn check_comparable(table: pg_sys::Oid, column: &str, wanted: pg_sys::Oid) -> Result<()> {
+    let found = column_type(table, column)?;
+    if found == wanted || (is_built_in(found) && is_built_in(wanted)) {
+        return Ok(());
+    }
+    Err(Error::datatype_mismatch(format!(
+        "column \"{column}\" has type {}, expected {}",
+        type_name(found),
+        type_name(wanted)
+    ))
+    .hint("A column of a table that a collection uses has been altered. Call rag.refresh_collection, or give it its former type again."))
+}
+
+/// A type's name for messages.
+fn type_name(oid: pg_sys::Oid) -> String {
+    // SAFETY: gives a terminated string, also for a type that has gone.
+    unsafe { utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(pg_sys::format_type_be(oid)))) }
 }
 
 /// The equality operator of a type's default sort order, written with its schema. To be called under a search path of
