@@ -237,8 +237,12 @@ async fn collections_take_turns() -> Result<()> {
     let order: Vec<Vec<String>> =
         provider.requests()[before..].iter().map(|seen| texts(&seen.body)).collect();
     let position = order.iter().position(|texts| texts.iter().any(|text| text == "one changed row"));
-    // Three batches of the import may be on their way, of one or two requests each.
-    ensure!(position.is_some_and(|position| position <= 8), "{position:?} of {} requests", order.len());
+    // Some batches of the import are on their way, each of a few requests, but by far not all of it.
+    ensure!(
+        position.is_some_and(|position| 3 * position <= order.len()),
+        "{position:?} of {} requests",
+        order.len()
+    );
     ensure!(order.len() > 20, "{} requests", order.len());
     Ok(())
 }
