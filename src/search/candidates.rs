@@ -54,8 +54,6 @@ pub struct Candidates<'a> {
     visible: Option<VisibleRows<'a>>,
     /// The share of the rows that is thought to be visible, from 0 to 1.
     share: f64,
-    /// Whether the rankings are of chunks only that the caller may see.
-    has_visible_only: bool,
     vector: Option<VectorSearch<'a>>,
     text: Option<TextSearch<'a>>,
     /// Wanted length of each ranking, of chunks that the caller may see.
@@ -83,7 +81,6 @@ impl<'a> Candidates<'a> {
             filter: None,
             visible,
             share: 1.0,
-            has_visible_only: false,
             vector,
             text: text.transpose()?,
             wanted,
@@ -94,7 +91,7 @@ impl<'a> Candidates<'a> {
         if let Some(share) = candidates.visible.as_ref().map(VisibleRows::expected_share) {
             candidates.restrict_or_deepen(share)?;
         }
-        if !candidates.has_visible_only {
+        if candidates.filter.is_none() {
             candidates.filter = Filter::new(collection, request.filter.as_ref())?;
         }
         Ok(candidates)
@@ -107,7 +104,6 @@ impl<'a> Candidates<'a> {
         self.share = share;
         if let Some(chunks) = visible.few_chunks(share, self.wanted)? {
             self.filter = Some(Filter::of_chunks(chunks, self.condition));
-            self.has_visible_only = true;
             self.are_complete = true;
             self.depth = self.wanted;
             return Ok(());
@@ -122,21 +118,19 @@ impl<'a> Candidates<'a> {
     pub fn rank(&mut self, reader: &mut Reader) -> Result<Vec<Fused>> {
         let (mut vector, mut text) = self.rankings()?;
         self.are_complete = true;
-        if self.visible.is_some() {
-            while !self.has_visible_only {
-                let mut looked_at = 0;
-                for ranking in [&mut vector, &mut text] {
-                    looked_at += ranking.keep_visible(reader, self.wanted, self.share)?;
-                }
-                self.are_complete = vector.is_complete(self.wanted) && text.is_complete(self.wanted);
-                if self.are_complete || self.depth >= self.wanted * MAX_HIDDEN_DEPTH {
-                    break;
-                }
-                let found = vector.scored.len() + text.scored.len();
-                self.depth *= 2;
-                self.restrict_or_deepen((found + 1) as f64 / (looked_at + 1) as f64)?;
-                (vector, text) = self.rankings()?;
+        while self.may_rank_hidden() {
+            let mut looked_at = 0;
+            for ranking in [&mut vector, &mut text] {
+                looked_at += ranking.keep_visible(reader, self.wanted, self.share)?;
             }
+            self.are_complete = vector.is_complete(self.wanted) && text.is_complete(self.wanted);
+            if self.are_complete || self.depth >= self.wanted * MAX_HIDDEN_DEPTH {
+                break;
+            }
+            let found = vector.scored.len() + text.scored.len();
+            self.depth *= 2;
+            self.restrict_or_deepen((found + 1) as f64 / (looked_at + 1) as f64)?;
+            (vector, text) = self.rankings()?;
         }
         self.exhausted = text.exhausted && vector.exhausted;
         Ok(match self.mode {
@@ -144,6 +138,11 @@ impl<'a> Candidates<'a> {
             Mode::Vector => alone(&vector.scored, true),
             Mode::Text => alone(&text.scored, false),
         })
+    }
+
+    /// Whether chunks of rows that the caller may not see may be in the rankings.
+    fn may_rank_hidden(&self) -> bool {
+        self.visible.is_some() && !self.filter.as_ref().is_some_and(Filter::is_list)
     }
 
     /// Whether places and scores are the same as if there were no rows that the caller may not see, but for how rare words are.

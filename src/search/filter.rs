@@ -37,6 +37,11 @@ impl Filter {
         Self { condition: condition.cloned(), chunks: only.len() as i64, only: Some(only) }
     }
 
+    /// Whether it has a list of chunks.
+    pub fn is_list(&self) -> bool {
+        self.only.is_some()
+    }
+
     /// True if all chunks that meet it may be compared with the query.
     pub fn is_selective(&self) -> bool {
         self.chunks <= MAX_EXACT_CHUNKS

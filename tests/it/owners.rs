@@ -32,8 +32,11 @@ async fn make(session: &Session) -> Result<(i64, i64)> {
     Ok((made.get(0), made.get(1)))
 }
 
-async fn shown(session: &Session) -> Result<Vec<i64>> {
-    session.value(SHOWN).await
+/// Fails unless a role is shown this many of each.
+async fn is_shown(session: &Session, expected: i64) -> Result<()> {
+    let shown: Vec<i64> = session.value(SHOWN).await?;
+    ensure!(shown == [expected; 4], "{shown:?} instead of {expected} of each");
+    Ok(())
 }
 
 /// A name for a role that only this database's test uses.
@@ -62,10 +65,10 @@ async fn a_role_has_nothing_of_one_that_had_its_name() -> Result<()> {
     session
         .batch_execute("SELECT rag.set_persona('terse', 'Be brief.'); SELECT rag.create_tool('noon()')")
         .await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
 
     make_anew(&session, &role).await?;
-    ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    is_shown(&session, 0).await?;
     for (statement, sqlstate) in [
         (format!("SELECT rag.delete_session({conversation})"), "42704"),
         (format!("SELECT rag.log_step({run}, kind => 'message', name => 'note')"), "42704"),
@@ -77,14 +80,14 @@ async fn a_role_has_nothing_of_one_that_had_its_name() -> Result<()> {
         session.refusal(&statement).await?.expect(sqlstate, "", "")?;
     }
     make(&session).await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     let owner: String = session.value("SELECT owner::text FROM rag.runs").await?;
     let expected: String = session
         .value("SELECT format('#%s %s', oid, rolname) FROM pg_roles WHERE rolname = current_user")
         .await?;
     ensure!(owner == expected, "{owner} instead of {expected}");
     session.batch_execute("RESET ROLE").await?;
-    ensure!(shown(&session).await? == [2, 2, 2, 2], "{:?}", shown(&session).await?);
+    is_shown(&session, 2).await?;
     Ok(())
 }
 
@@ -96,14 +99,14 @@ async fn a_role_keeps_what_it_has_made_under_another_name() -> Result<()> {
     session
         .batch_execute(&format!("RESET ROLE; ALTER ROLE {before} RENAME TO {after}; SET ROLE {after}"))
         .await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     make(&session).await?;
     session.batch_execute(&format!("RESET ROLE; CREATE ROLE {before}; SET ROLE {before}")).await?;
-    ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    is_shown(&session, 0).await?;
     make(&session).await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     session.batch_execute(&format!("RESET ROLE; SET ROLE {after}")).await?;
-    ensure!(shown(&session).await? == [2, 2, 2, 2], "{:?}", shown(&session).await?);
+    is_shown(&session, 2).await?;
     Ok(())
 }
 
@@ -115,11 +118,11 @@ async fn after_a_restore_a_role_has_what_is_under_its_name() -> Result<()> {
     // As a dump of another server brings it.
     session.batch_execute("RESET ROLE; UPDATE rag._owner SET server = gen_random_uuid()").await?;
     make_anew(&session, &role).await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     make(&session).await?;
-    ensure!(shown(&session).await? == [2, 2, 2, 2], "{:?}", shown(&session).await?);
+    is_shown(&session, 2).await?;
     make_anew(&session, &role).await?;
-    ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    is_shown(&session, 0).await?;
     Ok(())
 }
 
@@ -133,7 +136,7 @@ async fn owners_of_a_transaction_that_was_rolled_back_are_found_again() -> Resul
     session.batch_execute("ROLLBACK").await?;
     make(&session).await?;
     make_anew(&session, &role).await?;
-    ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    is_shown(&session, 0).await?;
     Ok(())
 }
 
@@ -151,11 +154,11 @@ async fn after_a_restore_a_renamed_role_has_what_it_had() -> Result<()> {
             "RESET ROLE; CREATE ROLE {before}; UPDATE rag._owner SET server = gen_random_uuid(); SET ROLE {before}"
         ))
         .await?;
-    ensure!(shown(&session).await? == [0; 4], "{:?}", shown(&session).await?);
+    is_shown(&session, 0).await?;
     make(&session).await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     session.batch_execute(&format!("RESET ROLE; SET ROLE {after}")).await?;
-    ensure!(shown(&session).await? == [2, 2, 2, 2], "{:?}", shown(&session).await?);
+    is_shown(&session, 2).await?;
     make(&session).await?;
     // As another server brings it: each of the two has what is its own.
     session
@@ -163,9 +166,9 @@ async fn after_a_restore_a_renamed_role_has_what_it_had() -> Result<()> {
             "RESET ROLE; UPDATE rag._owner SET server = gen_random_uuid(); SET ROLE {before}"
         ))
         .await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     session.batch_execute(&format!("RESET ROLE; SET ROLE {after}")).await?;
-    ensure!(shown(&session).await? == [3, 3, 3, 3], "{:?}", shown(&session).await?);
+    is_shown(&session, 3).await?;
     Ok(())
 }
 
@@ -184,9 +187,9 @@ async fn a_role_whose_name_looks_like_an_owner_has_nothing_of_it() -> Result<()>
     make(&session).await?;
     session.batch_execute(&format!("RESET ROLE; SET ROLE {role}")).await?;
     make(&session).await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     session.batch_execute(&format!("RESET ROLE; SET ROLE {forged}")).await?;
-    ensure!(shown(&session).await? == [1, 1, 1, 1], "{:?}", shown(&session).await?);
+    is_shown(&session, 1).await?;
     Ok(())
 }
 

@@ -55,15 +55,11 @@ impl Owner {
                            EXISTS (SELECT FROM rag._owner o JOIN rag._server s ON o.server OPERATOR(pg_catalog.=) s.server
                                    WHERE o.role OPERATOR(pg_catalog.=) $1 AND o.role_name OPERATOR(pg_catalog.=) r.rolname)
                     FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) $1";
-        let as_owner = |work: &dyn Fn() -> Result<(pg_sys::NameData, bool)>| {
-            connect(|| as_extension_owner(config_owner()?, work))
-        };
-        let (name, is_noted) = as_owner(&|| {
-            let rows = run(find, &[Arg::new(role)])?;
-            let name = rows
-                .name(0, 0)
-                .ok_or_else(|| Error::undefined("the current role does not exist any more"))?;
-            Ok((name, rows.boolean(0, 1) == Some(true)))
+        let (name, is_noted) = connect(|| {
+            let rows = as_extension_owner(config_owner()?, || run(find, &[Arg::new(role)]))?;
+            let name = rows.name(0, 0);
+            let name = name.ok_or_else(|| Error::undefined("the current role does not exist any more"))?;
+            Ok::<_, Error>((name, rows.boolean(0, 1) == Some(true)))
         })?;
         let owner = Self { role, name, changes_seen: CHANGES.get() };
         if is_noted {

@@ -3,8 +3,7 @@
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
 use crate::spi::{Arg, select};
-use crate::text::utf8_from_datum;
-use crate::value::is_built_in;
+use crate::value::{has_wrong_type, is_built_in};
 use pgrx::{direct_function_call, pg_sys};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -82,18 +81,7 @@ pub fn check_comparable(table: pg_sys::Oid, column: &str, wanted: pg_sys::Oid) -
     if found == wanted || (is_built_in(found) && is_built_in(wanted)) {
         return Ok(());
     }
-    Err(Error::datatype_mismatch(format!(
-        "column \"{column}\" has type {}, expected {}",
-        type_name(found),
-        type_name(wanted)
-    ))
-    .hint("A column of a table that a collection uses has been altered. Call rag.refresh_collection, or give it its former type again."))
-}
-
-/// A type's name for messages.
-fn type_name(oid: pg_sys::Oid) -> String {
-    // SAFETY: gives a terminated string, also for a type that has gone.
-    unsafe { utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(pg_sys::format_type_be(oid)))) }
+    Err(has_wrong_type(column, found, wanted).hint("A column of a table that a collection uses has been altered. Call rag.refresh_collection, or give it its former type again."))
 }
 
 /// The equality operator of a type's default sort order, written with its schema. To be called under a search path of

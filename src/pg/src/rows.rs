@@ -3,7 +3,7 @@
 use crate::bytes::Jsonb;
 use crate::error::{Error, Result, or_raise};
 use crate::text::{Utf8, utf8_from_datum, utf8_start_from_datum};
-use crate::value::{Value, is_passed_by_value, varlena_bytes};
+use crate::value::{Value, has_wrong_type, is_passed_by_value, varlena_bytes};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys;
 
@@ -56,13 +56,11 @@ impl Rows {
 
     fn wrong_type(&self, column: usize, expected: pg_sys::Oid) -> Error {
         // SAFETY: the table has the column, since a value was read from it; names are terminated, in the server's encoding.
-        let (name, found, expected) = unsafe {
-            let text = |name| utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(name)));
+        let name = unsafe {
             let name = pg_sys::SPI_fname((*self.table).tupdesc, column as i32 + 1);
-            let type_name = |oid| text(pg_sys::format_type_be(oid));
-            (text(name), type_name(self.type_oid(column)), type_name(expected))
+            utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(name)))
         };
-        Error::datatype_mismatch(format!("column \"{name}\" has type {found}, expected {expected}"))
+        has_wrong_type(&name, self.type_oid(column), expected)
             .hint("A column of a table that a collection uses may have been altered. Give it its former type again.")
     }
 

@@ -1,6 +1,7 @@
 //! Values of types that are known only at run time, such as the keys of a source.
 
 use crate::error::{Error, or_raise};
+use crate::text::utf8_from_datum;
 use pgrx::pg_sys;
 use std::ffi::c_char;
 
@@ -84,6 +85,19 @@ pub fn is_built_in(oid: pg_sys::Oid) -> bool {
 pub fn has_array_type(oid: pg_sys::Oid) -> bool {
     // SAFETY: a look-up by OID.
     unsafe { pg_sys::get_array_type(oid) != pg_sys::InvalidOid }
+}
+
+/// The error for a column of another type than expected, 42804.
+pub fn has_wrong_type(column: &str, found: pg_sys::Oid, expected: pg_sys::Oid) -> Error {
+    // SAFETY: gives a terminated string, also for a type that has gone.
+    let name = |oid| unsafe {
+        utf8_from_datum(pg_sys::Datum::from(pg_sys::cstring_to_text(pg_sys::format_type_be(oid))))
+    };
+    Error::datatype_mismatch(format!(
+        "column \"{column}\" has type {}, expected {}",
+        name(found),
+        name(expected)
+    ))
 }
 
 /// An array in the current memory context.
