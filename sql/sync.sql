@@ -3,16 +3,17 @@
 -- Only ever added to by writers; the worker deletes exactly what it has read. A row without a key means that all rows are
 -- to be compared.
 CREATE TABLE rag._queue (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id bigint GENERATED ALWAYS AS IDENTITY,
   collection bigint NOT NULL,
   key text[],
   queued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   writer xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-  is_fill boolean NOT NULL DEFAULT false
+  is_fill boolean NOT NULL DEFAULT false,
+  -- Collections take turns, and in each of them changes go before what a comparison with the source has found. No other index
+  -- has the numbers in order: where statistics say that all rows are of one kind, a scan of all of them would look as cheap.
+  PRIMARY KEY (collection, is_fill, id)
 );
 
--- Collections take turns, and in each of them changes go before what a comparison with the source has found.
-CREATE INDEX ON rag._queue (collection, is_fill, id);
 -- A search looks for the rows of its hits: text that is older than its row is not shown. Keys can be longer than a B-tree takes.
 CREATE INDEX ON rag._queue USING hash (key);
 

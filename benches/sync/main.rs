@@ -1,11 +1,12 @@
 //! What it costs that collections follow their sources, beside what does without.
 //!
-//! `cargo bench -p ragstone-benches --bench sync -- [--full] [fill] [latency] [insert] [unwatched] [backlog] [beside] [stages] [memory]`
+//! `cargo bench -p ragstone-benches --bench sync -- [--full] [fill] [latency] [insert] [unwatched] [backlog] [beside] [stages] [memory] [large]`
 
 mod backlog;
 mod beside;
 mod fill;
 mod insert;
+mod large;
 mod latency;
 mod memory;
 mod stages;
@@ -45,6 +46,9 @@ async fn run(options: &Options) -> Result<()> {
     }
     if options.wants("memory") {
         told(memory::run(options).await)?;
+    }
+    if options.wants("large") {
+        told(large::run(options).await)?;
     }
     Ok(())
 }

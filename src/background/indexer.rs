@@ -30,6 +30,10 @@ use std::time::{Duration, Instant};
 /// How often the whole queue is read, also under load, to find changes that were committed after later ones.
 const FULL_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The whole queue is not read again for so many times as long as it took: it takes long where a transaction is open that began before
+/// many entries were deleted.
+const FULL_SCAN_REST: u32 = 20;
+
 /// How often collections without work are settled while others are worked on.
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,8 @@ pub struct Indexer {
     pauses: Pauses,
     settling: Settling,
     scanned_at: Instant,
+    /// What that took.
+    scan_time: Duration,
     settled_at: Instant,
 }
 
@@ -77,6 +83,7 @@ impl Indexer {
             pauses: Pauses::default(),
             settling: Settling::new(),
             scanned_at: now.checked_sub(FULL_SCAN_INTERVAL).unwrap_or(now),
+            scan_time: Duration::ZERO,
             settled_at: now,
         }
     }
@@ -141,10 +148,10 @@ impl Indexer {
 
     /// Claims work and begins with it.
     fn claim(&mut self) -> Result<Progress> {
-        let all = self.pipeline.is_empty() || self.scanned_at.elapsed() >= FULL_SCAN_INTERVAL;
-        if all {
-            self.scanned_at = Instant::now();
-        }
+        let since = self.scanned_at.elapsed();
+        let is_due = self.pipeline.is_empty() || since >= FULL_SCAN_INTERVAL;
+        let all = is_due && since >= self.scan_time * FULL_SCAN_REST;
+        let begin = Instant::now();
         let busy = self.pipeline.busy_collections();
         let in_progress = if all { self.pipeline.collections() } else { Vec::new() };
         let mut dropped = in_progress.clone();
@@ -163,14 +170,17 @@ impl Indexer {
                 })
             })
         })?;
+        if all {
+            (self.scanned_at, self.scan_time) = (Instant::now(), begin.elapsed());
+        }
         // A long cut would go on for nobody.
         self.drop_batches(|id| dropped.contains(&id));
         match claim {
             None => return Ok(Progress::NoExtension),
             Some(None) => return Ok(Progress::Nothing),
-            Some(Some(Claim::Orphans(ids))) => {
-                let deleted =
-                    in_limited_transaction(Limits::LocksAndTime, || connect(|| queue::delete(&ids)));
+            Some(Some(Claim::Orphans(collection, ids))) => {
+                let delete = || connect(|| queue::delete(collection, &ids));
+                let deleted = in_limited_transaction(Limits::LocksAndTime, delete);
                 match deleted {
                     // Whoever drops the collection deletes them as well.
                     Err(error) if blame(&error) == Blame::Blocked => self.in_flight.postpone(ids),
@@ -199,7 +209,7 @@ impl Indexer {
             let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;
             connect(|| {
                 failure::set_error(collection.id, None)?;
-                queue::delete(ids)
+                queue::delete(collection.id, ids)
             })?;
             Ok(noted)
         });

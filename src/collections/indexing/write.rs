@@ -64,7 +64,7 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     timed(Stage::Done, || {
         connect(|| {
             failure::clear_failures(batch.collection.id, done.iter().map(|item| &item.key))?;
-            queue::delete(&ids)
+            queue::delete(batch.collection.id, &ids)
         })
     })?;
     Ok(WriteCounts { rows: done.len(), term_rows, postponed })

@@ -12,8 +12,9 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
-/// Time between two checks of the queue.
+/// Time between two checks of the queue, and at least so many times what a check takes.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const POLL_REST: u32 = 20;
 
 /// Waits until the collection has everything that was committed to its source; false if that exceeds the timeout. Rows
 /// that are not retried any more do not count.
@@ -24,6 +25,7 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
         // Under REPEATABLE READ the transaction's own snapshot never shows what the worker commits.
+        let begin = Instant::now();
         let current = with_safe_search_path(|| connect(|| with_latest_snapshot(|| check(name))))?;
         if current {
             return Ok(true);
@@ -32,7 +34,10 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
             return Ok(false);
         }
         slots::ensure(Place::FIRST_INDEXER);
-        for_latch(POLL_INTERVAL);
+        let rest = POLL_INTERVAL.max(begin.elapsed() * POLL_REST);
+        for_latch(
+            deadline.map_or(rest, |deadline| rest.min(deadline.saturating_duration_since(Instant::now()))),
+        );
     }
 }
 
@@ -40,6 +45,9 @@ pub fn wait(name: &str, timeout: Option<Duration>) -> Result<bool> {
 fn check(name: &str) -> Result<bool> {
     let collection = Collection::get(name, None)?;
     check_possible(&collection)?;
+    if !collection.filled || collection.is_restoring() {
+        return Ok(false);
+    }
     let look = || {
         select(
             "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
@@ -48,7 +56,7 @@ fn check(name: &str) -> Result<bool> {
         )
     };
     let rows = as_owner(config_owner()?, || by_index(look))?;
-    Ok(collection.filled && !collection.is_restoring() && rows.boolean(0, 0) == Some(true))
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 fn check_possible(collection: &Collection) -> Result<()> {

@@ -4,6 +4,7 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
 use crate::collections::queue::Cause;
+use crate::collections::queue::floors::Floors;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
@@ -36,8 +37,8 @@ pub enum Claim {
     Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<OwnLock>, Cause),
     /// All rows are to be compared; the queue entries that ask for it.
     All(Collection, Vec<i64>),
-    /// Queue entries of a collection that was dropped.
-    Orphans(Vec<i64>),
+    /// Queue entries that are not to be indexed: of a collection that was dropped, the number that it had; or with keys of other columns.
+    Orphans(i64, Vec<i64>),
 }
 
 /// What this worker is processing, and what it leaves alone for now.
@@ -55,20 +56,19 @@ pub struct InFlight {
     pub held_back: HashSet<i64>,
     /// Queue entries that are postponed, and until when.
     postponed: HashMap<i64, Instant>,
-    /// By collection and kind of entry: there was no entry below this number when all were last read.
-    floors: HashMap<(i64, bool), i64>,
+    floors: Floors,
     /// The collection that was claimed from last.
     last: i64,
     claims_since_retry: u32,
 }
 
 impl InFlight {
-    /// Claims work of the collection whose turn it is. With `all`, its whole queue is read: numbers are assigned before a commit,
-    /// so that a lower one may appear later. The collections `busy` have no turn.
+    /// Claims work of the collection whose turn it is. With `all`, the whole queue is read. The collections `busy` have no turn.
     pub fn claim(&mut self, all: bool, busy: &[i64]) -> Result<Option<Claim>> {
         let now = Instant::now();
         self.postponed.retain(|_, until| *until > now);
         self.paused.retain(|_, until| *until > now);
+        self.floors.begin_claim(all);
         if self.claims_since_retry >= CLAIMS_PER_RETRY {
             self.claims_since_retry = 0;
             if let Some(claim) = self.claim_failed()? {
@@ -76,7 +76,7 @@ impl InFlight {
             }
         }
         for id in self.turns(busy)? {
-            if let Some(claim) = self.claim_of(id, all)? {
+            if let Some(claim) = self.claim_of(id)? {
                 self.last = id;
                 self.claims_since_retry += 1;
                 return Ok(Some(claim));
@@ -126,28 +126,25 @@ impl InFlight {
 
     /// The collections that have queue entries and are neither paused nor busy, the one after the last claimed first.
     fn turns(&self, busy: &[i64]) -> Result<Vec<i64>> {
-        let rows = as_owner(config_owner()?, || {
-            in_index_order(|| run(include_str!("../../../sql/queries/queued_collections.sql"), &[]))
-        })?;
-        let mut ids: Vec<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
+        let mut ids = self.floors.queued_collections()?;
         let next = ids.partition_point(|id| *id <= self.last);
         ids.rotate_left(next);
         ids.retain(|id| !self.paused.contains_key(id) && !self.held_back.contains(id) && !busy.contains(id));
         Ok(ids)
     }
 
-    fn claim_of(&mut self, id: i64, all: bool) -> Result<Option<Claim>> {
+    fn claim_of(&mut self, id: i64) -> Result<Option<Claim>> {
         let Some(collection) = Collection::find_by_id(id)?.filter(|found| found.source.is_some()) else {
-            let (changes, fills) = (self.read(id, false, all)?, self.read(id, true, all)?);
+            let (changes, fills) = (self.read(id, false)?, self.read(id, true)?);
             let ids: Vec<i64> = changes.ids().chain(fills.ids()).collect();
-            return Ok((!ids.is_empty()).then_some(Claim::Orphans(ids)));
+            return Ok((!ids.is_empty()).then_some(Claim::Orphans(id, ids)));
         };
         if collection.is_restoring() || collection.is_given_away() {
             self.paused.insert(id, Instant::now() + CHECK_INTERVAL);
             return Ok(None);
         }
         for cause in [Cause::Change, Cause::Fill] {
-            let window = self.read(id, cause == Cause::Fill, all)?;
+            let window = self.read(id, cause == Cause::Fill)?;
             if let Some(claim) = self.choose(&collection, &window, cause)? {
                 return Ok(Some(claim));
             }
@@ -156,8 +153,8 @@ impl InFlight {
     }
 
     /// The first entries of a collection that are not in progress and not postponed.
-    fn read(&mut self, id: i64, is_fill: bool, all: bool) -> Result<Window> {
-        let floor = if all { 0 } else { self.floors.get(&(id, is_fill)).copied().unwrap_or(0) };
+    fn read(&mut self, id: i64, is_fill: bool) -> Result<Window> {
+        let floor = self.floors.get(id, is_fill);
         let most = QUEUE_WINDOW_ROWS + self.ids.len() + self.postponed.len();
         let arguments = [Arg::new(id), Arg::new(is_fill), Arg::new(floor), Arg::new(most as i64)];
         let rows = as_owner(config_owner()?, || {
@@ -169,10 +166,7 @@ impl InFlight {
                 )
             })
         })?;
-        match rows.int8(0, 0) {
-            Some(first) => self.floors.insert((id, is_fill), first),
-            None => self.floors.remove(&(id, is_fill)),
-        };
+        self.floors.learn(id, is_fill, &rows);
         let is_free = |number: i64| !self.ids.contains(&number) && !self.postponed.contains_key(&number);
         let free: Vec<usize> = (0..rows.count)
             .filter(|row| rows.int8(*row, 0).is_some_and(is_free))
@@ -195,7 +189,7 @@ impl InFlight {
         // A key may be older than a restore that changed the collection's key. Such a collection is compared anyway.
         let unfit = numbers(&|row| rows.texts(row, 1).is_none_or(|key| !fits(collection, &key)));
         if !unfit.is_empty() {
-            return Ok(Some(Claim::Orphans(unfit)));
+            return Ok(Some(Claim::Orphans(collection.id, unfit)));
         }
         let mut wanted: Vec<(Key, Vec<i64>)> = Vec::new();
         let mut places: HashMap<Key, usize> = HashMap::new();
@@ -265,6 +259,7 @@ impl InFlight {
     /// Ends the processing of a row, whether it succeeded or not.
     pub fn release(&mut self, collection: i64, key: &Key, ids: &[i64]) {
         self.keys.remove(&(collection, key.clone()));
+        self.floors.count_deleted(collection, ids.len());
         for id in ids {
             self.ids.remove(id);
         }

@@ -38,7 +38,7 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
                 &arguments,
             )
         })?;
-        queue::delete(ids)
+        queue::delete(collection, ids)
     })
 }
 

@@ -3,6 +3,7 @@
 
 pub mod claim;
 pub mod failure;
+mod floors;
 
 use crate::collections::catalog::keys::Key;
 use ragstone_client::processes::wake;
@@ -48,11 +49,16 @@ pub fn append_all(collection: i64) -> Result<()> {
     Ok(())
 }
 
-/// Deletes entries that were processed.
-pub fn delete(ids: &[i64]) -> Result<()> {
+/// Deletes entries of a collection that were processed.
+pub fn delete(collection: i64, ids: &[i64]) -> Result<()> {
     if !ids.is_empty() {
-        let ids = Arg::int8s(ids.iter().copied());
-        let delete = || run("DELETE FROM rag._queue WHERE id = ANY ($1)", &[ids]);
+        let arguments = [Arg::new(collection), Arg::int8s(ids.iter().copied())];
+        let delete = || {
+            run(
+                "DELETE FROM rag._queue WHERE collection = $1 AND is_fill = ANY ('{false,true}') AND id = ANY ($2)",
+                &arguments,
+            )
+        };
         as_owner(config_owner()?, || by_index(delete))?;
     }
     Ok(())
