@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::protocol::{Chunk, ChunkOptions, Splitter};
 use headings::Outline;
-use pieces::PieceReader;
+use pieces::{Piece, PieceReader};
 
 /// Sizes that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -70,20 +70,24 @@ impl Cutter {
             Splitter::Text => Outline::default(),
             Splitter::Markdown => Outline::read(document, || tokens.check())?,
         };
-        let mut pieces = PieceReader::new(document, self.splitter, self.size, self.overlap, tokens);
+        let mut reader = PieceReader::new(document, self.splitter, self.size, self.overlap, tokens);
+        let mut pieces = Vec::new();
+        while let Some(piece) = reader.next()? {
+            pieces.push(piece);
+        }
+        // Texts that are kept between the many short-lived ones of a tokenizer would scatter these over a growing heap, so they are made last.
         let mut position = Position { document, byte: 0, character: 0 };
-        let mut chunks = Vec::new();
-        while let Some(piece) = pieces.next()? {
+        let chunk = |piece: Piece<'_>| {
             let start = position.move_to(piece.offset);
-            chunks.push(Chunk {
+            Chunk {
                 content: piece.text.to_owned(),
                 tokens: saturate(piece.tokens),
                 start: saturate(start),
                 end: saturate(start + piece.text.chars().count()),
                 headings: outline.path_at(piece.offset),
-            });
-        }
-        Ok(chunks)
+            }
+        };
+        Ok(pieces.into_iter().map(chunk).collect())
     }
 }
 
