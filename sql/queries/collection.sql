@@ -29,7 +29,9 @@ SELECT c.id,
        n.owner,
        c.error,
        c.successor_of,
-       c.predecessor_of
+       c.predecessor_of,
+       c.word_parts,
+       c.ignore_accents
 FROM rag.collection c
 LEFT JOIN rag._source n ON n.collection = c.id
 WHERE c.name = $1 OR c.id = $2

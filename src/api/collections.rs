@@ -30,6 +30,8 @@ fn create_collection(
     language: default!(Option<RegConfig>, "NULL"),
     key: default!(Option<Vec<Option<Name>>>, "NULL"),
     sync: default!(Option<Utf8>, "'background'"),
+    word_parts: default!(Option<bool>, true),
+    ignore_accents: default!(Option<bool>, false),
 ) -> i64 {
     let name = or_raise(given(name, "name"));
     let source = or_raise(given(source, "source"));
@@ -38,6 +40,8 @@ fn create_collection(
     let chunk_overlap = or_raise(given(chunk_overlap, "chunk_overlap"));
     let splitter = or_raise(given(splitter, "splitter"));
     let sync = or_raise(given(sync, "sync"));
+    let word_parts = or_raise(given(word_parts, "word_parts"));
+    let ignore_accents = or_raise(given(ignore_accents, "ignore_accents"));
     let options = CollectionOptions {
         name: name.0,
         source: source.0,
@@ -48,6 +52,8 @@ fn create_collection(
         chunks: or_raise(chunk_options(chunk_size.unwrap_or(ANY_SIZE), chunk_overlap, &splitter.0)),
         sized: chunk_size.is_some(),
         language: language.map(|language| language.0),
+        word_parts,
+        ignore_accents,
         key: key.map(|key| or_raise(names(key))),
         sync: or_raise(Sync::parse(&sync.0)),
     };

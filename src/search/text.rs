@@ -4,11 +4,11 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::passage::analyse_query;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
-use pgrx::pg_sys;
+use pgrx::{PgLogLevel, pg_sys};
 use ragstone_core::bm25;
 use ragstone_core::levels::LEVELS;
 use ragstone_core::threshold::{Bounds, QueryTerm};
-use ragstone_pg::error::Result;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashMap;
@@ -18,6 +18,9 @@ use std::collections::HashMap;
 /// question occur together, so usually more chunks reach it. Starting higher, or with a factor of three, was slower
 /// over a million chunks.
 const MIN_EXPECTED_GROWTH: f64 = 8.0;
+
+/// Maximum number of words that are looked for. Each one more makes a search slower, and the most frequent ones add least to a score.
+const MAX_TERMS: usize = 64;
 
 /// A text query against one collection.
 pub struct TextSearch<'a> {
@@ -32,13 +35,13 @@ impl<'a> TextSearch<'a> {
     /// Looks up the words of a query.
     pub fn new(collection: &'a Collection, query: &str) -> Result<Self> {
         as_owner(collection.chunks()?.owner, || {
-            let words = analyse_query(query, &collection.language)?;
+            let words = analyse_query(query, collection)?;
             let counted = count(collection, words.lexemes())?;
             let total = counted.get(&Vec::new()).copied().unwrap_or_default();
             let chunks = total.chunks[0].max(0) as u64;
             let average = total.words.max(0) as f64 / chunks.max(1) as f64;
             let terms = words.lexemes().filter_map(|lexeme| term(lexeme, counted.get(lexeme)?, chunks));
-            let bounds = Bounds::new(terms.collect(), chunks, average, collection.reference_words);
+            let bounds = Bounds::new(rarest(terms.collect()), chunks, average, collection.reference_words);
             let weights = bounds.terms().iter().map(|term| (term.lexeme.as_slice(), term.idf));
             let query = bm25::encode_query(average, weights);
             Ok(Self { collection, bounds, query, chunks })
@@ -94,6 +97,20 @@ impl<'a> TextSearch<'a> {
         let rows = as_owner(chunks.owner, || select(&statement, &arguments))?;
         Ok((0..rows.count).filter_map(|row| Some((rows.int8(row, 0)?, rows.float8(row, 1)?))).collect())
     }
+}
+
+/// The terms with the greatest weight, with a notice where others are left out.
+fn rarest(mut terms: Vec<QueryTerm>) -> Vec<QueryTerm> {
+    if terms.len() > MAX_TERMS {
+        Error::information(format!(
+            "text search looks for the {MAX_TERMS} rarest of {} words of the query",
+            terms.len()
+        ))
+        .notice(PgLogLevel::NOTICE);
+        terms.sort_by(|a, b| b.idf.total_cmp(&a.idf).then_with(|| a.lexeme.cmp(&b.lexeme)));
+        terms.truncate(MAX_TERMS);
+    }
+    terms
 }
 
 /// What the terms table has of a word.

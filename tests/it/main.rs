@@ -72,6 +72,7 @@ mod unseen;
 mod upgrade;
 mod version;
 mod waiting;
+mod words;
 mod worker;
 mod worker_process;
 
@@ -127,6 +128,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         ask::tests(),
         capture::tests(),
         definitions::tests(),
+        words::tests(),
         worker::tests(),
         worker_process::tests(),
         queue::tests(),

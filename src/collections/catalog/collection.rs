@@ -47,6 +47,10 @@ pub struct Collection {
     pub splitter: Splitter,
     /// Text search configuration.
     pub language: String,
+    /// Whether compound tokens are found by their parts, too.
+    pub word_parts: bool,
+    /// Whether letters with and without accents are the same.
+    pub ignore_accents: bool,
     /// Words of an average chunk, to which term levels are relative; 0 before the first chunk.
     pub reference_words: f64,
     /// Rows with content at the last refresh.
@@ -198,6 +202,8 @@ impl Collection {
             chunk_overlap: rows.int4(0, 13).unwrap_or(0),
             splitter: text(14, "splitter")?.parse().map_err(Error::internal)?,
             language: text(15, "language")?,
+            word_parts: rows.boolean(0, 29).unwrap_or(true),
+            ignore_accents: rows.boolean(0, 30).unwrap_or(false),
             reference_words: rows.float8(0, 16).unwrap_or(0.0),
             source_rows: rows.int8(0, 17).unwrap_or(0),
             chunk_count: rows.int8(0, 18).unwrap_or(0),
@@ -244,14 +250,16 @@ impl Collection {
             Arg::optional(self.successor_of),
             Arg::int2s(&self.column_numbers),
             Arg::new(self.source()?.owner),
+            Arg::new(self.word_parts),
+            Arg::new(self.ignore_accents),
         ];
         let rows = as_owner(config_owner()?, || {
             run(
                 "WITH made AS (
                  INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
                    title_column, metadata_columns, model, fingerprint, dimensions, chunk_size, chunk_overlap, splitter,
-                   language, sync, filled, successor_of)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                   language, sync, filled, successor_of, word_parts, ignore_accents)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $21, $22)
                  RETURNING id)
                  INSERT INTO rag._source (collection, owner, column_numbers) SELECT id, $20, $19 FROM made RETURNING collection",
                 &arguments,

@@ -184,9 +184,7 @@ impl RowBatch {
         let owner = self.collection.chunks()?.owner;
         for slice in self.passages[begin..end].chunks_mut(PASSAGES_PER_STATEMENT) {
             let mut passages: Vec<&mut Passage> = slice.iter_mut().map(|(passage, _)| passage).collect();
-            timed(Stage::Words, || {
-                connect(|| as_owner(owner, || analyse(&mut passages, &self.collection.language)))
-            })?;
+            timed(Stage::Words, || connect(|| as_owner(owner, || analyse(&mut passages, &self.collection))))?;
         }
         let known = timed(Stage::Known, || connect(|| self.known(begin..end)))?;
         for (place, (passage, embedding)) in (begin..end).zip(&mut self.passages[begin..end]) {

@@ -177,7 +177,7 @@ impl<'a> Fill<'a> {
         let owner = self.collection.chunks()?.owner;
         for passages in passages.chunks_mut(MAX_REQUEST_PASSAGES) {
             let mut passages: Vec<&mut Passage> = passages.iter_mut().collect();
-            connect(|| as_owner(owner, || passage::analyse(&mut passages, &self.collection.language)))?;
+            connect(|| as_owner(owner, || passage::analyse(&mut passages, self.collection)))?;
         }
         self.learn_reference(&passages);
         let known = std::mem::take(&mut self.known);

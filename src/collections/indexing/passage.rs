@@ -1,10 +1,18 @@
 //! A passage is a chunk that is being indexed.
 
+use crate::collections::catalog::collection::Collection;
+use ragstone_core::analysis::{self, Rules};
 use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::spi::{Arg, run};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, run, select};
 use ragstone_pg::value::Value;
+use ragstone_pg::{encoding, text_search};
+use std::ops::Range;
 use std::rc::Rc;
+
+/// Length of text that is given to `to_tsvector` at once, where there is no limit to it.
+const MAX_PART_BYTES: usize = 200_000;
 
 /// A row of the source that is to be split.
 #[derive(Debug)]
@@ -64,34 +72,73 @@ impl Passage {
     }
 }
 
-/// Finds the hashes and words of passages.
-pub fn analyse(passages: &mut [&mut Passage], language: &str) -> Result<()> {
+/// Finds the hashes and words of a collection's passages.
+pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result<()> {
     if passages.is_empty() {
         return Ok(());
     }
-    let texts = Arg::texts(passages.iter().map(|passage| &passage.text));
+    let rules = rules(collection)?;
+    let analysed: Vec<_> = passages.iter().map(|passage| analysis::analyse(&passage.text, rules)).collect();
     let rows = run(
-        "SELECT to_tsvector($1::regconfig, t.text), sha256(convert_to(t.text, 'UTF8'))
-         FROM unnest($2) WITH ORDINALITY t (text, place)
+        "SELECT to_tsvector($1::regconfig, t.analysed), sha256(convert_to(t.text, 'UTF8'))
+         FROM unnest($2, $3) WITH ORDINALITY t (analysed, text, place)
          ORDER BY t.place",
-        &[Arg::text(language), texts],
+        &[
+            Arg::text(&collection.language),
+            Arg::texts(analysed.iter().map(|analysed| &analysed.text)),
+            Arg::texts(passages.iter().map(|passage| &passage.text)),
+        ],
     )?;
-    for (row, passage) in passages.iter_mut().enumerate() {
-        let tsvector = rows.tsvector(row, 0).ok_or_else(|| Error::internal("a passage has no words"))?;
-        passage.terms = ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))?;
+    for (row, (passage, analysed)) in passages.iter_mut().zip(analysed).enumerate() {
+        passage.terms = terms(&rows, row..row + 1, analysed.words)?;
         passage.hash = rows.bytea(row, 1).ok_or_else(|| Error::internal("a passage has no hash"))?;
     }
     Ok(())
 }
 
-/// The words of a query.
-pub fn analyse_query(query: &str, language: &str) -> Result<ChunkTerms> {
-    let rows = ragstone_pg::spi::select(
-        "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, $2)",
-        &[Arg::text(language), Arg::text(query)],
+/// The words of a query of a collection.
+pub fn analyse_query(query: &str, collection: &Collection) -> Result<ChunkTerms> {
+    let analysed = analysis::analyse(query, rules(collection)?);
+    let rows = select(
+        "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, part) FROM pg_catalog.unnest($2) part",
+        &[Arg::text(&collection.language), Arg::texts(parts(&analysed.text))],
     )?;
-    let tsvector = rows.tsvector(0, 0).ok_or_else(|| Error::internal("a query has no words"))?;
-    ChunkTerms::from_tsvector(&tsvector).map_err(|error| tsvector_error(&error))
+    terms(&rows, 0..rows.count, analysed.words)
+}
+
+/// What is done with a text before the collection's text search configuration reads it.
+fn rules(collection: &Collection) -> Result<Rules> {
+    Ok(Rules {
+        normalises: encoding::is_utf8(),
+        folds_accents: collection.ignore_accents,
+        splits_compounds: collection.word_parts,
+        makes_bigrams: text_search::has_default_parser(&collection.language)?,
+    })
+}
+
+/// A text in parts whose words have room in a tsvector, which ends at a megabyte.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while rest.len() > MAX_PART_BYTES {
+        let part = &rest[..rest.floor_char_boundary(MAX_PART_BYTES)];
+        let end = part.rfind(' ').filter(|end| *end > 0).unwrap_or(part.len());
+        parts.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    parts.push(rest);
+    parts
+}
+
+/// The words that the configuration found, in the first column of some rows, and those that are added as they are.
+fn terms(rows: &Rows, found: Range<usize>, words: Vec<String>) -> Result<ChunkTerms> {
+    let tsvector = |row| rows.tsvector(row, 0).ok_or_else(|| Error::internal("a text has no words"));
+    let tsvectors = found.map(tsvector).collect::<Result<Vec<_>>>()?;
+    let words = words.into_iter().map(|word| {
+        let mut bytes = Vec::with_capacity(word.len());
+        encoding::encode(word.as_bytes(), &mut bytes);
+        bytes
+    });
+    ChunkTerms::new(&tsvectors, words).map_err(|error| tsvector_error(&error))
 }
 
 /// Checks that the engine returned one embedding for each passage.

@@ -44,6 +44,10 @@ pub struct CollectionOptions {
     pub sized: bool,
     /// Text search configuration; none stands for `english`.
     pub language: Option<pg_sys::Oid>,
+    /// Whether compound tokens are found by their parts, too.
+    pub word_parts: bool,
+    /// Whether letters with and without accents are the same.
+    pub ignore_accents: bool,
     /// Columns that identify a row; none stands for those of the primary key.
     pub key: Option<Vec<String>>,
     /// How it follows its source.
@@ -165,6 +169,8 @@ fn describe_collection(
         chunk_overlap: options.chunks.overlap as i32,
         splitter: options.chunks.splitter,
         language: language(options.language)?,
+        word_parts: options.word_parts,
+        ignore_accents: options.ignore_accents,
         reference_words: 0.0,
         source_rows: 0,
         chunk_count: 0,

@@ -53,6 +53,8 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOp
             chunks: changes.chunks,
             sized: changes.sized,
             language: None,
+            word_parts: old.word_parts,
+            ignore_accents: old.ignore_accents,
             key: Some(old.key.clone()),
             sync: old.sync,
         };

@@ -143,13 +143,25 @@ pub struct ChunkTerms {
 }
 
 impl ChunkTerms {
-    /// From the payload of what `to_tsvector` made of the chunk's text.
-    pub fn from_tsvector(payload: &[u8]) -> Result<Self, TsVectorError> {
-        let terms: Vec<_> = Lexemes::new(payload)?
-            .occurrences()
-            .filter(|(lexeme, _)| !levels::is_levelled(lexeme))
-            .map(|(lexeme, count)| (lexeme.to_vec(), count))
-            .collect();
+    /// From the payloads of what `to_tsvector` made of parts of a text, and words beside these, once for each occurrence.
+    pub fn new(
+        payloads: &[Vec<u8>],
+        words: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<Self, TsVectorError> {
+        let mut terms: Vec<_> = words.into_iter().map(|word| (word, 1)).collect();
+        for payload in payloads {
+            let found = Lexemes::new(payload)?.occurrences();
+            terms.extend(found.map(|(lexeme, count)| (lexeme.to_vec(), count)));
+        }
+        terms.retain(|(lexeme, _)| {
+            !lexeme.is_empty() && lexeme.len() <= MAX_LEXEME_BYTES && !levels::is_levelled(lexeme)
+        });
+        terms.sort_unstable();
+        terms.dedup_by(|(lexeme, count), (kept, sum)| {
+            let is_same = lexeme == kept;
+            *sum += if is_same { *count } else { 0 };
+            is_same
+        });
         let words = terms.iter().map(|(_, frequency)| frequency).sum();
         Ok(Self { terms, words })
     }
@@ -240,7 +252,10 @@ mod tests {
             payload.extend(number.to_ne_bytes());
         }
         payload.extend(b"b");
-        assert_eq!(ChunkTerms::from_tsvector(&payload).unwrap(), chunk(&[("a", 2), ("b", 1)]));
+        assert_eq!(
+            ChunkTerms::new(&[payload], [b"c".to_vec(), b"a".to_vec()]).unwrap(),
+            chunk(&[("a", 3), ("b", 1), ("c", 1)])
+        );
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod sql_type;
 pub mod switch_user;
 pub mod termination;
 pub mod text;
+pub mod text_search;
 pub mod time_limit;
 pub mod transactions;
 pub mod trigger;

@@ -1,0 +1,35 @@
+//! Pairs of neighbouring characters, for scripts that are written without spaces between words.
+
+use super::Analysed;
+
+/// Whether a character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer and Burmese; or of Korean, where words
+/// have their particles attached.
+pub fn has_no_spaces(character: char) -> bool {
+    matches!(u32::from(character),
+        0x0e01..=0x0e3a | 0x0e40..=0x0e4e // Thai
+        | 0x0e81..=0x0ece | 0x0edc..=0x0edf // Lao
+        | 0x1000..=0x103f | 0x1050..=0x108f // Burmese
+        | 0x1780..=0x17d3 // Khmer
+        | 0x1100..=0x11ff | 0x3130..=0x318f | 0xac00..=0xd7af // Hangul
+        | 0x3005..=0x3007 | 0x3041..=0x3096 | 0x309d..=0x309f // Hiragana and iteration marks
+        | 0x30a1..=0x30fa | 0x30fc..=0x30ff | 0x31f0..=0x31ff // Katakana
+        | 0x3105..=0x312f // Bopomofo
+        | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x3ffff // Han
+    )
+}
+
+/// Adds the bigrams of the run of such characters with which a text begins, which is not empty. A run of one character is itself a word.
+/// Returns the run's length in bytes.
+pub fn take_run(text: &str, analysed: &mut Analysed) -> usize {
+    let length = text.find(|character| !has_no_spaces(character)).unwrap_or(text.len());
+    let run = &text[..length];
+    let starts: Vec<usize> = run.char_indices().map(|(start, _)| start).chain([length]).collect();
+    if starts.len() == 2 {
+        analysed.keep(run.to_owned());
+    }
+    for pair in starts.windows(3) {
+        analysed.keep(run[pair[0]..pair[2]].to_owned());
+    }
+    analysed.append("");
+    length
+}

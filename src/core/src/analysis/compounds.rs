@@ -1,0 +1,252 @@
+//! Tokens that have parts: part numbers, versions, paths, addresses, identifiers, words with hyphens.
+//!
+//! A token is taken apart in levels: at `/ \ : @ ? = & # ,` first, then at `- _ + ~`, then at points, then where lower case is followed by
+//! upper case. What has parts is a word itself, at each level.
+
+use super::bigrams::has_no_spaces;
+use super::{Analysed, MAX_WORD_BYTES, numbers};
+
+/// Separators of the first level, as of addresses and paths.
+const OUTER: [char; 9] = ['/', '\\', ':', '@', '?', '=', '&', '#', ','];
+
+/// Separators of the second level, as of identifiers and part numbers.
+const INNER: [char; 4] = ['-', '_', '+', '~'];
+
+/// Number of digits from which on they are a part of letters and digits, as in `F7731`.
+const MIN_DIGITS: usize = 3;
+
+/// Whether a character belongs to a word: a letter, a digit, or a mark on one.
+pub fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '\u{300}'..='\u{36f}')
+}
+
+/// Takes tokens apart.
+pub struct Compounds<'a> {
+    analysed: &'a mut Analysed,
+}
+
+impl<'a> Compounds<'a> {
+    /// Words and text are added to `analysed`.
+    pub fn new(analysed: &'a mut Analysed) -> Self {
+        Self { analysed }
+    }
+
+    /// Adds the token that `text` begins with, and returns its length in bytes.
+    pub fn take_token(&mut self, text: &str) -> usize {
+        let (token, rest) = text.split_at(token_length(text));
+        let signs = trailing_signs(token, rest);
+        if !signs.is_empty() {
+            self.analysed.keep(lower(token) + signs);
+        }
+        if is_number(token) && ends_with_minus(&self.analysed.text) {
+            // The parser would take the sign for a part of the number, which is then another word.
+            let spelling = numbers::spellings(token).and_then(|spellings| spellings.into_iter().next());
+            self.analysed.keep(format!("-{}", spelling.as_deref().unwrap_or(token)));
+            self.analysed.text.pop();
+        }
+        self.outer(token);
+        token.len()
+    }
+
+    fn outer(&mut self, token: &str) {
+        if !token.contains(OUTER) {
+            return self.inner(token);
+        }
+        if !self.keep_number(token) {
+            self.analysed.keep(lower(token));
+            parts(token, &OUTER).for_each(|part| self.inner(part));
+        }
+    }
+
+    fn inner(&mut self, token: &str) {
+        if !token.contains(INNER) {
+            return self.points(token);
+        }
+        let is_of_letters = |part: &str| part.chars().all(char::is_alphabetic) && humps(part).len() == 1;
+        if !token.contains(['_', '+', '~', '.']) && parts(token, &INNER).all(is_of_letters) {
+            // The parser finds such a word and its parts.
+            self.analysed.append(token);
+        } else {
+            self.analysed.keep(lower(token));
+            parts(token, &INNER).for_each(|part| self.points(part));
+        }
+        if !token.contains('.') {
+            self.append_joined(parts(token, &INNER));
+        }
+    }
+
+    fn points(&mut self, token: &str) {
+        if !token.contains('.') {
+            return self.letters_and_digits(token);
+        }
+        if self.keep_number(token) {
+            return;
+        }
+        self.analysed.keep(lower(token));
+        let is_letter = |part: &str| part.chars().all(char::is_alphabetic) && !has_two_characters(part);
+        if parts(token, &['.']).all(is_letter) {
+            // An abbreviation.
+            return self.append_joined(parts(token, &['.']));
+        }
+        if let Some(number) = number_inside(token) {
+            self.analysed.keep(number.to_owned());
+        }
+        parts(token, &['.'])
+            .filter(|part| has_two_characters(part))
+            .for_each(|part| self.letters_and_digits(part));
+    }
+
+    fn letters_and_digits(&mut self, token: &str) {
+        self.analysed.append(token);
+        let humps = humps(token);
+        if humps.len() > 1 {
+            humps
+                .into_iter()
+                .filter(|hump| has_two_characters(hump))
+                .for_each(|hump| self.analysed.append(hump));
+        }
+        for digits in long_numbers(token).chain(Some(token).filter(|token| is_number(token))) {
+            if digits.len() < token.len() {
+                self.analysed.append(digits);
+            }
+            let short = digits.trim_start_matches('0');
+            if !short.is_empty() && short.len() < digits.len() {
+                self.analysed.append(short);
+            }
+        }
+    }
+
+    /// Adds a number with separators; false if the token is none.
+    fn keep_number(&mut self, token: &str) -> bool {
+        let spellings = numbers::spellings(token);
+        let is_number = spellings.is_some();
+        spellings.into_iter().flatten().for_each(|spelling| self.analysed.keep(spelling));
+        self.analysed.append("");
+        is_number
+    }
+
+    /// Adds parts as one word, as which they may be written, too.
+    fn append_joined<'t>(&mut self, parts: impl Iterator<Item = &'t str>) {
+        let joined: String = parts.collect();
+        if joined.len() <= MAX_WORD_BYTES {
+            self.analysed.append(&joined);
+        }
+    }
+}
+
+/// Whether the parser reads a token as one word, after the text `before`, so that there is nothing to do.
+pub fn is_plain(before: &str, token: &str) -> bool {
+    let is_small = |character: char| character.is_lowercase();
+    let is_capital = |character: char| character.is_uppercase();
+    if token.chars().skip(1).all(is_small) && !token.starts_with(|first: char| first.is_ascii_digit())
+        || token.chars().all(is_capital)
+    {
+        return true;
+    }
+    if is_number(token) {
+        return !token.contains(['.', ',']) && !token.starts_with('0') && !ends_with_minus(before);
+    }
+    token.chars().all(is_word) && long_numbers(token).next().is_none() && humps(token).len() == 1
+}
+
+/// Length of the token that a text begins with, without separators at its end.
+pub fn token_length(text: &str) -> usize {
+    let is_inside = |character: char| is_word(character) && !has_no_spaces(character);
+    let length_of = |from: usize, is_wanted: &dyn Fn(char) -> bool| {
+        text[from..].find(|character| !is_wanted(character)).unwrap_or(text.len() - from)
+    };
+    let mut end = length_of(0, &is_inside);
+    loop {
+        let separators = length_of(end, &|character| !is_inside(character) && is_separator(character));
+        let (run, rest) = text[end..].split_at(separators);
+        let word = length_of(end + separators, &is_inside);
+        if word == 0 || run.is_empty() || !joins(&text[..end], run, rest) {
+            return end;
+        }
+        end += separators + word;
+    }
+}
+
+fn is_separator(character: char) -> bool {
+    character == '.' || OUTER.contains(&character) || INNER.contains(&character)
+}
+
+/// Whether separators join what is before and after them into one token.
+fn joins(before: &str, separators: &str, after: &str) -> bool {
+    let digit = |character: Option<char>| character.is_some_and(|character| character.is_ascii_digit());
+    match separators {
+        "," => digit(before.chars().next_back()) && digit(after.chars().next()),
+        "?" | "#" | "~" => before.contains('/'),
+        _ if separators.len() == 1 => true,
+        // As in addresses, paths and names of modules. Several points or hyphens separate sentences.
+        _ => separators.contains(['/', '\\', ':']) && !separators.contains(','),
+    }
+}
+
+/// The signs of a name such as C++ or F#.
+fn trailing_signs<'t>(token: &str, rest: &'t str) -> &'t str {
+    let is_name = token.len() <= 2 && token.chars().all(|character| character.is_ascii_alphabetic());
+    let length = if rest.starts_with("++") { 2 } else { usize::from(rest.starts_with('#')) };
+    let (signs, rest) = rest.split_at(length);
+    if is_name && !rest.starts_with(is_word) { signs } else { "" }
+}
+
+/// Whether a text ends with a minus sign that belongs to what follows.
+fn ends_with_minus(text: &str) -> bool {
+    let mut last = text.chars().rev();
+    matches!(last.next(), Some('-' | '\u{2212}'))
+        && last.next().is_none_or(|before| {
+            before.is_whitespace() || matches!(before, '(' | '[' | '{' | '<' | '>' | '"')
+        })
+}
+
+fn is_number(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','))
+}
+
+/// The numbers in a token of letters and digits that are long enough to be looked for.
+fn long_numbers(token: &str) -> impl Iterator<Item = &str> {
+    let runs = token.split(|character: char| !character.is_ascii_digit());
+    runs.filter(|digits| digits.len() >= MIN_DIGITS && digits.len() < token.len())
+}
+
+/// The digits and points inside a token that are a number or a version.
+fn number_inside(token: &str) -> Option<&str> {
+    let runs = token.split(|character: char| !character.is_ascii_digit() && character != '.');
+    let longest = runs.map(|run| run.trim_matches('.')).max_by_key(|run| run.len())?;
+    (longest.contains('.') && longest.len() < token.len()).then_some(longest)
+}
+
+/// The parts of a name that is written in one with capital letters: `getUserById`, `HTTPServer`.
+fn humps(token: &str) -> Vec<&str> {
+    let characters: Vec<(usize, char)> = token.char_indices().collect();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (place, window) in characters.windows(2).enumerate() {
+        let (end, next) = window[1];
+        let after = characters.get(place + 2);
+        let begins = next.is_uppercase()
+            && (window[0].1.is_lowercase()
+                // A capital before a small letter begins a word; an s at the end is a plural: `DNAs`.
+                || (window[0].1.is_uppercase()
+                    && after.is_some_and(|(at, letter)| letter.is_lowercase() && !(*letter == 's' && at + 1 == token.len()))));
+        if begins {
+            parts.push(&token[start..end]);
+            start = end;
+        }
+    }
+    parts.push(&token[start..]);
+    parts
+}
+
+fn parts<'t>(token: &'t str, separators: &'t [char]) -> impl Iterator<Item = &'t str> + Clone {
+    token.split(separators).map(|part| part.trim_matches('.')).filter(|part| !part.is_empty())
+}
+
+fn has_two_characters(part: &str) -> bool {
+    part.chars().nth(1).is_some()
+}
+
+fn lower(token: &str) -> String {
+    token.to_lowercase()
+}
