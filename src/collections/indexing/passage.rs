@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// Length of text that is given to `to_tsvector` at once, where there is no limit to it.
-const MAX_PART_BYTES: usize = 200_000;
+const MAX_PIECE_BYTES: usize = 200_000;
 
 /// A row of the source that is to be split.
 #[derive(Debug)]
@@ -80,18 +80,20 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
     let rules = rules(collection)?;
     let analysed: Vec<_> = passages.iter().map(|passage| analysis::analyse(&passage.text, rules)).collect();
     let rows = run(
-        "SELECT to_tsvector($1::regconfig, t.analysed), sha256(convert_to(t.text, 'UTF8'))
-         FROM unnest($2, $3) WITH ORDINALITY t (analysed, text, place)
+        "SELECT to_tsvector($1::regconfig, t.words), to_tsvector($1::regconfig, t.parts), sha256(convert_to(t.text, 'UTF8'))
+         FROM unnest($2, $3, $4) WITH ORDINALITY t (words, parts, text, place)
          ORDER BY t.place",
         &[
             Arg::text(&collection.language),
-            Arg::texts(analysed.iter().map(|analysed| &analysed.text)),
+            Arg::texts(analysed.iter().map(|analysed| &analysed.words.text)),
+            Arg::texts(analysed.iter().map(|analysed| &analysed.parts.text)),
             Arg::texts(passages.iter().map(|passage| &passage.text)),
         ],
     )?;
     for (row, (passage, analysed)) in passages.iter_mut().zip(analysed).enumerate() {
-        passage.terms = terms(&rows, row..row + 1, analysed.words)?;
-        passage.hash = rows.bytea(row, 1).ok_or_else(|| Error::internal("a passage has no hash"))?;
+        passage.terms = terms(&rows, row..row + 1, 0, analysed.words.words)?;
+        passage.terms.add_missing(terms(&rows, row..row + 1, 1, analysed.parts.words)?);
+        passage.hash = rows.bytea(row, 2).ok_or_else(|| Error::internal("a passage has no hash"))?;
     }
     Ok(())
 }
@@ -99,11 +101,12 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
 /// The words of a query of a collection.
 pub fn analyse_query(query: &str, collection: &Collection) -> Result<ChunkTerms> {
     let analysed = analysis::analyse(query, rules(collection)?);
+    let pieces = [&analysed.words.text, &analysed.parts.text].into_iter().flat_map(|text| pieces(text));
     let rows = select(
-        "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, part) FROM pg_catalog.unnest($2) part",
-        &[Arg::text(&collection.language), Arg::texts(parts(&analysed.text))],
+        "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, piece) FROM pg_catalog.unnest($2) piece",
+        &[Arg::text(&collection.language), Arg::texts(pieces)],
     )?;
-    terms(&rows, 0..rows.count, analysed.words)
+    terms(&rows, 0..rows.count, 0, analysed.words.words.into_iter().chain(analysed.parts.words))
 }
 
 /// What is done with a text before the collection's text search configuration reads it.
@@ -116,22 +119,27 @@ fn rules(collection: &Collection) -> Result<Rules> {
     })
 }
 
-/// A text in parts whose words have room in a tsvector, which ends at a megabyte.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut parts, mut rest) = (Vec::new(), text);
-    while rest.len() > MAX_PART_BYTES {
-        let part = &rest[..rest.floor_char_boundary(MAX_PART_BYTES)];
-        let end = part.rfind(' ').filter(|end| *end > 0).unwrap_or(part.len());
-        parts.push(&rest[..end]);
+/// A text in pieces whose words have room in a tsvector, which ends at a megabyte.
+fn pieces(text: &str) -> Vec<&str> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while rest.len() > MAX_PIECE_BYTES {
+        let piece = &rest[..rest.floor_char_boundary(MAX_PIECE_BYTES)];
+        let end = piece.rfind(' ').filter(|end| *end > 0).unwrap_or(piece.len());
+        pieces.push(&rest[..end]);
         rest = &rest[end..];
     }
-    parts.push(rest);
-    parts
+    pieces.push(rest);
+    pieces
 }
 
-/// The words that the configuration found, in the first column of some rows, and those that are added as they are.
-fn terms(rows: &Rows, found: Range<usize>, words: Vec<String>) -> Result<ChunkTerms> {
-    let tsvector = |row| rows.tsvector(row, 0).ok_or_else(|| Error::internal("a text has no words"));
+/// The words that the configuration found, in a column of some rows, and those that are added as they are.
+fn terms(
+    rows: &Rows,
+    found: Range<usize>,
+    column: usize,
+    words: impl IntoIterator<Item = String>,
+) -> Result<ChunkTerms> {
+    let tsvector = |row| rows.tsvector(row, column).ok_or_else(|| Error::internal("a text has no words"));
     let tsvectors = found.map(tsvector).collect::<Result<Vec<_>>>()?;
     let words = words.into_iter().map(|word| {
         let mut bytes = Vec::with_capacity(word.len());

@@ -143,7 +143,7 @@ pub struct ChunkTerms {
 }
 
 impl ChunkTerms {
-    /// From the payloads of what `to_tsvector` made of parts of a text, and words beside these, once for each occurrence.
+    /// From the payloads of what `to_tsvector` made of the pieces of a text, and words beside these, once for each occurrence.
     pub fn new(
         payloads: &[Vec<u8>],
         words: impl IntoIterator<Item = Vec<u8>>,
@@ -164,6 +164,17 @@ impl ChunkTerms {
         });
         let words = terms.iter().map(|(_, frequency)| frequency).sum();
         Ok(Self { terms, words })
+    }
+
+    /// Adds those of other terms that are not there, each once and without counting for the length.
+    pub fn add_missing(&mut self, others: Self) {
+        let known = self.terms.len();
+        for (lexeme, _) in others.terms {
+            if self.terms[..known].binary_search_by(|(term, _)| term.cmp(&lexeme)).is_err() {
+                self.terms.push((lexeme, 1));
+            }
+        }
+        self.terms.sort_unstable();
     }
 
     /// The different words, in order.

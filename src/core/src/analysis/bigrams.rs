@@ -1,6 +1,6 @@
 //! Pairs of neighbouring characters, for scripts that are written without spaces between words.
 
-use super::Analysed;
+use super::Found;
 
 /// Whether a character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer and Burmese; or of Korean, where words
 /// have their particles attached.
@@ -20,16 +20,16 @@ pub fn has_no_spaces(character: char) -> bool {
 
 /// Adds the bigrams of the run of such characters with which a text begins, which is not empty. A run of one character is itself a word.
 /// Returns the run's length in bytes.
-pub fn take_run(text: &str, analysed: &mut Analysed) -> usize {
+pub fn take_run(text: &str, found: &mut Found) -> usize {
     let length = text.find(|character| !has_no_spaces(character)).unwrap_or(text.len());
     let run = &text[..length];
     let starts: Vec<usize> = run.char_indices().map(|(start, _)| start).chain([length]).collect();
     if starts.len() == 2 {
-        analysed.keep(run.to_owned());
+        found.keep(run.to_owned());
     }
     for pair in starts.windows(3) {
-        analysed.keep(run[pair[0]..pair[2]].to_owned());
+        found.keep(run[pair[0]..pair[2]].to_owned());
     }
-    analysed.append("");
+    found.append("");
     length
 }

@@ -4,7 +4,7 @@
 //! upper case. What has parts is a word itself, at each level.
 
 use super::bigrams::has_no_spaces;
-use super::{Analysed, MAX_WORD_BYTES, numbers};
+use super::{Analysed, Found, numbers};
 
 /// Separators of the first level, as of addresses and paths.
 const OUTER: [char; 9] = ['/', '\\', ':', '@', '?', '=', '&', '#', ','];
@@ -20,29 +20,31 @@ pub fn is_word(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '\u{300}'..='\u{36f}')
 }
 
-/// Takes tokens apart.
+/// Takes a token apart.
 pub struct Compounds<'a> {
     analysed: &'a mut Analysed,
+    /// Whether what is taken apart is itself a part of which PostgreSQL's parser knows nothing.
+    is_part: bool,
 }
 
 impl<'a> Compounds<'a> {
-    /// Words and text are added to `analysed`.
+    /// What is found is added to `analysed`.
     pub fn new(analysed: &'a mut Analysed) -> Self {
-        Self { analysed }
+        Self { analysed, is_part: false }
     }
 
     /// Adds the token that `text` begins with, and returns its length in bytes.
-    pub fn take_token(&mut self, text: &str) -> usize {
+    pub fn take_token(mut self, text: &str) -> usize {
         let (token, rest) = text.split_at(token_length(text));
         let signs = trailing_signs(token, rest);
         if !signs.is_empty() {
-            self.analysed.keep(lower(token) + signs);
+            self.analysed.parts.keep(lower(token) + signs);
         }
-        if is_number(token) && ends_with_minus(&self.analysed.text) {
+        if is_number(token) && ends_with_minus(&self.analysed.words.text) {
             // The parser would take the sign for a part of the number, which is then another word.
             let spelling = numbers::spellings(token).and_then(|spellings| spellings.into_iter().next());
-            self.analysed.keep(format!("-{}", spelling.as_deref().unwrap_or(token)));
-            self.analysed.text.pop();
+            self.analysed.parts.keep(format!("-{}", spelling.as_deref().unwrap_or(token)));
+            self.analysed.words.text.pop();
         }
         self.outer(token);
         token.len()
@@ -52,27 +54,30 @@ impl<'a> Compounds<'a> {
         if !token.contains(OUTER) {
             return self.inner(token);
         }
-        if !self.keep_number(token) {
-            self.analysed.keep(lower(token));
-            parts(token, &OUTER).for_each(|part| self.inner(part));
+        if self.keep_number(token) {
+            return;
         }
+        if token.contains(['/', '@']) {
+            // A path or an address, which the parser takes for one word.
+            self.found().keep(lower(token));
+            self.is_part = true;
+        } else {
+            self.analysed.parts.keep(lower(token));
+        }
+        parts(token, &OUTER).for_each(|part| self.inner(part));
     }
 
     fn inner(&mut self, token: &str) {
         if !token.contains(INNER) {
             return self.points(token);
         }
-        let is_of_letters = |part: &str| part.chars().all(char::is_alphabetic) && humps(part).len() == 1;
-        if !token.contains(['_', '+', '~', '.']) && parts(token, &INNER).all(is_of_letters) {
-            // The parser finds such a word and its parts.
-            self.analysed.append(token);
+        if token.contains('.') {
+            self.found().keep(lower(token));
+            self.is_part = true;
         } else {
-            self.analysed.keep(lower(token));
-            parts(token, &INNER).for_each(|part| self.points(part));
+            self.analysed.parts.append_joined(parts(token, &INNER));
         }
-        if !token.contains('.') {
-            self.append_joined(parts(token, &INNER));
-        }
+        parts(token, &INNER).for_each(|part| self.points(part));
     }
 
     fn points(&mut self, token: &str) {
@@ -82,14 +87,15 @@ impl<'a> Compounds<'a> {
         if self.keep_number(token) {
             return;
         }
-        self.analysed.keep(lower(token));
+        self.found().keep(lower(token));
+        self.is_part = true;
         let is_letter = |part: &str| part.chars().all(char::is_alphabetic) && !has_two_characters(part);
         if parts(token, &['.']).all(is_letter) {
             // An abbreviation.
-            return self.append_joined(parts(token, &['.']));
+            return self.found().append_joined(parts(token, &['.']));
         }
         if let Some(number) = number_inside(token) {
-            self.analysed.keep(number.to_owned());
+            self.found().keep(number.to_owned());
         }
         parts(token, &['.'])
             .filter(|part| has_two_characters(part))
@@ -97,40 +103,42 @@ impl<'a> Compounds<'a> {
     }
 
     fn letters_and_digits(&mut self, token: &str) {
-        self.analysed.append(token);
+        self.found().append(token);
         let humps = humps(token);
-        if humps.len() > 1 {
-            humps
-                .into_iter()
-                .filter(|hump| has_two_characters(hump))
-                .for_each(|hump| self.analysed.append(hump));
+        // Names of two parts that begin with a capital are words of texts, such as GitHub and TypeScript.
+        let is_identifier =
+            token.starts_with(char::is_lowercase) && humps.last().is_some_and(|last| last.len() > 2);
+        if humps.len() > 2 || humps.len() == 2 && (is_identifier || self.is_part) {
+            let humps = humps.into_iter().filter(|hump| has_two_characters(hump));
+            humps.for_each(|hump| self.analysed.parts.append(hump));
         }
+        let parts = &mut self.analysed.parts;
         for digits in long_numbers(token).chain(Some(token).filter(|token| is_number(token))) {
             if digits.len() < token.len() {
-                self.analysed.append(digits);
+                parts.append(digits);
             }
             let short = digits.trim_start_matches('0');
             if !short.is_empty() && short.len() < digits.len() {
-                self.analysed.append(short);
+                parts.append(short);
             }
         }
     }
 
     /// Adds a number with separators; false if the token is none.
     fn keep_number(&mut self, token: &str) -> bool {
-        let spellings = numbers::spellings(token);
-        let is_number = spellings.is_some();
-        spellings.into_iter().flatten().for_each(|spelling| self.analysed.keep(spelling));
-        self.analysed.append("");
-        is_number
+        let Some(spellings) = numbers::spellings(token) else { return false };
+        let mut spellings = spellings.into_iter();
+        if let Some(first) = spellings.next() {
+            self.found().keep(first);
+        }
+        spellings.for_each(|spelling| self.analysed.parts.keep(spelling));
+        self.analysed.words.append("");
+        true
     }
 
-    /// Adds parts as one word, as which they may be written, too.
-    fn append_joined<'t>(&mut self, parts: impl Iterator<Item = &'t str>) {
-        let joined: String = parts.collect();
-        if joined.len() <= MAX_WORD_BYTES {
-            self.analysed.append(&joined);
-        }
+    /// Where the token and its parts belong.
+    fn found(&mut self) -> &mut Found {
+        if self.is_part { &mut self.analysed.parts } else { &mut self.analysed.words }
     }
 }
 

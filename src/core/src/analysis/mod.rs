@@ -20,13 +20,23 @@ mod tests;
 use compounds::Compounds;
 use std::borrow::Cow;
 
-/// A text that is ready for the text search configuration.
+/// Words of a text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Analysed {
+pub struct Found {
     /// What the configuration's parser reads.
     pub text: String,
     /// Words that no parser or dictionary changes, once for each occurrence.
     pub words: Vec<String>,
+}
+
+/// A text that is ready for the text search configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Analysed {
+    /// The words of the text.
+    pub words: Found,
+    /// Parts of compound tokens, and other spellings. By these a text is found, but they do not count as further occurrences of a
+    /// word that it has, nor for its length: the parts of paths and names in a text would outweigh what it says.
+    pub parts: Found,
 }
 
 /// What is done with a text.
@@ -51,25 +61,24 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
         true => normalise::normalise(text, rules.folds_accents),
         false => Cow::Borrowed(text),
     };
-    let mut analysed =
-        Analysed { text: String::with_capacity(text.len() + text.len() / 8), words: Vec::new() };
+    let mut analysed = Analysed::default();
+    analysed.words.text.reserve(text.len());
     let mut rest = text.as_ref();
     while let Some(character) = rest.chars().next() {
         let length = if let Some(length) = tag_length(rest) {
-            analysed.text.push_str(&rest[..length]);
-            length
+            analysed.words.copy(&rest[..length])
         } else if rules.makes_bigrams && bigrams::has_no_spaces(character) {
-            bigrams::take_run(rest, &mut analysed)
+            bigrams::take_run(rest, &mut analysed.words)
         } else if rules.splits_compounds {
             match compounds::token_length(rest) {
-                0 => analysed.copy(&rest[..character.len_utf8()]),
-                length if compounds::is_plain(&analysed.text, &rest[..length]) => {
-                    analysed.copy(&rest[..length])
+                0 => analysed.words.copy(&rest[..character.len_utf8()]),
+                length if compounds::is_plain(&analysed.words.text, &rest[..length]) => {
+                    analysed.words.copy(&rest[..length])
                 }
                 _ => Compounds::new(&mut analysed).take_token(rest),
             }
         } else {
-            analysed.copy(&rest[..character.len_utf8()])
+            analysed.words.copy(&rest[..character.len_utf8()])
         };
         rest = &rest[length..];
     }
@@ -86,7 +95,7 @@ fn tag_length(text: &str) -> Option<usize> {
     inside[end..].starts_with('>').then_some(end + 2)
 }
 
-impl Analysed {
+impl Found {
     /// Leaves text as it is, and returns its length.
     fn copy(&mut self, text: &str) -> usize {
         self.text.push_str(text);
@@ -97,6 +106,14 @@ impl Analysed {
     fn keep(&mut self, word: String) {
         if word.len() <= MAX_WORD_BYTES {
             self.words.push(word);
+        }
+    }
+
+    /// Adds parts as one word, as which they may be written, too.
+    fn append_joined<'t>(&mut self, parts: impl Iterator<Item = &'t str>) {
+        let joined: String = parts.collect();
+        if joined.len() <= MAX_WORD_BYTES {
+            self.append(&joined);
         }
     }
 

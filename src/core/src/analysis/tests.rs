@@ -6,12 +6,14 @@ const ALL: Rules =
 
 /// Words of a text, as a parser finds them that knows letters and digits, and words with hyphens.
 fn words(text: &str, rules: Rules) -> HashSet<String> {
-    let analysed = analyse(text, rules);
+    let Analysed { words, parts } = analyse(text, rules);
     let is_inside = |character: char| character.is_alphanumeric() || character == '-';
-    let mut found: HashSet<String> = analysed.words.into_iter().collect();
-    for word in analysed.text.split(|character: char| !is_inside(character)).filter(|word| !word.is_empty()) {
-        found.insert(word.to_lowercase());
-        found.extend(word.split('-').filter(|part| !part.is_empty()).map(str::to_lowercase));
+    let mut found: HashSet<String> = words.words.into_iter().chain(parts.words).collect();
+    for text in [words.text, parts.text] {
+        for word in text.split(|character: char| !is_inside(character)).filter(|word| !word.is_empty()) {
+            found.insert(word.to_lowercase());
+            found.extend(word.split('-').filter(|part| !part.is_empty()).map(str::to_lowercase));
+        }
     }
     found
 }
@@ -78,8 +80,25 @@ fn what_is_no_compound_is_left_to_the_parser() {
         "",
     ] {
         let analysed = analyse(text, ALL);
-        assert_eq!((analysed.text.as_str(), analysed.words.as_slice()), (text, &[][..]));
+        assert_eq!((analysed.words.text.as_str(), analysed.words.words.as_slice()), (text, &[][..]));
+        assert_eq!(analysed.parts, Found::default());
     }
+}
+
+#[test]
+fn parts_are_no_further_occurrences() {
+    let analysed = analyse("see config.ini and get_user, a well-known getName", ALL);
+    assert_eq!(analysed.words.words, ["config.ini"]);
+    assert_eq!(
+        words(&analysed.words.text, Rules { splits_compounds: false, ..ALL }),
+        HashSet::from(["see", "and", "get", "user", "a", "well", "known", "getname"].map(str::to_owned))
+    );
+    assert_eq!(analysed.parts.words, ["pump_controller"; 0]);
+    assert!(
+        analysed.parts.text.contains(" getuser ") && analysed.parts.text.contains(" Name "),
+        "{:?}",
+        analysed.parts
+    );
 }
 
 #[test]
@@ -101,14 +120,14 @@ fn numbers_have_one_spelling() {
 
 #[test]
 fn scripts_without_spaces_are_found_by_pairs() {
-    assert_eq!(analyse("数据库", ALL).words, ["数据", "据库"]);
-    assert_eq!(analyse("データベース2台", ALL).words, ["デー", "ータ", "タベ", "ベー", "ース", "台"]);
+    assert_eq!(analyse("数据库", ALL).words.words, ["数据", "据库"]);
+    assert_eq!(analyse("データベース2台", ALL).words.words, ["デー", "ータ", "タベ", "ベー", "ース", "台"]);
     assert!(finds("PostgreSQL是一个数据库系统。", "数据库"));
     assert!(finds("ฐานข้อมูล", "ข้อมูล"));
     assert!(finds("데이터베이스를 만든다", "데이터베이스"));
     assert!(finds("ﾃﾞｰﾀ", "データ"), "halfwidth");
     let whole = analyse("数据库", Rules { makes_bigrams: false, ..ALL });
-    assert_eq!((whole.text.as_str(), whole.words.len()), ("数据库", 0));
+    assert_eq!((whole.words.text.as_str(), whole.words.words.len()), ("数据库", 0));
 }
 
 #[test]
@@ -137,7 +156,8 @@ fn the_result_is_not_much_longer_than_the_text() {
     for unit in ["a/", "a-b_", "aB", "1,", "0.0", "x:", "é", "数", "<a", "-1 ", "a.b@c?d=e&f#"] {
         let text = unit.repeat(20_000);
         let analysed = analyse(&text, ALL);
-        let length = analysed.text.len() + analysed.words.iter().map(String::len).sum::<usize>();
+        let length = |found: &Found| found.text.len() + found.words.iter().map(String::len).sum::<usize>();
+        let length = length(&analysed.words) + length(&analysed.parts);
         assert!(length <= 8 * text.len() + 1_000, "{unit}: {length} bytes");
     }
 }
