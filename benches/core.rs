@@ -1,6 +1,7 @@
 //! Pure code in-process.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ragstone_core::analysis::{self, Rules};
 use ragstone_core::bm25;
 use ragstone_core::chunk::{Cutter, Tokenize};
 use ragstone_core::fusion::{Fusion, Scored, fuse};
@@ -44,8 +45,21 @@ fn tsvector(words: usize) -> Vec<u8> {
     bytes
 }
 
+fn analysis(criterion: &mut Criterion) {
+    let rules = Rules { normalises: true, folds_accents: false, splits_compounds: true, makes_bigrams: true };
+    let prose = format!("{WORDS}. ").repeat(10);
+    let code = "set max_wal_size=1,024 in /etc/postgresql/15/main/postgresql.conf, see getConfigValue(7) "
+        .repeat(10);
+    let mut group = criterion.benchmark_group("analyse");
+    for (name, text) in [("prose", prose), ("names and paths", code)] {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(name, |b| b.iter(|| analysis::analyse(black_box(&text), rules)));
+    }
+    group.finish();
+}
+
 fn ranking(criterion: &mut Criterion) {
-    let terms = ChunkTerms::from_tsvector(&tsvector(80)).expect("a well-formed tsvector");
+    let terms = ChunkTerms::new(&[tsvector(80)], []).expect("a well-formed tsvector");
     let stored = terms.encode(80.0).expect("a short tsvector");
     let names: Vec<String> = (0..6).map(|n| format!("word{}", n * 20)).collect();
     let query = bm25::encode_query(80.0, names.iter().map(|name| (name.as_bytes(), 4.2)));
@@ -166,5 +180,5 @@ fn parsing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, fusion, ranking, frames, chunking, parsing);
+criterion_group!(benches, analysis, fusion, ranking, frames, chunking, parsing);
 criterion_main!(benches);

@@ -19,6 +19,7 @@ pub use reply::{Gate, Part, Reply, embedding};
 use crate::Result;
 use crate::wait::SOON;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -70,7 +71,8 @@ struct Shared {
     script: Vec<Reply>,
     requests: Vec<Seen>,
     connections: usize,
-    open: Vec<TcpStream>,
+    /// The connections that are open, by their numbers.
+    open: BTreeMap<usize, TcpStream>,
     at_once: usize,
     most_at_once: usize,
     ended: bool,
@@ -151,17 +153,20 @@ impl Provider {
                 for stream in listener.incoming().map_while(std::io::Result::ok) {
                     let Ok(copy) = stream.try_clone() else { continue };
                     let number = state.change(|shared| {
-                        shared.open.push(copy);
+                        shared.open.insert(shared.connections, copy);
                         shared.connections += 1;
                         (!shared.ended).then_some(shared.connections - 1)
                     });
                     let Some(number) = number else { return };
                     let (state, config) = (state.clone(), config.clone());
-                    thread::spawn(move || match config {
-                        Some(config) if !config.alpn_protocols.is_empty() => {
-                            http2::serve(&state, stream, config, number);
+                    thread::spawn(move || {
+                        match config {
+                            Some(config) if !config.alpn_protocols.is_empty() => {
+                                http2::serve(&state, stream, config, number);
+                            }
+                            config => connection::serve(&state, stream, config, number),
                         }
-                        config => connection::serve(&state, stream, config, number),
+                        state.change(|shared| shared.open.remove(&number));
                     });
                 }
             })
@@ -240,7 +245,7 @@ impl Drop for Provider {
     fn drop(&mut self) {
         self.state.change(|shared| {
             shared.ended = true;
-            for stream in &shared.open {
+            for stream in shared.open.values() {
                 let _ = stream.shutdown(Shutdown::Both);
             }
         });

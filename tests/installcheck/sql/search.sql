@@ -53,7 +53,7 @@ CREATE TABLE words (id int PRIMARY KEY, body text);
 INSERT INTO words
 SELECT i, string_agg('w' || floor(200 * power((hashint4extended(i * 64 + j, 7) & 1048575) / 1048576.0, 3))::int, ' ' ORDER BY j)
 FROM generate_series(1, 800) i, generate_series(1, 3 + i % 30) j GROUP BY i;
-SELECT rag.create_collection('words', 'words', 'body', language => 'simple', chunk_size => 1000, sync => 'manual');
+SELECT rag.create_collection('words', 'words', 'body', language => 'simple', chunk_size => 1000, sync => 'manual', word_parts => false);
 CREATE FUNCTION ranked(query text, k int) RETURNS TABLE (place bigint, chunk_id bigint, score float8) LANGUAGE sql AS $$
   WITH n AS (SELECT count(*)::float8 AS chunks, avg(words)::float8 AS average FROM words_chunks),
        q AS (SELECT DISTINCT lexeme FROM unnest(to_tsvector('simple', query))),
