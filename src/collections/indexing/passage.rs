@@ -1,7 +1,7 @@
 //! A passage is a chunk that is being indexed.
 
 use crate::collections::catalog::collection::Collection;
-use ragstone_core::analysis::{self, Rules};
+use ragstone_core::analysis::{self, Rules, has_no_spaces};
 use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
@@ -77,7 +77,7 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
     if passages.is_empty() {
         return Ok(());
     }
-    let rules = rules(collection)?;
+    let rules = rules(collection, passages.iter().any(|passage| passage.text.contains(has_no_spaces)))?;
     let analysed: Vec<_> = passages.iter().map(|passage| analysis::analyse(&passage.text, rules)).collect();
     let rows = run(
         "SELECT to_tsvector($1::regconfig, t.words), to_tsvector($1::regconfig, t.parts), sha256(convert_to(t.text, 'UTF8'))
@@ -100,7 +100,7 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
 
 /// The words of a query of a collection.
 pub fn analyse_query(query: &str, collection: &Collection) -> Result<ChunkTerms> {
-    let analysed = analysis::analyse(query, rules(collection)?);
+    let analysed = analysis::analyse(query, rules(collection, query.contains(has_no_spaces))?);
     let pieces = [&analysed.words.text, &analysed.parts.text].into_iter().flat_map(|text| pieces(text));
     let rows = select(
         "SELECT pg_catalog.to_tsvector($1::pg_catalog.regconfig, piece) FROM pg_catalog.unnest($2) piece",
@@ -109,13 +109,13 @@ pub fn analyse_query(query: &str, collection: &Collection) -> Result<ChunkTerms>
     terms(&rows, 0..rows.count, 0, analysed.words.words.into_iter().chain(analysed.parts.words))
 }
 
-/// What is done with a text before the collection's text search configuration reads it.
-fn rules(collection: &Collection) -> Result<Rules> {
+/// What is done with texts before the collection's text search configuration reads them.
+fn rules(collection: &Collection, have_no_spaces: bool) -> Result<Rules> {
     Ok(Rules {
         normalises: encoding::is_utf8(),
         folds_accents: collection.ignore_accents,
         splits_compounds: collection.word_parts,
-        makes_bigrams: text_search::has_default_parser(&collection.language)?,
+        makes_bigrams: have_no_spaces && text_search::has_default_parser(&collection.language)?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Pairs of neighbouring characters, for scripts that are written without spaces between words.
 
-use super::Found;
+use super::found::Found;
 
 /// Whether a character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer and Burmese; or of Korean, where words
 /// have their particles attached.
@@ -14,6 +14,7 @@ pub fn has_no_spaces(character: char) -> bool {
         | 0x3005..=0x3007 | 0x3041..=0x3096 | 0x309d..=0x309f // Hiragana and iteration marks
         | 0x30a1..=0x30fa | 0x30fc..=0x30ff | 0x31f0..=0x31ff // Katakana
         | 0x3105..=0x312f // Bopomofo
+        | 0xff66..=0xffdc // Katakana and Hangul of half width
         | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x3ffff // Han
     )
 }

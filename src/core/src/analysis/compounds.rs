@@ -4,7 +4,8 @@
 //! upper case. What has parts is a word itself, at each level.
 
 use super::bigrams::has_no_spaces;
-use super::{Analysed, Found, numbers};
+use super::found::{Analysed, Found};
+use super::numbers;
 
 /// Separators of the first level, as of addresses and paths.
 const OUTER: [char; 9] = ['/', '\\', ':', '@', '?', '=', '&', '#', ','];

@@ -12,32 +12,17 @@
 
 mod bigrams;
 mod compounds;
+mod found;
 mod normalise;
 mod numbers;
 #[cfg(test)]
 mod tests;
 
+pub use bigrams::has_no_spaces;
+pub use found::{Analysed, Found};
+
 use compounds::Compounds;
 use std::borrow::Cow;
-
-/// Words of a text.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// What the configuration's parser reads.
-    pub text: String,
-    /// Words that no parser or dictionary changes, once for each occurrence.
-    pub words: Vec<String>,
-}
-
-/// A text that is ready for the text search configuration.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Analysed {
-    /// The words of the text.
-    pub words: Found,
-    /// Parts of compound tokens, and other spellings. By these a text is found, but they do not count as further occurrences of a
-    /// word that it has, nor for its length: the parts of paths and names in a text would outweigh what it says.
-    pub parts: Found,
-}
 
 /// What is done with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +37,6 @@ pub struct Rules {
     pub makes_bigrams: bool,
 }
 
-/// Longest word in bytes that is kept whole. Longer ones are rarely looked for: encoded data, long addresses.
-const MAX_WORD_BYTES: usize = 255;
-
 /// Rewrites a text. What it returns is at most a few times as long.
 pub fn analyse(text: &str, rules: Rules) -> Analysed {
     let text = match rules.normalises {
@@ -67,7 +49,7 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
     while let Some(character) = rest.chars().next() {
         let length = if let Some(length) = tag_length(rest) {
             analysed.words.copy(&rest[..length])
-        } else if rules.makes_bigrams && bigrams::has_no_spaces(character) {
+        } else if rules.makes_bigrams && has_no_spaces(character) {
             bigrams::take_run(rest, &mut analysed.words)
         } else if rules.splits_compounds {
             match compounds::token_length(rest) {
@@ -93,36 +75,4 @@ fn tag_length(text: &str) -> Option<usize> {
         .then_some(())?;
     let end = inside.find(['<', '>', '\n'])?;
     inside[end..].starts_with('>').then_some(end + 2)
-}
-
-impl Found {
-    /// Leaves text as it is, and returns its length.
-    fn copy(&mut self, text: &str) -> usize {
-        self.text.push_str(text);
-        text.len()
-    }
-
-    /// Adds a word as it is.
-    fn keep(&mut self, word: String) {
-        if word.len() <= MAX_WORD_BYTES {
-            self.words.push(word);
-        }
-    }
-
-    /// Adds parts as one word, as which they may be written, too.
-    fn append_joined<'t>(&mut self, parts: impl Iterator<Item = &'t str>) {
-        let joined: String = parts.collect();
-        if joined.len() <= MAX_WORD_BYTES {
-            self.append(&joined);
-        }
-    }
-
-    /// Adds text that the parser takes for words of its own.
-    fn append(&mut self, text: &str) {
-        if !self.text.ends_with(' ') {
-            self.text.push(' ');
-        }
-        self.text.push_str(text);
-        self.text.push(' ');
-    }
 }
