@@ -148,33 +148,13 @@ impl Indexer {
 
     /// Claims work and begins with it.
     fn claim(&mut self) -> Result<Progress> {
-        let since = self.scanned_at.elapsed();
-        let is_due = self.pipeline.is_empty() || since >= FULL_SCAN_INTERVAL;
-        let all = is_due && since >= self.scan_time * FULL_SCAN_REST;
-        let begin = Instant::now();
-        let busy = self.pipeline.busy_collections();
-        let in_progress = if all { self.pipeline.collections() } else { Vec::new() };
-        let mut dropped = in_progress.clone();
         self.pauses.hold_back(&mut self.in_flight)?;
-        let claim = timed(Stage::Claim, || {
-            in_limited_transaction(Limits::LocksAndTime, || {
-                connect(|| {
-                    if !extension::is_installed()? {
-                        return Ok(None);
-                    }
-                    if !in_progress.is_empty() {
-                        let existing = Collection::existing(&in_progress)?;
-                        dropped.retain(|id| !existing.contains(id));
-                    }
-                    self.in_flight.claim(all, &busy).map(Some)
-                })
-            })
-        })?;
-        if all {
-            (self.scanned_at, self.scan_time) = (Instant::now(), begin.elapsed());
+        let is_rested = self.scanned_at.elapsed() >= self.scan_time * FULL_SCAN_REST;
+        let is_due = is_rested && self.scanned_at.elapsed() >= FULL_SCAN_INTERVAL;
+        let mut claim = self.look(is_due)?;
+        if matches!(claim, Some(None)) && is_rested && !is_due && self.pipeline.is_empty() {
+            claim = self.look(true)?;
         }
-        // A long cut would go on for nobody.
-        self.drop_batches(|id| dropped.contains(&id));
         match claim {
             None => return Ok(Progress::NoExtension),
             Some(None) => return Ok(Progress::Nothing),
@@ -198,6 +178,34 @@ impl Indexer {
             }
         }
         Ok(Progress::Worked)
+    }
+
+    /// Looks for work, with `all` in the whole queue. None if the extension is not installed.
+    fn look(&mut self, all: bool) -> Result<Option<Option<Claim>>> {
+        let begin = Instant::now();
+        let busy = self.pipeline.busy_collections();
+        let in_progress = if all { self.pipeline.collections() } else { Vec::new() };
+        let mut dropped = in_progress.clone();
+        let claim = timed(Stage::Claim, || {
+            in_limited_transaction(Limits::LocksAndTime, || {
+                connect(|| {
+                    if !extension::is_installed()? {
+                        return Ok(None);
+                    }
+                    if !in_progress.is_empty() {
+                        let existing = Collection::existing(&in_progress)?;
+                        dropped.retain(|id| !existing.contains(id));
+                    }
+                    self.in_flight.claim(all, &busy).map(Some)
+                })
+            })
+        })?;
+        if all {
+            (self.scanned_at, self.scan_time) = (Instant::now(), begin.elapsed());
+        }
+        // A long cut would go on for nobody.
+        self.drop_batches(|id| dropped.contains(&id));
+        Ok(claim)
     }
 
     /// Compares all rows of a collection with their source, and queues those that differ.
