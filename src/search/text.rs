@@ -7,7 +7,7 @@ use crate::search::ranking::Ranking;
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_core::bm25;
 use ragstone_core::levels::LEVELS;
-use ragstone_core::threshold::{Bounds, QueryTerm};
+use ragstone_core::threshold::{Bounds, QueryTerm, sort_heaviest_first};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
@@ -107,7 +107,7 @@ fn rarest(mut terms: Vec<QueryTerm>) -> Vec<QueryTerm> {
             terms.len()
         ))
         .notice(PgLogLevel::NOTICE);
-        terms.sort_by(|a, b| b.idf.total_cmp(&a.idf).then_with(|| a.lexeme.cmp(&b.lexeme)));
+        sort_heaviest_first(&mut terms);
         terms.truncate(MAX_TERMS);
     }
     terms

@@ -46,7 +46,7 @@ impl Floors {
         }
     }
 
-    /// Counts entries that are about to be deleted.
+    /// Counts entries whose processing has ended, nearly all of which were deleted.
     pub fn count_deleted(&mut self, collection: i64, entries: usize) {
         *self.deleted.entry(collection).or_default() += entries;
     }

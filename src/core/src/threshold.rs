@@ -39,6 +39,11 @@ pub struct QueryTerm {
     pub chunks: [u64; LEVELS],
 }
 
+/// Sorts terms by their weight, those of the same weight by their words.
+pub fn sort_heaviest_first(terms: &mut [QueryTerm]) {
+    terms.sort_by(|a, b| b.idf.total_cmp(&a.idf).then_with(|| a.lexeme.cmp(&b.lexeme)));
+}
+
 /// A query against one collection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {
@@ -54,7 +59,7 @@ pub struct Bounds {
 impl Bounds {
     /// `chunks` is the size of the collection, `average` its words per chunk, and `reference` that for which its levels were made.
     pub fn new(mut terms: Vec<QueryTerm>, chunks: u64, average: f64, reference: f64) -> Self {
-        terms.sort_by(|a, b| b.idf.total_cmp(&a.idf).then_with(|| a.lexeme.cmp(&b.lexeme)));
+        sort_heaviest_first(&mut terms);
         let bound = |term: &QueryTerm, level| {
             let level = if term.lexeme.len() > MAX_LEVELLED_BYTES { LEVELS } else { level };
             term.idf * largest_impact(level, average, reference)

@@ -34,12 +34,11 @@ impl<'a> Compounds<'a> {
         Self { analysed, is_part: false }
     }
 
-    /// Adds the token that `text` begins with, and returns its length in bytes.
-    pub fn take_token(mut self, text: &str) -> usize {
-        let (token, rest) = text.split_at(token_length(text));
+    /// Adds a token that stands before `rest`, and returns its length in bytes.
+    pub fn take_token(mut self, token: &str, rest: &str) -> usize {
         let signs = trailing_signs(token, rest);
         if !signs.is_empty() {
-            self.analysed.parts.keep(lower(token) + signs);
+            self.analysed.parts.keep(token.to_lowercase() + signs);
         }
         if is_number(token) && ends_with_minus(&self.analysed.words.text) {
             // The parser would take the sign for a part of the number, which is then another word.
@@ -60,10 +59,10 @@ impl<'a> Compounds<'a> {
         }
         if token.contains(['/', '@']) {
             // A path or an address, which the parser takes for one word.
-            self.found().keep(lower(token));
+            self.found().keep(token.to_lowercase());
             self.is_part = true;
         } else {
-            self.analysed.parts.keep(lower(token));
+            self.analysed.parts.keep(token.to_lowercase());
         }
         parts(token, &OUTER).for_each(|part| self.inner(part));
     }
@@ -73,7 +72,7 @@ impl<'a> Compounds<'a> {
             return self.points(token);
         }
         if token.contains('.') {
-            self.found().keep(lower(token));
+            self.found().keep(token.to_lowercase());
             self.is_part = true;
         } else {
             self.analysed.parts.append_joined(parts(token, &INNER));
@@ -88,7 +87,7 @@ impl<'a> Compounds<'a> {
         if self.keep_number(token) {
             return;
         }
-        self.found().keep(lower(token));
+        self.found().keep(token.to_lowercase());
         self.is_part = true;
         let is_letter = |part: &str| part.chars().all(char::is_alphabetic) && !has_two_characters(part);
         if parts(token, &['.']).all(is_letter) {
@@ -145,10 +144,9 @@ impl<'a> Compounds<'a> {
 
 /// Whether the parser reads a token as one word, after the text `before`, so that there is nothing to do.
 pub fn is_plain(before: &str, token: &str) -> bool {
-    let is_small = |character: char| character.is_lowercase();
-    let is_capital = |character: char| character.is_uppercase();
-    if token.chars().skip(1).all(is_small) && !token.starts_with(|first: char| first.is_ascii_digit())
-        || token.chars().all(is_capital)
+    let is_usual = token.chars().skip(1).all(char::is_lowercase);
+    if is_usual && !token.starts_with(|first: char| first.is_ascii_digit())
+        || token.chars().all(char::is_uppercase)
     {
         return true;
     }
@@ -254,8 +252,4 @@ fn parts<'t>(token: &'t str, separators: &'t [char]) -> impl Iterator<Item = &'t
 
 fn has_two_characters(part: &str) -> bool {
     part.chars().nth(1).is_some()
-}
-
-fn lower(token: &str) -> String {
-    token.to_lowercase()
 }

@@ -4,7 +4,7 @@
 //! `AB-1234-XK` into `AB` and `-1234-XK`, and a line of Chinese is one word. So a text is rewritten before the parser sees it:
 //!
 //! 1. It is normalised ([`normalise`]).
-//! 2. A compound token is replaced by its parts, and is a word itself, in lower case ([`compounds`]).
+//! 2. A compound token is replaced by what it is found by: itself in lower case, and its parts ([`compounds`]).
 //! 3. Numbers are written in one way ([`numbers`]).
 //! 4. A run of a script without spaces is replaced by its pairs of neighbouring characters ([`bigrams`]).
 //!
@@ -52,12 +52,13 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
         } else if rules.makes_bigrams && has_no_spaces(character) {
             bigrams::take_run(rest, &mut analysed.words)
         } else if rules.splits_compounds {
-            match compounds::token_length(rest) {
-                0 => analysed.words.copy(&rest[..character.len_utf8()]),
-                length if compounds::is_plain(&analysed.words.text, &rest[..length]) => {
-                    analysed.words.copy(&rest[..length])
-                }
-                _ => Compounds::new(&mut analysed).take_token(rest),
+            let (token, after) = rest.split_at(compounds::token_length(rest));
+            if token.is_empty() {
+                analysed.words.copy(&rest[..character.len_utf8()])
+            } else if compounds::is_plain(&analysed.words.text, token) {
+                analysed.words.copy(token)
+            } else {
+                Compounds::new(&mut analysed).take_token(token, after)
             }
         } else {
             analysed.words.copy(&rest[..character.len_utf8()])

@@ -93,7 +93,7 @@ fn parts_are_no_further_occurrences() {
         words(&analysed.words.text, Rules { splits_compounds: false, ..ALL }),
         HashSet::from(["see", "and", "get", "user", "a", "well", "known", "getname"].map(str::to_owned))
     );
-    assert_eq!(analysed.parts.words, ["pump_controller"; 0]);
+    assert!(analysed.parts.words.is_empty());
     assert!(
         analysed.parts.text.contains(" getuser ") && analysed.parts.text.contains(" Name "),
         "{:?}",
