@@ -10,7 +10,7 @@ END
 $$;
 
 -- Read through views: pg_dump would dump a policy of an extension's table beside the extension, and no restore would get
--- through. Roles and servers go by name, since no number of theirs outlives a restore.
+-- through. Servers go by name and roles by the name under which they own (sql/owners.sql), since no number of theirs outlives a restore.
 CREATE TABLE rag._calls (
   id bigint PRIMARY KEY,
   began timestamptz NOT NULL,
@@ -66,7 +66,7 @@ COMMENT ON COLUMN rag._spent.calls IS 'without those that a budget refused';
 COMMENT ON TABLE rag.budgets IS
 'what calls to providers may take: a call needs room in all budgets that apply to it; see rag.budget_state for what is left';
 COMMENT ON SEQUENCE rag.budgets_id_seq IS 'internal: numbers of budgets';
-COMMENT ON COLUMN rag.budgets.role IS 'whose calls, by the current role, not by membership; NULL: those of all roles together';
+COMMENT ON COLUMN rag.budgets.role IS 'whose calls, by the present name of the current role, not by membership; NULL: those of all roles together';
 COMMENT ON COLUMN rag.budgets.server IS 'calls of which provider; NULL: of all together';
 COMMENT ON COLUMN rag.budgets.period IS 'hour, day or month, in UTC';
 COMMENT ON COLUMN rag.budgets.max_cost IS 'most cost, by the prices that the servers have; NULL: any';
@@ -85,14 +85,14 @@ CREATE VIEW rag.calls WITH (security_barrier) AS
 SELECT id, began, role, function, server, model, input_tokens, output_tokens, cost, latency_ms, status, sqlstate, retries,
        prompt, reply
 FROM rag._calls
-WHERE role = current_user OR (SELECT EXISTS (SELECT FROM rag._auditors));
+WHERE role = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
 
 GRANT SELECT ON rag.calls TO PUBLIC;
 
 COMMENT ON VIEW rag.calls IS
 'calls to providers, also of transactions that were rolled back: one''s own, and everybody''s for members of rag_auditor and superusers';
 COMMENT ON COLUMN rag.calls.began IS 'when the engine got it';
-COMMENT ON COLUMN rag.calls.role IS 'the current role of the call, by the name that it had';
+COMMENT ON COLUMN rag.calls.role IS 'the current role of the call, by the name that it had at first, or by its OID and name where that was another role''s before';
 COMMENT ON COLUMN rag.calls.cost IS 'by the prices that the server had';
 COMMENT ON COLUMN rag.calls.latency_ms IS 'from the call''s arrival in the engine to its answer';
 COMMENT ON COLUMN rag.calls.status IS 'answered, cancelled (nobody waited for the answer any more) or failed';
@@ -134,10 +134,11 @@ SELECT b.id, b.role, b.server, b.period, b.max_cost, b.max_tokens, b.max_calls,
        coalesce(s.calls, 0)::bigint AS calls
 FROM rag.budgets b
 CROSS JOIN LATERAL (SELECT pg_catalog.date_trunc(b.period, pg_catalog.clock_timestamp(), 'UTC') AS began) p
+CROSS JOIN LATERAL (SELECT rag._owner_named(b.role) AS owner) o
 CROSS JOIN LATERAL (
   SELECT pg_catalog.sum(cost) AS cost, pg_catalog.sum(tokens) AS tokens, pg_catalog.sum(calls) AS calls
   FROM rag._spent
-  WHERE hour >= p.began AND (b.role IS NULL OR role = b.role) AND (b.server IS NULL OR server = b.server)) s;
+  WHERE hour >= p.began AND (b.role IS NULL OR role = o.owner) AND (b.server IS NULL OR server = b.server)) s;
 
 COMMENT ON VIEW rag._budget_periods IS 'internal: budgets with the period that is now, and what calls on record have taken in it';
 

@@ -1,8 +1,9 @@
--- The budgets that apply to a role's calls of a server, and what calls on record have taken in the period that is now.
+-- The budgets that apply to a role's calls of a server, and what calls on record have taken in the period that is now. The engine counts
+-- by what they cover, so it must not be the same for two roles that had the same name.
 SELECT id,
        format('%s of %s for %s per %s',
               id,
-              coalesce('role ' || quote_ident(role), 'all roles'),
+              coalesce('role ' || quote_ident(rag._owner_named(role)), 'all roles'),
               coalesce('provider ' || quote_ident(server), 'all providers'),
               period),
        extract(epoch FROM period_start)::bigint,

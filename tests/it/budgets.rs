@@ -17,6 +17,8 @@ pub fn tests() -> Vec<Trial> {
         a_new_budget_binds_transactions_that_are_open,
         two_sessions_cannot_overspend_together,
         a_budget_counts_the_calls_of_its_role_and_server,
+        calls_on_record_are_those_of_a_role_and_not_of_its_name,
+        slow_calls_of_one_role_leave_half_of_a_budget_to_others,
         budgets_that_limit_nothing_are_refused,
         a_budget_outlives_the_engine,
         a_restore_carries_calls_and_budgets,
@@ -126,6 +128,86 @@ async fn a_budget_counts_the_calls_of_its_role_and_server() -> Result<()> {
     session.batch_execute("RESET ROLE").await?;
     ensure!(session.value::<i64>("SELECT count(*) FROM rag.budget_state").await? == 2);
     recorded(&session, 7).await
+}
+
+/// How many calls the current role is shown.
+async fn shown(session: &Session) -> Result<i64> {
+    session.value("SELECT count(*) FROM rag.calls").await
+}
+
+async fn calls_on_record_are_those_of_a_role_and_not_of_its_name() -> Result<()> {
+    wait::for_one_period().await?;
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    let provider = Provider::start([Reply::chat("hello")])?;
+    with_provider(&session, &provider).await?;
+    session
+        .batch_execute("INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 1), ('site', 'month', 2)")
+        .await?;
+    session
+        .batch_execute(&format!(
+            "CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; SET ROLE web; {GENERATE}"
+        ))
+        .await?;
+    recorded(&session, 1).await?;
+    spent(
+        &session.refusal(GENERATE).await?,
+        "budget 1 of role web for all providers per month is spent: 1 of 1 calls",
+    )?;
+
+    // Renamed, it keeps its calls, and is under the budget of its new name.
+    session.batch_execute("RESET ROLE; ALTER ROLE web RENAME TO site; SET ROLE site").await?;
+    recorded(&session, 2).await?;
+    session.batch_execute(GENERATE).await?;
+    spent(&session.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
+
+    // Another role of the first name has none of them, neither before nor after it has called.
+    session
+        .batch_execute("RESET ROLE; CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; SET ROLE web")
+        .await?;
+    ensure!(shown(&session).await? == 0);
+    session.batch_execute(GENERATE).await?;
+    wait::until("its call is there", async || Ok((shown(&session).await? == 1).then_some(()))).await?;
+    spent(&session.refusal(GENERATE).await?, "is spent: 1 of 1 calls")?;
+
+    // So it is for one that was dropped before its calls were written.
+    session
+        .batch_execute("RESET ROLE; DROP OWNED BY site; DROP ROLE site; CREATE ROLE site; SET ROLE site")
+        .await?;
+    ensure!(shown(&session).await? == 0);
+    Ok(())
+}
+
+async fn slow_calls_of_one_role_leave_half_of_a_budget_to_others() -> Result<()> {
+    wait::for_one_period().await?;
+    let server = Server::start().await?;
+    let slow = server.session().await?;
+    let other = server.connect_beside(&slow).await?;
+    let gate = Gate::new();
+    let provider =
+        Provider::start([Reply::chat("one"), Reply::chat("two"), gated(&gate), Reply::chat("three")])?;
+    with_provider(&slow, &provider).await?;
+    slow.batch_execute(&format!(
+        "CREATE ROLE hog; GRANT USAGE ON FOREIGN SERVER stub TO hog;
+         INSERT INTO rag.budgets (period, max_tokens) VALUES ('month', 10000);
+         {GENERATE}; SET ROLE hog; {GENERATE}"
+    ))
+    .await?;
+    let large = "SELECT rag.generate('Hi', 'stub/small', max_tokens => 9000)";
+    let refusal = slow.refusal(large).await?;
+    refusal.expect("53400", "has no room for more calls of this role at once", "max_tokens")?;
+    let smaller = "SELECT rag.stream('Hi', 'stub/small', max_tokens => 4000)";
+    let beside = async {
+        let is_asked = async || Ok((provider.requests().len() == 3).then_some(()));
+        wait::until("the provider is asked", is_asked).await?;
+        let answer = other.batch_execute("SELECT rag.generate('Hi', 'stub/small', max_tokens => 4000)").await;
+        gate.open();
+        Result::Ok(answer?)
+    };
+    let (answer, answer_beside) = join!(slow.value::<String>(smaller), beside);
+    answer?;
+    answer_beside?;
+    Ok(())
 }
 
 async fn budgets_that_limit_nothing_are_refused() -> Result<()> {

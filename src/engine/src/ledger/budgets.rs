@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ragstone_core::{
     failure::FailureKind,
-    provider::{Budget, Spent, Usage},
+    provider::{Account, Budget, Spent, Usage},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -36,40 +36,46 @@ struct BudgetCounter {
     before: Spent,
     /// Spent by calls since then.
     since: Spent,
-    /// Estimates of the calls in progress.
-    reserved: Spent,
+    /// Estimates of the calls in progress, by role. A role that has called stays, also in the next period.
+    reserved: HashMap<u32, Spent>,
 }
 
 /// A call's estimate in its budgets, until [`Budgets::settle`] replaces it.
 pub struct Reservation {
     keys: Vec<BudgetKey>,
+    role: u32,
     estimate: Spent,
 }
 
 impl Budgets {
-    /// Reserves an estimate in all of the budgets, or in none.
+    /// Reserves the estimate of a role's call in all of its budgets, or in none.
     ///
     /// # Errors
     /// [`FailureKind::BudgetSpent`] if one of them has no room.
     pub fn reserve(
         &mut self,
         database: u32,
-        budgets: &[Budget],
+        account: &Account,
         estimate: Spent,
         now_s: i64,
     ) -> Result<Reservation, Error> {
+        let (role, budgets) = (account.role, &account.budgets);
         let estimate = Spent { calls: 1, ..estimate };
         let keys: Vec<_> = budgets.iter().map(|budget| BudgetKey::new(database, budget)).collect();
         for (key, budget) in keys.iter().zip(budgets) {
-            self.counter(key, now_s).include_recorded(budget.recorded);
+            let counter = self.counter(key, now_s);
+            counter.include_recorded(budget.recorded);
+            counter.reserved.entry(role).or_default();
         }
         for (key, budget) in keys.iter().zip(budgets) {
-            self.counter(key, now_s).check(budget, estimate)?;
+            let counter = self.counter(key, now_s);
+            counter.check(budget, estimate)?;
+            counter.check_share(budget, role, estimate)?;
         }
         for key in &keys {
-            self.counter(key, now_s).reserved.add(estimate);
+            self.counter(key, now_s).reserved.entry(role).or_default().add(estimate);
         }
-        Ok(Reservation { keys, estimate })
+        Ok(Reservation { keys, role, estimate })
     }
 
     /// Replaces the estimate of a call by what it spent.
@@ -77,7 +83,7 @@ impl Budgets {
         let spent = Spent { cost: usage.cost, tokens: usage.input_tokens + usage.output_tokens, calls: 1 };
         for key in &reservation.keys {
             if let Some(counter) = self.counters.get_mut(key) {
-                counter.reserved.subtract(reservation.estimate);
+                counter.reserved.entry(reservation.role).or_default().subtract(reservation.estimate);
                 counter.since.add(spent);
             }
         }
@@ -91,7 +97,11 @@ impl Budgets {
 
     fn counter(&mut self, key: &BudgetKey, now_s: i64) -> &mut BudgetCounter {
         if !self.counters.contains_key(key) {
-            self.counters.retain(|key, counter| key.period.1 > now_s || counter.reserved.calls > 0);
+            let roles = self.counters.iter().filter(|(other, _)| other.is_same_budget(key));
+            let reserved = roles.flat_map(|(_, counter)| counter.reserved.keys());
+            let reserved = reserved.map(|role| (*role, Spent::default())).collect();
+            self.counters.insert(key.clone(), BudgetCounter { reserved, ..BudgetCounter::default() });
+            self.counters.retain(|key, counter| key.period.1 > now_s || counter.reserved().calls > 0);
         }
         self.counters.entry(key.clone()).or_default()
     }
@@ -101,6 +111,11 @@ impl BudgetKey {
     fn new(database: u32, budget: &Budget) -> Self {
         let period = (budget.period_start, budget.period_end);
         Self { database, id: budget.id, label: budget.label.clone(), period }
+    }
+
+    /// Whether another key is of the same budget, in any period.
+    fn is_same_budget(&self, other: &Self) -> bool {
+        self.database == other.database && self.id == other.id && self.label == other.label
     }
 }
 
@@ -115,7 +130,8 @@ impl BudgetCounter {
 
     fn check(&self, budget: &Budget, estimate: Spent) -> Result<(), Error> {
         let taken = self.before.plus(self.since);
-        let asked = taken.plus(self.reserved).plus(estimate);
+        let reserved = self.reserved();
+        let asked = taken.plus(reserved).plus(estimate);
         let refuse = |taken: String, maximum: String, more: String, reserved: String| {
             let detail = format!(
                 "The call may take {more} more, and calls under way {reserved}. The period ends at {}.",
@@ -126,20 +142,60 @@ impl BudgetCounter {
         if let Some(maximum) = budget.max_cost.filter(|maximum| asked.cost > maximum * (1.0 + COST_TOLERANCE))
         {
             let [taken, estimate, reserved] =
-                [taken, estimate, self.reserved].map(|spent| format_cost(spent.cost));
+                [taken, estimate, reserved].map(|spent| format_cost(spent.cost));
             return refuse(taken, format_cost(maximum), estimate, reserved);
         }
         if let Some(maximum) = budget.max_tokens.filter(|maximum| asked.tokens > *maximum) {
             let [taken, estimate, reserved] =
-                [taken, estimate, self.reserved].map(|spent| spent.tokens.to_string());
+                [taken, estimate, reserved].map(|spent| spent.tokens.to_string());
             return refuse(taken, format!("{maximum} tokens"), estimate, reserved);
         }
         if let Some(maximum) = budget.max_calls.filter(|maximum| asked.calls > *maximum) {
             let [taken, estimate, reserved] =
-                [taken, estimate, self.reserved].map(|spent| spent.calls.to_string());
+                [taken, estimate, reserved].map(|spent| spent.calls.to_string());
             return refuse(taken, format!("{maximum} calls"), estimate, reserved);
         }
         Ok(())
+    }
+
+    /// Checks that the calls under way of one of several roles reserve no more than half of what is left, so that slow calls with large
+    /// estimates do not keep the others from calling.
+    fn check_share(&self, budget: &Budget, role: u32, estimate: Spent) -> Result<(), Error> {
+        if self.reserved.len() < 2 {
+            return Ok(());
+        }
+        let taken = self.before.plus(self.since);
+        let own = self.reserved.get(&role).copied().unwrap_or_default().plus(estimate);
+        let exceeds = |own: f64, left: f64| own > left / 2.0 * (1.0 + COST_TOLERANCE);
+        let refuse = |asked: String, left: String| Error::Provider {
+            kind: FailureKind::BudgetSpent(budget.id),
+            message: format!("budget {} has no room for more calls of this role at once", budget.label),
+            detail: format!(
+                "Other roles share the budget, so the calls under way of one may take half of the {left} left; with this call they may take {asked}."
+            ),
+            hint: "Wait until they have ended, or ask for shorter answers (max_tokens).".into(),
+        };
+        if let Some(maximum) = budget.max_cost.filter(|maximum| exceeds(own.cost, maximum - taken.cost)) {
+            return Err(refuse(format_cost(own.cost), format_cost(maximum - taken.cost)));
+        }
+        let left = |maximum: u64, taken: u64| maximum.saturating_sub(taken);
+        if let Some(maximum) = budget.max_tokens
+            && exceeds(own.tokens as f64, left(maximum, taken.tokens) as f64)
+        {
+            let left = left(maximum, taken.tokens);
+            return Err(refuse(format!("{} tokens", own.tokens), format!("{left} tokens")));
+        }
+        if let Some(maximum) = budget.max_calls
+            && own.calls > left(maximum, taken.calls).div_ceil(2)
+        {
+            let left = left(maximum, taken.calls);
+            return Err(refuse(format!("{} calls", own.calls), format!("{left} calls")));
+        }
+        Ok(())
+    }
+
+    fn reserved(&self) -> Spent {
+        self.reserved.values().fold(Spent::default(), |sum, spent| sum.plus(*spent))
     }
 }
 

@@ -143,7 +143,7 @@ impl Ledger {
         };
         let reserved = {
             let (now, mut state) = (entry.began_s(), lock(&self.state));
-            state.budgets.reserve(target.database, &account.budgets, estimate, now)
+            state.budgets.reserve(target.database, account, estimate, now)
         };
         match reserved {
             Ok(reservation) => {

@@ -232,13 +232,13 @@ fn a_new_period_and_another_meaning_begin_anew() {
 fn periods_that_are_over_are_forgotten() {
     let mut budgets = Budgets::default();
     let old = Budget { period_start: 0, period_end: 3600, ..budget(1.0, 0.0) };
-    let under_way = budgets.reserve(DATABASE, std::slice::from_ref(&old), cost(1.0), 100).unwrap();
+    let under_way = budgets.reserve(DATABASE, &account(vec![old.clone()]), cost(1.0), 100).unwrap();
     let new = Budget { period_start: 3600, period_end: 7200, ..old.clone() };
-    drop(budgets.reserve(DATABASE, std::slice::from_ref(&new), cost(0.1), 3700).unwrap());
+    drop(budgets.reserve(DATABASE, &account(vec![new]), cost(0.1), 3700).unwrap());
     assert_eq!(budgets.periods(), 2, "a call of the old one is under way");
     budgets.settle(under_way, &used(1.0));
     let newer = Budget { period_start: 7200, period_end: 9000, ..old };
-    drop(budgets.reserve(DATABASE, &[newer], cost(0.1), 3800).unwrap());
+    drop(budgets.reserve(DATABASE, &account(vec![newer]), cost(0.1), 3800).unwrap());
     assert_eq!(budgets.periods(), 2);
 }
 
@@ -281,4 +281,44 @@ fn a_call_whose_record_would_be_lost_is_refused() {
 fn open_as(ledger: &Arc<Ledger>, role: u32, budgets: &[Budget]) -> Result<LedgerEntry, Error> {
     let account = Account { role, ..account(budgets.to_vec()) };
     ledger.open(&target(), "small", &account, cost(1.0), String::new)
+}
+
+#[test]
+fn calls_of_one_of_several_roles_reserve_half_of_what_is_left() {
+    let ledger = Arc::new(Ledger::default());
+    let shared = |maximum: [Option<u64>; 2]| Budget {
+        max_tokens: maximum[0],
+        max_calls: maximum[1],
+        ..budget(1e9, 0.0)
+    };
+    let open_tokens = |role, budget: &Budget, tokens| {
+        let account = Account { role, ..account(vec![budget.clone()]) };
+        ledger.open(&target(), "small", &account, Spent { tokens, ..Spent::default() }, String::new)
+    };
+    let tokens = shared([Some(1000), None]);
+    drop(open_tokens(10, &tokens, 1000).unwrap());
+    drop(open_tokens(11, &tokens, 10).unwrap());
+    let refusal = open_tokens(10, &tokens, 501).err().unwrap();
+    assert_eq!(refusal.kind(), FailureKind::BudgetSpent(3));
+    assert!(
+        refusal.detail().contains("half of the 1000 tokens left; with this call they may take 501"),
+        "{}",
+        refusal.detail()
+    );
+    let slow = [open_tokens(10, &tokens, 400).unwrap(), open_tokens(10, &tokens, 100).unwrap()];
+    assert!(open_tokens(10, &tokens, 1).is_err());
+    drop(open_tokens(11, &tokens, 500).unwrap());
+    drop(slow);
+    drop(open_tokens(10, &tokens, 500).unwrap());
+
+    // Roles of the period before count, too: whoever calls first in a new one does not take all of it.
+    let next = Budget { period_start: tokens.period_end, period_end: tokens.period_end + 3600, ..tokens };
+    assert!(open_tokens(10, &next, 501).is_err());
+
+    let calls = Budget { id: 4, ..shared([None, Some(3)]) };
+    drop(open_tokens(11, &calls, 0).unwrap());
+    let slow = open_tokens(10, &calls, 0).unwrap();
+    assert!(open_tokens(10, &calls, 0).is_err(), "one of the two that are left is for others");
+    drop(open_tokens(11, &calls, 0).unwrap());
+    drop(slow);
 }
