@@ -17,6 +17,7 @@ pub mod log;
 pub mod protocol;
 pub mod provider;
 pub mod suggest;
+pub mod text_index;
 pub mod threshold;
 pub mod tsvector;
 pub mod window;

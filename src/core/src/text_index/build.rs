@@ -1,0 +1,46 @@
+//! Makes a segment of some chunks.
+
+use super::header::{Counts, Header};
+use super::{Posting, SegmentWriter};
+
+/// A chunk that is to be indexed.
+#[derive(Debug, Clone)]
+pub struct IndexedChunk<'a> {
+    /// Its number.
+    pub chunk: i64,
+    /// Its length in words.
+    pub words: u32,
+    /// Its terms, each once, with how often they stand in it and the bits of their fields.
+    pub terms: Vec<(&'a [u8], u32, u8)>,
+}
+
+/// Writes a segment of chunks. Its pages go to `sink`.
+///
+/// # Errors
+/// Those of the sink.
+pub fn build<E>(
+    mut chunks: Vec<IndexedChunk>,
+    counts: Counts,
+    sink: impl FnMut(u32, &[u8]) -> Result<(), E>,
+) -> Result<Header, E> {
+    chunks.sort_unstable_by_key(|chunk| (chunk.words, chunk.chunk));
+    let numbers = chunks.iter().map(|chunk| chunk.chunk);
+    let (least, greatest) = (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0));
+    let mut writer = SegmentWriter::new(least, greatest, sink);
+    let mut occurrences = Vec::with_capacity(chunks.iter().map(|chunk| chunk.terms.len()).sum());
+    for chunk in &chunks {
+        let ordinal = writer.chunk(chunk.chunk, chunk.words)?;
+        let postings = chunk.terms.iter();
+        occurrences.extend(postings.map(|(term, frequency, fields)| {
+            (*term, Posting { ordinal, frequency: *frequency, fields: *fields })
+        }));
+    }
+    occurrences.sort_unstable_by_key(|(term, posting)| (*term, posting.ordinal));
+    let mut list = Vec::new();
+    for occurrences in occurrences.chunk_by(|(a, _), (b, _)| a == b) {
+        list.clear();
+        list.extend(occurrences.iter().map(|(_, posting)| *posting));
+        writer.term(occurrences[0].0, &list)?;
+    }
+    writer.finish(counts)
+}

@@ -1,0 +1,108 @@
+//! Goes through the postings of one term in one segment.
+
+use super::Pages;
+use super::dictionary::{Entry, List};
+use super::header::Place;
+use super::postings::{self, BLOCK, Block, Decoded, TABLE_LENGTH_BYTES};
+use super::segment::{Reader, Segment};
+
+/// A place in a list of postings, which moves forward.
+pub struct Cursor {
+    list: List,
+    blocks: Vec<Block>,
+    /// The current block; past the last if there are no more.
+    block: usize,
+    /// Which block is decoded.
+    decoded_block: usize,
+    decoded: Decoded,
+    at: usize,
+    bytes: Vec<u8>,
+}
+
+impl Cursor {
+    /// Before the first posting of a term.
+    pub fn new<P: Pages>(entry: Entry, segment: &Segment, reader: &mut Reader<P>) -> Result<Self, P::Error> {
+        let mut bytes = Vec::new();
+        let docs = segment.header.docs;
+        let blocks = match &entry.list {
+            List::Inline(list) => postings::blocks(list, entry.count, list.len() as u32, docs),
+            List::At(place) => {
+                let mut length = place.length;
+                if entry.count as usize >= BLOCK {
+                    let first = place.length.min(TABLE_LENGTH_BYTES as u32);
+                    segment.read(Place { length: first, ..*place }, reader, &mut bytes)?;
+                    let table = postings::table_length(&bytes).and_then(|table| u32::try_from(table).ok());
+                    length = table.filter(|table| *table <= place.length).unwrap_or(0);
+                }
+                segment.read(Place { length, ..*place }, reader, &mut bytes)?;
+                postings::blocks(&bytes, entry.count, place.length, docs)
+            }
+        };
+        let offset =
+            if let List::At(place) = &entry.list { place.offset } else { segment.header.root.offset };
+        let blocks = blocks.ok_or_else(|| segment.damage(offset, "a list of postings is wrong"))?;
+        let (decoded, at) = (Decoded::default(), 0);
+        Ok(Self { list: entry.list, blocks, block: 0, decoded_block: usize::MAX, decoded, at, bytes })
+    }
+
+    /// The block that may have the first posting from an ordinal on, without reading it.
+    #[inline]
+    pub fn block_from(&mut self, ordinal: u32) -> Option<&Block> {
+        while self.blocks.get(self.block).is_some_and(|block| block.last < ordinal) {
+            self.block += 1;
+        }
+        self.blocks.get(self.block)
+    }
+
+    /// Ordinal of the first posting from an ordinal on.
+    #[inline]
+    pub fn seek<P: Pages>(
+        &mut self,
+        ordinal: u32,
+        segment: &Segment,
+        reader: &mut Reader<P>,
+    ) -> Result<Option<u32>, P::Error> {
+        if self.block_from(ordinal).is_none() {
+            return Ok(None);
+        }
+        if self.decoded_block != self.block {
+            self.decode(segment, reader)?;
+        }
+        // The block's last posting is not before the ordinal.
+        while self.decoded.ordinals[self.at] < ordinal {
+            self.at += 1;
+        }
+        Ok(Some(self.decoded.ordinals[self.at]))
+    }
+
+    /// How often the term stands in the chunk of the posting that was found last.
+    #[inline]
+    pub fn frequency(&self) -> u32 {
+        self.decoded.frequencies[self.at]
+    }
+
+    /// The fields in which it stands.
+    pub fn fields(&self) -> u8 {
+        self.decoded.fields[self.at] as u8
+    }
+
+    fn decode<P: Pages>(&mut self, segment: &Segment, reader: &mut Reader<P>) -> Result<(), P::Error> {
+        let block = &self.blocks[self.block];
+        let offset = match &self.list {
+            List::Inline(list) => {
+                self.bytes.clear();
+                self.bytes.extend_from_slice(list);
+                segment.header.root.offset
+            }
+            List::At(place) => {
+                let offset = place.offset + u64::from(block.offset);
+                segment.read(Place { offset, length: block.length }, reader, &mut self.bytes)?;
+                offset
+            }
+        };
+        postings::decode(&self.bytes, block, &mut self.decoded)
+            .ok_or_else(|| segment.damage(offset, "a block of postings is wrong"))?;
+        (self.decoded_block, self.at) = (self.block, 0);
+        Ok(())
+    }
+}

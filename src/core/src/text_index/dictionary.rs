@@ -1,0 +1,257 @@
+//! The terms of a segment, sorted, in a tree of blocks.
+//!
+//! A block has terms without the bytes that they share with the one before. A leaf has with each term how many postings there are, and
+//! these, or where they are; a block above leaves has the first term of each block below and where that is.
+
+use super::bytes::{Bytes, put_number, shared_length};
+use super::header::Place;
+use super::segment::{Reader, Segment};
+use super::{Damage, Pages};
+
+/// Blocks end when they are this long, in bytes.
+const BLOCK_BYTES: usize = 1024;
+
+/// Longest postings that the dictionary itself has, in bytes.
+const MAX_INLINE_BYTES: usize = 24;
+
+/// More levels than any segment has: each is at least ten times as large as the one above.
+const MAX_DEPTH: u8 = 12;
+
+/// Where a term's postings are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum List {
+    /// Here.
+    Inline(Vec<u8>),
+    /// In the segment.
+    At(Place),
+}
+
+/// What the dictionary has of a term.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of chunks that hold it.
+    pub count: u32,
+    /// Its postings.
+    pub list: List,
+}
+
+/// What is written of a level.
+#[derive(Default)]
+struct Level {
+    block: Vec<u8>,
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+/// Writes a dictionary, whose blocks go to `put`.
+#[derive(Default)]
+pub struct DictionaryWriter {
+    levels: Vec<Level>,
+}
+
+impl DictionaryWriter {
+    /// Adds a term, greater than the one before.
+    pub fn add<E>(
+        &mut self,
+        term: &[u8],
+        count: u32,
+        postings: &[u8],
+        put: &mut impl FnMut(&[u8]) -> Result<Place, E>,
+    ) -> Result<(), E> {
+        let mut entry = Vec::with_capacity(postings.len().min(MAX_INLINE_BYTES) + 16);
+        put_number(&mut entry, u64::from(count));
+        let is_inline = postings.len() <= MAX_INLINE_BYTES;
+        put_number(&mut entry, (postings.len() as u64) << 1 | u64::from(is_inline));
+        if is_inline {
+            entry.extend_from_slice(postings);
+        } else {
+            put_number(&mut entry, put(postings)?.offset);
+        }
+        self.add_to(0, term, &entry, put)
+    }
+
+    /// Writes what is left. Returns the root and the number of levels below it.
+    pub fn finish<E>(mut self, put: &mut impl FnMut(&[u8]) -> Result<Place, E>) -> Result<(Place, u8), E> {
+        let mut depth = 0;
+        while depth + 1 < self.levels.len() {
+            self.flush(depth, put)?;
+            depth += 1;
+        }
+        let root = self.levels.pop().unwrap_or_default();
+        Ok((put(&root.block)?, depth as u8))
+    }
+
+    fn add_to<E>(
+        &mut self,
+        level: usize,
+        term: &[u8],
+        entry: &[u8],
+        put: &mut impl FnMut(&[u8]) -> Result<Place, E>,
+    ) -> Result<(), E> {
+        if self.levels.len() <= level {
+            self.levels.push(Level::default());
+        }
+        if self.levels[level].block.len() >= BLOCK_BYTES {
+            self.flush(level, put)?;
+        }
+        let to = &mut self.levels[level];
+        if to.block.is_empty() {
+            to.first = term.to_vec();
+            to.last.clear();
+        }
+        let shared = shared_length(&to.last, term);
+        put_number(&mut to.block, shared as u64);
+        put_number(&mut to.block, (term.len() - shared) as u64);
+        to.block.extend_from_slice(&term[shared..]);
+        to.block.extend_from_slice(entry);
+        to.last = term.to_vec();
+        Ok(())
+    }
+
+    /// Writes a level's block, and notes it in the level above.
+    fn flush<E>(&mut self, level: usize, put: &mut impl FnMut(&[u8]) -> Result<Place, E>) -> Result<(), E> {
+        let full = std::mem::take(&mut self.levels[level]);
+        let place = put(&full.block)?;
+        let mut entry = Vec::new();
+        put_number(&mut entry, place.offset);
+        put_number(&mut entry, u64::from(place.length));
+        self.add_to(level + 1, &full.first, &entry, put)
+    }
+}
+
+/// A block that is being read.
+#[derive(Default)]
+struct OpenBlock {
+    bytes: Vec<u8>,
+    at: usize,
+    offset: u64,
+    term: Vec<u8>,
+}
+
+impl OpenBlock {
+    fn read<P: Pages>(segment: &Segment, place: Place, reader: &mut Reader<P>) -> Result<Self, P::Error> {
+        let mut bytes = Vec::new();
+        segment.read(place, reader, &mut bytes)?;
+        Ok(Self { bytes, at: 0, offset: place.offset, term: Vec::new() })
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    fn damage(&self, segment: &Segment) -> Damage {
+        segment.damage(self.offset, "a block of the dictionary is wrong")
+    }
+
+    /// Reads the next term, and what follows it by `read`.
+    fn next<T>(&mut self, read: impl FnOnce(&mut Bytes) -> Option<T>) -> Option<T> {
+        let mut rest = Bytes(&self.bytes[self.at..]);
+        let (shared, length) = (rest.number_u32()? as usize, rest.number_u32()? as usize);
+        let suffix = rest.take(length)?;
+        if shared > self.term.len() {
+            return None;
+        }
+        self.term.truncate(shared);
+        self.term.extend_from_slice(suffix);
+        let found = read(&mut rest)?;
+        self.at = self.bytes.len() - rest.0.len();
+        Some(found)
+    }
+}
+
+fn read_place(rest: &mut Bytes) -> Option<Place> {
+    Some(Place { offset: rest.number()?, length: rest.number_u32()? })
+}
+
+fn read_entry(rest: &mut Bytes) -> Option<Entry> {
+    let count = rest.number_u32()?;
+    let number = rest.number()?;
+    let length = u32::try_from(number >> 1).ok()?;
+    let list = if number & 1 == 1 {
+        List::Inline(rest.take(length as usize)?.to_vec())
+    } else {
+        List::At(Place { offset: rest.number()?, length })
+    };
+    (count > 0).then_some(Entry { count, list })
+}
+
+/// What a segment's dictionary has of a term.
+///
+/// # Errors
+/// [`Damage`], and those of the pages.
+pub fn find<P: Pages>(
+    segment: &Segment,
+    term: &[u8],
+    reader: &mut Reader<P>,
+) -> Result<Option<Entry>, P::Error> {
+    let mut place = segment.header.root;
+    for _ in 0..segment.header.depth {
+        let mut block = OpenBlock::read(segment, place, reader)?;
+        let mut below = None;
+        while !block.is_at_end() {
+            let next = block.next(read_place).ok_or_else(|| block.damage(segment))?;
+            if block.term.as_slice() > term {
+                break;
+            }
+            below = Some(next);
+        }
+        let Some(below) = below else { return Ok(None) };
+        place = below;
+    }
+    let mut block = OpenBlock::read(segment, place, reader)?;
+    while !block.is_at_end() {
+        let entry = block.next(read_entry).ok_or_else(|| block.damage(segment))?;
+        match block.term.as_slice().cmp(term) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => return Ok(Some(entry)),
+            std::cmp::Ordering::Greater => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// All terms of a segment, in order.
+pub struct Terms {
+    /// From the root to a leaf.
+    path: Vec<OpenBlock>,
+    depth: usize,
+}
+
+impl Terms {
+    /// Before the first term.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn new<P: Pages>(segment: &Segment, reader: &mut Reader<P>) -> Result<Self, P::Error> {
+        if segment.header.depth > MAX_DEPTH {
+            return Err(segment.damage(segment.header.root.offset, "the dictionary is too deep").into());
+        }
+        let depth = usize::from(segment.header.depth);
+        Ok(Self { path: vec![OpenBlock::read(segment, segment.header.root, reader)?], depth })
+    }
+
+    /// The next term.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn next<P: Pages>(
+        &mut self,
+        segment: &Segment,
+        reader: &mut Reader<P>,
+    ) -> Result<Option<(Vec<u8>, Entry)>, P::Error> {
+        while !self.path.is_empty() {
+            let is_leaf = self.path.len() > self.depth;
+            let Some(block) = self.path.last_mut().filter(|block| !block.is_at_end()) else {
+                self.path.pop();
+                continue;
+            };
+            if is_leaf {
+                let entry = block.next(read_entry).ok_or_else(|| block.damage(segment))?;
+                return Ok(Some((block.term.clone(), entry)));
+            }
+            let place = block.next(read_place).ok_or_else(|| block.damage(segment))?;
+            self.path.push(OpenBlock::read(segment, place, reader)?);
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,178 @@
+//! Makes one segment of several, without the chunks that were deleted.
+
+use super::cursor::Cursor;
+use super::dictionary::{Entry, Terms};
+use super::header::{Counts, Header};
+use super::segment::{Reader, Segment};
+use super::{Pages, Posting, SegmentWriter};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Ordinal of a chunk that is left out.
+const LEFT_OUT: u32 = u32::MAX;
+
+/// Merges segments. `is_there` says of chunks, given in any order, which of them are still there; pages go to `sink`, page 0 last.
+///
+/// # Errors
+/// [`super::Damage`], and those of the pages, of `is_there` and of the sink.
+pub fn merge<P: Pages>(
+    segments: &[Segment],
+    reader: &mut Reader<P>,
+    mut is_there: impl FnMut(&mut P, &[i64]) -> Result<Vec<bool>, P::Error>,
+    mut sink: impl FnMut(&mut P, u32, &[u8]) -> Result<(), P::Error>,
+) -> Result<Header, P::Error> {
+    let numbers: Vec<Vec<i64>> =
+        segments.iter().map(|segment| chunks_of(segment, reader)).collect::<Result<_, _>>()?;
+    let mut kept = Vec::with_capacity(segments.len());
+    for numbers in &numbers {
+        kept.push(is_there(reader.pages(), numbers)?);
+    }
+    let written = std::cell::RefCell::new(Vec::new());
+    let keep = |page: u32, bytes: &[u8]| -> Result<(), P::Error> {
+        written.borrow_mut().push((page, bytes.to_vec()));
+        Ok(())
+    };
+    let there = numbers.iter().zip(&kept).flat_map(|(numbers, kept)| numbers.iter().zip(kept));
+    let there = there.filter_map(|(number, is_kept)| is_kept.then_some(*number));
+    let (least, greatest) = (there.clone().min().unwrap_or(0), there.max().unwrap_or(0));
+    let mut writer = SegmentWriter::new(least, greatest, keep);
+    let mut flush = |reader: &mut Reader<P>| -> Result<(), P::Error> {
+        let pages = std::mem::take(&mut *written.borrow_mut());
+        pages.into_iter().try_for_each(|(page, bytes)| sink(reader.pages(), page, &bytes))
+    };
+    let ordinals = number_anew(segments, &numbers, &kept, &mut writer)?;
+    drop((numbers, kept));
+    flush(reader)?;
+    let mut terms = MergedTerms::new(segments, reader)?;
+    let mut list = Vec::new();
+    while let Some((term, entries)) = terms.next(segments, reader)? {
+        list.clear();
+        for (place, entry) in entries {
+            let segment = &segments[place];
+            add_postings(entry, segment, &ordinals[place], reader, &mut list)?;
+        }
+        // Runs that are in order already, one of each segment.
+        list.sort_by_key(|posting: &Posting| posting.ordinal);
+        if !list.is_empty() {
+            writer.term(&term, &list)?;
+            flush(reader)?;
+        }
+    }
+    let counts = segments.iter().map(Segment::counts).fold(Counts::default(), |sum, counts| Counts {
+        chunks: sum.chunks + counts.chunks,
+        rows: sum.rows + counts.rows,
+    });
+    let header = writer.finish(counts)?;
+    flush(reader)?;
+    Ok(header)
+}
+
+/// The numbers of a segment's chunks, by ordinal.
+fn chunks_of<P: Pages>(segment: &Segment, reader: &mut Reader<P>) -> Result<Vec<i64>, P::Error> {
+    (0..segment.header.docs).map(|ordinal| segment.chunk_of(ordinal, reader)).collect()
+}
+
+/// Gives the chunks that are kept new ordinals. Returns them by segment and old ordinal.
+fn number_anew<E, S: FnMut(u32, &[u8]) -> Result<(), E>>(
+    segments: &[Segment],
+    numbers: &[Vec<i64>],
+    kept: &[Vec<bool>],
+    writer: &mut SegmentWriter<S>,
+) -> Result<Vec<Vec<u32>>, E> {
+    let mut chunks = Vec::new();
+    let mut ordinals = Vec::with_capacity(segments.len());
+    for (place, segment) in segments.iter().enumerate() {
+        ordinals.push(vec![LEFT_OUT; numbers[place].len()]);
+        for (ordinal, number) in numbers[place].iter().enumerate() {
+            if kept[place].get(ordinal) == Some(&true) {
+                chunks.push((segment.length_of(ordinal as u32), *number, place, ordinal));
+            }
+        }
+    }
+    chunks.sort();
+    for (words, number, place, ordinal) in chunks {
+        ordinals[place][ordinal] = writer.chunk(number, words)?;
+    }
+    Ok(ordinals)
+}
+
+/// Adds the postings of a term in one segment, with new ordinals.
+fn add_postings<P: Pages>(
+    entry: Entry,
+    segment: &Segment,
+    ordinals: &[u32],
+    reader: &mut Reader<P>,
+    list: &mut Vec<Posting>,
+) -> Result<(), P::Error> {
+    let mut cursor = Cursor::new(entry, segment, reader)?;
+    let mut from = 0;
+    while let Some(found) = cursor.seek(from, segment, reader)? {
+        let ordinal = ordinals.get(found as usize).copied().unwrap_or(LEFT_OUT);
+        if ordinal != LEFT_OUT {
+            list.push(Posting { ordinal, frequency: cursor.frequency(), fields: cursor.fields() });
+        }
+        from = found + 1;
+    }
+    Ok(())
+}
+
+/// The terms of several segments, in order.
+struct MergedTerms {
+    terms: Vec<Terms>,
+    /// The next term of each segment that has more.
+    next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
+    /// What belongs to these terms.
+    entries: Vec<Option<Entry>>,
+    /// The last term that was read of each segment.
+    last: Vec<Option<Vec<u8>>>,
+}
+
+impl MergedTerms {
+    fn new<P: Pages>(segments: &[Segment], reader: &mut Reader<P>) -> Result<Self, P::Error> {
+        let terms =
+            segments.iter().map(|segment| Terms::new(segment, reader)).collect::<Result<Vec<_>, _>>()?;
+        let (entries, last) = (vec![None; segments.len()], vec![None; segments.len()]);
+        let mut merged = Self { terms, next: BinaryHeap::new(), entries, last };
+        for place in 0..segments.len() {
+            merged.advance(place, segments, reader)?;
+        }
+        Ok(merged)
+    }
+
+    fn advance<P: Pages>(
+        &mut self,
+        place: usize,
+        segments: &[Segment],
+        reader: &mut Reader<P>,
+    ) -> Result<(), P::Error> {
+        if let Some((term, entry)) = self.terms[place].next(&segments[place], reader)? {
+            // A tree whose branches meet could have more terms than anybody can wait for.
+            if self.last[place].replace(term.clone()).is_some_and(|last| last >= term) {
+                let what = "terms of the dictionary are not in order";
+                return Err(segments[place].damage(segments[place].header.root.offset, what).into());
+            }
+            self.entries[place] = Some(entry);
+            self.next.push(Reverse((term, place)));
+        }
+        Ok(())
+    }
+
+    /// The next term, with what each segment that has it has of it.
+    fn next<P: Pages>(
+        &mut self,
+        segments: &[Segment],
+        reader: &mut Reader<P>,
+    ) -> Result<Option<(Vec<u8>, Vec<(usize, Entry)>)>, P::Error> {
+        let Some(Reverse((term, place))) = self.next.pop() else { return Ok(None) };
+        let mut found = vec![place];
+        while self.next.peek().is_some_and(|Reverse((other, _))| *other == term) {
+            found.extend(self.next.pop().map(|Reverse((_, place))| place));
+        }
+        let mut entries = Vec::with_capacity(found.len());
+        for place in found {
+            entries.extend(self.entries[place].take().map(|entry| (place, entry)));
+            self.advance(place, segments, reader)?;
+        }
+        Ok(Some((term, entries)))
+    }
+}

@@ -1,0 +1,352 @@
+//! Finds the best chunks of an index by BM25, exactly.
+//!
+//! Each segment is gone through in windows that end where a block of postings of one of the query's terms ends. In a window each term's
+//! score has an upper bound: that of the greatest frequency of the term's block in a chunk as short as the window's first.
+//! Windows whose bounds together are too little are passed over. In the others the terms with the lowest bounds, which are too little
+//! without the rest, are looked up only in chunks that have another term (MaxScore: Turtle and Flood, "Query evaluation:
+//! strategies and optimizations", 1995; by blocks: Ding and Suel, "Faster top-k document retrieval using block-max indexes",
+//! SIGIR 2011). Bounds and scores are sums in the same order of values that are rounded in the same way, so no bound is less than a
+//! score by rounding.
+
+use super::Pages;
+use super::cursor::Cursor;
+use super::dictionary;
+use super::header::Counts;
+use super::segment::{Reader, Segment};
+use super::top::Top;
+use crate::bm25;
+use crate::levels::{B, K1};
+use std::ops::RangeInclusive;
+
+/// What sums in another order may be off by, relatively.
+const ROUNDING: f64 = 1e-9;
+
+/// The segments of an index.
+pub struct TextIndex<P> {
+    reader: Reader<P>,
+    segments: Vec<Segment>,
+}
+
+/// A term of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryTerm {
+    /// The term.
+    pub lexeme: Vec<u8>,
+    /// Number of chunks that hold it, those included that were deleted since the last merge.
+    pub chunks: u64,
+    /// Its weight.
+    pub idf: f64,
+}
+
+impl<P: Pages> TextIndex<P> {
+    /// Opens segments. Those of another format are left out.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn open(pages: P, numbers: impl IntoIterator<Item = i64>) -> Result<Self, P::Error> {
+        let mut reader = Reader::new(pages);
+        let mut segments = Vec::new();
+        for number in numbers {
+            segments.extend(Segment::open(number, &mut reader)?);
+        }
+        Ok(Self { reader, segments })
+    }
+
+    /// The segments.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Number of chunks and their mean length in words, those included that were deleted since the last merge.
+    pub fn chunks(&self) -> (u64, f64) {
+        let chunks: u64 = self.segments.iter().map(|segment| u64::from(segment.header.docs)).sum();
+        let words: u64 = self.segments.iter().map(|segment| segment.header.words).sum();
+        (chunks, words as f64 / chunks.max(1) as f64)
+    }
+
+    /// Number of chunks and of rows that there are.
+    pub fn counts(&self) -> Counts {
+        self.segments.iter().fold(Counts::default(), |sum, segment| {
+            let counts = segment.counts();
+            Counts { chunks: sum.chunks + counts.chunks, rows: sum.rows + counts.rows }
+        })
+    }
+
+    /// The terms that some chunk holds.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn terms<'l>(
+        &mut self,
+        lexemes: impl IntoIterator<Item = &'l [u8]>,
+    ) -> Result<Vec<QueryTerm>, P::Error> {
+        let chunks = self.chunks().0;
+        let mut terms = Vec::new();
+        for lexeme in lexemes {
+            let mut count = 0;
+            for segment in &self.segments {
+                let entry = dictionary::find(segment, lexeme, &mut self.reader)?;
+                count += entry.map_or(0, |entry| u64::from(entry.count));
+            }
+            if count > 0 {
+                terms.push(QueryTerm {
+                    lexeme: lexeme.to_vec(),
+                    chunks: count,
+                    idf: bm25::idf(chunks, count),
+                });
+            }
+        }
+        Ok(terms)
+    }
+
+    /// The best chunks with their scores: by score, then by number.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn best(&mut self, terms: &[QueryTerm], wanted: usize) -> Result<Vec<(i64, f64)>, P::Error> {
+        let average = self.chunks().1;
+        let Self { reader, segments } = self;
+        let mut top = Top::new(segments, wanted);
+        // The largest first: what it has sets a threshold for all others.
+        let mut order: Vec<usize> = (0..segments.len()).collect();
+        order.sort_by_key(|place| std::cmp::Reverse(segments[*place].header.docs));
+        for place in order {
+            top.begin_segment();
+            let search = SegmentSearch::new(terms, average, place, &segments[place], reader)?;
+            if let Some(mut search) = search {
+                search.run(&mut top, reader)?;
+            }
+        }
+        top.into_chunks(reader)
+    }
+
+    /// The best of these chunks, which are given with their lengths in words, and of which each has one of the terms.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn best_of(
+        &mut self,
+        terms: &[QueryTerm],
+        wanted: usize,
+        chunks: &[(i64, u32)],
+    ) -> Result<Vec<(i64, f64)>, P::Error> {
+        let average = self.chunks().1;
+        let Self { reader, segments } = self;
+        let mut top = Top::new(segments, wanted);
+        for (place, segment) in segments.iter().enumerate() {
+            top.begin_segment();
+            let Some(mut search) = SegmentSearch::new(terms, average, place, segment, reader)? else {
+                continue;
+            };
+            let mut ordinals = Vec::new();
+            for (chunk, words) in chunks {
+                ordinals.extend(segment.ordinal_of(*chunk, *words, reader)?);
+            }
+            ordinals.sort_unstable();
+            for ordinal in ordinals {
+                search.score(ordinal, &mut top, reader)?;
+            }
+        }
+        top.into_chunks(reader)
+    }
+}
+
+/// A query's term in a segment.
+struct SegmentTerm {
+    idf: f64,
+    cursor: Cursor,
+    /// Upper bound of its score in the current window.
+    bound: f64,
+    /// How often it stands in the current chunk.
+    frequency: u32,
+}
+
+impl SegmentTerm {
+    /// What the term adds to a score.
+    #[inline]
+    fn score(&self, frequency: u32, length_factor: f64) -> f64 {
+        let frequency = f64::from(frequency);
+        self.idf * frequency * (K1 + 1.0) / (frequency + length_factor)
+    }
+}
+
+/// A query in a segment.
+struct SegmentSearch<'s> {
+    segment: &'s Segment,
+    place: usize,
+    average: f64,
+    terms: Vec<SegmentTerm>,
+    /// Terms of the current window, those with the lowest bounds first.
+    order: Vec<usize>,
+    /// For each of these the sum of its bound and those before it.
+    sums: Vec<f64>,
+}
+
+impl<'s> SegmentSearch<'s> {
+    /// None if the segment has none of the terms.
+    fn new<P: Pages>(
+        terms: &[QueryTerm],
+        average: f64,
+        place: usize,
+        segment: &'s Segment,
+        reader: &mut Reader<P>,
+    ) -> Result<Option<Self>, P::Error> {
+        let mut found = Vec::with_capacity(terms.len());
+        for term in terms {
+            if segment.header.docs > 0
+                && let Some(entry) = dictionary::find(segment, &term.lexeme, reader)?
+            {
+                let cursor = Cursor::new(entry, segment, reader)?;
+                found.push(SegmentTerm { idf: term.idf, cursor, bound: 0.0, frequency: 0 });
+            }
+        }
+        let search = Self { segment, place, average, terms: found, order: Vec::new(), sums: Vec::new() };
+        Ok((!search.terms.is_empty()).then_some(search))
+    }
+
+    fn length_factor(&self, words: u32) -> f64 {
+        K1 * (1.0 - B + B * f64::from(words) / self.average.max(1.0))
+    }
+
+    /// Offers all chunks that may be among the best.
+    fn run<P: Pages>(&mut self, top: &mut Top, reader: &mut Reader<P>) -> Result<(), P::Error> {
+        let mut from = 0;
+        while let Some(window) = self.window(from) {
+            let words = self.segment.length_of(*window.start());
+            let factor = self.length_factor(words);
+            let mut bound = 0.0;
+            for term in &mut self.terms {
+                let block = term.cursor.block_from(from).filter(|block| block.first <= *window.end());
+                let frequency = block.map_or(0, |block| block.max_frequency);
+                term.bound = term.score(frequency, factor);
+                bound += term.bound;
+            }
+            let only = (self.segment.length_of(*window.end()) == words).then_some(words);
+            if !top.excludes(bound, only) {
+                self.look_through(window.clone(), top, reader)?;
+            }
+            let Some(next) = window.end().checked_add(1) else { break };
+            from = next;
+        }
+        Ok(())
+    }
+
+    /// The next window: from the first ordinal that a term may have to the next end of a block.
+    fn window(&mut self, from: u32) -> Option<RangeInclusive<u32>> {
+        let (mut first, mut last) = (u32::MAX, u32::MAX);
+        for term in &mut self.terms {
+            if let Some(block) = term.cursor.block_from(from) {
+                first = first.min(block.first.max(from));
+                last = last.min(block.last);
+            }
+        }
+        // A block that begins later does not begin in this window's range; its first ordinal ends it.
+        (first <= last && first != u32::MAX).then_some(first..=last)
+    }
+
+    fn look_through<P: Pages>(
+        &mut self,
+        window: RangeInclusive<u32>,
+        top: &mut Top,
+        reader: &mut Reader<P>,
+    ) -> Result<(), P::Error> {
+        let needed = self.split(top.threshold());
+        let mut ordinal = *window.start();
+        while let Some(next) = self.next_of(needed, ordinal, reader)?.filter(|next| window.contains(next)) {
+            if self.may_reach(needed, next, top.threshold(), reader)? {
+                self.offer(next, top, reader)?;
+            }
+            let Some(after) = next.checked_add(1) else { break };
+            ordinal = after;
+        }
+        Ok(())
+    }
+
+    /// Sorts the terms of the window, and returns how many of the first reach the threshold by no means without another.
+    fn split(&mut self, threshold: f64) -> usize {
+        let Self { terms, order, sums, .. } = self;
+        order.clear();
+        order.extend((0..terms.len()).filter(|place| terms[*place].bound > 0.0));
+        order.sort_unstable_by(|a, b| terms[*a].bound.total_cmp(&terms[*b].bound));
+        sums.clear();
+        let mut sum = 0.0;
+        sums.extend(order.iter().map(|place| {
+            sum += terms[*place].bound;
+            sum
+        }));
+        sums.partition_point(|sum| sum * (1.0 + ROUNDING) < threshold)
+    }
+
+    /// The next chunk that has one of the needed terms. Notes how often each of these stands in it.
+    fn next_of<P: Pages>(
+        &mut self,
+        needed: usize,
+        from: u32,
+        reader: &mut Reader<P>,
+    ) -> Result<Option<u32>, P::Error> {
+        let mut next = None;
+        for place in &self.order[needed..] {
+            let found = self.terms[*place].cursor.seek(from, self.segment, reader)?;
+            next = next.into_iter().chain(found).min();
+        }
+        Ok(next)
+    }
+
+    /// Looks up the other terms of a chunk, those with the greatest bounds first, as long as it may reach the threshold.
+    fn may_reach<P: Pages>(
+        &mut self,
+        needed: usize,
+        ordinal: u32,
+        threshold: f64,
+        reader: &mut Reader<P>,
+    ) -> Result<bool, P::Error> {
+        let factor = self.length_factor(self.segment.length_of(ordinal));
+        for term in &mut self.terms {
+            term.frequency = 0;
+        }
+        let mut sum = 0.0;
+        for place in (0..self.order.len()).rev() {
+            if place < needed && (sum + self.sums[place]) * (1.0 + ROUNDING) < threshold {
+                return Ok(false);
+            }
+            let term = &mut self.terms[self.order[place]];
+            if term.cursor.seek(ordinal, self.segment, reader)? == Some(ordinal) {
+                term.frequency = term.cursor.frequency();
+                sum += term.score(term.frequency, factor);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Scores a chunk whose frequencies are known, adding the terms in the query's order.
+    fn offer<P: Pages>(
+        &mut self,
+        ordinal: u32,
+        top: &mut Top,
+        reader: &mut Reader<P>,
+    ) -> Result<(), P::Error> {
+        let words = self.segment.length_of(ordinal);
+        let factor = self.length_factor(words);
+        let mut score = 0.0;
+        for term in &self.terms {
+            score += term.score(term.frequency, factor);
+        }
+        top.offer(score, self.place, ordinal, words, reader)
+    }
+
+    /// Offers a chunk if it has one of the terms.
+    fn score<P: Pages>(
+        &mut self,
+        ordinal: u32,
+        top: &mut Top,
+        reader: &mut Reader<P>,
+    ) -> Result<(), P::Error> {
+        let mut is_found = false;
+        for term in &mut self.terms {
+            let is_there = term.cursor.seek(ordinal, self.segment, reader)? == Some(ordinal);
+            term.frequency = if is_there { term.cursor.frequency() } else { 0 };
+            is_found |= is_there;
+        }
+        if is_found { self.offer(ordinal, top, reader) } else { Ok(()) }
+    }
+}
