@@ -2,15 +2,16 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ragstone_core::analysis::{self, Rules};
-use ragstone_core::bm25;
 use ragstone_core::chunk::{Cutter, Tokenize};
 use ragstone_core::fusion::{Fusion, Scored, fuse};
 use ragstone_core::log::parse::{self, ParsedStep, Sink};
 use ragstone_core::protocol::{
     Caller, ChunkOptions, Frame, Kind, Lane, PREFIX, Request, Response, Splitter, Vectors, decode, encode,
 };
-use ragstone_core::threshold::{Bounds, QueryTerm};
-use ragstone_core::tsvector::{ChunkTerms, Lexemes};
+use ragstone_core::text_index::header::IndexCounts;
+use ragstone_core::text_index::rank::TextIndex;
+use ragstone_core::text_index::{Damage, IndexedChunk, Pages, build};
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::hint::black_box;
 
@@ -29,22 +30,6 @@ fn fusion(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A tsvector of so many words as Postgres writes it: every word once, without positions.
-fn tsvector(words: usize) -> Vec<u8> {
-    let mut lexemes: Vec<String> = (0..words).map(|n| format!("word{n}")).collect();
-    lexemes.sort();
-    let mut bytes = (words as i32).to_ne_bytes().to_vec();
-    let mut position = 0u32;
-    for lexeme in &lexemes {
-        // haspos: 1 bit, len: 11 bits, pos: 20 bits (ts_type.h, WordEntry).
-        let entry = (lexeme.len() as u32) << 1 | position << 12;
-        bytes.extend(entry.to_ne_bytes());
-        position += lexeme.len() as u32;
-    }
-    lexemes.iter().for_each(|lexeme| bytes.extend(lexeme.as_bytes()));
-    bytes
-}
-
 fn analysis(criterion: &mut Criterion) {
     let rules = Rules { normalises: true, folds_accents: false, splits_compounds: true, makes_bigrams: true };
     let prose = format!("{WORDS}. ").repeat(10);
@@ -58,32 +43,60 @@ fn analysis(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn ranking(criterion: &mut Criterion) {
-    let terms = ChunkTerms::new(&[tsvector(80)], []).expect("a well-formed tsvector");
-    let stored = terms.encode(80.0).expect("a short tsvector");
-    let names: Vec<String> = (0..6).map(|n| format!("word{}", n * 20)).collect();
-    let query = bm25::encode_query(80.0, names.iter().map(|name| (name.as_bytes(), 4.2)));
-    let mut group = criterion.benchmark_group("BM25");
-    group.bench_function("score a chunk of 80 words for 6", |b| {
-        b.iter(|| bm25::score(&Lexemes::new(black_box(&stored)).expect("well-formed"), 80, &query));
-    });
-    group.bench_function("encode a chunk of 80 words", |b| b.iter(|| terms.encode(black_box(80.0))));
-    let terms = || -> Vec<QueryTerm> {
-        let chunks = |n: u64| std::array::from_fn(|level| 1000 * n / 5u64.pow(level as u32));
-        (1..=8u64)
-            .map(|n| QueryTerm {
-                lexeme: format!("word{n}").into_bytes(),
-                idf: bm25::idf(1_000_000, 1249 * n),
-                chunks: chunks(n),
-            })
-            .collect()
+/// Pages in memory.
+#[derive(Default)]
+struct Memory(HashMap<(i64, u32), Vec<u8>>);
+
+impl Pages for &Memory {
+    type Error = Damage;
+
+    fn page(&mut self, segment: i64, page: u32) -> Result<Option<Vec<u8>>, Damage> {
+        Ok(self.0.get(&(segment, page)).cloned())
+    }
+}
+
+/// Chunks of 80 words of which low numbers are frequent, as in a language.
+fn indexed(words: &[Vec<u8>], chunks: i64) -> Vec<IndexedChunk<'_>> {
+    let (mut state, mut made) = (1u64, Vec::new());
+    for chunk in 0..chunks {
+        let mut terms = BTreeMap::new();
+        for _ in 0..80 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let rank = (words.len() as f64).powf((state >> 33) as f64 / f64::from(1u32 << 31)) as usize;
+            *terms.entry(words[rank.min(words.len() - 1)].as_slice()).or_insert(0) += 1;
+        }
+        let terms = terms.into_iter().map(|(term, frequency)| (term, frequency, 0)).collect();
+        made.push(IndexedChunk { chunk, words: 60 + (state >> 40) as u32 % 40, terms });
+    }
+    made
+}
+
+fn write(pages: &mut Memory, segment: i64, chunks: Vec<IndexedChunk<'_>>) {
+    let counts = IndexCounts { chunks: chunks.len() as i64, rows: 0 };
+    let sink = |page: u32, bytes: &[u8]| -> Result<(), Damage> {
+        pages.0.insert((segment, page), bytes.to_vec());
+        Ok(())
     };
-    group.bench_function("bound 8 words in a million chunks", |b| {
-        b.iter_batched(
-            terms,
-            |terms| Bounds::new(terms, 1_000_000, 80.0, 80.0).tsquery(20.0),
-            BatchSize::SmallInput,
-        );
+    build(chunks, counts, sink).expect("nothing fails in memory");
+}
+
+fn text_index(criterion: &mut Criterion) {
+    let words: Vec<Vec<u8>> = (0..50_000).map(|number| format!("word{number}").into_bytes()).collect();
+    let mut pages = Memory::default();
+    write(&mut pages, 1, indexed(&words, 20_000));
+    let mut group = criterion.benchmark_group("text index");
+    for queried in [vec![5], vec![900, 40], vec![20_000, 7000, 900, 40, 12, 5]] {
+        group.bench_function(format!("ten best of 20,000 chunks for {} words", queried.len()), |b| {
+            b.iter(|| {
+                let mut index = TextIndex::open(&pages, [1])?;
+                let terms = index.terms(queried.iter().map(|number: &usize| words[*number].as_slice()))?;
+                index.best(black_box(&terms), 10)
+            })
+        });
+    }
+    let few = indexed(&words, 128);
+    group.bench_function("write 128 chunks", |b| {
+        b.iter_batched(|| few.clone(), |few| write(&mut Memory::default(), 1, few), BatchSize::SmallInput);
     });
     group.finish();
 }
@@ -180,5 +193,5 @@ fn parsing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, analysis, fusion, ranking, frames, chunking, parsing);
+criterion_group!(benches, analysis, fusion, text_index, frames, chunking, parsing);
 criterion_main!(benches);

@@ -19,11 +19,8 @@ CREATE TABLE rag.collection (
   language text NOT NULL,
   word_parts boolean NOT NULL DEFAULT true,
   ignore_accents boolean NOT NULL DEFAULT false,
-  reference_words double precision NOT NULL DEFAULT 0,
   source_rows bigint NOT NULL DEFAULT 0,
   chunks bigint NOT NULL DEFAULT 0,
-  terms_folded bigint NOT NULL DEFAULT 0,
-  terms_appended bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   refreshed_at timestamptz,
   sync text NOT NULL DEFAULT 'manual',
@@ -43,16 +40,14 @@ SELECT pg_catalog.pg_extension_config_dump('rag.collection_id_seq', '');
 COMMENT ON TABLE rag.collection IS 'internal: collections as rag.create_collection made them; see rag.collections';
 COMMENT ON SEQUENCE rag.collection_id_seq IS 'internal: numbers of collections';
 COMMENT ON COLUMN rag.collection.source IS 'table whose rows are searched';
-COMMENT ON COLUMN rag.collection.chunk_table IS 'chunks of the rows with their embeddings and words; of the same owner as the source, and nobody else may read it';
-COMMENT ON COLUMN rag.collection.terms_table IS 'in how many chunks each word is: sums of rows that are only ever added, and folded now and then';
+COMMENT ON COLUMN rag.collection.chunk_table IS 'chunks of the rows with their embeddings; of the same owner as the source, and nobody else may read it';
+COMMENT ON COLUMN rag.collection.terms_table IS 'the text index: pages of segments, which are added with each change and merged now and then; of the same owner as the source, and nobody else may read it';
 COMMENT ON COLUMN rag.collection.key_columns IS 'columns that tell the source''s rows apart; key_1, key_2, … in the chunk table';
 COMMENT ON COLUMN rag.collection.fingerprint IS 'of the model that made the embeddings';
 COMMENT ON COLUMN rag.collection.chunk_size IS 'most tokens in a chunk; NULL: as many as the model reads';
 COMMENT ON COLUMN rag.collection.language IS 'text search configuration, by name: a regconfig column would stop pg_upgrade';
 COMMENT ON COLUMN rag.collection.word_parts IS 'whether compound tokens are found by their parts, too';
 COMMENT ON COLUMN rag.collection.ignore_accents IS 'whether letters with and without accents are the same';
-COMMENT ON COLUMN rag.collection.reference_words IS 'words per chunk for which the levels in the text index were made';
-COMMENT ON COLUMN rag.collection.terms_appended IS 'rows in the terms table since it was folded';
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
 COMMENT ON COLUMN rag.collection.filled IS 'whether the first fill has ended and the indexes are there';
 COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';
@@ -99,19 +94,15 @@ CROSS JOIN LATERAL (VALUES
   (c.chunk_table, 'embedding', (SELECT t.oid FROM pg_catalog.pg_type t
                                 JOIN pg_catalog.pg_extension e ON e.extnamespace = t.typnamespace
                                 WHERE e.extname = 'vector' AND t.typname = 'halfvec')),
-  (c.chunk_table, 'tsv', 'tsvector'::regtype::oid),
   (c.chunk_table, 'heading', 'text'::regtype::oid),
   (c.chunk_table, 'content', 'text'::regtype::oid),
   (c.chunk_table, 'metadata', 'jsonb'::regtype::oid),
   (c.chunk_table, 'row_hash', 'bytea'::regtype::oid),
   (c.chunk_table, 'content_hash', 'bytea'::regtype::oid),
   (c.chunk_table, 'fingerprint', 'text'::regtype::oid),
-  (c.terms_table, 'lexeme', 'text'::regtype::oid),
-  (c.terms_table, 'chunks', 'bigint'::regtype::oid),
-  (c.terms_table, 'words', 'bigint'::regtype::oid),
-  (c.terms_table, 'level_1', 'bigint'::regtype::oid),
-  (c.terms_table, 'level_2', 'bigint'::regtype::oid),
-  (c.terms_table, 'level_3', 'bigint'::regtype::oid)
+  (c.terms_table, 'segment', 'bigint'::regtype::oid),
+  (c.terms_table, 'page', 'integer'::regtype::oid),
+  (c.terms_table, 'data', 'bytea'::regtype::oid)
 ) w (relation, name, type)
 JOIN pg_catalog.pg_class r ON r.oid = w.relation::oid
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = w.relation::oid AND a.attname = w.name AND NOT a.attisdropped

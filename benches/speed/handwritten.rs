@@ -16,16 +16,30 @@ pub fn vector(name: &str) -> String {
     )
 }
 
+/// What [`text`] searches: the words of a collection's chunks, with the index for them that Postgres has.
+pub fn prepare_text(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name}_handwritten AS
+         SELECT c.chunk_id, to_tsvector('english', concat_ws(' ', s.word, c.heading, c.content)) AS tsv
+         FROM {name}_chunks c JOIN {name} s ON s.id = c.key_1;
+         CREATE INDEX ON {name}_handwritten USING gin (tsv) WITH (fastupdate = off);
+         ANALYZE {name}_handwritten"
+    )
+}
+
 /// Text mode as far as Postgres goes by itself: any word, `ts_rank_cd` with length normalisation. No BM25.
 pub fn text(name: &str) -> String {
     format!(
         "SELECT row_number() OVER (ORDER BY n.score DESC) AS rank, n.score, jsonb_build_object('id', s.id) AS source_key,
                 s.word AS title, n.heading, n.content, jsonb_build_object('dictionary', s.dictionary) AS metadata, n.chunk_id
-         FROM (SELECT c.key_1, c.chunk_id, c.heading, c.content, ts_rank_cd(c.tsv, q.q, 1) AS score
-               FROM {name}_chunks c,
-                    (SELECT string_agg(quote_literal(lexeme), '|')::tsquery AS q FROM unnest(to_tsvector('english', $1))) q
-               WHERE c.tsv @@ q.q
-               ORDER BY score DESC LIMIT 10) n
+         FROM (SELECT c.key_1, c.chunk_id, c.heading, c.content, h.score
+               FROM (SELECT h.chunk_id, ts_rank_cd(h.tsv, q.q, 1) AS score
+                     FROM {name}_handwritten h,
+                          (SELECT string_agg(quote_literal(lexeme), '|')::tsquery AS q
+                           FROM unnest(to_tsvector('english', $1))) q
+                     WHERE h.tsv @@ q.q
+                     ORDER BY score DESC LIMIT 10) h
+               JOIN {name}_chunks c USING (chunk_id)) n
          JOIN {name} s ON s.id = n.key_1
          ORDER BY n.score DESC"
     )

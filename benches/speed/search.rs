@@ -31,6 +31,7 @@ pub async fn run(options: &Options) -> Result<()> {
     contestants.push(Contestant::new("rag.search, hybrid, with a filter".into(), &reader, FILTERED).await?);
     contestants
         .push(Contestant::new("hand-written, vector".into(), &owner, &handwritten::vector("dict")).await?);
+    owner.batch_execute(&handwritten::prepare_text("dict")).await?;
     contestants.push(
         Contestant::new("hand-written, text (ts_rank_cd)".into(), &owner, &handwritten::text("dict")).await?,
     );

@@ -15,11 +15,8 @@ SELECT c.id,
        c.chunk_overlap,
        c.splitter,
        c.language,
-       c.reference_words,
        c.source_rows,
        c.chunks,
-       c.terms_folded,
-       c.terms_appended,
        (SELECT quote_ident(n.nspname)
         FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
         WHERE e.extname = 'vector'),

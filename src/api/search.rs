@@ -1,13 +1,11 @@
-//! `rag.search`, and the function that scores a chunk.
+//! `rag.search`, and what the text index of a collection holds.
 
 use crate::search;
 use crate::search::{Hit, Mode, SearchRequest, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
-use ragstone_core::bm25;
-use ragstone_core::tsvector::Lexemes;
-use ragstone_pg::bytes::{Bytes, Jsonb, TsVectorBytes};
-use ragstone_pg::error::{Error, or_raise};
+use ragstone_pg::bytes::Jsonb;
+use ragstone_pg::error::or_raise;
 use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, required};
 use ragstone_pg::version;
@@ -79,14 +77,16 @@ fn search(
     }))
 }
 
-/// Reads the vector in place and allocates nothing, because it runs for every candidate.
-#[pg_extern(immutable, strict, parallel_safe, cost = 5)]
-fn _bm25(tsv: TsVectorBytes<'_>, words: i32, query: Bytes<'_>) -> f64 {
-    let scored = Lexemes::new(tsv.0).map_err(Error::internal).and_then(|lexemes| {
-        bm25::score(&lexemes, words.max(0) as u32, query.0)
-            .ok_or_else(|| Error::bad_argument("malformed text query"))
-    });
-    or_raise(scored)
+/// What the text index holds of the chunks that are there, for tests and for whoever wonders why a word is not found.
+#[pg_extern(stable, parallel_unsafe, cost = 100000)]
+fn _postings(
+    collection: &str,
+) -> TableIterator<'static, (name!(lexeme, Utf8), name!(chunk_id, i64), name!(frequency, i32))> {
+    version::check();
+    let postings = or_raise(search::postings(collection));
+    TableIterator::new(postings.into_iter().map(|posting| {
+        (Utf8(posting.lexeme), posting.chunk, i32::try_from(posting.frequency).unwrap_or(i32::MAX))
+    }))
 }
 
-extension_sql_file!("../../sql/search.sql", name = "search_comments", requires = [search, _bm25]);
+extension_sql_file!("../../sql/search.sql", name = "search_comments", requires = [search, _postings]);

@@ -112,6 +112,7 @@ impl Indexer {
         self.settled_at = Instant::now();
         if self.is_first {
             self.settling.compare_due(&mut self.pauses, &mut self.in_flight)?;
+            self.settling.merge_due(&mut self.pauses, &mut self.in_flight)?;
         }
         let settled = self.settling.settle(&mut self.pauses, &mut self.in_flight)?;
         if settled {
@@ -290,7 +291,7 @@ impl Indexer {
         match written {
             Ok(written) => {
                 self.count_written(&batch, &written)?;
-                self.settling.merge_terms(id, &mut self.pauses, &mut self.in_flight)?;
+                self.settling.merge_segments(id, &mut self.pauses, &mut self.in_flight)?;
                 Ok(Progress::Written)
             }
             Err(error) => {
@@ -319,7 +320,7 @@ impl Indexer {
             .forget(&batch.collection.fingerprint, batch.passages.iter().map(|(passage, _)| &passage.hash));
         let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
-        self.settling.add_terms(id, written.term_rows as i64);
+        self.settling.add_segments(id, written.segments);
         self.pauses.batch_ended(id, Ok(batch.has_asked()))?;
         self.pauses.clear_environment()?;
         if written.rows == 0 && !written.postponed.is_empty() {

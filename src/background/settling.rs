@@ -14,19 +14,23 @@ use ragstone_pg::extension;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::spi::connect;
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Number of new rows in a terms table after which they are merged before the queue is empty.
-const MERGE_THRESHOLD: i64 = 1_000_000;
+/// Number of new segments after which some are merged before the queue is empty.
+const MERGE_THRESHOLD: usize = 32;
+
+/// Time between two looks for segments that writers have added.
+const SEGMENTS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The collections that a worker has worked on, with what it has done for them.
 pub struct Settling {
     /// Collections that are not known to be current.
     touched: HashSet<i64>,
     rates: HashMap<i64, ProgressReport>,
-    /// Rows that were added to the terms table since it was last merged.
-    appended: HashMap<i64, i64>,
+    /// Segments that were added to the text index since it was last merged.
+    segments: HashMap<i64, usize>,
     compared_at: Instant,
+    looked_for_segments_at: Instant,
 }
 
 impl Settling {
@@ -37,7 +41,14 @@ impl Settling {
             connect(|| if extension::is_installed()? { settle::followed() } else { Ok(Vec::new()) })
         });
         let touched = followed.unwrap_or_default().into_iter().map(|collection| collection.id).collect();
-        Self { touched, rates: HashMap::new(), appended: HashMap::new(), compared_at: Instant::now() }
+        let now = Instant::now();
+        Self {
+            touched,
+            rates: HashMap::new(),
+            segments: HashMap::new(),
+            compared_at: now,
+            looked_for_segments_at: now,
+        }
     }
 
     /// Whether every collection is known to be current.
@@ -55,21 +66,21 @@ impl Settling {
         self.rates.entry(collection.id).or_insert_with(|| ProgressReport::start(&collection.name))
     }
 
-    /// Counts rows that were added to the terms table of a collection.
-    pub fn add_terms(&mut self, collection: i64, rows: i64) {
-        *self.appended.entry(collection).or_insert(0) += rows;
+    /// Counts segments that were added to the text index of a collection.
+    pub fn add_segments(&mut self, collection: i64, segments: usize) {
+        *self.segments.entry(collection).or_insert(0) += segments;
     }
 
-    /// Merges the terms table of a collection if it has very many new rows.
-    pub fn merge_terms(
+    /// Merges segments of a collection if it has many new ones.
+    pub fn merge_segments(
         &mut self,
         collection: i64,
         pauses: &mut Pauses,
         in_flight: &mut InFlight,
     ) -> Result<()> {
-        if self.appended.get(&collection).is_some_and(|appended| *appended >= MERGE_THRESHOLD) {
-            self.appended.insert(collection, 0);
-            if let Err(error) = settle::merge_terms_while_busy(collection) {
+        if self.segments.get(&collection).is_some_and(|segments| *segments >= MERGE_THRESHOLD) {
+            self.segments.insert(collection, 0);
+            if let Err(error) = settle::merge_while_busy(collection) {
                 return pauses.pause(in_flight, collection, &error);
             }
         }
@@ -80,23 +91,36 @@ impl Settling {
     pub fn settle(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<bool> {
         let mut any = false;
         for id in self.touched.iter().copied().collect::<Vec<_>>() {
-            // The worker before may have left many.
-            let appended = self.appended.get(&id).copied().unwrap_or(i64::MAX);
-            match settle::settle(id, appended) {
+            match settle::settle(id) {
                 Ok(Settled::Later) => {}
                 Ok(Settled::Done) => {
                     any = true;
                     pauses.clear(id)?;
                     self.touched.remove(&id);
                     self.rates.remove(&id);
-                    if appended >= settle::MIN_APPENDED_TERMS {
-                        self.appended.insert(id, 0);
-                    }
+                    self.segments.remove(&id);
                 }
                 Err(error) => pauses.pause(in_flight, id, &error)?,
             }
         }
         Ok(any)
+    }
+
+    /// Merges segments that writers have added themselves, where there are many.
+    pub fn merge_due(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<()> {
+        if self.looked_for_segments_at.elapsed() < SEGMENTS_INTERVAL {
+            return Ok(());
+        }
+        self.looked_for_segments_at = Instant::now();
+        let extension = || if extension::is_installed()? { settle::filled() } else { Ok(Vec::new()) };
+        for id in in_limited_transaction(Limits::Locks, || connect(extension))? {
+            let merged = settle::may_merge(id)
+                .and_then(|may_merge| if may_merge { settle::merge_while_busy(id) } else { Ok(()) });
+            if let Err(error) = merged {
+                pauses.pause(in_flight, id, &error)?;
+            }
+        }
+        Ok(())
     }
 
     /// Compares the keys of all followed collections with their sources, if `rag.sync_compare_interval` has passed.

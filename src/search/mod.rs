@@ -5,6 +5,7 @@ mod ranking;
 mod candidates;
 mod filter;
 mod key_batch;
+mod postings;
 mod request;
 mod rows;
 mod step;
@@ -12,6 +13,7 @@ mod text;
 mod vector;
 mod visible_rows;
 
+pub use postings::postings;
 pub use request::{DEFAULT_FUSION, Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
 pub use step::{passages_as_step, search_as_step};
 

@@ -67,7 +67,7 @@ async fn a_column_of_another_type_is_refused_by_each_statement() -> Result<()> {
             &[],
         )
         .await?;
-    ensure!(columns.len() == 18, "{} columns", columns.len());
+    ensure!(columns.len() == 14, "{} columns", columns.len());
     let backend = session.backend().await?;
     for column in &columns {
         let (table, name, own): (String, String, String) = (column.get(0), column.get(1), column.get(2));

@@ -56,7 +56,7 @@ async fn a_delete_removes_chunks_in_its_own_transaction() -> Result<()> {
     ensure!(session.value::<i64>(count).await? == 15);
     session.batch_execute("ROLLBACK").await?;
     ensure!(session.value::<i64>(count).await? == 20);
-    let words = "SELECT (SELECT sum(chunks) FROM c_terms WHERE lexeme = '')::int8, count(*) FROM c_chunks";
+    let words = "SELECT (SELECT count(DISTINCT chunk_id) FROM rag._postings('c')), count(*) FROM c_chunks";
     session.batch_execute("DELETE FROM t WHERE id <= 5").await?;
     let row = session.query_one(words, &[]).await?;
     ensure!(row.get::<_, i64>(0) == 15 && row.get::<_, i64>(1) == 15, "{row:?}");

@@ -57,7 +57,7 @@ const ATTACKS: &[&str] = &[
     "DELETE FROM mallory.t WHERE id % 5 = {n} % 5",
     "TRUNCATE mallory.t",
     "ALTER TABLE mallory.c_chunks ALTER {column} TYPE {type}",
-    "ALTER TABLE mallory.c_terms ALTER words TYPE {type}",
+    "ALTER TABLE mallory.c_terms ALTER data TYPE {type}",
     "ALTER TABLE mallory.c_chunks DROP COLUMN {column}",
     "ALTER TABLE mallory.c_chunks ADD CHECK (mallory.note()) NOT VALID",
     "ALTER TABLE mallory.t ADD CHECK (mallory.note()) NOT VALID",
@@ -109,8 +109,8 @@ const ATTACKS: &[&str] = &[
     "NOTIFY rag_current, '1'",
 ];
 
-const COLUMNS: [&str; 9] =
-    ["seq", "words", "embedding", "tsv", "heading", "content", "metadata", "row_hash", "content_hash"];
+const COLUMNS: [&str; 8] =
+    ["seq", "words", "embedding", "heading", "content", "metadata", "row_hash", "content_hash"];
 
 const TYPES: [&str; 6] = [
     "bigint USING 4096",

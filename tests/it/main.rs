@@ -64,6 +64,7 @@ mod savepoints;
 mod sqlstates;
 mod standby;
 mod states;
+mod text_index;
 mod tool_limits;
 mod tools;
 mod troubles;
@@ -129,6 +130,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         capture::tests(),
         definitions::tests(),
         words::tests(),
+        text_index::tests(),
         worker::tests(),
         worker_process::tests(),
         queue::tests(),

@@ -96,12 +96,11 @@ pub async fn restore(server: &Server, dump: &Path, format: Format) -> Result<Ses
 /// folded at its leisure.
 async fn carried(session: &Session) -> Result<Vec<String>> {
     let statements = [
-        "SELECT (to_jsonb(c) - '{refreshed_at,terms_folded,terms_appended}'::text[])::text FROM rag.collection c ORDER BY id",
+        "SELECT (to_jsonb(c) - '{refreshed_at}'::text[])::text FROM rag.collection c ORDER BY id",
         "SELECT format('%s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger
          WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text, tgname",
         "SELECT md5(c::text) FROM c_chunks c ORDER BY chunk_id",
-        "SELECT format('%s %s %s %s', lexeme, sum(chunks), sum(words), sum(level_1)) FROM c_terms
-         GROUP BY lexeme ORDER BY lexeme",
+        "SELECT format('%s %s %s', lexeme, chunk_id, frequency) FROM rag._postings('c') ORDER BY lexeme COLLATE \"C\", chunk_id",
         "SELECT format('%s %s', sequencename, last_value) FROM pg_sequences WHERE sequencename <> '_queue_id_seq'
          ORDER BY sequencename",
         "SELECT indexdef FROM pg_indexes WHERE tablename IN ('c_chunks', 'c_terms') ORDER BY indexdef",

@@ -24,7 +24,7 @@ pub async fn check(session: &Session, name: &str, more: &str) -> Result<()> {
     ensure!(failed == 0, "{failed} rows failed");
     create(session, "fresh", &format!("{more}, sync => 'manual'")).await?;
     for (what, sql) in [("chunks", CHUNKS_THAT_DIFFER), ("words", WORDS_THAT_DIFFER)] {
-        let differing: Option<String> = session.value(&sql.replace("followed_", &format!("{name}_"))).await?;
+        let differing: Option<String> = session.value(&sql.replace("followed", name)).await?;
         ensure!(
             differing.is_none(),
             "{what} of {name} differ from those of a rebuild: {}",
@@ -35,20 +35,18 @@ pub async fn check(session: &Session, name: &str, more: &str) -> Result<()> {
     Ok(())
 }
 
-/// The levels of words are left out: each collection has them relative to its own first chunks.
 const CHUNKS_THAT_DIFFER: &str = r"
-    WITH c AS (SELECT *, ARRAY(SELECT lexeme FROM unnest(tsv) WHERE lexeme !~ '[\x01-\x03]$') AS lexemes FROM followed_chunks),
-         f AS (SELECT *, ARRAY(SELECT lexeme FROM unnest(tsv) WHERE lexeme !~ '[\x01-\x03]$') AS lexemes FROM fresh_chunks)
     SELECT string_agg(format('key %s chunk %s, rebuilt key %s chunk %s', c.key_1, c.seq, f.key_1, f.seq), E'\n')
-    FROM c FULL JOIN f ON c.key_1 = f.key_1 AND c.seq = f.seq
-    WHERE (c.row_hash, c.content_hash, c.heading, c.content, c.metadata, c.words, c.fingerprint, c.lexemes)
+    FROM followed_chunks c FULL JOIN fresh_chunks f ON c.key_1 = f.key_1 AND c.seq = f.seq
+    WHERE (c.row_hash, c.content_hash, c.heading, c.content, c.metadata, c.words, c.fingerprint)
             IS DISTINCT FROM
-          (f.row_hash, f.content_hash, f.heading, f.content, f.metadata, f.words, f.fingerprint, f.lexemes)
+          (f.row_hash, f.content_hash, f.heading, f.content, f.metadata, f.words, f.fingerprint)
        OR (c.embedding <=> f.embedding > 0.001) IS NOT FALSE";
 
 const WORDS_THAT_DIFFER: &str = "
-    WITH c AS (SELECT lexeme, sum(chunks) AS chunks, sum(words) AS words FROM followed_terms GROUP BY lexeme),
-         f AS (SELECT lexeme, sum(chunks) AS chunks, sum(words) AS words FROM fresh_terms GROUP BY lexeme)
-    SELECT string_agg(format('%s: %s, rebuilt %s: %s', c.lexeme, c.chunks, f.lexeme, f.chunks), E'\\n')
-    FROM c FULL JOIN f USING (lexeme)
-    WHERE (coalesce(c.chunks, 0), coalesce(c.words, 0)) <> (coalesce(f.chunks, 0), coalesce(f.words, 0))";
+    WITH c AS (SELECT key_1, seq, lexeme, frequency
+               FROM rag._postings('followed') JOIN followed_chunks USING (chunk_id)),
+         f AS (SELECT key_1, seq, lexeme, frequency FROM rag._postings('fresh') JOIN fresh_chunks USING (chunk_id))
+    SELECT string_agg(format('key %s chunk %s %s: %s, rebuilt %s', key_1, seq, lexeme, c.frequency, f.frequency), E'\\n')
+    FROM c FULL JOIN f USING (key_1, seq, lexeme)
+    WHERE c.frequency IS DISTINCT FROM f.frequency";

@@ -17,7 +17,7 @@ mod unreadable;
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::immediate;
-use crate::collections::indexing::terms::TermCounts;
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::queue;
 use crate::collections::queue::Cause;
 use pgrx::{PgLogLevel, pg_sys};
@@ -200,7 +200,10 @@ impl CapturedChanges<'_> {
         if self.collection.sync == crate::collections::catalog::collection::Sync::Immediate {
             let now = in_subtransaction(|| immediate::index_now(&self.collection, &noted));
             match now {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    queue::segment_added();
+                    return Ok(());
+                }
                 Err(error) => Error::warning(format!(
                     "collection \"{}\" will have the change later: {}",
                     self.collection.name, error.message
@@ -224,9 +227,12 @@ fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     let statement = collection.delete_keyed(&keys, false)?;
     let arguments = keys.arguments(gone.iter());
     let rows = as_owner(chunks.owner, || by_index(|| run(&statement, &arguments)))?;
-    let mut terms = TermCounts::default();
-    terms.count_deleted(&rows)?;
-    terms.write(collection)
+    let mut terms = IndexChanges::default();
+    terms.count_deleted(&rows);
+    if terms.write(collection)? > 0 {
+        queue::segment_added();
+    }
+    Ok(())
 }
 
 /// Locks the chunk table for writing, unless another session has locked it or the collection waits for its new owner.

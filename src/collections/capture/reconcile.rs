@@ -6,8 +6,8 @@ use crate::collections::capture::unreadable;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::statements::CompareDepth;
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::orphans::delete_orphans as delete_orphans_of;
-use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
 use crate::collections::queue::Cause;
 use ragstone_pg::attempt::in_subtransaction;
@@ -43,7 +43,8 @@ fn queue_differing(collection: &Collection, depth: CompareDepth) -> Result<usize
 /// Deletes the chunks of deleted rows, and of rows that have no content any more.
 pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
     let operators = connect(|| KeyColumns::of(collection))?.operators;
-    let mut terms = TermCounts::default();
+    let mut terms = IndexChanges::default();
     delete_orphans_of(collection, &collection.select_orphans(&operators)?, &mut terms)?;
-    terms.write(collection)
+    terms.write(collection)?;
+    Ok(())
 }

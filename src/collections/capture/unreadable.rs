@@ -5,8 +5,8 @@ use crate::collections::capture::source_keys::read_keys;
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, KeyColumns, fits};
 use crate::collections::catalog::statements::CompareDepth;
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::orphans::delete_orphans;
-use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
 use crate::collections::queue::Cause;
 use ragstone_pg::attempt::in_subtransaction;
@@ -24,7 +24,7 @@ const FEW_ROWS: usize = 16;
 /// Queues the rows that differ or cannot be read, and deletes the chunks of deleted rows. Returns the number of queued rows.
 pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
     let keys = connect(|| KeyColumns::of(collection))?;
-    let mut terms = TermCounts::default();
+    let mut terms = IndexChanges::default();
     delete_orphans(collection, &collection.select_gone(&keys.operators)?, &mut terms)?;
     terms.write(collection)?;
     let statement = collection.select_differing(&keys, depth)?;

@@ -51,16 +51,10 @@ pub struct Collection {
     pub word_parts: bool,
     /// Whether letters with and without accents are the same.
     pub ignore_accents: bool,
-    /// Words of an average chunk, to which term levels are relative; 0 before the first chunk.
-    pub reference_words: f64,
     /// Rows with content at the last refresh.
     pub source_rows: i64,
     /// Chunks at the last refresh.
     pub chunk_count: i64,
-    /// Rows of the terms table when its counts were last merged.
-    pub terms_folded: i64,
-    /// Rows that were added to the terms table since.
-    pub terms_appended: i64,
     /// Schema of pgvector, quoted.
     pub vector_schema: String,
     /// How it follows its source.
@@ -202,22 +196,19 @@ impl Collection {
             chunk_overlap: rows.int4(0, 13).unwrap_or(0),
             splitter: text(14, "splitter")?.parse().map_err(Error::internal)?,
             language: text(15, "language")?,
-            word_parts: rows.boolean(0, 29).unwrap_or(true),
-            ignore_accents: rows.boolean(0, 30).unwrap_or(false),
-            reference_words: rows.float8(0, 16).unwrap_or(0.0),
-            source_rows: rows.int8(0, 17).unwrap_or(0),
-            chunk_count: rows.int8(0, 18).unwrap_or(0),
-            terms_folded: rows.int8(0, 19).unwrap_or(0),
-            terms_appended: rows.int8(0, 20).unwrap_or(0),
-            vector_schema: text(21, "extension vector")?,
-            sync: Sync::parse(&text(22, "sync")?)?,
-            filled: rows.boolean(0, 23).unwrap_or(false),
+            word_parts: rows.boolean(0, 26).unwrap_or(true),
+            ignore_accents: rows.boolean(0, 27).unwrap_or(false),
+            source_rows: rows.int8(0, 16).unwrap_or(0),
+            chunk_count: rows.int8(0, 17).unwrap_or(0),
+            vector_schema: text(18, "extension vector")?,
+            sync: Sync::parse(&text(19, "sync")?)?,
+            filled: rows.boolean(0, 20).unwrap_or(false),
             source_kind: None,
-            column_numbers: rows.int2s(0, 24).unwrap_or_default(),
-            accepted_owner: rows.oid(0, 25),
-            error: rows.text(0, 26),
-            successor_of: rows.int8(0, 27),
-            predecessor_of: rows.int8(0, 28),
+            column_numbers: rows.int2s(0, 21).unwrap_or_default(),
+            accepted_owner: rows.oid(0, 22),
+            error: rows.text(0, 23),
+            successor_of: rows.int8(0, 24),
+            predecessor_of: rows.int8(0, 25),
             altered: None,
         };
         match table_use {
@@ -275,18 +266,14 @@ impl Collection {
             Arg::new(self.id),
             Arg::text(&self.fingerprint),
             Arg::new(self.dimensions),
-            Arg::new(self.reference_words),
             Arg::new(self.source_rows),
             Arg::new(self.chunk_count),
-            Arg::new(self.terms_folded),
-            Arg::new(self.terms_appended),
             Arg::new(self.filled),
         ];
         as_owner(config_owner()?, || {
             run(
                 "UPDATE rag.collection
-                 SET fingerprint = $2, dimensions = $3, reference_words = $4, source_rows = $5, chunks = $6,
-                     terms_folded = $7, terms_appended = $8, filled = $9, refreshed_at = now()
+                 SET fingerprint = $2, dimensions = $3, source_rows = $4, chunks = $5, filled = $6, refreshed_at = now()
                  WHERE id = $1",
                 &arguments,
             )

@@ -230,16 +230,16 @@ impl Collection {
         ))
     }
 
-    /// Deletes chunks by number, and returns what is needed to subtract them from the term counts.
+    /// Deletes chunks by number, and returns their positions in their rows.
     pub fn delete_chunks(&self) -> Result<String> {
         Ok(format!(
-            "DELETE FROM {chunks} WHERE chunk_id = ANY ($1) RETURNING words, tsv, seq",
+            "DELETE FROM {chunks} WHERE chunk_id = ANY ($1) RETURNING seq",
             chunks = self.chunks()?.name
         ))
     }
 
     /// Deletes the chunks of rows with these keys, each found by an index; with `gone`, only where the source has no such row. Returns
-    /// what is needed to subtract them from the term counts.
+    /// their positions in the rows.
     pub fn delete_keyed(&self, keys: &KeyColumns, gone: bool) -> Result<String> {
         let gone = if gone {
             format!(
@@ -256,15 +256,14 @@ impl Collection {
                SELECT x.chunk_id FROM {keys}
                CROSS JOIN LATERAL (SELECT c.chunk_id FROM {chunks} c WHERE {same} OFFSET 0) x
                WHERE true {gone}))
-             RETURNING words, tsv, seq",
+             RETURNING seq",
             chunks = self.chunks()?.name,
             keys = keys.rows(),
             same = keys.match_chunk(),
         ))
     }
 
-    /// Deletes the chunks of one row, and returns what is needed to subtract them from the term counts, and their
-    /// embeddings.
+    /// Deletes the chunks of one row, and returns their positions in the row, and their embeddings.
     pub fn delete_row(&self, operators: &[String]) -> Result<String> {
         let same: Vec<_> = operators
             .iter()
@@ -273,17 +272,17 @@ impl Collection {
             .collect();
         Ok(format!(
             "DELETE FROM {chunks} WHERE {same}
-             RETURNING words, tsv, seq, content_hash, fingerprint, embedding::real[]",
+             RETURNING seq, content_hash, fingerprint, embedding::real[]",
             chunks = self.chunks()?.name,
             same = same.join(" AND "),
         ))
     }
 
-    /// Stores chunks. The arguments are arrays with a value for each, the embeddings one behind the other in the third; the fingerprint;
+    /// Stores chunks, and returns their numbers in the same order. The arguments are arrays with a value for each, the embeddings one behind the other in the third; the fingerprint;
     /// then the key's columns, as arrays too, or as single values if the chunks share their key.
     pub fn insert_chunks(&self, have_one_key: bool) -> Result<String> {
         let columns: Vec<_> = (0..self.key.len()).map(key_column).collect();
-        let numbers: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 11)).collect();
+        let numbers: Vec<_> = (0..self.key.len()).map(|place| format!("${}", place + 10)).collect();
         let (values, arrays, names) = if have_one_key {
             (numbers.join(", "), String::new(), String::new())
         } else {
@@ -291,12 +290,14 @@ impl Collection {
             (names.clone(), format!(", {}", numbers.join(", ")), format!(", {names}"))
         };
         Ok(format!(
-            "INSERT INTO {chunks} (seq, words, embedding, tsv, heading, content, metadata, row_hash, content_hash,
+            "INSERT INTO {chunks} (seq, words, embedding, heading, content, metadata, row_hash, content_hash,
                                    fingerprint, {columns})
              SELECT seq, words, ($3)[(place - 1) * {dimensions} + 1 : place * {dimensions}]::{vector}.halfvec({dimensions}),
-                    tsv, heading, content, metadata, row_hash, content_hash, $10, {values}
-             FROM unnest($1, $2, $4, $5, $6, $7, $8, $9{arrays}) WITH ORDINALITY
-                  p (seq, words, tsv, heading, content, metadata, row_hash, content_hash{names}, place)",
+                    heading, content, metadata, row_hash, content_hash, $9, {values}
+             FROM unnest($1, $2, $4, $5, $6, $7, $8{arrays}) WITH ORDINALITY
+                  p (seq, words, heading, content, metadata, row_hash, content_hash{names}, place)
+             ORDER BY place
+             RETURNING chunk_id",
             chunks = self.chunks()?.name,
             columns = columns.join(", "),
             vector = self.vector_schema,

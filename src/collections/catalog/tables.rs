@@ -5,7 +5,6 @@ use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::relation::Relation;
 use crate::collections::catalog::source::SourceTable;
 use pgrx::pg_sys;
-use ragstone_core::levels::LEVELS;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, connect, run, run_once};
@@ -34,7 +33,7 @@ pub fn check_name(name: &str) -> Result<()> {
 
 /// Creates the tables as the source's owner and in its schema, with names that begin with `stem`.
 ///
-/// Ranking reads words, vector and number of a chunk. These columns come first, so that the rest of the row need not be
+/// Ranking by vectors reads vector and number of a chunk. These columns come first, so that the rest of the row need not be
 /// decoded. The row stays in one piece as long as it fits in a page, since a vector in a TOAST table costs one more
 /// look-up for each candidate.
 pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> Result<()> {
@@ -46,11 +45,12 @@ pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> 
     as_owner(source.owner, || {
         run_once(&chunk_table(collection, source, &qualified(&chunks))?)?;
         run_once(&format!(
-            "ALTER TABLE {} ALTER COLUMN tsv SET STORAGE MAIN, ALTER COLUMN embedding SET STORAGE {}",
+            "ALTER TABLE {} ALTER COLUMN embedding SET STORAGE {}",
             qualified(&chunks),
             if collection.dimensions <= MAX_INLINE_DIMENSIONS { "PLAIN" } else { "EXTERNAL" },
         ))?;
         run_once(&terms_table(&qualified(&terms)))?;
+        run_once(&format!("ALTER TABLE {} ALTER COLUMN data SET STORAGE PLAIN", qualified(&terms)))?;
         for table in [&chunks, &terms] {
             comment(&qualified(table), &collection.name)?;
         }
@@ -72,7 +72,8 @@ pub fn create_key_indexes(collection: &Collection) -> Result<()> {
         format!("ALTER TABLE {table} ADD PRIMARY KEY (chunk_id)"),
         format!("CREATE UNIQUE INDEX ON {table} ({}, seq)", keys.join(", ")),
         format!("CREATE INDEX ON {table} (content_hash)"),
-        format!("CREATE INDEX ON {} (lexeme)", terms.name),
+        format!("ALTER TABLE {} ADD PRIMARY KEY (segment, page)", terms.name),
+        format!("CREATE INDEX ON {} (page, segment)", terms.name),
     ];
     for statement in statements {
         connect(|| as_owner(chunks.owner, || run_once(&statement).map(|_| ())))?;
@@ -83,17 +84,15 @@ pub fn create_key_indexes(collection: &Collection) -> Result<()> {
 /// Creates the indexes that search uses, after the tables are filled: that is several times as fast as updating them
 /// during the fill.
 pub fn create_search_indexes(collection: &Collection) -> Result<()> {
-    let (chunks, terms) = (collection.chunks()?, collection.terms()?);
+    let chunks = collection.chunks()?;
     let vector = &collection.vector_schema;
     let table = &chunks.name;
     let mut statements = vec![
-        // A pending list would slow down the searches after a refresh.
-        format!("CREATE INDEX ON {table} USING gin (tsv) WITH (fastupdate = off)"),
         format!("CREATE INDEX ON {table} USING hnsw (embedding {vector}.halfvec_cosine_ops)"),
         format!("ANALYZE {table}"),
-        format!("ANALYZE {}", terms.name),
     ];
     if !collection.metadata.is_empty() {
+        // A pending list would slow down the searches after a refresh.
         statements.push(format!(
             "CREATE INDEX ON {table} USING gin (metadata jsonb_path_ops) WITH (fastupdate = off)"
         ));
@@ -115,7 +114,6 @@ fn chunk_table(collection: &Collection, source: &SourceTable, name: &str) -> Res
            seq integer NOT NULL,
            words integer NOT NULL,
            embedding {vector}.halfvec({dimensions}) NOT NULL,
-           tsv tsvector NOT NULL,
            {keys}
            heading text,
            content text NOT NULL,
@@ -129,16 +127,9 @@ fn chunk_table(collection: &Collection, source: &SourceTable, name: &str) -> Res
     ))
 }
 
+/// Pages of segments of the text index. A page is as long as a row may be that has a page of the table for itself.
 fn terms_table(name: &str) -> String {
-    let levels: String =
-        (1..LEVELS).map(|level| format!(",\n           level_{level} bigint NOT NULL")).collect();
-    format!(
-        "CREATE TABLE {name} (
-           lexeme text COLLATE \"C\" NOT NULL,
-           chunks bigint NOT NULL,
-           words bigint NOT NULL{levels}
-         )"
-    )
+    format!("CREATE TABLE {name} (segment bigint NOT NULL, page integer NOT NULL, data bytea NOT NULL)")
 }
 
 fn comment(table: &str, collection: &str) -> Result<()> {

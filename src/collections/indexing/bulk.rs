@@ -4,12 +4,12 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::statements::MAX_CONTENT_BYTES;
 use crate::collections::indexing::chunking::Chunker;
 use crate::collections::indexing::cut::cut_now;
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::passage;
 use crate::collections::indexing::passage::{Passage, SourceRow};
 use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::indexing::slices::{SliceOutcome, Slices};
 use crate::collections::indexing::store::store;
-use crate::collections::indexing::terms::TermCounts;
 use crate::embedding::{Embedder, plain_vectors};
 use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane, Model};
@@ -65,7 +65,7 @@ pub struct Fill<'a> {
     in_flight: VecDeque<SentPassages>,
     /// Embeddings of chunks that were just deleted, by the hash of their text.
     known: HashMap<Vec<u8>, Vec<f32>>,
-    terms: &'a mut TermCounts,
+    terms: &'a mut IndexChanges,
     counts: FillCounts,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Fill<'a> {
         collection: &'a mut Collection,
         model: &Model,
         operators: &[String],
-        terms: &'a mut TermCounts,
+        terms: &'a mut IndexChanges,
     ) -> Result<Self> {
         let embedder = Embedder::find(&collection.model, Kind::Document)?;
         Ok(Self {
@@ -157,12 +157,10 @@ impl<'a> Fill<'a> {
         let arguments: Vec<_> = key.iter().map(Arg::value).collect();
         let owner = self.collection.chunks()?.owner;
         let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
+        self.terms.count_deleted(&rows);
         for row in 0..rows.count {
-            let (words, tsvector) =
-                (rows.int4(row, 0).unwrap_or(0), rows.tsvector(row, 1).unwrap_or_default());
-            self.terms.count(&tsvector, words, rows.int4(row, 2) == Some(1), -1)?;
-            if rows.text(row, 4).as_deref() == Some(self.fingerprint.as_str())
-                && let (Some(hash), Some(embedding)) = (rows.bytea(row, 3), rows.float4s(row, 5))
+            if rows.text(row, 2).as_deref() == Some(self.fingerprint.as_str())
+                && let (Some(hash), Some(embedding)) = (rows.bytea(row, 1), rows.float4s(row, 3))
             {
                 self.known.insert(hash, embedding);
             }
@@ -179,7 +177,6 @@ impl<'a> Fill<'a> {
             let mut passages: Vec<&mut Passage> = passages.iter_mut().collect();
             connect(|| as_owner(owner, || passage::analyse(&mut passages, self.collection)))?;
         }
-        self.learn_reference(&passages);
         let known = std::mem::take(&mut self.known);
         for passage in passages {
             match known.get(&passage.hash) {
@@ -191,14 +188,6 @@ impl<'a> Fill<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Term levels are relative to the first chunks of a collection.
-    fn learn_reference(&mut self, passages: &[Passage]) {
-        if self.collection.reference_words <= 0.0 && !passages.is_empty() {
-            let words: f64 = passages.iter().map(|passage| f64::from(passage.terms.words)).sum();
-            self.collection.reference_words = (words / passages.len() as f64).max(1.0);
-        }
     }
 
     fn send(&mut self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::analysis::{self, Rules, has_no_spaces};
-use ragstone_core::tsvector::{ChunkTerms, TsVectorError};
+use ragstone_core::tsvector::ChunkTerms;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run, select};
@@ -64,11 +64,6 @@ impl Passage {
             hash: Vec::new(),
             terms: ChunkTerms::default(),
         }
-    }
-
-    /// The tsvector that is stored: the words with their levels.
-    pub fn tsvector(&self, reference_words: f64) -> Result<Vec<u8>> {
-        self.terms.encode(reference_words).map_err(|error| tsvector_error(&error))
     }
 }
 
@@ -146,7 +141,7 @@ fn terms(
         encoding::encode(word.as_bytes(), &mut bytes);
         bytes
     });
-    ChunkTerms::new(&tsvectors, words).map_err(|error| tsvector_error(&error))
+    ChunkTerms::new(&tsvectors, words).map_err(Error::internal)
 }
 
 /// Checks that the engine returned one embedding for each passage.
@@ -155,12 +150,4 @@ pub fn check_embeddings(values: usize, passages: usize, dimensions: usize) -> Re
         return Ok(());
     }
     Err(Error::internal(format!("{values} values for {passages} passages")))
-}
-
-/// An error of the tsvector encoder, as an SQL error.
-pub fn tsvector_error(error: &TsVectorError) -> Error {
-    match error {
-        TsVectorError::Malformed => Error::internal(error),
-        TsVectorError::TooLong(_) => Error::over_limit(error.to_string()).hint("Use a smaller chunk_size."),
-    }
 }

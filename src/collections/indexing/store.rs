@@ -1,10 +1,10 @@
 //! Stores passages as chunks, many in a statement.
 
 use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::passage::Passage;
-use crate::collections::indexing::terms::TermCounts;
 use pgrx::pg_sys;
-use ragstone_pg::error::Result;
+use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::has_array_type;
@@ -17,7 +17,7 @@ pub fn store(
     collection: &Collection,
     fingerprint: &str,
     passages: &[(&Passage, &[f32])],
-    terms: &mut TermCounts,
+    terms: &mut IndexChanges,
 ) -> Result<()> {
     let owner = collection.chunks()?.owner;
     let key = passages.first().map(|(passage, _)| passage.row.key.as_slice()).unwrap_or_default();
@@ -34,33 +34,23 @@ pub fn store(
     };
     let statement = collection.insert_chunks(!have_arrays)?;
     for slice in groups.into_iter().flat_map(|group| group.chunks(CHUNKS_PER_STATEMENT)) {
-        connect(|| {
-            as_owner(owner, || store_slice(collection, &statement, fingerprint, slice, have_arrays, terms))
-        })?;
+        connect(|| as_owner(owner, || store_slice(&statement, fingerprint, slice, have_arrays, terms)))?;
     }
     Ok(())
 }
 
 fn store_slice(
-    collection: &Collection,
     statement: &str,
     fingerprint: &str,
     slice: &[(&Passage, &[f32])],
     have_arrays: bool,
-    terms: &mut TermCounts,
+    terms: &mut IndexChanges,
 ) -> Result<()> {
-    let mut tsvectors = Vec::with_capacity(slice.len());
-    for (passage, _) in slice {
-        let tsvector = passage.tsvector(collection.reference_words)?;
-        terms.count(&tsvector, passage.terms.words as i32, passage.seq == 1, 1)?;
-        tsvectors.push(tsvector);
-    }
     let passages = || slice.iter().map(|(passage, _)| *passage);
     let mut arguments = vec![
         Arg::int4s(passages().map(|passage| passage.seq)),
         Arg::int4s(passages().map(|passage| passage.terms.words as i32)),
         Arg::float4s(slice.iter().flat_map(|(_, embedding)| embedding.iter())),
-        Arg::varlenas(pg_sys::TSVECTOROID, tsvectors.iter().map(Vec::as_slice)),
         Arg::optional_texts(passages().map(|passage| passage.heading.as_deref())),
         Arg::texts(passages().map(|passage| &passage.content)),
         Arg::varlenas(pg_sys::JSONBOID, passages().map(|passage| passage.row.metadata.as_slice())),
@@ -74,6 +64,10 @@ fn store_slice(
             false => Arg::value(value),
         }));
     }
-    run(statement, &arguments)?;
+    let stored = run(statement, &arguments)?;
+    for (row, passage) in passages().enumerate() {
+        let chunk = stored.int8(row, 0).ok_or_else(|| Error::internal("a chunk has no number"))?;
+        terms.add(chunk, &passage.terms, passage.seq == 1);
+    }
     Ok(())
 }

@@ -3,14 +3,13 @@
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::collections::catalog::keys::Key;
 use crate::collections::indexing::batch::{QueuedRow, RowBatch, RowStatus};
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::passage::Passage;
 use crate::collections::indexing::stages::{Stage, timed};
 use crate::collections::indexing::store::store;
-use crate::collections::indexing::terms::TermCounts;
 use crate::collections::queue;
 use crate::collections::queue::failure;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
@@ -22,8 +21,8 @@ use std::collections::HashSet;
 pub struct WriteCounts {
     /// Number of source rows that are finished.
     pub rows: usize,
-    /// Number of rows appended to the terms table.
-    pub term_rows: usize,
+    /// Number of segments added to the text index.
+    pub segments: usize,
     /// Rows that another transaction is changing or has changed; they stay in the queue.
     pub postponed: Vec<QueuedRow>,
 }
@@ -34,19 +33,16 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let found = connect(|| Collection::find_to_use(batch.collection.id, Some(TableUse::Writing)))?;
     let Some(collection) = found else { return Ok(WriteCounts::default()) };
     batch.collection = collection;
-    learn_reference(batch)?;
     let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
     let unchanged: HashSet<usize> = timed(Stage::Lock, || connect(|| lock_unchanged(batch)))?;
-    let mut terms = TermCounts::default();
+    let mut terms = IndexChanges::default();
     let replaced: Vec<&Key> = unchanged.iter().map(|place| &batch.items[*place].key).collect();
     timed(Stage::Store, || connect(|| delete_chunks(batch, &replaced, false, &mut terms)))?;
     let gone: Vec<&Key> =
         batch.items.iter().filter(|item| item.status == RowStatus::Missing).map(|item| &item.key).collect();
     connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
     timed(Stage::Store, || store_passages(batch, &unchanged, &mut terms))?;
-    let before = batch.collection.terms_appended;
-    timed(Stage::Terms, || terms.write(&mut batch.collection))?;
-    let term_rows = (batch.collection.terms_appended - before).max(0) as usize;
+    let segments = timed(Stage::Terms, || terms.write(&batch.collection))?;
 
     let (mut done, mut postponed) = (Vec::new(), Vec::new());
     for (place, item) in batch.items.iter().enumerate() {
@@ -67,35 +63,7 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
             queue::delete(batch.collection.id, &ids)
         })
     })?;
-    Ok(WriteCounts { rows: done.len(), term_rows, postponed })
-}
-
-/// Term levels are relative to the first chunks of a collection.
-fn learn_reference(batch: &mut RowBatch) -> Result<()> {
-    if batch.collection.reference_words > 0.0 || batch.passages.is_empty() {
-        return Ok(());
-    }
-    let words: f64 = batch.passages.iter().map(|(passage, _)| f64::from(passage.terms.words)).sum();
-    let reference = (words / batch.passages.len() as f64).max(1.0);
-    // Another worker may have set it first.
-    let rows = connect(|| {
-        as_owner(config_owner()?, || {
-            let rows = run(
-                "UPDATE rag.collection SET reference_words = $2 WHERE id = $1 AND reference_words <= 0
-                 RETURNING reference_words",
-                &[Arg::new(batch.collection.id), Arg::new(reference)],
-            )?;
-            Ok::<_, Error>(rows.count)
-        })
-    })?;
-    batch.collection.reference_words = reference;
-    if rows == 0
-        && let Some(collection) = connect(|| Collection::find_by_id(batch.collection.id))?
-    {
-        // The tables are locked.
-        batch.collection = collection;
-    }
-    Ok(())
+    Ok(WriteCounts { rows: done.len(), segments, postponed })
 }
 
 /// Positions of the rows that have not changed since they were read. They are locked against deletion until the
@@ -125,17 +93,18 @@ fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
 }
 
 /// Deletes the chunks of rows; with `gone`, only of rows that do not exist.
-fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut TermCounts) -> Result<()> {
+fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut IndexChanges) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
     let statement = batch.collection.delete_keyed(&batch.keys, gone)?;
     let arguments = batch.keys.arguments(keys.iter().copied());
     let rows: Rows = as_owner(batch.collection.chunks()?.owner, || by_index(|| run(&statement, &arguments)))?;
-    terms.count_deleted(&rows)
+    terms.count_deleted(&rows);
+    Ok(())
 }
 
-fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut TermCounts) -> Result<()> {
+fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut IndexChanges) -> Result<()> {
     let wanted = batch.passages.iter().filter(|(passage, _)| unchanged.contains(&passage.row.place));
     let embedded: Vec<(&Passage, &[f32])> = wanted
         .map(|(passage, embedding)| {

@@ -9,8 +9,9 @@ use crate::collections::catalog::source::SourceTable;
 use crate::collections::catalog::tables;
 use crate::collections::indexing::bulk::Fill;
 use crate::collections::indexing::chunking::{capacity, invalid_overlap};
+use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::progress::ProgressReport;
-use crate::collections::indexing::terms::{TermCounts, merge_term_counts};
+use crate::collections::indexing::segments::{MergeExtent, merge_segments};
 use crate::collections::queue;
 use crate::embedding::{Embedder, model_or_default};
 use pgrx::{PgLogLevel, pg_sys};
@@ -64,12 +65,12 @@ pub fn create(options: CollectionOptions) -> Result<i64> {
             return Ok(0);
         }
         let mut progress = ProgressReport::start(&collection.name);
-        let mut terms = TermCounts::default();
+        let mut terms = IndexChanges::default();
         let rows = collection.select_rows(&operators, true)?;
         let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
-        terms.write(&mut collection)?;
-        merge_term_counts(&mut collection)?;
+        terms.write(&collection)?;
         tables::create_key_indexes(&collection)?;
+        merge_segments(&collection, MergeExtent::All)?;
         tables::create_search_indexes(&collection)?;
         collection.source_rows = filled.added;
         collection.chunk_count = filled.stored;
@@ -171,11 +172,8 @@ fn describe_collection(
         language: language(options.language)?,
         word_parts: options.word_parts,
         ignore_accents: options.ignore_accents,
-        reference_words: 0.0,
         source_rows: 0,
         chunk_count: 0,
-        terms_folded: 0,
-        terms_appended: 0,
         vector_schema: ragstone_pg::vector::extension_schema()?,
         sync: options.sync,
         filled: options.sync == Sync::Manual,

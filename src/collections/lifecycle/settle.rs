@@ -1,10 +1,10 @@
-//! Work on a collection whose queue is empty: creating its indexes after the first fill, merging its term counts,
+//! Work on a collection whose queue is empty: creating its indexes after the first fill, merging segments of its text index,
 //! counting, notifying listeners, and the switch of a migration.
 
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::tables::create_search_indexes;
-use crate::collections::indexing::terms::merge_term_counts;
+use crate::collections::indexing::segments::{MergeExtent, has_many_segments, merge_segments};
 use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::error::Result;
@@ -18,9 +18,6 @@ use ragstone_pg::switch_user::as_owner;
 /// Channel on which the number of a collection is sent when it becomes current: a name would tell all roles of it.
 const CHANNEL: &str = "rag_current";
 
-/// Minimum number of new rows in a terms table for which it is counted, to decide whether to merge.
-pub const MIN_APPENDED_TERMS: i64 = 10_000;
-
 /// Result of [`settle`].
 pub enum Settled {
     /// The collection is current, or was dropped.
@@ -29,8 +26,8 @@ pub enum Settled {
     Later,
 }
 
-/// Finishes a collection whose queue is empty. `appended` is about the number of new rows in its terms table.
-pub fn settle(id: i64, appended: i64) -> Result<Settled> {
+/// Finishes a collection whose queue is empty.
+pub fn settle(id: i64) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
     let (queued, collection) = in_limited_transaction(Limits::LocksAndTime, || connect(look))?;
     if queued {
@@ -48,7 +45,9 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
         in_limited_transaction(Limits::Locks, || connect(|| follow::follow(&mut collection)))?;
         return Ok(Settled::Done);
     }
+    let mut extent = MergeExtent::Worthwhile;
     if !collection.filled {
+        extent = MergeExtent::All;
         activity::report(&format!("ragstone: indexing collection {}", collection.name));
         // This transaction locks only the chunk table, so that only sessions that use that table wait for the index.
         let indexed = in_limited_transaction(Limits::Locks, || {
@@ -67,9 +66,7 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     }
     in_limited_transaction(Limits::Locks, || {
         connect(|| collection.lock_tables(TableUse::Writing))?;
-        if appended >= MIN_APPENDED_TERMS {
-            merge_terms(&mut collection)?;
-        }
+        merge_segments(&collection, extent)?;
         collection.count()?;
         connect(|| {
             collection.update()?;
@@ -86,20 +83,30 @@ pub fn settle(id: i64, appended: i64) -> Result<Settled> {
     Ok(Settled::Done)
 }
 
-/// Merges the term counts of a collection whose queue never becomes empty.
-pub fn merge_terms_while_busy(id: i64) -> Result<()> {
+/// Merges segments of a collection whose queue is not empty.
+pub fn merge_while_busy(id: i64) -> Result<()> {
     in_limited_transaction(Limits::Locks, || {
         let found = connect(|| Collection::find_to_use(id, Some(TableUse::Writing)))?;
         let Some(mut collection) = found else { return Ok(()) };
-        merge_terms(&mut collection)?;
+        merge_segments(&collection, MergeExtent::Worthwhile)?;
         collection.count()?;
         connect(|| collection.update())
     })
 }
 
-fn merge_terms(collection: &mut Collection) -> Result<()> {
-    collection.terms_appended = connect(|| count_appended(collection))?;
-    merge_term_counts(collection)
+/// The numbers of the collections that follow their sources and whose first fill has ended.
+pub fn filled() -> Result<Vec<i64>> {
+    let rows = run("SELECT id FROM rag.collection WHERE sync <> 'manual' AND filled", &[])?;
+    Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
+}
+
+/// Whether a collection may have segments that are worth a merge; its writers add them without asking for anything else.
+pub fn may_merge(id: i64) -> Result<bool> {
+    in_limited_transaction(Limits::LocksAndTime, || {
+        let found = connect(|| Collection::find_to_use(id, Some(TableUse::Reading)))?;
+        let usable = found.filter(|collection| !collection.is_given_away() && collection.error.is_none());
+        usable.map_or(Ok(false), |collection| connect(|| has_many_segments(&collection)))
+    })
 }
 
 /// The collections with sync `background` or `immediate`, except those that a restore has not completed.
@@ -115,14 +122,6 @@ fn is_queued(id: i64) -> Result<bool> {
     let look = || run("SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)", &[Arg::new(id)]);
     let rows = as_owner(config_owner()?, || by_index(look))?;
     Ok(rows.boolean(0, 0) == Some(true))
-}
-
-/// Number of rows that were added to the terms table since it was last merged.
-fn count_appended(collection: &Collection) -> Result<i64> {
-    let terms = collection.terms()?;
-    let statement = format!("SELECT count(*) FROM {}", terms.name);
-    let rows = as_owner(terms.owner, || run(&statement, &[]))?;
-    Ok(rows.int8(0, 0).unwrap_or(0) - collection.terms_folded)
 }
 
 fn notify(collection: &Collection) -> Result<()> {

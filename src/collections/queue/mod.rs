@@ -22,6 +22,11 @@ pub enum Cause {
     Fill,
 }
 
+/// Wakes a worker when the transaction commits, since segments of a text index may have to be merged.
+pub fn segment_added() {
+    wake::segment_at_commit();
+}
+
 /// Queues rows of a collection, and wakes a worker when the transaction commits.
 pub fn append(collection: i64, keys: &[Key], cause: Cause) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };

@@ -1,9 +1,12 @@
 //! Okapi BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3).
 //!
-//! A chunk's score for a query is the sum over the query's terms of `idf * impact`; [`crate::levels`] has the impact.
+//! A chunk's score for a query is the sum of [`term_score`] over the query's terms.
 
-use crate::levels::{B, K1};
-use crate::tsvector::Lexemes;
+/// How soon further occurrences of a term stop to count.
+const K1: f64 = 0.9;
+
+/// How much a chunk's length counts against it.
+const B: f64 = 0.4;
 
 /// Weight of a term that `docs` of `chunks` chunks hold; never negative.
 pub fn idf(chunks: u64, docs: u64) -> f64 {
@@ -11,40 +14,23 @@ pub fn idf(chunks: u64, docs: u64) -> f64 {
     ((chunks - docs + 0.5) / (docs + 0.5)).ln_1p()
 }
 
-/// A query as the bytes that travel to the scoring function: `f64` average, then for each term `f64` idf, `u16` length and
-/// lexeme, all in the machine's own order.
-pub fn encode_query<'a>(average: f64, terms: impl IntoIterator<Item = (&'a [u8], f64)>) -> Vec<u8> {
-    let mut bytes = average.to_ne_bytes().to_vec();
-    for (lexeme, idf) in terms {
-        bytes.extend(idf.to_ne_bytes());
-        bytes.extend((lexeme.len() as u16).to_ne_bytes());
-        bytes.extend(lexeme);
-    }
-    bytes
+/// What the length of a chunk, in words, counts where an average chunk has `average`.
+#[inline]
+pub fn length_factor(words: u32, average: f64) -> f64 {
+    K1 * (1.0 - B + B * f64::from(words) / average.max(1.0))
 }
 
-/// The score of a chunk of `words` for a query made by [`encode_query`], or nothing if the query is malformed.
+/// What a term adds to the score of a chunk that holds it so often. It grows with the frequency, and with shorter lengths, also as it
+/// is rounded.
 #[inline]
-pub fn score(lexemes: &Lexemes, words: u32, query: &[u8]) -> Option<f64> {
-    let (average, mut rest) = query.split_first_chunk()?;
-    let average = f64::from_ne_bytes(*average);
-    let length_factor = K1 * (1.0 - B + B * f64::from(words) / average.max(1.0));
-    let mut score = 0.0;
-    while !rest.is_empty() {
-        let (idf, tail) = rest.split_first_chunk()?;
-        let (length, tail) = tail.split_first_chunk()?;
-        let (lexeme, tail) = tail.split_at_checked(usize::from(u16::from_ne_bytes(*length)))?;
-        let frequency = f64::from(lexemes.frequency(lexeme));
-        score += f64::from_ne_bytes(*idf) * frequency * (K1 + 1.0) / (frequency + length_factor);
-        rest = tail;
-    }
-    Some(score)
+pub fn term_score(idf: f64, frequency: u32, length_factor: f64) -> f64 {
+    let frequency = f64::from(frequency);
+    idf * frequency * (K1 + 1.0) / (frequency + length_factor)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::levels::{density, impact};
 
     #[test]
     fn idf_is_never_negative() {
@@ -57,14 +43,6 @@ mod tests {
     fn known_value() {
         // Two of ten chunks hold the term; it occurs 3 times in a chunk of 20 words where 10 are usual.
         let expected = (1.0_f64 + 8.5 / 2.5).ln() * 3.0 * 1.9 / (3.0 + 0.9 * (0.6 + 0.4 * 2.0));
-        assert!((idf(10, 2) * impact(density(3, 20, 10.0)) - expected).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_malformed_query_has_no_score() {
-        let lexemes = Lexemes::new(&[0; 4]).unwrap();
-        let query = encode_query(10.0, [(&b"backup"[..], 2.0)]);
-        assert_eq!(score(&lexemes, 5, &query), Some(0.0));
-        assert_eq!(score(&lexemes, 5, &query[..query.len() - 1]), None);
+        assert!((term_score(idf(10, 2), 3, length_factor(20, 10.0)) - expected).abs() < 1e-12);
     }
 }

@@ -25,6 +25,7 @@ pub mod own_lock;
 mod own_sqlstate;
 pub mod own_tables;
 pub mod owner;
+pub mod page_table;
 pub mod plans;
 pub mod procedure;
 pub mod read_only;

@@ -214,6 +214,11 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message)
     }
 
+    /// What was written is not what is read: XX001.
+    pub fn data_corrupted(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, message)
+    }
+
     /// An error that was kept with its SQLSTATE of five characters.
     pub fn of_code(code: &str, message: impl Into<String>) -> Self {
         let sqlstate = Self::pack(code);

@@ -13,7 +13,7 @@ SET ROLE regress_reader;
 SELECT * FROM refusal($$SELECT * FROM rag.search('notes', 'harbour')$$);
 SELECT * FROM refusal($$SELECT * FROM rag.search('notes', '')$$);
 SELECT * FROM refusal($$SELECT content FROM app.notes_chunks$$);
-SELECT * FROM refusal($$SELECT lexeme FROM app.notes_terms$$);
+SELECT * FROM refusal($$SELECT data FROM app.notes_terms$$);
 SELECT name FROM rag.collections;
 -- The columns that the collection is made of are enough, and each of them is needed.
 SET ROLE regress_owner;

@@ -54,14 +54,17 @@ INSERT INTO words
 SELECT i, string_agg('w' || floor(200 * power((hashint4extended(i * 64 + j, 7) & 1048575) / 1048576.0, 3))::int, ' ' ORDER BY j)
 FROM generate_series(1, 800) i, generate_series(1, 3 + i % 30) j GROUP BY i;
 SELECT rag.create_collection('words', 'words', 'body', language => 'simple', chunk_size => 1000, sync => 'manual', word_parts => false);
+CREATE TABLE held AS
+SELECT chunk_id, words, unnest.lexeme, cardinality(positions)::float8 AS tf FROM words_chunks, unnest(to_tsvector('simple', content));
+CREATE INDEX ON held (lexeme);
+ANALYZE held;
 CREATE FUNCTION ranked(query text, k int) RETURNS TABLE (place bigint, chunk_id bigint, score float8) LANGUAGE sql AS $$
   WITH n AS (SELECT count(*)::float8 AS chunks, avg(words)::float8 AS average FROM words_chunks),
        q AS (SELECT DISTINCT lexeme FROM unnest(to_tsvector('simple', query))),
-       d AS (SELECT lexeme, (SELECT count(*) FROM words_chunks WHERE tsv @@ quote_literal(lexeme)::tsquery)::float8 AS docs FROM q),
-       s AS (SELECT c.chunk_id, sum(ln(1 + (chunks - docs + 0.5) / (docs + 0.5)) * tf * 1.9 / (tf + 0.9 * (0.6 + 0.4 * words / average))) AS score
-             FROM words_chunks c, n, unnest(c.tsv) u (lexeme, positions, weights) JOIN d USING (lexeme),
-                  LATERAL (SELECT coalesce(positions[1], 1)::float8 AS tf) f
-             GROUP BY c.chunk_id)
+       d AS (SELECT lexeme, (SELECT count(*) FROM held h WHERE h.lexeme = q.lexeme)::float8 AS docs FROM q),
+       s AS (SELECT chunk_id, sum(ln(1 + (chunks - docs + 0.5) / (docs + 0.5)) * tf * 1.9 / (tf + 0.9 * (0.6 + 0.4 * words / average))) AS score
+             FROM held JOIN d USING (lexeme), n
+             GROUP BY chunk_id)
   SELECT row_number() OVER (ORDER BY s.score DESC, s.chunk_id), s.chunk_id, s.score FROM s ORDER BY s.score DESC, s.chunk_id LIMIT k
 $$;
 SELECT count(*) AS compared, count(*) FILTER (WHERE c.place = c.rank AND abs(c.scored - c.score) < 1e-9) AS equal

@@ -24,6 +24,8 @@ thread_local! {
 enum Wakeup {
     /// Something has changed in a collection's source.
     Collection(i64),
+    /// A text index has got another segment.
+    Segment,
     /// A job was submitted.
     Job(i64),
 }
@@ -31,6 +33,11 @@ enum Wakeup {
 /// Wakes the worker that indexes at commit, for changes queued for a collection.
 pub fn collection_at_commit(collection: i64) {
     add(Wakeup::Collection(collection));
+}
+
+/// Wakes the worker that indexes at commit, for a segment that may have to be merged with others.
+pub fn segment_at_commit() {
+    add(Wakeup::Segment);
 }
 
 /// Wakes the coordinator at commit, for a job.
@@ -80,7 +87,7 @@ impl Wakeup {
     /// Whose work it is.
     fn place(self) -> Place {
         match self {
-            Self::Collection(_) => Place::FIRST_INDEXER,
+            Self::Collection(_) | Self::Segment => Place::FIRST_INDEXER,
             Self::Job(_) => Place::Coordinator,
         }
     }

@@ -1,6 +1,6 @@
 //! Makes a segment of some chunks.
 
-use super::header::{Counts, Header};
+use super::header::{Header, IndexCounts};
 use super::{Posting, SegmentWriter};
 
 /// A chunk that is to be indexed.
@@ -20,7 +20,7 @@ pub struct IndexedChunk<'a> {
 /// Those of the sink.
 pub fn build<E>(
     mut chunks: Vec<IndexedChunk>,
-    counts: Counts,
+    counts: IndexCounts,
     sink: impl FnMut(u32, &[u8]) -> Result<(), E>,
 ) -> Result<Header, E> {
     chunks.sort_unstable_by_key(|chunk| (chunk.words, chunk.chunk));

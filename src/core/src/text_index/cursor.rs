@@ -1,10 +1,10 @@
 //! Goes through the postings of one term in one segment.
 
 use super::Pages;
-use super::dictionary::{Entry, List};
+use super::dictionary::{List, TermEntry};
 use super::header::Place;
 use super::postings::{self, BLOCK, Block, Decoded, TABLE_LENGTH_BYTES};
-use super::segment::{Reader, Segment};
+use super::segment::{PageReader, Segment};
 
 /// A place in a list of postings, which moves forward.
 pub struct Cursor {
@@ -21,7 +21,11 @@ pub struct Cursor {
 
 impl Cursor {
     /// Before the first posting of a term.
-    pub fn new<P: Pages>(entry: Entry, segment: &Segment, reader: &mut Reader<P>) -> Result<Self, P::Error> {
+    pub fn new<P: Pages>(
+        entry: TermEntry,
+        segment: &Segment,
+        reader: &mut PageReader<P>,
+    ) -> Result<Self, P::Error> {
         let mut bytes = Vec::new();
         let docs = segment.header.docs;
         let blocks = match &entry.list {
@@ -60,7 +64,7 @@ impl Cursor {
         &mut self,
         ordinal: u32,
         segment: &Segment,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<Option<u32>, P::Error> {
         if self.block_from(ordinal).is_none() {
             return Ok(None);
@@ -86,12 +90,13 @@ impl Cursor {
         self.decoded.fields[self.at] as u8
     }
 
-    fn decode<P: Pages>(&mut self, segment: &Segment, reader: &mut Reader<P>) -> Result<(), P::Error> {
+    fn decode<P: Pages>(&mut self, segment: &Segment, reader: &mut PageReader<P>) -> Result<(), P::Error> {
         let block = &self.blocks[self.block];
         let offset = match &self.list {
             List::Inline(list) => {
+                let bytes = list.get(block.offset as usize..).unwrap_or_default();
                 self.bytes.clear();
-                self.bytes.extend_from_slice(list);
+                self.bytes.extend_from_slice(&bytes[..bytes.len().min(block.length as usize)]);
                 segment.header.root.offset
             }
             List::At(place) => {

@@ -5,7 +5,7 @@
 
 use super::bytes::{Bytes, put_number, shared_length};
 use super::header::Place;
-use super::segment::{Reader, Segment};
+use super::segment::{PageReader, Segment};
 use super::{Damage, Pages};
 
 /// Blocks end when they are this long, in bytes.
@@ -28,7 +28,7 @@ pub enum List {
 
 /// What the dictionary has of a term.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct TermEntry {
     /// Number of chunks that hold it.
     pub count: u32,
     /// Its postings.
@@ -37,7 +37,7 @@ pub struct Entry {
 
 /// What is written of a level.
 #[derive(Default)]
-struct Level {
+struct DictionaryLevel {
     block: Vec<u8>,
     first: Vec<u8>,
     last: Vec<u8>,
@@ -46,7 +46,7 @@ struct Level {
 /// Writes a dictionary, whose blocks go to `put`.
 #[derive(Default)]
 pub struct DictionaryWriter {
-    levels: Vec<Level>,
+    levels: Vec<DictionaryLevel>,
 }
 
 impl DictionaryWriter {
@@ -89,7 +89,7 @@ impl DictionaryWriter {
         put: &mut impl FnMut(&[u8]) -> Result<Place, E>,
     ) -> Result<(), E> {
         if self.levels.len() <= level {
-            self.levels.push(Level::default());
+            self.levels.push(DictionaryLevel::default());
         }
         if self.levels[level].block.len() >= BLOCK_BYTES {
             self.flush(level, put)?;
@@ -129,7 +129,7 @@ struct OpenBlock {
 }
 
 impl OpenBlock {
-    fn read<P: Pages>(segment: &Segment, place: Place, reader: &mut Reader<P>) -> Result<Self, P::Error> {
+    fn read<P: Pages>(segment: &Segment, place: Place, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         let mut bytes = Vec::new();
         segment.read(place, reader, &mut bytes)?;
         Ok(Self { bytes, at: 0, offset: place.offset, term: Vec::new() })
@@ -163,7 +163,7 @@ fn read_place(rest: &mut Bytes) -> Option<Place> {
     Some(Place { offset: rest.number()?, length: rest.number_u32()? })
 }
 
-fn read_entry(rest: &mut Bytes) -> Option<Entry> {
+fn read_entry(rest: &mut Bytes) -> Option<TermEntry> {
     let count = rest.number_u32()?;
     let number = rest.number()?;
     let length = u32::try_from(number >> 1).ok()?;
@@ -172,7 +172,7 @@ fn read_entry(rest: &mut Bytes) -> Option<Entry> {
     } else {
         List::At(Place { offset: rest.number()?, length })
     };
-    (count > 0).then_some(Entry { count, list })
+    (count > 0).then_some(TermEntry { count, list })
 }
 
 /// What a segment's dictionary has of a term.
@@ -182,8 +182,8 @@ fn read_entry(rest: &mut Bytes) -> Option<Entry> {
 pub fn find<P: Pages>(
     segment: &Segment,
     term: &[u8],
-    reader: &mut Reader<P>,
-) -> Result<Option<Entry>, P::Error> {
+    reader: &mut PageReader<P>,
+) -> Result<Option<TermEntry>, P::Error> {
     let mut place = segment.header.root;
     for _ in 0..segment.header.depth {
         let mut block = OpenBlock::read(segment, place, reader)?;
@@ -222,7 +222,7 @@ impl Terms {
     ///
     /// # Errors
     /// [`Damage`], and those of the pages.
-    pub fn new<P: Pages>(segment: &Segment, reader: &mut Reader<P>) -> Result<Self, P::Error> {
+    pub fn new<P: Pages>(segment: &Segment, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         if segment.header.depth > MAX_DEPTH {
             return Err(segment.damage(segment.header.root.offset, "the dictionary is too deep").into());
         }
@@ -237,8 +237,8 @@ impl Terms {
     pub fn next<P: Pages>(
         &mut self,
         segment: &Segment,
-        reader: &mut Reader<P>,
-    ) -> Result<Option<(Vec<u8>, Entry)>, P::Error> {
+        reader: &mut PageReader<P>,
+    ) -> Result<Option<(Vec<u8>, TermEntry)>, P::Error> {
         while !self.path.is_empty() {
             let is_leaf = self.path.len() > self.depth;
             let Some(block) = self.path.last_mut().filter(|block| !block.is_at_end()) else {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Changed when segments are written in another way. Those of other formats are not read.
+/// Changed when segments are written in another way. Those of other formats are refused.
 pub const FORMAT: u16 = 1;
 
 /// Where something is in a segment's sequence of bytes.
@@ -16,7 +16,7 @@ pub struct Place {
 
 /// Changes of how many chunks and rows a collection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
+pub struct IndexCounts {
     /// Chunks that were added, less those that were deleted.
     pub chunks: i64,
     /// The same of rows of the source.
@@ -33,7 +33,7 @@ pub struct Header {
     /// Sum of their lengths.
     pub words: u64,
     /// What the segment's transactions changed.
-    pub counts: Counts,
+    pub counts: IndexCounts,
     /// The least number of a chunk.
     pub least_chunk: i64,
     /// Bytes of each chunk's number, which is kept as what is over the least. All numbers together begin at offset 0.

@@ -1,9 +1,9 @@
 //! Makes one segment of several, without the chunks that were deleted.
 
 use super::cursor::Cursor;
-use super::dictionary::{Entry, Terms};
-use super::header::{Counts, Header};
-use super::segment::{Reader, Segment};
+use super::dictionary::{TermEntry, Terms};
+use super::header::{Header, IndexCounts};
+use super::segment::{PageReader, Segment};
 use super::{Pages, Posting, SegmentWriter};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,7 +17,7 @@ const LEFT_OUT: u32 = u32::MAX;
 /// [`super::Damage`], and those of the pages, of `is_there` and of the sink.
 pub fn merge<P: Pages>(
     segments: &[Segment],
-    reader: &mut Reader<P>,
+    reader: &mut PageReader<P>,
     mut is_there: impl FnMut(&mut P, &[i64]) -> Result<Vec<bool>, P::Error>,
     mut sink: impl FnMut(&mut P, u32, &[u8]) -> Result<(), P::Error>,
 ) -> Result<Header, P::Error> {
@@ -36,7 +36,7 @@ pub fn merge<P: Pages>(
     let there = there.filter_map(|(number, is_kept)| is_kept.then_some(*number));
     let (least, greatest) = (there.clone().min().unwrap_or(0), there.max().unwrap_or(0));
     let mut writer = SegmentWriter::new(least, greatest, keep);
-    let mut flush = |reader: &mut Reader<P>| -> Result<(), P::Error> {
+    let mut flush = |reader: &mut PageReader<P>| -> Result<(), P::Error> {
         let pages = std::mem::take(&mut *written.borrow_mut());
         pages.into_iter().try_for_each(|(page, bytes)| sink(reader.pages(), page, &bytes))
     };
@@ -45,7 +45,7 @@ pub fn merge<P: Pages>(
     flush(reader)?;
     let mut terms = MergedTerms::new(segments, reader)?;
     let mut list = Vec::new();
-    while let Some((term, entries)) = terms.next(segments, reader)? {
+    while let Some(MergedTerm { term, entries }) = terms.next(segments, reader)? {
         list.clear();
         for (place, entry) in entries {
             let segment = &segments[place];
@@ -58,9 +58,8 @@ pub fn merge<P: Pages>(
             flush(reader)?;
         }
     }
-    let counts = segments.iter().map(Segment::counts).fold(Counts::default(), |sum, counts| Counts {
-        chunks: sum.chunks + counts.chunks,
-        rows: sum.rows + counts.rows,
+    let counts = segments.iter().map(Segment::counts).fold(IndexCounts::default(), |sum, counts| {
+        IndexCounts { chunks: sum.chunks + counts.chunks, rows: sum.rows + counts.rows }
     });
     let header = writer.finish(counts)?;
     flush(reader)?;
@@ -68,7 +67,7 @@ pub fn merge<P: Pages>(
 }
 
 /// The numbers of a segment's chunks, by ordinal.
-fn chunks_of<P: Pages>(segment: &Segment, reader: &mut Reader<P>) -> Result<Vec<i64>, P::Error> {
+fn chunks_of<P: Pages>(segment: &Segment, reader: &mut PageReader<P>) -> Result<Vec<i64>, P::Error> {
     (0..segment.header.docs).map(|ordinal| segment.chunk_of(ordinal, reader)).collect()
 }
 
@@ -98,10 +97,10 @@ fn number_anew<E, S: FnMut(u32, &[u8]) -> Result<(), E>>(
 
 /// Adds the postings of a term in one segment, with new ordinals.
 fn add_postings<P: Pages>(
-    entry: Entry,
+    entry: TermEntry,
     segment: &Segment,
     ordinals: &[u32],
-    reader: &mut Reader<P>,
+    reader: &mut PageReader<P>,
     list: &mut Vec<Posting>,
 ) -> Result<(), P::Error> {
     let mut cursor = Cursor::new(entry, segment, reader)?;
@@ -116,19 +115,25 @@ fn add_postings<P: Pages>(
     Ok(())
 }
 
+/// A term, with what each segment that has it has of it.
+struct MergedTerm {
+    term: Vec<u8>,
+    entries: Vec<(usize, TermEntry)>,
+}
+
 /// The terms of several segments, in order.
 struct MergedTerms {
     terms: Vec<Terms>,
     /// The next term of each segment that has more.
     next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
     /// What belongs to these terms.
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<TermEntry>>,
     /// The last term that was read of each segment.
     last: Vec<Option<Vec<u8>>>,
 }
 
 impl MergedTerms {
-    fn new<P: Pages>(segments: &[Segment], reader: &mut Reader<P>) -> Result<Self, P::Error> {
+    fn new<P: Pages>(segments: &[Segment], reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         let terms =
             segments.iter().map(|segment| Terms::new(segment, reader)).collect::<Result<Vec<_>, _>>()?;
         let (entries, last) = (vec![None; segments.len()], vec![None; segments.len()]);
@@ -143,7 +148,7 @@ impl MergedTerms {
         &mut self,
         place: usize,
         segments: &[Segment],
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<(), P::Error> {
         if let Some((term, entry)) = self.terms[place].next(&segments[place], reader)? {
             // A tree whose branches meet could have more terms than anybody can wait for.
@@ -157,12 +162,12 @@ impl MergedTerms {
         Ok(())
     }
 
-    /// The next term, with what each segment that has it has of it.
+    /// The next term.
     fn next<P: Pages>(
         &mut self,
         segments: &[Segment],
-        reader: &mut Reader<P>,
-    ) -> Result<Option<(Vec<u8>, Vec<(usize, Entry)>)>, P::Error> {
+        reader: &mut PageReader<P>,
+    ) -> Result<Option<MergedTerm>, P::Error> {
         let Some(Reverse((term, place))) = self.next.pop() else { return Ok(None) };
         let mut found = vec![place];
         while self.next.peek().is_some_and(|Reverse((other, _))| *other == term) {
@@ -173,6 +178,6 @@ impl MergedTerms {
             entries.extend(self.entries[place].take().map(|entry| (place, entry)));
             self.advance(place, segments, reader)?;
         }
-        Ok(Some((term, entries)))
+        Ok(Some(MergedTerm { term, entries }))
     }
 }

@@ -30,7 +30,7 @@ mod top;
 mod writer;
 
 pub use build::{IndexedChunk, build};
-pub use segment::{Reader, Segment};
+pub use segment::{PageReader, Segment};
 pub use writer::SegmentWriter;
 
 use thiserror::Error;

@@ -10,12 +10,11 @@
 
 use super::Pages;
 use super::cursor::Cursor;
-use super::dictionary;
-use super::header::Counts;
-use super::segment::{Reader, Segment};
+use super::dictionary::{self, Terms};
+use super::header::IndexCounts;
+use super::segment::{PageReader, Segment};
 use super::top::Top;
 use crate::bm25;
-use crate::levels::{B, K1};
 use std::ops::RangeInclusive;
 
 /// What sums in another order may be off by, relatively.
@@ -23,7 +22,7 @@ const ROUNDING: f64 = 1e-9;
 
 /// The segments of an index.
 pub struct TextIndex<P> {
-    reader: Reader<P>,
+    reader: PageReader<P>,
     segments: Vec<Segment>,
 }
 
@@ -39,15 +38,15 @@ pub struct QueryTerm {
 }
 
 impl<P: Pages> TextIndex<P> {
-    /// Opens segments. Those of another format are left out.
+    /// Opens segments.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`](super::Damage), and those of the pages.
     pub fn open(pages: P, numbers: impl IntoIterator<Item = i64>) -> Result<Self, P::Error> {
-        let mut reader = Reader::new(pages);
+        let mut reader = PageReader::new(pages);
         let mut segments = Vec::new();
         for number in numbers {
-            segments.extend(Segment::open(number, &mut reader)?);
+            segments.push(Segment::open(number, &mut reader)?);
         }
         Ok(Self { reader, segments })
     }
@@ -65,17 +64,17 @@ impl<P: Pages> TextIndex<P> {
     }
 
     /// Number of chunks and of rows that there are.
-    pub fn counts(&self) -> Counts {
-        self.segments.iter().fold(Counts::default(), |sum, segment| {
+    pub fn counts(&self) -> IndexCounts {
+        self.segments.iter().fold(IndexCounts::default(), |sum, segment| {
             let counts = segment.counts();
-            Counts { chunks: sum.chunks + counts.chunks, rows: sum.rows + counts.rows }
+            IndexCounts { chunks: sum.chunks + counts.chunks, rows: sum.rows + counts.rows }
         })
     }
 
     /// The terms that some chunk holds.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`](super::Damage), and those of the pages.
     pub fn terms<'l>(
         &mut self,
         lexemes: impl IntoIterator<Item = &'l [u8]>,
@@ -99,10 +98,30 @@ impl<P: Pages> TextIndex<P> {
         Ok(terms)
     }
 
+    /// Shows all postings: term, number of the chunk, how often it holds the term.
+    ///
+    /// # Errors
+    /// [`Damage`](super::Damage), and those of the pages.
+    pub fn postings(&mut self, mut show: impl FnMut(&[u8], i64, u32)) -> Result<(), P::Error> {
+        let Self { reader, segments } = self;
+        for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
+            let mut terms = Terms::new(segment, reader)?;
+            while let Some((term, entry)) = terms.next(segment, reader)? {
+                let mut cursor = Cursor::new(entry, segment, reader)?;
+                let mut from = 0;
+                while let Some(ordinal) = cursor.seek(from, segment, reader)? {
+                    show(&term, segment.chunk_of(ordinal, reader)?, cursor.frequency());
+                    from = ordinal + 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The best chunks with their scores: by score, then by number.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`](super::Damage), and those of the pages.
     pub fn best(&mut self, terms: &[QueryTerm], wanted: usize) -> Result<Vec<(i64, f64)>, P::Error> {
         let average = self.chunks().1;
         let Self { reader, segments } = self;
@@ -123,7 +142,7 @@ impl<P: Pages> TextIndex<P> {
     /// The best of these chunks, which are given with their lengths in words, and of which each has one of the terms.
     ///
     /// # Errors
-    /// [`Damage`], and those of the pages.
+    /// [`Damage`](super::Damage), and those of the pages.
     pub fn best_of(
         &mut self,
         terms: &[QueryTerm],
@@ -165,8 +184,7 @@ impl SegmentTerm {
     /// What the term adds to a score.
     #[inline]
     fn score(&self, frequency: u32, length_factor: f64) -> f64 {
-        let frequency = f64::from(frequency);
-        self.idf * frequency * (K1 + 1.0) / (frequency + length_factor)
+        bm25::term_score(self.idf, frequency, length_factor)
     }
 }
 
@@ -189,7 +207,7 @@ impl<'s> SegmentSearch<'s> {
         average: f64,
         place: usize,
         segment: &'s Segment,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<Option<Self>, P::Error> {
         let mut found = Vec::with_capacity(terms.len());
         for term in terms {
@@ -205,11 +223,11 @@ impl<'s> SegmentSearch<'s> {
     }
 
     fn length_factor(&self, words: u32) -> f64 {
-        K1 * (1.0 - B + B * f64::from(words) / self.average.max(1.0))
+        bm25::length_factor(words, self.average)
     }
 
     /// Offers all chunks that may be among the best.
-    fn run<P: Pages>(&mut self, top: &mut Top, reader: &mut Reader<P>) -> Result<(), P::Error> {
+    fn run<P: Pages>(&mut self, top: &mut Top, reader: &mut PageReader<P>) -> Result<(), P::Error> {
         let mut from = 0;
         while let Some(window) = self.window(from) {
             let words = self.segment.length_of(*window.start());
@@ -248,7 +266,7 @@ impl<'s> SegmentSearch<'s> {
         &mut self,
         window: RangeInclusive<u32>,
         top: &mut Top,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<(), P::Error> {
         let needed = self.split(top.threshold());
         let mut ordinal = *window.start();
@@ -282,7 +300,7 @@ impl<'s> SegmentSearch<'s> {
         &mut self,
         needed: usize,
         from: u32,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<Option<u32>, P::Error> {
         let mut next = None;
         for place in &self.order[needed..] {
@@ -298,7 +316,7 @@ impl<'s> SegmentSearch<'s> {
         needed: usize,
         ordinal: u32,
         threshold: f64,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<bool, P::Error> {
         let factor = self.length_factor(self.segment.length_of(ordinal));
         for term in &mut self.terms {
@@ -323,7 +341,7 @@ impl<'s> SegmentSearch<'s> {
         &mut self,
         ordinal: u32,
         top: &mut Top,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<(), P::Error> {
         let words = self.segment.length_of(ordinal);
         let factor = self.length_factor(words);
@@ -339,7 +357,7 @@ impl<'s> SegmentSearch<'s> {
         &mut self,
         ordinal: u32,
         top: &mut Top,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<(), P::Error> {
         let mut is_found = false;
         for term in &mut self.terms {

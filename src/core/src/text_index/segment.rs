@@ -1,6 +1,6 @@
 //! Segments as they are read.
 
-use super::header::{Counts, FORMAT, Header, Place};
+use super::header::{FORMAT, Header, IndexCounts, Place};
 use super::{Damage, PAGE_BYTES, Pages, bytes::Bytes};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,12 +9,12 @@ use std::rc::Rc;
 const MAX_HELD_PAGES: usize = 256;
 
 /// Reads pages, and holds some of them.
-pub struct Reader<P> {
+pub struct PageReader<P> {
     pages: P,
     held: HashMap<(i64, u32), Rc<[u8]>>,
 }
 
-impl<P: Pages> Reader<P> {
+impl<P: Pages> PageReader<P> {
     /// A reader of these pages.
     pub fn new(pages: P) -> Self {
         Self { pages, held: HashMap::new() }
@@ -53,16 +53,16 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Reads a segment's description. None where it was written in another format.
+    /// Reads a segment's description.
     ///
     /// # Errors
     /// [`Damage`], and those of the pages.
-    pub fn open<P: Pages>(number: i64, reader: &mut Reader<P>) -> Result<Option<Self>, P::Error> {
+    pub fn open<P: Pages>(number: i64, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         let page = reader.page(number, 0)?;
         let damage = |what| Damage { segment: number, page: 0, what };
         let (format, _) = postcard::take_from_bytes::<u16>(&page).map_err(|_| damage("it has no header"))?;
         if format != FORMAT {
-            return Ok(None);
+            return Err(damage("it is of another format").into());
         }
         let (header, rest) =
             postcard::take_from_bytes::<Header>(&page).map_err(|_| damage("its header is incomplete"))?;
@@ -74,11 +74,11 @@ impl Segment {
         if segment.header.docs > 0 {
             segment.lengths = segment.read_lengths(reader)?;
         }
-        Ok(Some(segment))
+        Ok(segment)
     }
 
     /// What the segment's transactions changed.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> IndexCounts {
         self.header.counts
     }
 
@@ -100,7 +100,7 @@ impl Segment {
     pub(super) fn read<P: Pages>(
         &self,
         place: Place,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
         bytes: &mut Vec<u8>,
     ) -> Result<(), P::Error> {
         bytes.clear();
@@ -119,7 +119,7 @@ impl Segment {
         Ok(())
     }
 
-    fn read_lengths<P: Pages>(&self, reader: &mut Reader<P>) -> Result<Rc<[(u32, u32)]>, P::Error> {
+    fn read_lengths<P: Pages>(&self, reader: &mut PageReader<P>) -> Result<Rc<[(u32, u32)]>, P::Error> {
         let mut bytes = Vec::new();
         self.read(self.header.lengths, reader, &mut bytes)?;
         let damage = || self.damage(self.header.lengths.offset, "the table of lengths is wrong");
@@ -162,7 +162,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Damage`], and those of the pages.
-    pub fn chunk_of<P: Pages>(&self, ordinal: u32, reader: &mut Reader<P>) -> Result<i64, P::Error> {
+    pub fn chunk_of<P: Pages>(&self, ordinal: u32, reader: &mut PageReader<P>) -> Result<i64, P::Error> {
         let width = u32::from(self.header.chunk_width);
         let place = Place { offset: u64::from(ordinal) * u64::from(width), length: width };
         let (page, begin) = self.page_of(place.offset);
@@ -186,7 +186,7 @@ impl Segment {
         &self,
         chunk: i64,
         length: u32,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<Option<u32>, P::Error> {
         let mut ordinals = self.ordinals_of(length);
         while !ordinals.is_empty() {

@@ -1,11 +1,11 @@
 //! Ranking is compared with scoring every chunk.
 #![allow(clippy::unwrap_used)]
 
-use super::header::Counts;
+use super::header::IndexCounts;
 use super::merge::merge;
 use super::rank::{QueryTerm, TextIndex};
 use super::*;
-use crate::levels::{B, K1};
+use crate::bm25;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Pages in memory.
@@ -62,7 +62,7 @@ fn write(pages: &mut Memory, segment: i64, chunks: &BTreeMap<i64, Chunk>) {
             .map(|(term, (frequency, fields))| (term.as_slice(), *frequency, *fields))
             .collect(),
     });
-    let counts = Counts { chunks: chunks.len() as i64, rows: 0 };
+    let counts = IndexCounts { chunks: chunks.len() as i64, rows: 0 };
     let sink = |page: u32, bytes: &[u8]| -> Result<(), Damage> {
         assert!(bytes.len() <= PAGE_BYTES && pages.0.insert((segment, page), bytes.to_vec()).is_none());
         Ok(())
@@ -76,12 +76,12 @@ fn expected(chunks: &BTreeMap<i64, Chunk>, terms: &[QueryTerm], wanted: usize) -
     let average = total as f64 / chunks.len().max(1) as f64;
     let mut scored = Vec::new();
     for (number, (words, found)) in chunks {
-        let factor = K1 * (1.0 - B + B * f64::from(*words) / average.max(1.0));
+        let factor = bm25::length_factor(*words, average);
         let (mut score, mut is_found) = (0.0, false);
         for term in terms {
-            let frequency = found.get(&term.lexeme).map_or(0.0, |(frequency, _)| f64::from(*frequency));
-            is_found |= frequency > 0.0;
-            score += term.idf * frequency * (K1 + 1.0) / (frequency + factor);
+            let frequency = found.get(&term.lexeme).map_or(0, |(frequency, _)| *frequency);
+            is_found |= frequency > 0;
+            score += bm25::term_score(term.idf, frequency, factor);
         }
         if is_found {
             scored.push((*number, score));
@@ -127,7 +127,7 @@ fn merge_all(pages: &mut Memory, number: i64, deleted: &HashSet<i64>) {
     let mut merged = Memory::default();
     merge(
         index.segments(),
-        &mut Reader::new(pages.clone()),
+        &mut PageReader::new(pages.clone()),
         |_, chunks| Ok(chunks.iter().map(|chunk| !deleted.contains(chunk)).collect()),
         |_, page, bytes| {
             merged.0.insert((number, page), bytes.to_vec());
@@ -181,6 +181,22 @@ fn equal_scores_are_in_the_order_of_numbers() {
 }
 
 #[test]
+fn a_whole_block_may_be_so_short_that_the_dictionary_has_it() {
+    for docs in [127, 128, 129, 256] {
+        let chunk = |number: i64| (number, (1, BTreeMap::from([(b"same".to_vec(), (1, 0))])));
+        let chunks: BTreeMap<i64, Chunk> = (0..docs).map(chunk).collect();
+        let mut pages = Memory::default();
+        write(&mut pages, 1, &chunks);
+        let mut index = open(&pages);
+        let terms = index.terms([&b"same"[..]]).unwrap();
+        assert_eq!(index.best(&terms, 1000).unwrap(), expected(&chunks, &terms, 1000));
+        let mut shown = 0;
+        index.postings(|term, _, frequency| shown += i64::from(term == b"same" && frequency == 1)).unwrap();
+        assert_eq!(shown, docs);
+    }
+}
+
+#[test]
 fn what_a_segment_holds_survives() {
     let long = vec![b'x'; 10_000];
     let mut terms: BTreeMap<Vec<u8>, (u32, u8)> =
@@ -194,7 +210,7 @@ fn what_a_segment_holds_survives() {
         let found = index.terms([long.as_slice(), b"w99999", b"w100000", b""]).unwrap();
         assert_eq!(found.iter().map(|term| term.chunks).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(index.best(&found, 10).unwrap(), expected(&chunks, &found, 10));
-        assert_eq!(index.counts(), Counts { chunks: 2, rows: 0 });
+        assert_eq!(index.counts(), IndexCounts { chunks: 2, rows: 0 });
         merge_all(&mut pages, 2, &HashSet::new());
     }
 }
@@ -241,7 +257,7 @@ fn damage_is_an_error_and_never_a_panic() {
             index.best(&terms[..terms.len().min(3)], 10)?;
             index.best_of(&terms, 10, &[(5, 3), (7, 8)])?;
             let all = |_: &mut Memory, chunks: &[i64]| Ok(vec![true; chunks.len()]);
-            merge(index.segments(), &mut Reader::new(damaged), all, |_, _, _| Ok(()))
+            merge(index.segments(), &mut PageReader::new(damaged), all, |_, _, _| Ok(()))
         });
         refused += usize::from(outcome.is_err());
     }

@@ -1,12 +1,12 @@
 //! The best chunks that were found so far.
 
 use super::Pages;
-use super::segment::{Reader, Segment};
+use super::segment::{PageReader, Segment};
 use std::cmp::Ordering;
 
 /// A chunk that was found.
 #[derive(Debug, Clone, Copy)]
-struct Found {
+struct RankedChunk {
     score: f64,
     /// Position of its segment.
     segment: usize,
@@ -21,7 +21,7 @@ pub struct Top<'s> {
     segments: &'s [Segment],
     wanted: usize,
     /// Best first.
-    found: Vec<Found>,
+    found: Vec<RankedChunk>,
     /// Length of chunks of the current segment of which one lost against the last one by its number alone. Those that
     /// come later have greater numbers.
     lost_tie_words: Option<u32>,
@@ -58,13 +58,13 @@ impl<'s> Top<'s> {
         segment: usize,
         ordinal: u32,
         words: u32,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<(), P::Error> {
         if self.excludes(score, Some(words)) {
             return Ok(());
         }
         let threshold = self.threshold();
-        let mut new = Found { score, segment, ordinal, words, chunk: None };
+        let mut new = RankedChunk { score, segment, ordinal, words, chunk: None };
         let mut places = 0..self.found.len();
         while !places.is_empty() {
             let middle = places.start.midpoint(places.end);
@@ -86,7 +86,7 @@ impl<'s> Top<'s> {
     }
 
     /// Numbers and scores, best first.
-    pub fn into_chunks<P: Pages>(mut self, reader: &mut Reader<P>) -> Result<Vec<(i64, f64)>, P::Error> {
+    pub fn into_chunks<P: Pages>(mut self, reader: &mut PageReader<P>) -> Result<Vec<(i64, f64)>, P::Error> {
         let segments = self.segments;
         self.found.iter_mut().map(|found| Ok((found.chunk(segments, reader)?, found.score))).collect()
     }
@@ -94,9 +94,9 @@ impl<'s> Top<'s> {
     /// Less if the new one comes before the one at a place.
     fn compare<P: Pages>(
         &mut self,
-        new: &mut Found,
+        new: &mut RankedChunk,
         place: usize,
-        reader: &mut Reader<P>,
+        reader: &mut PageReader<P>,
     ) -> Result<Ordering, P::Error> {
         let other = &mut self.found[place];
         let by_score = other.score.total_cmp(&new.score);
@@ -111,8 +111,8 @@ impl<'s> Top<'s> {
     }
 }
 
-impl Found {
-    fn chunk<P: Pages>(&mut self, segments: &[Segment], reader: &mut Reader<P>) -> Result<i64, P::Error> {
+impl RankedChunk {
+    fn chunk<P: Pages>(&mut self, segments: &[Segment], reader: &mut PageReader<P>) -> Result<i64, P::Error> {
         if let Some(chunk) = self.chunk {
             return Ok(chunk);
         }

@@ -2,7 +2,7 @@
 
 use super::bytes::put_number;
 use super::dictionary::DictionaryWriter;
-use super::header::{Counts, FORMAT, Header, Place};
+use super::header::{FORMAT, Header, IndexCounts, Place};
 use super::{PAGE_BYTES, Posting, postings};
 
 /// Writes a segment, page by page. Chunks come first, in the order of ordinals, then terms in theirs.
@@ -76,7 +76,7 @@ impl<E, S: FnMut(u32, &[u8]) -> Result<(), E>> SegmentWriter<S> {
     }
 
     /// Writes what is left.
-    pub fn finish(self, counts: Counts) -> Result<Header, E> {
+    pub fn finish(self, counts: IndexCounts) -> Result<Header, E> {
         let Self { mut out, mut header, lengths, dictionary, .. } = self;
         (header.root, header.depth) = dictionary.finish(&mut |bytes| out.put(bytes))?;
         header.lengths = out.put(&lengths)?;

@@ -1,0 +1,113 @@
+//! Changes of a collection's text index that are not written yet. Written, they are a segment of their own, so two sessions that
+//! index different rows never wait for each other.
+
+use crate::collections::catalog::collection::Collection;
+use ragstone_core::text_index::header::IndexCounts;
+use ragstone_core::text_index::{IndexedChunk, build};
+use ragstone_core::tsvector::ChunkTerms;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::rows::Rows;
+use ragstone_pg::spi::{Arg, connect, run};
+use ragstone_pg::switch_user::as_owner;
+
+/// Number of terms that are held in memory before they are written, about 50 MB.
+const MAX_HELD_TERMS: usize = 500_000;
+
+/// Chunks that were added, and numbers of those that were deleted.
+#[derive(Default)]
+pub struct IndexChanges {
+    added: Vec<(i64, ChunkTerms)>,
+    held_terms: usize,
+    counts: IndexCounts,
+}
+
+impl IndexChanges {
+    /// Adds a chunk. The row is counted with its first one.
+    pub fn add(&mut self, chunk: i64, terms: &ChunkTerms, is_first: bool) {
+        self.held_terms += terms.lexemes().count();
+        self.added.push((chunk, terms.clone()));
+        self.counts.chunks += 1;
+        self.counts.rows += i64::from(is_first);
+    }
+
+    /// Counts chunks that were deleted, given as their positions in their rows.
+    pub fn count_deleted(&mut self, deleted: &Rows) {
+        self.counts.chunks -= deleted.count as i64;
+        self.counts.rows -= (0..deleted.count).filter(|row| deleted.int4(*row, 0) == Some(1)).count() as i64;
+    }
+
+    /// True if it is time to [`write`](Self::write).
+    pub fn is_large(&self) -> bool {
+        self.held_terms >= MAX_HELD_TERMS
+    }
+
+    /// Writes the changes as a segment, as the owner of the collection's tables. Returns the number of segments: none if nothing has
+    /// changed.
+    pub fn write(&mut self, collection: &Collection) -> Result<usize> {
+        let changes = std::mem::take(self);
+        if changes.added.is_empty() && changes.counts == IndexCounts::default() {
+            return Ok(0);
+        }
+        let chunks = changes.added.iter().map(|(chunk, terms)| IndexedChunk {
+            chunk: *chunk,
+            words: terms.words,
+            terms: terms.frequencies().map(|(lexeme, frequency)| (lexeme, frequency, 0)).collect(),
+        });
+        connect(|| {
+            as_owner(collection.terms()?.owner, || {
+                let mut pages = NewPages::new(collection)?;
+                build(chunks.collect(), changes.counts, |page, bytes| pages.add(page, bytes))?;
+                pages.write()
+            })
+        })?;
+        Ok(1)
+    }
+}
+
+/// Pages of a new segment.
+pub struct NewPages {
+    statement: String,
+    segment: i64,
+    held: Vec<(i32, Vec<u8>)>,
+}
+
+impl NewPages {
+    /// Number of pages in one statement.
+    const MAX_HELD: usize = 64;
+
+    /// The pages of a new segment of a collection. The caller is the owner of its tables.
+    pub fn new(collection: &Collection) -> Result<Self> {
+        // Numbers of segments and chunks are from one sequence, so that no segment has the number of one that is being merged.
+        let sequence = "SELECT pg_catalog.nextval(pg_catalog.pg_get_serial_sequence($1, 'chunk_id'))";
+        let rows = run(sequence, &[Arg::text(&collection.chunks()?.name)])?;
+        let segment = rows.int8(0, 0).ok_or_else(|| {
+            Error::wrong_state("the chunk table has lost the sequence of its column \"chunk_id\"")
+                .hint("Drop the collection with rag.drop_collection and create it again.")
+        })?;
+        let statement = format!(
+            "INSERT INTO {} (segment, page, data)
+             SELECT $1, page, data FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) p (page, data)",
+            collection.terms()?.name
+        );
+        Ok(Self { statement, segment, held: Vec::new() })
+    }
+
+    /// Adds a page.
+    pub fn add(&mut self, page: u32, bytes: &[u8]) -> Result<()> {
+        let page = i32::try_from(page).map_err(|_| Error::over_limit("the text index has too many pages"))?;
+        self.held.push((page, bytes.to_vec()));
+        if self.held.len() >= Self::MAX_HELD { self.write() } else { Ok(()) }
+    }
+
+    /// Writes the pages that are not written yet.
+    pub fn write(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        let arguments = [
+            Arg::new(self.segment),
+            Arg::int4s(held.iter().map(|(page, _)| *page)),
+            Arg::byteas(held.iter().map(|(_, bytes)| bytes.as_slice())),
+        ];
+        run(&self.statement, &arguments)?;
+        Ok(())
+    }
+}

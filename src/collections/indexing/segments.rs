@@ -1,0 +1,143 @@
+//! The segments of a collection's text index: listing, counting and merging them.
+
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::index_changes::NewPages;
+use ragstone_core::text_index::merge::merge;
+use ragstone_core::text_index::rank::TextIndex;
+use ragstone_core::text_index::{PageReader, Segment};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_lock::OwnLock;
+use ragstone_pg::page_table::{PageTable, ReadAt};
+use ragstone_pg::plans::by_index;
+use ragstone_pg::spi::{Arg, connect, run, select};
+use ragstone_pg::switch_user::as_owner;
+use std::collections::HashSet;
+
+/// A merge takes segments that are no larger than so many times all smaller ones together, so that each chunk is written again a few
+/// times only, whatever the number of changes.
+const GROWTH: u64 = 4;
+
+/// Segments of so many chunks cost little.
+const SMALL: u64 = 64;
+
+/// So many segments are worth a merge.
+const WORTHWHILE_SEGMENTS: usize = 8;
+
+/// Chunks of all segments are worth a merge if one in so many was deleted.
+const WORTHWHILE_DELETED: u64 = 10;
+
+/// Number of chunks that are looked up by one statement.
+const LOOKED_UP: usize = 10_000;
+
+/// How much is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergeExtent {
+    /// All segments.
+    All,
+    /// What is worth it.
+    Worthwhile,
+}
+
+/// The text index of a collection, as the transaction sees it. The caller has the rights of its tables' owner.
+///
+/// # Errors
+/// XX001 where it is damaged.
+pub fn open_index(collection: &Collection, at: ReadAt) -> Result<TextIndex<PageTable>> {
+    let numbers = numbers(collection, at)?;
+    TextIndex::open(PageTable::open(collection.terms()?.oid, at)?, numbers)
+        .map_err(|error| index_error(collection, error))
+}
+
+/// An error of a collection's text index.
+pub fn index_error(collection: &Collection, error: Error) -> Error {
+    error.with_fact(format!("the text index is that of collection \"{}\"", collection.name))
+}
+
+fn numbers(collection: &Collection, at: ReadAt) -> Result<Vec<i64>> {
+    let statement = format!("SELECT segment FROM {} WHERE page = 0", collection.terms()?.name);
+    let rows = by_index(|| if at == ReadAt::Now { run(&statement, &[]) } else { select(&statement, &[]) })?;
+    Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
+}
+
+impl Collection {
+    /// Reads the numbers of rows and chunks from the text index.
+    pub fn count(&mut self) -> Result<()> {
+        let owner = self.terms()?.owner;
+        let counts = connect(|| as_owner(owner, || Ok::<_, Error>(open_index(self, ReadAt::Now)?.counts())))?;
+        (self.source_rows, self.chunk_count) = (counts.rows, counts.chunks);
+        Ok(())
+    }
+}
+
+/// Whether a collection may have segments that are worth a merge.
+pub fn has_many_segments(collection: &Collection) -> Result<bool> {
+    let terms = collection.terms()?;
+    let statement = format!("SELECT FROM {} WHERE page = 0 LIMIT {}", terms.name, WORTHWHILE_SEGMENTS);
+    let rows = as_owner(terms.owner, || by_index(|| run(&statement, &[])))?;
+    Ok(rows.count == WORTHWHILE_SEGMENTS)
+}
+
+/// Merges segments of a collection, unless another session does.
+pub fn merge_segments(collection: &Collection, extent: MergeExtent) -> Result<()> {
+    if !OwnLock::new("segments", collection.id).try_for_transaction() {
+        return Ok(());
+    }
+    connect(|| as_owner(collection.terms()?.owner, || merge_some(collection, extent)))
+}
+
+fn merge_some(collection: &Collection, extent: MergeExtent) -> Result<()> {
+    let index = open_index(collection, ReadAt::Now)?;
+    let mut segments = index.segments().to_vec();
+    segments.sort_by_key(|segment| segment.header.docs);
+    let merged = match extent {
+        MergeExtent::All => segments.len(),
+        MergeExtent::Worthwhile => worthwhile(&segments),
+    };
+    segments.truncate(merged);
+    let is_clean = index.counts().chunks.unsigned_abs() == index.chunks().0;
+    if merged == 0 || (merged == 1 && is_clean) {
+        return Ok(());
+    }
+    drop(index);
+    let mut pages = NewPages::new(collection)?;
+    let mut reader = PageReader::new(PageTable::open(collection.terms()?.oid, ReadAt::Now)?);
+    let is_there = |_: &mut PageTable, chunks: &[i64]| are_there(collection, chunks);
+    merge(&segments, &mut reader, is_there, |_, page, bytes| pages.add(page, bytes))
+        .map_err(|error| index_error(collection, error))?;
+    pages.write()?;
+    let statement = format!("DELETE FROM {} WHERE segment = ANY ($1)", collection.terms()?.name);
+    by_index(|| run(&statement, &[Arg::int8s(segments.iter().map(|segment| segment.number))]))?;
+    Ok(())
+}
+
+/// How many of the segments, the smallest first, are worth a merge.
+fn worthwhile(segments: &[Segment]) -> usize {
+    let chunks: u64 = segments.iter().map(|segment| u64::from(segment.header.docs)).sum();
+    let there: i64 = segments.iter().map(|segment| segment.counts().chunks).sum();
+    let deleted = chunks.saturating_sub(there.max(0).unsigned_abs());
+    if deleted > 0 && deleted * WORTHWHILE_DELETED >= chunks {
+        return segments.len();
+    }
+    let (mut merged, mut sum) = (0, SMALL);
+    for segment in segments {
+        let docs = u64::from(segment.header.docs);
+        if docs > GROWTH * sum {
+            break;
+        }
+        merged += 1;
+        sum += docs;
+    }
+    if merged < WORTHWHILE_SEGMENTS { 0 } else { merged }
+}
+
+/// Which of these chunks are there.
+fn are_there(collection: &Collection, chunks: &[i64]) -> Result<Vec<bool>> {
+    let statement = format!("SELECT chunk_id FROM {} WHERE chunk_id = ANY ($1)", collection.chunks()?.name);
+    let mut are_there = Vec::with_capacity(chunks.len());
+    for slice in chunks.chunks(LOOKED_UP) {
+        let rows = by_index(|| run(&statement, &[Arg::int8s(slice.iter().copied())]))?;
+        let found: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
+        are_there.extend(slice.iter().map(|chunk| found.contains(chunk)));
+    }
+    Ok(are_there)
+}

@@ -1,0 +1,154 @@
+//! The text index: text mode gives what scoring every chunk gives, and a damaged page is one collection's error.
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::server::shared;
+use ragstone_tests::session::Session;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        text_mode_is_what_scoring_every_chunk_gives,
+        deleted_chunks_are_not_found,
+        many_segments_are_merged,
+        a_damaged_page_is_an_error_of_its_collection,
+    ]
+}
+
+/// A table of 300 rows of words of which low numbers are frequent, and a collection whose writers index them: each statement adds a
+/// segment.
+async fn make(session: &Session) -> Result<()> {
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text, kind int);
+             CREATE FUNCTION some_words(n int) RETURNS text LANGUAGE sql AS $$
+               SELECT string_agg('w' || floor(60 * power((hashint4extended(n * 64 + j, 7) & 1048575) / 1048576.0, 3))::int, ' ' ORDER BY j)
+               FROM generate_series(1, 3 + n % 30) j $$;
+             SELECT rag.create_collection('c', 't', 'body', metadata => '{kind}', language => 'simple', sync => 'immediate',
+                                          word_parts => false, chunk_size => 250)",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    for begin in [1, 101, 201] {
+        let insert = "INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series";
+        session.batch_execute(&format!("{insert}({begin}, {begin} + 99) i")).await?;
+    }
+    Ok(())
+}
+
+/// Compares 40 queries of one to nine words, without and with a filter that few or most rows meet.
+async fn compare(session: &Session) -> Result<()> {
+    session
+        .batch_execute(
+            "CREATE TEMP TABLE held AS SELECT * FROM rag._postings('c') JOIN c_chunks USING (chunk_id);
+             CREATE OR REPLACE FUNCTION pg_temp.scored(query text, k int, wanted_kind int) RETURNS TABLE (place bigint, chunk_id bigint, score float8)
+             LANGUAGE sql AS $$
+               WITH n AS (SELECT count(*)::float8 AS chunks, avg(words)::float8 AS average FROM c_chunks),
+                    d AS (SELECT lexeme, count(*)::float8 AS docs FROM held WHERE lexeme = ANY (string_to_array(query, ' ')) GROUP BY lexeme),
+                    s AS (SELECT h.chunk_id, sum(ln(1 + (chunks - docs + 0.5) / (docs + 0.5)) * frequency * 1.9
+                                                 / (frequency + 0.9 * (0.6 + 0.4 * words / average))) AS score
+                          FROM held h JOIN d USING (lexeme), n
+                          WHERE (h.metadata->>'kind')::int = wanted_kind OR wanted_kind < 0
+                          GROUP BY h.chunk_id)
+               SELECT row_number() OVER (ORDER BY round(s.score::numeric, 9) DESC, s.chunk_id), s.chunk_id, s.score
+               FROM s ORDER BY round(s.score::numeric, 9) DESC, s.chunk_id LIMIT k $$",
+        )
+        .await?;
+    let differing = "
+        SELECT count(*), count(*) FILTER (WHERE abs(c.scored - c.score) < 1e-9 AND c.place = c.rank AND c.expected = c.chunk_id)
+        FROM generate_series(1, 40) i
+        CROSS JOIN LATERAL (SELECT string_agg(DISTINCT 'w' || (i * j * 7) % 60, ' ') AS query, (ARRAY[1, 10, 400])[1 + i % 3] AS k,
+                                   (ARRAY[-1, 3])[1 + i % 2] AS wanted_kind
+                            FROM generate_series(1, 1 + i % 9) j) q
+        CROSS JOIN LATERAL (SELECT place, rank, e.score, s.score AS scored, e.chunk_id AS expected, s.chunk_id
+                            FROM pg_temp.scored(q.query, q.k, q.wanted_kind) e
+                            FULL JOIN rag.search('c', q.query, q.k, 'text',
+                                                 CASE WHEN q.wanted_kind < 0 THEN NULL ELSE jsonb_build_object('kind', q.wanted_kind) END) s
+                              ON rank = place) c";
+    let row = session.query_one(differing, &[]).await?;
+    let (compared, equal): (i64, i64) = (row.get(0), row.get(1));
+    ensure!(compared > 500 && equal == compared, "{equal} of {compared} places are as they should be");
+    session.batch_execute("DROP TABLE held").await?;
+    Ok(())
+}
+
+async fn text_mode_is_what_scoring_every_chunk_gives() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    compare(&session).await?;
+    session
+        .batch_execute(
+            "BEGIN; SAVEPOINT a; INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series(301, 340) i; ROLLBACK TO a;
+             INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series(341, 345) i; COMMIT;
+             BEGIN; INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series(346, 350) i; ROLLBACK",
+        )
+        .await?;
+    let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
+    ensure!(rows == 305, "{rows} chunks");
+    compare(&session).await
+}
+
+async fn deleted_chunks_are_not_found() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    session
+        .batch_execute(
+            "DELETE FROM t WHERE id % 3 = 0; UPDATE t SET body = 'changed ' || body WHERE id % 7 = 0",
+        )
+        .await?;
+    let found = "SELECT array_agg((source_key->>'id')::int ORDER BY (source_key->>'id')::int)
+                 FROM rag.search('c', 'w0 w1 w2', 400, 'text')";
+    let expected = "SELECT array_agg(id ORDER BY id) FROM t WHERE body ~ '\\yw[012]\\y'";
+    let (found, expected): (Vec<i32>, Vec<i32>) =
+        (session.value(found).await?, session.value(expected).await?);
+    ensure!(found == expected, "{found:?} instead of {expected:?}");
+    let best: Vec<i32> = session
+        .value("SELECT array_agg((source_key->>'id')::int) FROM rag.search('c', 'changed', 5, 'text')")
+        .await?;
+    ensure!(best.len() == 5 && best.iter().all(|id| id % 7 == 0 && id % 3 != 0), "{best:?}");
+    Ok(())
+}
+
+async fn many_segments_are_merged() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    for id in 301..320 {
+        session.batch_execute(&format!("INSERT INTO t VALUES ({id}, some_words({id}), {id} % 10)")).await?;
+    }
+    let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
+    ragstone_tests::wait::until("small segments are merged", async || {
+        session.batch_execute("UPDATE t SET body = body || ' more' WHERE id = 1").await?;
+        session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+        Ok((session.value::<i64>(segments).await? <= 10).then_some(()))
+    })
+    .await?;
+    let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
+    ensure!(rows == 319, "{rows} chunks");
+    Ok(())
+}
+
+async fn a_damaged_page_is_an_error_of_its_collection() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    session
+        .batch_execute(
+            "SELECT rag.create_collection('other', 't', 'body', sync => 'manual', word_parts => false)",
+        )
+        .await?;
+    let search = "SELECT count(*) FROM rag.search('c', 'w1 w2', mode => 'text')";
+    for damage in [
+        "UPDATE c_terms SET data = 'x'",
+        "UPDATE c_terms SET data = substr(data, 1, length(data) / 2)",
+        "UPDATE c_terms SET data = decode(repeat('ff', length(data)), 'hex')",
+    ] {
+        session.batch_execute(&format!("BEGIN; {damage}")).await?;
+        let refusal = session.refusal(search).await?;
+        refusal.expect("XX001", "of the text index is damaged in page", "")?;
+        ensure!(refusal.detail.contains("collection \"c\""), "{refusal:?}");
+        session.batch_execute("ROLLBACK").await?;
+    }
+    let found: i64 =
+        session.value("SELECT count(*) FROM rag.search('other', 'w1 w2', mode => 'text')").await?;
+    ensure!(found == 10);
+    Ok(())
+}
