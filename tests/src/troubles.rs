@@ -86,8 +86,8 @@ impl World {
         }
     }
 
-    /// Writes in all databases, and kills the engine meanwhile.
-    pub async fn round(&self) -> Result<()> {
+    /// Writes in all databases, and kills the engine meanwhile where that is wanted.
+    pub async fn round(&self, kills_engine: bool) -> Result<()> {
         let written = AtomicBool::new(false);
         let writing = async {
             let clients = self.databases.iter().map(|database| {
@@ -102,7 +102,8 @@ impl World {
         let steps = Writers::steps(&database.session).await? + self.chance.below(STEPS as usize) as i64;
         let is_time =
             async || Ok(written.load(Ordering::SeqCst) || Writers::steps(&database.session).await? >= steps);
-        try_join(writing, kill_engine(&self.server, is_time)).await?;
+        let killing = async { if kills_engine { kill_engine(&self.server, is_time).await } else { Ok(()) } };
+        try_join(writing, killing).await?;
         Ok(())
     }
 
