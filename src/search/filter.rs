@@ -18,7 +18,8 @@ const SAMPLE_CHUNKS: i64 = 2_000;
 #[derive(Debug)]
 pub struct Filter {
     condition: Option<Jsonb>,
-    only: Option<Vec<i64>>,
+    /// With their lengths in words.
+    only: Option<Vec<(i64, u32)>>,
     /// Number of chunks that meet it: at most that of the list, counted if they are few, otherwise estimated.
     pub chunks: i64,
 }
@@ -32,14 +33,19 @@ impl Filter {
         Ok(Some(Self { condition: Some(condition.clone()), only: None, chunks }))
     }
 
-    /// Those of a list of chunks that meet a condition.
-    pub fn of_chunks(only: Vec<i64>, condition: Option<&Jsonb>) -> Self {
+    /// Those of a list of chunks, given with their lengths in words, that meet a condition.
+    pub fn of_chunks(only: Vec<(i64, u32)>, condition: Option<&Jsonb>) -> Self {
         Self { condition: condition.cloned(), chunks: only.len() as i64, only: Some(only) }
     }
 
     /// Whether it has a list of chunks.
     pub fn is_list(&self) -> bool {
         self.only.is_some()
+    }
+
+    /// The chunks that meet it, with their lengths in words, where these are known.
+    pub fn known_chunks(&self) -> Option<&[(i64, u32)]> {
+        self.only.as_deref().filter(|_| self.condition.is_none())
     }
 
     /// True if all chunks that meet it may be compared with the query.
@@ -63,7 +69,7 @@ impl Filter {
     /// Arguments for [`conditions`](Self::conditions).
     pub fn arguments(&self) -> impl Iterator<Item = Arg> {
         let condition = self.condition.as_ref().map(|condition| Arg::varlena(pg_sys::JSONBOID, &condition.0));
-        let only = self.only.as_ref().map(|only| Arg::int8s(only.iter().copied()));
+        let only = self.only.as_ref().map(|only| Arg::int8s(only.iter().map(|(chunk, _)| *chunk)));
         condition.into_iter().chain(only)
     }
 }

@@ -11,6 +11,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::page_table::{PageTable, ReadAt};
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Maximum number of words that are looked for. Each one more makes a search slower, and the most frequent ones add least to a score.
@@ -48,7 +49,10 @@ impl<'a> TextSearch<'a> {
         let scored = match filter {
             None => index.best(terms, wanted).map_err(damaged)?,
             Some(filter) if filter.is_selective() => {
-                let chunks = chunks_of(collection, filter)?;
+                let chunks = match filter.known_chunks() {
+                    Some(chunks) => Cow::Borrowed(chunks),
+                    None => Cow::Owned(chunks_of(collection, filter)?),
+                };
                 index.best_of(terms, wanted, &chunks).map_err(damaged)?
             }
             Some(filter) => self.best_that_meet(wanted, filter)?,

@@ -41,9 +41,9 @@ impl<'a> VisibleRows<'a> {
         (self.estimate.rows / self.collection.source_rows.max(1) as f64).clamp(0.0, 1.0)
     }
 
-    /// The chunks of all visible rows, where these are few enough for comparing all of them to be faster than making rankings of
+    /// The chunks of all visible rows with their lengths in words, where these are few enough for comparing all of them to be faster than making rankings of
     /// `wanted` visible chunks, of which a share is visible.
-    pub fn few_chunks(&mut self, share: f64, wanted: usize) -> Result<Option<Vec<i64>>> {
+    pub fn few_chunks(&mut self, share: f64, wanted: usize) -> Result<Option<Vec<(i64, u32)>>> {
         let rows = share * self.collection.source_rows.max(1) as f64;
         let candidates = wanted as f64 / share.max(f64::MIN_POSITIVE);
         let is_worth_it = rows <= MAX_EXACT_CHUNKS as f64 && rows * COST_OF_A_ROW <= candidates;
@@ -56,7 +56,7 @@ impl<'a> VisibleRows<'a> {
     }
 
     /// The chunks of all visible rows; none if there are too many.
-    fn chunks(&self) -> Result<Option<Vec<i64>>> {
+    fn chunks(&self) -> Result<Option<Vec<(i64, u32)>>> {
         let too_many = MAX_EXACT_CHUNKS as usize + 1;
         // Planned anew each time: which plan is good depends on who asks.
         let rows = run_once(&format!("{} LIMIT {too_many}", keys(self.collection)?))?;
@@ -69,13 +69,14 @@ impl<'a> VisibleRows<'a> {
         let table = self.collection.chunks()?;
         for batch in KeyBatch::of(keyed) {
             let statement = format!(
-                "SELECT c.chunk_id FROM {} JOIN {} c ON {} LIMIT {too_many}",
+                "SELECT c.chunk_id, c.words FROM {} JOIN {} c ON {} LIMIT {too_many}",
                 batch.list(),
                 table.name,
                 batch.is_key_of_chunk(self.collection)?
             );
             let rows = as_owner(table.owner, || by_index(|| select(&statement, &batch.arguments())))?;
-            chunks.extend((0..rows.count).filter_map(|row| rows.int8(row, 0)));
+            let chunk = |row| Some((rows.int8(row, 0)?, rows.int4(row, 1)?.max(0).unsigned_abs()));
+            chunks.extend((0..rows.count).filter_map(chunk));
             if chunks.len() >= too_many {
                 return Ok(None);
             }

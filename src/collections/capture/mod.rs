@@ -227,9 +227,9 @@ fn delete_chunks(collection: &mut Collection, gone: &[Key]) -> Result<()> {
     let statement = collection.delete_keyed(&keys, false)?;
     let arguments = keys.arguments(gone.iter());
     let rows = as_owner(chunks.owner, || by_index(|| run(&statement, &arguments)))?;
-    let mut terms = IndexChanges::default();
-    terms.count_deleted(&rows);
-    if terms.write(collection)? > 0 {
+    let mut changes = IndexChanges::default();
+    changes.count_deleted(&rows);
+    if changes.write(collection)? > 0 {
         queue::segment_added();
     }
     Ok(())

@@ -43,8 +43,8 @@ fn queue_differing(collection: &Collection, depth: CompareDepth) -> Result<usize
 /// Deletes the chunks of deleted rows, and of rows that have no content any more.
 pub fn delete_orphans(collection: &mut Collection) -> Result<()> {
     let operators = connect(|| KeyColumns::of(collection))?.operators;
-    let mut terms = IndexChanges::default();
-    delete_orphans_of(collection, &collection.select_orphans(&operators)?, &mut terms)?;
-    terms.write(collection)?;
+    let mut changes = IndexChanges::default();
+    delete_orphans_of(collection, &collection.select_orphans(&operators)?, &mut changes)?;
+    changes.write(collection)?;
     Ok(())
 }

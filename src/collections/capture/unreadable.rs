@@ -24,9 +24,9 @@ const FEW_ROWS: usize = 16;
 /// Queues the rows that differ or cannot be read, and deletes the chunks of deleted rows. Returns the number of queued rows.
 pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
     let keys = connect(|| KeyColumns::of(collection))?;
-    let mut terms = IndexChanges::default();
-    delete_orphans(collection, &collection.select_gone(&keys.operators)?, &mut terms)?;
-    terms.write(collection)?;
+    let mut changes = IndexChanges::default();
+    delete_orphans(collection, &collection.select_gone(&keys.operators)?, &mut changes)?;
+    changes.write(collection)?;
     let statement = collection.select_differing(&keys, depth)?;
     let mut queued = 0;
     read_keys(collection, &collection.select_keys()?, |found| {

@@ -65,7 +65,7 @@ pub struct Fill<'a> {
     in_flight: VecDeque<SentPassages>,
     /// Embeddings of chunks that were just deleted, by the hash of their text.
     known: HashMap<Vec<u8>, Vec<f32>>,
-    terms: &'a mut IndexChanges,
+    changes: &'a mut IndexChanges,
     counts: FillCounts,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Fill<'a> {
         collection: &'a mut Collection,
         model: &Model,
         operators: &[String],
-        terms: &'a mut IndexChanges,
+        changes: &'a mut IndexChanges,
     ) -> Result<Self> {
         let embedder = Embedder::find(&collection.model, Kind::Document)?;
         Ok(Self {
@@ -92,7 +92,7 @@ impl<'a> Fill<'a> {
             waiting: Vec::new(),
             in_flight: VecDeque::new(),
             known: HashMap::new(),
-            terms,
+            changes,
             counts: FillCounts::default(),
             collection,
         })
@@ -157,7 +157,7 @@ impl<'a> Fill<'a> {
         let arguments: Vec<_> = key.iter().map(Arg::value).collect();
         let owner = self.collection.chunks()?.owner;
         let rows = as_owner(owner, || run(&self.delete_row, &arguments))?;
-        self.terms.count_deleted(&rows);
+        self.changes.count_deleted(&rows);
         for row in 0..rows.count {
             if rows.text(row, 2).as_deref() == Some(self.fingerprint.as_str())
                 && let (Some(hash), Some(embedding)) = (rows.bytea(row, 1), rows.float4s(row, 3))
@@ -247,10 +247,10 @@ impl<'a> Fill<'a> {
         passage::check_embeddings(embeddings.len(), passages.len(), dimensions)?;
         let embedded: Vec<(&Passage, &[f32])> =
             passages.iter().zip(embeddings.chunks_exact(dimensions)).collect();
-        store(self.collection, &self.fingerprint, &embedded, self.terms)?;
+        store(self.collection, &self.fingerprint, &embedded, self.changes)?;
         self.counts.stored += passages.len() as i64;
-        if self.terms.is_large() {
-            self.terms.write(self.collection)?;
+        if self.changes.is_large() {
+            self.changes.write(self.collection)?;
         }
         Ok(())
     }

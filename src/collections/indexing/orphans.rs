@@ -12,7 +12,11 @@ use ragstone_pg::switch_user::as_owner;
 const DELETE_BATCH: i64 = 10_000;
 
 /// Deletes the chunks that a statement selects, whose row was deleted. Returns the numbers of rows and of chunks.
-pub fn delete_orphans(collection: &Collection, select: &str, terms: &mut IndexChanges) -> Result<(i64, i64)> {
+pub fn delete_orphans(
+    collection: &Collection,
+    select: &str,
+    changes: &mut IndexChanges,
+) -> Result<(i64, i64)> {
     let owner = collection.chunks()?.owner;
     let delete = collection.delete_chunks()?;
     let cursor = connect(|| as_owner(owner, || Cursor::open(select, &[])))?;
@@ -22,7 +26,7 @@ pub fn delete_orphans(collection: &Collection, select: &str, terms: &mut IndexCh
             let orphans = as_owner(owner, || cursor.fetch(DELETE_BATCH))?;
             let numbers = Arg::int8s((0..orphans.count).filter_map(|row| orphans.int8(row, 0)));
             let deleted = as_owner(owner, || by_index(|| run(&delete, &[numbers])))?;
-            terms.count_deleted(&deleted);
+            changes.count_deleted(&deleted);
             gone += (0..deleted.count).filter(|row| deleted.int4(*row, 0) == Some(1)).count() as i64;
             chunks += deleted.count as i64;
             Ok::<_, Error>(orphans.count)

@@ -17,7 +17,7 @@ pub fn store(
     collection: &Collection,
     fingerprint: &str,
     passages: &[(&Passage, &[f32])],
-    terms: &mut IndexChanges,
+    changes: &mut IndexChanges,
 ) -> Result<()> {
     let owner = collection.chunks()?.owner;
     let key = passages.first().map(|(passage, _)| passage.row.key.as_slice()).unwrap_or_default();
@@ -34,7 +34,7 @@ pub fn store(
     };
     let statement = collection.insert_chunks(!have_arrays)?;
     for slice in groups.into_iter().flat_map(|group| group.chunks(CHUNKS_PER_STATEMENT)) {
-        connect(|| as_owner(owner, || store_slice(&statement, fingerprint, slice, have_arrays, terms)))?;
+        connect(|| as_owner(owner, || store_slice(&statement, fingerprint, slice, have_arrays, changes)))?;
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ fn store_slice(
     fingerprint: &str,
     slice: &[(&Passage, &[f32])],
     have_arrays: bool,
-    terms: &mut IndexChanges,
+    changes: &mut IndexChanges,
 ) -> Result<()> {
     let passages = || slice.iter().map(|(passage, _)| *passage);
     let mut arguments = vec![
@@ -67,7 +67,7 @@ fn store_slice(
     let stored = run(statement, &arguments)?;
     for (row, passage) in passages().enumerate() {
         let chunk = stored.int8(row, 0).ok_or_else(|| Error::internal("a chunk has no number"))?;
-        terms.add(chunk, &passage.terms, passage.seq == 1);
+        changes.add(chunk, &passage.terms, passage.seq == 1);
     }
     Ok(())
 }

@@ -35,14 +35,14 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     batch.collection = collection;
     let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
     let unchanged: HashSet<usize> = timed(Stage::Lock, || connect(|| lock_unchanged(batch)))?;
-    let mut terms = IndexChanges::default();
+    let mut changes = IndexChanges::default();
     let replaced: Vec<&Key> = unchanged.iter().map(|place| &batch.items[*place].key).collect();
-    timed(Stage::Store, || connect(|| delete_chunks(batch, &replaced, false, &mut terms)))?;
+    timed(Stage::Store, || connect(|| delete_chunks(batch, &replaced, false, &mut changes)))?;
     let gone: Vec<&Key> =
         batch.items.iter().filter(|item| item.status == RowStatus::Missing).map(|item| &item.key).collect();
-    connect(|| delete_chunks(batch, &gone, true, &mut terms))?;
-    timed(Stage::Store, || store_passages(batch, &unchanged, &mut terms))?;
-    let segments = timed(Stage::Terms, || terms.write(&batch.collection))?;
+    connect(|| delete_chunks(batch, &gone, true, &mut changes))?;
+    timed(Stage::Store, || store_passages(batch, &unchanged, &mut changes))?;
+    let segments = timed(Stage::Terms, || changes.write(&batch.collection))?;
 
     let (mut done, mut postponed) = (Vec::new(), Vec::new());
     for (place, item) in batch.items.iter().enumerate() {
@@ -93,18 +93,18 @@ fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
 }
 
 /// Deletes the chunks of rows; with `gone`, only of rows that do not exist.
-fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, terms: &mut IndexChanges) -> Result<()> {
+fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, changes: &mut IndexChanges) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
     let statement = batch.collection.delete_keyed(&batch.keys, gone)?;
     let arguments = batch.keys.arguments(keys.iter().copied());
     let rows: Rows = as_owner(batch.collection.chunks()?.owner, || by_index(|| run(&statement, &arguments)))?;
-    terms.count_deleted(&rows);
+    changes.count_deleted(&rows);
     Ok(())
 }
 
-fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut IndexChanges) -> Result<()> {
+fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, changes: &mut IndexChanges) -> Result<()> {
     let wanted = batch.passages.iter().filter(|(passage, _)| unchanged.contains(&passage.row.place));
     let embedded: Vec<(&Passage, &[f32])> = wanted
         .map(|(passage, embedding)| {
@@ -113,5 +113,5 @@ fn store_passages(batch: &RowBatch, unchanged: &HashSet<usize>, terms: &mut Inde
             Ok((passage, embedding))
         })
         .collect::<Result<_>>()?;
-    store(&batch.collection, &batch.collection.fingerprint, &embedded, terms)
+    store(&batch.collection, &batch.collection.fingerprint, &embedded, changes)
 }

@@ -65,10 +65,11 @@ pub fn create(options: CollectionOptions) -> Result<i64> {
             return Ok(0);
         }
         let mut progress = ProgressReport::start(&collection.name);
-        let mut terms = IndexChanges::default();
+        let mut changes = IndexChanges::default();
         let rows = collection.select_rows(&operators, true)?;
-        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
-        terms.write(&collection)?;
+        let filled =
+            Fill::new(&mut collection, &model, &operators, &mut changes)?.run(&rows, &mut progress)?;
+        changes.write(&collection)?;
         tables::create_key_indexes(&collection)?;
         merge_segments(&collection, MergeExtent::All)?;
         tables::create_search_indexes(&collection)?;

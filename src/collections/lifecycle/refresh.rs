@@ -47,13 +47,14 @@ pub fn refresh(name: &str) -> Result<RefreshCounts> {
             .hint("Drop the collection with rag.drop_collection and create it again."));
         }
         let mut progress = ProgressReport::start(name);
-        let mut terms = IndexChanges::default();
+        let mut changes = IndexChanges::default();
         let select = collection.select_orphans(&operators)?;
-        let (deleted, orphans) = delete_orphans(&collection, &select, &mut terms)?;
+        let (deleted, orphans) = delete_orphans(&collection, &select, &mut changes)?;
         let all = model.fingerprint != collection.fingerprint;
         let rows = collection.select_rows(&operators, all)?;
-        let filled = Fill::new(&mut collection, &model, &operators, &mut terms)?.run(&rows, &mut progress)?;
-        terms.write(&collection)?;
+        let filled =
+            Fill::new(&mut collection, &model, &operators, &mut changes)?.run(&rows, &mut progress)?;
+        changes.write(&collection)?;
         merge_segments(&collection, MergeExtent::Worthwhile)?;
         collection.fingerprint = model.fingerprint;
         collection.source_rows = filled.added + filled.changed + filled.unchanged;

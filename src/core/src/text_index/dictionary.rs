@@ -14,6 +14,9 @@ const BLOCK_BYTES: usize = 1024;
 /// Longest postings that the dictionary itself has, in bytes.
 const MAX_INLINE_BYTES: usize = 24;
 
+/// Longest block, in bytes: the last term of one may be long.
+const MAX_BLOCK_BYTES: u32 = 1 << 20;
+
 /// More levels than any segment has: each is at least ten times as large as the one above.
 const MAX_DEPTH: u8 = 12;
 
@@ -131,6 +134,9 @@ struct OpenBlock {
 impl OpenBlock {
     fn read<P: Pages>(segment: &Segment, place: Place, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         let mut bytes = Vec::new();
+        if place.length > MAX_BLOCK_BYTES {
+            return Err(segment.damage(place.offset, "a block of the dictionary is too long").into());
+        }
         segment.read(place, reader, &mut bytes)?;
         Ok(Self { bytes, at: 0, offset: place.offset, term: Vec::new() })
     }

@@ -78,19 +78,18 @@ fn number_anew<E, S: FnMut(u32, &[u8]) -> Result<(), E>>(
     kept: &[Vec<bool>],
     writer: &mut SegmentWriter<S>,
 ) -> Result<Vec<Vec<u32>>, E> {
-    let mut chunks = Vec::new();
-    let mut ordinals = Vec::with_capacity(segments.len());
-    for (place, segment) in segments.iter().enumerate() {
-        ordinals.push(vec![LEFT_OUT; numbers[place].len()]);
-        for (ordinal, number) in numbers[place].iter().enumerate() {
-            if kept[place].get(ordinal) == Some(&true) {
-                chunks.push((segment.length_of(ordinal as u32), *number, place, ordinal));
-            }
-        }
-    }
-    chunks.sort();
-    for (words, number, place, ordinal) in chunks {
+    let mut ordinals: Vec<_> = numbers.iter().map(|numbers| vec![LEFT_OUT; numbers.len()]).collect();
+    // The next chunk of a segment from an ordinal on: its length, number, segment and ordinal.
+    let next_of = |place: usize, from: usize| {
+        let ordinal =
+            (from..numbers[place].len()).find(|ordinal| kept[place].get(*ordinal) == Some(&true))?;
+        let words = segments[place].length_of(ordinal as u32);
+        Some(Reverse((words, numbers[place][ordinal], place, ordinal)))
+    };
+    let mut next: BinaryHeap<_> = (0..segments.len()).filter_map(|place| next_of(place, 0)).collect();
+    while let Some(Reverse((words, number, place, ordinal))) = next.pop() {
         ordinals[place][ordinal] = writer.chunk(number, words)?;
+        next.extend(next_of(place, ordinal + 1));
     }
     Ok(ordinals)
 }

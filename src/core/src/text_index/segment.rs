@@ -5,6 +5,9 @@ use super::{Damage, PAGE_BYTES, Pages, bytes::Bytes};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// More than any list's table, dictionary's block or table of lengths has, in bytes. A longer one would only fill the reader's memory.
+const MAX_READ_BYTES: u32 = 64 << 20;
+
 /// Maximum number of pages that are held, 2 MB.
 const MAX_HELD_PAGES: usize = 256;
 
@@ -104,6 +107,9 @@ impl Segment {
         bytes: &mut Vec<u8>,
     ) -> Result<(), P::Error> {
         bytes.clear();
+        if place.length > MAX_READ_BYTES {
+            return Err(self.damage(place.offset, "something is too long").into());
+        }
         let mut offset = place.offset;
         let mut left = place.length as usize;
         while left > 0 {
