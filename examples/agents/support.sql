@@ -50,7 +50,7 @@ SELECT rag.trace(:run_id);
 
 \echo A run as a job: no transaction is open while the model thinks, and before it writes it waits for somebody to agree
 SELECT rag.submit('agent', '{"agent": "support", "input": "I cannot connect. Please open a ticket for max_connections."}') AS job \gset
-CALL rag.wait_for_job(:job, timeout => '2 min');
+CALL rag.wait_for_job(:job, timeout => '5 min');
 SELECT rag.job_result(:job)->>'status' AS status, rag.job_result(:job)->>'run_id' AS run_id \gset
 SELECT count(*) > 0 AS waits FROM rag.steps WHERE run_id = :run_id AND status = 'waiting' \gset
 \echo :status
@@ -58,7 +58,7 @@ SELECT count(*) > 0 AS waits FROM rag.steps WHERE run_id = :run_id AND status = 
   -- The exact call that it wants to make
   SELECT id AS step, name, input FROM rag.steps WHERE run_id = :run_id AND status = 'waiting';
   SELECT rag.approve(id) AS job FROM rag.steps WHERE run_id = :run_id AND status = 'waiting' \gset
-  CALL rag.wait_for_job(:job, timeout => '2 min');
+  CALL rag.wait_for_job(:job, timeout => '5 min');
   SELECT rag.job_result(:job)->>'status' AS status, rag.job_result(:job)->>'answer' AS answer;
   SELECT title, opened_by FROM support_tickets ORDER BY id DESC LIMIT 1;
 \endif

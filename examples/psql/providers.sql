@@ -14,7 +14,7 @@ CREATE EXTENSION IF NOT EXISTS ragstone CASCADE;
   DROP SERVER IF EXISTS example CASCADE;
   -- A variable keeps the key out of psql's history: \set key `cat key.txt`
   SELECT rag.create_provider('example', kind => 'compatible', base_url => :'url', api_key => :'key', model => :'name',
-                             options => '{"context_window": 2048, "timeout_ms": 60000}') \g /dev/null
+                             options => '{"context_window": 2048, "timeout_ms": 180000}') \g /dev/null
   \set model example
 
   -- Nobody else may call it yet, and nobody who may can read its key.
