@@ -101,8 +101,8 @@ fn merge_some(collection: &Collection, extent: MergeExtent) -> Result<()> {
     drop(index);
     let mut pages = NewPages::new(collection)?;
     let mut reader = PageReader::new(PageTable::open(collection.terms()?.oid, ReadAt::Now)?);
-    let is_there = |_: &mut PageTable, chunks: &[i64]| are_there(collection, chunks);
-    merge(&segments, &mut reader, is_there, |_, page, bytes| pages.add(page, bytes))
+    let is_there = |chunks: &[i64]| are_there(collection, chunks);
+    merge(&segments, &mut reader, is_there, |page, bytes| pages.add(page, bytes))
         .map_err(|error| index_error(collection, error))?;
     pages.write()?;
     let statement = format!("DELETE FROM {} WHERE segment = ANY ($1)", collection.terms()?.name);

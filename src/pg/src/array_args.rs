@@ -23,11 +23,6 @@ impl Arg {
         Self { oid: pg_sys::TEXTARRAYOID, datum: None }
     }
 
-    /// A `text[]` of texts in the server's encoding.
-    pub fn server_texts<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self::varlenas(pg_sys::TEXTOID, values)
-    }
-
     /// A `real[]`.
     pub fn float4s<'a>(values: impl IntoIterator<Item = &'a f32>) -> Self {
         Self::array(pg_sys::FLOAT4OID, values.into_iter().map(|value| value.into_datum()).collect())

@@ -1,4 +1,4 @@
-//! Values that pass through Rust as bytes: `jsonb`, `bytea` and `tsvector`.
+//! Values that pass through Rust as bytes: `jsonb`, `bytea` and `text`.
 
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
@@ -141,6 +141,5 @@ macro_rules! borrowed {
     };
 }
 
-borrowed!(TsVectorBytes, "tsvector", "A `tsvector` argument, after its header.");
 borrowed!(TextBytes, "text", "A `text` argument in the server's encoding, after its header.");
 borrowed!(Bytes, "bytea", "A `bytea` argument, after its header.");

@@ -126,11 +126,6 @@ impl Rows {
         self.datum_of(row, column, &[pg_sys::NAMEOID]).map(|datum| unsafe { *datum.cast_mut_ptr() })
     }
 
-    /// A `text`, in the server's encoding.
-    pub fn server_text(&self, row: usize, column: usize) -> Option<Vec<u8>> {
-        self.varlena(row, column, pg_sys::TEXTOID)
-    }
-
     /// The start of a `text`, at most `most` bytes in the server's encoding, and the length of the whole text.
     pub fn text_start(&self, row: usize, column: usize, most: usize) -> Option<(String, usize)> {
         let datum = self.datum_of(row, column, &TEXT_TYPES)?;

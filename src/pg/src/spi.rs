@@ -61,11 +61,6 @@ impl Arg {
         Self { oid: pg_sys::JSONBOID, datum: value.map(|value| varlena(&value.0)) }
     }
 
-    /// A `text` whose bytes are in the server's encoding already.
-    pub fn server_text(bytes: &[u8]) -> Self {
-        Self { oid: pg_sys::TEXTOID, datum: Some(varlena(bytes)) }
-    }
-
     /// A varlena type of which these are the bytes after its header.
     pub fn varlena(oid: pg_sys::Oid, bytes: &[u8]) -> Self {
         Self { oid, datum: Some(varlena(bytes)) }

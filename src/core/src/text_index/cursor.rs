@@ -79,15 +79,25 @@ impl Cursor {
         Ok(Some(self.decoded.ordinals[self.at]))
     }
 
+    /// Shows the postings that are left: ordinal, frequency and fields.
+    pub fn each<P: Pages>(
+        mut self,
+        segment: &Segment,
+        reader: &mut PageReader<P>,
+        mut show: impl FnMut(u32, u32, u8, &mut PageReader<P>) -> Result<(), P::Error>,
+    ) -> Result<(), P::Error> {
+        let mut from = 0;
+        while let Some(ordinal) = self.seek(from, segment, reader)? {
+            show(ordinal, self.frequency(), self.decoded.fields[self.at] as u8, reader)?;
+            from = ordinal + 1;
+        }
+        Ok(())
+    }
+
     /// How often the term stands in the chunk of the posting that was found last.
     #[inline]
     pub fn frequency(&self) -> u32 {
         self.decoded.frequencies[self.at]
-    }
-
-    /// The fields in which it stands.
-    pub fn fields(&self) -> u8 {
-        self.decoded.fields[self.at] as u8
     }
 
     fn decode<P: Pages>(&mut self, segment: &Segment, reader: &mut PageReader<P>) -> Result<(), P::Error> {

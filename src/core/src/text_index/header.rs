@@ -1,6 +1,7 @@
 //! What a segment is: the start of its page 0.
 
 use serde::{Deserialize, Serialize};
+use std::iter::Sum;
 
 /// Changed when segments are written in another way. Those of other formats are refused.
 pub const FORMAT: u16 = 1;
@@ -21,6 +22,15 @@ pub struct IndexCounts {
     pub chunks: i64,
     /// The same of rows of the source.
     pub rows: i64,
+}
+
+impl Sum for IndexCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, counts| Self {
+            chunks: sum.chunks + counts.chunks,
+            rows: sum.rows + counts.rows,
+        })
+    }
 }
 
 /// A segment's description.

@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::dictionary::{TermEntry, Terms};
-use super::header::{Header, IndexCounts};
+use super::header::Header;
 use super::segment::{PageReader, Segment};
 use super::{Pages, Posting, SegmentWriter};
 use std::cmp::Reverse;
@@ -18,31 +18,18 @@ const LEFT_OUT: u32 = u32::MAX;
 pub fn merge<P: Pages>(
     segments: &[Segment],
     reader: &mut PageReader<P>,
-    mut is_there: impl FnMut(&mut P, &[i64]) -> Result<Vec<bool>, P::Error>,
-    mut sink: impl FnMut(&mut P, u32, &[u8]) -> Result<(), P::Error>,
+    mut is_there: impl FnMut(&[i64]) -> Result<Vec<bool>, P::Error>,
+    sink: impl FnMut(u32, &[u8]) -> Result<(), P::Error>,
 ) -> Result<Header, P::Error> {
     let numbers: Vec<Vec<i64>> =
         segments.iter().map(|segment| chunks_of(segment, reader)).collect::<Result<_, _>>()?;
-    let mut kept = Vec::with_capacity(segments.len());
-    for numbers in &numbers {
-        kept.push(is_there(reader.pages(), numbers)?);
-    }
-    let written = std::cell::RefCell::new(Vec::new());
-    let keep = |page: u32, bytes: &[u8]| -> Result<(), P::Error> {
-        written.borrow_mut().push((page, bytes.to_vec()));
-        Ok(())
-    };
+    let kept: Vec<Vec<bool>> = numbers.iter().map(|numbers| is_there(numbers)).collect::<Result<_, _>>()?;
     let there = numbers.iter().zip(&kept).flat_map(|(numbers, kept)| numbers.iter().zip(kept));
     let there = there.filter_map(|(number, is_kept)| is_kept.then_some(*number));
     let (least, greatest) = (there.clone().min().unwrap_or(0), there.max().unwrap_or(0));
-    let mut writer = SegmentWriter::new(least, greatest, keep);
-    let mut flush = |reader: &mut PageReader<P>| -> Result<(), P::Error> {
-        let pages = std::mem::take(&mut *written.borrow_mut());
-        pages.into_iter().try_for_each(|(page, bytes)| sink(reader.pages(), page, &bytes))
-    };
+    let mut writer = SegmentWriter::new(least, greatest, sink);
     let ordinals = number_anew(segments, &numbers, &kept, &mut writer)?;
     drop((numbers, kept));
-    flush(reader)?;
     let mut terms = MergedTerms::new(segments, reader)?;
     let mut list = Vec::new();
     while let Some(MergedTerm { term, entries }) = terms.next(segments, reader)? {
@@ -55,15 +42,9 @@ pub fn merge<P: Pages>(
         list.sort_by_key(|posting: &Posting| posting.ordinal);
         if !list.is_empty() {
             writer.term(&term, &list)?;
-            flush(reader)?;
         }
     }
-    let counts = segments.iter().map(Segment::counts).fold(IndexCounts::default(), |sum, counts| {
-        IndexCounts { chunks: sum.chunks + counts.chunks, rows: sum.rows + counts.rows }
-    });
-    let header = writer.finish(counts)?;
-    flush(reader)?;
-    Ok(header)
+    writer.finish(segments.iter().map(Segment::counts).sum())
 }
 
 /// The numbers of a segment's chunks, by ordinal.
@@ -102,16 +83,13 @@ fn add_postings<P: Pages>(
     reader: &mut PageReader<P>,
     list: &mut Vec<Posting>,
 ) -> Result<(), P::Error> {
-    let mut cursor = Cursor::new(entry, segment, reader)?;
-    let mut from = 0;
-    while let Some(found) = cursor.seek(from, segment, reader)? {
-        let ordinal = ordinals.get(found as usize).copied().unwrap_or(LEFT_OUT);
+    Cursor::new(entry, segment, reader)?.each(segment, reader, |old, frequency, fields, _| {
+        let ordinal = ordinals.get(old as usize).copied().unwrap_or(LEFT_OUT);
         if ordinal != LEFT_OUT {
-            list.push(Posting { ordinal, frequency: cursor.frequency(), fields: cursor.fields() });
+            list.push(Posting { ordinal, frequency, fields });
         }
-        from = found + 1;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// A term, with what each segment that has it has of it.

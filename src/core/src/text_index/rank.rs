@@ -10,7 +10,7 @@
 
 use super::Pages;
 use super::cursor::Cursor;
-use super::dictionary::{self, Terms};
+use super::dictionary::{self, TermEntry, Terms};
 use super::header::IndexCounts;
 use super::segment::{PageReader, Segment};
 use super::top::Top;
@@ -35,6 +35,8 @@ pub struct QueryTerm {
     pub chunks: u64,
     /// Its weight.
     pub idf: f64,
+    /// What each segment's dictionary has of it, in the order of the index's segments.
+    entries: Vec<Option<TermEntry>>,
 }
 
 impl<P: Pages> TextIndex<P> {
@@ -65,10 +67,7 @@ impl<P: Pages> TextIndex<P> {
 
     /// Number of chunks and of rows that there are.
     pub fn counts(&self) -> IndexCounts {
-        self.segments.iter().fold(IndexCounts::default(), |sum, segment| {
-            let counts = segment.counts();
-            IndexCounts { chunks: sum.chunks + counts.chunks, rows: sum.rows + counts.rows }
-        })
+        self.segments.iter().map(Segment::counts).sum()
     }
 
     /// The terms that some chunk holds.
@@ -82,17 +81,12 @@ impl<P: Pages> TextIndex<P> {
         let chunks = self.chunks().0;
         let mut terms = Vec::new();
         for lexeme in lexemes {
-            let mut count = 0;
-            for segment in &self.segments {
-                let entry = dictionary::find(segment, lexeme, &mut self.reader)?;
-                count += entry.map_or(0, |entry| u64::from(entry.count));
-            }
+            let find = |segment| dictionary::find(segment, lexeme, &mut self.reader);
+            let entries: Vec<_> = self.segments.iter().map(find).collect::<Result<_, _>>()?;
+            let count = entries.iter().flatten().map(|entry| u64::from(entry.count)).sum();
             if count > 0 {
-                terms.push(QueryTerm {
-                    lexeme: lexeme.to_vec(),
-                    chunks: count,
-                    idf: bm25::idf(chunks, count),
-                });
+                let idf = bm25::idf(chunks, count);
+                terms.push(QueryTerm { lexeme: lexeme.to_vec(), chunks: count, idf, entries });
             }
         }
         Ok(terms)
@@ -107,12 +101,14 @@ impl<P: Pages> TextIndex<P> {
         for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
             let mut terms = Terms::new(segment, reader)?;
             while let Some((term, entry)) = terms.next(segment, reader)? {
-                let mut cursor = Cursor::new(entry, segment, reader)?;
-                let mut from = 0;
-                while let Some(ordinal) = cursor.seek(from, segment, reader)? {
-                    show(&term, segment.chunk_of(ordinal, reader)?, cursor.frequency());
-                    from = ordinal + 1;
-                }
+                Cursor::new(entry, segment, reader)?.each(
+                    segment,
+                    reader,
+                    |ordinal, frequency, _, reader| {
+                        show(&term, segment.chunk_of(ordinal, reader)?, frequency);
+                        Ok(())
+                    },
+                )?;
             }
         }
         Ok(())
@@ -211,10 +207,8 @@ impl<'s> SegmentSearch<'s> {
     ) -> Result<Option<Self>, P::Error> {
         let mut found = Vec::with_capacity(terms.len());
         for term in terms {
-            if segment.header.docs > 0
-                && let Some(entry) = dictionary::find(segment, &term.lexeme, reader)?
-            {
-                let cursor = Cursor::new(entry, segment, reader)?;
+            if let Some(Some(entry)) = term.entries.get(place) {
+                let cursor = Cursor::new(entry.clone(), segment, reader)?;
                 found.push(SegmentTerm { idf: term.idf, cursor, bound: 0.0, frequency: 0 });
             }
         }

@@ -23,11 +23,6 @@ impl<P: Pages> PageReader<P> {
         Self { pages, held: HashMap::new() }
     }
 
-    /// Where the pages are.
-    pub fn pages(&mut self) -> &mut P {
-        &mut self.pages
-    }
-
     fn page(&mut self, segment: i64, page: u32) -> Result<Rc<[u8]>, P::Error> {
         if let Some(held) = self.held.get(&(segment, page)) {
             return Ok(Rc::clone(held));

@@ -128,8 +128,8 @@ fn merge_all(pages: &mut Memory, number: i64, deleted: &HashSet<i64>) {
     merge(
         index.segments(),
         &mut PageReader::new(pages.clone()),
-        |_, chunks| Ok(chunks.iter().map(|chunk| !deleted.contains(chunk)).collect()),
-        |_, page, bytes| {
+        |chunks| Ok(chunks.iter().map(|chunk| !deleted.contains(chunk)).collect()),
+        |page, bytes| {
             merged.0.insert((number, page), bytes.to_vec());
             Ok(())
         },
@@ -256,8 +256,8 @@ fn damage_is_an_error_and_never_a_panic() {
             let terms = index.terms(words.iter().map(Vec::as_slice))?;
             index.best(&terms[..terms.len().min(3)], 10)?;
             index.best_of(&terms, 10, &[(5, 3), (7, 8)])?;
-            let all = |_: &mut Memory, chunks: &[i64]| Ok(vec![true; chunks.len()]);
-            merge(index.segments(), &mut PageReader::new(damaged), all, |_, _, _| Ok(()))
+            let all = |chunks: &[i64]| Ok(vec![true; chunks.len()]);
+            merge(index.segments(), &mut PageReader::new(damaged), all, |_, _| Ok(()))
         });
         refused += usize::from(outcome.is_err());
     }
