@@ -90,7 +90,7 @@ fn text_index(criterion: &mut Criterion) {
             b.iter(|| {
                 let mut index = TextIndex::open(&pages, [1])?;
                 let terms = index.terms(queried.iter().map(|number: &usize| words[*number].as_slice()))?;
-                index.best(black_box(&terms), 10)
+                index.best(black_box(&terms), 10, None)
             })
         });
     }

@@ -17,6 +17,7 @@ CREATE TABLE rag.collection (
   chunk_overlap integer NOT NULL,
   splitter text NOT NULL,
   language text NOT NULL,
+  language_place integer,
   word_parts boolean NOT NULL DEFAULT true,
   ignore_accents boolean NOT NULL DEFAULT false,
   source_rows bigint NOT NULL DEFAULT 0,
@@ -46,6 +47,7 @@ COMMENT ON COLUMN rag.collection.key_columns IS 'columns that tell the source''s
 COMMENT ON COLUMN rag.collection.fingerprint IS 'of the model that made the embeddings';
 COMMENT ON COLUMN rag.collection.chunk_size IS 'most tokens in a chunk; NULL: as many as the model reads';
 COMMENT ON COLUMN rag.collection.language IS 'text search configuration, by name: a regconfig column would stop pg_upgrade';
+COMMENT ON COLUMN rag.collection.language_place IS 'position in metadata_columns of the column with a row''s own text search configuration';
 COMMENT ON COLUMN rag.collection.word_parts IS 'whether compound tokens are found by their parts, too';
 COMMENT ON COLUMN rag.collection.ignore_accents IS 'whether letters with and without accents are the same';
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
@@ -136,10 +138,10 @@ FROM rag.collection c;
 
 COMMENT ON VIEW rag._collection_error IS 'internal: why collections cannot follow their sources, if they cannot';
 
-COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text, boolean, boolean) IS
+COMMENT ON FUNCTION rag.create_collection(name, regclass, name, name, name[], text, integer, integer, text, regconfig, name[], text, boolean, boolean, name) IS
 'make a table searchable: its content is cut into chunks, embedded and indexed. sync is background (returns at once, follows the table by itself), immediate (writers wait for their rows to be searchable) or manual (filled now, brought up to date by rag.refresh_collection). Gives the number of chunks so far';
-COMMENT ON FUNCTION rag.refresh_collection(name) IS
+COMMENT ON FUNCTION rag.refresh_collection(name, boolean) IS
 'bring a collection up to date with its source; text that has not changed is not embedded again';
 COMMENT ON FUNCTION rag.drop_collection(name) IS 'drop a collection with its chunks; the source stays';
 
-ALTER FUNCTION rag.refresh_collection(name) ROWS 1;
+ALTER FUNCTION rag.refresh_collection(name, boolean) ROWS 1;

@@ -137,6 +137,7 @@ SELECT s.name,
        c.chunk_overlap,
        c.splitter,
        c.language,
+       c.metadata_columns[c.language_place] AS language_column,
        c.word_parts,
        c.ignore_accents,
        c.source_rows,
@@ -216,7 +217,7 @@ COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS
 'wait until a collection that follows its source has everything that was committed to it; false if that took longer than the timeout';
 COMMENT ON FUNCTION rag.retry_failed(name) IS 'try the rows of a collection again that had failed; gives their number';
-COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer) IS
+COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer, regconfig, boolean, boolean) IS
 'build a collection with another model or other chunks beside it, which takes its place when it has caught up';
 COMMENT ON FUNCTION rag.finish_migration(name) IS 'drop what a collection was before rag.alter_collection';
 COMMENT ON FUNCTION rag.rollback_migration(name) IS 'go back to what a collection was before rag.alter_collection, or give up what is being built';

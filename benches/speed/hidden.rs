@@ -1,7 +1,7 @@
 //! `rag.search` under row-level security, beside the same search by a role that may read all rows.
 
-use crate::search::{Contestant, play};
 use anyhow::Result;
+use ragstone_benches::contest::{Contestant, play};
 use ragstone_benches::dictionaries::Corpus;
 use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;

@@ -1,8 +1,8 @@
 //! Text mode at a million chunks beside a hundred thousand of them. Its figures do not depend on vectors, so both
 //! collections have a model whose vectors are random and cheap.
 
-use crate::search::{Contestant, play};
 use anyhow::Result;
+use ragstone_benches::contest::{Contestant, play};
 use ragstone_benches::dictionaries::Corpus;
 use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;

@@ -2,14 +2,11 @@
 
 use crate::handwritten;
 use anyhow::Result;
+use ragstone_benches::contest::{Contestant, play};
 use ragstone_benches::dictionaries::Corpus;
 use ragstone_benches::options::Options;
-use ragstone_benches::timing::Times;
 use ragstone_benches::{report, world};
 use ragstone_tests::install::DEFAULT_MODEL;
-use ragstone_tests::session::Session;
-use std::time::Instant;
-use tokio_postgres::Statement;
 
 pub async fn run(options: &Options) -> Result<()> {
     let rows = options.size(100_000, 3_000);
@@ -53,38 +50,4 @@ const FILTERED: &str = "SELECT * FROM rag.search('dict', $1, filter => '{\"dicti
 
 fn ours(mode: &str) -> String {
     format!("SELECT * FROM rag.search('dict', $1, mode => '{mode}')")
-}
-
-/// A statement with one parameter, the query.
-pub struct Contestant<'a> {
-    name: String,
-    session: &'a Session,
-    statement: Statement,
-    pub times: Times,
-}
-
-impl<'a> Contestant<'a> {
-    pub async fn new(name: String, session: &'a Session, sql: &str) -> Result<Self> {
-        let statement = session.prepare(sql).await?;
-        Ok(Self { name, session, statement, times: Times::default() })
-    }
-}
-
-/// Runs all queries by all contestants by turns, a first time to warm up. Each begins as often as any other, as who
-/// comes after whom decides what is in the processor's caches.
-pub async fn play(contestants: &mut [Contestant<'_>], queries: &[String], rounds: usize) -> Result<()> {
-    for round in 0..=rounds {
-        for (number, query) in queries.iter().enumerate() {
-            let count = contestants.len();
-            for turn in 0..count {
-                let contestant = &mut contestants[(turn + number) % count];
-                let start = Instant::now();
-                contestant.session.query(&contestant.statement, &[query]).await?;
-                if round > 0 {
-                    contestant.times.push(start.elapsed());
-                }
-            }
-        }
-    }
-    Ok(())
 }

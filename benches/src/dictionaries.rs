@@ -3,15 +3,14 @@
 //! A dictionary is a text file compressed by dictzip, which is gzip, with an index of headword, offset and length, the
 //! numbers in dictd's own base 64 (dictd(8), "Database Format").
 
+use crate::packages::unpacked;
 use anyhow::{Context, Result, ensure};
 use flate2::read::MultiGzDecoder;
-use ragstone_tests::harness::NotRun;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// One entry: a row of the table that is searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Corpus {
         let packages = if count <= 100_000 { FEW } else { MANY };
         let mut entries = Vec::new();
         for package in packages {
-            for index in indexes(&unpacked(package)?)? {
+            for index in indexes(&unpacked(package, "dictionaries")?)? {
                 entries.extend(read(&index)?);
             }
         }
@@ -65,27 +64,6 @@ impl Corpus {
         entries.truncate(count);
         Ok(Self { entries, queries })
     }
-}
-
-/// `RAGSTONE_CACHE`, as the set-up scripts have it.
-pub fn cache() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let base = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("ragstone");
-    std::env::var_os("RAGSTONE_CACHE").map_or_else(base, PathBuf::from)
-}
-
-/// The folder of a package's files, downloaded by apt and unpacked without being installed.
-fn unpacked(package: &str) -> Result<PathBuf> {
-    let folder = cache().join("dictionaries").join(package);
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dictionary.sh");
-    let status = Command::new(script).arg(package).arg(&folder).status()?;
-    if !status.success() {
-        return Err(NotRun(format!("the package {package} cannot be had")).into());
-    }
-    Ok(folder)
 }
 
 /// The index files under a folder, sorted.

@@ -1,8 +1,11 @@
 //! What the bench programs share.
 
 pub mod bare;
+pub mod contest;
 pub mod dictionaries;
 pub mod options;
+pub mod packages;
+pub mod passages;
 pub mod program;
 pub mod reference;
 pub mod report;

@@ -76,13 +76,19 @@ impl Drop for Reference {
 
 /// Makes the seeded model of `seeded_model.py`.
 pub(crate) fn write_seeded_model(default: &Path, folder: &Path) -> Result<()> {
-    let status = Command::new(python()).arg(script("seeded_model.py")).arg(default).arg(folder).status()?;
-    ensure!(status.success(), "seeded_model.py ended with {status}");
-    Ok(())
+    run_script("seeded_model.py", &[default, folder])
 }
 
-fn python() -> PathBuf {
+/// The Python of the benches, or the system's.
+pub fn python() -> PathBuf {
     std::env::var_os("RAGSTONE_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+/// Runs a Python program of the benches to its end.
+pub(crate) fn run_script(name: &str, arguments: &[&Path]) -> Result<()> {
+    let status = Command::new(python()).arg(script(name)).args(arguments).status()?;
+    ensure!(status.success(), "{name} ended with {status}");
+    Ok(())
 }
 
 /// Where a Python program of the benches is.

@@ -12,6 +12,11 @@ impl Times {
         self.0.push(time);
     }
 
+    /// Adds the calls of another list.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
     /// The quantile `share` in milliseconds, by the nearest rank.
     pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -28,7 +28,8 @@ SELECT c.id,
        c.successor_of,
        c.predecessor_of,
        c.word_parts,
-       c.ignore_accents
+       c.ignore_accents,
+       c.language_place
 FROM rag.collection c
 LEFT JOIN rag._source n ON n.collection = c.id
 WHERE c.name = $1 OR c.id = $2

@@ -32,6 +32,7 @@ fn create_collection(
     sync: default!(Option<Utf8>, "'background'"),
     word_parts: default!(Option<bool>, true),
     ignore_accents: default!(Option<bool>, false),
+    language_column: default!(Option<Name>, "NULL"),
 ) -> i64 {
     let name = or_raise(given(name, "name"));
     let source = or_raise(given(source, "source"));
@@ -42,12 +43,16 @@ fn create_collection(
     let sync = or_raise(given(sync, "sync"));
     let word_parts = or_raise(given(word_parts, "word_parts"));
     let ignore_accents = or_raise(given(ignore_accents, "ignore_accents"));
+    let mut metadata = or_raise(names(metadata));
+    let language_column = language_column.map(|column| column.0);
+    metadata.extend(language_column.clone().filter(|column| !metadata.contains(column)));
     let options = CollectionOptions {
         name: name.0,
         source: source.0,
         content: content.0,
         title: title.map(|title| title.0),
-        metadata: or_raise(names(metadata)),
+        metadata,
+        language_column,
         model: model.map(|model| model.0),
         chunks: or_raise(chunk_options(chunk_size.unwrap_or(ANY_SIZE), chunk_overlap, &splitter.0)),
         sized: chunk_size.is_some(),
@@ -65,6 +70,7 @@ fn create_collection(
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
 fn refresh_collection(
     name: Name,
+    text: default!(bool, false),
 ) -> TableIterator<
     'static,
     (
@@ -76,7 +82,7 @@ fn refresh_collection(
     ),
 > {
     version::check();
-    let changes = or_raise(refresh::refresh(&name.0));
+    let changes = or_raise(refresh::refresh(&name.0, text));
     TableIterator::once((
         changes.added,
         changes.changed,

@@ -1,7 +1,7 @@
 //! `rag.search`, and what the text index of a collection holds.
 
 use crate::search;
-use crate::search::{Hit, Mode, SearchRequest, parse_fusion, parse_k};
+use crate::search::{Hit, Mode, SearchRequest, Syntax, parse_fusion, parse_k};
 use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
@@ -27,6 +27,8 @@ fn search(
     vector_weight: default!(Option<f64>, 0.5),
     per_source: default!(Option<bool>, false),
     scores: default!(Option<bool>, true),
+    syntax: default!(Option<Utf8>, "'plain'"),
+    typos: default!(Option<bool>, true),
 ) -> TableIterator<
     'static,
     (
@@ -43,21 +45,18 @@ fn search(
     ),
 > {
     version::check();
-    let k = or_raise(given(k, "k"));
-    let mode = or_raise(given(mode, "mode"));
-    let fusion = or_raise(given(fusion, "fusion"));
     let vector_weight = or_raise(given(vector_weight, "vector_weight"));
-    let per_source = or_raise(given(per_source, "per_source"));
-    let scores = or_raise(given(scores, "scores"));
     let request = SearchRequest {
         collection: or_raise(required(collection, "collection")),
         query: or_raise(required(query, "query")),
-        k: or_raise(parse_k(k)),
-        mode: or_raise(Mode::parse(&mode.0)),
+        k: or_raise(given(k, "k").and_then(parse_k)),
+        mode: or_raise(given(mode, "mode").and_then(|mode| Mode::parse(&mode.0))),
         filter,
-        fusion: or_raise(parse_fusion(&fusion.0, vector_weight)),
-        per_source,
-        scores,
+        fusion: or_raise(given(fusion, "fusion").and_then(|fusion| parse_fusion(&fusion.0, vector_weight))),
+        per_source: or_raise(given(per_source, "per_source")),
+        scores: or_raise(given(scores, "scores")),
+        syntax: or_raise(given(syntax, "syntax").and_then(|syntax| Syntax::parse(&syntax.0))),
+        typos: or_raise(given(typos, "typos")),
     };
     let hits = or_raise(search::search_as_step(&request));
     TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, shows_scores, chunk })| {

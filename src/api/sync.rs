@@ -3,14 +3,16 @@
 use crate::api::chunk::chunk_options;
 use crate::collections::capture;
 use crate::collections::capture::ddl;
+use crate::collections::lifecycle::alter_text;
 use crate::collections::lifecycle::migration;
+use crate::collections::lifecycle::text_options::TextOptions;
 use crate::collections::lifecycle::wait;
 use crate::collections::queue::failure;
 use pgrx::datum::Interval;
 use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::function::FunctionCall;
-use ragstone_pg::identifier::Name;
+use ragstone_pg::identifier::{Name, RegConfig};
 use ragstone_pg::relation::size_if_free;
 use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::Utf8;
@@ -76,9 +78,20 @@ fn alter_collection(
     model: default!(Option<Utf8>, "NULL"),
     chunk_size: default!(Option<i32>, "NULL"),
     chunk_overlap: default!(Option<i32>, "NULL"),
+    language: default!(Option<RegConfig>, "NULL"),
+    word_parts: default!(Option<bool>, "NULL"),
+    ignore_accents: default!(Option<bool>, "NULL"),
 ) {
     version::check();
     let name = or_raise(given(name, "name"));
+    let text = TextOptions {
+        language: language.map(|language| language.0),
+        word_parts,
+        ignore_accents,
+    };
+    if model.is_none() && chunk_size.is_none() && chunk_overlap.is_none() && text.changes_anything() {
+        return or_raise(alter_text::alter(&name.0, &text));
+    }
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);
         let overlap = chunk_overlap.unwrap_or(old.chunk_overlap);
@@ -86,6 +99,7 @@ fn alter_collection(
             model: model.map(|model| model.0),
             chunks: chunk_options(size.unwrap_or(i32::MAX), overlap, old.splitter.name())?,
             sized: size.is_some(),
+            text,
         })
     }));
 }

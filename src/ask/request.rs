@@ -1,6 +1,6 @@
 //! The arguments of `rag.ask`.
 
-use crate::search::{DEFAULT_FUSION, Mode, SearchRequest, parse_k_up_to};
+use crate::search::{DEFAULT_FUSION, DEFAULT_TYPOS, Mode, SearchRequest, Syntax, parse_k_up_to};
 use ragstone_core::provider::Message;
 use ragstone_pg::error::{Error, Result};
 
@@ -44,6 +44,8 @@ pub fn search(collection: String, question: String, k: i32) -> Result<SearchRequ
         fusion: DEFAULT_FUSION,
         per_source: false,
         scores: true,
+        syntax: Syntax::Plain,
+        typos: DEFAULT_TYPOS,
     })
 }
 

@@ -4,13 +4,15 @@
 //! few rows, the rankings are of their chunks only.
 
 use crate::collections::catalog::collection::Collection;
+use crate::search::demands::Demands;
 use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
-use crate::search::request::{Mode, SearchRequest};
+use crate::search::request::{Mode, ParsedQuery, SearchRequest};
 use crate::search::rows::Reader;
 use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use crate::search::visible_rows::VisibleRows;
+use crate::search::within::Within;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::Result;
@@ -56,6 +58,10 @@ pub struct Candidates<'a> {
     share: f64,
     vector: Option<VectorSearch<'a>>,
     text: Option<TextSearch<'a>>,
+    /// The chunks that the query's operators leave, where these are not all.
+    within: Option<Within>,
+    /// Whether the query makes demands of the hits' texts.
+    has_text_demands: bool,
     /// Wanted length of each ranking, of chunks that the caller may see.
     wanted: usize,
     /// Length of each ranking that was made last, of all chunks.
@@ -65,12 +71,22 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Sends the query to the engine, and looks up its words while the engine embeds it.
-    pub fn start(collection: &'a Collection, request: &'a SearchRequest) -> Result<Self> {
+    /// Sends the query to the engine, and looks up its words while the engine embeds it. The reader looks up chunks for this search.
+    pub fn start(
+        collection: &'a Collection,
+        request: &'a SearchRequest,
+        query: &ParsedQuery,
+        reader: &mut Reader,
+    ) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
-        let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &request.query));
+        let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &query.plain));
         let vector = vector.transpose()?;
-        let text = has(request.mode.has_text()).map(|()| TextSearch::new(collection, &request.query));
+        let (mut text, mut demands) = (None, Demands::none());
+        if request.mode.has_text() || query.operators.is_some() {
+            let (search, of_query) = TextSearch::new(collection, query)?;
+            text = request.mode.has_text().then_some(search);
+            demands = of_query;
+        }
         let visible = VisibleRows::find(collection)?;
         let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
         let mut candidates = Self {
@@ -82,17 +98,23 @@ impl<'a> Candidates<'a> {
             visible,
             share: 1.0,
             vector,
-            text: text.transpose()?,
+            text,
+            within: demands.within,
+            has_text_demands: demands.of_text.is_some(),
             wanted,
             depth: wanted,
             exhausted: false,
             are_complete: true,
         };
+        reader.demand(demands.of_text);
         if let Some(share) = candidates.visible.as_ref().map(VisibleRows::expected_share) {
             candidates.restrict_or_deepen(share)?;
         }
         if candidates.filter.is_none() {
-            candidates.filter = Filter::new(collection, request.filter.as_ref())?;
+            candidates.filter = match candidates.within.as_ref().and_then(Within::few) {
+                Some(few) => Some(Filter::of_chunks(few, candidates.condition)),
+                None => Filter::new(collection, candidates.condition)?,
+            };
         }
         Ok(candidates)
     }
@@ -102,8 +124,11 @@ impl<'a> Candidates<'a> {
     fn restrict_or_deepen(&mut self, share: f64) -> Result<()> {
         let Some(visible) = &mut self.visible else { return Ok(()) };
         self.share = share;
-        if let Some(chunks) = visible.few_chunks(share, self.wanted)? {
-            self.filter = Some(Filter::of_chunks(chunks, self.condition));
+        if let Some(mut chunks) = visible.few_chunks(share, self.wanted)? {
+            if let Some(within) = &self.within {
+                chunks.retain(|(chunk, _)| within.contains(*chunk));
+            }
+            self.filter = Some(Filter::of_visible(chunks, self.condition));
             self.are_complete = true;
             self.depth = self.wanted;
             return Ok(());
@@ -118,7 +143,7 @@ impl<'a> Candidates<'a> {
     pub fn rank(&mut self, reader: &mut Reader) -> Result<Vec<Fused>> {
         let (mut vector, mut text) = self.rankings()?;
         self.are_complete = true;
-        while self.may_rank_hidden() {
+        while self.may_rank_others() {
             let mut looked_at = 0;
             for ranking in [&mut vector, &mut text] {
                 looked_at += ranking.keep_visible(reader, self.wanted, self.share)?;
@@ -140,14 +165,16 @@ impl<'a> Candidates<'a> {
         })
     }
 
-    /// Whether chunks of rows that the caller may not see may be in the rankings.
-    fn may_rank_hidden(&self) -> bool {
-        self.visible.is_some() && !self.filter.as_ref().is_some_and(Filter::is_list)
+    /// Whether the rankings may have chunks whose rows the caller may not see, or whose texts do not meet the query's demands.
+    fn may_rank_others(&self) -> bool {
+        let may_rank_hidden =
+            self.visible.is_some() && !self.filter.as_ref().is_some_and(Filter::is_of_visible);
+        may_rank_hidden || self.has_text_demands
     }
 
     /// Whether places and scores are the same as if there were no rows that the caller may not see, but for how rare words are.
     pub fn are_scores_of_visible_rows(&self) -> bool {
-        self.are_complete
+        self.are_complete || self.visible.is_none()
     }
 
     fn rankings(&mut self) -> Result<(Ranking, Ranking)> {
@@ -155,8 +182,12 @@ impl<'a> Candidates<'a> {
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
         // The text ranking comes first, since the engine is still embedding the query.
         let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
-        let vector =
-            self.vector.as_mut().map_or_else(|| Ok(nothing()), |vector| vector.best(self.depth, filter))?;
+        let within = self.within.as_ref().filter(|_| !filter.is_some_and(Filter::is_list));
+        let vector = match (&mut self.vector, within) {
+            (None, _) => nothing(),
+            (Some(vector), None) => vector.best(self.depth, filter)?,
+            (Some(vector), Some(within)) => best_within(vector, self.depth, filter, within)?,
+        };
         Ok((vector, text))
     }
 
@@ -172,6 +203,26 @@ impl<'a> Candidates<'a> {
     /// The search by embeddings, if there was one.
     pub fn into_vector(self) -> Option<VectorSearch<'a>> {
         self.vector
+    }
+}
+
+/// The best of some chunks by their embeddings: of ever deeper rankings of all.
+fn best_within(
+    vector: &mut VectorSearch,
+    wanted: usize,
+    filter: Option<&Filter>,
+    within: &Within,
+) -> Result<Ranking> {
+    let mut depth = wanted;
+    loop {
+        let mut ranking = vector.best(depth, filter)?;
+        ranking.scored.retain(|(chunk, _)| within.contains(*chunk));
+        if ranking.exhausted || ranking.scored.len() >= wanted {
+            ranking.exhausted &= ranking.scored.len() <= wanted;
+            ranking.scored.truncate(wanted);
+            return Ok(ranking);
+        }
+        depth *= DEPTH_GROWTH;
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Filter {
     condition: Option<Jsonb>,
     /// With their lengths in words.
     only: Option<Vec<(i64, u32)>>,
+    /// Whether the list is of chunks whose rows the caller may see.
+    is_visible: bool,
     /// Number of chunks that meet it: at most that of the list, counted if they are few, otherwise estimated.
     pub chunks: i64,
 }
@@ -30,17 +32,32 @@ impl Filter {
         let Some(condition) = condition else { return Ok(None) };
         let owner = collection.chunks()?.owner;
         let chunks = as_owner(owner, || matching(collection, condition))?;
-        Ok(Some(Self { condition: Some(condition.clone()), only: None, chunks }))
+        Ok(Some(Self { condition: Some(condition.clone()), only: None, is_visible: false, chunks }))
     }
 
     /// Those of a list of chunks, given with their lengths in words, that meet a condition.
     pub fn of_chunks(only: Vec<(i64, u32)>, condition: Option<&Jsonb>) -> Self {
-        Self { condition: condition.cloned(), chunks: only.len() as i64, only: Some(only) }
+        Self {
+            condition: condition.cloned(),
+            chunks: only.len() as i64,
+            only: Some(only),
+            is_visible: false,
+        }
+    }
+
+    /// Those of a list of chunks whose rows the caller may see.
+    pub fn of_visible(only: Vec<(i64, u32)>, condition: Option<&Jsonb>) -> Self {
+        Self { is_visible: true, ..Self::of_chunks(only, condition) }
     }
 
     /// Whether it has a list of chunks.
     pub fn is_list(&self) -> bool {
         self.only.is_some()
+    }
+
+    /// Whether the caller may see the rows of all chunks that meet it.
+    pub fn is_of_visible(&self) -> bool {
+        self.is_visible
     }
 
     /// The chunks that meet it, with their lengths in words, where these are known.

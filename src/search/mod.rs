@@ -3,8 +3,11 @@
 
 mod ranking;
 mod candidates;
+mod demands;
+mod expansion;
 mod filter;
 mod key_batch;
+mod lookup;
 mod postings;
 mod request;
 mod rows;
@@ -12,13 +15,15 @@ mod step;
 mod text;
 mod vector;
 mod visible_rows;
+mod within;
 
 pub use postings::postings;
-pub use request::{DEFAULT_FUSION, Mode, SearchRequest, parse_fusion, parse_k, parse_k_up_to};
+pub use request::{DEFAULT_FUSION, DEFAULT_TYPOS, Mode, SearchRequest, Syntax, parse_fusion, parse_k, parse_k_up_to};
 pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::search::candidates::Candidates;
+use crate::search::request::ParsedQuery;
 use crate::search::rows::Reader;
 pub use crate::search::rows::VisibleChunk;
 use crate::search::vector::VectorSearch;
@@ -92,13 +97,14 @@ fn find<'a>(
 ) -> Result<(Vec<Hit>, Option<VectorSearch<'a>>)> {
     let mut reader = Reader::new(collection, request.filter.as_ref())?;
     reader.check_privileges()?;
-    if request.query.trim().is_empty() {
+    let query = ParsedQuery::new(request);
+    if query.plain.trim().is_empty() {
         return Ok((Vec::new(), None));
     }
     if !collection.filled {
         notice_filling(collection)?;
     }
-    let mut candidates = Candidates::start(collection, request)?;
+    let mut candidates = Candidates::start(collection, request, &query, &mut reader)?;
     loop {
         let hits = best(&mut candidates, &mut reader, request)?;
         if hits.len() == request.k || !candidates.deepen() {

@@ -1,7 +1,9 @@
 //! The arguments of `rag.search`.
 
 use crate::collections::catalog::collection::Collection;
+use pgrx::PgLogLevel;
 use ragstone_core::fusion::Fusion;
+use ragstone_core::query_syntax::{MAX_OPERATORS, WebQuery};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 
@@ -10,6 +12,9 @@ const MAX_K: i32 = 10_000;
 
 /// Fusion where the caller does not choose one. The defaults of `rag.search` are the same.
 pub const DEFAULT_FUSION: Fusion = Fusion::MinMax { vector_weight: 0.5 };
+
+/// Whether other words stand for one that no chunk has, where the caller does not say so. The default of `rag.search` is the same.
+pub const DEFAULT_TYPOS: bool = true;
 
 /// Which rankings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,55 @@ pub struct SearchRequest {
     pub per_source: bool,
     /// True if scores and places in the rankings are shown.
     pub scores: bool,
+    /// How the query is read.
+    pub syntax: Syntax,
+    /// True if words that no chunk has stand for those that are spelt much alike.
+    pub typos: bool,
+}
+
+/// How a query is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// As words.
+    Plain,
+    /// With operators.
+    Web,
+}
+
+impl Syntax {
+    /// By its name in SQL.
+    pub fn parse(syntax: &str) -> Result<Self> {
+        match syntax {
+            "plain" => Ok(Self::Plain),
+            "web" => Ok(Self::Web),
+            _ => Err(Error::bad_argument(format!("unknown syntax \"{syntax}\""))
+                .hint("Use 'plain' or 'web'.")),
+        }
+    }
+}
+
+/// A query as it was read.
+#[derive(Debug)]
+pub struct ParsedQuery {
+    /// Its words without operators.
+    pub plain: String,
+    /// Its operators.
+    pub operators: Option<WebQuery>,
+    /// Whether words that no chunk has stand for those that are spelt much alike.
+    pub corrects_typos: bool,
+}
+
+impl ParsedQuery {
+    /// Reads the query of a request, with a notice where it has more operators than are read.
+    pub fn new(request: &SearchRequest) -> Self {
+        let operators = (request.syntax == Syntax::Web).then(|| WebQuery::parse(&request.query));
+        if operators.as_ref().is_some_and(|query| query.is_cut) {
+            let limit = format!("the query has more than {MAX_OPERATORS} operators; what follows these is read as words");
+            Error::information(limit).notice(PgLogLevel::NOTICE);
+        }
+        let plain = operators.as_ref().map_or_else(|| request.query.clone(), WebQuery::plain);
+        Self { plain, operators, corrects_typos: request.typos }
+    }
 }
 
 impl Mode {

@@ -3,6 +3,7 @@
 
 use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::key_column;
+use crate::search::demands::TextDemands;
 use crate::search::key_batch::{KeyBatch, key_at};
 use pgrx::pg_sys;
 use ragstone_pg::bytes::Jsonb;
@@ -30,6 +31,14 @@ pub struct VisibleChunk {
     pub metadata: Jsonb,
 }
 
+impl VisibleChunk {
+    /// What is indexed of it: title, headings and text.
+    fn text(&self) -> String {
+        let title = self.title.as_deref().unwrap_or_default();
+        format!("{title}\n{}\n{}", self.heading.as_deref().unwrap_or_default(), self.content)
+    }
+}
+
 /// A chunk before its row is looked up.
 struct StoredChunk {
     number: i64,
@@ -44,12 +53,19 @@ pub struct Reader<'a> {
     seen: HashMap<i64, Option<VisibleChunk>>,
     /// Chunks whose rows were looked for, and whether the caller may see them.
     looked_at: HashMap<i64, bool>,
+    /// What the query demands of the texts.
+    demands: Option<TextDemands>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of chunks whose rows meet a filter.
     pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Result<Self> {
-        Ok(Self { collection, filter, seen: HashMap::new(), looked_at: HashMap::new() })
+        Ok(Self { collection, filter, seen: HashMap::new(), looked_at: HashMap::new(), demands: None })
+    }
+
+    /// Leaves out chunks whose texts do not meet these demands.
+    pub fn demand(&mut self, demands: Option<TextDemands>) {
+        self.demands = demands;
     }
 
     /// Raises 42501 if the caller may not read the key, content, title and metadata columns, even if the search has no
@@ -65,8 +81,11 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Finds out whether the caller may see the rows of these chunks.
+    /// Finds out whether the caller may see the rows of these chunks, and whether their texts meet the demands.
     pub fn look_at(&mut self, numbers: impl Iterator<Item = i64>) -> Result<()> {
+        if self.demands.is_some() {
+            return self.read(&numbers.collect::<Vec<_>>());
+        }
         let mut new: Vec<_> = numbers.filter(|number| !self.looked_at.contains_key(number)).collect();
         new.sort_unstable();
         new.dedup();
@@ -89,9 +108,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether the caller may see the row of a chunk that was looked at.
+    /// Whether a chunk that was looked at may be a hit.
     pub fn may_see(&self, chunk: i64) -> bool {
-        self.looked_at.get(&chunk) == Some(&true)
+        self.looked_at.get(&chunk) == Some(&true) || self.visible(chunk).is_some()
     }
 
     /// A chunk that was read; none if it or its row has been deleted, the caller may not read the row, the row does not
@@ -188,7 +207,10 @@ impl<'a> Reader<'a> {
                 content: std::mem::take(&mut chunk.content),
                 metadata,
             };
-            self.seen.insert(chunk.number, Some(visible));
+            let is_hit = |demands: &TextDemands| demands.are_met(chunk.number, &visible.text());
+            if self.demands.as_ref().is_none_or(is_hit) {
+                self.seen.insert(chunk.number, Some(visible));
+            }
         }
         Ok(())
     }

@@ -1,14 +1,19 @@
 //! Ranks chunks by their words.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::passage::analyse_query;
-use crate::collections::indexing::segments::{index_error, open_index};
+use crate::collections::indexing::segments::index_error;
+use crate::search::demands::Demands;
+use crate::search::expansion::{corrections, terms_alike, terms_that_begin};
 use crate::search::filter::Filter;
+use crate::search::lookup::WordLookup;
 use crate::search::ranking::Ranking;
+use crate::search::request::ParsedQuery;
 use pgrx::PgLogLevel;
-use ragstone_core::text_index::rank::{QueryTerm, TextIndex};
+use ragstone_core::query_syntax::{QueryItem, WebQuery};
+use ragstone_core::text_index::rank::TextIndex;
+use ragstone_core::text_index::{ChunkSet, QueryTerm};
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::page_table::{PageTable, ReadAt};
+use ragstone_pg::page_table::PageTable;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use std::borrow::Cow;
@@ -26,16 +31,27 @@ pub struct TextSearch<'a> {
     index: TextIndex<PageTable>,
     /// The greatest weight first.
     terms: Vec<QueryTerm>,
+    /// The chunks that the query's operators leave; none if these are all.
+    set: Option<ChunkSet>,
 }
 
 impl<'a> TextSearch<'a> {
-    /// Looks up the words of a query.
-    pub fn new(collection: &'a Collection, query: &str) -> Result<Self> {
+    /// Looks up the words of a query, and the chunks of which its operators make demands.
+    pub fn new(collection: &'a Collection, query: &ParsedQuery) -> Result<(Self, Demands)> {
         as_owner(collection.chunks()?.owner, || {
-            let words = analyse_query(query, collection)?;
-            let mut index = open_index(collection, ReadAt::Statement)?;
-            let terms = index.terms(words.lexemes()).map_err(|error| index_error(collection, error))?;
-            Ok(Self { collection, index, terms: rarest(terms) })
+            let mut lookup = WordLookup::open(collection)?;
+            let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
+            if query.corrects_typos && has_unknown {
+                let corrections = corrections(&mut lookup, &query.plain, &terms)?;
+                terms.extend(corrections);
+            }
+            let mut demands = Demands::none();
+            if let Some(query) = &query.operators {
+                terms.extend(expanded(&mut lookup, query)?);
+                demands = Demands::find(&mut lookup, query)?;
+            }
+            let index = lookup.into_index();
+            Ok((Self { collection, index, terms: rarest(terms), set: demands.set.take() }, demands))
         })
     }
 
@@ -44,16 +60,17 @@ impl<'a> TextSearch<'a> {
         if self.terms.is_empty() {
             return Ok(Ranking { scored: Vec::new(), exhausted: true });
         }
-        let Self { collection, index, terms } = self;
+        let Self { collection, index, terms, set } = self;
+        let set = set.as_ref();
         let damaged = |error| index_error(collection, error);
         let scored = match filter {
-            None => index.best(terms, wanted).map_err(damaged)?,
+            None => index.best(terms, wanted, set).map_err(damaged)?,
             Some(filter) if filter.is_selective() => {
                 let chunks = match filter.known_chunks() {
                     Some(chunks) => Cow::Borrowed(chunks),
                     None => Cow::Owned(chunks_of(collection, filter)?),
                 };
-                index.best_of(terms, wanted, &chunks).map_err(damaged)?
+                index.best_of(terms, wanted, &chunks, set).map_err(damaged)?
             }
             Some(filter) => self.best_that_meet(wanted, filter)?,
         };
@@ -66,7 +83,7 @@ impl<'a> TextSearch<'a> {
         let mut depth = wanted as f64 * all / filter.chunks.max(1) as f64;
         loop {
             depth = (depth * DEPTH_MARGIN).min(all).ceil();
-            let ranked = self.index.best(&self.terms, depth as usize);
+            let ranked = self.index.best(&self.terms, depth as usize, self.set.as_ref());
             let mut ranked = ranked.map_err(|error| index_error(self.collection, error))?;
             let is_all = ranked.len() < depth as usize || depth >= all;
             let met = those_that_meet(self.collection, filter, &ranked)?;
@@ -77,6 +94,23 @@ impl<'a> TextSearch<'a> {
             }
         }
     }
+}
+
+/// One term for each word of a query that stands for several.
+fn expanded(lookup: &mut WordLookup, query: &WebQuery) -> Result<Vec<QueryTerm>> {
+    let mut expanded = Vec::new();
+    for item in &query.wanted {
+        let terms = match item {
+            QueryItem::Prefix(word) => terms_that_begin(lookup, word)?,
+            QueryItem::Misspelt(word) => {
+                let terms = lookup.analyse(&[word])?.pop().unwrap_or_default();
+                terms_alike(lookup, word, &terms)?
+            }
+            QueryItem::Word(_) | QueryItem::Phrase(_) => continue,
+        };
+        expanded.extend(lookup.one_for(&terms)?);
+    }
+    Ok(expanded)
 }
 
 /// The chunks that meet a condition, with their lengths in words.

@@ -51,6 +51,7 @@ mod pg_upgrade;
 mod pgbouncer;
 mod provider_failures;
 mod provider_state;
+mod query_syntax;
 mod queue;
 mod remote_embeddings;
 mod reports;
@@ -65,6 +66,7 @@ mod sqlstates;
 mod standby;
 mod states;
 mod text_index;
+mod text_options;
 mod tool_limits;
 mod tools;
 mod troubles;
@@ -103,6 +105,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
         generate::tests(),
         provider_failures::tests(),
         provider_state::tests(),
+        query_syntax::tests(),
         keys::tests(),
         remote_embeddings::tests(),
         chat::tests(),
@@ -131,6 +134,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         definitions::tests(),
         words::tests(),
         text_index::tests(),
+        text_options::tests(),
         worker::tests(),
         worker_process::tests(),
         queue::tests(),

@@ -1,10 +1,12 @@
 //! The text index: text mode gives what scoring every chunk gives, and a damaged page is one collection's error.
 
 use anyhow::ensure;
+use futures_util::future::try_join;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
+use std::cell::Cell;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -12,6 +14,10 @@ pub fn tests() -> Vec<Trial> {
         deleted_chunks_are_not_found,
         many_segments_are_merged,
         a_damaged_page_is_an_error_of_its_collection,
+        merges_that_are_ended_lose_nothing,
+        a_writer_that_stays_open_is_seen_when_it_commits,
+        chunk_numbers_may_be_of_any_size,
+        a_chunk_may_have_a_million_words,
     ]
 }
 
@@ -150,5 +156,109 @@ async fn a_damaged_page_is_an_error_of_its_collection() -> Result<()> {
     let found: i64 =
         session.value("SELECT count(*) FROM rag.search('other', 'w1 w2', mode => 'text')").await?;
     ensure!(found == 10);
+    Ok(())
+}
+
+/// Number of workers that are ended while writers write.
+const ENDED_WORKERS: usize = 30;
+
+async fn merges_that_are_ended_lose_nothing() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    let writer = shared().await?.connect_beside(&session).await?;
+    let is_over = Cell::new(false);
+    let write = async {
+        let mut id = 1000;
+        while !is_over.get() {
+            id += 1;
+            writer
+                .batch_execute(&format!(
+                    "INSERT INTO t VALUES ({id}, some_words({id}), {id} % 10);
+                     DELETE FROM t WHERE id = {id} - 40; UPDATE t SET body = some_words({id} + 7) WHERE id = {id} - 3"
+                ))
+                .await?;
+        }
+        Result::Ok(())
+    };
+    let end = async {
+        let terminate = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+                         WHERE backend_type = 'ragstone worker' AND datname = current_database()";
+        let mut ended = 0;
+        while ended < ENDED_WORKERS {
+            // Searching has a worker started where there is none.
+            session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
+            ended += usize::try_from(session.value::<i64>(terminate).await?)?;
+        }
+        is_over.set(true);
+        Result::Ok(())
+    };
+    try_join(write, end).await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    session.batch_execute("SELECT rag.refresh_collection('c')").await?;
+    compare(&session).await
+}
+
+async fn a_writer_that_stays_open_is_seen_when_it_commits() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    let writer = shared().await?.connect_beside(&session).await?;
+    writer.batch_execute("BEGIN; INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series(2000, 2020) i").await?;
+    for id in 301..330 {
+        session.batch_execute(&format!("INSERT INTO t VALUES ({id}, some_words({id}), {id} % 10)")).await?;
+    }
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
+    ragstone_tests::wait::until("segments beside an open one are merged", async || {
+        Ok((session.value::<i64>(segments).await? <= 10).then_some(()))
+    })
+    .await?;
+    compare(&session).await?;
+    writer.batch_execute("COMMIT").await?;
+    let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
+    ensure!(rows == 300 + 29 + 21, "{rows} chunks");
+    Ok(())
+}
+
+async fn chunk_numbers_may_be_of_any_size() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    let last = i64::MAX - 120;
+    session
+        .batch_execute(&format!(
+            "SELECT setval(pg_get_serial_sequence('c_chunks', 'chunk_id'), {last});
+             INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series(400, 440) i;
+             SELECT rag.refresh_collection('c', text => true)"
+        ))
+        .await?;
+    ensure!(session.value::<i64>("SELECT max(chunk_id) FROM c_chunks").await? > last);
+    compare(&session).await?;
+    let many = "INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series(500, 800) i";
+    session.batch_execute(many).await?;
+    let failed = "SELECT count(*) FROM rag.failed WHERE sqlstate = '2200H'";
+    ragstone_tests::wait::until("rows without a number are listed as failed", async || {
+        Ok((session.value::<i64>(failed).await? > 0).then_some(()))
+    })
+    .await?;
+    Ok(())
+}
+
+async fn a_chunk_may_have_a_million_words() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "SET rag.overlong_input = 'ignore';
+             CREATE TABLE t (id int PRIMARY KEY, body text);
+             INSERT INTO t SELECT 1, string_agg('x' || i, ' ') FROM generate_series(1, 1000000) i;
+             INSERT INTO t SELECT 2, repeat('y', 10000) || ' short x77';
+             SELECT rag.create_collection('c', 't', 'body', chunk_size => 100000000, sync => 'manual', language => 'simple')",
+        )
+        .await?;
+    for (query, row) in [("x1", 1), ("x1000000", 1), ("short", 2), ("x77", 2)] {
+        let found: i32 = session
+            .value_of("SELECT (source_key->>'id')::int FROM rag.search('c', $1, mode => 'text') WHERE rank = 1", &[&query])
+            .await?;
+        ensure!(found == row, "{query} finds {found}");
+    }
+    ensure!(session.value::<i32>("SELECT words FROM c_chunks WHERE key_1 = 1").await? == 1_000_000);
     Ok(())
 }

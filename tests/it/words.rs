@@ -33,7 +33,7 @@ async fn collection(session: &Session, texts: &[&str], arguments: &str) -> Resul
 /// The row that is found first in text mode; none if there is none.
 async fn first(session: &Session, query: &str) -> Result<Option<i64>> {
     let sql =
-        "SELECT (SELECT (source_key->>'id')::bigint FROM rag.search('c', $1, mode => 'text') WHERE rank = 1)";
+        "SELECT (SELECT (source_key->>'id')::bigint FROM rag.search('c', $1, mode => 'text', typos => false) WHERE rank = 1)";
     session.value_of(sql, &[&query]).await
 }
 

@@ -43,7 +43,8 @@ impl Installation {
         Self::of(&pg_config)
     }
 
-    fn of(pg_config: &str) -> Result<Self> {
+    /// The installation of a `pg_config`.
+    pub fn of(pg_config: &str) -> Result<Self> {
         let ask = |option: &str| -> Result<String> {
             let output = Command::new(pg_config)
                 .arg(option)

@@ -74,6 +74,16 @@ impl Server {
         Ok(server)
     }
 
+    /// A new server of another installation.
+    pub async fn start_of(install: Installation, options: &Options) -> Result<Self> {
+        let folder = template::make(&install, &[])?;
+        let server = Self::in_folder(install, folder);
+        server.configure(options)?;
+        server.launch()?;
+        server.wait_ready().await?;
+        Ok(server)
+    }
+
     /// A hot standby of `primary`, by streaming replication.
     pub async fn standby_of(primary: &Self) -> Result<Self> {
         let folder = open_folder()?;
@@ -351,7 +361,7 @@ fn has_room(folder: &Path) -> bool {
 
 /// A new folder with a short path, as socket paths are limited to 107 bytes, that the server's user owns. It is in `TMPDIR` if that
 /// is set.
-pub(crate) fn open_folder() -> Result<TempDir> {
+pub fn open_folder() -> Result<TempDir> {
     let memory = Path::new(MEMORY_FOLDER);
     let is_chosen = std::env::var_os("TMPDIR").is_some();
     let parent = if !is_chosen && has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };

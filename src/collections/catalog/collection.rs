@@ -47,6 +47,8 @@ pub struct Collection {
     pub splitter: Splitter,
     /// Text search configuration.
     pub language: String,
+    /// Position of the metadata column with a row's own text search configuration, from 1.
+    pub language_place: Option<i32>,
     /// Whether compound tokens are found by their parts, too.
     pub word_parts: bool,
     /// Whether letters with and without accents are the same.
@@ -166,6 +168,12 @@ impl Collection {
         Self::find_latest(name)?.ok_or_else(|| undefined(name))
     }
 
+    /// The metadata column with a row's own text search configuration.
+    pub fn language_column(&self) -> Option<&str> {
+        let place = usize::try_from(self.language_place?).ok()?.checked_sub(1)?;
+        self.metadata.get(place).map(String::as_str)
+    }
+
     /// True for a collection that a restore has not completed: until then, only the restore may touch its tables.
     pub fn is_restoring(&self) -> bool {
         self.sync != Sync::Manual && self.column_numbers.is_empty()
@@ -196,6 +204,7 @@ impl Collection {
             chunk_overlap: rows.int4(0, 13).unwrap_or(0),
             splitter: text(14, "splitter")?.parse().map_err(Error::internal)?,
             language: text(15, "language")?,
+            language_place: rows.int4(0, 28),
             word_parts: rows.boolean(0, 26).unwrap_or(true),
             ignore_accents: rows.boolean(0, 27).unwrap_or(false),
             source_rows: rows.int8(0, 16).unwrap_or(0),
@@ -243,14 +252,15 @@ impl Collection {
             Arg::new(self.source()?.owner),
             Arg::new(self.word_parts),
             Arg::new(self.ignore_accents),
+            Arg::optional(self.language_place),
         ];
         let rows = as_owner(config_owner()?, || {
             run(
                 "WITH made AS (
                  INSERT INTO rag.collection (name, source, chunk_table, terms_table, key_columns, content_column,
                    title_column, metadata_columns, model, fingerprint, dimensions, chunk_size, chunk_overlap, splitter,
-                   language, sync, filled, successor_of, word_parts, ignore_accents)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $21, $22)
+                   language, sync, filled, successor_of, word_parts, ignore_accents, language_place)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $21, $22, $23)
                  RETURNING id)
                  INSERT INTO rag._source (collection, owner, column_numbers) SELECT id, $20, $19 FROM made RETURNING collection",
                 &arguments,
@@ -278,6 +288,36 @@ impl Collection {
                 &arguments,
             )
         })?;
+        Ok(())
+    }
+
+    /// Whether it finds words as it did when it was read before.
+    pub fn finds_words_as(&self, before: &Self) -> bool {
+        (&self.language, self.word_parts, self.ignore_accents)
+            == (&before.language, before.word_parts, before.ignore_accents)
+    }
+
+    /// Stores how words are found.
+    pub fn update_text_options(&self) -> Result<()> {
+        let arguments = [
+            Arg::new(self.id),
+            Arg::text(&self.language),
+            Arg::new(self.word_parts),
+            Arg::new(self.ignore_accents),
+        ];
+        let sql = "UPDATE rag.collection SET language = $2, word_parts = $3, ignore_accents = $4 WHERE id = $1";
+        as_owner(config_owner()?, || run(sql, &arguments).map(|_| ()))
+    }
+
+    /// Reads again how words are found: a session that had to wait for its locks may have waited for a change of that.
+    pub(super) fn read_text_options(&mut self) -> Result<()> {
+        let sql = "SELECT language, word_parts, ignore_accents FROM rag.collection WHERE id = $1";
+        let rows = own_rows(|| run(sql, &[Arg::new(self.id)]))?;
+        if let Some(language) = rows.text(0, 0) {
+            self.language = language;
+            self.word_parts = rows.boolean(0, 1).unwrap_or(true);
+            self.ignore_accents = rows.boolean(0, 2).unwrap_or(false);
+        }
         Ok(())
     }
 

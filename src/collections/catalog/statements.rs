@@ -220,6 +220,18 @@ impl Collection {
         ))
     }
 
+    /// Selects all chunks in the order of their numbers: number, position in the row, heading, text, metadata, and the row's title.
+    pub fn select_texts(&self, operators: &[String]) -> Result<String> {
+        Ok(format!(
+            "SELECT c.chunk_id, c.seq, c.heading, c.content, c.metadata, {title} FROM {chunks} c
+             LEFT JOIN {source} s ON {same_key} ORDER BY c.chunk_id",
+            title = self.title_expression(),
+            chunks = self.chunks()?.name,
+            source = self.source()?.name,
+            same_key = self.same_key(operators),
+        ))
+    }
+
     /// Selects chunks whose row was deleted, without reading anything but keys.
     pub fn select_gone(&self, operators: &[String]) -> Result<String> {
         Ok(format!(

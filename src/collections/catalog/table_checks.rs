@@ -69,6 +69,9 @@ impl Collection {
                 TableUse::Writing => lock_for_writing(own.oid),
             }
         }
+        if table_use == TableUse::Writing {
+            self.read_text_options()?;
+        }
         self.read_tables()
     }
 

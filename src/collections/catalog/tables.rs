@@ -1,6 +1,6 @@
 //! The two tables of a collection: their definitions, their indexes and their privileges, which no other role gets.
 
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::relation::Relation;
 use crate::collections::catalog::source::SourceTable;
@@ -101,6 +101,17 @@ pub fn create_search_indexes(collection: &Collection) -> Result<()> {
         connect(|| as_owner(chunks.owner, || run_once(&statement).map(|_| ())))?;
     }
     Ok(())
+}
+
+/// A worker, or a writer to an immediate collection, may be writing the same chunks. The second one waits, and then
+/// sees what the first has done.
+pub fn keep_others_from_writing(collection: &Collection) -> Result<()> {
+    if collection.sync == Sync::Manual {
+        return Ok(());
+    }
+    let chunks = collection.chunks()?;
+    let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", chunks.name);
+    as_owner(chunks.owner, || run_once(&lock)).map(|_| ())
 }
 
 fn chunk_table(collection: &Collection, source: &SourceTable, name: &str) -> Result<String> {

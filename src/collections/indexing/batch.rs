@@ -181,11 +181,7 @@ impl RowBatch {
         let begin = self.analysed;
         let end = self.passages.len().min(begin + PASSAGES_AT_ONCE);
         connect(|| self.collection.lock_tables(TableUse::Reading))?;
-        let owner = self.collection.chunks()?.owner;
-        for slice in self.passages[begin..end].chunks_mut(PASSAGES_PER_STATEMENT) {
-            let mut passages: Vec<&mut Passage> = slice.iter_mut().map(|(passage, _)| passage).collect();
-            timed(Stage::Words, || connect(|| as_owner(owner, || analyse(&mut passages, &self.collection))))?;
-        }
+        self.find_words(begin..end)?;
         let known = timed(Stage::Known, || connect(|| self.known(begin..end)))?;
         for (place, (passage, embedding)) in (begin..end).zip(&mut self.passages[begin..end]) {
             let found = known.get(&passage.hash);
@@ -195,6 +191,20 @@ impl RowBatch {
             }
         }
         self.analysed = end;
+        Ok(())
+    }
+
+    /// Finds words and hashes of all passages again, after the collection's text options have changed.
+    pub fn analyse_again(&mut self) -> Result<()> {
+        self.find_words(0..self.analysed)
+    }
+
+    fn find_words(&mut self, range: Range<usize>) -> Result<()> {
+        let owner = self.collection.chunks()?.owner;
+        for slice in self.passages[range].chunks_mut(PASSAGES_PER_STATEMENT) {
+            let mut passages: Vec<&mut Passage> = slice.iter_mut().map(|(passage, _)| passage).collect();
+            timed(Stage::Words, || connect(|| as_owner(owner, || analyse(&mut passages, &self.collection))))?;
+        }
         Ok(())
     }
 

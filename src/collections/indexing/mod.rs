@@ -11,6 +11,7 @@ pub mod cut;
 pub mod held;
 pub mod immediate;
 pub mod index_changes;
+pub mod languages;
 pub mod orphans;
 pub mod passage;
 pub mod progress;

@@ -77,9 +77,18 @@ pub fn has_many_segments(collection: &Collection) -> Result<bool> {
     Ok(rows.count == WORTHWHILE_SEGMENTS)
 }
 
+fn merge_lock(collection: &Collection) -> OwnLock {
+    OwnLock::new("segments", collection.id)
+}
+
+/// Waits until no other session merges segments of a collection, and keeps all from it until the transaction ends.
+pub fn keep_others_from_merging(collection: &Collection) {
+    merge_lock(collection).wait_for_transaction();
+}
+
 /// Merges segments of a collection, unless another session does.
 pub fn merge_segments(collection: &Collection, extent: MergeExtent) -> Result<()> {
-    if !OwnLock::new("segments", collection.id).try_for_transaction() {
+    if !merge_lock(collection).try_for_transaction() {
         return Ok(());
     }
     connect(|| as_owner(collection.terms()?.owner, || merge_some(collection, extent)))

@@ -32,7 +32,11 @@ pub struct WriteCounts {
 pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let found = connect(|| Collection::find_to_use(batch.collection.id, Some(TableUse::Writing)))?;
     let Some(collection) = found else { return Ok(WriteCounts::default()) };
+    let finds_others = !collection.finds_words_as(&batch.collection);
     batch.collection = collection;
+    if finds_others {
+        batch.analyse_again()?;
+    }
     let stale = |item: &QueuedRow| matches!(item.status, RowStatus::Stale(_));
     let unchanged: HashSet<usize> = timed(Stage::Lock, || connect(|| lock_unchanged(batch)))?;
     let mut changes = IndexChanges::default();

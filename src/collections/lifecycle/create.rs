@@ -45,6 +45,8 @@ pub struct CollectionOptions {
     pub sized: bool,
     /// Text search configuration; none stands for `english`.
     pub language: Option<pg_sys::Oid>,
+    /// Metadata column with a row's own text search configuration.
+    pub language_column: Option<String>,
     /// Whether compound tokens are found by their parts, too.
     pub word_parts: bool,
     /// Whether letters with and without accents are the same.
@@ -88,7 +90,9 @@ pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64)
         check_size(options, &model)?;
         let mut collection = describe_collection(options, &model, &source)?;
         collection.successor_of = Some(old.id);
-        collection.language.clone_from(&old.language);
+        if options.language.is_none() {
+            collection.language.clone_from(&old.language);
+        }
         tables::create(&mut collection, &source, &format!("{}_{number}", old.name))?;
         collection.insert()?;
         Ok::<_, Error>(collection)
@@ -171,6 +175,7 @@ fn describe_collection(
         chunk_overlap: options.chunks.overlap as i32,
         splitter: options.chunks.splitter,
         language: language(options.language)?,
+        language_place: language_place(options),
         word_parts: options.word_parts,
         ignore_accents: options.ignore_accents,
         source_rows: 0,
@@ -190,8 +195,14 @@ fn describe_collection(
     Ok(collection)
 }
 
+fn language_place(options: &CollectionOptions) -> Option<i32> {
+    let column = options.language_column.as_ref()?;
+    let place = options.metadata.iter().position(|metadata| metadata == column)?;
+    i32::try_from(place + 1).ok()
+}
+
 /// Name of a text search configuration, with its schema unless that is pg_catalog.
-fn language(oid: Option<pg_sys::Oid>) -> Result<String> {
+pub fn language(oid: Option<pg_sys::Oid>) -> Result<String> {
     let Some(oid) = oid else { return Ok("english".into()) };
     let rows = run("SELECT $1::regconfig::text", &[Arg::new(oid)])?;
     rows.text(0, 0).ok_or_else(|| Error::internal("a text search configuration has no name"))

@@ -5,6 +5,7 @@
 use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
 use crate::collections::lifecycle::create::{CollectionOptions, create_beside};
 use crate::collections::lifecycle::drop::drop_tables;
+use crate::collections::lifecycle::text_options::TextOptions;
 use ragstone_core::protocol::ChunkOptions;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
@@ -25,6 +26,8 @@ pub struct MigrationOptions {
     pub chunks: ChunkOptions,
     /// True if a chunk size is set, by the user or by the collection.
     pub sized: bool,
+    /// How words are found.
+    pub text: TextOptions,
 }
 
 /// Starts to build a collection's successor.
@@ -37,10 +40,7 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOp
             ))
             .hint("Create another collection with the other settings, then drop this one."));
         }
-        if connect(|| beside(old.id))?.is_some() {
-            return Err(Error::in_use(format!("collection \"{name}\" is in a migration"))
-                .hint("End it first, with rag.finish_migration or rag.rollback_migration."));
-        }
+        check_is_in_no_migration(&old)?;
         let changes = changes(&old)?;
         let number = connect(next_number)?;
         let options = CollectionOptions {
@@ -52,14 +52,24 @@ pub fn alter(name: &str, changes: impl FnOnce(&Collection) -> Result<MigrationOp
             model: changes.model,
             chunks: changes.chunks,
             sized: changes.sized,
-            language: None,
-            word_parts: old.word_parts,
-            ignore_accents: old.ignore_accents,
+            language: changes.text.language,
+            language_column: old.language_column().map(str::to_owned),
+            word_parts: changes.text.word_parts.unwrap_or(old.word_parts),
+            ignore_accents: changes.text.ignore_accents.unwrap_or(old.ignore_accents),
             key: Some(old.key.clone()),
             sync: old.sync,
         };
         create_beside(&old, &options, number)
     })
+}
+
+/// Raises 55006 if a collection is in a migration.
+pub fn check_is_in_no_migration(collection: &Collection) -> Result<()> {
+    if connect(|| beside(collection.id))?.is_none() {
+        return Ok(());
+    }
+    Err(Error::in_use(format!("collection \"{}\" is in a migration", collection.name))
+        .hint("End it first, with rag.finish_migration or rag.rollback_migration."))
 }
 
 /// Ends a migration, and drops the predecessor.

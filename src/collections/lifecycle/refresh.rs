@@ -1,23 +1,24 @@
 //! `rag.refresh_collection`.
 
 use crate::collections::capture::follow;
-use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
+use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
 use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::owner_change::accept_owner;
 use crate::collections::catalog::source::SourceTable;
+use crate::collections::catalog::tables::keep_others_from_writing;
 use crate::collections::indexing::bulk::Fill;
 use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::orphans::delete_orphans;
 use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::indexing::segments::{MergeExtent, merge_segments};
 use crate::collections::lifecycle::drop::related;
+use crate::collections::lifecycle::text_rebuild::rebuild_text;
 use crate::collections::queue::failure;
 use crate::embedding::Embedder;
 use ragstone_core::protocol::Kind;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::spi::{connect, run_once};
-use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::spi::connect;
 
 /// Result of a refresh: numbers of source rows, and of chunks that were embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub struct RefreshCounts {
     pub embedded: i64,
 }
 
-/// Brings a collection up to date.
-pub fn refresh(name: &str) -> Result<RefreshCounts> {
+/// Brings a collection up to date; with `text`, its text index is built again, of unchanged rows, too.
+pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
     with_safe_search_path(|| {
         let (mut collection, operators) = connect(|| open(name))?;
         let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
@@ -45,6 +46,9 @@ pub fn refresh(name: &str) -> Result<RefreshCounts> {
                 model.name, model.dimensions, collection.dimensions
             ))
             .hint("Drop the collection with rag.drop_collection and create it again."));
+        }
+        if text {
+            rebuild_text(&collection)?;
         }
         let mut progress = ProgressReport::start(name);
         let mut changes = IndexChanges::default();
@@ -94,15 +98,4 @@ fn open(name: &str) -> Result<(Collection, Vec<String>)> {
     let operators = KeyColumns::of(&collection)?.operators;
     keep_others_from_writing(&collection)?;
     Ok((collection, operators))
-}
-
-/// A worker, or a writer to an immediate collection, may be writing the same chunks. The second one waits, and then
-/// sees what the first has done.
-fn keep_others_from_writing(collection: &Collection) -> Result<()> {
-    if collection.sync == Sync::Manual {
-        return Ok(());
-    }
-    let chunks = collection.chunks()?;
-    let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", chunks.name);
-    as_owner(chunks.owner, || run_once(&lock)).map(|_| ())
 }

@@ -135,6 +135,7 @@ impl Drop for PageTable {
 impl From<Damage> for Error {
     fn from(damage: Damage) -> Self {
         Self::data_corrupted(damage.to_string())
+            .hint("Build the text index again with rag.refresh_collection(…, text => true).")
     }
 }
 

@@ -3,6 +3,18 @@
 use crate::error::Result;
 use crate::spi::{Arg, select};
 
+/// The configurations of these names as statements name them: with their schema, unless that is pg_catalog. None where there is no such
+/// configuration.
+pub fn configurations(names: &[&str]) -> Result<Vec<Option<String>>> {
+    let rows = select(
+        "SELECT (SELECT c.oid::pg_catalog.regconfig::pg_catalog.text FROM pg_catalog.pg_ts_config c
+                 WHERE c.oid::pg_catalog.regconfig::pg_catalog.text OPERATOR(pg_catalog.=) n.name LIMIT 1)
+         FROM pg_catalog.unnest($1) WITH ORDINALITY n (name, place) ORDER BY n.place",
+        &[Arg::texts(names)],
+    )?;
+    Ok((0..rows.count).map(|row| rows.text(row, 0)).collect())
+}
+
 /// Whether a configuration's words are found by PostgreSQL's own parser. It has the same number in all versions
 /// (`src/include/catalog/pg_ts_parser.dat`).
 ///

@@ -13,13 +13,17 @@
 mod bigrams;
 mod compounds;
 mod found;
+mod language;
 mod normalise;
 mod numbers;
+mod phrase;
 #[cfg(test)]
 mod tests;
 
 pub use bigrams::has_no_spaces;
 pub use found::{Analysed, Found};
+pub use language::configuration_of;
+pub use phrase::TextWords;
 
 use compounds::Compounds;
 use std::borrow::Cow;
@@ -35,6 +39,14 @@ pub struct Rules {
     pub splits_compounds: bool,
     /// The configuration has no words for scripts without spaces.
     pub makes_bigrams: bool,
+}
+
+/// A text in normal form, in lower case.
+pub fn in_lower_case(text: &str, rules: Rules) -> String {
+    match rules.normalises {
+        true => normalise::normalise(text, rules.folds_accents).to_lowercase(),
+        false => text.to_lowercase(),
+    }
 }
 
 /// Rewrites a text. What it returns is at most a few times as long.

@@ -236,6 +236,46 @@ impl Terms {
         Ok(Self { path: vec![OpenBlock::read(segment, segment.header.root, reader)?], depth })
     }
 
+    /// Before the first term that is not less than another one.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub fn from<P: Pages>(term: &[u8], segment: &Segment, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
+        let mut terms = Self::new(segment, reader)?;
+        while terms.path.len() <= terms.depth {
+            let Some(block) = terms.path.last_mut() else { break };
+            let mut below = None;
+            while !block.is_at_end() {
+                let (at, before) = (block.at, block.term.clone());
+                let next = block.next(read_place).ok_or_else(|| block.damage(segment))?;
+                if below.is_some() && block.term.as_slice() > term {
+                    // It is read again after the block below.
+                    (block.at, block.term) = (at, before);
+                    break;
+                }
+                below = Some(next);
+            }
+            let Some(below) = below else { break };
+            terms.path.push(OpenBlock::read(segment, below, reader)?);
+        }
+        terms.skip_lesser(term, segment)?;
+        Ok(terms)
+    }
+
+    /// Passes over the terms of the current leaf that are less than another one.
+    fn skip_lesser(&mut self, term: &[u8], segment: &Segment) -> Result<(), Damage> {
+        let Some(leaf) = self.path.last_mut() else { return Ok(()) };
+        while !leaf.is_at_end() {
+            let (at, before) = (leaf.at, leaf.term.clone());
+            leaf.next(read_entry).ok_or_else(|| leaf.damage(segment))?;
+            if leaf.term.as_slice() >= term {
+                (leaf.at, leaf.term) = (at, before);
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The next term.
     ///
     /// # Errors

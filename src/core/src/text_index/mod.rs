@@ -19,17 +19,24 @@
 
 mod build;
 mod bytes;
+mod chunk_set;
 mod cursor;
 pub mod dictionary;
+mod expand;
 pub mod header;
 pub mod merge;
 pub mod postings;
+mod query_term;
 pub mod rank;
 mod segment;
+mod segment_search;
 mod top;
 mod writer;
 
 pub use build::{IndexedChunk, build};
+pub use chunk_set::ChunkSet;
+pub use expand::MAX_EXPANDED_POSTINGS;
+pub use query_term::QueryTerm;
 pub use segment::{PageReader, Segment};
 pub use writer::SegmentWriter;
 

@@ -1,42 +1,20 @@
-//! Finds the best chunks of an index by BM25, exactly.
-//!
-//! Each segment is gone through in windows that end where a block of postings of one of the query's terms ends. In a window each term's
-//! score has an upper bound: that of the greatest frequency of the term's block in a chunk as short as the window's first.
-//! Windows whose bounds together are too little are passed over. In the others the terms with the lowest bounds, which are too little
-//! without the rest, are looked up only in chunks that have another term (MaxScore: Turtle and Flood, "Query evaluation:
-//! strategies and optimizations", 1995; by blocks: Ding and Suel, "Faster top-k document retrieval using block-max indexes",
-//! SIGIR 2011). Bounds and scores are sums in the same order of values that are rounded in the same way, so no bound is less than a
-//! score by rounding.
+//! The segments of an index, and the best of their chunks by BM25.
 
+use super::chunk_set::ChunkSet;
 use super::Pages;
 use super::cursor::Cursor;
-use super::dictionary::{self, TermEntry, Terms};
+use super::dictionary::{self, Terms};
 use super::header::IndexCounts;
+use super::query_term::QueryTerm;
 use super::segment::{PageReader, Segment};
+use super::segment_search::SegmentSearch;
 use super::top::Top;
 use crate::bm25;
-use std::ops::RangeInclusive;
-
-/// What sums in another order may be off by, relatively.
-const ROUNDING: f64 = 1e-9;
 
 /// The segments of an index.
 pub struct TextIndex<P> {
     reader: PageReader<P>,
     segments: Vec<Segment>,
-}
-
-/// A term of a query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueryTerm {
-    /// The term.
-    pub lexeme: Vec<u8>,
-    /// Number of chunks that hold it, those included that were deleted since the last merge.
-    pub chunks: u64,
-    /// Its weight.
-    pub idf: f64,
-    /// What each segment's dictionary has of it, in the order of the index's segments.
-    entries: Vec<Option<TermEntry>>,
 }
 
 impl<P: Pages> TextIndex<P> {
@@ -56,6 +34,11 @@ impl<P: Pages> TextIndex<P> {
     /// The segments.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// The segments, and what reads them.
+    pub(super) fn parts(&mut self) -> (&[Segment], &mut PageReader<P>) {
+        (&self.segments, &mut self.reader)
     }
 
     /// Number of chunks and their mean length in words, those included that were deleted since the last merge.
@@ -86,10 +69,31 @@ impl<P: Pages> TextIndex<P> {
             let count = entries.iter().flatten().map(|entry| u64::from(entry.count)).sum();
             if count > 0 {
                 let idf = bm25::idf(chunks, count);
-                terms.push(QueryTerm { lexeme: lexeme.to_vec(), chunks: count, idf, entries });
+                terms.push(QueryTerm::new(lexeme.to_vec(), count, idf, entries));
             }
         }
         Ok(terms)
+    }
+
+    /// All chunks.
+    pub fn all(&self) -> ChunkSet {
+        ChunkSet::all(&self.segments)
+    }
+
+    /// The chunks that hold one of these terms.
+    ///
+    /// # Errors
+    /// [`Damage`](super::Damage), and those of the pages.
+    pub fn holders(&mut self, terms: &[QueryTerm]) -> Result<ChunkSet, P::Error> {
+        ChunkSet::holders(terms, &self.segments, &mut self.reader)
+    }
+
+    /// The numbers of chunks, and their lengths in words.
+    ///
+    /// # Errors
+    /// [`Damage`](super::Damage), and those of the pages.
+    pub fn numbers(&mut self, set: &ChunkSet) -> Result<Vec<(i64, u32)>, P::Error> {
+        set.numbers(&self.segments, &mut self.reader)
     }
 
     /// Shows all postings: term, number of the chunk, how often it holds the term.
@@ -114,11 +118,16 @@ impl<P: Pages> TextIndex<P> {
         Ok(())
     }
 
-    /// The best chunks with their scores: by score, then by number.
+    /// The best chunks, of all or of a set, with their scores: by score, then by number.
     ///
     /// # Errors
     /// [`Damage`](super::Damage), and those of the pages.
-    pub fn best(&mut self, terms: &[QueryTerm], wanted: usize) -> Result<Vec<(i64, f64)>, P::Error> {
+    pub fn best(
+        &mut self,
+        terms: &[QueryTerm],
+        wanted: usize,
+        set: Option<&ChunkSet>,
+    ) -> Result<Vec<(i64, f64)>, P::Error> {
         let average = self.chunks().1;
         let Self { reader, segments } = self;
         let mut top = Top::new(segments, wanted);
@@ -129,13 +138,15 @@ impl<P: Pages> TextIndex<P> {
             top.begin_segment();
             let search = SegmentSearch::new(terms, average, place, &segments[place], reader)?;
             if let Some(mut search) = search {
+                search.set = set;
                 search.run(&mut top, reader)?;
             }
         }
         top.into_chunks(reader)
     }
 
-    /// The best of these chunks, which are given with their lengths in words, and of which each has one of the terms.
+    /// The best of these chunks, which are given with their lengths in words, and of which each has one of the terms and is in the set
+    /// if there is one.
     ///
     /// # Errors
     /// [`Damage`](super::Damage), and those of the pages.
@@ -144,6 +155,7 @@ impl<P: Pages> TextIndex<P> {
         terms: &[QueryTerm],
         wanted: usize,
         chunks: &[(i64, u32)],
+        set: Option<&ChunkSet>,
     ) -> Result<Vec<(i64, f64)>, P::Error> {
         let average = self.chunks().1;
         let Self { reader, segments } = self;
@@ -153,212 +165,17 @@ impl<P: Pages> TextIndex<P> {
             let Some(mut search) = SegmentSearch::new(terms, average, place, segment, reader)? else {
                 continue;
             };
+            search.set = set;
             let mut ordinals = Vec::new();
             for (chunk, words) in chunks {
                 ordinals.extend(segment.ordinal_of(*chunk, *words, reader)?);
             }
             ordinals.sort_unstable();
+            ordinals.retain(|ordinal| search.next_in_set(*ordinal) == Some(*ordinal));
             for ordinal in ordinals {
                 search.score(ordinal, &mut top, reader)?;
             }
         }
         top.into_chunks(reader)
-    }
-}
-
-/// A query's term in a segment.
-struct SegmentTerm {
-    idf: f64,
-    cursor: Cursor,
-    /// Upper bound of its score in the current window.
-    bound: f64,
-    /// How often it stands in the current chunk.
-    frequency: u32,
-}
-
-impl SegmentTerm {
-    /// What the term adds to a score.
-    #[inline]
-    fn score(&self, frequency: u32, length_factor: f64) -> f64 {
-        bm25::term_score(self.idf, frequency, length_factor)
-    }
-}
-
-/// A query in a segment.
-struct SegmentSearch<'s> {
-    segment: &'s Segment,
-    place: usize,
-    average: f64,
-    terms: Vec<SegmentTerm>,
-    /// Terms of the current window, those with the lowest bounds first.
-    order: Vec<usize>,
-    /// For each of these the sum of its bound and those before it.
-    sums: Vec<f64>,
-}
-
-impl<'s> SegmentSearch<'s> {
-    /// None if the segment has none of the terms.
-    fn new<P: Pages>(
-        terms: &[QueryTerm],
-        average: f64,
-        place: usize,
-        segment: &'s Segment,
-        reader: &mut PageReader<P>,
-    ) -> Result<Option<Self>, P::Error> {
-        let mut found = Vec::with_capacity(terms.len());
-        for term in terms {
-            if let Some(Some(entry)) = term.entries.get(place) {
-                let cursor = Cursor::new(entry.clone(), segment, reader)?;
-                found.push(SegmentTerm { idf: term.idf, cursor, bound: 0.0, frequency: 0 });
-            }
-        }
-        let search = Self { segment, place, average, terms: found, order: Vec::new(), sums: Vec::new() };
-        Ok((!search.terms.is_empty()).then_some(search))
-    }
-
-    fn length_factor(&self, words: u32) -> f64 {
-        bm25::length_factor(words, self.average)
-    }
-
-    /// Offers all chunks that may be among the best.
-    fn run<P: Pages>(&mut self, top: &mut Top, reader: &mut PageReader<P>) -> Result<(), P::Error> {
-        let mut from = 0;
-        while let Some(window) = self.window(from) {
-            let words = self.segment.length_of(*window.start());
-            let factor = self.length_factor(words);
-            let mut bound = 0.0;
-            for term in &mut self.terms {
-                let block = term.cursor.block_from(from).filter(|block| block.first <= *window.end());
-                let frequency = block.map_or(0, |block| block.max_frequency);
-                term.bound = term.score(frequency, factor);
-                bound += term.bound;
-            }
-            let only = (self.segment.length_of(*window.end()) == words).then_some(words);
-            if !top.excludes(bound, only) {
-                self.look_through(window.clone(), top, reader)?;
-            }
-            let Some(next) = window.end().checked_add(1) else { break };
-            from = next;
-        }
-        Ok(())
-    }
-
-    /// The next window: from the first ordinal that a term may have to the next end of a block.
-    fn window(&mut self, from: u32) -> Option<RangeInclusive<u32>> {
-        let (mut first, mut last) = (u32::MAX, u32::MAX);
-        for term in &mut self.terms {
-            if let Some(block) = term.cursor.block_from(from) {
-                first = first.min(block.first.max(from));
-                last = last.min(block.last);
-            }
-        }
-        // A block that begins later does not begin in this window's range; its first ordinal ends it.
-        (first <= last && first != u32::MAX).then_some(first..=last)
-    }
-
-    fn look_through<P: Pages>(
-        &mut self,
-        window: RangeInclusive<u32>,
-        top: &mut Top,
-        reader: &mut PageReader<P>,
-    ) -> Result<(), P::Error> {
-        let needed = self.split(top.threshold());
-        let mut ordinal = *window.start();
-        while let Some(next) = self.next_of(needed, ordinal, reader)?.filter(|next| window.contains(next)) {
-            if self.may_reach(needed, next, top.threshold(), reader)? {
-                self.offer(next, top, reader)?;
-            }
-            let Some(after) = next.checked_add(1) else { break };
-            ordinal = after;
-        }
-        Ok(())
-    }
-
-    /// Sorts the terms of the window, and returns how many of the first reach the threshold by no means without another.
-    fn split(&mut self, threshold: f64) -> usize {
-        let Self { terms, order, sums, .. } = self;
-        order.clear();
-        order.extend((0..terms.len()).filter(|place| terms[*place].bound > 0.0));
-        order.sort_unstable_by(|a, b| terms[*a].bound.total_cmp(&terms[*b].bound));
-        sums.clear();
-        let mut sum = 0.0;
-        sums.extend(order.iter().map(|place| {
-            sum += terms[*place].bound;
-            sum
-        }));
-        sums.partition_point(|sum| sum * (1.0 + ROUNDING) < threshold)
-    }
-
-    /// The next chunk that has one of the needed terms. Notes how often each of these stands in it.
-    fn next_of<P: Pages>(
-        &mut self,
-        needed: usize,
-        from: u32,
-        reader: &mut PageReader<P>,
-    ) -> Result<Option<u32>, P::Error> {
-        let mut next = None;
-        for place in &self.order[needed..] {
-            let found = self.terms[*place].cursor.seek(from, self.segment, reader)?;
-            next = next.into_iter().chain(found).min();
-        }
-        Ok(next)
-    }
-
-    /// Looks up the other terms of a chunk, those with the greatest bounds first, as long as it may reach the threshold.
-    fn may_reach<P: Pages>(
-        &mut self,
-        needed: usize,
-        ordinal: u32,
-        threshold: f64,
-        reader: &mut PageReader<P>,
-    ) -> Result<bool, P::Error> {
-        let factor = self.length_factor(self.segment.length_of(ordinal));
-        for term in &mut self.terms {
-            term.frequency = 0;
-        }
-        let mut sum = 0.0;
-        for place in (0..self.order.len()).rev() {
-            if place < needed && (sum + self.sums[place]) * (1.0 + ROUNDING) < threshold {
-                return Ok(false);
-            }
-            let term = &mut self.terms[self.order[place]];
-            if term.cursor.seek(ordinal, self.segment, reader)? == Some(ordinal) {
-                term.frequency = term.cursor.frequency();
-                sum += term.score(term.frequency, factor);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Scores a chunk whose frequencies are known, adding the terms in the query's order.
-    fn offer<P: Pages>(
-        &mut self,
-        ordinal: u32,
-        top: &mut Top,
-        reader: &mut PageReader<P>,
-    ) -> Result<(), P::Error> {
-        let words = self.segment.length_of(ordinal);
-        let factor = self.length_factor(words);
-        let mut score = 0.0;
-        for term in &self.terms {
-            score += term.score(term.frequency, factor);
-        }
-        top.offer(score, self.place, ordinal, words, reader)
-    }
-
-    /// Offers a chunk if it has one of the terms.
-    fn score<P: Pages>(
-        &mut self,
-        ordinal: u32,
-        top: &mut Top,
-        reader: &mut PageReader<P>,
-    ) -> Result<(), P::Error> {
-        let mut is_found = false;
-        for term in &mut self.terms {
-            let is_there = term.cursor.seek(ordinal, self.segment, reader)? == Some(ordinal);
-            term.frequency = if is_there { term.cursor.frequency() } else { 0 };
-            is_found |= is_there;
-        }
-        if is_found { self.offer(ordinal, top, reader) } else { Ok(()) }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::header::IndexCounts;
 use super::merge::merge;
-use super::rank::{QueryTerm, TextIndex};
+use super::rank::TextIndex;
 use super::*;
 use crate::bm25;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -111,15 +111,71 @@ fn check(pages: &Memory, chunks: &BTreeMap<i64, Chunk>, vocabulary: u64, random:
             assert_eq!(term.chunks, holding as u64);
         }
         let wanted = [1, 3, 10, 50, 100_000][random.below(5) as usize];
-        assert_eq!(index.best(&terms, wanted).unwrap(), expected(chunks, &terms, wanted));
+        assert_eq!(index.best(&terms, wanted, None).unwrap(), expected(chunks, &terms, wanted));
         let some: BTreeMap<i64, Chunk> =
             chunks.iter().filter(|_| random.below(20) == 0).map(|(a, b)| (*a, b.clone())).collect();
         let few: Vec<(i64, u32)> = some.iter().map(|(chunk, (words, _))| (*chunk, *words)).collect();
         let all = expected(chunks, &terms, usize::MAX);
         let mut of_some: Vec<_> = all.into_iter().filter(|(chunk, _)| some.contains_key(chunk)).collect();
         of_some.truncate(wanted);
-        assert_eq!(index.best_of(&terms, wanted, &few).unwrap(), of_some);
+        assert_eq!(index.best_of(&terms, wanted, &few, None).unwrap(), of_some);
+        check_sets(&mut index, chunks, &terms, (wanted, &few));
+        if random.below(9) == 0 {
+            check_expansion(&mut index, chunks, &random.term(vocabulary)[..5]);
+        }
     }
+}
+
+/// Compares rankings of the chunks without the query's first term with the expected ones.
+fn check_sets(
+    index: &mut TextIndex<Memory>,
+    chunks: &BTreeMap<i64, Chunk>,
+    terms: &[QueryTerm],
+    (wanted, few): (usize, &[(i64, u32)]),
+) {
+    let Some((first, rest)) = terms.split_first() else { return };
+    let holders = index.holders(std::slice::from_ref(first)).unwrap();
+    let mut without = index.all();
+    without.subtract(&holders);
+    let lacks = |chunk: &i64| !chunks[chunk].1.contains_key(&first.lexeme);
+    let numbers: BTreeMap<i64, u32> = index.numbers(&without).unwrap().into_iter().collect();
+    let left = chunks.iter().filter(|(chunk, _)| lacks(chunk));
+    assert_eq!(numbers, left.map(|(chunk, (words, _))| (*chunk, *words)).collect());
+    assert_eq!(without.count(), numbers.len());
+    let mut all = expected(chunks, rest, usize::MAX);
+    all.retain(|(chunk, _)| lacks(chunk));
+    let mut of_few = all.clone();
+    of_few.retain(|(chunk, _)| few.iter().any(|(other, _)| other == chunk));
+    all.truncate(wanted);
+    of_few.truncate(wanted);
+    assert_eq!(index.best(rest, wanted, Some(&without)).unwrap(), all);
+    assert_eq!(index.best_of(rest, wanted, few, Some(&without)).unwrap(), of_few);
+    without.intersect(&holders);
+    assert_eq!(without.count(), 0);
+    without.unite(&holders);
+    assert_eq!(without, holders);
+}
+
+/// Compares the ranking by one term for all with a prefix with that of chunks in which they are one term.
+fn check_expansion(index: &mut TextIndex<Memory>, chunks: &BTreeMap<i64, Chunk>, prefix: &[u8]) {
+    let found = index.terms_with_prefix(prefix, |term| term.last() != Some(&b'7')).unwrap();
+    let is_meant = |term: &[u8]| term.starts_with(prefix) && term.last() != Some(&b'7');
+    let mut counts = BTreeMap::<Vec<u8>, u64>::new();
+    let mut united = BTreeMap::new();
+    for (number, (words, terms)) in chunks {
+        let meant: Vec<_> = terms.iter().filter(|(term, _)| is_meant(term)).collect();
+        meant.iter().for_each(|(term, _)| *counts.entry((*term).clone()).or_default() += 1);
+        let frequency = meant.iter().map(|(_, (frequency, _))| frequency).sum();
+        let one = (frequency > 0).then(|| (found[0].0.clone(), (frequency, 0)));
+        united.insert(*number, (*words, one.into_iter().collect()));
+    }
+    assert_eq!(found.iter().cloned().collect::<BTreeMap<_, _>>(), counts);
+    assert!(found.is_sorted_by(|a, b| a.1 >= b.1));
+    let terms = index.terms(found.iter().map(|(term, _)| term.as_slice())).unwrap();
+    let one = index.one_for(&terms).unwrap();
+    assert_eq!(one.is_some(), !found.is_empty());
+    let one: Vec<QueryTerm> = one.into_iter().collect();
+    assert_eq!(index.best(&one, 10, None).unwrap(), expected(&united, &one, 10));
 }
 
 fn merge_all(pages: &mut Memory, number: i64, deleted: &HashSet<i64>) {
@@ -176,7 +232,7 @@ fn equal_scores_are_in_the_order_of_numbers() {
     let mut index = open(&pages);
     let terms = index.terms([&b"same"[..], b"words", b"absent"]).unwrap();
     assert_eq!(terms.len(), 2);
-    let best: Vec<i64> = index.best(&terms, 7).unwrap().into_iter().map(|(chunk, _)| chunk).collect();
+    let best: Vec<i64> = index.best(&terms, 7, None).unwrap().into_iter().map(|(chunk, _)| chunk).collect();
     assert_eq!(best, [0, 1, 2, 3, 4, 5, 6]);
 }
 
@@ -189,7 +245,7 @@ fn a_whole_block_may_be_so_short_that_the_dictionary_has_it() {
         write(&mut pages, 1, &chunks);
         let mut index = open(&pages);
         let terms = index.terms([&b"same"[..]]).unwrap();
-        assert_eq!(index.best(&terms, 1000).unwrap(), expected(&chunks, &terms, 1000));
+        assert_eq!(index.best(&terms, 1000, None).unwrap(), expected(&chunks, &terms, 1000));
         let mut shown = 0;
         index.postings(|term, _, frequency| shown += i64::from(term == b"same" && frequency == 1)).unwrap();
         assert_eq!(shown, docs);
@@ -209,7 +265,7 @@ fn what_a_segment_holds_survives() {
         let mut index = open(&pages);
         let found = index.terms([long.as_slice(), b"w99999", b"w100000", b""]).unwrap();
         assert_eq!(found.iter().map(|term| term.chunks).collect::<Vec<_>>(), [1, 1]);
-        assert_eq!(index.best(&found, 10).unwrap(), expected(&chunks, &found, 10));
+        assert_eq!(index.best(&found, 10, None).unwrap(), expected(&chunks, &found, 10));
         assert_eq!(index.counts(), IndexCounts { chunks: 2, rows: 0 });
         merge_all(&mut pages, 2, &HashSet::new());
     }
@@ -221,7 +277,7 @@ fn an_index_without_chunks_finds_nothing() {
     write(&mut pages, 1, &BTreeMap::new());
     assert_eq!(pages.0.len(), 1, "a note of what was deleted has one page");
     let mut index = open(&pages);
-    assert!(index.terms([&b"a"[..]]).unwrap().is_empty() && index.best(&[], 10).unwrap().is_empty());
+    assert!(index.terms([&b"a"[..]]).unwrap().is_empty() && index.best(&[], 10, None).unwrap().is_empty());
     merge_all(&mut pages, 2, &HashSet::new());
     assert_eq!(open(&pages).chunks(), (0, 0.0));
 }
@@ -254,8 +310,8 @@ fn damage_is_an_error_and_never_a_panic() {
         }
         let outcome = TextIndex::open(damaged.clone(), [1]).and_then(|mut index| {
             let terms = index.terms(words.iter().map(Vec::as_slice))?;
-            index.best(&terms[..terms.len().min(3)], 10)?;
-            index.best_of(&terms, 10, &[(5, 3), (7, 8)])?;
+            index.best(&terms[..terms.len().min(3)], 10, None)?;
+            index.best_of(&terms, 10, &[(5, 3), (7, 8)], None)?;
             let all = |chunks: &[i64]| Ok(vec![true; chunks.len()]);
             merge(index.segments(), &mut PageReader::new(damaged), all, |_, _| Ok(()))
         });

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches a Debian package into the cache and unpacks it, without installing it. usage: dictionary.sh package folder
+# Fetches a Debian package into the cache and unpacks it, without installing it. usage: package.sh package folder
 set -euo pipefail
 
 package=$1 folder=$2

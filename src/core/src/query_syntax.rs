@@ -1,0 +1,238 @@
+//! A query with operators, as people type them into the search boxes of the web.
+//!
+//! | typed | means |
+//! |---|---|
+//! | `word` | chunks with the word rank higher |
+//! | `"some words"` | the text has these words, one after the other |
+//! | `"some words"~5` | the text has these words, in any order, with at most 5 others among them |
+//! | `-word`, `-"some words"` | the text does not have it |
+//! | `begin*` | as `word`, for all words that begin so |
+//! | `word~` | as `word`, for all words that differ from it by a typo |
+//! | `a OR b` | the text has one of them |
+//!
+//! Each text is such a query: what cannot be an operator is a word.
+
+/// Most operators of a query. What follows is read as words.
+pub const MAX_OPERATORS: usize = 64;
+
+/// Something to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryItem {
+    /// A word.
+    Word(String),
+    /// Words that begin so.
+    Prefix(String),
+    /// Words that differ by a typo.
+    Misspelt(String),
+    /// Several words.
+    Phrase(Phrase),
+}
+
+/// Words that stand together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phrase {
+    /// The words as they were typed.
+    pub words: String,
+    /// Most other words among them, where these may stand in any order; none where they follow one another.
+    pub distance: Option<u32>,
+}
+
+/// A query, read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct WebQuery {
+    /// What makes a text rank higher.
+    pub wanted: Vec<QueryItem>,
+    /// Of each of these lists, a text has one item at least.
+    pub required: Vec<Vec<QueryItem>>,
+    /// A text has none of these.
+    pub excluded: Vec<QueryItem>,
+    /// Whether there were more operators than [`MAX_OPERATORS`].
+    pub is_cut: bool,
+}
+
+impl QueryItem {
+    /// The words as they were typed, without operators.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Word(words) | Self::Prefix(words) | Self::Misspelt(words) => words,
+            Self::Phrase(phrase) => &phrase.words,
+        }
+    }
+}
+
+impl WebQuery {
+    /// Reads a query with operators.
+    pub fn parse(text: &str) -> Self {
+        let mut query = Self::default();
+        let (mut rest, mut operators) = (text, 0);
+        let mut alternatives: Vec<QueryItem> = Vec::new();
+        let mut is_alternative = false;
+        while let Some(token) = next_token(&mut rest, operators < MAX_OPERATORS) {
+            match token {
+                QueryToken::Or => {
+                    is_alternative = !alternatives.is_empty();
+                    operators += 1;
+                }
+                QueryToken::Excluded(item) => {
+                    query.excluded.push(item);
+                    is_alternative = false;
+                    operators += 1;
+                }
+                QueryToken::Item(item) => {
+                    operators += usize::from(!matches!(item, QueryItem::Word(_)));
+                    if !std::mem::take(&mut is_alternative) {
+                        query.end_alternatives(&mut alternatives);
+                    }
+                    alternatives.push(item);
+                }
+            }
+        }
+        query.end_alternatives(&mut alternatives);
+        query.is_cut = operators >= MAX_OPERATORS;
+        query
+    }
+
+    /// The words of what makes a text rank higher, as one text without operators.
+    pub fn plain(&self) -> String {
+        let words: Vec<&str> = self.wanted.iter().map(QueryItem::words).collect();
+        words.join(" ")
+    }
+
+    fn end_alternatives(&mut self, alternatives: &mut Vec<QueryItem>) {
+        let alternatives = std::mem::take(alternatives);
+        self.wanted.extend(alternatives.iter().cloned());
+        if alternatives.len() > 1 || matches!(alternatives[..], [QueryItem::Phrase(_)]) {
+            self.required.push(alternatives);
+        }
+    }
+}
+
+enum QueryToken {
+    Or,
+    Excluded(QueryItem),
+    Item(QueryItem),
+}
+
+fn next_token(rest: &mut &str, may_be_operator: bool) -> Option<QueryToken> {
+    *rest = rest.trim_start();
+    if rest.is_empty() {
+        return None;
+    }
+    if !may_be_operator {
+        return Some(QueryToken::Item(QueryItem::Word(take_word(rest, &[]))));
+    }
+    if let Some(after) = rest.strip_prefix('-').filter(|after| begins_item(after)) {
+        *rest = after;
+        return Some(QueryToken::Excluded(take_item(rest)));
+    }
+    match take_item(rest) {
+        QueryItem::Word(word) if word == "OR" => Some(QueryToken::Or),
+        item => Some(QueryToken::Item(item)),
+    }
+}
+
+/// Whether what follows a minus can be excluded: `--` and a minus by itself are no operators.
+fn begins_item(after: &str) -> bool {
+    after.starts_with(|first: char| first.is_alphanumeric() || is_quote(first))
+}
+
+fn take_item(rest: &mut &str) -> QueryItem {
+    if let Some(inside) = rest.strip_prefix(is_quote) {
+        let (words, after) = inside.split_once(is_quote).unwrap_or((inside, ""));
+        *rest = after;
+        return QueryItem::Phrase(Phrase { words: words.to_owned(), distance: take_distance(rest) });
+    }
+    let word = take_word(rest, &QUOTES);
+    let operand = |operator| word.strip_suffix(operator).filter(|operand| operand.contains(char::is_alphanumeric));
+    if let Some(prefix) = operand('*') {
+        QueryItem::Prefix(prefix.to_owned())
+    } else if let Some(misspelt) = operand('~') {
+        QueryItem::Misspelt(misspelt.to_owned())
+    } else {
+        QueryItem::Word(word)
+    }
+}
+
+/// Takes all up to the next space or one of these characters.
+fn take_word(rest: &mut &str, ends: &[char]) -> String {
+    let is_end = |character: char| character.is_whitespace() || ends.contains(&character);
+    let (word, after) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
+    *rest = after;
+    word.to_owned()
+}
+
+fn take_distance(rest: &mut &str) -> Option<u32> {
+    let after = rest.strip_prefix('~')?;
+    let (digits, after) = after.split_at(after.find(|next: char| !next.is_ascii_digit()).unwrap_or(after.len()));
+    let distance = digits.parse().ok()?;
+    *rest = after;
+    Some(distance)
+}
+
+/// Quotation marks that keyboards, telephones and word processors write.
+const QUOTES: [char; 6] = ['"', '“', '”', '„', '«', '»'];
+
+fn is_quote(character: char) -> bool {
+    QUOTES.contains(&character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(word: &str) -> QueryItem {
+        QueryItem::Word(word.to_owned())
+    }
+
+    fn phrase(words: &str, distance: Option<u32>) -> QueryItem {
+        QueryItem::Phrase(Phrase { words: words.to_owned(), distance })
+    }
+
+    #[test]
+    fn each_operator_is_read() {
+        let query = WebQuery::parse(r#"backup "point in time"  -tape -"old server" archiv* recvery~ "wal file"~3"#);
+        let phrases = [phrase("point in time", None), phrase("wal file", Some(3))];
+        let wanted = vec![
+            word("backup"),
+            phrases[0].clone(),
+            QueryItem::Prefix("archiv".into()),
+            QueryItem::Misspelt("recvery".into()),
+            phrases[1].clone(),
+        ];
+        assert_eq!(query.wanted, wanted);
+        assert_eq!(query.required, phrases.map(|phrase| vec![phrase]));
+        assert_eq!(query.excluded, [word("tape"), phrase("old server", None)]);
+        assert_eq!(query.plain(), "backup point in time archiv recvery wal file");
+    }
+
+    #[test]
+    fn alternatives_are_required_together() {
+        let query = WebQuery::parse(r#"copy dump OR "base backup" OR snap* -cloud server"#);
+        let alternatives = vec![word("dump"), phrase("base backup", None), QueryItem::Prefix("snap".into())];
+        assert_eq!(query.required, [alternatives]);
+        assert_eq!(query.wanted.len(), 5);
+        assert_eq!(query.excluded, [word("cloud")]);
+    }
+
+    #[test]
+    fn what_is_no_operator_is_a_word() {
+        for text in ["a - b", "--force", "*", "~", "**", "or", "5 * 3", "-", "x-ray", "OR", "C:\\x -", "a OR", "OR a"] {
+            let query = WebQuery::parse(text);
+            assert!(query.required.is_empty() && query.excluded.is_empty(), "{text}: {query:?}");
+            assert!(query.wanted.iter().all(|item| matches!(item, QueryItem::Word(_))), "{text}: {query:?}");
+        }
+        assert_eq!(WebQuery::parse("a OR -b").excluded, [word("b")]);
+        assert_eq!(WebQuery::parse("\"not closed").required, [[phrase("not closed", None)]]);
+        assert_eq!(WebQuery::parse("“as phones type”").required, [[phrase("as phones type", None)]]);
+        assert_eq!(WebQuery::parse("size\"of it\"").wanted, [word("size"), phrase("of it", None)]);
+        assert_eq!(WebQuery::parse("\"a b\"~99999999999").required, [[phrase("a b", None)]]);
+        assert_eq!(WebQuery::parse("  "), WebQuery::default());
+    }
+
+    #[test]
+    fn a_query_of_many_operators_ends_in_words() {
+        let query = WebQuery::parse(&"-a ".repeat(100_000));
+        assert_eq!((query.excluded.len(), query.is_cut), (MAX_OPERATORS, true));
+        assert_eq!(query.wanted.len(), 100_000 - MAX_OPERATORS);
+    }
+}

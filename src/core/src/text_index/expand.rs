@@ -1,0 +1,81 @@
+//! Several terms as one: all that begin in the same way, or are spelt much alike.
+
+use super::cursor::Cursor;
+use super::dictionary::{List, TermEntry, Terms};
+use super::query_term::QueryTerm;
+use super::rank::TextIndex;
+use super::{Pages, Posting, postings};
+use crate::bm25;
+use std::collections::BTreeMap;
+
+/// Most postings of terms that are made one, 32 MB while they are merged.
+pub const MAX_EXPANDED_POSTINGS: u64 = 2_000_000;
+
+impl<P: Pages> TextIndex<P> {
+    /// The terms that begin with some bytes and are accepted, with the number of chunks that hold each; the most frequent first.
+    ///
+    /// # Errors
+    /// [`Damage`](super::Damage), and those of the pages.
+    pub fn terms_with_prefix(
+        &mut self,
+        prefix: &[u8],
+        mut accepts: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Vec<(Vec<u8>, u64)>, P::Error> {
+        let (segments, reader) = self.parts();
+        let mut found = BTreeMap::<Vec<u8>, u64>::new();
+        for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
+            let mut terms = Terms::from(prefix, segment, reader)?;
+            while let Some((term, entry)) = terms.next(segment, reader)? {
+                if !term.starts_with(prefix) {
+                    break;
+                }
+                if let Some(count) = found.get_mut(&term) {
+                    *count += u64::from(entry.count);
+                } else if accepts(&term) {
+                    found.insert(term, u64::from(entry.count));
+                }
+            }
+        }
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Ok(found)
+    }
+
+    /// One term for several: a chunk holds it as often as all of them. None if no chunk does.
+    ///
+    /// # Errors
+    /// [`Damage`](super::Damage), and those of the pages.
+    pub fn one_for(&mut self, terms: &[QueryTerm]) -> Result<Option<QueryTerm>, P::Error> {
+        let total = self.chunks().0;
+        let (segments, reader) = self.parts();
+        let mut entries = Vec::with_capacity(segments.len());
+        for (place, segment) in segments.iter().enumerate() {
+            let mut list = Vec::new();
+            for entry in terms.iter().filter_map(|term| term.entry(place)) {
+                Cursor::new(entry.clone(), segment, reader)?.each(
+                    segment,
+                    reader,
+                    |ordinal, frequency, fields, _| {
+                        list.push(Posting { ordinal, frequency, fields });
+                        Ok(())
+                    },
+                )?;
+            }
+            list.sort_by_key(|posting| posting.ordinal);
+            list.dedup_by(|posting, kept| {
+                let is_same = posting.ordinal == kept.ordinal;
+                if is_same {
+                    kept.frequency = kept.frequency.saturating_add(posting.frequency);
+                    kept.fields |= posting.fields;
+                }
+                is_same
+            });
+            let entry =
+                TermEntry { count: list.len() as u32, list: List::Inline(postings::encode(&list)) };
+            entries.push((entry.count > 0).then_some(entry));
+        }
+        let chunks: u64 = entries.iter().flatten().map(|entry| u64::from(entry.count)).sum();
+        let lexeme = terms.first().map(|term| term.lexeme.clone()).unwrap_or_default();
+        Ok((chunks > 0).then(|| QueryTerm::new(lexeme, chunks, bm25::idf(total, chunks), entries)))
+    }
+}

@@ -1,0 +1,239 @@
+//! What the operators of a query demand of each hit. What words a chunk holds, the text index says; whether a phrase stands in it, its
+//! text.
+
+use crate::collections::indexing::passage::WordTerms;
+use crate::search::expansion::{terms_alike, terms_that_begin};
+use crate::search::lookup::WordLookup;
+use crate::search::within::Within;
+use ragstone_core::analysis::{Rules, TextWords};
+use ragstone_core::query_syntax::{Phrase, QueryItem, WebQuery};
+use ragstone_core::text_index::ChunkSet;
+use ragstone_pg::error::Result;
+use std::collections::{HashMap, HashSet};
+
+/// Words of more bytes are not looked up in the text index.
+const MAX_WORD_BYTES: usize = 1_000;
+
+/// What a query demands of each hit.
+pub struct Demands {
+    /// The chunks that may be hits, so far as the text index says; none if that is all of them.
+    pub set: Option<ChunkSet>,
+    /// The same by their numbers.
+    pub within: Option<Within>,
+    /// What their texts must have.
+    pub of_text: Option<TextDemands>,
+}
+
+/// What a query demands of the text of a hit.
+#[derive(Debug)]
+pub struct TextDemands {
+    rules: Rules,
+    /// Of each of these lists one.
+    required: Vec<Vec<Alternative>>,
+    excluded: Vec<LiteralPhrase>,
+}
+
+#[derive(Debug)]
+enum Alternative {
+    Phrase(LiteralPhrase),
+    /// One of these chunks.
+    Holds(HashSet<i64>),
+}
+
+/// Words that stand in a text as they are written.
+#[derive(Debug)]
+struct LiteralPhrase {
+    words: TextWords,
+    distance: Option<u32>,
+}
+
+impl TextDemands {
+    /// Whether a chunk with this text is a hit.
+    pub fn are_met(&self, chunk: i64, text: &str) -> bool {
+        let words = TextWords::of(text, self.rules);
+        let is_met = |alternative: &Alternative| match alternative {
+            Alternative::Phrase(phrase) => phrase.is_in(&words),
+            Alternative::Holds(chunks) => chunks.contains(&chunk),
+        };
+        self.required.iter().all(|alternatives| alternatives.iter().any(is_met))
+            && !self.excluded.iter().any(|phrase| phrase.is_in(&words))
+    }
+}
+
+impl LiteralPhrase {
+    fn is_in(&self, words: &TextWords) -> bool {
+        match self.distance {
+            Some(distance) => words.contain_near(&self.words, distance),
+            None => words.contain(&self.words),
+        }
+    }
+}
+
+impl Demands {
+    /// Those of a query without operators.
+    pub fn none() -> Self {
+        Self { set: None, within: None, of_text: None }
+    }
+
+    /// What a query demands of the hits from a collection.
+    pub fn find(lookup: &mut WordLookup, query: &WebQuery) -> Result<Self> {
+        if query.required.is_empty() && query.excluded.is_empty() {
+            return Ok(Self::none());
+        }
+        DemandReader::new(lookup, query)?.read(query)
+    }
+}
+
+/// What is known of an item of a query.
+struct Known {
+    /// The chunks that may have it.
+    set: Option<ChunkSet>,
+    /// What their texts must have, too.
+    phrase: Option<LiteralPhrase>,
+}
+
+/// A query that is being looked up.
+struct DemandReader<'q, 'l, 'c> {
+    lookup: &'l mut WordLookup<'c>,
+    rules: Rules,
+    terms: HashMap<&'q str, WordTerms>,
+}
+
+impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
+    fn new(lookup: &'l mut WordLookup<'c>, query: &'q WebQuery) -> Result<Self> {
+        let items = query.required.iter().flatten().chain(&query.excluded);
+        let words = items.flat_map(|item| item.words().split_whitespace());
+        let words: HashSet<&str> = words.filter(|word| word.len() <= MAX_WORD_BYTES).collect();
+        let words: Vec<&str> = words.into_iter().collect();
+        let terms = words.iter().copied().zip(lookup.analyse(&words)?).collect();
+        let rules = lookup.rules(&query.plain())?;
+        Ok(Self { lookup, rules, terms })
+    }
+
+    fn read(mut self, query: &WebQuery) -> Result<Demands> {
+        let mut set: Option<ChunkSet> = None;
+        let (mut required, mut excluded) = (Vec::new(), Vec::new());
+        for alternatives in &query.required {
+            let alternatives = alternatives.iter().map(|item| self.known(item)).collect::<Result<Vec<_>>>()?;
+            if let Some(union) = union(&alternatives) {
+                set = Some(match set.take() {
+                    Some(mut set) => {
+                        set.intersect(&union);
+                        set
+                    }
+                    None => union,
+                });
+            }
+            if alternatives.iter().any(|known| known.phrase.is_some()) {
+                let alternatives = alternatives.into_iter().map(|known| self.alternative(known));
+                required.push(alternatives.collect::<Result<Vec<_>>>()?);
+            }
+        }
+        let mut without: Option<ChunkSet> = None;
+        for item in &query.excluded {
+            match self.known(item)? {
+                Known { phrase: Some(phrase), .. } => excluded.push(phrase),
+                Known { set: Some(set), .. } => match &mut without {
+                    Some(without) => without.unite(&set),
+                    None => without = Some(set),
+                },
+                Known { .. } => {}
+            }
+        }
+        let within = self.within(&mut set, without)?;
+        let of_text = (!required.is_empty() || !excluded.is_empty())
+            .then_some(TextDemands { rules: self.rules, required, excluded });
+        Ok(Demands { set, within, of_text })
+    }
+
+    /// The chunks that may be hits by number. Takes what is excluded from the set.
+    fn within(&mut self, set: &mut Option<ChunkSet>, without: Option<ChunkSet>) -> Result<Option<Within>> {
+        let mut excluded = None;
+        if let Some(without) = without {
+            let is_required = set.is_some();
+            set.get_or_insert_with(|| self.lookup.all()).subtract(&without);
+            if !is_required {
+                excluded = Some(without);
+            }
+        }
+        Ok(match (excluded, set) {
+            (Some(excluded), _) => {
+                Some(Within::Not(self.lookup.numbers(&excluded)?.into_iter().map(|(chunk, _)| chunk).collect()))
+            }
+            (None, Some(set)) => Some(Within::Only(self.lookup.numbers(set)?.into_iter().collect())),
+            (None, None) => None,
+        })
+    }
+
+    fn alternative(&mut self, known: Known) -> Result<Alternative> {
+        Ok(match (known.phrase, known.set) {
+            (Some(phrase), _) => Alternative::Phrase(phrase),
+            (None, set) => {
+                let set = set.unwrap_or_else(|| self.lookup.all());
+                Alternative::Holds(self.lookup.numbers(&set)?.into_iter().map(|(chunk, _)| chunk).collect())
+            }
+        })
+    }
+
+    fn known(&mut self, item: &QueryItem) -> Result<Known> {
+        let terms = match item {
+            QueryItem::Phrase(phrase) => return self.phrase(phrase),
+            QueryItem::Prefix(word) => terms_that_begin(self.lookup, word)?,
+            QueryItem::Misspelt(word) => {
+                let terms = self.terms.get(word.as_str()).cloned().unwrap_or_default();
+                terms_alike(self.lookup, word, &terms)?
+            }
+            QueryItem::Word(word) => return self.word(word),
+        };
+        Ok(Known { set: Some(self.lookup.holders(&terms)?), phrase: None })
+    }
+
+    /// A word is held by chunks that hold all of its lexemes. One that the index leaves out is looked for in their texts.
+    fn word(&mut self, word: &str) -> Result<Known> {
+        let terms = self.terms.get(word).cloned().unwrap_or_default();
+        let mut set: Option<ChunkSet> = None;
+        for lexeme in terms.whole.lexemes() {
+            let holders = self.holders_of(std::iter::once(lexeme))?;
+            match &mut set {
+                Some(set) => set.intersect(&holders),
+                None => set = Some(holders),
+            }
+        }
+        let phrase = set.is_none().then(|| self.literal(word, None)).filter(|phrase| !phrase.words.is_empty());
+        Ok(Known { set, phrase })
+    }
+
+    /// A phrase is in chunks that hold each of its words, in one form or another.
+    fn phrase(&mut self, phrase: &Phrase) -> Result<Known> {
+        let mut set: Option<ChunkSet> = None;
+        for word in phrase.words.split_whitespace() {
+            let Some(terms) = self.terms.get(word).filter(|terms| !terms.is_empty()).cloned() else { continue };
+            let holders = self.holders_of(terms.lexemes())?;
+            match &mut set {
+                Some(set) => set.intersect(&holders),
+                None => set = Some(holders),
+            }
+        }
+        let literal = self.literal(&phrase.words, phrase.distance);
+        Ok(Known { set, phrase: (!literal.words.is_empty()).then_some(literal) })
+    }
+
+    fn holders_of<'w>(&mut self, lexemes: impl Iterator<Item = &'w [u8]>) -> Result<ChunkSet> {
+        let terms = self.lookup.terms(lexemes)?;
+        self.lookup.holders(&terms)
+    }
+
+    fn literal(&self, words: &str, distance: Option<u32>) -> LiteralPhrase {
+        LiteralPhrase { words: TextWords::of(words, self.rules), distance }
+    }
+}
+
+/// The chunks that may have one of the alternatives; none if that may be all.
+fn union(alternatives: &[Known]) -> Option<ChunkSet> {
+    let mut sets = alternatives.iter().map(|known| known.set.as_ref());
+    let mut union = sets.next()??.clone();
+    for set in sets {
+        union.unite(set?);
+    }
+    Some(union)
+}

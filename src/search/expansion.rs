@@ -1,0 +1,118 @@
+//! Terms of the text index that a word of a query stands for: those that begin with it, and those that are spelt much alike.
+
+use crate::collections::indexing::passage::WordTerms;
+use crate::search::lookup::WordLookup;
+use pgrx::PgLogLevel;
+use ragstone_core::analysis::{has_no_spaces, in_lower_case};
+use ragstone_core::text_index::{MAX_EXPANDED_POSTINGS, QueryTerm};
+use ragstone_core::typos::Misspelt;
+use ragstone_pg::encoding;
+use ragstone_pg::error::{Error, Result};
+use std::collections::HashSet;
+
+/// Maximum number of terms that a word stands for, the most frequent ones.
+const MAX_TERMS: usize = 1_000;
+
+/// Shortest word in letters for which others are taken where no chunk has it.
+const MIN_LETTERS: usize = 4;
+
+/// Maximum number of words of a query for which others are taken.
+const MAX_CORRECTED: usize = 64;
+
+/// The terms that begin as a word does.
+pub fn terms_that_begin(
+    lookup: &mut WordLookup,
+    word: &str,
+) -> Result<Vec<QueryTerm>> {
+    let prefix = encoded(&in_lower_case(word, lookup.rules(word)?));
+    let found = lookup.terms_with_prefix(&prefix, |_| true)?;
+    most_frequent(lookup, &format!("{word}*"), found)
+}
+
+/// The terms that differ from a word by a typo, and the word itself.
+pub fn terms_alike(
+    lookup: &mut WordLookup,
+    word: &str,
+    terms: &WordTerms,
+) -> Result<Vec<QueryTerm>> {
+    let found = alike(lookup, word, terms)?;
+    most_frequent(lookup, &format!("{word}~"), found.into_iter().map(|(term, _)| term).collect())
+}
+
+/// For each word of a query that no chunk has, the terms with the fewest typos. `known` are the terms that some chunk has.
+pub fn corrections(
+    lookup: &mut WordLookup,
+    query: &str,
+    known: &[QueryTerm],
+) -> Result<Vec<QueryTerm>> {
+    let known: HashSet<&[u8]> = known.iter().map(|term| term.lexeme.as_slice()).collect();
+    let mut seen = HashSet::new();
+    let words = query.split_whitespace().map(|word| word.trim_matches(|end: char| !end.is_alphanumeric()));
+    let words = words.filter(|word| is_correctable(word) && seen.insert(*word)).take(MAX_CORRECTED);
+    let words: Vec<&str> = words.collect();
+    let mut corrections = Vec::new();
+    for (word, terms) in words.iter().zip(lookup.analyse(&words)?) {
+        if terms.is_empty() || terms.lexemes().any(|lexeme| known.contains(lexeme)) {
+            continue;
+        }
+        let found = alike(lookup, word, &terms)?;
+        let Some(least) = found.iter().map(|(_, distance)| *distance).min() else { continue };
+        let nearest = found.into_iter().filter(|(_, distance)| *distance == least).map(|(term, _)| term);
+        let terms = most_frequent(lookup, word, nearest.collect())?;
+        corrections.extend(lookup.one_for(&terms)?);
+    }
+    Ok(corrections)
+}
+
+/// A word of letters alone: part numbers, codes and names of files mean what they say.
+fn is_correctable(word: &str) -> bool {
+    word.chars().count() >= MIN_LETTERS
+        && word.chars().all(|letter| letter.is_alphabetic() && !has_no_spaces(letter))
+}
+
+/// Terms with the number of chunks that hold each, and their number of typos.
+fn alike(
+    lookup: &mut WordLookup,
+    word: &str,
+    terms: &WordTerms,
+) -> Result<Vec<((Vec<u8>, u64), usize)>> {
+    let stems = terms.lexemes().map(|lexeme| decoded(lexeme)).collect::<Vec<_>>();
+    let misspelt = Misspelt::new(in_lower_case(word, lookup.rules(word)?), stems);
+    let first = misspelt.first_letter().map(String::from).unwrap_or_default();
+    let distance = |term: &[u8]| misspelt.distance(&decoded(term));
+    let found = lookup.terms_with_prefix(&encoded(&first), |term| distance(term).is_some())?;
+    Ok(found.into_iter().filter_map(|found| Some((found.clone(), distance(&found.0)?))).collect())
+}
+
+/// The most frequent of some terms, with a notice where others are left out.
+fn most_frequent(
+    lookup: &mut WordLookup,
+    asked: &str,
+    mut found: Vec<(Vec<u8>, u64)>,
+) -> Result<Vec<QueryTerm>> {
+    let all = found.len();
+    found.truncate(MAX_TERMS);
+    let mut postings = 0;
+    let is_few = |(_, chunks): &&(Vec<u8>, u64)| {
+        postings += chunks;
+        postings <= MAX_EXPANDED_POSTINGS
+    };
+    let kept = found.iter().take_while(is_few).count().max(1).min(found.len());
+    if kept < all {
+        Error::information(format!("\"{asked}\" stands for the {kept} most frequent of {all} words"))
+            .notice(PgLogLevel::NOTICE);
+    }
+    let lexemes = found[..kept].iter().map(|(lexeme, _)| lexeme.as_slice());
+    lookup.terms(lexemes)
+}
+
+fn encoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    encoding::encode(text.as_bytes(), &mut bytes);
+    bytes
+}
+
+fn decoded(term: &[u8]) -> String {
+    let decoded = encoding::decode(term);
+    String::from_utf8_lossy(decoded.as_deref().unwrap_or(term)).into_owned()
+}

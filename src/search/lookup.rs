@@ -1,0 +1,89 @@
+//! Looks up words in the text index of a collection.
+
+use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::languages;
+use crate::collections::indexing::passage::{WordTerms, analyse_query, analyse_words, rules};
+use crate::collections::indexing::segments::{index_error, open_index};
+use ragstone_core::analysis::Rules;
+use ragstone_core::text_index::rank::TextIndex;
+use ragstone_core::text_index::{ChunkSet, QueryTerm};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::page_table::{PageTable, ReadAt};
+
+/// The text index of a collection, and how words of a query become its terms. The caller has the rights of the tables' owner.
+pub struct WordLookup<'a> {
+    collection: &'a Collection,
+    index: TextIndex<PageTable>,
+    /// The text search configurations by which its words were found.
+    languages: Vec<String>,
+}
+
+impl<'a> WordLookup<'a> {
+    /// Opens the text index of a collection.
+    pub fn open(collection: &'a Collection) -> Result<Self> {
+        let mut index = open_index(collection, ReadAt::Statement)?;
+        let languages = languages::of_chunks(collection, &mut index)?;
+        Ok(Self { collection, index, languages })
+    }
+
+    /// The index.
+    pub fn into_index(self) -> TextIndex<PageTable> {
+        self.index
+    }
+
+    /// What is done with a text before the configurations read it.
+    pub fn rules(&self, text: &str) -> Result<Rules> {
+        rules(self.collection, text)
+    }
+
+    /// The terms of a query that some chunk holds, and whether there are others.
+    pub fn terms_of_query(&mut self, query: &str) -> Result<(Vec<QueryTerm>, bool)> {
+        let words = analyse_query(query, &self.languages, self.collection)?;
+        let found = self.terms(words.lexemes())?;
+        let has_others = found.len() < words.lexemes().count();
+        Ok((found, has_others))
+    }
+
+    /// The lexemes of each of some words.
+    pub fn analyse(&self, words: &[&str]) -> Result<Vec<WordTerms>> {
+        analyse_words(words, &self.languages, self.collection)
+    }
+
+    /// The terms that some chunk holds.
+    pub fn terms<'l>(&mut self, lexemes: impl IntoIterator<Item = &'l [u8]>) -> Result<Vec<QueryTerm>> {
+        self.index.terms(lexemes).map_err(|error| self.damaged(error))
+    }
+
+    /// The terms that begin with some bytes and are accepted, with the number of chunks that hold each; the most frequent first.
+    pub fn terms_with_prefix(
+        &mut self,
+        prefix: &[u8],
+        accepts: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Vec<(Vec<u8>, u64)>> {
+        self.index.terms_with_prefix(prefix, accepts).map_err(|error| self.damaged(error))
+    }
+
+    /// One term for several; none if no chunk holds one of them.
+    pub fn one_for(&mut self, terms: &[QueryTerm]) -> Result<Option<QueryTerm>> {
+        self.index.one_for(terms).map_err(|error| self.damaged(error))
+    }
+
+    /// All chunks.
+    pub fn all(&self) -> ChunkSet {
+        self.index.all()
+    }
+
+    /// The chunks that hold one of these terms.
+    pub fn holders(&mut self, terms: &[QueryTerm]) -> Result<ChunkSet> {
+        self.index.holders(terms).map_err(|error| self.damaged(error))
+    }
+
+    /// The numbers of chunks, and their lengths in words.
+    pub fn numbers(&mut self, set: &ChunkSet) -> Result<Vec<(i64, u32)>> {
+        self.index.numbers(set).map_err(|error| self.damaged(error))
+    }
+
+    fn damaged(&self, error: Error) -> Error {
+        index_error(self.collection, error)
+    }
+}

@@ -1,0 +1,200 @@
+//! The text index is built again: with other options, with changed dictionaries, after damage.
+
+use crate::generate::with;
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::provider::Reply;
+use ragstone_tests::server::shared;
+use ragstone_tests::session::Session;
+use ragstone_tests::{Result, rebuilt};
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        another_language_embeds_nothing,
+        writers_meanwhile_lose_no_word,
+        changed_dictionaries_and_damage_are_mended,
+        a_migration_takes_another_language_along,
+        each_row_may_have_a_language,
+        what_cannot_be_altered_is_refused,
+    ]
+}
+
+/// Whether a query finds the row of a number first in text mode.
+async fn finds(session: &Session, query: &str, row: i64) -> Result<bool> {
+    let sql = "SELECT (source_key->>'id')::bigint FROM rag.search('c', $1, mode => 'text', typos => false) WHERE rank = 1";
+    let found = session.query(sql, &[&query]).await?;
+    Ok(found.first().is_some_and(|found| found.get::<_, i64>(0) == row))
+}
+
+async fn another_language_embeds_nothing() -> Result<()> {
+    for sync in ["manual", "background", "immediate"] {
+        let (session, provider) = with([Reply::embeddings(8)]).await?;
+        session
+            .batch_execute(&format!(
+                "CREATE TABLE t (id int PRIMARY KEY, heading text, body text);
+                 INSERT INTO t SELECT i, 'Überschriften ' || i, 'Ein Häuser-Verzeichnis in Band ' || i FROM generate_series(1, 300) i;
+                 SELECT rag.create_collection('c', 't', 'body', 'heading', model => 'stub/small', sync => '{sync}')"
+            ))
+            .await?;
+        if sync != "manual" {
+            session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+        }
+        let asked = provider.requests().len();
+        ensure!(!finds(&session, "haus", 1).await?, "english finds a German plural");
+        let searcher = shared().await?.connect_beside(&session).await?;
+        session.batch_execute("BEGIN; SELECT rag.alter_collection('c', language => 'german', ignore_accents => true)").await?;
+        ensure!(finds(&session, "haus", 1).await?, "its own transaction does not see the change");
+        ensure!(!finds(&searcher, "haus", 1).await? && finds(&searcher, "häuser", 1).await?, "another one sees it");
+        session.batch_execute("COMMIT").await?;
+        for query in ["haus", "hausern", "uberschrift"] {
+            ensure!(finds(&searcher, query, 1).await?, "{query} is not found");
+        }
+        ensure!(provider.requests().len() == asked, "texts were embedded");
+        let language: String = session.value("SELECT language FROM rag.collection").await?;
+        ensure!(language == "german");
+        let rows: i64 = session.value("SELECT source_rows FROM rag.collections").await?;
+        ensure!(rows == 300, "{rows} rows are counted");
+        if sync != "manual" {
+            session.batch_execute("INSERT INTO t VALUES (301, 'Titel', 'Zwei Bäume')").await?;
+            session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+            ensure!(finds(&session, "baum", 301).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn writers_meanwhile_lose_no_word() -> Result<()> {
+    for sync in ["background", "immediate"] {
+        let (session, _provider) = with([Reply::embeddings(8)]).await?;
+        session
+            .batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text, kind text NOT NULL DEFAULT 'new')")
+            .await?;
+        let more = format!(", model => 'stub/small', sync => '{sync}'");
+        rebuilt::create(&session, "c", &more).await?;
+        let writer = shared().await?.connect_beside(&session).await?;
+        let write = async {
+            for id in 0..60 {
+                writer
+                    .batch_execute(&format!(
+                        "INSERT INTO t SELECT {id} * 10 + n, 'houses and Häuser of ' || n FROM generate_series(0, 9) n;
+                         UPDATE t SET body = body || ' again' WHERE id % 7 = {id} % 7"
+                    ))
+                    .await?;
+            }
+            Result::Ok(())
+        };
+        let alter = async {
+            for language in ["german", "simple", "english", "german"] {
+                session
+                    .batch_execute(&format!("SELECT rag.alter_collection('c', language => '{language}')"))
+                    .await?;
+            }
+            Result::Ok(())
+        };
+        futures_util::future::try_join(write, alter).await?;
+        session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+        rebuilt::check(&session, "c", ", model => 'stub/small', language => 'german'").await?;
+    }
+    Ok(())
+}
+
+async fn changed_dictionaries_and_damage_are_mended() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TEXT SEARCH CONFIGURATION mine (COPY = pg_catalog.simple);
+             CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'Two houses'), (2, 'No house');
+             SELECT rag.create_collection('c', 't', 'body', sync => 'manual', language => 'mine')",
+        )
+        .await?;
+    ensure!(!finds(&session, "housing", 1).await?);
+    session.batch_execute("ALTER TEXT SEARCH CONFIGURATION mine ALTER MAPPING FOR asciiword WITH english_stem").await?;
+    let refreshed = "SELECT embedded, unchanged FROM rag.refresh_collection('c', text => true)";
+    let row = session.query_one(refreshed, &[]).await?;
+    ensure!((row.get::<_, i64>(0), row.get::<_, i64>(1)) == (0, 2));
+    ensure!(finds(&session, "housing two", 1).await?);
+    session.batch_execute("UPDATE c_terms SET data = substr(data, 1, length(data) / 2)").await?;
+    let refusal = session.refusal("SELECT * FROM rag.search('c', 'house', mode => 'text')").await?;
+    refusal.expect("XX001", "of the text index is damaged", "text => true")?;
+    session.batch_execute("SELECT rag.refresh_collection('c', text => true)").await?;
+    ensure!(finds(&session, "housing two", 1).await?);
+    Ok(())
+}
+
+async fn a_migration_takes_another_language_along() -> Result<()> {
+    let (session, _provider) = with([Reply::embeddings(8)]).await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'Drei Häuser');
+             SELECT rag.create_collection('c', 't', 'body', model => 'stub/small')",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    session.batch_execute("SELECT rag.alter_collection('c', chunk_size => 64, language => 'german')").await?;
+    let refusal = session.refusal("SELECT rag.alter_collection('c', language => 'english')").await?;
+    refusal.expect("55006", "is in a migration", "rag.finish_migration")?;
+    ragstone_tests::wait::until("the migration is switched", async || {
+        let switched = "SELECT coalesce(chunk_size, 0) = 64 FROM rag.collections WHERE name = 'c'";
+        Ok(session.value::<bool>(switched).await?.then_some(()))
+    })
+    .await?;
+    ensure!(finds(&session, "haus", 1).await?);
+    Ok(())
+}
+
+async fn each_row_may_have_a_language() -> Result<()> {
+    for sync in ["manual", "background", "immediate"] {
+        let (session, _provider) = with([Reply::embeddings(8)]).await?;
+        session
+            .batch_execute(&format!(
+                "CREATE TABLE t (id int PRIMARY KEY, lang text, body text);
+                 INSERT INTO t VALUES (1, 'de', 'Drei Häuser'), (2, 'en-GB', 'three houses'), (3, 'simple', 'Houses Häuser'),
+                                      (4, NULL, 'no horses'), (5, 'klingon', 'two goats');
+                 SELECT rag.create_collection('c', 't', 'body', model => 'stub/small', sync => '{sync}', ignore_accents => true,
+                                              language => 'english', language_column => 'lang')"
+            ))
+            .await?;
+        let is_manual = sync == "manual";
+        let settle = if is_manual { "rag.refresh_collection('c')" } else { "rag.wait_until_current('c')" };
+        let settle = format!("SELECT {settle}");
+        session.batch_execute(&settle).await?;
+        for (query, row) in [("haus", 1), ("housing", 2), ("hauser houses", 3), ("horse", 4), ("goat", 5)] {
+            ensure!(finds(&session, query, row).await?, "{sync}: {query} does not find {row}");
+        }
+        // The column is metadata like any other, and may be renamed.
+        session.batch_execute("ALTER TABLE t RENAME lang TO tongue; UPDATE t SET tongue = 'de' WHERE id = 3").await?;
+        session.batch_execute(&settle).await?;
+        ensure!(!finds(&session, "houses", 3).await?, "{sync}: a row is found by its former language");
+        let filtered: i64 = session
+            .value("SELECT count(*) FROM rag.search('c', 'haus', mode => 'text', filter => '{\"tongue\": \"de\"}')")
+            .await?;
+        ensure!(filtered == 2, "{sync}: {filtered} German rows");
+        session.batch_execute("SELECT rag.refresh_collection('c', text => true)").await?;
+        ensure!(finds(&session, "haus", 1).await? && finds(&session, "housing", 2).await?);
+        let column: String = session.value("SELECT language_column FROM rag.collections").await?;
+        ensure!(column == "tongue", "{column}");
+        let phrases = "SELECT count(*) FROM rag.search('c', '\"drei häuser\" OR horse', mode => 'text', syntax => 'web')";
+        ensure!(session.value::<i64>(phrases).await? == 2);
+    }
+    Ok(())
+}
+
+async fn what_cannot_be_altered_is_refused() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'Two houses');
+             SELECT rag.create_collection('c', 't', 'body', sync => 'manual')",
+        )
+        .await?;
+    let alter = "SELECT rag.alter_collection('c', language => 'german')";
+    session.refusal(&alter.replace("'c'", "'nobody'")).await?.expect("42704", "does not exist", "rag.collections")?;
+    session.refusal(&alter.replace("german", "klingon")).await?.expect("42704", "klingon", "")?;
+    session.batch_execute("SET ROLE pg_monitor").await?;
+    session.refusal(alter).await?.expect("42501", "", "")?;
+    let refresh = "SELECT rag.refresh_collection('c', text => true)";
+    session.refusal(refresh).await?.expect("42501", "", "")?;
+    session.batch_execute("RESET ROLE").await?;
+    ensure!(finds(&session, "house", 1).await?);
+    Ok(())
+}
