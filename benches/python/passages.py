@@ -67,7 +67,9 @@ def headings(text):
 def main():
     """Write both files."""
     folder, out = map(pathlib.Path, sys.argv[1:])
-    pages = [page for page in folder.rglob("*") if page.name.endswith(SUFFIXES) and page.is_file() and not page.is_symlink()]
+    pages = [
+        page for page in folder.rglob("*") if page.name.endswith(SUFFIXES) and page.is_file() and not page.is_symlink()
+    ]
     pages.sort(key=lambda page: digest(str(page.relative_to(folder))))
     seen, queries = set(), defaultdict(set)
     with open(out / "passages.tsv", "w", encoding="utf8") as file:

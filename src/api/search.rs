@@ -80,11 +80,15 @@ fn search(
 #[pg_extern(stable, parallel_unsafe, cost = 100000)]
 fn _postings(
     collection: &str,
-) -> TableIterator<'static, (name!(lexeme, Utf8), name!(chunk_id, i64), name!(frequency, i32))> {
+) -> TableIterator<
+    'static,
+    (name!(lexeme, Utf8), name!(chunk_id, i64), name!(frequency, i32), name!(fields, i32)),
+> {
     version::check();
     let postings = or_raise(search::postings(collection));
     TableIterator::new(postings.into_iter().map(|posting| {
-        (Utf8(posting.lexeme), posting.chunk, i32::try_from(posting.frequency).unwrap_or(i32::MAX))
+        let frequency = i32::try_from(posting.frequency).unwrap_or(i32::MAX);
+        (Utf8(posting.lexeme), posting.chunk, frequency, i32::from(posting.fields))
     }))
 }
 

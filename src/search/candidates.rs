@@ -83,7 +83,7 @@ impl<'a> Candidates<'a> {
         let vector = vector.transpose()?;
         let (mut text, mut demands) = (None, Demands::none());
         if request.mode.has_text() || query.operators.is_some() {
-            let (search, of_query) = TextSearch::new(collection, query)?;
+            let (search, of_query) = TextSearch::new(collection, query, request.mode.has_vector())?;
             text = request.mode.has_text().then_some(search);
             demands = of_query;
         }

@@ -18,7 +18,7 @@ const MAX_WORD_BYTES: usize = 1_000;
 pub struct Demands {
     /// The chunks that may be hits, so far as the text index says; none if that is all of them.
     pub set: Option<ChunkSet>,
-    /// The same by their numbers.
+    /// The same by their numbers, if these are needed.
     pub within: Option<Within>,
     /// What their texts must have.
     pub of_text: Option<TextDemands>,
@@ -75,12 +75,12 @@ impl Demands {
         Self { set: None, within: None, of_text: None }
     }
 
-    /// What a query demands of the hits from a collection.
-    pub fn find(lookup: &mut WordLookup, query: &WebQuery) -> Result<Self> {
+    /// What a query demands of the hits from a collection; with the numbers of chunks, which only the vector ranking needs, or without.
+    pub fn find(lookup: &mut WordLookup, query: &WebQuery, has_numbers: bool) -> Result<Self> {
         if query.required.is_empty() && query.excluded.is_empty() {
             return Ok(Self::none());
         }
-        DemandReader::new(lookup, query)?.read(query)
+        DemandReader::new(lookup, query)?.read(query, has_numbers)
     }
 }
 
@@ -110,7 +110,7 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         Ok(Self { lookup, rules, terms })
     }
 
-    fn read(mut self, query: &WebQuery) -> Result<Demands> {
+    fn read(mut self, query: &WebQuery, has_numbers: bool) -> Result<Demands> {
         let mut set: Option<ChunkSet> = None;
         let (mut required, mut excluded) = (Vec::new(), Vec::new());
         for alternatives in &query.required {
@@ -140,29 +140,20 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
                 Known { .. } => {}
             }
         }
-        let within = self.within(&mut set, without)?;
+        let is_required = set.is_some();
+        if let Some(without) = &without {
+            set.get_or_insert_with(|| self.lookup.all()).subtract(without);
+        }
+        let within = match (&set, without) {
+            (Some(_), Some(without)) if has_numbers && !is_required => {
+                Some(Within::Not(self.lookup.numbers(&without)?.into_iter().map(|(chunk, _)| chunk).collect()))
+            }
+            (Some(set), _) if has_numbers => Some(Within::Only(self.lookup.numbers(set)?.into_iter().collect())),
+            _ => None,
+        };
         let of_text = (!required.is_empty() || !excluded.is_empty())
             .then_some(TextDemands { rules: self.rules, required, excluded });
         Ok(Demands { set, within, of_text })
-    }
-
-    /// The chunks that may be hits by number. Takes what is excluded from the set.
-    fn within(&mut self, set: &mut Option<ChunkSet>, without: Option<ChunkSet>) -> Result<Option<Within>> {
-        let mut excluded = None;
-        if let Some(without) = without {
-            let is_required = set.is_some();
-            set.get_or_insert_with(|| self.lookup.all()).subtract(&without);
-            if !is_required {
-                excluded = Some(without);
-            }
-        }
-        Ok(match (excluded, set) {
-            (Some(excluded), _) => {
-                Some(Within::Not(self.lookup.numbers(&excluded)?.into_iter().map(|(chunk, _)| chunk).collect()))
-            }
-            (None, Some(set)) => Some(Within::Only(self.lookup.numbers(set)?.into_iter().collect())),
-            (None, None) => None,
-        })
     }
 
     fn alternative(&mut self, known: Known) -> Result<Alternative> {

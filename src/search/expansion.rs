@@ -8,6 +8,7 @@ use ragstone_core::text_index::{MAX_EXPANDED_POSTINGS, QueryTerm};
 use ragstone_core::typos::Misspelt;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Result};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Maximum number of terms that a word stands for, the most frequent ones.
@@ -76,7 +77,7 @@ fn alike(
     word: &str,
     terms: &WordTerms,
 ) -> Result<Vec<((Vec<u8>, u64), usize)>> {
-    let stems = terms.lexemes().map(|lexeme| decoded(lexeme)).collect::<Vec<_>>();
+    let stems = terms.lexemes().map(|lexeme| decoded(lexeme).into_owned()).collect::<Vec<_>>();
     let misspelt = Misspelt::new(in_lower_case(word, lookup.rules(word)?), stems);
     let first = misspelt.first_letter().map(String::from).unwrap_or_default();
     let distance = |term: &[u8]| misspelt.distance(&decoded(term));
@@ -112,7 +113,10 @@ fn encoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn decoded(term: &[u8]) -> String {
+fn decoded(term: &[u8]) -> Cow<'_, str> {
+    if encoding::accepts_utf8() {
+        return String::from_utf8_lossy(term);
+    }
     let decoded = encoding::decode(term);
-    String::from_utf8_lossy(decoded.as_deref().unwrap_or(term)).into_owned()
+    Cow::Owned(String::from_utf8_lossy(decoded.as_deref().unwrap_or(term)).into_owned())
 }

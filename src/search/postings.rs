@@ -18,6 +18,8 @@ pub struct Posting {
     pub chunk: i64,
     /// How often the chunk holds it.
     pub frequency: u32,
+    /// In which fields, as bits; 0 for the text alone.
+    pub fields: u8,
 }
 
 /// All postings of chunks that are there.
@@ -32,11 +34,11 @@ fn read(collection: &Collection) -> Result<Vec<Posting>> {
         let there: HashSet<i64> = (0..rows.count).filter_map(|row| rows.int8(row, 0)).collect();
         let mut found = Vec::new();
         let mut index = open_index(collection, ReadAt::Statement)?;
-        let read = index.postings(|term, chunk, frequency| {
+        let read = index.postings(|term, chunk, frequency, fields| {
             if there.contains(&chunk) {
                 let decoded = encoding::decode(term);
                 let lexeme = String::from_utf8_lossy(decoded.as_deref().unwrap_or(term)).into_owned();
-                found.push(Posting { lexeme, chunk, frequency });
+                found.push(Posting { lexeme, chunk, frequency, fields });
             }
         });
         read.map_err(|error| index_error(collection, error))?;

@@ -3,7 +3,7 @@
 
 use crate::agent_log;
 use crate::agent_log::{NewStep, StepResult};
-use crate::search::{Hit, Passages, SearchRequest, passages, search};
+use crate::search::{Hit, Passages, SearchRequest, Syntax, passages, search};
 use ragstone_pg::error::Result;
 use serde_json::{Value, json};
 
@@ -27,16 +27,20 @@ pub fn passages_as_step(request: &SearchRequest) -> Result<Passages> {
 }
 
 fn new(request: &SearchRequest) -> NewStep<'_> {
+    let mut input = json!({
+        "collection": request.collection,
+        "query": request.query,
+        "k": request.k,
+        "mode": request.mode.name(),
+        "filter": request.filter.as_ref().and_then(|filter| filter.to_value().ok()),
+    });
+    if request.syntax == Syntax::Web {
+        input["syntax"] = "web".into();
+    }
     NewStep {
         kind: "retrieval",
         name: Some(&request.collection),
-        input: Some(json!({
-            "collection": request.collection,
-            "query": request.query,
-            "k": request.k,
-            "mode": request.mode.name(),
-            "filter": request.filter.as_ref().and_then(|filter| filter.to_value().ok()),
-        })),
+        input: Some(input),
         ..NewStep::default()
     }
 }

@@ -36,8 +36,8 @@ pub struct TextSearch<'a> {
 }
 
 impl<'a> TextSearch<'a> {
-    /// Looks up the words of a query, and the chunks of which its operators make demands.
-    pub fn new(collection: &'a Collection, query: &ParsedQuery) -> Result<(Self, Demands)> {
+    /// Looks up the words of a query, and what its operators demand, also of the vector ranking if there is one.
+    pub fn new(collection: &'a Collection, query: &ParsedQuery, has_vector: bool) -> Result<(Self, Demands)> {
         as_owner(collection.chunks()?.owner, || {
             let mut lookup = WordLookup::open(collection)?;
             let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
@@ -48,7 +48,7 @@ impl<'a> TextSearch<'a> {
             let mut demands = Demands::none();
             if let Some(query) = &query.operators {
                 terms.extend(expanded(&mut lookup, query)?);
-                demands = Demands::find(&mut lookup, query)?;
+                demands = Demands::find(&mut lookup, query, has_vector)?;
             }
             let index = lookup.into_index();
             Ok((Self { collection, index, terms: rarest(terms), set: demands.set.take() }, demands))

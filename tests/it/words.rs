@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         what_looks_the_same_is_the_same,
         accents_count_unless_they_are_ignored,
         a_migration_keeps_how_words_are_found,
+        postings_know_the_field_of_a_word,
         the_rarest_words_of_a_long_query_are_looked_for,
         nothing_that_is_typed_is_an_error,
     ]
@@ -232,6 +233,24 @@ async fn a_migration_keeps_how_words_are_found() -> Result<()> {
     .await?;
     all_found(&session, &[(1, "creme")]).await?;
     ensure!(first(&session, "controller").await?.is_none());
+    Ok(())
+}
+
+async fn postings_know_the_field_of_a_word() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, name text, body text);
+             INSERT INTO t VALUES (1, 'alpha beta AB-12', E'# gamma beta\\n\\ndelta beta 数据'), (2, NULL, 'alpha');
+             SELECT rag.create_collection('c', 't', 'body', 'name', splitter => 'markdown', sync => 'manual', language => 'simple')",
+        )
+        .await?;
+    let fields = "SELECT string_agg(format('%s:%s/%s', lexeme, frequency, fields), ' ' ORDER BY lexeme COLLATE \"C\")
+                  FROM rag._postings('c') JOIN c_chunks USING (chunk_id) WHERE key_1 = $1";
+    let first: String = session.value_of(fields, &[&1]).await?;
+    ensure!(first == "12:1/1 ab:1/1 ab-12:1/1 ab12:1/1 alpha:1/1 beta:3/7 delta:1/0 gamma:1/2 数据:1/0", "{first}");
+    let second: String = session.value_of(fields, &[&2]).await?;
+    ensure!(second == "alpha:1/0", "{second}");
     Ok(())
 }
 

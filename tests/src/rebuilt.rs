@@ -44,9 +44,9 @@ const CHUNKS_THAT_DIFFER: &str = r"
        OR (c.embedding <=> f.embedding > 0.001) IS NOT FALSE";
 
 const WORDS_THAT_DIFFER: &str = "
-    WITH c AS (SELECT key_1, seq, lexeme, frequency
+    WITH c AS (SELECT key_1, seq, lexeme, frequency + 100 * fields AS frequency
                FROM rag._postings('followed') JOIN followed_chunks USING (chunk_id)),
-         f AS (SELECT key_1, seq, lexeme, frequency FROM rag._postings('fresh') JOIN fresh_chunks USING (chunk_id))
+         f AS (SELECT key_1, seq, lexeme, frequency + 100 * fields AS frequency FROM rag._postings('fresh') JOIN fresh_chunks USING (chunk_id))
     SELECT string_agg(format('key %s chunk %s %s: %s, rebuilt %s', key_1, seq, lexeme, c.frequency, f.frequency), E'\\n')
     FROM c FULL JOIN f USING (key_1, seq, lexeme)
     WHERE c.frequency IS DISTINCT FROM f.frequency";

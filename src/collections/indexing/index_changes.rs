@@ -4,7 +4,7 @@
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::text_index::header::IndexCounts;
 use ragstone_core::text_index::{IndexedChunk, build};
-use ragstone_core::tsvector::ChunkTerms;
+use ragstone_core::tsvector::{ChunkTerms, fields};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
@@ -51,7 +51,7 @@ impl IndexChanges {
         let chunks = changes.added.iter().map(|(chunk, terms)| IndexedChunk {
             chunk: *chunk,
             words: terms.words,
-            terms: terms.frequencies().map(|(lexeme, frequency)| (lexeme, frequency, 0)).collect(),
+            terms: terms.frequencies().map(|(lexeme, frequency, of)| (lexeme, frequency, stored(of))).collect(),
         });
         connect(|| {
             as_owner(collection.terms()?.owner, || {
@@ -62,6 +62,11 @@ impl IndexChanges {
         })?;
         Ok(1)
     }
+}
+
+/// Bits of fields as they are kept: none for a term that stands in the text alone, as most do.
+fn stored(of: u8) -> u8 {
+    if of == fields::CONTENT { 0 } else { of }
 }
 
 /// Pages of a new segment.

@@ -2,8 +2,8 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::languages;
-use ragstone_core::analysis::{self, Found, Rules, has_no_spaces};
-use ragstone_core::tsvector::ChunkTerms;
+use ragstone_core::analysis::{self, Analysed, Found, Rules, has_no_spaces};
+use ragstone_core::tsvector::{ChunkTerms, fields};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run, select};
@@ -76,32 +76,68 @@ impl Passage {
     }
 }
 
+/// Title, headings and text of a passage, each ready for the text search configuration.
+struct AnalysedPassage([Analysed; 3]);
+
+/// The field of each of them.
+const FIELDS: [u8; 3] = [fields::TITLE, fields::HEADING, fields::CONTENT];
+
+impl AnalysedPassage {
+    fn new(passage: &Passage, rules: Rules) -> Self {
+        let heading = passage.heading.as_deref().unwrap_or_default();
+        Self([&passage.row.title, heading, &passage.content].map(|text| analysis::analyse(text, rules)))
+    }
+
+    /// The words of one of the fields, or their parts.
+    fn found(&self, field: usize, is_parts: bool) -> &Found {
+        if is_parts { &self.0[field].parts } else { &self.0[field].words }
+    }
+
+    /// The words that no configuration reads, with their fields.
+    fn kept(&self, is_parts: bool) -> impl Iterator<Item = (String, u8)> {
+        let of_field = move |field: usize| self.found(field, is_parts).words.iter().map(move |word| (word.clone(), FIELDS[field]));
+        (0..FIELDS.len()).flat_map(of_field)
+    }
+}
+
 /// Finds the hashes and words of a collection's passages.
 pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result<()> {
     if passages.is_empty() {
         return Ok(());
     }
     let rules = rules_if(collection, passages.iter().any(|passage| passage.text.contains(has_no_spaces)))?;
-    let analysed: Vec<_> = passages.iter().map(|passage| analysis::analyse(&passage.text, rules)).collect();
-    let languages = languages::of_rows(collection, passages.iter().map(|passage| passage.row.metadata.as_slice()))?;
+    let analysed: Vec<_> = passages.iter().map(|passage| AnalysedPassage::new(passage, rules)).collect();
+    let languages =
+        languages::of_rows(collection, passages.iter().map(|passage| passage.row.metadata.as_slice()))?;
+    let texts = |field, is_parts| {
+        Arg::texts(analysed.iter().map(move |analysed| if_short(&analysed.found(field, is_parts).text)))
+    };
     let rows = run(
-        "SELECT to_tsvector(t.language::regconfig, t.words), to_tsvector(t.language::regconfig, t.parts), sha256(convert_to(t.text, 'UTF8'))
-         FROM unnest($1, $2, $3, $4) WITH ORDINALITY t (language, words, parts, text, place)
-         ORDER BY t.place",
+        include_str!("../../../sql/queries/words.sql"),
         &[
             Arg::texts(&languages),
-            Arg::texts(analysed.iter().map(|analysed| if_short(&analysed.words.text))),
-            Arg::texts(analysed.iter().map(|analysed| if_short(&analysed.parts.text))),
+            texts(0, false),
+            texts(1, false),
+            texts(2, false),
+            texts(0, true),
+            texts(1, true),
+            texts(2, true),
             Arg::texts(passages.iter().map(|passage| &passage.text)),
         ],
     )?;
-    for (row, (passage, analysed)) in passages.iter_mut().zip(analysed).enumerate() {
-        let of_found = |column, found: Found| match if_short(&found.text) {
-            "" if !found.text.is_empty() => long_terms(&found.text, &languages[row..=row], found.words),
-            _ => terms(&rows, row..row + 1, column, found.words),
+    for (row, (passage, analysed)) in passages.iter_mut().zip(&analysed).enumerate() {
+        let found = |is_parts| {
+            let mut vectors = vec![tsvector(&rows, row, usize::from(is_parts))?];
+            for field in 0..FIELDS.len() {
+                let text = &analysed.found(field, is_parts).text;
+                if if_short(text).len() < text.len() {
+                    vectors.extend(long_vectors(text, &languages[row..=row])?);
+                }
+            }
+            terms(&vectors, analysed.kept(is_parts))
         };
-        passage.terms = of_found(0, analysed.words)?;
-        passage.terms.add_missing(of_found(1, analysed.parts)?);
+        passage.terms = found(false)?;
+        passage.terms.add_missing(found(true)?);
         if collection.language_place.is_some() {
             passage.terms.add_missing(marked(&languages[row])?);
         }
@@ -115,22 +151,18 @@ fn if_short(text: &str) -> &str {
     if text.len() <= MAX_PIECE_BYTES { text } else { "" }
 }
 
-/// The words of a text of any length, as these configurations find them, and words that are added as they are.
-fn long_terms(
-    text: &str,
-    languages: &[String],
-    words: impl IntoIterator<Item = String>,
-) -> Result<ChunkTerms> {
+/// The words of a text of any length, as these configurations find them.
+fn long_vectors(text: &str, languages: &[String]) -> Result<Vec<Vec<u8>>> {
     let rows = select(
         "SELECT pg_catalog.to_tsvector(language::pg_catalog.regconfig, piece)
          FROM pg_catalog.unnest($1) language, pg_catalog.unnest($2) piece",
         &[Arg::texts(languages), Arg::texts(pieces(text))],
     )?;
-    terms(&rows, 0..rows.count, 0, words)
+    (0..rows.count).map(|row| tsvector(&rows, row, 0)).collect()
 }
 
 fn marked(language: &str) -> Result<ChunkTerms> {
-    ChunkTerms::new(&[], [languages::mark(language).into_bytes()]).map_err(Error::internal)
+    ChunkTerms::new(&[], [(languages::mark(language).into_bytes(), 0)]).map_err(Error::internal)
 }
 
 /// The words of a query of a collection, as these configurations find them.
@@ -138,7 +170,8 @@ pub fn analyse_query(query: &str, languages: &[String], collection: &Collection)
     let analysed = analysis::analyse(query, rules(collection, query)?);
     // A space between keeps the last word of the one from being a word with the first of the other.
     let text = format!("{} {}", analysed.words.text, analysed.parts.text);
-    long_terms(&text, languages, analysed.words.words.into_iter().chain(analysed.parts.words))
+    let kept = analysed.words.words.into_iter().chain(analysed.parts.words);
+    terms(&long_vectors(&text, languages)?, kept.map(|word| (word, 0)))
 }
 
 /// The terms of a word.
@@ -184,11 +217,15 @@ pub fn analyse_words(
             Arg::texts(analysed.iter().map(|analysed| &analysed.parts.text)),
         ],
     )?;
+    let found_in = |found: Range<usize>, column, kept: Vec<String>| {
+        let vectors: Vec<_> = found.map(|row| tsvector(&rows, row, column)).collect::<Result<_>>()?;
+        terms(&vectors, kept.into_iter().map(|word| (word, 0)))
+    };
     let found = analysed.into_iter().enumerate().map(|(place, analysed)| {
         let found = place * languages.len()..(place + 1) * languages.len();
         Ok(WordTerms {
-            whole: terms(&rows, found.clone(), 0, analysed.words.words)?,
-            parts: terms(&rows, found, 1, analysed.parts.words)?,
+            whole: found_in(found.clone(), 0, analysed.words.words)?,
+            parts: found_in(found, 1, analysed.parts.words)?,
         })
     });
     found.collect()
@@ -221,21 +258,18 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
-/// The words that the configuration found, in a column of some rows, and those that are added as they are.
-fn terms(
-    rows: &Rows,
-    found: Range<usize>,
-    column: usize,
-    words: impl IntoIterator<Item = String>,
-) -> Result<ChunkTerms> {
-    let tsvector = |row| rows.tsvector(row, column).ok_or_else(|| Error::internal("a text has no words"));
-    let tsvectors = found.map(tsvector).collect::<Result<Vec<_>>>()?;
-    let words = words.into_iter().map(|word| {
+fn tsvector(rows: &Rows, row: usize, column: usize) -> Result<Vec<u8>> {
+    rows.tsvector(row, column).ok_or_else(|| Error::internal("a text has no words"))
+}
+
+/// The words that a configuration found, and those that are added as they are, with their fields.
+fn terms(vectors: &[Vec<u8>], kept: impl Iterator<Item = (String, u8)>) -> Result<ChunkTerms> {
+    let kept = kept.map(|(word, fields)| {
         let mut bytes = Vec::with_capacity(word.len());
         encoding::encode(word.as_bytes(), &mut bytes);
-        bytes
+        (bytes, fields)
     });
-    ChunkTerms::new(&tsvectors, words).map_err(Error::internal)
+    ChunkTerms::new(vectors, kept).map_err(Error::internal)
 }
 
 /// Checks that the engine returned one embedding for each passage.

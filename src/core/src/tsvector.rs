@@ -33,11 +33,11 @@ impl<'a> Lexemes<'a> {
         Ok(Self { entries, strings, count })
     }
 
-    /// Each lexeme with its occurrences, for a vector made by `to_tsvector`.
-    pub fn occurrences(self) -> impl Iterator<Item = (&'a [u8], u32)> {
+    /// Each lexeme with its occurrences and the fields that its weights stand for, for a vector made by `to_tsvector`.
+    pub fn occurrences(self) -> impl Iterator<Item = (&'a [u8], u32, u8)> {
         (0..self.count).filter_map(move |i| {
             let entry = self.entry(i)?;
-            Some((entry.lexeme, u32::from(entry.positions().unwrap_or(1))))
+            Some((entry.lexeme, u32::from(entry.positions().unwrap_or(1)), entry.fields()))
         })
     }
 
@@ -58,11 +58,36 @@ struct WordEntry<'a> {
     tail: &'a [u8],
 }
 
+/// Fields of a chunk in which a term may stand, as bits.
+pub mod fields {
+    /// The row's title. In a vector it has the weight A.
+    pub const TITLE: u8 = 1;
+    /// Headings. In a vector they have the weight B.
+    pub const HEADING: u8 = 2;
+    /// The text. In a vector it has the weight D, as what has no weight.
+    pub const CONTENT: u8 = 4;
+}
+
 impl WordEntry<'_> {
     /// How many positions there are.
     #[inline]
     fn positions(&self) -> Option<u16> {
         Some(u16::from_ne_bytes(*self.tail.first_chunk()?))
+    }
+
+    /// The fields for which the weights of the positions stand.
+    fn fields(&self) -> u8 {
+        let count = usize::from(self.positions().unwrap_or(0));
+        let positions = self.tail.get(2..).unwrap_or_default().as_chunks().0.iter().take(count);
+        // The weight is in the two upper bits (`WEP_GETWEIGHT`).
+        positions.fold(0, |found, position| {
+            found
+                | match u16::from_ne_bytes(*position) >> 14 {
+                    3 => fields::TITLE,
+                    2 => fields::HEADING,
+                    _ => fields::CONTENT,
+                }
+        })
     }
 }
 
@@ -79,53 +104,57 @@ fn unpack(word: u32) -> (bool, usize, usize) {
 /// The words of one chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChunkTerms {
-    /// Lexemes with their frequencies, sorted by lexeme.
-    terms: Vec<(Vec<u8>, u32)>,
+    /// Lexemes with their frequencies and [`fields`], sorted by lexeme.
+    terms: Vec<(Vec<u8>, u32, u8)>,
     /// Words that count for the length: the sum of the frequencies.
     pub words: u32,
 }
 
 impl ChunkTerms {
-    /// From the payloads of what `to_tsvector` made of the pieces of a text, and words beside these, once for each occurrence.
+    /// From the payloads of what `to_tsvector` made of the pieces of a text, and words beside these, once for each occurrence, with their
+    /// fields.
     pub fn new(
         payloads: &[Vec<u8>],
-        words: impl IntoIterator<Item = Vec<u8>>,
+        words: impl IntoIterator<Item = (Vec<u8>, u8)>,
     ) -> Result<Self, TsVectorError> {
-        let mut terms: Vec<_> = words.into_iter().map(|word| (word, 1)).collect();
+        let mut terms: Vec<_> = words.into_iter().map(|(word, fields)| (word, 1, fields)).collect();
         for payload in payloads {
             let found = Lexemes::new(payload)?.occurrences();
-            terms.extend(found.map(|(lexeme, count)| (lexeme.to_vec(), count)));
+            terms.extend(found.map(|(lexeme, count, fields)| (lexeme.to_vec(), count, fields)));
         }
-        terms.retain(|(lexeme, _)| !lexeme.is_empty() && lexeme.len() <= MAX_LEXEME_BYTES);
+        terms.retain(|(lexeme, ..)| !lexeme.is_empty() && lexeme.len() <= MAX_LEXEME_BYTES);
         terms.sort_unstable();
-        terms.dedup_by(|(lexeme, count), (kept, sum)| {
+        terms.dedup_by(|(lexeme, count, fields), (kept, sum, union)| {
             let is_same = lexeme == kept;
-            *sum += if is_same { *count } else { 0 };
+            if is_same {
+                *sum += *count;
+                *union |= *fields;
+            }
             is_same
         });
-        let words = terms.iter().map(|(_, frequency)| frequency).sum();
+        let words = terms.iter().map(|(_, frequency, _)| frequency).sum();
         Ok(Self { terms, words })
     }
 
     /// Adds those of other terms that are not there, each once and without counting for the length.
     pub fn add_missing(&mut self, others: Self) {
         let known = self.terms.len();
-        for (lexeme, _) in others.terms {
-            if self.terms[..known].binary_search_by(|(term, _)| term.cmp(&lexeme)).is_err() {
-                self.terms.push((lexeme, 1));
+        for (lexeme, _, fields) in others.terms {
+            if self.terms[..known].binary_search_by(|(term, ..)| term.cmp(&lexeme)).is_err() {
+                self.terms.push((lexeme, 1, fields));
             }
         }
         self.terms.sort_unstable();
     }
 
-    /// The different words, in order, with how often each stands in the chunk.
-    pub fn frequencies(&self) -> impl Iterator<Item = (&[u8], u32)> {
-        self.terms.iter().map(|(lexeme, frequency)| (lexeme.as_slice(), *frequency))
+    /// The different words, in order, with how often each stands in the chunk, and in which fields.
+    pub fn frequencies(&self) -> impl Iterator<Item = (&[u8], u32, u8)> {
+        self.terms.iter().map(|(lexeme, frequency, fields)| (lexeme.as_slice(), *frequency, *fields))
     }
 
     /// The different words, in order.
     pub fn lexemes(&self) -> impl Iterator<Item = &[u8]> {
-        self.terms.iter().map(|(lexeme, _)| lexeme.as_slice())
+        self.terms.iter().map(|(lexeme, ..)| lexeme.as_slice())
     }
 }
 
@@ -133,10 +162,10 @@ impl ChunkTerms {
 mod tests {
     use super::*;
 
-    fn chunk(terms: &[(&str, u32)]) -> ChunkTerms {
-        let mut terms: Vec<_> = terms.iter().map(|(l, f)| (l.as_bytes().to_vec(), *f)).collect();
+    fn chunk(terms: &[(&str, u32, u8)]) -> ChunkTerms {
+        let mut terms: Vec<_> = terms.iter().map(|(l, f, fields)| (l.as_bytes().to_vec(), *f, *fields)).collect();
         terms.sort();
-        let words = terms.iter().map(|(_, f)| f).sum();
+        let words = terms.iter().map(|(_, f, _)| f).sum();
         ChunkTerms { terms, words }
     }
 
@@ -156,13 +185,14 @@ mod tests {
         payload.extend(pack(true, 1, 0).to_ne_bytes());
         payload.extend(pack(false, 1, 8).to_ne_bytes());
         payload.extend(b"a\0");
-        for number in [2u16, 1, 5] {
+        // The first position has the weight A.
+        for number in [2u16, 1 | 3 << 14, 5] {
             payload.extend(number.to_ne_bytes());
         }
         payload.extend(b"b");
         assert_eq!(
-            ChunkTerms::new(&[payload], [b"c".to_vec(), b"a".to_vec()]).unwrap(),
-            chunk(&[("a", 3), ("b", 1), ("c", 1)])
+            ChunkTerms::new(&[payload], [(b"c".to_vec(), fields::HEADING), (b"a".to_vec(), 0)]).unwrap(),
+            chunk(&[("a", 3, fields::TITLE | fields::CONTENT), ("b", 1, 0), ("c", 1, fields::HEADING)])
         );
     }
 

@@ -6,7 +6,8 @@ const LONG_LETTERS: usize = 8;
 /// A word that may be misspelt, in the forms in which it may be compared: as it was typed, and reduced to its stem.
 #[derive(Debug, Clone)]
 pub struct Misspelt {
-    forms: Vec<String>,
+    /// Each with its number of letters.
+    forms: Vec<(String, usize)>,
     most: usize,
 }
 
@@ -18,20 +19,24 @@ impl Misspelt {
         forms.extend(stems);
         forms.sort_unstable();
         forms.dedup();
-        Self { forms, most }
+        let counted = |form: String| {
+            let letters = form.chars().count();
+            (form, letters)
+        };
+        Self { forms: forms.into_iter().map(counted).collect(), most }
     }
 
     /// How many typos make the word another one, if not too many: letters that are missing, added, wrong or in the wrong order. The
     /// first letter counts as right, so that only words with the same one need to be compared.
     pub fn distance(&self, other: &str) -> Option<usize> {
         let letters = other.chars().count();
-        let near = self.forms.iter().filter(|form| form.chars().count().abs_diff(letters) <= self.most);
-        near.map(|form| strsim::osa_distance(form, other)).min().filter(|distance| *distance <= self.most)
+        let near = self.forms.iter().filter(|(_, count)| count.abs_diff(letters) <= self.most);
+        near.map(|(form, _)| strsim::osa_distance(form, other)).min().filter(|distance| *distance <= self.most)
     }
 
     /// What other words begin with.
     pub fn first_letter(&self) -> Option<char> {
-        self.forms[0].chars().next()
+        self.forms.first()?.0.chars().next()
     }
 }
 

@@ -96,11 +96,11 @@ impl<P: Pages> TextIndex<P> {
         set.numbers(&self.segments, &mut self.reader)
     }
 
-    /// Shows all postings: term, number of the chunk, how often it holds the term.
+    /// Shows all postings: term, number of the chunk, how often it holds the term, and in which fields.
     ///
     /// # Errors
     /// [`Damage`](super::Damage), and those of the pages.
-    pub fn postings(&mut self, mut show: impl FnMut(&[u8], i64, u32)) -> Result<(), P::Error> {
+    pub fn postings(&mut self, mut show: impl FnMut(&[u8], i64, u32, u8)) -> Result<(), P::Error> {
         let Self { reader, segments } = self;
         for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
             let mut terms = Terms::new(segment, reader)?;
@@ -108,8 +108,8 @@ impl<P: Pages> TextIndex<P> {
                 Cursor::new(entry, segment, reader)?.each(
                     segment,
                     reader,
-                    |ordinal, frequency, _, reader| {
-                        show(&term, segment.chunk_of(ordinal, reader)?, frequency);
+                    |ordinal, frequency, fields, reader| {
+                        show(&term, segment.chunk_of(ordinal, reader)?, frequency, fields);
                         Ok(())
                     },
                 )?;
