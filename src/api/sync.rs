@@ -84,11 +84,7 @@ fn alter_collection(
 ) {
     version::check();
     let name = or_raise(given(name, "name"));
-    let text = TextOptions {
-        language: language.map(|language| language.0),
-        word_parts,
-        ignore_accents,
-    };
+    let text = TextOptions { language: language.map(|language| language.0), word_parts, ignore_accents };
     if model.is_none() && chunk_size.is_none() && chunk_overlap.is_none() && text.changes_anything() {
         return or_raise(alter_text::alter(&name.0, &text));
     }

@@ -114,7 +114,8 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         let mut set: Option<ChunkSet> = None;
         let (mut required, mut excluded) = (Vec::new(), Vec::new());
         for alternatives in &query.required {
-            let alternatives = alternatives.iter().map(|item| self.known(item)).collect::<Result<Vec<_>>>()?;
+            let alternatives =
+                alternatives.iter().map(|item| self.known(item)).collect::<Result<Vec<_>>>()?;
             if let Some(union) = union(&alternatives) {
                 set = Some(match set.take() {
                     Some(mut set) => {
@@ -145,14 +146,19 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
             set.get_or_insert_with(|| self.lookup.all()).subtract(without);
         }
         let within = match (&set, without) {
-            (Some(_), Some(without)) if has_numbers && !is_required => {
-                Some(Within::Not(self.lookup.numbers(&without)?.into_iter().map(|(chunk, _)| chunk).collect()))
+            (Some(_), Some(without)) if has_numbers && !is_required => Some(Within::Not(
+                self.lookup.numbers(&without)?.into_iter().map(|(chunk, _)| chunk).collect(),
+            )),
+            (Some(set), _) if has_numbers => {
+                Some(Within::Only(self.lookup.numbers(set)?.into_iter().collect()))
             }
-            (Some(set), _) if has_numbers => Some(Within::Only(self.lookup.numbers(set)?.into_iter().collect())),
             _ => None,
         };
-        let of_text = (!required.is_empty() || !excluded.is_empty())
-            .then_some(TextDemands { rules: self.rules, required, excluded });
+        let of_text = (!required.is_empty() || !excluded.is_empty()).then_some(TextDemands {
+            rules: self.rules,
+            required,
+            excluded,
+        });
         Ok(Demands { set, within, of_text })
     }
 
@@ -190,7 +196,8 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
                 None => set = Some(holders),
             }
         }
-        let phrase = set.is_none().then(|| self.literal(word, None)).filter(|phrase| !phrase.words.is_empty());
+        let phrase =
+            set.is_none().then(|| self.literal(word, None)).filter(|phrase| !phrase.words.is_empty());
         Ok(Known { set, phrase })
     }
 
@@ -198,7 +205,9 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
     fn phrase(&mut self, phrase: &Phrase) -> Result<Known> {
         let mut set: Option<ChunkSet> = None;
         for word in phrase.words.split_whitespace() {
-            let Some(terms) = self.terms.get(word).filter(|terms| !terms.is_empty()).cloned() else { continue };
+            let Some(terms) = self.terms.get(word).filter(|terms| !terms.is_empty()).cloned() else {
+                continue;
+            };
             let holders = self.holders_of(terms.lexemes())?;
             match &mut set {
                 Some(set) => set.intersect(&holders),

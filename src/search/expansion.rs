@@ -4,7 +4,7 @@ use crate::collections::indexing::passage::WordTerms;
 use crate::search::lookup::WordLookup;
 use pgrx::PgLogLevel;
 use ragstone_core::analysis::{has_no_spaces, in_lower_case};
-use ragstone_core::text_index::{MAX_EXPANDED_POSTINGS, QueryTerm};
+use ragstone_core::text_index::{FoundTerm, MAX_EXPANDED_POSTINGS, QueryTerm};
 use ragstone_core::typos::Misspelt;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Result};
@@ -21,31 +21,20 @@ const MIN_LETTERS: usize = 4;
 const MAX_CORRECTED: usize = 64;
 
 /// The terms that begin as a word does.
-pub fn terms_that_begin(
-    lookup: &mut WordLookup,
-    word: &str,
-) -> Result<Vec<QueryTerm>> {
+pub fn terms_that_begin(lookup: &mut WordLookup, word: &str) -> Result<Vec<QueryTerm>> {
     let prefix = encoded(&in_lower_case(word, lookup.rules(word)?));
     let found = lookup.terms_with_prefix(&prefix, |_| true)?;
     most_frequent(lookup, &format!("{word}*"), found)
 }
 
 /// The terms that differ from a word by a typo, and the word itself.
-pub fn terms_alike(
-    lookup: &mut WordLookup,
-    word: &str,
-    terms: &WordTerms,
-) -> Result<Vec<QueryTerm>> {
+pub fn terms_alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let found = alike(lookup, word, terms)?;
     most_frequent(lookup, &format!("{word}~"), found.into_iter().map(|(term, _)| term).collect())
 }
 
 /// For each word of a query that no chunk has, the terms with the fewest typos. `known` are the terms that some chunk has.
-pub fn corrections(
-    lookup: &mut WordLookup,
-    query: &str,
-    known: &[QueryTerm],
-) -> Result<Vec<QueryTerm>> {
+pub fn corrections(lookup: &mut WordLookup, query: &str, known: &[QueryTerm]) -> Result<Vec<QueryTerm>> {
     let known: HashSet<&[u8]> = known.iter().map(|term| term.lexeme.as_slice()).collect();
     let mut seen = HashSet::new();
     let words = query.split_whitespace().map(|word| word.trim_matches(|end: char| !end.is_alphanumeric()));
@@ -71,31 +60,29 @@ fn is_correctable(word: &str) -> bool {
         && word.chars().all(|letter| letter.is_alphabetic() && !has_no_spaces(letter))
 }
 
-/// Terms with the number of chunks that hold each, and their number of typos.
-fn alike(
-    lookup: &mut WordLookup,
-    word: &str,
-    terms: &WordTerms,
-) -> Result<Vec<((Vec<u8>, u64), usize)>> {
+/// Terms that differ from a word by few typos, and by how many.
+fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(FoundTerm, usize)>> {
     let stems = terms.lexemes().map(|lexeme| decoded(lexeme).into_owned()).collect::<Vec<_>>();
     let misspelt = Misspelt::new(in_lower_case(word, lookup.rules(word)?), stems);
     let first = misspelt.first_letter().map(String::from).unwrap_or_default();
     let distance = |term: &[u8]| misspelt.distance(&decoded(term));
     let found = lookup.terms_with_prefix(&encoded(&first), |term| distance(term).is_some())?;
-    Ok(found.into_iter().filter_map(|found| Some((found.clone(), distance(&found.0)?))).collect())
+    Ok(found
+        .into_iter()
+        .filter_map(|found| {
+            let distance = distance(&found.lexeme)?;
+            Some((found, distance))
+        })
+        .collect())
 }
 
 /// The most frequent of some terms, with a notice where others are left out.
-fn most_frequent(
-    lookup: &mut WordLookup,
-    asked: &str,
-    mut found: Vec<(Vec<u8>, u64)>,
-) -> Result<Vec<QueryTerm>> {
+fn most_frequent(lookup: &mut WordLookup, asked: &str, mut found: Vec<FoundTerm>) -> Result<Vec<QueryTerm>> {
     let all = found.len();
     found.truncate(MAX_TERMS);
     let mut postings = 0;
-    let is_few = |(_, chunks): &&(Vec<u8>, u64)| {
-        postings += chunks;
+    let is_few = |found: &&FoundTerm| {
+        postings += found.chunks;
         postings <= MAX_EXPANDED_POSTINGS
     };
     let kept = found.iter().take_while(is_few).count().max(1).min(found.len());
@@ -103,7 +90,7 @@ fn most_frequent(
         Error::information(format!("\"{asked}\" stands for the {kept} most frequent of {all} words"))
             .notice(PgLogLevel::NOTICE);
     }
-    let lexemes = found[..kept].iter().map(|(lexeme, _)| lexeme.as_slice());
+    let lexemes = found[..kept].iter().map(|found| found.lexeme.as_slice());
     lookup.terms(lexemes)
 }
 

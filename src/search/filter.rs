@@ -37,12 +37,7 @@ impl Filter {
 
     /// Those of a list of chunks, given with their lengths in words, that meet a condition.
     pub fn of_chunks(only: Vec<(i64, u32)>, condition: Option<&Jsonb>) -> Self {
-        Self {
-            condition: condition.cloned(),
-            chunks: only.len() as i64,
-            only: Some(only),
-            is_visible: false,
-        }
+        Self { condition: condition.cloned(), chunks: only.len() as i64, only: Some(only), is_visible: false }
     }
 
     /// Those of a list of chunks whose rows the caller may see.

@@ -6,7 +6,7 @@ use crate::collections::indexing::passage::{WordTerms, analyse_query, analyse_wo
 use crate::collections::indexing::segments::{index_error, open_index};
 use ragstone_core::analysis::Rules;
 use ragstone_core::text_index::rank::TextIndex;
-use ragstone_core::text_index::{ChunkSet, QueryTerm};
+use ragstone_core::text_index::{ChunkSet, FoundTerm, QueryTerm};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::page_table::{PageTable, ReadAt};
 
@@ -54,12 +54,12 @@ impl<'a> WordLookup<'a> {
         self.index.terms(lexemes).map_err(|error| self.damaged(error))
     }
 
-    /// The terms that begin with some bytes and are accepted, with the number of chunks that hold each; the most frequent first.
+    /// The terms that begin with some bytes and are accepted, the most frequent first.
     pub fn terms_with_prefix(
         &mut self,
         prefix: &[u8],
         accepts: impl FnMut(&[u8]) -> bool,
-    ) -> Result<Vec<(Vec<u8>, u64)>> {
+    ) -> Result<Vec<FoundTerm>> {
         self.index.terms_with_prefix(prefix, accepts).map_err(|error| self.damaged(error))
     }
 

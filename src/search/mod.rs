@@ -18,7 +18,9 @@ mod visible_rows;
 mod within;
 
 pub use postings::postings;
-pub use request::{DEFAULT_FUSION, DEFAULT_TYPOS, Mode, SearchRequest, Syntax, parse_fusion, parse_k, parse_k_up_to};
+pub use request::{
+    DEFAULT_FUSION, DEFAULT_TYPOS, Mode, SearchRequest, Syntax, parse_fusion, parse_k, parse_k_up_to,
+};
 pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};

@@ -67,8 +67,9 @@ impl Syntax {
         match syntax {
             "plain" => Ok(Self::Plain),
             "web" => Ok(Self::Web),
-            _ => Err(Error::bad_argument(format!("unknown syntax \"{syntax}\""))
-                .hint("Use 'plain' or 'web'.")),
+            _ => {
+                Err(Error::bad_argument(format!("unknown syntax \"{syntax}\"")).hint("Use 'plain' or 'web'."))
+            }
         }
     }
 }
@@ -89,7 +90,9 @@ impl ParsedQuery {
     pub fn new(request: &SearchRequest) -> Self {
         let operators = (request.syntax == Syntax::Web).then(|| WebQuery::parse(&request.query));
         if operators.as_ref().is_some_and(|query| query.is_cut) {
-            let limit = format!("the query has more than {MAX_OPERATORS} operators; what follows these is read as words");
+            let limit = format!(
+                "the query has more than {MAX_OPERATORS} operators; what follows these is read as words"
+            );
             Error::information(limit).notice(PgLogLevel::NOTICE);
         }
         let plain = operators.as_ref().map_or_else(|| request.query.clone(), WebQuery::plain);

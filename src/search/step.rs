@@ -37,12 +37,7 @@ fn new(request: &SearchRequest) -> NewStep<'_> {
     if request.syntax == Syntax::Web {
         input["syntax"] = "web".into();
     }
-    NewStep {
-        kind: "retrieval",
-        name: Some(&request.collection),
-        input: Some(input),
-        ..NewStep::default()
-    }
+    NewStep { kind: "retrieval", name: Some(&request.collection), input: Some(input), ..NewStep::default() }
 }
 
 fn result(hits: &[Hit]) -> StepResult {

@@ -35,7 +35,8 @@ const TEXTS: [&str; 9] = [
 
 async fn collection(session: &Session, arguments: &str) -> Result<()> {
     session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, title text, body text, kind int)").await?;
-    let insert = "INSERT INTO t SELECT n, 'Note ' || n, b, n % 2 FROM unnest($1::text[]) WITH ORDINALITY u (b, n)";
+    let insert =
+        "INSERT INTO t SELECT n, 'Note ' || n, b, n % 2 FROM unnest($1::text[]) WITH ORDINALITY u (b, n)";
     session.execute(insert, &[&TEXTS.as_slice()]).await?;
     let create = format!(
         "SELECT rag.create_collection('c', 't', 'body', 'title', '{{kind}}', sync => 'manual'{arguments})"
@@ -46,7 +47,8 @@ async fn collection(session: &Session, arguments: &str) -> Result<()> {
 
 /// The rows that a query with operators finds, by number.
 async fn found(session: &Session, query: &str, mode: &str) -> Result<Vec<i64>> {
-    let sql = "SELECT coalesce(array_agg((source_key->>'id')::bigint ORDER BY (source_key->>'id')::bigint), '{}')
+    let sql =
+        "SELECT coalesce(array_agg((source_key->>'id')::bigint ORDER BY (source_key->>'id')::bigint), '{}')
                FROM rag.search('c', $1, mode => $2, syntax => 'web')";
     session.value_of(sql, &[&query, &mode]).await
 }
@@ -119,8 +121,10 @@ async fn operators_hold_in_every_mode() -> Result<()> {
     }
     // The vector ranking has all other rows.
     for mode in ["vector", "hybrid"] {
-        let queries: [(&str, &[i64]); 2] =
-            [("backup -army", &[1, 3, 4, 5, 6, 7, 8, 9]), ("backup -\"base backup\"", &[2, 3, 4, 5, 6, 7, 8, 9])];
+        let queries: [(&str, &[i64]); 2] = [
+            ("backup -army", &[1, 3, 4, 5, 6, 7, 8, 9]),
+            ("backup -\"base backup\"", &[2, 3, 4, 5, 6, 7, 8, 9]),
+        ];
         finds(&session, &queries, mode).await?;
     }
     let scores = "SELECT count(score) FROM rag.search('c', 'backup -\"to be\"', syntax => 'web')";
@@ -250,16 +254,55 @@ async fn nothing_that_is_typed_is_an_error() -> Result<()> {
     let session = shared().await?.session().await?;
     collection(&session, "").await?;
     for query in [
-        "\"", "\"\"", "\"\"~", "\"a\"~", "\"a b\"~99999999999999", "-\"", "-", "- -", "--a", "*", "~", "a**", "a~~", "OR",
-        "OR OR", "a OR", "OR a", "a OR OR b", "-OR", "\"OR\"", "a OR -b OR c", "\"the\"", "-the", "the OR a", "%*", "é*", "😀~",
-        "\"😀\"", "数*", "数~", "a' OR '1'='1", "\\*", "\u{ad}*", "_*", "a* b* c*", "\u{301}\"",
+        "\"",
+        "\"\"",
+        "\"\"~",
+        "\"a\"~",
+        "\"a b\"~99999999999999",
+        "-\"",
+        "-",
+        "- -",
+        "--a",
+        "*",
+        "~",
+        "a**",
+        "a~~",
+        "OR",
+        "OR OR",
+        "a OR",
+        "OR a",
+        "a OR OR b",
+        "-OR",
+        "\"OR\"",
+        "a OR -b OR c",
+        "\"the\"",
+        "-the",
+        "the OR a",
+        "%*",
+        "é*",
+        "😀~",
+        "\"😀\"",
+        "数*",
+        "数~",
+        "a' OR '1'='1",
+        "\\*",
+        "\u{ad}*",
+        "_*",
+        "a* b* c*",
+        "\u{301}\"",
     ] {
         for mode in ["text", "hybrid"] {
-            session.query("SELECT rank FROM rag.search('c', $1, mode => $2, syntax => 'web')", &[&query, &mode]).await?;
+            session
+                .query("SELECT rank FROM rag.search('c', $1, mode => $2, syntax => 'web')", &[&query, &mode])
+                .await?;
         }
     }
     session.take_notices();
-    let long = "\"a b\" -c d* e~ f OR g ".repeat(30_000) + &"h".repeat(300_000) + "* " + &"i".repeat(300_000) + "~ backup";
+    let long = "\"a b\" -c d* e~ f OR g ".repeat(30_000)
+        + &"h".repeat(300_000)
+        + "* "
+        + &"i".repeat(300_000)
+        + "~ backup";
     session.query("SELECT rank FROM rag.search('c', $1, mode => 'text', syntax => 'web')", &[&long]).await?;
     let notices = session.take_notices();
     ensure!(notices.iter().any(|notice| notice.message.contains("more than 64 operators")), "{notices:?}");

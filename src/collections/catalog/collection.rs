@@ -305,7 +305,8 @@ impl Collection {
             Arg::new(self.word_parts),
             Arg::new(self.ignore_accents),
         ];
-        let sql = "UPDATE rag.collection SET language = $2, word_parts = $3, ignore_accents = $4 WHERE id = $1";
+        let sql =
+            "UPDATE rag.collection SET language = $2, word_parts = $3, ignore_accents = $4 WHERE id = $1";
         as_owner(config_owner()?, || run(sql, &arguments).map(|_| ()))
     }
 

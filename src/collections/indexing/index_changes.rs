@@ -51,7 +51,10 @@ impl IndexChanges {
         let chunks = changes.added.iter().map(|(chunk, terms)| IndexedChunk {
             chunk: *chunk,
             words: terms.words,
-            terms: terms.frequencies().map(|(lexeme, frequency, of)| (lexeme, frequency, stored(of))).collect(),
+            terms: terms
+                .frequencies()
+                .map(|(lexeme, frequency, of)| (lexeme, frequency, stored(of)))
+                .collect(),
         });
         connect(|| {
             as_owner(collection.terms()?.owner, || {

@@ -2,6 +2,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::analysis::configuration_of;
+use ragstone_core::text_index::FoundTerm;
 use ragstone_core::text_index::rank::TextIndex;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
@@ -19,10 +20,7 @@ pub fn mark(configuration: &str) -> String {
 
 /// The configuration for each of some rows, given by their metadata: what their column says, as the name of a configuration or the code
 /// of a language, or the collection's own.
-pub fn of_rows<'a>(
-    collection: &Collection,
-    metadata: impl Iterator<Item = &'a [u8]>,
-) -> Result<Vec<String>> {
+pub fn of_rows<'a>(collection: &Collection, metadata: impl Iterator<Item = &'a [u8]>) -> Result<Vec<String>> {
     let Some(column) = collection.language_column() else {
         return Ok(metadata.map(|_| collection.language.clone()).collect());
     };
@@ -31,7 +29,8 @@ pub fn of_rows<'a>(
     let mut names: Vec<&str> = values.iter().map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    let named = configurations(&names.iter().map(|name| configuration_of(name).unwrap_or(name)).collect::<Vec<_>>())?;
+    let named =
+        configurations(&names.iter().map(|name| configuration_of(name).unwrap_or(name)).collect::<Vec<_>>())?;
     let known: HashMap<&str, String> =
         names.into_iter().zip(named).filter_map(|(name, found)| Some((name, found?))).collect();
     let of = |value: &String| known.get(value.as_str()).unwrap_or(&collection.language).clone();
@@ -44,7 +43,7 @@ pub fn of_chunks(collection: &Collection, index: &mut TextIndex<PageTable>) -> R
         return Ok(vec![collection.language.clone()]);
     }
     let marks = index.terms_with_prefix(MARK.as_bytes(), |_| true)?;
-    let name = |(mark, _): (Vec<u8>, u64)| String::from_utf8(mark[MARK.len()..].to_vec()).ok();
+    let name = |mark: FoundTerm| String::from_utf8(mark.lexeme[MARK.len()..].to_vec()).ok();
     let mut names: Vec<String> = marks.into_iter().filter_map(name).collect();
     // A configuration that was dropped since finds nothing any more.
     let known = configurations(&names.iter().map(String::as_str).collect::<Vec<_>>())?;

@@ -95,7 +95,9 @@ impl AnalysedPassage {
 
     /// The words that no configuration reads, with their fields.
     fn kept(&self, is_parts: bool) -> impl Iterator<Item = (String, u8)> {
-        let of_field = move |field: usize| self.found(field, is_parts).words.iter().map(move |word| (word.clone(), FIELDS[field]));
+        let of_field = move |field: usize| {
+            self.found(field, is_parts).words.iter().map(move |word| (word.clone(), FIELDS[field]))
+        };
         (0..FIELDS.len()).flat_map(of_field)
     }
 }

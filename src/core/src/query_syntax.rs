@@ -143,7 +143,8 @@ fn take_item(rest: &mut &str) -> QueryItem {
         return QueryItem::Phrase(Phrase { words: words.to_owned(), distance: take_distance(rest) });
     }
     let word = take_word(rest, &QUOTES);
-    let operand = |operator| word.strip_suffix(operator).filter(|operand| operand.contains(char::is_alphanumeric));
+    let operand =
+        |operator| word.strip_suffix(operator).filter(|operand| operand.contains(char::is_alphanumeric));
     if let Some(prefix) = operand('*') {
         QueryItem::Prefix(prefix.to_owned())
     } else if let Some(misspelt) = operand('~') {
@@ -163,7 +164,8 @@ fn take_word(rest: &mut &str, ends: &[char]) -> String {
 
 fn take_distance(rest: &mut &str) -> Option<u32> {
     let after = rest.strip_prefix('~')?;
-    let (digits, after) = after.split_at(after.find(|next: char| !next.is_ascii_digit()).unwrap_or(after.len()));
+    let (digits, after) =
+        after.split_at(after.find(|next: char| !next.is_ascii_digit()).unwrap_or(after.len()));
     let distance = digits.parse().ok()?;
     *rest = after;
     Some(distance)
@@ -190,7 +192,8 @@ mod tests {
 
     #[test]
     fn each_operator_is_read() {
-        let query = WebQuery::parse(r#"backup "point in time"  -tape -"old server" archiv* recvery~ "wal file"~3"#);
+        let query =
+            WebQuery::parse(r#"backup "point in time"  -tape -"old server" archiv* recvery~ "wal file"~3"#);
         let phrases = [phrase("point in time", None), phrase("wal file", Some(3))];
         let wanted = vec![
             word("backup"),
@@ -216,7 +219,9 @@ mod tests {
 
     #[test]
     fn what_is_no_operator_is_a_word() {
-        for text in ["a - b", "--force", "*", "~", "**", "or", "5 * 3", "-", "x-ray", "OR", "C:\\x -", "a OR", "OR a"] {
+        for text in
+            ["a - b", "--force", "*", "~", "**", "or", "5 * 3", "-", "x-ray", "OR", "C:\\x -", "a OR", "OR a"]
+        {
             let query = WebQuery::parse(text);
             assert!(query.required.is_empty() && query.excluded.is_empty(), "{text}: {query:?}");
             assert!(query.wanted.iter().all(|item| matches!(item, QueryItem::Word(_))), "{text}: {query:?}");

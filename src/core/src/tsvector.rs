@@ -163,7 +163,8 @@ mod tests {
     use super::*;
 
     fn chunk(terms: &[(&str, u32, u8)]) -> ChunkTerms {
-        let mut terms: Vec<_> = terms.iter().map(|(l, f, fields)| (l.as_bytes().to_vec(), *f, *fields)).collect();
+        let mut terms: Vec<_> =
+            terms.iter().map(|(l, f, fields)| (l.as_bytes().to_vec(), *f, *fields)).collect();
         terms.sort();
         let words = terms.iter().map(|(_, f, _)| f).sum();
         ChunkTerms { terms, words }

@@ -31,7 +31,9 @@ impl Misspelt {
     pub fn distance(&self, other: &str) -> Option<usize> {
         let letters = other.chars().count();
         let near = self.forms.iter().filter(|(_, count)| count.abs_diff(letters) <= self.most);
-        near.map(|(form, _)| strsim::osa_distance(form, other)).min().filter(|distance| *distance <= self.most)
+        near.map(|(form, _)| strsim::osa_distance(form, other))
+            .min()
+            .filter(|distance| *distance <= self.most)
     }
 
     /// What other words begin with.
@@ -47,13 +49,10 @@ mod tests {
     #[test]
     fn long_words_may_have_two_typos() {
         let short = Misspelt::new("vacum".into(), []);
-        assert_eq!(["vacum", "vacuum", "vacmu", "vaccuum", "vat"].map(|other| short.distance(other)), [
-            Some(0),
-            Some(1),
-            Some(1),
-            None,
-            None
-        ]);
+        assert_eq!(
+            ["vacum", "vacuum", "vacmu", "vaccuum", "vat"].map(|other| short.distance(other)),
+            [Some(0), Some(1), Some(1), None, None]
+        );
         let long = Misspelt::new("replikatoin".into(), ["replikatoin".into()]);
         assert_eq!(["replication", "replicas"].map(|other| long.distance(other)), [Some(2), None]);
         assert_eq!(long.first_letter(), Some('r'));

@@ -240,7 +240,11 @@ impl Terms {
     ///
     /// # Errors
     /// [`Damage`], and those of the pages.
-    pub fn from<P: Pages>(term: &[u8], segment: &Segment, reader: &mut PageReader<P>) -> Result<Self, P::Error> {
+    pub fn from<P: Pages>(
+        term: &[u8],
+        segment: &Segment,
+        reader: &mut PageReader<P>,
+    ) -> Result<Self, P::Error> {
         let mut terms = Self::new(segment, reader)?;
         while terms.path.len() <= terms.depth {
             let Some(block) = terms.path.last_mut() else { break };

@@ -11,8 +11,17 @@ use std::collections::BTreeMap;
 /// Most postings of terms that are made one, 32 MB while they are merged.
 pub const MAX_EXPANDED_POSTINGS: u64 = 2_000_000;
 
+/// A term of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTerm {
+    /// The term.
+    pub lexeme: Vec<u8>,
+    /// Number of chunks that hold it, those included that were deleted since the last merge.
+    pub chunks: u64,
+}
+
 impl<P: Pages> TextIndex<P> {
-    /// The terms that begin with some bytes and are accepted, with the number of chunks that hold each; the most frequent first.
+    /// The terms that begin with some bytes and are accepted, the most frequent first.
     ///
     /// # Errors
     /// [`Damage`](super::Damage), and those of the pages.
@@ -20,7 +29,7 @@ impl<P: Pages> TextIndex<P> {
         &mut self,
         prefix: &[u8],
         mut accepts: impl FnMut(&[u8]) -> bool,
-    ) -> Result<Vec<(Vec<u8>, u64)>, P::Error> {
+    ) -> Result<Vec<FoundTerm>, P::Error> {
         let (segments, reader) = self.parts();
         let mut found = BTreeMap::<Vec<u8>, u64>::new();
         for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
@@ -36,8 +45,9 @@ impl<P: Pages> TextIndex<P> {
                 }
             }
         }
-        let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut found: Vec<_> =
+            found.into_iter().map(|(lexeme, chunks)| FoundTerm { lexeme, chunks }).collect();
+        found.sort_by(|a, b| b.chunks.cmp(&a.chunks).then_with(|| a.lexeme.cmp(&b.lexeme)));
         Ok(found)
     }
 
@@ -70,8 +80,7 @@ impl<P: Pages> TextIndex<P> {
                 }
                 is_same
             });
-            let entry =
-                TermEntry { count: list.len() as u32, list: List::Inline(postings::encode(&list)) };
+            let entry = TermEntry { count: list.len() as u32, list: List::Inline(postings::encode(&list)) };
             entries.push((entry.count > 0).then_some(entry));
         }
         let chunks: u64 = entries.iter().flatten().map(|entry| u64::from(entry.count)).sum();

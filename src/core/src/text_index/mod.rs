@@ -35,7 +35,7 @@ mod writer;
 
 pub use build::{IndexedChunk, build};
 pub use chunk_set::ChunkSet;
-pub use expand::MAX_EXPANDED_POSTINGS;
+pub use expand::{FoundTerm, MAX_EXPANDED_POSTINGS};
 pub use query_term::QueryTerm;
 pub use segment::{PageReader, Segment};
 pub use writer::SegmentWriter;

@@ -1,7 +1,7 @@
 //! The segments of an index, and the best of their chunks by BM25.
 
-use super::chunk_set::ChunkSet;
 use super::Pages;
+use super::chunk_set::ChunkSet;
 use super::cursor::Cursor;
 use super::dictionary::{self, Terms};
 use super::header::IndexCounts;

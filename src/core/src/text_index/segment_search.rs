@@ -78,7 +78,11 @@ impl<'s> SegmentSearch<'s> {
     }
 
     /// Offers all chunks that may be among the best.
-    pub(super) fn run<P: Pages>(&mut self, top: &mut Top, reader: &mut PageReader<P>) -> Result<(), P::Error> {
+    pub(super) fn run<P: Pages>(
+        &mut self,
+        top: &mut Top,
+        reader: &mut PageReader<P>,
+    ) -> Result<(), P::Error> {
         let mut from = 0;
         while let Some(window) = self.window(from) {
             let words = self.segment.length_of(*window.start());
@@ -124,7 +128,9 @@ impl<'s> SegmentSearch<'s> {
         while let Some(from) = self.next_in_set(ordinal)
             && let Some(next) = self.next_of(needed, from, reader)?.filter(|next| window.contains(next))
         {
-            if self.next_in_set(next) == Some(next) && self.may_reach(needed, next, top.threshold(), reader)? {
+            if self.next_in_set(next) == Some(next)
+                && self.may_reach(needed, next, top.threshold(), reader)?
+            {
                 self.offer(next, top, reader)?;
             }
             let Some(after) = next.checked_add(1) else { break };

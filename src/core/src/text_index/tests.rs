@@ -166,12 +166,13 @@ fn check_expansion(index: &mut TextIndex<Memory>, chunks: &BTreeMap<i64, Chunk>,
         let meant: Vec<_> = terms.iter().filter(|(term, _)| is_meant(term)).collect();
         meant.iter().for_each(|(term, _)| *counts.entry((*term).clone()).or_default() += 1);
         let frequency = meant.iter().map(|(_, (frequency, _))| frequency).sum();
-        let one = (frequency > 0).then(|| (found[0].0.clone(), (frequency, 0)));
+        let one = (frequency > 0).then(|| (found[0].lexeme.clone(), (frequency, 0)));
         united.insert(*number, (*words, one.into_iter().collect()));
     }
-    assert_eq!(found.iter().cloned().collect::<BTreeMap<_, _>>(), counts);
-    assert!(found.is_sorted_by(|a, b| a.1 >= b.1));
-    let terms = index.terms(found.iter().map(|(term, _)| term.as_slice())).unwrap();
+    let told = found.iter().map(|found| (found.lexeme.clone(), found.chunks));
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), counts);
+    assert!(found.is_sorted_by(|a, b| a.chunks >= b.chunks));
+    let terms = index.terms(found.iter().map(|found| found.lexeme.as_slice())).unwrap();
     let one = index.one_for(&terms).unwrap();
     assert_eq!(one.is_some(), !found.is_empty());
     let one: Vec<QueryTerm> = one.into_iter().collect();
@@ -247,7 +248,9 @@ fn a_whole_block_may_be_so_short_that_the_dictionary_has_it() {
         let terms = index.terms([&b"same"[..]]).unwrap();
         assert_eq!(index.best(&terms, 1000, None).unwrap(), expected(&chunks, &terms, 1000));
         let mut shown = 0;
-        index.postings(|term, _, frequency| shown += i64::from(term == b"same" && frequency == 1)).unwrap();
+        index
+            .postings(|term, _, frequency, _| shown += i64::from(term == b"same" && frequency == 1))
+            .unwrap();
         assert_eq!(shown, docs);
     }
 }
