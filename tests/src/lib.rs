@@ -6,6 +6,7 @@ pub mod beir;
 pub mod bookindex;
 pub mod chance;
 pub mod copy;
+pub mod folders;
 pub mod harness;
 pub mod install;
 pub mod judged;
