@@ -9,7 +9,7 @@ use crate::search::filter::Filter;
 use crate::search::ranking::Ranking;
 use crate::search::request::{Mode, ParsedQuery, SearchRequest};
 use crate::search::rows::Reader;
-use crate::search::text::TextSearch;
+use crate::search::text::{LookupOptions, TextSearch};
 use crate::search::vector::VectorSearch;
 use crate::search::visible_rows::VisibleRows;
 use crate::search::within::Within;
@@ -81,13 +81,18 @@ impl<'a> Candidates<'a> {
         let has = |wanted: bool| wanted.then_some(());
         let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &query.plain));
         let vector = vector.transpose()?;
+        let visible = VisibleRows::find(collection)?;
         let (mut text, mut demands) = (None, Demands::none());
         if request.mode.has_text() || query.operators.is_some() {
-            let (search, of_query) = TextSearch::new(collection, query, request.mode.has_vector())?;
+            let options = LookupOptions {
+                has_vector: request.mode.has_vector(),
+                // Whether a word is corrected would tell of rows that the caller may not see.
+                corrects_typos: request.typos && visible.is_none(),
+            };
+            let (search, of_query) = TextSearch::new(collection, query, options)?;
             text = request.mode.has_text().then_some(search);
             demands = of_query;
         }
-        let visible = VisibleRows::find(collection)?;
         let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
         let mut candidates = Self {
             collection,
@@ -154,7 +159,10 @@ impl<'a> Candidates<'a> {
             }
             let found = vector.scored.len() + text.scored.len();
             self.depth *= 2;
-            self.restrict_or_deepen((found + 1) as f64 / (looked_at + 1) as f64)?;
+            // Where texts are checked, too, what was left out says nothing about rows that the caller may not see.
+            if !self.has_text_demands {
+                self.restrict_or_deepen((found + 1) as f64 / (looked_at + 1) as f64)?;
+            }
             (vector, text) = self.rankings()?;
         }
         self.exhausted = text.exhausted && vector.exhausted;

@@ -2,17 +2,18 @@
 //! text.
 
 use crate::collections::indexing::passage::WordTerms;
-use crate::search::expansion::{terms_alike, terms_that_begin};
+use crate::search::expansion::{MAX_WORD_BYTES, terms_alike, terms_that_begin};
 use crate::search::lookup::WordLookup;
 use crate::search::within::Within;
-use ragstone_core::analysis::{Rules, TextWords};
+use ragstone_core::analysis::{Rules, TextWords, has_no_spaces};
 use ragstone_core::query_syntax::{Phrase, QueryItem, WebQuery};
 use ragstone_core::text_index::ChunkSet;
 use ragstone_pg::error::Result;
+use ragstone_pg::wait::serve_interrupts;
 use std::collections::{HashMap, HashSet};
 
-/// Words of more bytes are not looked up in the text index.
-const MAX_WORD_BYTES: usize = 1_000;
+/// Maximum number of words of a phrase that are looked up in the text index.
+const MAX_PHRASE_WORDS: usize = 64;
 
 /// What a query demands of each hit.
 pub struct Demands {
@@ -48,15 +49,16 @@ struct LiteralPhrase {
 }
 
 impl TextDemands {
-    /// Whether a chunk with this text is a hit.
-    pub fn are_met(&self, chunk: i64, text: &str) -> bool {
-        let words = TextWords::of(text, self.rules);
+    /// Whether a chunk with these texts, its title, headings and content, is a hit.
+    pub fn are_met(&self, chunk: i64, texts: [&str; 3]) -> bool {
+        let words = texts.map(|text| TextWords::of(text, self.rules));
+        let has = |phrase: &LiteralPhrase| words.iter().any(|words| phrase.is_in(words));
         let is_met = |alternative: &Alternative| match alternative {
-            Alternative::Phrase(phrase) => phrase.is_in(&words),
+            Alternative::Phrase(phrase) => has(phrase),
             Alternative::Holds(chunks) => chunks.contains(&chunk),
         };
         self.required.iter().all(|alternatives| alternatives.iter().any(is_met))
-            && !self.excluded.iter().any(|phrase| phrase.is_in(&words))
+            && !self.excluded.iter().any(has)
     }
 }
 
@@ -114,20 +116,16 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         let mut set: Option<ChunkSet> = None;
         let (mut required, mut excluded) = (Vec::new(), Vec::new());
         for alternatives in &query.required {
-            let alternatives =
-                alternatives.iter().map(|item| self.known(item)).collect::<Result<Vec<_>>>()?;
-            if let Some(union) = union(&alternatives) {
-                set = Some(match set.take() {
-                    Some(mut set) => {
-                        set.intersect(&union);
-                        set
-                    }
-                    None => union,
-                });
+            let known = alternatives.iter().map(|item| self.known(item)).collect::<Result<Vec<_>>>()?;
+            if known.iter().any(|known| known.set.is_none() && known.phrase.is_none()) {
+                // One of them is no word at all, so nothing is demanded.
+                continue;
             }
-            if alternatives.iter().any(|known| known.phrase.is_some()) {
-                let alternatives = alternatives.into_iter().map(|known| self.alternative(known));
-                required.push(alternatives.collect::<Result<Vec<_>>>()?);
+            if let Some(union) = union(known.iter().map(|known| known.set.as_ref())) {
+                intersect(&mut set, union);
+            }
+            if known.iter().any(|known| known.phrase.is_some()) {
+                required.push(self.alternatives(known)?);
             }
         }
         let mut without: Option<ChunkSet> = None;
@@ -162,20 +160,26 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         Ok(Demands { set, within, of_text })
     }
 
-    fn alternative(&mut self, known: Known) -> Result<Alternative> {
-        Ok(match (known.phrase, known.set) {
-            (Some(phrase), _) => Alternative::Phrase(phrase),
-            (None, set) => {
-                let set = set.unwrap_or_else(|| self.lookup.all());
-                Alternative::Holds(self.lookup.numbers(&set)?.into_iter().map(|(chunk, _)| chunk).collect())
-            }
-        })
+    /// Of which one is demanded of each text: phrases, and the chunks that have one of the other items.
+    fn alternatives(&mut self, known: Vec<Known>) -> Result<Vec<Alternative>> {
+        let others = known.iter().filter(|known| known.phrase.is_none());
+        let holders = union(others.map(|known| known.set.as_ref()));
+        let phrases = known.into_iter().filter_map(|known| known.phrase);
+        let mut alternatives: Vec<Alternative> = phrases.map(Alternative::Phrase).collect();
+        if let Some(holders) = holders {
+            let numbers = self.lookup.numbers(&holders)?;
+            alternatives.push(Alternative::Holds(numbers.into_iter().map(|(chunk, _)| chunk).collect()));
+        }
+        Ok(alternatives)
     }
 
     fn known(&mut self, item: &QueryItem) -> Result<Known> {
         let terms = match item {
             QueryItem::Phrase(phrase) => return self.phrase(phrase),
-            QueryItem::Prefix(word) => terms_that_begin(self.lookup, word)?,
+            QueryItem::Prefix(word) => {
+                let terms = self.terms.get(word.as_str()).cloned().unwrap_or_default();
+                terms_that_begin(self.lookup, word, &terms)?
+            }
             QueryItem::Misspelt(word) => {
                 let terms = self.terms.get(word.as_str()).cloned().unwrap_or_default();
                 terms_alike(self.lookup, word, &terms)?
@@ -185,40 +189,45 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
         Ok(Known { set: Some(self.lookup.holders(&terms)?), phrase: None })
     }
 
-    /// A word is held by chunks that hold all of its lexemes. One that the index leaves out is looked for in their texts.
+    /// A word is held by chunks that hold all lexemes that one of the configurations makes of it. One that the index leaves out is
+    /// looked for in their texts.
     fn word(&mut self, word: &str) -> Result<Known> {
         let terms = self.terms.get(word).cloned().unwrap_or_default();
-        let mut set: Option<ChunkSet> = None;
-        for lexeme in terms.whole.lexemes() {
-            let holders = self.holders_of(std::iter::once(lexeme))?;
-            match &mut set {
-                Some(set) => set.intersect(&holders),
-                None => set = Some(holders),
+        let mut found: Option<ChunkSet> = None;
+        for terms in terms.whole.iter().filter(|_| !is_single(word)) {
+            let mut set: Option<ChunkSet> = None;
+            for lexeme in terms.lexemes() {
+                let holders = self.holders_of(std::iter::once(lexeme))?;
+                intersect(&mut set, holders);
+            }
+            match (&mut found, set) {
+                (Some(found), Some(set)) => found.unite(&set),
+                (None, set) => found = set,
+                (Some(_), None) => {}
             }
         }
         let phrase =
-            set.is_none().then(|| self.literal(word, None)).filter(|phrase| !phrase.words.is_empty());
-        Ok(Known { set, phrase })
+            found.is_none().then(|| self.literal(word, None)).filter(|phrase| !phrase.words.is_empty());
+        Ok(Known { set: found, phrase })
     }
 
     /// A phrase is in chunks that hold each of its words, in one form or another.
     fn phrase(&mut self, phrase: &Phrase) -> Result<Known> {
         let mut set: Option<ChunkSet> = None;
-        for word in phrase.words.split_whitespace() {
+        let words: HashSet<&str> = phrase.words.split_whitespace().filter(|word| !is_single(word)).collect();
+        for word in words.into_iter().take(MAX_PHRASE_WORDS) {
             let Some(terms) = self.terms.get(word).filter(|terms| !terms.is_empty()).cloned() else {
                 continue;
             };
             let holders = self.holders_of(terms.lexemes())?;
-            match &mut set {
-                Some(set) => set.intersect(&holders),
-                None => set = Some(holders),
-            }
+            intersect(&mut set, holders);
         }
         let literal = self.literal(&phrase.words, phrase.distance);
         Ok(Known { set, phrase: (!literal.words.is_empty()).then_some(literal) })
     }
 
     fn holders_of<'w>(&mut self, lexemes: impl Iterator<Item = &'w [u8]>) -> Result<ChunkSet> {
+        serve_interrupts();
         let terms = self.lookup.terms(lexemes)?;
         self.lookup.holders(&terms)
     }
@@ -228,12 +237,24 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
     }
 }
 
-/// The chunks that may have one of the alternatives; none if that may be all.
-fn union(alternatives: &[Known]) -> Option<ChunkSet> {
-    let mut sets = alternatives.iter().map(|known| known.set.as_ref());
+/// The chunks of all sets; none where one of them is missing, which stands for all chunks, or there is none.
+fn union<'s>(mut sets: impl Iterator<Item = Option<&'s ChunkSet>>) -> Option<ChunkSet> {
     let mut union = sets.next()??.clone();
     for set in sets {
         union.unite(set?);
     }
     Some(union)
+}
+
+/// Leaves in a set, where none stands for all chunks, what is in another one.
+fn intersect(set: &mut Option<ChunkSet>, other: ChunkSet) {
+    match set {
+        Some(set) => set.intersect(&other),
+        None => *set = Some(other),
+    }
+}
+
+/// Whether a word has a character of a script without spaces by itself, which the index has only where it stands alone.
+fn is_single(word: &str) -> bool {
+    word.split(|character| !has_no_spaces(character)).any(|run| run.chars().count() == 1)
 }

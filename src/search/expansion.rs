@@ -4,7 +4,7 @@ use crate::collections::indexing::passage::WordTerms;
 use crate::search::lookup::WordLookup;
 use pgrx::PgLogLevel;
 use ragstone_core::analysis::{has_no_spaces, in_lower_case};
-use ragstone_core::text_index::{FoundTerm, MAX_EXPANDED_POSTINGS, QueryTerm};
+use ragstone_core::text_index::{FoundTerm, QueryTerm};
 use ragstone_core::typos::Misspelt;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Result};
@@ -18,13 +18,19 @@ const MAX_TERMS: usize = 1_000;
 const MIN_LETTERS: usize = 4;
 
 /// Maximum number of words of a query for which others are taken.
-const MAX_CORRECTED: usize = 64;
+const MAX_CORRECTED: usize = 16;
 
-/// The terms that begin as a word does.
-pub fn terms_that_begin(lookup: &mut WordLookup, word: &str) -> Result<Vec<QueryTerm>> {
+/// Words of more bytes are not looked up by themselves.
+pub const MAX_WORD_BYTES: usize = 1_000;
+
+/// The terms that begin as a word does, and the word itself.
+pub fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let prefix = encoded(&in_lower_case(word, lookup.rules(word)?));
     let found = lookup.terms_with_prefix(&prefix, |_| true)?;
-    most_frequent(lookup, &format!("{word}*"), found)
+    let mut terms = lookup.terms(whole(terms))?;
+    terms.retain(|term| !term.lexeme.starts_with(&prefix));
+    terms.extend(most_frequent(lookup, &format!("{word}*"), found)?);
+    Ok(terms)
 }
 
 /// The terms that differ from a word by a typo, and the word itself.
@@ -56,13 +62,14 @@ pub fn corrections(lookup: &mut WordLookup, query: &str, known: &[QueryTerm]) ->
 
 /// A word of letters alone: part numbers, codes and names of files mean what they say.
 fn is_correctable(word: &str) -> bool {
-    word.chars().count() >= MIN_LETTERS
+    word.len() <= MAX_WORD_BYTES
+        && word.chars().count() >= MIN_LETTERS
         && word.chars().all(|letter| letter.is_alphabetic() && !has_no_spaces(letter))
 }
 
 /// Terms that differ from a word by few typos, and by how many.
 fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(FoundTerm, usize)>> {
-    let stems = terms.lexemes().map(|lexeme| decoded(lexeme).into_owned()).collect::<Vec<_>>();
+    let stems = whole(terms).map(|lexeme| decoded(lexeme).into_owned()).collect::<Vec<_>>();
     let misspelt = Misspelt::new(in_lower_case(word, lookup.rules(word)?), stems);
     let first = misspelt.first_letter().map(String::from).unwrap_or_default();
     let distance = |term: &[u8]| misspelt.distance(&decoded(term));
@@ -80,18 +87,29 @@ fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(
 fn most_frequent(lookup: &mut WordLookup, asked: &str, mut found: Vec<FoundTerm>) -> Result<Vec<QueryTerm>> {
     let all = found.len();
     found.truncate(MAX_TERMS);
-    let mut postings = 0;
+    let (mut postings, budget) = (0, lookup.expansion_budget);
     let is_few = |found: &&FoundTerm| {
         postings += found.chunks;
-        postings <= MAX_EXPANDED_POSTINGS
+        postings <= budget
     };
     let kept = found.iter().take_while(is_few).count().max(1).min(found.len());
     if kept < all {
-        Error::information(format!("\"{asked}\" stands for the {kept} most frequent of {all} words"))
+        // How many there are would tell of rows that the caller may not see.
+        Error::information(format!("\"{asked}\" stands for the most frequent words only"))
             .notice(PgLogLevel::NOTICE);
     }
+    let taken = found[..kept].iter().map(|found| found.chunks).sum();
+    lookup.expansion_budget = budget.saturating_sub(taken);
     let lexemes = found[..kept].iter().map(|found| found.lexeme.as_slice());
     lookup.terms(lexemes)
+}
+
+/// The lexemes of a whole word, by all configurations.
+fn whole(terms: &WordTerms) -> impl Iterator<Item = &[u8]> {
+    let mut lexemes: Vec<&[u8]> = terms.whole.iter().flat_map(|terms| terms.lexemes()).collect();
+    lexemes.sort_unstable();
+    lexemes.dedup();
+    lexemes.into_iter()
 }
 
 fn encoded(text: &str) -> Vec<u8> {

@@ -6,7 +6,7 @@ use crate::collections::indexing::passage::{WordTerms, analyse_query, analyse_wo
 use crate::collections::indexing::segments::{index_error, open_index};
 use ragstone_core::analysis::Rules;
 use ragstone_core::text_index::rank::TextIndex;
-use ragstone_core::text_index::{ChunkSet, FoundTerm, QueryTerm};
+use ragstone_core::text_index::{ChunkSet, FoundTerm, MAX_EXPANDED_POSTINGS, QueryTerm};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::page_table::{PageTable, ReadAt};
 
@@ -16,6 +16,8 @@ pub struct WordLookup<'a> {
     index: TextIndex<PageTable>,
     /// The text search configurations by which its words were found.
     languages: Vec<String>,
+    /// How many postings words of the query that stand for others may still have together.
+    pub expansion_budget: u64,
 }
 
 impl<'a> WordLookup<'a> {
@@ -23,7 +25,7 @@ impl<'a> WordLookup<'a> {
     pub fn open(collection: &'a Collection) -> Result<Self> {
         let mut index = open_index(collection, ReadAt::Statement)?;
         let languages = languages::of_chunks(collection, &mut index)?;
-        Ok(Self { collection, index, languages })
+        Ok(Self { collection, index, languages, expansion_budget: MAX_EXPANDED_POSTINGS })
     }
 
     /// The index.
@@ -58,9 +60,10 @@ impl<'a> WordLookup<'a> {
     pub fn terms_with_prefix(
         &mut self,
         prefix: &[u8],
-        accepts: impl FnMut(&[u8]) -> bool,
+        mut accepts: impl FnMut(&[u8]) -> bool,
     ) -> Result<Vec<FoundTerm>> {
-        self.index.terms_with_prefix(prefix, accepts).map_err(|error| self.damaged(error))
+        let is_word = |term: &[u8]| !languages::is_mark(term) && accepts(term);
+        self.index.terms_with_prefix(prefix, is_word).map_err(|error| self.damaged(error))
     }
 
     /// One term for several; none if no chunk holds one of them.

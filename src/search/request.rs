@@ -81,8 +81,6 @@ pub struct ParsedQuery {
     pub plain: String,
     /// Its operators.
     pub operators: Option<WebQuery>,
-    /// Whether words that no chunk has stand for those that are spelt much alike.
-    pub corrects_typos: bool,
 }
 
 impl ParsedQuery {
@@ -90,13 +88,12 @@ impl ParsedQuery {
     pub fn new(request: &SearchRequest) -> Self {
         let operators = (request.syntax == Syntax::Web).then(|| WebQuery::parse(&request.query));
         if operators.as_ref().is_some_and(|query| query.is_cut) {
-            let limit = format!(
-                "the query has more than {MAX_OPERATORS} operators; what follows these is read as words"
-            );
+            let limit =
+                format!("what follows the first {MAX_OPERATORS} operators of the query is read as words");
             Error::information(limit).notice(PgLogLevel::NOTICE);
         }
         let plain = operators.as_ref().map_or_else(|| request.query.clone(), WebQuery::plain);
-        Self { plain, operators, corrects_typos: request.typos }
+        Self { plain, operators }
     }
 }
 

@@ -16,6 +16,9 @@ use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
 use std::collections::{HashMap, HashSet};
 
+/// Number of texts that are held while they are checked.
+const MAX_TEXTS: usize = 500;
+
 /// A chunk that the caller may see, with what `rag.search` shows of its row.
 #[derive(Debug, Clone)]
 pub struct VisibleChunk {
@@ -33,9 +36,12 @@ pub struct VisibleChunk {
 
 impl VisibleChunk {
     /// What is indexed of it: title, headings and text.
-    fn text(&self) -> String {
-        let title = self.title.as_deref().unwrap_or_default();
-        format!("{title}\n{}\n{}", self.heading.as_deref().unwrap_or_default(), self.content)
+    fn fields(&self) -> [&str; 3] {
+        [
+            self.title.as_deref().unwrap_or_default(),
+            self.heading.as_deref().unwrap_or_default(),
+            &self.content,
+        ]
     }
 }
 
@@ -84,7 +90,8 @@ impl<'a> Reader<'a> {
     /// Finds out whether the caller may see the rows of these chunks, and whether their texts meet the demands.
     pub fn look_at(&mut self, numbers: impl Iterator<Item = i64>) -> Result<()> {
         if self.demands.is_some() {
-            return self.read(&numbers.collect::<Vec<_>>());
+            let numbers: Vec<i64> = numbers.collect();
+            return numbers.chunks(MAX_TEXTS).try_for_each(|numbers| self.read(numbers));
         }
         let mut new: Vec<_> = numbers.filter(|number| !self.looked_at.contains_key(number)).collect();
         new.sort_unstable();
@@ -207,7 +214,7 @@ impl<'a> Reader<'a> {
                 content: std::mem::take(&mut chunk.content),
                 metadata,
             };
-            let is_hit = |demands: &TextDemands| demands.are_met(chunk.number, &visible.text());
+            let is_hit = |demands: &TextDemands| demands.are_met(chunk.number, visible.fields());
             if self.demands.as_ref().is_none_or(is_hit) {
                 self.seen.insert(chunk.number, Some(visible));
             }

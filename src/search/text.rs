@@ -3,7 +3,7 @@
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::segments::index_error;
 use crate::search::demands::Demands;
-use crate::search::expansion::{corrections, terms_alike, terms_that_begin};
+use crate::search::expansion::{MAX_WORD_BYTES, corrections, terms_alike, terms_that_begin};
 use crate::search::filter::Filter;
 use crate::search::lookup::WordLookup;
 use crate::search::ranking::Ranking;
@@ -25,6 +25,15 @@ const MAX_TERMS: usize = 64;
 /// A ranking from which a condition leaves chunks out is this many times as deep as by the share that meets it, and grows by as much.
 const DEPTH_MARGIN: f64 = 2.0;
 
+/// What is looked up of a query.
+#[derive(Debug, Clone, Copy)]
+pub struct LookupOptions {
+    /// Whether the chunks that meet its demands are needed by number, as for a vector ranking.
+    pub has_vector: bool,
+    /// Whether words that no chunk has stand for those that are spelt much alike.
+    pub corrects_typos: bool,
+}
+
 /// A text query against one collection.
 pub struct TextSearch<'a> {
     collection: &'a Collection,
@@ -37,18 +46,22 @@ pub struct TextSearch<'a> {
 
 impl<'a> TextSearch<'a> {
     /// Looks up the words of a query, and what its operators demand, also of the vector ranking if there is one.
-    pub fn new(collection: &'a Collection, query: &ParsedQuery, has_vector: bool) -> Result<(Self, Demands)> {
+    pub fn new(
+        collection: &'a Collection,
+        query: &ParsedQuery,
+        options: LookupOptions,
+    ) -> Result<(Self, Demands)> {
         as_owner(collection.chunks()?.owner, || {
             let mut lookup = WordLookup::open(collection)?;
             let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
-            if query.corrects_typos && has_unknown {
+            if options.corrects_typos && has_unknown {
                 let corrections = corrections(&mut lookup, &query.plain, &terms)?;
                 terms.extend(corrections);
             }
             let mut demands = Demands::none();
             if let Some(query) = &query.operators {
                 terms.extend(expanded(&mut lookup, query)?);
-                demands = Demands::find(&mut lookup, query, has_vector)?;
+                demands = Demands::find(&mut lookup, query, options.has_vector)?;
             }
             let index = lookup.into_index();
             Ok((Self { collection, index, terms: rarest(terms), set: demands.set.take() }, demands))
@@ -101,12 +114,15 @@ fn expanded(lookup: &mut WordLookup, query: &WebQuery) -> Result<Vec<QueryTerm>>
     let mut expanded = Vec::new();
     for item in &query.wanted {
         let terms = match item {
-            QueryItem::Prefix(word) => terms_that_begin(lookup, word)?,
-            QueryItem::Misspelt(word) => {
+            QueryItem::Prefix(word) if word.len() <= MAX_WORD_BYTES => {
+                let terms = lookup.analyse(&[word])?.pop().unwrap_or_default();
+                terms_that_begin(lookup, word, &terms)?
+            }
+            QueryItem::Misspelt(word) if word.len() <= MAX_WORD_BYTES => {
                 let terms = lookup.analyse(&[word])?.pop().unwrap_or_default();
                 terms_alike(lookup, word, &terms)?
             }
-            QueryItem::Word(_) | QueryItem::Phrase(_) => continue,
+            _ => continue,
         };
         expanded.extend(lookup.one_for(&terms)?);
     }

@@ -216,6 +216,9 @@ async fn what_cannot_be_altered_is_refused() -> Result<()> {
         "rag.collections",
     )?;
     session.refusal(&alter.replace("german", "klingon")).await?.expect("42704", "klingon", "")?;
+    session.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+    session.refusal(alter).await?.expect("55000", "READ COMMITTED only", "")?;
+    session.batch_execute("ROLLBACK").await?;
     session.batch_execute("SET ROLE pg_monitor").await?;
     session.refusal(alter).await?.expect("42501", "", "")?;
     let refresh = "SELECT rag.refresh_collection('c', text => true)";

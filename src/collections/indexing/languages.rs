@@ -18,6 +18,11 @@ pub fn mark(configuration: &str) -> String {
     format!("{MARK}{configuration}")
 }
 
+/// Whether a term is such a one.
+pub fn is_mark(term: &[u8]) -> bool {
+    term.starts_with(MARK.as_bytes())
+}
+
 /// The configuration for each of some rows, given by their metadata: what their column says, as the name of a configuration or the code
 /// of a language, or the collection's own.
 pub fn of_rows<'a>(collection: &Collection, metadata: impl Iterator<Item = &'a [u8]>) -> Result<Vec<String>> {
@@ -29,10 +34,12 @@ pub fn of_rows<'a>(collection: &Collection, metadata: impl Iterator<Item = &'a [
     let mut names: Vec<&str> = values.iter().map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    let named =
-        configurations(&names.iter().map(|name| configuration_of(name).unwrap_or(name)).collect::<Vec<_>>())?;
+    let exact = configurations(&names)?;
+    let codes: Vec<&str> = names.iter().map(|name| configuration_of(name).unwrap_or_default()).collect();
+    let by_code = configurations(&codes)?;
+    let found = names.into_iter().zip(exact.into_iter().zip(by_code));
     let known: HashMap<&str, String> =
-        names.into_iter().zip(named).filter_map(|(name, found)| Some((name, found?))).collect();
+        found.filter_map(|(name, (exact, by_code))| Some((name, exact.or(by_code)?))).collect();
     let of = |value: &String| known.get(value.as_str()).unwrap_or(&collection.language).clone();
     Ok(values.iter().map(of).collect())
 }

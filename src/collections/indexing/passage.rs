@@ -179,8 +179,8 @@ pub fn analyse_query(query: &str, languages: &[String], collection: &Collection)
 /// The terms of a word.
 #[derive(Debug, Clone, Default)]
 pub struct WordTerms {
-    /// Those of the whole word.
-    pub whole: ChunkTerms,
+    /// Those of the whole word, by each configuration.
+    pub whole: Vec<ChunkTerms>,
     /// Those of its parts.
     pub parts: ChunkTerms,
 }
@@ -188,7 +188,7 @@ pub struct WordTerms {
 impl WordTerms {
     /// All of them, in no order; some twice.
     pub fn lexemes(&self) -> impl Iterator<Item = &[u8]> {
-        self.whole.lexemes().chain(self.parts.lexemes())
+        self.whole.iter().flat_map(ChunkTerms::lexemes).chain(self.parts.lexemes())
     }
 
     /// True if the word is left out of the index.
@@ -226,7 +226,10 @@ pub fn analyse_words(
     let found = analysed.into_iter().enumerate().map(|(place, analysed)| {
         let found = place * languages.len()..(place + 1) * languages.len();
         Ok(WordTerms {
-            whole: found_in(found.clone(), 0, analysed.words.words)?,
+            whole: found
+                .clone()
+                .map(|row| found_in(row..row + 1, 0, analysed.words.words.clone()))
+                .collect::<Result<_>>()?,
             parts: found_in(found, 1, analysed.parts.words)?,
         })
     });

@@ -11,6 +11,7 @@ use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::transactions::keeps_one_snapshot;
 use std::rc::Rc;
 
 /// Number of chunks whose words are found by one statement.
@@ -18,6 +19,11 @@ const FETCHED_CHUNKS: i64 = 128;
 
 /// Builds the text index of a collection whose name is locked.
 pub fn rebuild_text(collection: &Collection) -> Result<()> {
+    if keeps_one_snapshot() {
+        // What others committed since its first statement would keep its former words.
+        return Err(Error::wrong_state("a text index is built again in transactions of READ COMMITTED only")
+            .hint("Begin the transaction with ISOLATION LEVEL READ COMMITTED."));
+    }
     connect(|| keep_others_from_writing(collection))?;
     keep_others_from_merging(collection);
     let terms = collection.terms()?;

@@ -46,7 +46,7 @@ pub struct WebQuery {
     pub required: Vec<Vec<QueryItem>>,
     /// A text has none of these.
     pub excluded: Vec<QueryItem>,
-    /// Whether there were more operators than [`MAX_OPERATORS`].
+    /// Whether something follows [`MAX_OPERATORS`] operators.
     pub is_cut: bool,
 }
 
@@ -68,6 +68,7 @@ impl WebQuery {
         let mut alternatives: Vec<QueryItem> = Vec::new();
         let mut is_alternative = false;
         while let Some(token) = next_token(&mut rest, operators < MAX_OPERATORS) {
+            query.is_cut = operators >= MAX_OPERATORS;
             match token {
                 QueryToken::Or => {
                     is_alternative = !alternatives.is_empty();
@@ -88,7 +89,6 @@ impl WebQuery {
             }
         }
         query.end_alternatives(&mut alternatives);
-        query.is_cut = operators >= MAX_OPERATORS;
         query
     }
 

@@ -163,3 +163,9 @@ fn call(callback: *mut c_void) {
     let callback: fn() = unsafe { std::mem::transmute(callback) };
     callback();
 }
+
+/// Whether all statements of the transaction see the database as its first one did: REPEATABLE READ and SERIALIZABLE.
+pub fn keeps_one_snapshot() -> bool {
+    // SAFETY: a variable of this backend, which is read in its only thread.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
+}

@@ -69,7 +69,7 @@ impl ChunkSet {
         segments: &[Segment],
         reader: &mut PageReader<P>,
     ) -> Result<Vec<(i64, u32)>, P::Error> {
-        let mut numbers = Vec::with_capacity(self.count());
+        let mut numbers = Vec::new();
         for (place, segment) in segments.iter().enumerate() {
             let mut from = 0;
             while let Some(ordinal) = self.next(place, from) {

@@ -299,7 +299,8 @@ impl Terms {
                 let entry = block.next(read_entry).ok_or_else(|| block.damage(segment))?;
                 return Ok(Some((block.term.clone(), entry)));
             }
-            let place = block.next(read_place).ok_or_else(|| block.damage(segment))?;
+            let place = block.next(read_place).filter(|place| place.length > 0);
+            let place = place.ok_or_else(|| block.damage(segment))?;
             self.path.push(OpenBlock::read(segment, place, reader)?);
         }
         Ok(None)

@@ -71,6 +71,8 @@ impl Segment {
         let mut segment = Self { number, header, header_length, lengths: Rc::new([]) };
         if segment.header.docs > 0 {
             segment.lengths = segment.read_lengths(reader)?;
+            // There are as many numbers as chunks are said to be.
+            segment.chunk_of(segment.header.docs - 1, reader)?;
         }
         Ok(segment)
     }
