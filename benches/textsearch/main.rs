@@ -55,9 +55,11 @@ async fn passages(options: &Options) -> Result<()> {
             report::figure(&format!("{what}, p50"), times.p50(), "ms");
             report::figure(&format!("{what}, p95"), times.p95(), "ms");
         }
-        let slower = if length == 1 { 0.25 } else { 0.0 };
-        report::at_most("p50 over pg_textsearch's", times[0].p50() - times[1].p50(), slower, "ms");
-        report::at_most("p95 over pg_textsearch's", times[0].p95() - times[1].p95(), 0.0, "ms");
+        if let [ours, other, ..] = &times[..] {
+            let slower = if length == 1 { 0.25 } else { 0.0 };
+            report::at_most("p50 over pg_textsearch's", ours.p50() - other.p50(), slower, "ms");
+            report::at_most("p95 over pg_textsearch's", ours.p95() - other.p95(), 0.0, "ms");
+        }
         all.iter_mut().zip(times).for_each(|(all, times)| all.append(times));
     }
     for (name, times) in contest.names().zip(&all) {
@@ -65,8 +67,10 @@ async fn passages(options: &Options) -> Result<()> {
         report::figure(&format!("{name}, all, p95"), times.p95(), "ms");
         report::figure(&format!("{name}, all, mean"), times.mean(), "ms");
     }
-    let best = all[1..].iter().map(Times::mean).fold(f64::INFINITY, f64::min);
-    report::at_most("mean to the best other's", all[0].mean() / best, 1.0, "×");
+    if let Some((ours, others)) = all.split_first().filter(|(_, others)| !others.is_empty()) {
+        let best = others.iter().map(Times::mean).fold(f64::INFINITY, f64::min);
+        report::at_most("mean to the best other's", ours.mean() / best, 1.0, "×");
+    }
     let queries: Vec<String> = queries.into_iter().map(|(_, query)| query).collect();
     contest.throughput(&queries, options).await
 }
