@@ -3,6 +3,8 @@
 use crate::packages::{cache, unpacked};
 use crate::reference::run_script;
 use anyhow::{Context, Result};
+use ragstone_tests::copy::copy_rows;
+use ragstone_tests::session::Session;
 use std::fs;
 use std::path::Path;
 
@@ -52,6 +54,15 @@ impl Passages {
         })?;
         Ok(Self { rows, queries })
     }
+}
+
+/// Makes the table `p` of rows of name and text.
+pub async fn table(session: &Session, rows: &[(String, String)]) -> Result<()> {
+    session.batch_execute("CREATE TABLE p (id int PRIMARY KEY, page text, body text)").await?;
+    let lines = (1..).zip(rows).map(|(id, (page, body))| vec![id.to_string(), page.clone(), body.clone()]);
+    copy_rows(session, "p", lines).await?;
+    session.batch_execute("VACUUM ANALYZE p").await?;
+    Ok(())
 }
 
 fn lines<T>(file: &Path, read: impl Fn(&[&str]) -> Option<T>) -> Result<Vec<T>> {

@@ -10,17 +10,16 @@ use peers::{Peer, Peers};
 use ragstone_benches::contest::{Contestant, play};
 use ragstone_benches::dictionaries::Corpus;
 use ragstone_benches::options::Options;
-use ragstone_benches::passages::Passages;
+use ragstone_benches::passages::{Passages, table};
 use ragstone_benches::seeded::SEEDED;
 use ragstone_benches::timing::Times;
 use ragstone_benches::{program, report, world};
-use ragstone_tests::copy::copy_rows;
 use ragstone_tests::server::Server;
 use ragstone_tests::session::Session;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Settings of all servers, so that no index is slow for want of memory.
+/// Settings of the others' server, with as much memory as ours has.
 const SETTINGS: &[(&str, &str)] =
     &[("shared_buffers", "3GB"), ("maintenance_work_mem", "2GB"), ("max_wal_size", "8GB"), ("jit", "off")];
 
@@ -129,11 +128,7 @@ impl Contest {
     async fn of_ours(rows: &[(String, String)]) -> Result<Self> {
         let server = world::server("onnxruntime", true).await?;
         let session = server.session().await?;
-        session.batch_execute("CREATE TABLE p (id int PRIMARY KEY, page text, body text)").await?;
-        let lines =
-            (1..).zip(rows).map(|(id, (page, body))| vec![id.to_string(), page.clone(), body.clone()]);
-        copy_rows(&session, "p", lines).await?;
-        session.batch_execute("VACUUM ANALYZE p").await?;
+        table(&session, rows).await?;
         session.batch_execute("SET rag.overlong_input = 'ignore'").await?;
         let start = Instant::now();
         let create = format!(

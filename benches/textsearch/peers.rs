@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use ragstone_benches::packages::cache;
+use ragstone_benches::passages::table;
 use ragstone_benches::reference::python;
-use ragstone_tests::copy::copy_rows;
 use ragstone_tests::harness::NotRun;
 use ragstone_tests::install::Installation;
 use ragstone_tests::server::{Options, Server, open_folder, run};
@@ -84,15 +84,8 @@ impl Peers {
 
 async fn make(server: &Server, recipe: &Recipe, rows: &[(String, String)]) -> Result<Peer> {
     let session = server.connect(&server.empty_database("").await?).await?;
-    session
-        .batch_execute(&format!(
-            "CREATE EXTENSION {}; CREATE TABLE p (id int PRIMARY KEY, page text, body text)",
-            recipe.name
-        ))
-        .await?;
-    let lines = (1..).zip(rows).map(|(id, (page, body))| vec![id.to_string(), page.clone(), body.clone()]);
-    copy_rows(&session, "p", lines).await?;
-    session.batch_execute("VACUUM ANALYZE p").await?;
+    session.batch_execute(&format!("CREATE EXTENSION {}", recipe.name)).await?;
+    table(&session, rows).await?;
     let start = Instant::now();
     // One process, as Ragstone's fill.
     session.batch_execute("SET max_parallel_maintenance_workers = 0").await?;

@@ -6,16 +6,18 @@
 use crate::collections::catalog::collection::Collection;
 use crate::search::demands::Demands;
 use crate::search::filter::Filter;
+use crate::search::lookup::WordLookup;
 use crate::search::ranking::Ranking;
 use crate::search::request::{Mode, ParsedQuery, SearchRequest};
 use crate::search::rows::Reader;
-use crate::search::text::{LookupOptions, TextSearch};
+use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use crate::search::visible_rows::VisibleRows;
 use crate::search::within::Within;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::Result;
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::switch_user::as_owner;
 
 /// Depth of each ranking in the first round, in chunks. With a weight of 0.5, the mean nDCG@10 over SciFact, Cranfield
 /// and a set of Anthropic's documentation is 0.700 for depths of 50, 100 and 200, and 0.697 for 1,000; with 100,
@@ -84,14 +86,19 @@ impl<'a> Candidates<'a> {
         let visible = VisibleRows::find(collection)?;
         let (mut text, mut demands) = (None, Demands::none());
         if request.mode.has_text() || query.operators.is_some() {
-            let options = LookupOptions {
-                has_vector: request.mode.has_vector(),
-                // Whether a word is corrected would tell of rows that the caller may not see.
-                corrects_typos: request.typos && visible.is_none(),
-            };
-            let (search, of_query) = TextSearch::new(collection, query, options)?;
-            text = request.mode.has_text().then_some(search);
-            demands = of_query;
+            as_owner(collection.chunks()?.owner, || {
+                let mut lookup = WordLookup::open(collection)?;
+                if let Some(operators) = &query.operators {
+                    demands = Demands::find(&mut lookup, operators, request.mode.has_vector())?;
+                }
+                if request.mode.has_text() {
+                    // Whether a word is corrected would tell of rows that the caller may not see.
+                    let corrects_typos = request.typos && visible.is_none();
+                    let set = demands.set.take();
+                    text = Some(TextSearch::new(collection, lookup, query, set, corrects_typos)?);
+                }
+                Ok::<_, Error>(())
+            })?;
         }
         let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
         let mut candidates = Self {

@@ -2,7 +2,7 @@
 //! text.
 
 use crate::collections::indexing::passage::WordTerms;
-use crate::search::expansion::{MAX_WORD_BYTES, terms_alike, terms_that_begin};
+use crate::search::expansion::{MAX_WORD_BYTES, expanded};
 use crate::search::lookup::WordLookup;
 use crate::search::within::Within;
 use ragstone_core::analysis::{Rules, TextWords, has_no_spaces};
@@ -104,6 +104,7 @@ struct DemandReader<'q, 'l, 'c> {
 impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
     fn new(lookup: &'l mut WordLookup<'c>, query: &'q WebQuery) -> Result<Self> {
         let items = query.required.iter().flatten().chain(&query.excluded);
+        let items = items.filter(|item| matches!(item, QueryItem::Word(_) | QueryItem::Phrase(_)));
         let words = items.flat_map(|item| item.words().split_whitespace());
         let words: HashSet<&str> = words.filter(|word| word.len() <= MAX_WORD_BYTES).collect();
         let words: Vec<&str> = words.into_iter().collect();
@@ -174,19 +175,14 @@ impl<'q, 'l, 'c> DemandReader<'q, 'l, 'c> {
     }
 
     fn known(&mut self, item: &QueryItem) -> Result<Known> {
-        let terms = match item {
-            QueryItem::Phrase(phrase) => return self.phrase(phrase),
-            QueryItem::Prefix(word) => {
-                let terms = self.terms.get(word.as_str()).cloned().unwrap_or_default();
-                terms_that_begin(self.lookup, word, &terms)?
+        match item {
+            QueryItem::Phrase(phrase) => self.phrase(phrase),
+            QueryItem::Word(word) => self.word(word),
+            QueryItem::Prefix(_) | QueryItem::Misspelt(_) => {
+                let terms = expanded(self.lookup, item)?.unwrap_or_default();
+                Ok(Known { set: Some(self.lookup.holders(&terms)?), phrase: None })
             }
-            QueryItem::Misspelt(word) => {
-                let terms = self.terms.get(word.as_str()).cloned().unwrap_or_default();
-                terms_alike(self.lookup, word, &terms)?
-            }
-            QueryItem::Word(word) => return self.word(word),
-        };
-        Ok(Known { set: Some(self.lookup.holders(&terms)?), phrase: None })
+        }
     }
 
     /// A word is held by chunks that hold all lexemes that one of the configurations makes of it. One that the index leaves out is

@@ -4,12 +4,13 @@ use crate::collections::indexing::passage::WordTerms;
 use crate::search::lookup::WordLookup;
 use pgrx::PgLogLevel;
 use ragstone_core::analysis::{has_no_spaces, in_lower_case};
+use ragstone_core::query_syntax::QueryItem;
 use ragstone_core::text_index::{FoundTerm, QueryTerm};
 use ragstone_core::typos::Misspelt;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Result};
-use std::borrow::Cow;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 /// Maximum number of terms that a word stands for, the most frequent ones.
 const MAX_TERMS: usize = 1_000;
@@ -23,8 +24,27 @@ const MAX_CORRECTED: usize = 16;
 /// Words of more bytes are not looked up by themselves.
 pub const MAX_WORD_BYTES: usize = 1_000;
 
+/// The terms for which a word with the operator `*` or `~` stands, looked up once; none for another item.
+pub fn expanded(lookup: &mut WordLookup, item: &QueryItem) -> Result<Option<Rc<[QueryTerm]>>> {
+    let (QueryItem::Prefix(word) | QueryItem::Misspelt(word)) = item else { return Ok(None) };
+    if let Some(known) = lookup.expanded.get(item) {
+        return Ok(Some(Rc::clone(known)));
+    }
+    let mut found = Vec::new();
+    if word.len() <= MAX_WORD_BYTES {
+        let terms = lookup.analyse(&[word])?.pop().unwrap_or_default();
+        found = match item {
+            QueryItem::Prefix(_) => terms_that_begin(lookup, word, &terms)?,
+            _ => terms_alike(lookup, word, &terms)?,
+        };
+    }
+    let found: Rc<[QueryTerm]> = found.into();
+    lookup.expanded.insert(item.clone(), Rc::clone(&found));
+    Ok(Some(found))
+}
+
 /// The terms that begin as a word does, and the word itself.
-pub fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
+fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let prefix = encoded(&in_lower_case(word, lookup.rules(word)?));
     let found = lookup.terms_with_prefix(&prefix, |_| true)?;
     let mut terms = lookup.terms(whole(terms))?;
@@ -34,7 +54,7 @@ pub fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) 
 }
 
 /// The terms that differ from a word by a typo, and the word itself.
-pub fn terms_alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
+fn terms_alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let found = alike(lookup, word, terms)?;
     most_frequent(lookup, &format!("{word}~"), found.into_iter().map(|(term, _)| term).collect())
 }
@@ -69,10 +89,10 @@ fn is_correctable(word: &str) -> bool {
 
 /// Terms that differ from a word by few typos, and by how many.
 fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(FoundTerm, usize)>> {
-    let stems = whole(terms).map(|lexeme| decoded(lexeme).into_owned()).collect::<Vec<_>>();
+    let stems = whole(terms).map(|lexeme| encoding::decode_lossy(lexeme).into_owned()).collect::<Vec<_>>();
     let misspelt = Misspelt::new(in_lower_case(word, lookup.rules(word)?), stems);
     let first = misspelt.first_letter().map(String::from).unwrap_or_default();
-    let distance = |term: &[u8]| misspelt.distance(&decoded(term));
+    let distance = |term: &[u8]| misspelt.distance(&encoding::decode_lossy(term));
     let found = lookup.terms_with_prefix(&encoded(&first), |term| distance(term).is_some())?;
     Ok(found
         .into_iter()
@@ -116,12 +136,4 @@ fn encoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     encoding::encode(text.as_bytes(), &mut bytes);
     bytes
-}
-
-fn decoded(term: &[u8]) -> Cow<'_, str> {
-    if encoding::accepts_utf8() {
-        return String::from_utf8_lossy(term);
-    }
-    let decoded = encoding::decode(term);
-    Cow::Owned(String::from_utf8_lossy(decoded.as_deref().unwrap_or(term)).into_owned())
 }

@@ -5,10 +5,13 @@ use crate::collections::indexing::languages;
 use crate::collections::indexing::passage::{WordTerms, analyse_query, analyse_words, rules};
 use crate::collections::indexing::segments::{index_error, open_index};
 use ragstone_core::analysis::Rules;
+use ragstone_core::query_syntax::QueryItem;
 use ragstone_core::text_index::rank::TextIndex;
 use ragstone_core::text_index::{ChunkSet, FoundTerm, MAX_EXPANDED_POSTINGS, QueryTerm};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::page_table::{PageTable, ReadAt};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// The text index of a collection, and how words of a query become its terms. The caller has the rights of the tables' owner.
 pub struct WordLookup<'a> {
@@ -16,6 +19,8 @@ pub struct WordLookup<'a> {
     index: TextIndex<PageTable>,
     /// The text search configurations by which its words were found.
     languages: Vec<String>,
+    /// What the words of the query with the operators `*` and `~` stand for, so far as they were looked up.
+    pub expanded: HashMap<QueryItem, Rc<[QueryTerm]>>,
     /// How many postings words of the query that stand for others may still have together.
     pub expansion_budget: u64,
 }
@@ -25,7 +30,8 @@ impl<'a> WordLookup<'a> {
     pub fn open(collection: &'a Collection) -> Result<Self> {
         let mut index = open_index(collection, ReadAt::Statement)?;
         let languages = languages::of_chunks(collection, &mut index)?;
-        Ok(Self { collection, index, languages, expansion_budget: MAX_EXPANDED_POSTINGS })
+        let expansion_budget = MAX_EXPANDED_POSTINGS;
+        Ok(Self { collection, index, languages, expanded: HashMap::new(), expansion_budget })
     }
 
     /// The index.

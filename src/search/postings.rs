@@ -36,8 +36,7 @@ fn read(collection: &Collection) -> Result<Vec<Posting>> {
         let mut index = open_index(collection, ReadAt::Statement)?;
         let read = index.postings(|term, chunk, frequency, fields| {
             if there.contains(&chunk) {
-                let decoded = encoding::decode(term);
-                let lexeme = String::from_utf8_lossy(decoded.as_deref().unwrap_or(term)).into_owned();
+                let lexeme = encoding::decode_lossy(term).into_owned();
                 found.push(Posting { lexeme, chunk, frequency, fields });
             }
         });

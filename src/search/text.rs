@@ -2,14 +2,12 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::segments::index_error;
-use crate::search::demands::Demands;
-use crate::search::expansion::{MAX_WORD_BYTES, corrections, terms_alike, terms_that_begin};
+use crate::search::expansion::{corrections, expanded};
 use crate::search::filter::Filter;
 use crate::search::lookup::WordLookup;
 use crate::search::ranking::Ranking;
 use crate::search::request::ParsedQuery;
 use pgrx::PgLogLevel;
-use ragstone_core::query_syntax::{QueryItem, WebQuery};
 use ragstone_core::text_index::rank::TextIndex;
 use ragstone_core::text_index::{ChunkSet, QueryTerm};
 use ragstone_pg::error::{Error, Result};
@@ -25,15 +23,6 @@ const MAX_TERMS: usize = 64;
 /// A ranking from which a condition leaves chunks out is this many times as deep as by the share that meets it, and grows by as much.
 const DEPTH_MARGIN: f64 = 2.0;
 
-/// What is looked up of a query.
-#[derive(Debug, Clone, Copy)]
-pub struct LookupOptions {
-    /// Whether the chunks that meet its demands are needed by number, as for a vector ranking.
-    pub has_vector: bool,
-    /// Whether words that no chunk has stand for those that are spelt much alike.
-    pub corrects_typos: bool,
-}
-
 /// A text query against one collection.
 pub struct TextSearch<'a> {
     collection: &'a Collection,
@@ -45,27 +34,26 @@ pub struct TextSearch<'a> {
 }
 
 impl<'a> TextSearch<'a> {
-    /// Looks up the words of a query, and what its operators demand, also of the vector ranking if there is one.
+    /// Looks up the words of a query. The caller has the rights of the tables' owner; `set` are the chunks that the query's operators
+    /// leave, where these are not all.
     pub fn new(
         collection: &'a Collection,
+        mut lookup: WordLookup,
         query: &ParsedQuery,
-        options: LookupOptions,
-    ) -> Result<(Self, Demands)> {
-        as_owner(collection.chunks()?.owner, || {
-            let mut lookup = WordLookup::open(collection)?;
-            let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
-            if options.corrects_typos && has_unknown {
-                let corrections = corrections(&mut lookup, &query.plain, &terms)?;
-                terms.extend(corrections);
+        set: Option<ChunkSet>,
+        corrects_typos: bool,
+    ) -> Result<Self> {
+        let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
+        if corrects_typos && has_unknown {
+            let corrections = corrections(&mut lookup, &query.plain, &terms)?;
+            terms.extend(corrections);
+        }
+        for item in query.operators.iter().flat_map(|operators| &operators.wanted) {
+            if let Some(found) = expanded(&mut lookup, item)? {
+                terms.extend(lookup.one_for(&found)?);
             }
-            let mut demands = Demands::none();
-            if let Some(query) = &query.operators {
-                terms.extend(expanded(&mut lookup, query)?);
-                demands = Demands::find(&mut lookup, query, options.has_vector)?;
-            }
-            let index = lookup.into_index();
-            Ok((Self { collection, index, terms: rarest(terms), set: demands.set.take() }, demands))
-        })
+        }
+        Ok(Self { collection, index: lookup.into_index(), terms: rarest(terms), set })
     }
 
     /// The best chunks: exactly those that scoring every chunk with any of the words would find.
@@ -107,26 +95,6 @@ impl<'a> TextSearch<'a> {
             }
         }
     }
-}
-
-/// One term for each word of a query that stands for several.
-fn expanded(lookup: &mut WordLookup, query: &WebQuery) -> Result<Vec<QueryTerm>> {
-    let mut expanded = Vec::new();
-    for item in &query.wanted {
-        let terms = match item {
-            QueryItem::Prefix(word) if word.len() <= MAX_WORD_BYTES => {
-                let terms = lookup.analyse(&[word])?.pop().unwrap_or_default();
-                terms_that_begin(lookup, word, &terms)?
-            }
-            QueryItem::Misspelt(word) if word.len() <= MAX_WORD_BYTES => {
-                let terms = lookup.analyse(&[word])?.pop().unwrap_or_default();
-                terms_alike(lookup, word, &terms)?
-            }
-            _ => continue,
-        };
-        expanded.extend(lookup.one_for(&terms)?);
-    }
-    Ok(expanded)
 }
 
 /// The chunks that meet a condition, with their lengths in words.

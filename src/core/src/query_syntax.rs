@@ -16,7 +16,7 @@
 pub const MAX_OPERATORS: usize = 64;
 
 /// Something to look for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum QueryItem {
     /// A word.
     Word(String),
@@ -29,7 +29,7 @@ pub enum QueryItem {
 }
 
 /// Words that stand together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Phrase {
     /// The words as they were typed.
     pub words: String,

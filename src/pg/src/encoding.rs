@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int};
 
 const UTF8: c_int = pg_sys::pg_enc::PG_UTF8 as c_int;
@@ -33,6 +34,15 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
         pg_sys::pfree(converted.cast());
         Some(copy)
     }
+}
+
+/// Text of the database in UTF-8, with replacement characters for what is not valid.
+pub fn decode_lossy(bytes: &[u8]) -> Cow<'_, str> {
+    if accepts_utf8() {
+        return String::from_utf8_lossy(bytes);
+    }
+    let decoded = decode(bytes);
+    Cow::Owned(String::from_utf8_lossy(decoded.as_deref().unwrap_or(bytes)).into_owned())
 }
 
 /// Appends UTF-8 in the database's encoding, with a question mark for each character that the encoding does not have.

@@ -221,6 +221,8 @@ pub struct Terms {
     /// From the root to a leaf.
     path: Vec<OpenBlock>,
     depth: usize,
+    /// The term that was read last.
+    last: Option<Vec<u8>>,
 }
 
 impl Terms {
@@ -233,7 +235,8 @@ impl Terms {
             return Err(segment.damage(segment.header.root.offset, "the dictionary is too deep").into());
         }
         let depth = usize::from(segment.header.depth);
-        Ok(Self { path: vec![OpenBlock::read(segment, segment.header.root, reader)?], depth })
+        let root = OpenBlock::read(segment, segment.header.root, reader)?;
+        Ok(Self { path: vec![root], depth, last: None })
     }
 
     /// Before the first term that is not less than another one.
@@ -297,7 +300,13 @@ impl Terms {
             };
             if is_leaf {
                 let entry = block.next(read_entry).ok_or_else(|| block.damage(segment))?;
-                return Ok(Some((block.term.clone(), entry)));
+                let term = block.term.clone();
+                // A tree whose branches meet could have more terms than anybody can wait for.
+                if self.last.replace(term.clone()).is_some_and(|last| last >= term) {
+                    let what = "terms of the dictionary are not in order";
+                    return Err(segment.damage(segment.header.root.offset, what).into());
+                }
+                return Ok(Some((term, entry)));
             }
             let place = block.next(read_place).filter(|place| place.length > 0);
             let place = place.ok_or_else(|| block.damage(segment))?;

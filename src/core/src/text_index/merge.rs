@@ -105,16 +105,13 @@ struct MergedTerms {
     next: BinaryHeap<Reverse<(Vec<u8>, usize)>>,
     /// What belongs to these terms.
     entries: Vec<Option<TermEntry>>,
-    /// The last term that was read of each segment.
-    last: Vec<Option<Vec<u8>>>,
 }
 
 impl MergedTerms {
     fn new<P: Pages>(segments: &[Segment], reader: &mut PageReader<P>) -> Result<Self, P::Error> {
         let terms =
             segments.iter().map(|segment| Terms::new(segment, reader)).collect::<Result<Vec<_>, _>>()?;
-        let (entries, last) = (vec![None; segments.len()], vec![None; segments.len()]);
-        let mut merged = Self { terms, next: BinaryHeap::new(), entries, last };
+        let mut merged = Self { terms, next: BinaryHeap::new(), entries: vec![None; segments.len()] };
         for place in 0..segments.len() {
             merged.advance(place, segments, reader)?;
         }
@@ -128,11 +125,6 @@ impl MergedTerms {
         reader: &mut PageReader<P>,
     ) -> Result<(), P::Error> {
         if let Some((term, entry)) = self.terms[place].next(&segments[place], reader)? {
-            // A tree whose branches meet could have more terms than anybody can wait for.
-            if self.last[place].replace(term.clone()).is_some_and(|last| last >= term) {
-                let what = "terms of the dictionary are not in order";
-                return Err(segments[place].damage(segments[place].header.root.offset, what).into());
-            }
             self.entries[place] = Some(entry);
             self.next.push(Reverse((term, place)));
         }
