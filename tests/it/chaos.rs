@@ -106,7 +106,7 @@ impl World<'_> {
             if left <= 0 {
                 return Ok(());
             }
-            self.writers.run(&self.server, &self.database, left, self.chance.below(1 << 31)).await?;
+            self.writers.run(&self.server, &self.database, left, None, self.chance.below(1 << 31)).await?;
         }
     }
 

@@ -86,12 +86,14 @@ impl World {
         }
     }
 
-    /// Writes in all databases, and kills the engine meanwhile where that is wanted.
-    pub async fn round(&self, kills_engine: bool) -> Result<()> {
+    /// Writes in all databases, as fast as the clients can or so many steps in a second, and kills the engine meanwhile where that is
+    /// wanted.
+    pub async fn round(&self, kills_engine: bool, rate: Option<u32>) -> Result<()> {
         let written = AtomicBool::new(false);
         let writing = async {
             let clients = self.databases.iter().map(|database| {
-                database.writers.run(&self.server, &database.name, STEPS, self.chance.below(1 << 31))
+                let seed = self.chance.below(1 << 31);
+                database.writers.run(&self.server, &database.name, STEPS, rate, seed)
             });
             try_join_all(clients).await?;
             written.store(true, Ordering::SeqCst);

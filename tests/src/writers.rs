@@ -100,12 +100,20 @@ impl Writers {
         session.value("SELECT last_value FROM steps").await
     }
 
-    /// Lets the clients do so many steps, or fewer where their connections end.
-    pub async fn run(&self, server: &Server, database: &str, steps: i64, seed: usize) -> Result<()> {
+    /// Lets the clients do so many steps, or fewer where their connections end; as fast as they can, or so many in a second.
+    pub async fn run(
+        &self,
+        server: &Server,
+        database: &str,
+        steps: i64,
+        rate: Option<u32>,
+        seed: usize,
+    ) -> Result<()> {
         let each = (steps + CLIENTS - 1) / CLIENTS;
         let mut command = server.client("pgbench")?;
         command.args(["--no-vacuum", &format!("--client={CLIENTS}"), &format!("--transactions={each}")]);
         command.args([&format!("--random-seed={seed}"), &format!("--define=keys={KEYS}")]);
+        command.args(rate.map(|rate| format!("--rate={rate}")));
         command.args(&self.scripts).arg(database);
         // Clients of several databases may run at once.
         let said = self.said.with_extension(database);
