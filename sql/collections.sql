@@ -120,7 +120,28 @@ WHERE r.relkind <> 'r' OR r.relrowsecurity OR r.relforcerowsecurity
    OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class = t.relation::oid)
    OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.relation::oid AND NOT g.tgisinternal)
    OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = t.relation::oid)
-   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation::oid);
+   OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = t.relation::oid)
+UNION ALL
+-- What would run code of the owner's in ANALYZE, in a merge of segments or where chunks are deleted, for as long as that code likes.
+SELECT c.id,
+       '42809',
+       pg_catalog.format('table %s has foreign keys, defaults, or expressions with functions or types that are not PostgreSQL''s', t.relation)
+FROM rag.collection c
+CROSS JOIN LATERAL (VALUES (c.chunk_table, false), (c.terms_table, true)) t (relation, is_terms)
+WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint k
+              WHERE (k.conrelid = t.relation::oid OR k.confrelid = t.relation::oid)
+                AND (k.contype = 'f' OR (k.contype = 'c' AND t.is_terms)))
+   OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adrelid = t.relation::oid)
+   OR EXISTS (
+     SELECT FROM (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, i.indexrelid AS object FROM pg_catalog.pg_index i
+                  WHERE i.indrelid = t.relation::oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+                  UNION ALL
+                  SELECT 'pg_catalog.pg_statistic_ext'::regclass::oid, s.oid FROM pg_catalog.pg_statistic_ext s
+                  WHERE s.stxrelid = t.relation::oid) e
+     JOIN pg_catalog.pg_depend d ON d.classid = e.class AND d.objid = e.object
+     WHERE d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass)
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m
+                       WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.deptype = 'e'));
 
 COMMENT ON VIEW rag._altered_tables IS 'internal: what was changed in the definition of the tables that a collection keeps';
 

@@ -44,7 +44,7 @@ COMMENT ON COLUMN rag._queue.is_fill IS 'whether a comparison with the source fo
 COMMENT ON TABLE rag._failure IS 'internal: rows that could not be indexed; see rag.failed';
 COMMENT ON COLUMN rag._failure.retry_at IS 'when it is tried again; NULL: not any more';
 
-CREATE VIEW rag.failed AS
+CREATE VIEW rag.failed WITH (security_barrier) AS
 SELECT c.name AS collection, c.source, f.key, f.attempts, f.sqlstate, f.message, f.detail, f.failed_at, f.retry_at
 FROM rag._failure f
 JOIN rag.collection c ON c.id = f.collection
@@ -123,7 +123,7 @@ COMMENT ON COLUMN rag._collection_state.is_visible IS 'whether the reader may kn
 COMMENT ON COLUMN rag._collection_state.state IS
 'creating: by a transaction that has not ended. restoring: a dump is being read. filling: the first fill, up to its indexes. indexing: changes are queued, rows that failed are tried again, or rag.refresh_collection works. current: nothing is to do, or the collection is manual and no session refreshes it. waiting: something is to do, and is tried again at next_try. failed: it does not follow its source';
 
-CREATE VIEW rag.collections AS
+CREATE VIEW rag.collections WITH (security_barrier) AS
 SELECT s.name,
        s.id,
        c.source,
@@ -167,7 +167,7 @@ COMMENT ON COLUMN rag.collections.since IS 'since when it is in this state';
 COMMENT ON COLUMN rag.collections.next_try IS 'when what it waits for is tried again';
 
 -- Chunks and rows are the sums that search needs anyway, so they cost no counting.
-CREATE VIEW rag.stat_collection AS
+CREATE VIEW rag.stat_collection WITH (security_barrier) AS
 SELECT s.name AS collection,
        c.sync,
        s.state,
@@ -222,7 +222,7 @@ COMMENT ON FUNCTION rag.alter_collection(name, text, integer, integer, regconfig
 COMMENT ON FUNCTION rag.finish_migration(name) IS 'drop what a collection was before rag.alter_collection';
 COMMENT ON FUNCTION rag.rollback_migration(name) IS 'go back to what a collection was before rag.alter_collection, or give up what is being built';
 
-CREATE VIEW rag.migrations AS
+CREATE VIEW rag.migrations WITH (security_barrier) AS
 SELECT o.name AS collection,
        CASE WHEN m.successor_of IS NULL THEN 'switched' ELSE 'building' END AS state,
        CASE WHEN m.successor_of IS NULL THEN o.model ELSE m.model END AS new_model,

@@ -223,11 +223,10 @@ fn check_amount(name: &str, value: Option<f64>) -> Result<()> {
     }
 }
 
-/// Checks that a duration is finite. A negative one becomes zero: the clock was set back during the step, which is logged anyway.
+/// Checks that a duration is a number of at most [`vocabulary::MAX_AMOUNT`]. A negative one becomes zero: the clock was set back during
+/// the step, which is logged anyway.
 fn checked_duration(milliseconds: Option<f64>) -> Result<Option<f64>> {
-    let Some(value) = milliseconds else { return Ok(None) };
-    if !value.is_finite() {
-        return Err(Error::bad_argument(format!("duration_ms must be a finite number, not {value}")));
-    }
-    Ok(Some(value.max(0.0)))
+    let duration = milliseconds.map(|value| value.max(if value.is_nan() { value } else { 0.0 }));
+    check_amount("duration_ms", duration)?;
+    Ok(duration)
 }

@@ -2,7 +2,7 @@
 
 use crate::background::pauses::Pauses;
 use crate::collections::capture::reconcile;
-use crate::collections::catalog::collection::Collection;
+use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::statements::CompareDepth;
 use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::lifecycle::settle;
@@ -131,6 +131,7 @@ impl Settling {
         self.compared_at = Instant::now();
         for mut collection in in_limited_transaction(Limits::Locks, || connect(settle::followed))? {
             let compared = in_limited_transaction(Limits::Locks, || {
+                connect(|| collection.lock_tables(TableUse::Writing))?;
                 reconcile::compare(&mut collection, CompareDepth::Keys)
             });
             if let Err(error) = compared {

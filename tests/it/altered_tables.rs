@@ -93,6 +93,14 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
         "CREATE RULE r AS ON INSERT TO c_terms DO ALSO NOTHING",
         "ALTER TABLE c_chunks ENABLE ROW LEVEL SECURITY",
         "CREATE TABLE child () INHERITS (c_terms)",
+        "CREATE TABLE mine (chunk bigint REFERENCES c_chunks (chunk_id) ON DELETE CASCADE)",
+        "ALTER TABLE c_chunks ADD mine text DEFAULT pg_sleep(60)::text",
+        "ALTER TABLE c_terms ADD CHECK (pg_sleep(60) IS NOT NULL) NOT VALID",
+        "CREATE FUNCTION slow(bytea) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+         CREATE INDEX ON c_terms ((slow(data)))",
+        "CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+         CREATE STATISTICS s ON (slow(seq)), words FROM c_chunks",
+        "CREATE INDEX ON c_chunks ((content::small_text))",
         "ALTER TABLE c_chunks DROP heading; ALTER TABLE c_chunks ADD heading text GENERATED ALWAYS AS ('x') STORED",
     ] {
         session.batch_execute(&format!("BEGIN; {attach}")).await?;
@@ -100,6 +108,9 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
         refused(&session, Some(expected)).await.context(attach)?;
         session.batch_execute("ROLLBACK").await?;
     }
+    // An index of PostgreSQL's own functions is a good thing to have.
+    session.batch_execute("CREATE INDEX ON c_chunks ((metadata ->> 'kind')) WHERE lower(heading) <> ''").await?;
+    refused(&session, None).await?;
     current(&session).await
 }
 

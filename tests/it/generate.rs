@@ -93,7 +93,16 @@ async fn a_conversation_is_sent_as_it_is_given() -> Result<()> {
 
 async fn options_cannot_replace_what_is_recorded() -> Result<()> {
     let (session, provider) = with([Reply::chat("42")]).await?;
-    for options in [r#"{"model": "other"}"#, r#"{"max_tokens": 9}"#, r#"{"n": 3}"#, r#"{"stream": true}"#] {
+    for options in [
+        r#"{"model": "other"}"#,
+        r#"{"models": ["other"]}"#,
+        r#"{"max_tokens": 9}"#,
+        r#"{"maxTokens": 9}"#,
+        r#"{"generation_config": {"max_output_tokens": 9}}"#,
+        r#"{"generationConfig": {"candidateCount": 9}}"#,
+        r#"{"n": 3}"#,
+        r#"{"stream": true}"#,
+    ] {
         let ask = format!("SELECT rag.generate('hi', model => 'stub/small', options => '{options}')");
         session.refusal(&ask).await?.expect("22023", "cannot be given there", "")?;
     }

@@ -28,6 +28,7 @@ pub fn tests() -> Vec<Trial> {
         work_goes_on_while_a_provider_is_waited_for,
         a_key_that_is_not_unique_is_a_failed_row,
         advisory_locks_of_a_role_hold_up_nothing,
+        triggers_of_a_collections_name_on_another_roles_table_hold_up_nothing,
     ]
 }
 
@@ -322,4 +323,31 @@ async fn advisory_locks_of_a_role_hold_up_nothing() -> Result<()> {
         Ok((own == 0).then_some(()))
     })
     .await
+}
+
+/// Whoever changes or drops a collection looks for its triggers, and waits for the tables that they are on.
+async fn triggers_of_a_collections_name_on_another_roles_table_hold_up_nothing() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    make(&session, 3, "").await?;
+    let database: String = session.value("SELECT current_database()::text").await?;
+    let role = format!("mallory_{database}");
+    session
+        .batch_execute(&format!("CREATE ROLE {role} LOGIN; CREATE SCHEMA mallory AUTHORIZATION {role}"))
+        .await?;
+    let mallory = server.connect_as(&role, &database).await?;
+    let id: i64 = session.value("SELECT id FROM rag.collections WHERE name = 'c'").await?;
+    mallory
+        .batch_execute(&format!(
+            "CREATE TABLE mallory.t (id int);
+             CREATE TRIGGER ragstone_{id}_insert AFTER INSERT ON mallory.t REFERENCING NEW TABLE AS new_rows
+               FOR EACH STATEMENT EXECUTE FUNCTION rag._capture('{id}', '1', 'id', 'id');
+             BEGIN; LOCK TABLE mallory.t"
+        ))
+        .await?;
+    session
+        .batch_execute(
+            "SET lock_timeout = '5s'; ALTER TABLE t RENAME COLUMN body TO content; SELECT rag.drop_collection('c')",
+        )
+        .await
 }

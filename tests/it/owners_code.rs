@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_search_runs_no_cast_of_a_type_of_a_user,
+        a_search_plans_no_cast_of_a_type_of_a_user,
         a_search_finds_its_types_in_spite_of_the_search_path,
         policies_that_are_forced_on_the_owner_neither_run_nor_hide_rows,
         a_collection_waits_for_the_new_owner_of_its_source,
@@ -67,6 +68,42 @@ async fn a_search_runs_no_cast_of_a_type_of_a_user() -> Result<()> {
     let found: i64 =
         session.value("SELECT count(*) FROM rag.search('c', 'fox', filter => '{\"mood\": \"bad\"}')").await?;
     ensure!(found == 1, "{found} found");
+    Ok(())
+}
+
+/// An SQL function is inlined where a statement is planned, and what is immutable in it is computed there.
+async fn a_search_plans_no_cast_of_a_type_of_a_user() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let mallory = attacker(&session).await?;
+    session
+        .batch_execute(&format!(
+            "SET ROLE {mallory}; {TABLE};
+             CREATE FUNCTION mallory.trap() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE 'a cast ran'; END $$;
+             CREATE FUNCTION mallory.inlined(mallory.mood) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT mallory.trap()';
+             CREATE FUNCTION mallory.inlined_json(mallory.mood) RETURNS json IMMUTABLE LANGUAGE sql
+               AS 'SELECT mallory.trap()::json';
+             CREATE FUNCTION mallory.inlined(mallory.mood[]) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT mallory.trap()';
+             DROP CAST (mallory.mood AS text); DROP CAST (mallory.mood AS json);
+             CREATE CAST (mallory.mood AS text) WITH FUNCTION mallory.inlined(mallory.mood);
+             CREATE CAST (mallory.mood AS json) WITH FUNCTION mallory.inlined_json;
+             CREATE CAST (mallory.mood[] AS text) WITH FUNCTION mallory.inlined(mallory.mood[]); RESET ROLE"
+        ))
+        .await?;
+    current(&session).await?;
+    for mode in ["text", "vector", "hybrid"] {
+        let title: String =
+            session.value(&format!("SELECT title FROM rag.search('c', 'fox', mode => '{mode}')")).await?;
+        ensure!(title == "bad", "{title}");
+    }
+    session
+        .batch_execute(
+            "UPDATE mallory.conf SET mood = 'bad'; SELECT rag.refresh_collection('c');
+             SELECT rag.refresh_collection('c', text => true)",
+        )
+        .await?;
+    current(&session).await?;
+    let failed: i64 = session.value("SELECT count(*) FROM rag.failed").await?;
+    ensure!(failed == 0, "{failed} rows failed");
     Ok(())
 }
 

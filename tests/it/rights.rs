@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         an_owners_check_cannot_reset_the_role,
         an_owners_functions_and_operators_are_not_called_by_name,
         the_public_may_call_what_views_and_searches_need,
+        functions_in_a_query_see_no_hidden_rows_of_views,
         settings_that_name_files_are_not_for_users,
     ]
 }
@@ -245,6 +246,38 @@ async fn the_public_may_call_what_views_and_searches_need() -> Result<()> {
     }
     let seen: i64 = stranger.value("SELECT count(*) FROM rag.collections").await?;
     ensure!(seen == 0, "a stranger sees the collections of tables that he may not read");
+    Ok(())
+}
+
+/// A function in a reader's query sees no row that the reader does not see, however cheap it says that it is.
+async fn functions_in_a_query_see_no_hidden_rows_of_views() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .admin
+        .batch_execute(
+            "CREATE TABLE app.seen (view text, line text); GRANT ALL ON app.seen TO PUBLIC;
+             CREATE FUNCTION app.look(name text, line text) RETURNS boolean VOLATILE COST 0.000001 LANGUAGE plpgsql AS
+               'BEGIN INSERT INTO app.seen VALUES (name, line); RETURN true; END';
+             INSERT INTO rag._failure (collection, key, attempts, sqlstate, message)
+               SELECT id, '{key of a stranger}', 1, '22000', 'a secret' FROM rag.collection",
+        )
+        .await?;
+    let views: Vec<String> = world
+        .admin
+        .value(
+            "SELECT array_agg(relname::text) FROM pg_class
+             WHERE relnamespace = 'rag'::regnamespace AND relkind = 'v' AND has_table_privilege('stranger', oid, 'SELECT')",
+        )
+        .await?;
+    ensure!(views.len() > 20, "{views:?}");
+    let stranger = world.server.connect_as("stranger", &world.database).await?;
+    for view in views {
+        let look = format!("SELECT count(*) FROM rag.{view} v WHERE app.look('{view}', v::text)");
+        let counted: i64 = stranger.value(&look).await?;
+        let seen = format!("SELECT count(*) FROM app.seen WHERE view = '{view}'");
+        let seen: i64 = world.admin.value(&seen).await?;
+        ensure!(counted == seen, "rag.{view} has {counted} rows for a stranger, whose function saw {seen}");
+    }
     Ok(())
 }
 

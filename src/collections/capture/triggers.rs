@@ -61,7 +61,7 @@ pub fn are_complete(collection: &Collection) -> Result<bool> {
 
 /// Drops all triggers of a collection.
 pub fn remove(collection: &Collection) -> Result<()> {
-    found(collection.id)?.iter().try_for_each(drop_trigger)
+    found(collection)?.iter().try_for_each(drop_trigger)
 }
 
 fn trigger_name(collection: i64, event: &str) -> String {
@@ -127,7 +127,7 @@ fn existing(
     let right = |found: &ExistingTrigger| {
         found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
     };
-    Ok(found(collection.id)?.into_iter().partition(right))
+    Ok(found(collection)?.into_iter().partition(right))
 }
 
 /// Table, name and definition of the missing triggers.
@@ -148,10 +148,16 @@ fn missing<'a>(
         .collect()
 }
 
-fn found(collection: i64) -> Result<Vec<ExistingTrigger>> {
+fn found(collection: &Collection) -> Result<Vec<ExistingTrigger>> {
+    let source = collection.source.as_ref();
+    let owner = collection.accepted_owner.or(source.map(|source| source.owner));
     let rows = run(
         include_str!("../../../sql/queries/triggers.sql"),
-        &[Arg::text(&format!("ragstone_{collection}_"))],
+        &[
+            Arg::text(&format!("ragstone_{}_", collection.id)),
+            Arg::optional(source.map(|source| source.oid)),
+            Arg::optional(owner),
+        ],
     )?;
     let existing = |row| {
         Some(ExistingTrigger {

@@ -1,7 +1,7 @@
 //! Writes a batch into the collection's tables and removes it from the queue, in one transaction.
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};
-use crate::collections::catalog::keys::Key;
+use crate::collections::catalog::keys::{Key, KeyColumns};
 use crate::collections::indexing::batch::{QueuedRow, RowBatch, RowStatus};
 use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::passage::Passage;
@@ -34,6 +34,7 @@ pub fn write(batch: &mut RowBatch) -> Result<WriteCounts> {
     let Some(collection) = found else { return Ok(WriteCounts::default()) };
     let finds_others = !collection.finds_words_as(&batch.collection);
     batch.collection = collection;
+    batch.keys = connect(|| KeyColumns::of(&batch.collection))?;
     if finds_others {
         batch.analyse_again()?;
     }

@@ -11,9 +11,13 @@ pub fn now() -> i64 {
     unsafe { pg_sys::GetCurrentTimestamp() + POSTGRES_EPOCH }
 }
 
-/// To Postgres's epoch, clamped to the range of the integer.
+/// What timestamps reach from and to, in microseconds since 2000: MIN_TIMESTAMP and END_TIMESTAMP of PostgreSQL's
+/// `datatype/timestamp.h`. A table that held another number could not be read or dumped any more.
+const RANGE: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+
+/// To Postgres's epoch, clamped to the range of timestamps.
 pub fn to_postgres(microseconds: i64) -> i64 {
-    microseconds.saturating_sub(POSTGRES_EPOCH)
+    microseconds.saturating_sub(POSTGRES_EPOCH).clamp(RANGE.start, RANGE.end - 1)
 }
 
 /// From Postgres's epoch; none for an infinite timestamp.

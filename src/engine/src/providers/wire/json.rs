@@ -81,22 +81,26 @@ pub fn tool_arguments(call: &Value) -> Result<Value, Error> {
 
 /// Members of a request that options may not replace, of all protocols: what is recorded of a call, what its budget is reserved by,
 /// and how its answer is read.
-const FIXED_MEMBERS: [&str; 14] = [
+const FIXED_MEMBERS: [&str; 15] = [
     "model",
+    "models",
+    "fallbacks",
     "messages",
     "contents",
     "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "maxOutputTokens",
+    "streamoptions",
+    "maxtokens",
+    "maxcompletiontokens",
+    "maxoutputtokens",
+    "npredict",
     "n",
-    "best_of",
-    "num_generations",
-    "candidate_count",
-    "candidateCount",
+    "bestof",
+    "numgenerations",
+    "candidatecount",
 ];
+
+/// The member with Gemini's settings of a generation.
+const GENERATION_SETTINGS: &str = "generationconfig";
 
 /// Adds the members of the prompt's options to the body.
 ///
@@ -106,8 +110,12 @@ pub fn with_options(mut body: Map<String, Value>, prompt: &Prompt) -> Result<Val
     if let Some(json) = &prompt.options {
         let mut options: Map<String, Value> = parse_argument("options", "a JSON object", json)?;
         check_options(&options)?;
-        if let Some(Value::Object(settings)) = options.get("generationConfig") {
-            check_options(settings)?;
+        for (name, settings) in &options {
+            if let Value::Object(settings) = settings
+                && plain_name(name) == GENERATION_SETTINGS
+            {
+                check_options(settings)?;
+            }
         }
         body.append(&mut options);
     }
@@ -115,12 +123,17 @@ pub fn with_options(mut body: Map<String, Value>, prompt: &Prompt) -> Result<Val
 }
 
 fn check_options(options: &Map<String, Value>) -> Result<(), Error> {
-    match options.keys().find(|name| FIXED_MEMBERS.contains(&name.as_str())) {
+    match options.keys().find(|name| FIXED_MEMBERS.contains(&plain_name(name).as_str())) {
         Some(name) => Err(Error::Argument(format!(
             "options: \"{name}\" cannot be given there; the call's record and budget go by its arguments"
         ))),
         None => Ok(()),
     }
+}
+
+/// A member's name in lower case without `_`: services take `max_tokens` for `maxTokens`.
+fn plain_name(name: &str) -> String {
+    name.chars().filter(|letter| *letter != '_').flat_map(char::to_lowercase).collect()
 }
 
 /// Adds a member to a body if there is a value for it.
