@@ -45,7 +45,7 @@ pub async fn run(options: &Options) -> Result<()> {
         rate(&without_index) / rate(&embedding),
         "×",
     );
-    report::at_least("filling to rag.embed alone", rate(&filling) / rate(&embedding), 0.85, "×");
+    report::at_least("filling to rag.embed alone", rate(&filling) / rate(&embedding), 0.9, "×");
     Ok(())
 }
 

@@ -40,6 +40,9 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 /// With this many queued rows in a claim the first worker starts additional workers.
 const HELP_THRESHOLD: usize = 128;
 
+/// The time that a transaction may take to write a chunk, with its entry in the vector index. A large document has tens of thousands.
+const TIME_TO_WRITE: Duration = Duration::from_millis(20);
+
 /// The indexing part of a worker.
 pub struct Indexer {
     database: u32,
@@ -280,7 +283,8 @@ impl Indexer {
         let id = batch.collection.id;
         let mut done_at = Instant::now();
         let written = arrived.and_then(|()| {
-            in_limited_transaction(Limits::LocksAndTime, || {
+            let time = TIME_TO_WRITE.saturating_mul(batch.passages.len().try_into().unwrap_or(u32::MAX));
+            in_limited_transaction(Limits::LocksAndLongTime(time), || {
                 let written = write(&mut batch);
                 done_at = Instant::now();
                 written

@@ -164,9 +164,11 @@ impl ProviderPauses {
         probed.for_each(|pause| pause.probe = None);
     }
 
-    /// When the first pause passes.
+    /// When the first pause passes that has not passed yet.
     pub fn next_due(&self) -> Option<Instant> {
-        self.paused.values().filter(|pause| pause.probe.is_none()).map(|pause| pause.until).min()
+        let now = Instant::now();
+        let is_to_pass = |pause: &&ProviderPause| pause.probe.is_none() && pause.until > now;
+        self.paused.values().filter(is_to_pass).map(|pause| pause.until).min()
     }
 
     /// Whether a collection is shown as waiting.
@@ -183,17 +185,23 @@ impl ProviderPauses {
         let others =
             self.paused.iter().filter(|(_, pause)| is_shown_too(pause)).map(|(name, _)| name.clone());
         others.collect::<Vec<_>>().into_iter().try_for_each(|name| self.show(&name))?;
-        shown.retain(|id| !self.shows(*id));
-        if shown.is_empty() { Ok(()) } else { store(|| failure::clear_waiting(&shown)) }
+        self.withdraw(shown)
     }
 
     /// Shows all collections that a pause covers as waiting.
     fn show(&mut self, name: &str) -> Result<()> {
         let covered = self.covered_by(name);
         let Some(pause) = self.paused.get_mut(name) else { return Ok(()) };
-        pause.shown = covered;
+        let shown = std::mem::replace(&mut pause.shown, covered);
         let left = pause.until.saturating_duration_since(Instant::now());
-        store(|| failure::set_waiting(Some(&pause.shown), left, &pause.error).map(|_| ()))
+        store(|| failure::set_waiting(Some(&pause.shown), left, &pause.error).map(|_| ()))?;
+        self.withdraw(shown)
+    }
+
+    /// Withdraws what users see of collections that no pause covers any more.
+    fn withdraw(&self, mut shown: BTreeSet<i64>) -> Result<()> {
+        shown.retain(|id| !self.shows(*id));
+        if shown.is_empty() { Ok(()) } else { store(|| failure::clear_waiting(&shown)) }
     }
 
     /// The collections that a pause covers.
@@ -215,7 +223,10 @@ impl ProviderPauses {
         }
         self.users = users;
         self.read_at = Some(Instant::now());
-        Ok(())
+        // A key, a budget or the collection was dropped.
+        let unused: HashSet<String> =
+            self.paused.keys().filter(|name| self.covered_by(name).is_empty()).cloned().collect();
+        self.end(|name, _| unused.contains(name))
     }
 }
 

@@ -94,7 +94,7 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
         "ALTER TABLE c_chunks ENABLE ROW LEVEL SECURITY",
         "CREATE TABLE child () INHERITS (c_terms)",
         "CREATE TABLE mine (chunk bigint REFERENCES c_chunks (chunk_id) ON DELETE CASCADE)",
-        "ALTER TABLE c_chunks ADD mine text DEFAULT pg_sleep(60)::text",
+        "ALTER TABLE c_chunks ADD mine text; ALTER TABLE c_chunks ALTER mine SET DEFAULT pg_sleep(60)::text",
         "ALTER TABLE c_terms ADD CHECK (pg_sleep(60) IS NOT NULL) NOT VALID",
         "CREATE FUNCTION slow(bytea) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
          CREATE INDEX ON c_terms ((slow(data)))",

@@ -349,5 +349,6 @@ async fn triggers_of_a_collections_name_on_another_roles_table_hold_up_nothing()
         .batch_execute(
             "SET lock_timeout = '5s'; ALTER TABLE t RENAME COLUMN body TO content; SELECT rag.drop_collection('c')",
         )
-        .await
+        .await?;
+    Ok(())
 }

@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         ten_collections_ask_once_after_each_pause_and_recover_together,
         a_failure_covers_those_that_share_its_cause,
+        a_key_that_is_made_anew_leaves_nothing_of_a_pause,
         a_spent_budget_covers_the_role_that_it_is_for,
         a_limit_of_calls_stops_no_local_collection,
         a_smaller_request_is_learnt_from_refusals,
@@ -214,6 +215,34 @@ async fn a_failure_covers_those_that_share_its_cause() -> Result<()> {
     for role in ["scope_bad", "scope_good", "scope_gone"] {
         ensure!(session.value::<bool>(&format!("SELECT rag.wait_until_current('{role}', '120s')")).await?);
     }
+    Ok(())
+}
+
+/// The pause was for a user mapping that is there no more.
+async fn a_key_that_is_made_anew_leaves_nothing_of_a_pause() -> Result<()> {
+    let script = Script::new();
+    let (session, _provider) = with([script.reply()]).await?;
+    owned(&session, "scope_anew", "small").await?;
+    script.set(|seen| if key(seen) == "Bearer sk-new" { answer(seen) } else { Reply::status(401) });
+    insert(&session, "scope_anew", 2).await?;
+    until_state(&session, "scope_anew", "waiting").await?;
+    session
+        .batch_execute(
+            "DROP USER MAPPING FOR scope_anew SERVER stub;
+             CREATE USER MAPPING FOR scope_anew SERVER stub OPTIONS (api_key 'sk-new')",
+        )
+        .await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('scope_anew', '60s')").await?);
+    let gate = Gate::new();
+    let (reply, held) = gated(&gate, answer);
+    script.set(reply);
+    insert(&session, "scope_anew", 3).await?;
+    wait::until("the provider is asked", async || Ok((held.load(Ordering::SeqCst) > 0).then_some(())))
+        .await?;
+    let state = states(&session).await?["scope_anew"].clone();
+    ensure!(state == "indexing", "{state}");
+    gate.open();
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('scope_anew', '60s')").await?);
     Ok(())
 }
 

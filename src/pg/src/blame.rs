@@ -41,7 +41,10 @@ pub fn blame(error: &Error) -> Blame {
             FailureKind::ProviderUnreachable
             | FailureKind::ProviderLost
             | FailureKind::ProviderRefused
-            | FailureKind::RateLimited,
+            | FailureKind::RateLimited
+            // A queue may be full for one model or role, and a runtime may be missing that other models do not need.
+            | FailureKind::QueueFull
+            | FailureKind::Unavailable,
         ) => return Blame::Provider(ProviderScope::Server),
         Some(FailureKind::KeyRefused) => return Blame::Provider(ProviderScope::Key),
         Some(FailureKind::ModelRefused) => return Blame::Provider(ProviderScope::Model),

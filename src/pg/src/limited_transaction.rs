@@ -25,6 +25,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Limits {
     /// The wait for each lock, and the time that the transaction takes.
     LocksAndTime,
+    /// The same, with so much time for work of a known size, but never less than [`TIMEOUT`].
+    LocksAndLongTime(Duration),
     /// The wait for each lock. For what takes the longer the larger a table is: index builds and comparisons of all rows.
     Locks,
 }
@@ -43,13 +45,17 @@ pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T
         })
     };
     let canceller = Cell::new(Canceller::Nobody);
+    let limit = match limits {
+        Limits::LocksAndLongTime(time) => time.max(TIMEOUT),
+        _ => TIMEOUT,
+    };
     let done = match limits {
-        Limits::LocksAndTime => within(TIMEOUT, &canceller, transaction),
         Limits::Locks => transaction(),
+        _ => within(limit, &canceller, transaction),
     };
     done.map_err(|error| match canceller.get() {
         Canceller::Limit if error.is_cancelled() => {
-            Error::out_of_time(format!("the transaction took longer than {TIMEOUT:?}"))
+            Error::out_of_time(format!("the transaction took longer than {limit:?}"))
                 .hint("Look at triggers, index expressions, policies and casts of the collection's tables.")
         }
         _ if error.is_lock_not_available() && error.hint.is_empty() => {
