@@ -140,8 +140,8 @@ SELECT s.name,
        c.metadata_columns[c.language_place] AS language_column,
        c.word_parts,
        c.ignore_accents,
-       c.source_rows,
-       c.chunks,
+       n.source_rows,
+       n.chunks,
        c.chunk_table,
        c.created_at,
        c.refreshed_at,
@@ -155,12 +155,15 @@ SELECT s.name,
        s.pid
 FROM rag._collection_state s
 LEFT JOIN rag.collection c ON c.id = s.id
+-- Numbers of rows of which row-level security hides some would tell of these.
+LEFT JOIN LATERAL (SELECT c.source_rows, c.chunks WHERE NOT pg_catalog.row_security_active(c.source::oid)) n ON true
 WHERE s.is_visible;
 
 GRANT SELECT ON rag.collections TO PUBLIC;
 
 COMMENT ON VIEW rag.collections IS 'collections whose source the reader may read something of, their state, and how far their creation or refresh has come';
 COMMENT ON COLUMN rag.collections.id IS 'its number, which the channel rag_current tells when it becomes current';
+COMMENT ON COLUMN rag.collections.source_rows IS 'NULL, as chunks, for roles from which row-level security hides rows of the source';
 COMMENT ON COLUMN rag.collections.state IS 'creating, restoring, filling, indexing, current, waiting or failed';
 COMMENT ON COLUMN rag.collections.reason IS 'why it has failed, what it waits for';
 COMMENT ON COLUMN rag.collections.since IS 'since when it is in this state';
@@ -174,10 +177,10 @@ SELECT s.name AS collection,
        s.reason,
        s.since,
        s.next_try,
-       coalesce(c.source_rows, 0) AS rows,
-       coalesce(c.chunks, 0) AS chunks,
+       CASE WHEN h.hides_rows THEN NULL ELSE coalesce(c.source_rows, 0) END AS rows,
+       CASE WHEN h.hides_rows THEN NULL ELSE coalesce(c.chunks, 0) END AS chunks,
        q.queued,
-       f.failed,
+       CASE WHEN h.hides_rows THEN NULL ELSE f.failed END AS failed,
        q.oldest AS oldest_queued_age,
        s.rows_done,
        s.rows_left,
@@ -190,11 +193,13 @@ LEFT JOIN LATERAL (
   SELECT pg_catalog.count(*) AS queued, pg_catalog.clock_timestamp() - pg_catalog.min(queued_at) AS oldest
   FROM rag._queue WHERE collection = c.id) q ON true
 LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS failed FROM rag._failure WHERE collection = c.id) f ON true
+LEFT JOIN LATERAL (SELECT pg_catalog.row_security_active(c.source::oid) AS hides_rows) h ON true
 WHERE s.is_visible;
 
 GRANT SELECT ON rag.stat_collection TO PUBLIC;
 
 COMMENT ON VIEW rag.stat_collection IS 'state of each collection, and how far it is behind its source; rows and chunks as of the last time that it was current';
+COMMENT ON COLUMN rag.stat_collection.rows IS 'NULL, as chunks and failed, for roles from which row-level security hides rows of the source';
 COMMENT ON COLUMN rag.stat_collection.rows_done IS 'rows that were indexed since the worker, or the session that creates or refreshes the collection, began';
 COMMENT ON COLUMN rag.stat_collection.bytes IS 'size on disk of its tables with their indexes; NULL while a session has locked one of them';
 COMMENT ON COLUMN rag.stat_collection.time_to_drain IS 'time for rows_left at rows_per_second';

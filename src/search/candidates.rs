@@ -87,15 +87,13 @@ impl<'a> Candidates<'a> {
         let (mut text, mut demands) = (None, Demands::none());
         if request.mode.has_text() || query.operators.is_some() {
             as_owner(collection.chunks()?.owner, || {
-                let mut lookup = WordLookup::open(collection)?;
+                let mut lookup = WordLookup::open(collection, visible.is_none())?;
                 if let Some(operators) = &query.operators {
                     demands = Demands::find(&mut lookup, operators, request.mode.has_vector())?;
                 }
                 if request.mode.has_text() {
-                    // Whether a word is corrected would tell of rows that the caller may not see.
-                    let corrects_typos = request.typos && visible.is_none();
                     let set = demands.set.take();
-                    text = Some(TextSearch::new(collection, lookup, query, set, corrects_typos)?);
+                    text = Some(TextSearch::new(collection, lookup, query, set, request.typos)?);
                 }
                 Ok::<_, Error>(())
             })?;

@@ -103,7 +103,7 @@ fn alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<(
         .collect())
 }
 
-/// The most frequent of some terms, with a notice where others are left out.
+/// The most frequent of some terms, with a notice where others are left out that the caller may know of.
 fn most_frequent(lookup: &mut WordLookup, asked: &str, mut found: Vec<FoundTerm>) -> Result<Vec<QueryTerm>> {
     let all = found.len();
     found.truncate(MAX_TERMS);
@@ -113,8 +113,7 @@ fn most_frequent(lookup: &mut WordLookup, asked: &str, mut found: Vec<FoundTerm>
         postings <= budget
     };
     let kept = found.iter().take_while(is_few).count().max(1).min(found.len());
-    if kept < all {
-        // How many there are would tell of rows that the caller may not see.
+    if kept < all && lookup.sees_all {
         Error::information(format!("\"{asked}\" stands for the most frequent words only"))
             .notice(PgLogLevel::NOTICE);
     }

@@ -23,15 +23,17 @@ pub struct WordLookup<'a> {
     pub expanded: HashMap<QueryItem, Rc<[QueryTerm]>>,
     /// How many postings words of the query that stand for others may still have together.
     pub expansion_budget: u64,
+    /// Whether the caller sees all rows of the source. To others nothing is told that depends on which words the index holds.
+    pub sees_all: bool,
 }
 
 impl<'a> WordLookup<'a> {
-    /// Opens the text index of a collection.
-    pub fn open(collection: &'a Collection) -> Result<Self> {
+    /// Opens the text index of a collection for a caller who sees all rows of the source, or not.
+    pub fn open(collection: &'a Collection, sees_all: bool) -> Result<Self> {
         let mut index = open_index(collection, ReadAt::Statement)?;
         let languages = languages::of_chunks(collection, &mut index)?;
         let expansion_budget = MAX_EXPANDED_POSTINGS;
-        Ok(Self { collection, index, languages, expanded: HashMap::new(), expansion_budget })
+        Ok(Self { collection, index, languages, expanded: HashMap::new(), expansion_budget, sees_all })
     }
 
     /// The index.

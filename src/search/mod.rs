@@ -35,6 +35,7 @@ use ragstone_client::processes::slots;
 use ragstone_core::fusion::Fused;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::relation::has_row_security;
 use ragstone_pg::spi::connect;
 use std::collections::HashSet;
 
@@ -117,12 +118,14 @@ fn find<'a>(
 
 /// A collection in its first fill lacks rows and indexes.
 fn notice_filling(collection: &Collection) -> Result<()> {
-    let mut counted = collection.clone();
-    with_safe_search_path(|| counted.count())?;
-    Error::information(format!(
-        "collection \"{}\" is being filled: {} rows are indexed so far",
-        collection.name, counted.source_rows
-    ))
+    let mut message = format!("collection \"{}\" is being filled", collection.name);
+    // To others the number tells of rows that they may not see.
+    if !has_row_security(collection.source_of_any_owner()?.oid) {
+        let mut counted = collection.clone();
+        with_safe_search_path(|| counted.count())?;
+        message += &format!(": {} rows are indexed so far", counted.source_rows);
+    }
+    Error::information(message)
     .hint("Wait for the others with rag.wait_until_current.")
     .notice(PgLogLevel::NOTICE);
     Ok(())

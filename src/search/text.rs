@@ -44,7 +44,7 @@ impl<'a> TextSearch<'a> {
         corrects_typos: bool,
     ) -> Result<Self> {
         let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
-        if corrects_typos && has_unknown {
+        if corrects_typos && lookup.sees_all && has_unknown {
             let corrections = corrections(&mut lookup, &query.plain, &terms)?;
             terms.extend(corrections);
         }
@@ -53,7 +53,8 @@ impl<'a> TextSearch<'a> {
                 terms.extend(lookup.one_for(&found)?);
             }
         }
-        Ok(Self { collection, index: lookup.into_index(), terms: rarest(terms), set })
+        let terms = rarest(terms, lookup.sees_all);
+        Ok(Self { collection, index: lookup.into_index(), terms, set })
     }
 
     /// The best chunks: exactly those that scoring every chunk with any of the words would find.
@@ -118,16 +119,16 @@ fn those_that_meet(collection: &Collection, filter: &Filter, ranked: &[(i64, f64
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
-/// The terms with the greatest weight, with a notice where others are left out.
-fn rarest(mut terms: Vec<QueryTerm>) -> Vec<QueryTerm> {
+/// The terms with the greatest weight, with a notice where others are left out that the caller may know of.
+fn rarest(mut terms: Vec<QueryTerm>, tells: bool) -> Vec<QueryTerm> {
     terms.sort_by(|a, b| b.idf.total_cmp(&a.idf).then_with(|| a.lexeme.cmp(&b.lexeme)));
-    if terms.len() > MAX_TERMS {
+    if terms.len() > MAX_TERMS && tells {
         Error::information(format!(
             "text search looks for the {MAX_TERMS} rarest of {} words of the query",
             terms.len()
         ))
         .notice(PgLogLevel::NOTICE);
-        terms.truncate(MAX_TERMS);
     }
+    terms.truncate(MAX_TERMS);
     terms
 }

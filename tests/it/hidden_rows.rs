@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Trial> {
         scores_that_hidden_rows_might_change_are_not_shown,
         few_visible_rows_are_ranked_as_if_they_were_all,
         visible_rows_without_text_hide_none_with_text,
+        neither_notices_nor_numbers_tell_of_hidden_rows,
         text_of_before_a_change_is_not_shown,
         text_of_before_a_change_that_failed_is_not_shown,
     ]
@@ -208,5 +209,39 @@ async fn text_of_before_a_change_that_failed_is_not_shown() -> Result<()> {
     ensure!(failed == 1, "{failed} rows have failed");
     let found: String = session.value(FOUND).await.context("a search")?;
     ensure!(found == "another secret", "{found}");
+    Ok(())
+}
+
+/// Whether a query has more known words than are looked for depends on words of hidden rows.
+async fn neither_notices_nor_numbers_tell_of_hidden_rows() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let reader = make(&session, 3, 3).await?;
+    session
+        .batch_execute(&format!(
+            "INSERT INTO t SELECT 100, '{reader}', string_agg('known' || i, ' ') FROM generate_series(1, 64) i;
+             INSERT INTO t VALUES (101, 'somebody', 'secret')"
+        ))
+        .await?;
+    current(&session).await?;
+    let search = |word: &str| {
+        format!(
+            "SELECT count(*) FROM rag.search('c', (SELECT string_agg('known' || i, ' ') FROM generate_series(1, 64) i) || ' {word}',
+                                             mode => 'text')"
+        )
+    };
+    session.take_notices();
+    session.query(&search("secret"), &[]).await?;
+    ensure!(session.take_notices().len() == 1, "who sees all rows is told");
+    session.batch_execute(&format!("SET ROLE {reader}")).await?;
+    session.query(&search("secret"), &[]).await?;
+    let notices = session.take_notices();
+    ensure!(notices.is_empty(), "{notices:?}");
+    for numbers in [
+        "SELECT num_nulls(source_rows, chunks) FROM rag.collections",
+        "SELECT num_nulls(rows, chunks, failed) - 1 FROM rag.stat_collection",
+    ] {
+        let hidden: i32 = session.value(numbers).await?;
+        ensure!(hidden == 2, "{numbers}: {hidden}");
+    }
     Ok(())
 }
