@@ -46,7 +46,7 @@ async fn all_found(session: &Session, queries: &[(i64, &str)]) -> Result<()> {
     Ok(())
 }
 
-const COMPOUNDS: [&str; 22] = [
+const COMPOUNDS: [&str; 24] = [
     "The gasket AB-1234-XK is out of stock.",
     "The import stops with ORA-00942: table or view.",
     "Patched against CVE-2024-3094 since March.",
@@ -69,10 +69,12 @@ const COMPOUNDS: [&str; 22] = [
     "Written in C++ for speed.",
     "The valve reports F7731 sometimes.",
     "Only read/write mounts are slow.",
+    "The steps are at <https://example.net/guide/install.html>.",
+    "Reported by <john.roe@example.edu> in May.",
 ];
 
 /// Queries, each with the row that it is to find first.
-const PARTS: [(i64, &str); 64] = [
+const PARTS: [(i64, &str); 67] = [
     (1, "AB-1234-XK"),
     (1, "ab1234xk"),
     (1, "1234"),
@@ -137,6 +139,9 @@ const PARTS: [(i64, &str); 64] = [
     (22, "read"),
     (22, "read/write"),
     (22, "write"),
+    (23, "install.html"),
+    (23, "guide"),
+    (24, "john.roe@example.edu"),
 ];
 
 async fn compound_tokens_are_found_whole_and_by_their_parts() -> Result<()> {

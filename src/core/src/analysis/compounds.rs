@@ -46,6 +46,10 @@ impl<'a> Compounds<'a> {
             self.analysed.parts.keep(format!("-{}", spelling.as_deref().unwrap_or(token)));
             self.analysed.words.text.pop();
         }
+        if self.analysed.words.text.ends_with('<') {
+            // Where the token is left out, what follows it must not become a tag.
+            self.analysed.words.append("");
+        }
         self.outer(token);
         token.len()
     }

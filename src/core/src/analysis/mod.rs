@@ -87,5 +87,12 @@ fn tag_length(text: &str) -> Option<usize> {
         .starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '/' | '!' | '?'))
         .then_some(())?;
     let end = inside.find(['<', '>', '\n'])?;
-    inside[end..].starts_with('>').then_some(end + 2)
+    (inside[end..].starts_with('>') && !is_address(&inside[..end])).then_some(end + 2)
+}
+
+/// Whether what stands in angle brackets begins with an address or the name of a file in place of the name of a tag.
+fn is_address(inside: &str) -> bool {
+    let name = inside.split(char::is_whitespace).next().unwrap_or_default();
+    let name = name.strip_suffix('/').unwrap_or(name);
+    !inside.starts_with(['!', '?']) && (name.contains(['@', '.']) || name.contains(":/"))
 }

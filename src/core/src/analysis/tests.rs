@@ -58,6 +58,9 @@ fn compound_tokens_are_found_whole_and_by_their_parts() {
         ("in the U.S.A. since", &["USA", "U.S.A."]),
         ("x86_64-linux-gnu", &["linux", "x86_64"]),
         ("192.168.1.10:8080", &["192.168.1.10", "8080"]),
+        ("see <https://example.com/docs/setup.html>", &["setup.html", "docs", "example.com"]),
+        ("from <jane.doe@example.org>", &["jane.doe@example.org", "jane", "example.org"]),
+        ("in <setup.html/>", &["setup.html", "setup"]),
     ] {
         for query in queries {
             assert!(
@@ -76,6 +79,7 @@ fn what_is_no_compound_is_left_to_the_parser() {
         "The quick brown fox doesn't jump; it sleeps (at 7).",
         "Ein Satz mit Umlauten: Größe, Straße.",
         "a <b class=\"x/y.z\">bold</b> word &amp; &#39;quoted&#39; &#x27;",
+        "a <b/>tag</b> <h1>, <ns:tag k=\"a@b.c\"/> <!--a.b--> <?xml version=\"1.0\"?> Vec<foo> <",
         "wait... what -- nothing",
         "",
     ] {
@@ -83,6 +87,12 @@ fn what_is_no_compound_is_left_to_the_parser() {
         assert_eq!((analysed.words.text.as_str(), analysed.words.words.as_slice()), (text, &[][..]));
         assert_eq!(analysed.parts, Found::default());
     }
+}
+
+#[test]
+fn what_follows_an_address_is_no_tag() {
+    let analysed = analyse("<mailto:a.b@c.de?hello world> again", ALL);
+    assert_eq!(analysed.words.text, "<  ?hello world> again");
 }
 
 #[test]
