@@ -46,7 +46,7 @@ async fn all_found(session: &Session, queries: &[(i64, &str)]) -> Result<()> {
     Ok(())
 }
 
-const COMPOUNDS: [&str; 24] = [
+const COMPOUNDS: [&str; 25] = [
     "The gasket AB-1234-XK is out of stock.",
     "The import stops with ORA-00942: table or view.",
     "Patched against CVE-2024-3094 since March.",
@@ -71,10 +71,11 @@ const COMPOUNDS: [&str; 24] = [
     "Only read/write mounts are slow.",
     "The steps are at <https://example.net/guide/install.html>.",
     "Reported by <john.roe@example.edu> in May.",
+    "Send it by e\u{2011}mail or by post.",
 ];
 
 /// Queries, each with the row that it is to find first.
-const PARTS: [(i64, &str); 67] = [
+const PARTS: [(i64, &str); 68] = [
     (1, "AB-1234-XK"),
     (1, "ab1234xk"),
     (1, "1234"),
@@ -142,6 +143,7 @@ const PARTS: [(i64, &str); 67] = [
     (23, "install.html"),
     (23, "guide"),
     (24, "john.roe@example.edu"),
+    (25, "email"),
 ];
 
 async fn compound_tokens_are_found_whole_and_by_their_parts() -> Result<()> {

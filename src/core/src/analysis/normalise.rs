@@ -1,5 +1,5 @@
-//! One spelling for what looks the same: Unicode's compatibility composition (NFKC), without invisible characters, and without accents where
-//! these do not count.
+//! One spelling for what looks the same: Unicode's compatibility composition (NFKC), without invisible characters, with one hyphen, and
+//! without accents where these do not count.
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use std::borrow::Cow;
@@ -12,7 +12,11 @@ pub fn normalise(text: &str, folds_accents: bool) -> Cow<'_, str> {
     let visible: Cow<'_, str> = if text.contains(is_replaced) {
         text.chars()
             .filter(|character| !is_invisible(*character))
-            .map(|character| if is_sign(character) { ' ' } else { character })
+            .map(|character| match character {
+                _ if is_sign(character) => ' ',
+                _ if is_hyphen(character) => '-',
+                _ => character,
+            })
             .collect()
     } else {
         Cow::Borrowed(text)
@@ -25,7 +29,12 @@ pub fn normalise(text: &str, folds_accents: bool) -> Cow<'_, str> {
 }
 
 fn is_replaced(character: char) -> bool {
-    is_invisible(character) || is_sign(character)
+    is_invisible(character) || is_sign(character) || is_hyphen(character)
+}
+
+/// Hyphens that word processors write, which NFKC keeps apart from that of keyboards.
+fn is_hyphen(character: char) -> bool {
+    matches!(character, '\u{2010}' | '\u{2011}')
 }
 
 /// Soft hyphen, zero-width space, word joiner and byte order mark: places where a line may or may not be broken.

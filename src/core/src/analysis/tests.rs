@@ -149,6 +149,8 @@ fn one_spelling_for_what_looks_the_same() {
         ("Gro\u{308}ße", "Größe"),
         ("H₂O", "H2O"),
         ("as said¹", "said"),
+        ("an e\u{2011}mail", "email"),
+        ("part AB\u{2010}1234", "AB-1234"),
         ("Foo™", "foo"),
     ] {
         assert!(finds(document, query), "{query}: {:?}", words(document, ALL));
