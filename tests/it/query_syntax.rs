@@ -282,7 +282,16 @@ async fn operators_are_read_in_a_database_that_is_not_in_utf8() -> Result<()> {
         &[("\"größe UND\"", &[1]), ("größ*", &[1, 2]), ("gröse~", &[1, 2]), ("größ* -gewicht", &[2])],
         "text",
     )
-    .await
+    .await?;
+    session
+        .batch_execute(
+            "SELECT rag.drop_collection('c'); TRUNCATE t; INSERT INTO t VALUES (1, 'a crème brûlée')",
+        )
+        .await?;
+    session
+        .batch_execute("SELECT rag.create_collection('c', 't', 'body', sync => 'manual', language => 'simple', ignore_accents => true)")
+        .await?;
+    finds(&session, &[("creme", &[1]), ("\"crème brulee\"", &[1]), ("brul*", &[1])], "text").await
 }
 
 async fn nothing_that_is_typed_is_an_error() -> Result<()> {

@@ -26,7 +26,6 @@ pub use language::configuration_of;
 pub use phrase::TextWords;
 
 use compounds::Compounds;
-use std::borrow::Cow;
 
 /// What is done with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,20 +40,14 @@ pub struct Rules {
     pub makes_bigrams: bool,
 }
 
-/// A text in normal form, in lower case.
+/// A text in one spelling, in lower case.
 pub fn in_lower_case(text: &str, rules: Rules) -> String {
-    match rules.normalises {
-        true => normalise::normalise(text, rules.folds_accents).to_lowercase(),
-        false => text.to_lowercase(),
-    }
+    normalise::normalise(text, rules).to_lowercase()
 }
 
 /// Rewrites a text. What it returns is at most a few times as long.
 pub fn analyse(text: &str, rules: Rules) -> Analysed {
-    let text = match rules.normalises {
-        true => normalise::normalise(text, rules.folds_accents),
-        false => Cow::Borrowed(text),
-    };
+    let text = normalise::normalise(text, rules);
     let mut analysed = Analysed::default();
     analysed.words.text.reserve(text.len());
     let mut rest = text.as_ref();

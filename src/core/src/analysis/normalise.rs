@@ -1,14 +1,20 @@
-//! One spelling for what looks the same: Unicode's compatibility composition (NFKC), without invisible characters, with one hyphen, and
-//! without accents where these do not count.
+//! One spelling for what looks the same: Unicode's compatibility composition (NFKC), without invisible characters and with one hyphen, where
+//! texts are in Unicode; and without accents where these do not count.
 
+use super::Rules;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use std::borrow::Cow;
 
-/// A text in normal form.
-pub fn normalise(text: &str, folds_accents: bool) -> Cow<'_, str> {
+/// A text in one spelling.
+pub fn normalise(text: &str, rules: Rules) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
+    let composed = if rules.normalises { compose(text) } else { Cow::Borrowed(text) };
+    if rules.folds_accents { Cow::Owned(without_accents(&composed)) } else { composed }
+}
+
+fn compose(text: &str) -> Cow<'_, str> {
     let visible: Cow<'_, str> = if text.contains(is_replaced) {
         text.chars()
             .filter(|character| !is_invisible(*character))
@@ -21,11 +27,7 @@ pub fn normalise(text: &str, folds_accents: bool) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     };
-    let composed = ComposingNormalizerBorrowed::new_nfkc().normalize(&visible);
-    if folds_accents {
-        return Cow::Owned(without_accents(&composed));
-    }
-    Cow::Owned(composed.into_owned())
+    Cow::Owned(ComposingNormalizerBorrowed::new_nfkc().normalize(&visible).into_owned())
 }
 
 fn is_replaced(character: char) -> bool {
@@ -48,21 +50,24 @@ fn is_sign(character: char) -> bool {
     matches!(character, '™' | '℠' | '®' | '©' | '¹' | '²' | '³' | '\u{2070}'..='\u{2079}')
 }
 
+/// Drops accents, and changes nothing else: an encoding that is not Unicode's may lack the normal form of other characters.
 fn without_accents(text: &str) -> String {
-    let decomposed = DecomposingNormalizerBorrowed::new_nfd().normalize(text);
-    let mut plain = String::with_capacity(decomposed.len());
+    let decomposer = DecomposingNormalizerBorrowed::new_nfd();
+    let mut plain = String::with_capacity(text.len());
     let mut base = ' ';
-    for character in decomposed.chars() {
+    for character in text.chars() {
         let is_accent = matches!(character, '\u{300}'..='\u{36f}');
         if is_accent && is_latin_or_greek(base) {
             continue;
         }
+        let letter = decomposer.normalize(character.encode_utf8(&mut [0; 4])).chars().next();
+        let letter = letter.filter(|letter| is_latin_or_greek(*letter)).unwrap_or(character);
         if !is_accent {
-            base = character;
+            base = letter;
         }
-        plain.push(character);
+        plain.push(letter);
     }
-    ComposingNormalizerBorrowed::new_nfc().normalize(&plain).into_owned()
+    plain
 }
 
 fn is_latin_or_greek(character: char) -> bool {

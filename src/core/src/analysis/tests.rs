@@ -164,6 +164,21 @@ fn one_spelling_for_what_looks_the_same() {
 }
 
 #[test]
+fn accents_are_dropped_where_there_is_no_normal_form() {
+    let rules = Rules { normalises: false, folds_accents: true, ..ALL };
+    for (text, expected) in [
+        ("Crème brûlée, Ångström", "creme brulee, angstrom"),
+        ("a\u{301}b, άλφα ΰ, đ ß æ", "ab, αλφα υ, đ ß æ"),
+        // Neither an accent, nor in another normal form.
+        ("ёлка и\u{306}, ½ ﬁ Ω ﬗ\u{f900} \u{385}×", "ёлка и\u{306}, ½ ﬁ ω ﬗ\u{f900} \u{385}×"),
+    ] {
+        assert_eq!(in_lower_case(text, rules), expected);
+    }
+    assert_eq!(analyse("Crème", rules).words.text, "Creme");
+    assert_eq!(analyse("Crème", Rules { folds_accents: false, ..rules }).words.text, "Crème");
+}
+
+#[test]
 fn the_result_is_not_much_longer_than_the_text() {
     for unit in ["a/", "a-b_", "aB", "1,", "0.0", "x:", "é", "数", "<a", "-1 ", "a.b@c?d=e&f#"] {
         let text = unit.repeat(20_000);
