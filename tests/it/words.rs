@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Trial> {
         without_word_parts_the_parser_decides,
         scripts_without_spaces_are_found,
         what_looks_the_same_is_the_same,
+        capitals_of_all_scripts_are_found_in_lower_case,
         accents_count_unless_they_are_ignored,
         a_migration_keeps_how_words_are_found,
         postings_know_the_field_of_a_word,
@@ -207,6 +208,29 @@ async fn what_looks_the_same_is_the_same() -> Result<()> {
         &[(1, "abc123"), (2, "office"), (3, "database"), (4, "Größe"), (5, "trademark"), (5, "note")],
     )
     .await
+}
+
+async fn capitals_of_all_scripts_are_found_in_lower_case() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let texts =
+        ["L'ÉCOLE est fermée", "Внимание: ОШИБКА", "ΟΔΟΣ ΑΘΗΝΩΝ", "İZMİR und ÖLPUMPE", "call getÜbersicht()"];
+    for language in ["simple", "english"] {
+        collection(&session, &texts, &format!(", language => '{language}'")).await?;
+        let queries = [
+            (1, "école"),
+            (1, "École"),
+            (2, "ошибка"),
+            (2, "Ошибка"),
+            (3, "οδος"),
+            (4, "izmir"),
+            (4, "ölpumpe"),
+            (5, "übersicht"),
+            (5, "getübersicht"),
+        ];
+        all_found(&session, &queries).await?;
+        session.batch_execute("SELECT rag.drop_collection('c'); DROP TABLE t").await?;
+    }
+    Ok(())
 }
 
 async fn accents_count_unless_they_are_ignored() -> Result<()> {

@@ -5,6 +5,7 @@
 
 use super::bigrams::has_no_spaces;
 use super::found::{Analysed, Found};
+use super::letter_case::lower_case;
 use super::numbers;
 
 /// Separators of the first level, as of addresses and paths.
@@ -38,7 +39,7 @@ impl<'a> Compounds<'a> {
     pub fn take_token(mut self, token: &str, rest: &str) -> usize {
         let signs = trailing_signs(token, rest);
         if !signs.is_empty() {
-            self.analysed.parts.keep(token.to_lowercase() + signs);
+            self.analysed.parts.keep(lower_case(token) + signs);
         }
         if is_number(token) && ends_with_minus(&self.analysed.words.text) {
             // The parser would take the sign for a part of the number, which is then another word.
@@ -63,10 +64,10 @@ impl<'a> Compounds<'a> {
         }
         if token.contains(['/', '@']) {
             // A path or an address, which the parser takes for one word.
-            self.found().keep(token.to_lowercase());
+            self.found().keep(lower_case(token));
             self.is_part = true;
         } else {
-            self.analysed.parts.keep(token.to_lowercase());
+            self.analysed.parts.keep(lower_case(token));
         }
         parts(token, &OUTER).for_each(|part| self.inner(part));
     }
@@ -76,7 +77,7 @@ impl<'a> Compounds<'a> {
             return self.points(token);
         }
         if token.contains('.') {
-            self.found().keep(token.to_lowercase());
+            self.found().keep(lower_case(token));
             self.is_part = true;
         } else {
             self.analysed.parts.append_joined(parts(token, &INNER));
@@ -91,7 +92,7 @@ impl<'a> Compounds<'a> {
         if self.keep_number(token) {
             return;
         }
-        self.found().keep(token.to_lowercase());
+        self.found().keep(lower_case(token));
         self.is_part = true;
         let is_letter = |part: &str| part.chars().all(char::is_alphabetic) && !has_two_characters(part);
         if parts(token, &['.']).all(is_letter) {

@@ -7,6 +7,7 @@
 //! 2. A compound token is replaced by what it is found by: itself in lower case, and its parts ([`compounds`]).
 //! 3. Numbers are written in one way ([`numbers`]).
 //! 4. A run of a script without spaces is replaced by its pairs of neighbouring characters ([`bigrams`]).
+//! 5. Letters outside ASCII are in lower case ([`letter_case`]), after compound tokens were split at capitals.
 //!
 //! Everything else is left as it is, and the configuration's dictionaries see every part. The same is done with a query.
 
@@ -14,6 +15,7 @@ mod bigrams;
 mod compounds;
 mod found;
 mod language;
+mod letter_case;
 mod normalise;
 mod numbers;
 mod phrase;
@@ -26,6 +28,7 @@ pub use language::configuration_of;
 pub use phrase::TextWords;
 
 use compounds::Compounds;
+use letter_case::{lower_case, lower_outside_ascii};
 
 /// What is done with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub struct Rules {
 
 /// A text in one spelling, in lower case.
 pub fn in_lower_case(text: &str, rules: Rules) -> String {
-    normalise::normalise(text, rules).to_lowercase()
+    lower_case(&normalise::normalise(text, rules))
 }
 
 /// Rewrites a text. What it returns is at most a few times as long.
@@ -69,6 +72,11 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
             analysed.words.copy(&rest[..character.len_utf8()])
         };
         rest = &rest[length..];
+    }
+    if rules.normalises {
+        for found in [&mut analysed.words, &mut analysed.parts] {
+            found.text = lower_outside_ascii(std::mem::take(&mut found.text));
+        }
     }
     analysed
 }

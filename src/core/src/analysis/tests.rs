@@ -77,7 +77,7 @@ fn compound_tokens_are_found_whole_and_by_their_parts() {
 fn what_is_no_compound_is_left_to_the_parser() {
     for text in [
         "The quick brown fox doesn't jump; it sleeps (at 7).",
-        "Ein Satz mit Umlauten: Größe, Straße.",
+        "Ein Satz mit Umlauten: größe, Straße.",
         "a <b class=\"x/y.z\">bold</b> word &amp; &#39;quoted&#39; &#x27;",
         "a <b/>tag</b> <h1>, <ns:tag k=\"a@b.c\"/> <!--a.b--> <?xml version=\"1.0\"?> Vec<foo> <",
         "wait... what -- nothing",
@@ -161,6 +161,20 @@ fn one_spelling_for_what_looks_the_same() {
         words("Creme brulee, Angstrom, αλφα, ёлка, nam", folded)
     );
     assert!(!words("Crème", ALL).contains("creme"));
+}
+
+#[test]
+fn letters_outside_ascii_are_in_lower_case() {
+    assert_eq!(analyse("ÉCOLE Ошибка <B>", ALL).words.text, "éCOLE ошибка <B>");
+    assert_eq!(words("getÜbersicht", ALL), ["getübersicht", "get", "übersicht"].map(str::to_owned).into());
+    let analysed = analyse("getÜbersicht ÖL-Ä7", ALL);
+    assert!(analysed.words.text.contains(" getübersicht "), "{:?}", analysed.words);
+    assert!(
+        ["übersicht", "öLä7"].iter().all(|part| analysed.parts.text.contains(part)),
+        "{:?}",
+        analysed.parts
+    );
+    assert_eq!(analyse("ÉCOLE", Rules { normalises: false, ..ALL }).words.text, "ÉCOLE");
 }
 
 #[test]
