@@ -255,7 +255,7 @@ fn pieces(text: &str) -> Vec<&str> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while rest.len() > MAX_PIECE_BYTES {
         let piece = &rest[..rest.floor_char_boundary(MAX_PIECE_BYTES)];
-        let end = piece.rfind(' ').filter(|end| *end > 0).unwrap_or(piece.len());
+        let end = piece.rfind(char::is_whitespace).filter(|end| *end > 0).unwrap_or(piece.len());
         pieces.push(&rest[..end]);
         rest = &rest[end..];
     }
