@@ -21,6 +21,9 @@ const MIN_LETTERS: usize = 4;
 /// Maximum number of words of a query for which others are taken.
 const MAX_CORRECTED: usize = 16;
 
+/// Maximum number of words of a query of which it is found out whether some chunk has them.
+const MAX_CHECKED: usize = 256;
+
 /// Words of more bytes are not looked up by themselves.
 pub const MAX_WORD_BYTES: usize = 1_000;
 
@@ -64,13 +67,12 @@ pub fn corrections(lookup: &mut WordLookup, query: &str, known: &[QueryTerm]) ->
     let known: HashSet<&[u8]> = known.iter().map(|term| term.lexeme.as_slice()).collect();
     let mut seen = HashSet::new();
     let words = query.split_whitespace().map(|word| word.trim_matches(|end: char| !end.is_alphanumeric()));
-    let words = words.filter(|word| is_correctable(word) && seen.insert(*word)).take(MAX_CORRECTED);
+    let words = words.filter(|word| is_correctable(word) && seen.insert(*word)).take(MAX_CHECKED);
     let words: Vec<&str> = words.collect();
+    let is_unknown = |terms: &WordTerms| !terms.is_empty() && !terms.lexemes().any(|l| known.contains(l));
+    let unknown = words.iter().zip(lookup.analyse(&words)?).filter(|(_, terms)| is_unknown(terms));
     let mut corrections = Vec::new();
-    for (word, terms) in words.iter().zip(lookup.analyse(&words)?) {
-        if terms.is_empty() || terms.lexemes().any(|lexeme| known.contains(lexeme)) {
-            continue;
-        }
+    for (word, terms) in unknown.take(MAX_CORRECTED) {
         let found = alike(lookup, word, &terms)?;
         let Some(least) = found.iter().map(|(_, distance)| *distance).min() else { continue };
         let nearest = found.into_iter().filter(|(_, distance)| *distance == least).map(|(term, _)| term);

@@ -263,6 +263,12 @@ async fn a_word_that_no_row_has_stands_for_those_spelt_alike() -> Result<()> {
         let found: Vec<i64> = session.value_of(sql, &[&query, &typos]).await?;
         ensure!(found == expected, "{query:?} finds {found:?} and not {expected:?}");
     }
+    // Words that some row has do not use up those that are corrected.
+    let known = (0..20).map(|word| "known".to_owned() + &"x".repeat(word)).collect::<Vec<_>>().join(" ");
+    session.execute("INSERT INTO t VALUES (10, NULL, $1)", &[&known]).await?;
+    session.batch_execute("SELECT rag.refresh_collection('c')").await?;
+    let found: Vec<i64> = session.value_of(sql, &[&format!("{known} vacuming"), &true]).await?;
+    ensure!(found.contains(&3), "a typo after known words finds {found:?}");
     Ok(())
 }
 
