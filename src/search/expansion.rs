@@ -3,12 +3,13 @@
 use crate::collections::indexing::passage::WordTerms;
 use crate::search::lookup::WordLookup;
 use pgrx::PgLogLevel;
-use ragstone_core::analysis::{has_no_spaces, in_lower_case};
+use ragstone_core::analysis::{has_no_spaces, in_lower_case, joined};
 use ragstone_core::query_syntax::QueryItem;
 use ragstone_core::text_index::{FoundTerm, QueryTerm};
 use ragstone_core::typos::Misspelt;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Result};
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -46,12 +47,24 @@ pub fn expanded(lookup: &mut WordLookup, item: &QueryItem) -> Result<Option<Rc<[
     Ok(Some(found))
 }
 
-/// The terms that begin as a word does, and the word itself.
+/// The terms that begin as a word does, and the word itself. A word with hyphens or underscores begins others with and without these; its
+/// parts by themselves are other words.
 fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
-    let prefix = encoded(&in_lower_case(word, lookup.rules(word)?));
-    let found = lookup.terms_with_prefix(&prefix, |_| true)?;
-    let mut terms = lookup.terms(whole(terms))?;
-    terms.retain(|term| !term.lexeme.starts_with(&prefix));
+    let rules = lookup.rules(word)?;
+    let typed = in_lower_case(word, rules);
+    let in_one = joined(&typed).filter(|_| rules.splits_compounds);
+    let terms = match &in_one {
+        Some(in_one) => lookup.analyse(&[in_one.as_str()])?.pop().unwrap_or_default(),
+        None => terms.clone(),
+    };
+    let prefixes: Vec<Vec<u8>> = in_one.iter().chain([&typed]).map(|prefix| encoded(prefix)).collect();
+    let mut found = Vec::new();
+    for prefix in &prefixes {
+        found.extend(lookup.terms_with_prefix(prefix, |_| true)?);
+    }
+    found.sort_by_key(|found| Reverse(found.chunks));
+    let mut terms = lookup.terms(whole(&terms))?;
+    terms.retain(|term| !prefixes.iter().any(|prefix| term.lexeme.starts_with(prefix)));
     terms.extend(most_frequent(lookup, &format!("{word}*"), found)?);
     Ok(terms)
 }

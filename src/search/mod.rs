@@ -101,7 +101,7 @@ fn find<'a>(
     let mut reader = Reader::new(collection, request.filter.as_ref())?;
     reader.check_privileges()?;
     let query = ParsedQuery::new(request);
-    if query.plain.trim().is_empty() {
+    if query.embedded.trim().is_empty() {
         return Ok((Vec::new(), None));
     }
     if !collection.filled {

@@ -77,7 +77,9 @@ impl Syntax {
 /// A query as it was read.
 #[derive(Debug)]
 pub struct ParsedQuery {
-    /// Its words without operators.
+    /// Its words without operators, as they are embedded.
+    pub embedded: String,
+    /// Those of them that are looked up as a text is.
     pub plain: String,
     /// Its operators.
     pub operators: Option<WebQuery>,
@@ -92,8 +94,10 @@ impl ParsedQuery {
                 format!("what follows the first {MAX_OPERATORS} operators of the query is read as words");
             Error::information(limit).notice(PgLogLevel::NOTICE);
         }
-        let plain = operators.as_ref().map_or_else(|| request.query.clone(), WebQuery::plain);
-        Self { plain, operators }
+        let read =
+            |words: fn(&WebQuery) -> String| operators.as_ref().map_or_else(|| request.query.clone(), words);
+        let (embedded, plain) = (read(WebQuery::plain), read(WebQuery::plain_without_prefixes));
+        Self { embedded, plain, operators }
     }
 }
 

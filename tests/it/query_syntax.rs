@@ -11,6 +11,7 @@ use ragstone_tests::session::Session;
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         operators_say_what_hits_have,
+        compound_tokens_begin_as_they_are_typed,
         operators_hold_in_every_mode,
         operators_and_filters_hold_together,
         operators_hold_among_many_chunks,
@@ -111,6 +112,37 @@ async fn operators_say_what_hits_have() -> Result<()> {
     finds(&session, &[("\"creme brulee\"", &[7]), ("cafe sugar -CREME", &[])], "text").await?;
     let refused = "SELECT * FROM rag.search('c', 'a', syntax => 'lucene')";
     session.refusal(refused).await?.expect("22023", "unknown syntax \"lucene\"", "'plain' or 'web'")
+}
+
+async fn compound_tokens_begin_as_they_are_typed() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let texts = [
+        "The gasket AB-1234-XK is out of stock.",
+        "There were 12 cases of type AB.",
+        "A pump_controller starts it.",
+        "A pump feeds the conveyor belt.",
+        "Call getUserById(7) first.",
+        "A bus will get us there.",
+        "Edit pump_controller.py for that.",
+    ];
+    session.batch_execute("CREATE TABLE t (id int PRIMARY KEY, body text)").await?;
+    let insert = "INSERT INTO t SELECT n, b FROM unnest($1::text[]) WITH ORDINALITY u (b, n)";
+    session.execute(insert, &[&texts.as_slice()]).await?;
+    session.batch_execute("SELECT rag.create_collection('c', 't', 'body', sync => 'manual')").await?;
+    let queries: [(&str, &[i64]); 11] = [
+        ("AB-12*", &[1]),
+        ("ab12*", &[1]),
+        ("AB-1234-XK*", &[1]),
+        ("pump_con*", &[3, 7]),
+        ("pump_controller*", &[3, 7]),
+        ("pump*", &[3, 4, 7]),
+        ("pump_*", &[3, 4, 7]),
+        ("getUs*", &[5]),
+        ("get*", &[5, 6]),
+        ("pump -pump_con*", &[4]),
+        ("stock OR pump_con*", &[1, 3, 7]),
+    ];
+    finds(&session, &queries, "text").await
 }
 
 async fn operators_hold_in_every_mode() -> Result<()> {

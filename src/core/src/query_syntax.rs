@@ -98,6 +98,12 @@ impl WebQuery {
         words.join(" ")
     }
 
+    /// The same without words that stand for all that begin so, themselves among them.
+    pub fn plain_without_prefixes(&self) -> String {
+        let wanted = self.wanted.iter().filter(|item| !matches!(item, QueryItem::Prefix(_)));
+        wanted.map(QueryItem::words).collect::<Vec<_>>().join(" ")
+    }
+
     fn end_alternatives(&mut self, alternatives: &mut Vec<QueryItem>) {
         let alternatives = std::mem::take(alternatives);
         self.wanted.extend(alternatives.iter().cloned());
@@ -206,6 +212,7 @@ mod tests {
         assert_eq!(query.required, phrases.map(|phrase| vec![phrase]));
         assert_eq!(query.excluded, [word("tape"), phrase("old server", None)]);
         assert_eq!(query.plain(), "backup point in time archiv recvery wal file");
+        assert_eq!(query.plain_without_prefixes(), "backup point in time recvery wal file");
     }
 
     #[test]

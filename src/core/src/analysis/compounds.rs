@@ -161,6 +161,12 @@ pub fn is_plain(before: &str, token: &str) -> bool {
     token.chars().all(is_word) && long_numbers(token).next().is_none() && humps(token).len() == 1
 }
 
+/// A word without its separators, as which it is indexed beside its parts. None if it has no such parts.
+pub fn joined(word: &str) -> Option<String> {
+    let word = word.trim_matches(INNER);
+    word.contains(INNER).then(|| word.replace(INNER, ""))
+}
+
 /// Length of the token that a text begins with, without separators at its end.
 pub fn token_length(text: &str) -> usize {
     let is_inside = |character: char| is_word(character) && !has_no_spaces(character);

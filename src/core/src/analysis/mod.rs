@@ -23,6 +23,7 @@ mod phrase;
 mod tests;
 
 pub use bigrams::has_no_spaces;
+pub use compounds::joined;
 pub use found::{Analysed, Found};
 pub use language::configuration_of;
 pub use phrase::TextWords;

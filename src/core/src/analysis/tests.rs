@@ -112,6 +112,14 @@ fn parts_are_no_further_occurrences() {
 }
 
 #[test]
+fn a_compound_token_is_indexed_in_one() {
+    for (word, expected) in [("ab-12", Some("ab12")), ("_a_b~c+", Some("abc")), ("ab-", None), ("_ab", None)]
+    {
+        assert_eq!(joined(word).as_deref(), expected, "{word}");
+    }
+}
+
+#[test]
 fn numbers_have_one_spelling() {
     for (token, expected) in [
         ("1,234.56", &["1234.56"][..]),
