@@ -250,7 +250,7 @@ fn intersect(set: &mut Option<ChunkSet>, other: ChunkSet) {
     }
 }
 
-/// Whether a word has a character of a script without spaces by itself, which the index has only where it stands alone.
+/// Whether a word has a character of a script without spaces by itself, which the index has only where no other follows.
 fn is_single(word: &str) -> bool {
     word.split(|character| !has_no_spaces(character)).any(|run| run.chars().count() == 1)
 }

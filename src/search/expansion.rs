@@ -69,6 +69,14 @@ fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> R
     Ok(terms)
 }
 
+/// One term for a character of a script without spaces: for the pairs that begin with it, and for the character where no other follows.
+pub fn term_with_character(lookup: &mut WordLookup, character: &[u8]) -> Result<Option<QueryTerm>> {
+    let is_pair = |term: &[u8]| encoding::decode_lossy(term).chars().nth(2).is_none();
+    let found = lookup.terms_with_prefix(character, is_pair)?;
+    let terms = most_frequent(lookup, &encoding::decode_lossy(character), found)?;
+    lookup.one_for(&terms)
+}
+
 /// The terms that differ from a word by a typo, and the word itself.
 fn terms_alike(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> Result<Vec<QueryTerm>> {
     let found = alike(lookup, word, terms)?;

@@ -183,6 +183,11 @@ async fn scripts_without_spaces_are_found() -> Result<()> {
         (2, "ﾊﾞｯｸｱｯﾌﾟ"),
         (3, "데이터베이스"),
         (4, "ฐานข้อมูล"),
+        (1, "库"),
+        (1, "统"),
+        (2, "者"),
+        (2, "る"),
+        (3, "한"),
         (5, "database"),
     ];
     all_found(&session, &queries).await?;
@@ -279,7 +284,10 @@ async fn postings_know_the_field_of_a_word() -> Result<()> {
         "SELECT string_agg(format('%s:%s/%s', lexeme, frequency, fields), ' ' ORDER BY lexeme COLLATE \"C\")
                   FROM rag._postings('c') JOIN c_chunks USING (chunk_id) WHERE key_1 = $1";
     let first: String = session.value_of(fields, &[&1]).await?;
-    ensure!(first == "12:1/1 ab:1/1 ab12:1/1 alpha:1/1 beta:4/7 delta:1/0 gamma:2/6 数据:1/0", "{first}");
+    ensure!(
+        first == "12:1/1 ab:1/1 ab12:1/1 alpha:1/1 beta:4/7 delta:1/0 gamma:2/6 据:1/0 数据:1/0",
+        "{first}"
+    );
     let second: String = session.value_of(fields, &[&2]).await?;
     ensure!(second == "alpha:1/0", "{second}");
     Ok(())

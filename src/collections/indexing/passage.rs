@@ -169,7 +169,7 @@ fn marked(language: &str) -> Result<ChunkTerms> {
 
 /// The words of a query of a collection, as these configurations find them.
 pub fn analyse_query(query: &str, languages: &[String], collection: &Collection) -> Result<ChunkTerms> {
-    let analysed = analysis::analyse(query, rules(collection, query)?);
+    let analysed = analysis::analyse_query(query, rules(collection, query)?);
     // A space between keeps the last word of the one from being a word with the first of the other.
     let text = format!("{} {}", analysed.words.text, analysed.parts.text);
     let kept = analysed.words.words.into_iter().chain(analysed.parts.words);
@@ -207,7 +207,7 @@ pub fn analyse_words(
         return Ok(Vec::new());
     }
     let rules = rules_if(collection, words.iter().any(|word| word.contains(has_no_spaces)))?;
-    let analysed: Vec<_> = words.iter().map(|word| analysis::analyse(word, rules)).collect();
+    let analysed: Vec<_> = words.iter().map(|word| analysis::analyse_query(word, rules)).collect();
     let rows = select(
         "SELECT pg_catalog.to_tsvector(l::pg_catalog.regconfig, w.words), pg_catalog.to_tsvector(l::pg_catalog.regconfig, w.parts)
          FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) WITH ORDINALITY w (words, parts, place),

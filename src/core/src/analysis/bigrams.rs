@@ -1,6 +1,6 @@
 //! Pairs of neighbouring characters, for scripts that are written without spaces between words.
 
-use super::found::Found;
+use super::found::Analysed;
 
 /// Whether a character is of a script without spaces between words: Chinese, Japanese, Thai, Lao, Khmer and Burmese; or of Korean, where words
 /// have their particles attached.
@@ -19,18 +19,26 @@ pub fn has_no_spaces(character: char) -> bool {
     )
 }
 
-/// Adds the bigrams of the run of such characters with which a text begins, which is not empty. A run of one character is itself a word.
-/// Returns the run's length in bytes.
-pub fn take_run(text: &str, found: &mut Found) -> usize {
+/// Whether a word is one such character.
+pub fn is_one_character(word: &str) -> bool {
+    let mut characters = word.chars();
+    characters.next().is_some_and(has_no_spaces) && characters.next().is_none()
+}
+
+/// Adds the bigrams of the run of such characters with which a text begins, which is not empty. A run of one character is itself a word;
+/// the last one of a longer run, with which no bigram begins, is a part. Returns the run's length in bytes.
+pub fn take_run(text: &str, analysed: &mut Analysed) -> usize {
     let length = text.find(|character| !has_no_spaces(character)).unwrap_or(text.len());
     let run = &text[..length];
     let starts: Vec<usize> = run.char_indices().map(|(start, _)| start).chain([length]).collect();
-    if starts.len() == 2 {
-        found.keep(run.to_owned());
+    match starts[..] {
+        [_, _] => analysed.words.keep(run.to_owned()),
+        [.., last, _] => analysed.parts.keep(run[last..].to_owned()),
+        _ => {}
     }
     for pair in starts.windows(3) {
-        found.keep(run[pair[0]..pair[2]].to_owned());
+        analysed.words.keep(run[pair[0]..pair[2]].to_owned());
     }
-    found.append("");
+    analysed.words.append("");
     length
 }

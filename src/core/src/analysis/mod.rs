@@ -6,7 +6,8 @@
 //! 1. It is normalised ([`normalise`]).
 //! 2. A compound token is replaced by what it is found by: itself in lower case, and its parts ([`compounds`]).
 //! 3. Numbers are written in one way ([`numbers`]).
-//! 4. A run of a script without spaces is replaced by its pairs of neighbouring characters ([`bigrams`]).
+//! 4. A run of a script without spaces is replaced by its pairs of neighbouring characters ([`bigrams`]). A single character is
+//!    looked for as the beginning of pairs, and the last one of a run is indexed, too.
 //! 5. Letters outside ASCII are in lower case ([`letter_case`]), after compound tokens were split at capitals.
 //!
 //! Everything else is left as it is, and the configuration's dictionaries see every part. The same is done with a query.
@@ -22,7 +23,7 @@ mod phrase;
 #[cfg(test)]
 mod tests;
 
-pub use bigrams::has_no_spaces;
+pub use bigrams::{has_no_spaces, is_one_character};
 pub use compounds::joined;
 pub use found::{Analysed, Found};
 pub use language::configuration_of;
@@ -59,7 +60,7 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
         let length = if let Some(length) = tag_length(rest) {
             analysed.words.copy(&rest[..length])
         } else if rules.makes_bigrams && has_no_spaces(character) {
-            bigrams::take_run(rest, &mut analysed.words)
+            bigrams::take_run(rest, &mut analysed)
         } else if rules.splits_compounds {
             let (token, after) = rest.split_at(compounds::token_length(rest));
             if token.is_empty() {
@@ -79,6 +80,13 @@ pub fn analyse(text: &str, rules: Rules) -> Analysed {
             found.text = lower_outside_ascii(std::mem::take(&mut found.text));
         }
     }
+    analysed
+}
+
+/// Rewrites a query. The last character of a run without spaces is not looked for by itself.
+pub fn analyse_query(text: &str, rules: Rules) -> Analysed {
+    let mut analysed = analyse(text, rules);
+    analysed.parts.words.retain(|word| !is_one_character(word));
     analysed
 }
 

@@ -139,6 +139,9 @@ fn numbers_have_one_spelling() {
 #[test]
 fn scripts_without_spaces_are_found_by_pairs() {
     assert_eq!(analyse("数据库", ALL).words.words, ["数据", "据库"]);
+    assert_eq!(analyse("数据库", ALL).parts.words, ["库"]);
+    assert_eq!(analyse("库", ALL).words.words, ["库"]);
+    assert_eq!(analyse_query("数据库", ALL).parts, Found::default());
     assert_eq!(analyse("データベース2台", ALL).words.words, ["デー", "ータ", "タベ", "ベー", "ース", "台"]);
     assert!(finds("PostgreSQL是一个数据库系统。", "数据库"));
     assert!(finds("ฐานข้อมูล", "ข้อมูล"));
