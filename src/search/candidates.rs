@@ -81,7 +81,8 @@ impl<'a> Candidates<'a> {
         reader: &mut Reader,
     ) -> Result<Self> {
         let has = |wanted: bool| wanted.then_some(());
-        let vector = has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &query.embedded));
+        let vector =
+            has(request.mode.has_vector()).map(|()| VectorSearch::start(collection, &query.embedded));
         let vector = vector.transpose()?;
         let visible = VisibleRows::find(collection)?;
         let (mut text, mut demands) = (None, Demands::none());
