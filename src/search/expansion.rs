@@ -3,7 +3,7 @@
 use crate::collections::indexing::passage::WordTerms;
 use crate::search::lookup::WordLookup;
 use pgrx::PgLogLevel;
-use ragstone_core::analysis::{has_no_spaces, in_lower_case, joined};
+use ragstone_core::analysis::{has_no_spaces, in_lower_case, is_one_character, joined};
 use ragstone_core::query_syntax::QueryItem;
 use ragstone_core::text_index::{FoundTerm, QueryTerm};
 use ragstone_core::typos::Misspelt;
@@ -24,6 +24,9 @@ const MAX_CORRECTED: usize = 16;
 
 /// Maximum number of words of a query of which it is found out whether some chunk has them.
 const MAX_CHECKED: usize = 256;
+
+/// Maximum number of single characters of a query, of scripts without spaces, that are looked for inside of words.
+const MAX_CHARACTERS: usize = 16;
 
 /// Words of more bytes are not looked up by themselves.
 pub const MAX_WORD_BYTES: usize = 1_000;
@@ -69,8 +72,25 @@ fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> R
     Ok(terms)
 }
 
+/// The terms of a query that some chunk holds, and whether there are others.
+pub fn terms_of_query(lookup: &mut WordLookup, query: &str) -> Result<(Vec<QueryTerm>, bool)> {
+    let words = lookup.words_of_query(query)?;
+    let mut left = if lookup.rules(query)?.makes_bigrams { MAX_CHARACTERS } else { 0 };
+    let (characters, others): (Vec<&[u8]>, Vec<&[u8]>) = words.lexemes().partition(|lexeme| {
+        let begins_pairs = left > 0 && is_one_character(&encoding::decode_lossy(lexeme));
+        left -= usize::from(begins_pairs);
+        begins_pairs
+    });
+    let mut found = lookup.terms(others.iter().copied())?;
+    let has_others = found.len() < others.len();
+    for character in characters {
+        found.extend(term_with_character(lookup, character)?);
+    }
+    Ok((found, has_others))
+}
+
 /// One term for a character of a script without spaces: for the pairs that begin with it, and for the character where no other follows.
-pub fn term_with_character(lookup: &mut WordLookup, character: &[u8]) -> Result<Option<QueryTerm>> {
+fn term_with_character(lookup: &mut WordLookup, character: &[u8]) -> Result<Option<QueryTerm>> {
     let is_pair = |term: &[u8]| encoding::decode_lossy(term).chars().nth(2).is_none();
     let found = lookup.terms_with_prefix(character, is_pair)?;
     let terms = most_frequent(lookup, &encoding::decode_lossy(character), found)?;

@@ -4,19 +4,15 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::languages;
 use crate::collections::indexing::passage::{WordTerms, analyse_query, analyse_words, rules};
 use crate::collections::indexing::segments::{index_error, open_index};
-use crate::search::expansion::term_with_character;
-use ragstone_core::analysis::{Rules, is_one_character};
+use ragstone_core::analysis::Rules;
 use ragstone_core::query_syntax::QueryItem;
 use ragstone_core::text_index::rank::TextIndex;
 use ragstone_core::text_index::{ChunkSet, FoundTerm, MAX_EXPANDED_POSTINGS, QueryTerm};
-use ragstone_pg::encoding;
+use ragstone_core::tsvector::ChunkTerms;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::page_table::{PageTable, ReadAt};
 use std::collections::HashMap;
 use std::rc::Rc;
-
-/// Maximum number of single characters of a query, of scripts without spaces, that are looked for inside of words.
-const MAX_CHARACTERS: usize = 16;
 
 /// The text index of a collection, and how words of a query become its terms. The caller has the rights of the tables' owner.
 pub struct WordLookup<'a> {
@@ -51,21 +47,9 @@ impl<'a> WordLookup<'a> {
         rules(self.collection, text)
     }
 
-    /// The terms of a query that some chunk holds, and whether there are others.
-    pub fn terms_of_query(&mut self, query: &str) -> Result<(Vec<QueryTerm>, bool)> {
-        let words = analyse_query(query, &self.languages, self.collection)?;
-        let mut left = if self.rules(query)?.makes_bigrams { MAX_CHARACTERS } else { 0 };
-        let (characters, others): (Vec<&[u8]>, Vec<&[u8]>) = words.lexemes().partition(|lexeme| {
-            let begins_pairs = left > 0 && is_one_character(&encoding::decode_lossy(lexeme));
-            left -= usize::from(begins_pairs);
-            begins_pairs
-        });
-        let mut found = self.terms(others.iter().copied())?;
-        let has_others = found.len() < others.len();
-        for character in characters {
-            found.extend(term_with_character(self, character)?);
-        }
-        Ok((found, has_others))
+    /// The words of a query.
+    pub fn words_of_query(&self, query: &str) -> Result<ChunkTerms> {
+        analyse_query(query, &self.languages, self.collection)
     }
 
     /// The lexemes of each of some words.

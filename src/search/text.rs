@@ -2,7 +2,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::segments::index_error;
-use crate::search::expansion::{corrections, expanded};
+use crate::search::expansion::{corrections, expanded, terms_of_query};
 use crate::search::filter::Filter;
 use crate::search::lookup::WordLookup;
 use crate::search::ranking::Ranking;
@@ -43,7 +43,7 @@ impl<'a> TextSearch<'a> {
         set: Option<ChunkSet>,
         corrects_typos: bool,
     ) -> Result<Self> {
-        let (mut terms, has_unknown) = lookup.terms_of_query(&query.plain)?;
+        let (mut terms, has_unknown) = terms_of_query(&mut lookup, &query.plain)?;
         if corrects_typos && lookup.sees_all && has_unknown {
             let corrections = corrections(&mut lookup, &query.plain, &terms)?;
             terms.extend(corrections);

@@ -20,6 +20,7 @@ mod letter_case;
 mod normalise;
 mod numbers;
 mod phrase;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -28,22 +29,10 @@ pub use compounds::joined;
 pub use found::{Analysed, Found};
 pub use language::configuration_of;
 pub use phrase::TextWords;
+pub use rules::Rules;
 
 use compounds::Compounds;
 use letter_case::{lower_case, lower_outside_ascii};
-
-/// What is done with a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// Text is in Unicode, so that its normal form can be written in the database's encoding.
-    pub normalises: bool,
-    /// Letters lose their accents, in scripts in which these are marks on a letter: Latin and Greek.
-    pub folds_accents: bool,
-    /// Compound tokens are found by their parts, too.
-    pub splits_compounds: bool,
-    /// The configuration has no words for scripts without spaces.
-    pub makes_bigrams: bool,
-}
 
 /// A text in one spelling, in lower case.
 pub fn in_lower_case(text: &str, rules: Rules) -> String {

@@ -1,7 +1,7 @@
 //! One spelling for what looks the same: Unicode's compatibility composition (NFKC), without invisible characters and with one hyphen, where
 //! texts are in Unicode; and without accents where these do not count.
 
-use super::Rules;
+use super::rules::Rules;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use std::borrow::Cow;
 
