@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
         another_language_embeds_nothing,
         writers_meanwhile_lose_no_word,
         changed_dictionaries_and_damage_are_mended,
+        restricted_searches_find_the_same_after_chunks_have_other_lengths,
         a_migration_takes_another_language_along,
         each_row_may_have_a_language,
         what_cannot_be_altered_is_refused,
@@ -131,6 +132,51 @@ async fn changed_dictionaries_and_damage_are_mended() -> Result<()> {
     refusal.expect("XX001", "of the text index is damaged", "text => true")?;
     session.batch_execute("SELECT rag.refresh_collection('c', text => true)").await?;
     ensure!(finds(&session, "housing two", 1).await?);
+    Ok(())
+}
+
+/// Rows and scores of a text search for which all rows are candidates, with more arguments or conditions.
+fn rows_and_scores(more: &str) -> String {
+    format!(
+        "SELECT string_agg(format('%s %s', source_key->>'id', round(score::numeric, 9)), ', ' ORDER BY rank)
+         FROM rag.search('c', 'the code of the house and of it', k => 60, mode => 'text', typos => false{more}"
+    )
+}
+
+async fn restricted_searches_find_the_same_after_chunks_have_other_lengths() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let reader: String = session.value("SELECT 'reader_of_' || current_database()").await?;
+    session
+        .batch_execute(&format!(
+            "CREATE ROLE {reader};
+             CREATE TABLE t (id int PRIMARY KEY, kind int, tenant name, body text);
+             INSERT INTO t SELECT i, i % 10, CASE WHEN i <= 20 THEN '{reader}' ELSE 'somebody' END,
+                                  'the code of the house ' || i || repeat(' and of it', i % 7)
+             FROM generate_series(1, 60) i;
+             GRANT SELECT ON t TO {reader};
+             ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON t FOR SELECT USING (tenant = current_user);
+             SELECT rag.create_collection('c', 't', 'body', metadata => '{{kind}}', sync => 'manual')"
+        ))
+        .await?;
+    for language in ["english", "simple"] {
+        session.batch_execute(&format!("SELECT rag.alter_collection('c', language => '{language}')")).await?;
+        let expected: String =
+            session.value(&rows_and_scores(") WHERE (metadata->>'kind')::int = 3")).await?;
+        let filtered: Option<String> =
+            session.value(&rows_and_scores(", filter => '{\"kind\": 3}')")).await?;
+        ensure!(filtered.as_ref() == Some(&expected), "{language}: {filtered:?} instead of {expected}");
+        let in_hybrid = "SELECT string_agg(source_key->>'id', ', ' ORDER BY text_rank)
+                         FROM rag.search('c', 'the code of the house and of it', k => 60, filter => '{\"kind\": 3}')";
+        let in_hybrid: Option<String> = session.value(in_hybrid).await?;
+        let rows: Vec<_> = expected.split(", ").filter_map(|row| row.split(' ').next()).collect();
+        ensure!(rows.len() == 6 && in_hybrid == Some(rows.join(", ")), "{language}: {in_hybrid:?} in hybrid");
+        let expected: String =
+            session.value(&rows_and_scores(") WHERE (source_key->>'id')::int <= 20")).await?;
+        session.batch_execute(&format!("SET ROLE {reader}")).await?;
+        let visible: Option<String> = session.value(&rows_and_scores(")")).await?;
+        session.batch_execute("RESET ROLE").await?;
+        ensure!(visible.as_ref() == Some(&expected), "{language}: {visible:?} instead of {expected}");
+    }
     Ok(())
 }
 

@@ -49,7 +49,9 @@ pub fn merge<P: Pages>(
 
 /// The numbers of a segment's chunks, by ordinal.
 fn chunks_of<P: Pages>(segment: &Segment, reader: &mut PageReader<P>) -> Result<Vec<i64>, P::Error> {
-    (0..segment.header.docs).map(|ordinal| segment.chunk_of(ordinal, reader)).collect()
+    let mut numbers = Vec::new();
+    segment.each_chunk(reader, |_, number| numbers.push(number))?;
+    Ok(numbers)
 }
 
 /// Gives the chunks that are kept new ordinals. Returns them by segment and old ordinal.

@@ -25,6 +25,7 @@ pub mod dictionary;
 mod expand;
 pub mod header;
 pub mod merge;
+mod ordinals;
 pub mod postings;
 mod query_term;
 pub mod rank;

@@ -5,6 +5,7 @@ use super::chunk_set::ChunkSet;
 use super::cursor::Cursor;
 use super::dictionary::{self, Terms};
 use super::header::IndexCounts;
+use super::ordinals::ordinals_of;
 use super::query_term::QueryTerm;
 use super::segment::{PageReader, Segment};
 use super::segment_search::SegmentSearch;
@@ -145,8 +146,8 @@ impl<P: Pages> TextIndex<P> {
         top.into_chunks(reader)
     }
 
-    /// The best of these chunks, which are given with their lengths in words, and of which each has one of the terms and is in the set
-    /// if there is one.
+    /// The best of these chunks, so far as they have one of the terms and are in the set if there is one. They are given with their
+    /// lengths in words, by which they are found faster; those of the table of chunks may be of before the index was built again.
     ///
     /// # Errors
     /// [`Damage`](super::Damage), and those of the pages.
@@ -160,17 +161,13 @@ impl<P: Pages> TextIndex<P> {
         let average = self.chunks().1;
         let Self { reader, segments } = self;
         let mut top = Top::new(segments, wanted);
-        for (place, segment) in segments.iter().enumerate() {
+        let ordinals = ordinals_of(chunks, segments, reader)?;
+        for ((place, segment), mut ordinals) in segments.iter().enumerate().zip(ordinals) {
             top.begin_segment();
             let Some(mut search) = SegmentSearch::new(terms, average, place, segment, reader)? else {
                 continue;
             };
             search.set = set;
-            let mut ordinals = Vec::new();
-            for (chunk, words) in chunks {
-                ordinals.extend(segment.ordinal_of(*chunk, *words, reader)?);
-            }
-            ordinals.sort_unstable();
             ordinals.retain(|ordinal| search.next_in_set(*ordinal) == Some(*ordinal));
             for ordinal in ordinals {
                 search.score(ordinal, &mut top, reader)?;

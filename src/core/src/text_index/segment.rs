@@ -8,6 +8,9 @@ use std::rc::Rc;
 /// More than any list's table, dictionary's block or table of lengths has, in bytes. A longer one would only fill the reader's memory.
 const MAX_READ_BYTES: u32 = 64 << 20;
 
+/// Number of chunks' numbers that are read at a time, of some pages.
+const READ_NUMBERS: u32 = 4096;
+
 /// Maximum number of pages that are held, 2 MB.
 const MAX_HELD_PAGES: usize = 256;
 
@@ -169,19 +172,47 @@ impl Segment {
         let width = u32::from(self.header.chunk_width);
         let place = Place { offset: u64::from(ordinal) * u64::from(width), length: width };
         let (page, begin) = self.page_of(place.offset);
-        let mut number = [0; 8];
         let held = if width == 0 { None } else { Some(reader.page(self.number, page)?) };
         if let Some(bytes) = held.as_ref().and_then(|page| page.get(begin..begin + width as usize)) {
-            number[..bytes.len()].copy_from_slice(bytes);
-        } else {
-            let mut bytes = Vec::new();
-            self.read(place, reader, &mut bytes)?;
-            number[..bytes.len()].copy_from_slice(&bytes);
+            return Ok(self.chunk_from(bytes));
         }
-        Ok(self.header.least_chunk.wrapping_add(i64::from_le_bytes(number)))
+        let mut bytes = Vec::new();
+        self.read(place, reader, &mut bytes)?;
+        Ok(self.chunk_from(&bytes))
     }
 
-    /// The ordinal of a chunk, if the segment has it.
+    /// The number of a chunk that is kept as these bytes, at most eight.
+    fn chunk_from(&self, bytes: &[u8]) -> i64 {
+        let mut number = [0; 8];
+        number[..bytes.len()].copy_from_slice(bytes);
+        self.header.least_chunk.wrapping_add(i64::from_le_bytes(number))
+    }
+
+    /// Shows the ordinals and numbers of all chunks, in the order of ordinals.
+    ///
+    /// # Errors
+    /// [`Damage`], and those of the pages.
+    pub(super) fn each_chunk<P: Pages>(
+        &self,
+        reader: &mut PageReader<P>,
+        mut show: impl FnMut(u32, i64),
+    ) -> Result<(), P::Error> {
+        let width = u32::from(self.header.chunk_width);
+        let (mut first, mut bytes) = (0, Vec::new());
+        while first < self.header.docs {
+            let count = READ_NUMBERS.min(self.header.docs - first);
+            let place = Place { offset: u64::from(first) * u64::from(width), length: count * width };
+            self.read(place, reader, &mut bytes)?;
+            for at in 0..count {
+                let number = &bytes[(at * width) as usize..((at + 1) * width) as usize];
+                show(first + at, self.chunk_from(number));
+            }
+            first += count;
+        }
+        Ok(())
+    }
+
+    /// The ordinal of a chunk of a length, if the segment has it.
     ///
     /// # Errors
     /// [`Damage`], and those of the pages.

@@ -119,6 +119,11 @@ fn check(pages: &Memory, chunks: &BTreeMap<i64, Chunk>, vocabulary: u64, random:
         let mut of_some: Vec<_> = all.into_iter().filter(|(chunk, _)| some.contains_key(chunk)).collect();
         of_some.truncate(wanted);
         assert_eq!(index.best_of(&terms, wanted, &few, None).unwrap(), of_some);
+        // What was deleted meanwhile is in no segment, and lengths may be those of another configuration.
+        let mut wrong: Vec<_> =
+            few.iter().map(|(chunk, words)| (*chunk, words ^ random.below(4) as u32)).collect();
+        wrong.extend([(i64::MIN, 3), (i64::MAX, 0)].into_iter().chain(few.first().copied()));
+        assert_eq!(index.best_of(&terms, wanted, &wrong, None).unwrap(), of_some);
         check_sets(&mut index, chunks, &terms, (wanted, &few));
         if random.below(9) == 0 {
             check_expansion(&mut index, chunks, &random.term(vocabulary)[..5]);
