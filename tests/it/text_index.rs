@@ -1,9 +1,11 @@
 //! The text index: text mode gives what scoring every chunk gives, and a damaged page is one collection's error.
 
+use crate::generate::with;
 use anyhow::ensure;
 use futures_util::future::try_join;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
+use ragstone_tests::provider::Reply;
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
 use std::cell::Cell;
@@ -13,6 +15,7 @@ pub fn tests() -> Vec<Trial> {
         text_mode_is_what_scoring_every_chunk_gives,
         deleted_chunks_are_not_found,
         many_segments_are_merged,
+        segments_of_one_size_are_merged,
         a_damaged_page_is_an_error_of_its_collection,
         merges_that_are_ended_lose_nothing,
         a_writer_that_stays_open_is_seen_when_it_commits,
@@ -24,15 +27,20 @@ pub fn tests() -> Vec<Trial> {
 /// A table of 300 rows of words of which low numbers are frequent, and a collection whose writers index them: each statement adds a
 /// segment.
 async fn make(session: &Session) -> Result<()> {
+    make_with(session, "").await
+}
+
+/// The same with more arguments of the collection, each after a comma.
+async fn make_with(session: &Session, more: &str) -> Result<()> {
     session
-        .batch_execute(
+        .batch_execute(&format!(
             "CREATE TABLE t (id int PRIMARY KEY, body text, kind int);
              CREATE FUNCTION some_words(n int) RETURNS text LANGUAGE sql AS $$
                SELECT string_agg('w' || floor(60 * power((hashint4extended(n * 64 + j, 7) & 1048575) / 1048576.0, 3))::int, ' ' ORDER BY j)
                FROM generate_series(1, 3 + n % 30) j $$;
-             SELECT rag.create_collection('c', 't', 'body', metadata => '{kind}', language => 'simple', sync => 'immediate',
-                                          word_parts => false, chunk_size => 250)",
-        )
+             SELECT rag.create_collection('c', 't', 'body', metadata => '{{kind}}', language => 'simple', sync => 'immediate',
+                                          word_parts => false, chunk_size => 250 {more})"
+        ))
         .await?;
     session.batch_execute("SELECT rag.wait_until_current('c')").await?;
     for begin in [1, 101, 201] {
@@ -130,6 +138,25 @@ async fn many_segments_are_merged() -> Result<()> {
     .await?;
     let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
     ensure!(rows == 319, "{rows} chunks");
+    Ok(())
+}
+
+async fn segments_of_one_size_are_merged() -> Result<()> {
+    let (session, _provider) = with([Reply::embeddings(8)]).await?;
+    make_with(&session, ", model => 'stub/small'").await?;
+    for place in 1..=20 {
+        let insert = "INSERT INTO t SELECT i, some_words(i), i % 10 FROM generate_series";
+        session.batch_execute(&format!("{insert}({place} * 300 + 1, {place} * 300 + 300) i")).await?;
+    }
+    let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
+    ragstone_tests::wait::until("segments of one size are merged", async || {
+        // A worker without work leaves where other databases need its place, and comes back with a search.
+        session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
+        Ok((session.value::<i64>(segments).await? < 8).then_some(()))
+    })
+    .await?;
+    let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
+    ensure!(rows == 300 + 20 * 300, "{rows} chunks");
     Ok(())
 }
 

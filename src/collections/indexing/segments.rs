@@ -4,6 +4,7 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::index_changes::NewPages;
 use ragstone_core::text_index::merge::merge;
 use ragstone_core::text_index::rank::TextIndex;
+use ragstone_core::text_index::worthwhile::{WORTHWHILE_SEGMENTS, are_many_deleted, worthwhile_segments};
 use ragstone_core::text_index::{PageReader, Segment};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
@@ -12,19 +13,6 @@ use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, connect, run, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::HashSet;
-
-/// A merge takes segments that are no larger than so many times all smaller ones together, so that each chunk is written again a few
-/// times only, whatever the number of changes.
-const GROWTH: u64 = 4;
-
-/// Segments of so many chunks cost little.
-const SMALL: u64 = 64;
-
-/// So many segments are worth a merge.
-const WORTHWHILE_SEGMENTS: usize = 8;
-
-/// Chunks of all segments are worth a merge if one in so many was deleted.
-const WORTHWHILE_DELETED: u64 = 10;
 
 /// Number of chunks that are looked up by one statement.
 const LOOKED_UP: usize = 10_000;
@@ -100,7 +88,7 @@ fn merge_some(collection: &Collection, extent: MergeExtent) -> Result<()> {
     segments.sort_by_key(|segment| segment.header.docs);
     let merged = match extent {
         MergeExtent::All => segments.len(),
-        MergeExtent::Worthwhile => worthwhile(&segments),
+        MergeExtent::Worthwhile => worthwhile(&index, &segments),
     };
     segments.truncate(merged);
     let is_clean = index.counts().chunks.unsigned_abs() == index.chunks().0;
@@ -120,23 +108,12 @@ fn merge_some(collection: &Collection, extent: MergeExtent) -> Result<()> {
 }
 
 /// How many of the segments, the smallest first, are worth a merge.
-fn worthwhile(segments: &[Segment]) -> usize {
-    let chunks: u64 = segments.iter().map(|segment| u64::from(segment.header.docs)).sum();
-    let there: i64 = segments.iter().map(|segment| segment.counts().chunks).sum();
-    let deleted = chunks.saturating_sub(there.max(0).unsigned_abs());
-    if deleted > 0 && deleted * WORTHWHILE_DELETED >= chunks {
+fn worthwhile(index: &TextIndex<PageTable>, segments: &[Segment]) -> usize {
+    if are_many_deleted(index.chunks().0, index.counts().chunks) {
         return segments.len();
     }
-    let (mut merged, mut sum) = (0, SMALL);
-    for segment in segments {
-        let docs = u64::from(segment.header.docs);
-        if docs > GROWTH * sum {
-            break;
-        }
-        merged += 1;
-        sum += docs;
-    }
-    if merged < WORTHWHILE_SEGMENTS { 0 } else { merged }
+    let docs: Vec<u64> = segments.iter().map(|segment| u64::from(segment.header.docs)).collect();
+    worthwhile_segments(&docs)
 }
 
 /// Which of these chunks are there.

@@ -32,6 +32,7 @@ pub mod rank;
 mod segment;
 mod segment_search;
 mod top;
+pub mod worthwhile;
 mod writer;
 
 pub use build::{IndexedChunk, build};
