@@ -106,7 +106,7 @@ impl Settling {
         Ok(any)
     }
 
-    /// Merges segments that writers have added themselves, where there are many.
+    /// Merges segments that writers have added themselves, where there are many or many chunks were deleted.
     pub fn merge_due(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<()> {
         if self.looked_for_segments_at.elapsed() < SEGMENTS_INTERVAL {
             return Ok(());

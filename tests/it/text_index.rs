@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         deleted_chunks_are_not_found,
         many_segments_are_merged,
         segments_of_one_size_are_merged,
+        few_segments_with_many_deleted_chunks_are_merged,
         a_damaged_page_is_an_error_of_its_collection,
         merges_that_are_ended_lose_nothing,
         a_writer_that_stays_open_is_seen_when_it_commits,
@@ -157,6 +158,22 @@ async fn segments_of_one_size_are_merged() -> Result<()> {
     .await?;
     let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
     ensure!(rows == 300 + 20 * 300, "{rows} chunks");
+    Ok(())
+}
+
+async fn few_segments_with_many_deleted_chunks_are_merged() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session).await?;
+    session.batch_execute("DELETE FROM t WHERE id > 40").await?;
+    let segments = "SELECT count(*) FROM c_terms WHERE page = 0";
+    ragstone_tests::wait::until("deleted chunks are left out", async || {
+        // A worker without work leaves where other databases need its place, and comes back with a search.
+        session.query("SELECT rank FROM rag.search('c', 'w1', mode => 'text')", &[]).await?;
+        Ok((session.value::<i64>(segments).await? == 1).then_some(()))
+    })
+    .await?;
+    let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
+    ensure!(rows == 40, "{rows} chunks");
     Ok(())
 }
 

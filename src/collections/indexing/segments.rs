@@ -57,12 +57,19 @@ impl Collection {
     }
 }
 
-/// Whether a collection may have segments that are worth a merge.
-pub fn has_many_segments(collection: &Collection) -> Result<bool> {
+/// Whether a collection may have segments that are worth a merge: enough of them, or enough deleted chunks.
+pub fn may_have_worthwhile_segments(collection: &Collection) -> Result<bool> {
     let terms = collection.terms()?;
     let statement = format!("SELECT FROM {} WHERE page = 0 LIMIT {}", terms.name, WORTHWHILE_SEGMENTS);
-    let rows = as_owner(terms.owner, || by_index(|| run(&statement, &[])))?;
-    Ok(rows.count == WORTHWHILE_SEGMENTS)
+    as_owner(terms.owner, || {
+        let segments = by_index(|| run(&statement, &[]))?.count;
+        // What deletes chunks of a segment adds another one.
+        if segments < 2 || segments == WORTHWHILE_SEGMENTS {
+            return Ok(segments == WORTHWHILE_SEGMENTS);
+        }
+        let index = open_index(collection, ReadAt::Now)?;
+        Ok(are_many_deleted(index.chunks().0, index.counts().chunks))
+    })
 }
 
 fn merge_lock(collection: &Collection) -> OwnLock {

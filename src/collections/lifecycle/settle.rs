@@ -4,7 +4,7 @@
 use crate::collections::capture::follow;
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::tables::create_search_indexes;
-use crate::collections::indexing::segments::{MergeExtent, has_many_segments, merge_segments};
+use crate::collections::indexing::segments::{MergeExtent, may_have_worthwhile_segments, merge_segments};
 use crate::collections::lifecycle::migration;
 use ragstone_pg::activity;
 use ragstone_pg::error::Result;
@@ -105,7 +105,7 @@ pub fn may_merge(id: i64) -> Result<bool> {
     in_limited_transaction(Limits::LocksAndTime, || {
         let found = connect(|| Collection::find_to_use(id, Some(TableUse::Reading)))?;
         let usable = found.filter(|collection| !collection.is_given_away() && collection.error.is_none());
-        usable.map_or(Ok(false), |collection| connect(|| has_many_segments(&collection)))
+        usable.map_or(Ok(false), |collection| connect(|| may_have_worthwhile_segments(&collection)))
     })
 }
 
