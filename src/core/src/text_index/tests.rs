@@ -227,6 +227,24 @@ fn rankings_are_those_of_scoring_every_chunk() {
 }
 
 #[test]
+fn deep_rankings_are_those_of_scoring_every_chunk() {
+    let (mut random, mut pages, mut chunks) = (Random(4), Memory::default(), BTreeMap::new());
+    for segment in 0..4 {
+        // Of few words, so that many chunks have the same score.
+        let own: BTreeMap<i64, Chunk> =
+            (0..2000).map(|place| (place * 4 + 3 - segment, random.chunk(6))).collect();
+        write(&mut pages, segment, &own);
+        chunks.extend(own);
+    }
+    let mut index = open(&pages);
+    for wanted in [300, 1000, 2500, 4001, 5999, 7999, 8000, 1 << 20] {
+        let words: HashSet<Vec<u8>> = (0..3).map(|_| random.term(6)).collect();
+        let terms = index.terms(words.iter().map(Vec::as_slice)).unwrap();
+        assert_eq!(index.best(&terms, wanted, None).unwrap(), expected(&chunks, &terms, wanted));
+    }
+}
+
+#[test]
 fn equal_scores_are_in_the_order_of_numbers() {
     let chunk = || (3, BTreeMap::from([(b"same".to_vec(), (1, 0)), (b"words".to_vec(), (2, 0))]));
     let (mut pages, mut chunks) = (Memory::default(), BTreeMap::new());

@@ -20,7 +20,8 @@ struct RankedChunk {
 pub struct Top<'s> {
     segments: &'s [Segment],
     wanted: usize,
-    /// Best first.
+    /// A binary heap: none comes after the one at half its place, so the last of all is the first. The standard library's cannot fail
+    /// where it compares, which may take reading numbers of chunks.
     found: Vec<RankedChunk>,
     /// Length of chunks of the current segment of which one lost against the last one by its number alone. Those that
     /// come later have greater numbers.
@@ -41,7 +42,7 @@ impl<'s> Top<'s> {
     /// The score that a chunk must reach.
     #[inline]
     pub fn threshold(&self) -> f64 {
-        if self.found.len() < self.wanted { f64::NEG_INFINITY } else { self.found[self.wanted - 1].score }
+        if self.found.len() < self.wanted { f64::NEG_INFINITY } else { self.found[0].score }
     }
 
     /// Whether chunks with no greater score need not be looked at, if all of them have this length.
@@ -63,22 +64,16 @@ impl<'s> Top<'s> {
         if self.excludes(score, Some(words)) {
             return Ok(());
         }
-        let threshold = self.threshold();
         let mut new = RankedChunk { score, segment, ordinal, words, chunk: None };
-        let mut places = 0..self.found.len();
-        while !places.is_empty() {
-            let middle = places.start.midpoint(places.end);
-            match self.compare(&mut new, middle, reader)? {
-                Ordering::Less => places.end = middle,
-                _ => places.start = middle + 1,
-            }
+        if self.found.len() < self.wanted {
+            return self.add(new, reader);
         }
-        if places.start == self.wanted {
+        if new.compare(&mut self.found[0], self.segments, reader)?.is_ge() {
             self.lost_tie_words = Some(words);
             return Ok(());
         }
-        self.found.insert(places.start, new);
-        self.found.truncate(self.wanted);
+        let threshold = self.threshold();
+        self.replace_last(new, reader)?;
         if self.threshold() != threshold {
             self.lost_tie_words = None;
         }
@@ -87,31 +82,76 @@ impl<'s> Top<'s> {
 
     /// Numbers and scores, best first.
     pub fn into_chunks<P: Pages>(mut self, reader: &mut PageReader<P>) -> Result<Vec<(i64, f64)>, P::Error> {
-        let segments = self.segments;
-        self.found.iter_mut().map(|found| Ok((found.chunk(segments, reader)?, found.score))).collect()
+        // So that each page is read once.
+        self.found.sort_unstable_by_key(|found| (found.segment, found.ordinal));
+        let mut chunks = Vec::with_capacity(self.found.len());
+        for found in &mut self.found {
+            chunks.push((found.chunk(self.segments, reader)?, found.score));
+        }
+        chunks.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        Ok(chunks)
     }
 
-    /// Less if the new one comes before the one at a place.
-    fn compare<P: Pages>(
+    /// Adds a chunk where there is room.
+    fn add<P: Pages>(&mut self, mut new: RankedChunk, reader: &mut PageReader<P>) -> Result<(), P::Error> {
+        let mut place = self.found.len();
+        self.found.push(new);
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if new.compare(&mut self.found[parent], self.segments, reader)?.is_le() {
+                break;
+            }
+            self.found[place] = self.found[parent];
+            place = parent;
+        }
+        self.found[place] = new;
+        Ok(())
+    }
+
+    /// Puts a chunk in place of the last one of all, before which it comes.
+    fn replace_last<P: Pages>(
         &mut self,
-        new: &mut RankedChunk,
-        place: usize,
+        mut new: RankedChunk,
         reader: &mut PageReader<P>,
-    ) -> Result<Ordering, P::Error> {
-        let other = &mut self.found[place];
-        let by_score = other.score.total_cmp(&new.score);
-        if by_score.is_ne() {
-            return Ok(by_score);
+    ) -> Result<(), P::Error> {
+        let mut place = 0;
+        loop {
+            let mut child = 2 * place + 1;
+            if let Some([left, right]) = self.found.get_mut(child..child + 2) {
+                child += usize::from(right.compare(left, self.segments, reader)?.is_gt());
+            }
+            let Some(after) = self.found.get_mut(child) else { break };
+            if new.compare(after, self.segments, reader)?.is_ge() {
+                break;
+            }
+            self.found[place] = self.found[child];
+            place = child;
         }
-        if new.segment == other.segment && new.words == other.words {
-            return Ok(new.ordinal.cmp(&other.ordinal));
-        }
-        let other = other.chunk(self.segments, reader)?;
-        Ok(new.chunk(self.segments, reader)?.cmp(&other))
+        self.found[place] = new;
+        Ok(())
     }
 }
 
 impl RankedChunk {
+    /// Less if it comes before another one.
+    #[inline]
+    fn compare<P: Pages>(
+        &mut self,
+        other: &mut Self,
+        segments: &[Segment],
+        reader: &mut PageReader<P>,
+    ) -> Result<Ordering, P::Error> {
+        let by_score = other.score.total_cmp(&self.score);
+        if by_score.is_ne() {
+            return Ok(by_score);
+        }
+        if self.segment == other.segment && self.words == other.words {
+            return Ok(self.ordinal.cmp(&other.ordinal));
+        }
+        let other = other.chunk(segments, reader)?;
+        Ok(self.chunk(segments, reader)?.cmp(&other))
+    }
+
     fn chunk<P: Pages>(&mut self, segments: &[Segment], reader: &mut PageReader<P>) -> Result<i64, P::Error> {
         if let Some(chunk) = self.chunk {
             return Ok(chunk);
