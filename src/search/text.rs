@@ -62,31 +62,40 @@ impl<'a> TextSearch<'a> {
         if self.terms.is_empty() {
             return Ok(Ranking { scored: Vec::new(), exhausted: true });
         }
-        let Self { collection, index, terms, set } = self;
-        let set = set.as_ref();
-        let damaged = |error| index_error(collection, error);
         let scored = match filter {
-            None => index.best(terms, wanted, set).map_err(damaged)?,
-            Some(filter) if filter.is_selective() => {
-                let chunks = match filter.known_chunks() {
-                    Some(chunks) => Cow::Borrowed(chunks),
-                    None => Cow::Owned(chunks_of(collection, filter)?),
-                };
-                index.best_of(terms, wanted, &chunks, set).map_err(damaged)?
-            }
+            None => self.best_of_all(wanted)?,
+            Some(filter) if filter.is_selective() => self.best_of_those_that_meet(wanted, filter)?,
             Some(filter) => self.best_that_meet(wanted, filter)?,
         };
         Ok(Ranking { exhausted: scored.len() < wanted, scored })
     }
 
-    /// The best chunks that meet a condition which many do: of ever deeper rankings.
+    fn best_of_all(&mut self, wanted: usize) -> Result<Vec<(i64, f64)>> {
+        let best = self.index.best(&self.terms, wanted, self.set.as_ref());
+        best.map_err(|error| index_error(self.collection, error))
+    }
+
+    /// The best chunks that meet a condition, all of which are looked at.
+    fn best_of_those_that_meet(&mut self, wanted: usize, filter: &Filter) -> Result<Vec<(i64, f64)>> {
+        let chunks = match filter.known_chunks() {
+            Some(chunks) => Cow::Borrowed(chunks),
+            None => Cow::Owned(chunks_of(self.collection, filter)?),
+        };
+        let best = self.index.best_of(&self.terms, wanted, &chunks, self.set.as_ref());
+        best.map_err(|error| index_error(self.collection, error))
+    }
+
+    /// The best chunks that meet a condition which many do: of ever deeper rankings, as long as these are not deeper than there are
+    /// chunks that meet it.
     fn best_that_meet(&mut self, wanted: usize, filter: &Filter) -> Result<Vec<(i64, f64)>> {
         let all = self.index.chunks().0.max(1) as f64;
         let mut depth = wanted as f64 * all / filter.chunks.max(1) as f64;
         loop {
             depth = (depth * DEPTH_MARGIN).min(all).ceil();
-            let ranked = self.index.best(&self.terms, depth as usize, self.set.as_ref());
-            let mut ranked = ranked.map_err(|error| index_error(self.collection, error))?;
+            if depth > filter.chunks as f64 {
+                return self.best_of_those_that_meet(wanted, filter);
+            }
+            let mut ranked = self.best_of_all(depth as usize)?;
             let is_all = ranked.len() < depth as usize || depth >= all;
             let met = those_that_meet(self.collection, filter, &ranked)?;
             ranked.retain(|(chunk, _)| met.contains(chunk));

@@ -13,6 +13,7 @@ use std::cell::Cell;
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         text_mode_is_what_scoring_every_chunk_gives,
+        a_filter_that_many_rows_meet_leaves_scores_and_order,
         deleted_chunks_are_not_found,
         many_segments_are_merged,
         segments_of_one_size_are_merged,
@@ -101,6 +102,39 @@ async fn text_mode_is_what_scoring_every_chunk_gives() -> Result<()> {
     let rows: i64 = session.value("SELECT count(DISTINCT chunk_id) FROM rag._postings('c')").await?;
     ensure!(rows == 305, "{rows} chunks");
     compare(&session).await
+}
+
+async fn a_filter_that_many_rows_meet_leaves_scores_and_order() -> Result<()> {
+    let (session, _provider) = with([Reply::embeddings(8)]).await?;
+    make_with(&session, ", model => 'stub/small'").await?;
+    // A word that all rows have which do not meet the filter, and few that do, with lower scores.
+    for begin in [301, 3001, 6001, 9001] {
+        session
+            .batch_execute(&format!(
+                "INSERT INTO t SELECT i, some_words(i % 100 * 30 + i % 7)
+                                         || CASE WHEN i % 2 = 1 THEN ' other'
+                                                 WHEN i % 2000 = 0 THEN repeat(' more', 30 + i / 2000) || ' other' ELSE '' END,
+                                      CASE WHEN i % 2 = 0 THEN 3 ELSE 1 END
+                 FROM generate_series({begin}, ({begin} / 3000 + 1) * 3000) i"
+            ))
+            .await?;
+    }
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    compare(&session).await?;
+    let found = |k: i32, more: &str| {
+        format!(
+            "SELECT string_agg(format('%s %s', chunk_id, round(score::numeric, 9)), ', ' ORDER BY rank)
+             FROM rag.search('c', 'other', {k}, 'text'{more}"
+        )
+    };
+    let expected: String = session.value(&found(10_000, ") WHERE metadata @> '{\"kind\": 3}'")).await?;
+    ensure!(expected.split(", ").count() == 6, "{expected}");
+    for k in [1, 6, 10, 5000] {
+        let first: Vec<&str> = expected.split(", ").take(k as usize).collect();
+        let found: String = session.value(&found(k, ", '{\"kind\": 3}')")).await?;
+        ensure!(found == first.join(", "), "{k}: {found} instead of {expected}");
+    }
+    Ok(())
 }
 
 async fn deleted_chunks_are_not_found() -> Result<()> {
