@@ -1,6 +1,5 @@
 //! The segments of an index, and the best of their chunks by BM25.
 
-use super::Pages;
 use super::chunk_set::ChunkSet;
 use super::cursor::Cursor;
 use super::dictionary::{self, Terms};
@@ -10,7 +9,11 @@ use super::query_term::QueryTerm;
 use super::segment::{PageReader, Segment};
 use super::segment_search::SegmentSearch;
 use super::top::Top;
+use super::{Damage, Pages};
 use crate::bm25;
+
+/// Maximum number of chunks of an index. Sets of them take a bit for each, whether there are so many or a segment only says so.
+const MAX_CHUNKS: u64 = 1 << 30;
 
 /// The segments of an index.
 pub struct TextIndex<P> {
@@ -22,12 +25,17 @@ impl<P: Pages> TextIndex<P> {
     /// Opens segments.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn open(pages: P, numbers: impl IntoIterator<Item = i64>) -> Result<Self, P::Error> {
         let mut reader = PageReader::new(pages);
-        let mut segments = Vec::new();
+        let (mut segments, mut chunks) = (Vec::new(), 0);
         for number in numbers {
-            segments.push(Segment::open(number, &mut reader)?);
+            let segment = Segment::open(number, &mut reader)?;
+            chunks += u64::from(segment.header.docs);
+            if chunks > MAX_CHUNKS {
+                return Err(Damage { segment: number, page: 0, what: "there are too many chunks" }.into());
+            }
+            segments.push(segment);
         }
         Ok(Self { reader, segments })
     }
@@ -57,7 +65,7 @@ impl<P: Pages> TextIndex<P> {
     /// The terms that some chunk holds.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn terms<'l>(
         &mut self,
         lexemes: impl IntoIterator<Item = &'l [u8]>,
@@ -84,7 +92,7 @@ impl<P: Pages> TextIndex<P> {
     /// The chunks that hold one of these terms.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn holders(&mut self, terms: &[QueryTerm]) -> Result<ChunkSet, P::Error> {
         ChunkSet::holders(terms, &self.segments, &mut self.reader)
     }
@@ -92,7 +100,7 @@ impl<P: Pages> TextIndex<P> {
     /// The numbers of chunks, and their lengths in words.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn numbers(&mut self, set: &ChunkSet) -> Result<Vec<(i64, u32)>, P::Error> {
         set.numbers(&self.segments, &mut self.reader)
     }
@@ -100,7 +108,7 @@ impl<P: Pages> TextIndex<P> {
     /// Shows all postings: term, number of the chunk, how often it holds the term, and in which fields.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn postings(&mut self, mut show: impl FnMut(&[u8], i64, u32, u8)) -> Result<(), P::Error> {
         let Self { reader, segments } = self;
         for segment in segments.iter().filter(|segment| segment.header.docs > 0) {
@@ -122,7 +130,7 @@ impl<P: Pages> TextIndex<P> {
     /// The best chunks, of all or of a set, with their scores: by score, then by number.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn best(
         &mut self,
         terms: &[QueryTerm],
@@ -150,7 +158,7 @@ impl<P: Pages> TextIndex<P> {
     /// lengths in words, by which they are found faster; those of the table of chunks may be of before the index was built again.
     ///
     /// # Errors
-    /// [`Damage`](super::Damage), and those of the pages.
+    /// [`Damage`], and those of the pages.
     pub fn best_of(
         &mut self,
         terms: &[QueryTerm],

@@ -1,7 +1,7 @@
 //! Ranking is compared with scoring every chunk.
 #![allow(clippy::unwrap_used)]
 
-use super::header::IndexCounts;
+use super::header::{Header, IndexCounts, Place};
 use super::merge::merge;
 use super::rank::TextIndex;
 use super::*;
@@ -306,6 +306,30 @@ fn an_index_without_chunks_finds_nothing() {
     assert!(index.terms([&b"a"[..]]).unwrap().is_empty() && index.best(&[], 10, None).unwrap().is_empty());
     merge_all(&mut pages, 2, &HashSet::new());
     assert_eq!(open(&pages).chunks(), (0, 0.0));
+}
+
+#[test]
+fn segments_that_say_they_have_too_many_chunks_are_refused() {
+    let limit = 1u32 << 30;
+    let open = |docs: &[u32]| {
+        let mut pages = Memory::default();
+        for (segment, docs) in (0..).zip(docs) {
+            let mut header =
+                Header { format: header::FORMAT, docs: *docs, chunk_width: 1, ..Header::default() };
+            header.lengths = Place { offset: u64::from(docs - 1), length: 2 };
+            // The last number and the table of lengths, of one length: the numbers before it are not read.
+            let page = header.lengths.offset / PAGE_BYTES as u64;
+            pages.0.insert((segment, page as u32 + 1), vec![0; PAGE_BYTES]);
+            pages.0.insert((segment, 0), postcard::to_allocvec(&header).unwrap());
+        }
+        TextIndex::open(pages, 0..docs.len() as i64).map(|index| index.chunks().0)
+    };
+    assert_eq!(open(&[limit]), Ok(u64::from(limit)));
+    assert_eq!(open(&[limit - 5, 5]), Ok(u64::from(limit)));
+    for docs in [&[limit + 1][..], &[u32::MAX], &[limit / 2, limit / 2, 1], &[u32::MAX; 9]] {
+        let refused = open(docs).unwrap_err();
+        assert_eq!(refused.what, "there are too many chunks");
+    }
 }
 
 #[test]
