@@ -52,8 +52,16 @@ async fn run(options: &Options) -> Result<()> {
         5000.0,
         "ms",
     );
-    report::figure("age of the oldest change of a healthy collection, p99", samples.ages.quantile(0.99), "ms");
-    report::figure("age of the oldest change of a healthy collection, longest", samples.ages.quantile(1.0), "ms");
+    report::figure(
+        "age of the oldest change of a healthy collection, p99",
+        samples.ages.quantile(0.99),
+        "ms",
+    );
+    report::figure(
+        "age of the oldest change of a healthy collection, longest",
+        samples.ages.quantile(1.0),
+        "ms",
+    );
     for (process, (first, last)) in samples.memory {
         report::note(&format!("{process}: {first} kB of its own at first, {last} kB at last"));
     }

@@ -3,6 +3,7 @@
 use crate::background::pauses::Pauses;
 use crate::background::pipeline::{ActiveBatch, Pipeline, Step};
 use crate::background::settling::Settling;
+use crate::background::suspects::{AFTER_OTHERS, Suspects};
 use crate::collections::capture::reconcile;
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::Key;
@@ -19,7 +20,7 @@ use pgrx::debug1;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::outside_transaction;
-use ragstone_pg::blame::{Blame, blame, is_duplicate};
+use ragstone_pg::blame::{Blame, blame, is_duplicate, is_unexplained};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
@@ -51,6 +52,7 @@ pub struct Indexer {
     pipeline: Pipeline,
     pauses: Pauses,
     settling: Settling,
+    suspects: Suspects,
     scanned_at: Instant,
     /// What that took.
     scan_time: Duration,
@@ -85,6 +87,7 @@ impl Indexer {
             pipeline: Pipeline::default(),
             pauses: Pauses::default(),
             settling: Settling::new(),
+            suspects: Suspects::default(),
             scanned_at: now.checked_sub(FULL_SCAN_INTERVAL).unwrap_or(now),
             scan_time: Duration::ZERO,
             settled_at: now,
@@ -325,6 +328,9 @@ impl Indexer {
         let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
         self.settling.add_segments(id, written.segments);
+        if batch.has_asked() {
+            self.suspects.answered(id, batch.items.iter().map(|item| &item.key));
+        }
         self.pauses.batch_ended(id, Ok(batch.has_asked()))?;
         self.pauses.clear_environment()?;
         if written.rows == 0 && !written.postponed.is_empty() {
@@ -354,10 +360,30 @@ impl Indexer {
                 self.in_flight.divide(collection, items);
                 Ok(())
             }
+            (Blame::Provider(_), _) if is_unexplained(error) => {
+                self.fail_at_provider(collection, items, error)
+            }
             (Blame::Collection | Blame::Provider(_) | Blame::Blocked | Blame::Environment, _) => {
                 self.pauses.pause(&mut self.in_flight, collection, error)
             }
         }
+    }
+
+    /// Charges a row at which the provider fails alone while it answers for others. Else the collection waits; then the rows are tried again
+    /// in halves of the batch, and one that was alone after others.
+    fn fail_at_provider(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) -> Result<()> {
+        if let [(key, ids)] = items
+            && self.suspects.blame(collection, key)
+        {
+            self.pauses.provider_serves(collection)?;
+            return self.charge(collection, key, ids, error);
+        }
+        self.in_flight.divide(collection, items);
+        self.pauses.pause(&mut self.in_flight, collection, error)?;
+        if let ([(_, ids)], Some(due)) = (items, self.pauses.next_due()) {
+            self.in_flight.postpone_until(ids.iter().copied(), due + AFTER_OTHERS);
+        }
+        Ok(())
     }
 
     fn charge(&mut self, collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {

@@ -125,6 +125,14 @@ impl Pauses {
         }
     }
 
+    /// Ends the pauses of a collection's provider, which has answered others.
+    ///
+    /// # Errors
+    /// That of withdrawing what users see.
+    pub fn provider_serves(&mut self, collection: i64) -> Result<()> {
+        self.providers.end_all(collection)
+    }
+
     /// Notes that a batch of a collection was dropped.
     pub fn batch_dropped(&mut self, collection: i64) {
         self.providers.release_probe(collection);

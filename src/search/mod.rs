@@ -126,8 +126,8 @@ fn notice_filling(collection: &Collection) -> Result<()> {
         message += &format!(": {} rows are indexed so far", counted.source_rows);
     }
     Error::information(message)
-    .hint("Wait for the others with rag.wait_until_current.")
-    .notice(PgLogLevel::NOTICE);
+        .hint("Wait for the others with rag.wait_until_current.")
+        .notice(PgLogLevel::NOTICE);
     Ok(())
 }
 

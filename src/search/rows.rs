@@ -215,6 +215,10 @@ impl<'a> Reader<'a> {
                 metadata,
             };
             let is_hit = |demands: &TextDemands| demands.are_met(chunk.number, visible.fields());
+            // Two rows of the source have the same key, and the first has the chunk's text.
+            if self.seen.get(&chunk.number).is_some_and(Option::is_some) {
+                continue;
+            }
             if self.demands.as_ref().is_none_or(is_hit) {
                 self.seen.insert(chunk.number, Some(visible));
             }

@@ -109,7 +109,9 @@ async fn what_is_attached_to_a_table_is_refused_by_each_statement() -> Result<()
         session.batch_execute("ROLLBACK").await?;
     }
     // An index of PostgreSQL's own functions is a good thing to have.
-    session.batch_execute("CREATE INDEX ON c_chunks ((metadata ->> 'kind')) WHERE lower(heading) <> ''").await?;
+    session
+        .batch_execute("CREATE INDEX ON c_chunks ((metadata ->> 'kind')) WHERE lower(heading) <> ''")
+        .await?;
     session.batch_execute("BEGIN").await?;
     refused(&session, None).await?;
     session.batch_execute("COMMIT").await?;

@@ -27,13 +27,14 @@ pub fn tests() -> Vec<Trial> {
         collections_take_turns,
         work_goes_on_while_a_provider_is_waited_for,
         a_key_that_is_not_unique_is_a_failed_row,
+        failed_rows_of_a_collection_without_a_source_hide_no_others,
         advisory_locks_of_a_role_hold_up_nothing,
         triggers_of_a_collections_name_on_another_roles_table_hold_up_nothing,
     ]
 }
 
 /// A collection of a provider's model, of rows that one of which has a text with `poison`.
-async fn poisoned(session: &Session) -> Result<()> {
+pub async fn poisoned(session: &Session) -> Result<()> {
     session
         .batch_execute(
             "CREATE TABLE notes (id int PRIMARY KEY, body text);
@@ -50,7 +51,7 @@ fn texts(request: &Value) -> Vec<String> {
     texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
-fn has_poison(request: &Value) -> bool {
+pub fn has_poison(request: &Value) -> bool {
     texts(request).iter().any(|text| text.contains("poison"))
 }
 
@@ -294,7 +295,45 @@ async fn a_key_that_is_not_unique_is_a_failed_row() -> Result<()> {
     })
     .await?;
     ensure!(row.get::<_, String>(0) == "{7}" && row.get::<_, String>(1) == "23505", "{row:?}");
+    // A manual collection has the chunk of one of them, and shows its text.
+    session
+        .batch_execute(
+            "CREATE TABLE twins (id int, body text); INSERT INTO twins VALUES (1, 'a boat'); ALTER TABLE twins ADD UNIQUE (id);
+             SELECT rag.create_collection('twins', 'twins', 'body', key => '{id}', sync => 'manual');
+             ALTER TABLE twins DROP CONSTRAINT twins_id_key; INSERT INTO twins VALUES (1, 'a boat')",
+        )
+        .await?;
+    let empty: i64 =
+        session.value("SELECT count(*) FROM rag.search('twins', 'boat') WHERE content = ''").await?;
+    ensure!(empty == 0, "a hit has no text");
     Ok(())
+}
+
+async fn failed_rows_of_a_collection_without_a_source_hide_no_others() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session, 3, "").await?;
+    session
+        .batch_execute(
+            "CREATE TABLE gone (id int PRIMARY KEY, body text); SELECT rag.create_collection('gone', 'gone', 'body');
+             DROP TABLE gone",
+        )
+        .await?;
+    session
+        .batch_execute(
+            "INSERT INTO rag._failure (collection, key, attempts, retry_at, sqlstate, message)
+               SELECT id, ARRAY[i::text], 1, clock_timestamp() - interval '1 hour', '22000', 'is tried again'
+               FROM rag.collection, generate_series(1, 20) i WHERE name = 'gone'
+               UNION ALL SELECT id, '{1}', 1, clock_timestamp(), '22000', 'is tried again' FROM rag.collection WHERE name = 'c';
+             INSERT INTO t VALUES (4, 'wakes the worker')",
+        )
+        .await?;
+    wait::until("the row of the other collection is tried again", async || {
+        let left: i64 = session
+            .value("SELECT count(*) FROM rag._failure JOIN rag.collection c ON c.id = collection WHERE name = 'c'")
+            .await?;
+        Ok((left == 0).then_some(()))
+    })
+    .await
 }
 
 /// The names that the extension's locks once had, in both spaces of advisory locks.

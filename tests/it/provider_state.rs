@@ -3,6 +3,7 @@
 
 use crate::followed::{current, make};
 use crate::generate::{provide, with};
+use crate::one_trouble::{has_poison, poisoned};
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         ten_collections_ask_once_after_each_pause_and_recover_together,
         a_failure_covers_those_that_share_its_cause,
+        a_text_that_makes_a_provider_fail_is_one_failed_row,
         a_key_that_is_made_anew_leaves_nothing_of_a_pause,
         a_spent_budget_covers_the_role_that_it_is_for,
         a_limit_of_calls_stops_no_local_collection,
@@ -214,6 +216,31 @@ async fn a_failure_covers_those_that_share_its_cause() -> Result<()> {
     script.set(answer);
     for role in ["scope_bad", "scope_good", "scope_gone"] {
         ensure!(session.value::<bool>(&format!("SELECT rag.wait_until_current('{role}', '120s')")).await?);
+    }
+    Ok(())
+}
+
+/// Some services answer 500, or nothing at all, to a text of which their model makes no number.
+async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
+    let replies = [|| Reply::status(500), || Reply::hang_up()];
+    for reply in replies {
+        let script = Script::new();
+        let (session, _provider) = with([script.reply()]).await?;
+        script.set(move |seen| if has_poison(&seen.body) { reply() } else { answer(seen) });
+        poisoned(&session).await?;
+        wait::until("one row has failed and the others are found", async || {
+            let row = session
+                .query_one(
+                    "SELECT coalesce((SELECT string_agg(key::text, ' ') FROM rag.failed), ''),
+                            (SELECT count(*) FROM notes_chunks)",
+                    &[],
+                )
+                .await?;
+            Ok((row.get::<_, &str>(0) == "{70}" && row.get::<_, i64>(1) == 299).then_some(()))
+        })
+        .await?;
+        script.set(answer);
+        ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
     }
     Ok(())
 }

@@ -357,7 +357,12 @@ async fn no_amount_stops_the_reports() -> Result<()> {
     wait::for_one_period().await?;
     let session = shared().await?.session().await?;
     let run: i64 = session.value("SELECT rag.start_run('a')").await?;
-    for amount in ["input_tokens => 9223372036854775807", "output_tokens => 1000000000001", "cost => 1e300", "duration_ms => 1e308"] {
+    for amount in [
+        "input_tokens => 9223372036854775807",
+        "output_tokens => 1000000000001",
+        "cost => 1e300",
+        "duration_ms => 1e308",
+    ] {
         let log = format!("SELECT rag.log_step({run}, 'model', {amount})");
         session.refusal(&log).await?.expect("22023", "must be a number from 0 to 1000000000000", "")?;
     }

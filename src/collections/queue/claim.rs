@@ -31,6 +31,14 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Rows that failed before go last, but after this many claims one of them has its turn.
 const CLAIMS_PER_RETRY: u32 = 8;
 
+/// Rows that failed and are due, some of each collection that is not left out: those of one cannot hide those of others.
+const DUE_FAILURES: &str = "
+    SELECT f.collection, f.key FROM rag.collection c
+    CROSS JOIN LATERAL (
+      SELECT collection, key, retry_at FROM rag._failure
+      WHERE collection = c.id AND retry_at IS NOT NULL AND retry_at <= clock_timestamp() ORDER BY retry_at LIMIT 16) f
+    WHERE c.id <> ALL ($1) ORDER BY f.retry_at";
+
 /// Work that a worker has claimed.
 pub enum Claim {
     /// These rows are to be indexed, each with its queue entries; the locks that were taken; why they are queued.
@@ -94,7 +102,11 @@ impl InFlight {
 
     /// Leaves queue entries alone for [`POSTPONE_TIME`].
     pub fn postpone(&mut self, ids: impl IntoIterator<Item = i64>) {
-        let until = Instant::now() + POSTPONE_TIME;
+        self.postpone_until(ids, Instant::now() + POSTPONE_TIME);
+    }
+
+    /// Leaves queue entries alone until then.
+    pub fn postpone_until(&mut self, ids: impl IntoIterator<Item = i64>, until: Instant) {
         self.postponed.extend(ids.into_iter().map(|id| (id, until)));
     }
 
@@ -215,13 +227,16 @@ impl InFlight {
     fn claim_failed(&mut self) -> Result<Option<Claim>> {
         let rows = as_owner(config_owner()?, || {
             in_index_order(|| {
-                run(
-                    "SELECT collection, key FROM rag._failure
-                     WHERE retry_at <= clock_timestamp() AND collection <> ALL ($1) ORDER BY retry_at LIMIT 16",
-                    &[Arg::int8s(self.paused.keys().chain(&self.held_back).copied())],
-                )
+                let due =
+                    "SELECT FROM rag._failure WHERE retry_at <= clock_timestamp() ORDER BY retry_at LIMIT 1";
+                if run(due, &[])?.count == 0 {
+                    return Ok(None);
+                }
+                let left_out = self.paused.keys().chain(&self.held_back).copied();
+                run(DUE_FAILURES, &[Arg::int8s(left_out)]).map(Some)
             })
         })?;
+        let Some(rows) = rows else { return Ok(None) };
         for row in 0..rows.count {
             let (Some(id), Some(key)) = (rows.int8(row, 0), rows.texts(row, 1)) else { continue };
             if self.keys.contains(&(id, key.clone())) {

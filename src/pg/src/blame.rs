@@ -69,6 +69,11 @@ pub fn is_rejected(error: &Error) -> bool {
     )
 }
 
+/// Whether a provider has failed for a reason that may lie in what it was sent, or not: it does not say so.
+pub fn is_unexplained(error: &Error) -> bool {
+    matches!(error.failure, Some(FailureKind::ProviderLost | FailureKind::ProviderRefused))
+}
+
 /// Whether the error is that of a key that is not unique. Another transaction may be the cause, or the row itself.
 pub fn is_duplicate(error: &Error) -> bool {
     error.code() == "23505"

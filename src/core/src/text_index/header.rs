@@ -27,8 +27,8 @@ pub struct IndexCounts {
 impl Sum for IndexCounts {
     fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
         counts.fold(Self::default(), |sum, counts| Self {
-            chunks: sum.chunks + counts.chunks,
-            rows: sum.rows + counts.rows,
+            chunks: sum.chunks.saturating_add(counts.chunks),
+            rows: sum.rows.saturating_add(counts.rows),
         })
     }
 }

@@ -53,7 +53,7 @@ impl<P: Pages> TextIndex<P> {
     /// Number of chunks and their mean length in words, those included that were deleted since the last merge.
     pub fn chunks(&self) -> (u64, f64) {
         let chunks: u64 = self.segments.iter().map(|segment| u64::from(segment.header.docs)).sum();
-        let words: u64 = self.segments.iter().map(|segment| segment.header.words).sum();
+        let words = self.segments.iter().fold(0u64, |sum, segment| sum.saturating_add(segment.header.words));
         (chunks, words as f64 / chunks.max(1) as f64)
     }
 

@@ -1,0 +1,71 @@
+//! Rows whose texts may be why their provider fails. A service that is down and one that a text makes fail give the same answer, such as 500,
+//! so a row is to blame if the provider fails at it alone while it answers for others.
+
+use crate::collections::catalog::keys::Key;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A suspected row is tried so much later than others after a pause.
+pub const AFTER_OTHERS: Duration = Duration::from_millis(100);
+
+/// Maximum number of suspected rows; rows that were deleted are among them.
+const MAX_SUSPECTS: usize = 10_000;
+
+/// What is known of the rows of all collections.
+#[derive(Default)]
+pub struct Suspects {
+    /// Batches of each collection that its provider has answered.
+    answers: HashMap<i64, u64>,
+    /// For each row at which a provider has failed alone, the number of answers by then.
+    failed: HashMap<(i64, Key), u64>,
+}
+
+impl Suspects {
+    /// Notes that a batch with these rows was answered.
+    pub fn answered<'k>(&mut self, collection: i64, keys: impl Iterator<Item = &'k Key>) {
+        *self.answers.entry(collection).or_insert(0) += 1;
+        if self.failed.is_empty() {
+            return;
+        }
+        for key in keys {
+            self.failed.remove(&(collection, key.clone()));
+        }
+    }
+
+    /// Notes that the provider has failed at this row alone. Returns whether the row is to blame: the provider has failed at it before, and
+    /// has answered for others since.
+    pub fn blame(&mut self, collection: i64, key: &Key) -> bool {
+        if self.failed.len() >= MAX_SUSPECTS {
+            self.failed.clear();
+        }
+        let answers = self.answers.get(&collection).copied().unwrap_or(0);
+        let place = (collection, key.clone());
+        let is_to_blame = self.failed.get(&place).is_some_and(|before| *before < answers);
+        if is_to_blame {
+            self.failed.remove(&place);
+        } else {
+            self.failed.insert(place, answers);
+        }
+        is_to_blame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_to_blame_if_others_are_answered_meanwhile() {
+        let mut suspects = Suspects::default();
+        let [bad, good] = ["bad", "good"].map(|key| vec![key.to_owned()]);
+        assert!(!suspects.blame(1, &bad));
+        assert!(!suspects.blame(1, &bad));
+        suspects.answered(2, [&good].into_iter());
+        assert!(!suspects.blame(1, &bad));
+        suspects.answered(1, [&good].into_iter());
+        assert!(suspects.blame(1, &bad));
+        assert!(!suspects.blame(1, &bad));
+        suspects.answered(1, [&bad].into_iter());
+        assert!(!suspects.blame(1, &bad));
+    }
+}
