@@ -372,8 +372,9 @@ impl Indexer {
     /// Charges a row at which the provider fails alone while it answers for others. Else the collection waits; then the rows are tried again
     /// in halves of the batch, and one that was alone after others.
     fn fail_at_provider(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) -> Result<()> {
+        let is_to_blame = self.suspects.failed(collection, items.iter().map(|(key, _)| key));
         if let [(key, ids)] = items
-            && self.suspects.blame(collection, key)
+            && is_to_blame
         {
             self.pauses.provider_serves(collection)?;
             return self.charge(collection, key, ids, error);

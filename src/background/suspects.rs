@@ -16,7 +16,7 @@ const MAX_SUSPECTS: usize = 10_000;
 pub struct Suspects {
     /// Batches of each collection that its provider has answered.
     answers: HashMap<i64, u64>,
-    /// For each row at which a provider has failed alone, the number of answers by then.
+    /// For each row at which its provider has failed, alone or with others, the number of answers when it first did.
     failed: HashMap<(i64, Key), u64>,
 }
 
@@ -32,19 +32,18 @@ impl Suspects {
         }
     }
 
-    /// Notes that the provider has failed at this row alone. Returns whether the row is to blame: the provider has failed at it before, and
-    /// has answered for others since.
-    pub fn blame(&mut self, collection: i64, key: &Key) -> bool {
+    /// Notes that the provider has failed at a batch of these rows. Returns whether the row is to blame, if it is a single one: the provider
+    /// has answered for others since it first failed at it.
+    pub fn failed<'k>(&mut self, collection: i64, keys: impl ExactSizeIterator<Item = &'k Key>) -> bool {
         if self.failed.len() >= MAX_SUSPECTS {
             self.failed.clear();
         }
         let answers = self.answers.get(&collection).copied().unwrap_or(0);
-        let place = (collection, key.clone());
-        let is_to_blame = self.failed.get(&place).is_some_and(|before| *before < answers);
-        if is_to_blame {
-            self.failed.remove(&place);
-        } else {
-            self.failed.insert(place, answers);
+        let is_alone = keys.len() == 1;
+        let mut is_to_blame = false;
+        for key in keys {
+            let first = *self.failed.entry((collection, key.clone())).or_insert(answers);
+            is_to_blame = is_alone && first < answers;
         }
         is_to_blame
     }
@@ -58,14 +57,14 @@ mod tests {
     fn a_row_is_to_blame_if_others_are_answered_meanwhile() {
         let mut suspects = Suspects::default();
         let [bad, good] = ["bad", "good"].map(|key| vec![key.to_owned()]);
-        assert!(!suspects.blame(1, &bad));
-        assert!(!suspects.blame(1, &bad));
+        assert!(!suspects.failed(1, [&bad].into_iter()));
+        assert!(!suspects.failed(1, [&bad].into_iter()));
         suspects.answered(2, [&good].into_iter());
-        assert!(!suspects.blame(1, &bad));
+        assert!(!suspects.failed(1, [&bad].into_iter()));
         suspects.answered(1, [&good].into_iter());
-        assert!(suspects.blame(1, &bad));
-        assert!(!suspects.blame(1, &bad));
+        assert!(!suspects.failed(1, [&bad, &good].into_iter()));
+        assert!(suspects.failed(1, [&bad].into_iter()));
         suspects.answered(1, [&bad].into_iter());
-        assert!(!suspects.blame(1, &bad));
+        assert!(!suspects.failed(1, [&bad].into_iter()));
     }
 }
