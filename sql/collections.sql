@@ -128,9 +128,9 @@ SELECT c.id,
        pg_catalog.format('table %s has foreign keys, defaults, or expressions with functions or types that are not PostgreSQL''s', t.relation)
 FROM rag.collection c
 CROSS JOIN LATERAL (VALUES (c.chunk_table, false), (c.terms_table, true)) t (relation, is_terms)
-WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint k
-              WHERE (k.conrelid = t.relation::oid OR k.confrelid = t.relation::oid)
-                AND (k.contype = 'f' OR (k.contype = 'c' AND t.is_terms)))
+WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.relation::oid AND k.contype = 'c' AND t.is_terms)
+   -- Both tables of a foreign key have triggers for it.
+   OR EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = t.relation::oid AND g.tgisinternal)
    OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adrelid = t.relation::oid)
    OR EXISTS (
      SELECT FROM (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, i.indexrelid AS object FROM pg_catalog.pg_index i
@@ -140,8 +140,11 @@ WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint k
                   WHERE s.stxrelid = t.relation::oid) e
      JOIN pg_catalog.pg_depend d ON d.classid = e.class AND d.objid = e.object
      WHERE d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass)
-       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend m
-                       WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.deptype = 'e'));
+       -- Extensions' own are superusers'.
+       AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend m
+                        WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.deptype = 'e')
+            OR EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles o ON o.oid = p.proowner
+                       WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND p.oid = d.refobjid AND NOT o.rolsuper)));
 
 COMMENT ON VIEW rag._altered_tables IS 'internal: what was changed in the definition of the tables that a collection keeps';
 

@@ -1,9 +1,11 @@
 //! The indexing of queued rows: claims them, has batches of them in progress, and writes these.
 
+mod failures;
+
 use crate::background::pauses::Pauses;
 use crate::background::pipeline::{ActiveBatch, Pipeline, Step};
 use crate::background::settling::Settling;
-use crate::background::suspects::{AFTER_OTHERS, Suspects};
+use crate::background::suspects::Suspects;
 use crate::collections::capture::reconcile;
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::Key;
@@ -20,8 +22,8 @@ use pgrx::debug1;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::outside_transaction;
-use ragstone_pg::blame::{Blame, blame, is_duplicate, is_unexplained};
-use ragstone_pg::error::{Error, Result};
+use ragstone_pg::blame::{Blame, blame};
+use ragstone_pg::error::Result;
 use ragstone_pg::extension;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::own_lock::OwnLock;
@@ -43,6 +45,9 @@ const HELP_THRESHOLD: usize = 128;
 
 /// The time that a transaction may take to write a chunk, with its entry in the vector index. A large document has tens of thousands.
 const TIME_TO_WRITE: Duration = Duration::from_millis(20);
+
+/// Maximum of that for all chunks of a batch.
+const MAX_TIME_TO_WRITE: Duration = Duration::from_secs(300);
 
 /// The indexing part of a worker.
 pub struct Indexer {
@@ -248,7 +253,7 @@ impl Indexer {
     ) -> Result<()> {
         let (rows, name) = (items.len(), &collection.name);
         activity::report(&format!("ragstone: reading {rows} rows of collection {name}"));
-        let (id, taken) = (collection.id, items.clone());
+        let (id, model, taken) = (collection.id, collection.model.clone(), items.clone());
         match self.prepare(collection, items) {
             Ok(batch) => {
                 self.pipeline.push(batch, locks, cause);
@@ -256,7 +261,7 @@ impl Indexer {
             }
             Err(error) => {
                 locks.into_iter().for_each(OwnLock::release);
-                self.fail(id, &taken, &error)
+                self.fail(id, &model, &taken, &error)
             }
         }
     }
@@ -284,9 +289,11 @@ impl Indexer {
         let ActiveBatch { mut batch, locks, .. } = ended;
         activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
         let id = batch.collection.id;
-        let mut done_at = Instant::now();
+        let begun_at = Instant::now();
+        let mut done_at = begun_at;
         let written = arrived.and_then(|()| {
             let time = TIME_TO_WRITE.saturating_mul(batch.passages.len().try_into().unwrap_or(u32::MAX));
+            let time = time.min(MAX_TIME_TO_WRITE);
             in_limited_transaction(Limits::LocksAndLongTime(time), || {
                 let written = write(&mut batch);
                 done_at = Instant::now();
@@ -304,8 +311,12 @@ impl Indexer {
             Err(error) => {
                 let taken: Vec<_> =
                     batch.items.iter().map(|item| (item.key.clone(), item.ids.clone())).collect();
+                let model = batch.collection.model.clone();
                 self.pipeline.hold(batch);
-                self.fail(id, &taken, &error)?;
+                self.fail(id, &model, &taken, &error)?;
+                // Others have as much time as this one has held them up.
+                let until = Instant::now() + begun_at.elapsed();
+                self.in_flight.paused.entry(id).and_modify(|end| *end = until.max(*end));
                 Ok(Progress::Worked)
             }
         }
@@ -329,71 +340,14 @@ impl Indexer {
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
         self.settling.add_segments(id, written.segments);
         if batch.has_asked() {
-            self.suspects.answered(id, batch.items.iter().map(|item| &item.key));
+            self.suspects.answered(&batch.collection.model);
         }
+        self.suspects.forget(id, batch.items.iter().map(|item| &item.key));
         self.pauses.batch_ended(id, Ok(batch.has_asked()))?;
         self.pauses.clear_environment()?;
         if written.rows == 0 && !written.postponed.is_empty() {
             return self.pauses.rows_in_use(id);
         }
         self.pauses.clear(id)
-    }
-
-    /// Charges the failure of a batch to its only row, or tries its rows again in halves of it, or pauses the collection.
-    ///
-    /// # Errors
-    /// Errors of the environment, and of storing the failure.
-    fn fail(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) -> Result<()> {
-        for (key, ids) in items {
-            self.in_flight.release(collection, key, ids);
-        }
-        self.pauses.batch_ended(collection, Err(error))?;
-        match (blame(error), items) {
-            (Blame::Row, [(key, ids)]) => self.charge(collection, key, ids, error),
-            // Not the first time another transaction is to blame: the key is not unique.
-            (Blame::Transient, [(key, ids)])
-                if is_duplicate(error) && self.in_flight.is_alone(collection, key) =>
-            {
-                self.charge(collection, key, ids, error)
-            }
-            (Blame::Row | Blame::Transient, _) => {
-                self.in_flight.divide(collection, items);
-                Ok(())
-            }
-            (Blame::Provider(_), _) if is_unexplained(error) => {
-                self.fail_at_provider(collection, items, error)
-            }
-            (Blame::Collection | Blame::Provider(_) | Blame::Blocked | Blame::Environment, _) => {
-                self.pauses.pause(&mut self.in_flight, collection, error)
-            }
-        }
-    }
-
-    /// Charges a row at which the provider fails alone while it answers for others. Else the collection waits; then the rows are tried again
-    /// in halves of the batch, and one that was alone after others.
-    fn fail_at_provider(&mut self, collection: i64, items: &[(Key, Vec<i64>)], error: &Error) -> Result<()> {
-        let is_to_blame = self.suspects.failed(collection, items.iter().map(|(key, _)| key));
-        if let [(key, ids)] = items
-            && is_to_blame
-        {
-            self.pauses.provider_serves(collection)?;
-            return self.charge(collection, key, ids, error);
-        }
-        self.in_flight.divide(collection, items);
-        self.pauses.pause(&mut self.in_flight, collection, error)?;
-        if let ([(_, ids)], Some(due)) = (items, self.pauses.next_due()) {
-            self.in_flight.postpone_until(ids.iter().copied(), due + AFTER_OTHERS);
-        }
-        Ok(())
-    }
-
-    fn charge(&mut self, collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
-        self.in_flight.lift_limits(collection, std::iter::once(key));
-        let recorded =
-            in_limited_transaction(Limits::LocksAndTime, || failure::record(collection, key, ids, error));
-        recorded.or_else(|error| match blame(&error) {
-            Blame::Blocked => self.pauses.pause(&mut self.in_flight, collection, &error),
-            _ => Err(error),
-        })
     }
 }

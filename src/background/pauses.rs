@@ -125,12 +125,9 @@ impl Pauses {
         }
     }
 
-    /// Ends the pauses of a collection's provider, which has answered others.
-    ///
-    /// # Errors
-    /// That of withdrawing what users see.
-    pub fn provider_serves(&mut self, collection: i64) -> Result<()> {
-        self.providers.end_all(collection)
+    /// When the last of the pauses of a collection's provider passes.
+    pub fn until(&self, collection: i64) -> Instant {
+        self.providers.until(collection)
     }
 
     /// Notes that a batch of a collection was dropped.

@@ -164,6 +164,14 @@ impl ProviderPauses {
         probed.for_each(|pause| pause.probe = None);
     }
 
+    /// When the last pause passes that covers a collection; now if there is none.
+    pub fn until(&self, collection: i64) -> Instant {
+        let user = self.users.get(&collection);
+        let covers = |name: &String| user.is_some_and(|user| user.is_covered_by(name));
+        let untils = self.paused.iter().filter(|(name, _)| covers(name)).map(|(_, pause)| pause.until);
+        untils.max().unwrap_or_else(Instant::now)
+    }
+
     /// When the first pause passes that has not passed yet.
     pub fn next_due(&self) -> Option<Instant> {
         let now = Instant::now();

@@ -14,16 +14,20 @@ const MAX_SUSPECTS: usize = 10_000;
 /// What is known of the rows of all collections.
 #[derive(Default)]
 pub struct Suspects {
-    /// Batches of each collection that its provider has answered.
-    answers: HashMap<i64, u64>,
-    /// For each row at which its provider has failed, alone or with others, the number of answers when it first did.
+    /// Batches that each model, by its name, has answered.
+    answers: HashMap<String, u64>,
+    /// For each row at which its provider has failed, alone or with others, the number of answers when it last did.
     failed: HashMap<(i64, Key), u64>,
 }
 
 impl Suspects {
-    /// Notes that a batch with these rows was answered.
-    pub fn answered<'k>(&mut self, collection: i64, keys: impl Iterator<Item = &'k Key>) {
-        *self.answers.entry(collection).or_insert(0) += 1;
+    /// Notes that a model has answered.
+    pub fn answered(&mut self, model: &str) {
+        *self.answers.entry(model.to_owned()).or_insert(0) += 1;
+    }
+
+    /// Forgets rows that were written.
+    pub fn forget<'k>(&mut self, collection: i64, keys: impl Iterator<Item = &'k Key>) {
         if self.failed.is_empty() {
             return;
         }
@@ -32,18 +36,23 @@ impl Suspects {
         }
     }
 
-    /// Notes that the provider has failed at a batch of these rows. Returns whether the row is to blame, if it is a single one: the provider
-    /// has answered for others since it first failed at it.
-    pub fn failed<'k>(&mut self, collection: i64, keys: impl ExactSizeIterator<Item = &'k Key>) -> bool {
+    /// Notes that the provider has failed at a batch of these rows. Returns whether the row is to blame, if it is a single one: the model
+    /// has answered for others since the provider last failed at it.
+    pub fn failed<'k>(
+        &mut self,
+        collection: i64,
+        model: &str,
+        keys: impl ExactSizeIterator<Item = &'k Key>,
+    ) -> bool {
         if self.failed.len() >= MAX_SUSPECTS {
             self.failed.clear();
         }
-        let answers = self.answers.get(&collection).copied().unwrap_or(0);
+        let answers = self.answers.get(model).copied().unwrap_or(0);
         let is_alone = keys.len() == 1;
         let mut is_to_blame = false;
         for key in keys {
-            let first = *self.failed.entry((collection, key.clone())).or_insert(answers);
-            is_to_blame = is_alone && first < answers;
+            let before = self.failed.insert((collection, key.clone()), answers);
+            is_to_blame = is_alone && before.is_some_and(|before| before < answers);
         }
         is_to_blame
     }
@@ -57,14 +66,18 @@ mod tests {
     fn a_row_is_to_blame_if_others_are_answered_meanwhile() {
         let mut suspects = Suspects::default();
         let [bad, good] = ["bad", "good"].map(|key| vec![key.to_owned()]);
-        assert!(!suspects.failed(1, [&bad].into_iter()));
-        assert!(!suspects.failed(1, [&bad].into_iter()));
-        suspects.answered(2, [&good].into_iter());
-        assert!(!suspects.failed(1, [&bad].into_iter()));
-        suspects.answered(1, [&good].into_iter());
-        assert!(!suspects.failed(1, [&bad, &good].into_iter()));
-        assert!(suspects.failed(1, [&bad].into_iter()));
-        suspects.answered(1, [&bad].into_iter());
-        assert!(!suspects.failed(1, [&bad].into_iter()));
+        assert!(!suspects.failed(1, "m", [&bad].into_iter()));
+        assert!(!suspects.failed(1, "m", [&bad].into_iter()));
+        suspects.answered("other");
+        assert!(!suspects.failed(1, "m", [&bad].into_iter()));
+        suspects.answered("m");
+        assert!(!suspects.failed(1, "m", [&bad, &good].into_iter()));
+        assert!(!suspects.failed(1, "m", [&bad].into_iter()));
+        suspects.answered("m");
+        assert!(suspects.failed(1, "m", [&bad].into_iter()));
+        assert!(!suspects.failed(1, "m", [&bad].into_iter()));
+        suspects.answered("m");
+        suspects.forget(1, [&bad].into_iter());
+        assert!(!suspects.failed(1, "m", [&bad].into_iter()));
     }
 }

@@ -19,9 +19,6 @@ const MAX_TERMS: usize = 1_000;
 /// Shortest word in letters for which others are taken where no chunk has it.
 const MIN_LETTERS: usize = 4;
 
-/// Number of letters at the end of a word's beginning that its stem may lack.
-const MAX_ENDING: usize = 3;
-
 /// Maximum number of words of a query for which others are taken.
 const MAX_CORRECTED: usize = 16;
 
@@ -72,18 +69,7 @@ fn terms_that_begin(lookup: &mut WordLookup, word: &str, terms: &WordTerms) -> R
     let mut terms = lookup.terms(whole(&terms))?;
     terms.retain(|term| !prefixes.iter().any(|prefix| term.lexeme.starts_with(prefix)));
     terms.extend(most_frequent(lookup, &format!("{word}*"), found)?);
-    if terms.is_empty() && is_correctable(&typed) {
-        let stems: Vec<Vec<u8>> = stems(&typed).map(encoded).collect();
-        return lookup.terms(stems.iter().map(Vec::as_slice));
-    }
     Ok(terms)
-}
-
-/// What a dictionary may make of words that begin so: `replic` of `replication`, which begins with `replicat`.
-fn stems(typed: &str) -> impl Iterator<Item = &str> {
-    let ends = typed.char_indices().map(|(end, _)| end).skip(MIN_LETTERS);
-    let ends: Vec<usize> = ends.collect();
-    ends.into_iter().rev().take(MAX_ENDING).map(|end| &typed[..end])
 }
 
 /// The terms of a query that some chunk holds, and whether there are others.

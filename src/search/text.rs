@@ -90,9 +90,11 @@ impl<'a> TextSearch<'a> {
     fn best_that_meet(&mut self, wanted: usize, filter: &Filter) -> Result<Vec<(i64, f64)>> {
         let all = self.index.chunks().0.max(1) as f64;
         let mut depth = wanted as f64 * all / filter.chunks.max(1) as f64;
+        let holders: u64 = self.terms.iter().map(|term| term.chunks).sum();
+        let is_frequent = holders as f64 > filter.chunks as f64;
         loop {
             depth = (depth * DEPTH_MARGIN).min(all).ceil();
-            if depth > filter.chunks as f64 {
+            if is_frequent && depth > filter.chunks as f64 {
                 return self.best_of_those_that_meet(wanted, filter);
             }
             let mut ranked = self.best_of_all(depth as usize)?;

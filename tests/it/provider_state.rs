@@ -227,6 +227,14 @@ async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
         let script = Script::new();
         let (session, _provider) = with([script.reply()]).await?;
         script.set(move |seen| if has_poison(&seen.body) { reply() } else { answer(seen) });
+        session
+            .batch_execute(
+                "CREATE TABLE charged (key text[]);
+                 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+                   'BEGIN INSERT INTO public.charged VALUES (NEW.key); RETURN NEW; END';
+                 CREATE TRIGGER note BEFORE INSERT ON rag._failure FOR EACH ROW EXECUTE FUNCTION note()",
+            )
+            .await?;
         poisoned(&session).await?;
         wait::until("one row has failed and the others are found", async || {
             let row = session
@@ -239,6 +247,8 @@ async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
             Ok((row.get::<_, &str>(0) == "{70}" && row.get::<_, i64>(1) == 299).then_some(()))
         })
         .await?;
+        let others: i64 = session.value("SELECT count(*) FROM charged WHERE key <> '{70}'").await?;
+        ensure!(others == 0, "{others} other rows were charged");
         script.set(answer);
         ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
     }

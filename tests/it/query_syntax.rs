@@ -97,7 +97,7 @@ async fn operators_say_what_hits_have() -> Result<()> {
             ("\"point in time recovery\"", &[9]),
             ("\"note 5\" replica", &[5]),
             ("replica \"5 a\"", &[]),
-            ("replicat*", &[5]),
+            ("replica*", &[5]),
             ("running* OR army", &[1, 2]),
             ("概念 \"库\"", &[8]),
             ("概念 -库", &[]),

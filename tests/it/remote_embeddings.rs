@@ -9,6 +9,7 @@ use ragstone_tests::provider::{Provider, Reply, embedding};
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -16,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         an_immediate_collection_takes_its_owners_key_too,
         a_manual_fill_divides_what_a_provider_refuses,
         texts_are_embedded_by_a_provider_as_by_this_host,
+        many_requests_take_longer_together_than_one_may,
         an_array_is_divided_where_a_provider_takes_less,
         vectors_of_two_models_never_mix,
         documents_are_reranked,
@@ -156,6 +158,35 @@ async fn an_array_is_divided_where_a_provider_takes_less() -> Result<()> {
     ensure!(later.iter().all(|size| *size <= 4), "nothing was learnt: {later:?}");
     let refusal = session.refusal("SELECT rag.embed(ARRAY['one', 'poison', 'three'], 'stub/small')").await?;
     refusal.expect("38000", "provider \"stub\"", "")
+}
+
+/// A server takes one request at a time, and answers each in time.
+async fn many_requests_take_longer_together_than_one_may() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let reply =
+        Reply::by(|seen| Reply::embeddings_of(&seen.body["input"], 8).after(Duration::from_millis(300)));
+    let provider = Provider::start([reply])?;
+    let options = r#"{"retries": 0, "timeout_ms": 1000, "concurrency": 1, "embedding_batch": 5,
+                      "default_embedding_model": "small"}"#;
+    let create = "SELECT rag.create_provider('stub', kind => 'openai', api_key => 'sk', base_url => $1,
+                                             options => $2::text::jsonb)";
+    session.execute(create, &[&provider.url(), &options]).await?;
+    let embedded: i64 = session
+        .value(
+            "SELECT count(*) FROM unnest(rag.embed((SELECT array_agg('text ' || i) FROM generate_series(1, 100) i),
+                                                   model => 'stub/small'))",
+        )
+        .await?;
+    let asked = provider.requests().len();
+    ensure!((embedded, asked) == (100, 20), "{embedded} embeddings of {asked} requests");
+    // One that takes too long is still given up.
+    provider.script([Reply::stall()]);
+    session.refusal("SELECT rag.embed('a text', model => 'stub/small')").await?.expect(
+        "08006",
+        "did not answer within",
+        "",
+    )?;
+    Ok(())
 }
 
 async fn vectors_of_two_models_never_mix() -> Result<()> {

@@ -15,7 +15,7 @@ pub const MAX_CONTENT_BYTES: usize = ragstone_core::protocol::MAX_FRAME - (1 << 
 /// the caller, and already where the statement is planned, since functions are inlined and computed in branches that are never taken.
 fn text_of(column: &str) -> String {
     let column = of_source(column);
-    format!("CASE WHEN {column} IS NOT NULL THEN pg_catalog.format('%s', {column}) END")
+    format!("CASE WHEN {column} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {column}) END")
 }
 
 /// How closely rows are compared.

@@ -42,6 +42,14 @@ pub fn record(collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<
     })
 }
 
+/// Has a row that failed before tried again some time later, where this try has shown nothing: without it, it would be the next one again.
+pub fn put_off(collection: i64, key: &Key) -> Result<()> {
+    let statement = "UPDATE rag._failure SET retry_at = clock_timestamp() + make_interval(secs => 30)
+                     WHERE collection = $1 AND key = $2 AND retry_at IS NOT NULL";
+    let arguments = [Arg::new(collection), Arg::texts(key)];
+    as_owner(config_owner()?, || by_index(|| run(statement, &arguments))).map(|_| ())
+}
+
 /// Deletes the failures of rows that were indexed.
 pub fn clear_failures<'k>(collection: i64, keys: impl Iterator<Item = &'k Key>) -> Result<()> {
     let clear = || -> Result<()> {

@@ -56,6 +56,11 @@ fn without_accents(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut base = ' ';
     for character in text.chars() {
+        if character.is_ascii() {
+            base = character;
+            plain.push(character);
+            continue;
+        }
         let is_accent = matches!(character, '\u{300}'..='\u{36f}');
         if is_accent && is_latin_or_greek(base) {
             continue;

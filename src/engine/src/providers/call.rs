@@ -1,6 +1,7 @@
 //! One call of a provider: its permit, its attempts, its deadline, its record.
 
 mod errors;
+mod tokens;
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,6 +19,7 @@ use reqwest::{
 };
 use tokio::time::Instant;
 
+pub use self::tokens::{TokenCounts, estimate_tokens};
 use super::{
     client::{self, TransportError},
     key,
@@ -46,7 +48,9 @@ pub struct ProviderCall {
     /// Who has the call's turns.
     caller: Caller,
     begin: Clock,
-    deadline: Instant,
+    timeout: Duration,
+    /// None if each request has a deadline of its own.
+    deadline: Option<Instant>,
     entry: Mutex<Option<LedgerEntry>>,
     progress: Mutex<CallProgress>,
 }
@@ -61,36 +65,6 @@ struct CallProgress {
     /// Estimated tokens of the attempt in progress.
     pending: TokenCounts,
 }
-
-/// Tokens of a request and its answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct TokenCounts {
-    /// Tokens of the prompt, or of the texts to embed.
-    pub input: u64,
-    /// Tokens of the answer.
-    pub output: u64,
-}
-
-impl TokenCounts {
-    /// Counts that a provider reports of a call of which these are estimated. A provider may report any number, and budgets over
-    /// several providers go by it, so they are bounded by what the call can have taken.
-    pub fn reported(self, input: u64, output: u64) -> Self {
-        let max_input = self.input.saturating_mul(BYTES_PER_TOKEN).saturating_add(MAX_UNSEEN_TOKENS);
-        Self { input: input.min(max_input), output: output.min(self.output.max(MAX_UNSEEN_TOKENS)) }
-    }
-
-    /// Input and output together.
-    pub fn sum(self) -> u64 {
-        self.input + self.output
-    }
-}
-
-/// Estimated length of a token. No token is shorter than a byte.
-const BYTES_PER_TOKEN: u64 = 4;
-
-/// More tokens than a call takes for what is not seen here: instructions and search results that a provider adds to the prompt,
-/// thoughts of the model, and an answer without a maximum.
-const MAX_UNSEEN_TOKENS: u64 = 1_000_000;
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -109,6 +83,17 @@ pub struct NewCall<'a> {
     pub account: &'a Account,
     /// Estimated tokens.
     pub estimate: TokenCounts,
+    /// What the server's timeout is for.
+    pub timed: Timed,
+}
+
+/// What a timeout is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timed {
+    /// The call, with its wait for turns.
+    Call,
+    /// Each request, from its turn on: how many there are, and how many of others go before them, is the caller's affair.
+    EachRequest,
 }
 
 /// An answer whose head has arrived, with the permit that it holds until its body is read.
@@ -131,7 +116,8 @@ impl ProviderCall {
         prompt: impl FnOnce() -> String,
     ) -> Result<Self, Error> {
         let begin = Clock::now();
-        let deadline = Instant::now() + Duration::from_millis(target.limits.timeout_ms.min(MAX_TIMEOUT_MS));
+        let timeout = Duration::from_millis(target.limits.timeout_ms.min(MAX_TIMEOUT_MS));
+        let deadline = (new.timed == Timed::Call).then(|| Instant::now() + timeout);
         let base = url::parse_base(&target)?;
         let key = key::read(&target)?;
         let client = calls.clients.get(&target, &base).await?;
@@ -147,6 +133,7 @@ impl ProviderCall {
             key,
             client,
             begin,
+            timeout,
             deadline,
             entry: Mutex::new(Some(entry)),
             progress: Mutex::default(),
@@ -154,7 +141,7 @@ impl ProviderCall {
         })
     }
 
-    /// Runs `work` until the deadline, and closes the call's record. `reply` picks the part of the answer that is recorded.
+    /// Runs `work` until the deadline if the call has one, and closes the call's record. `reply` picks the part of the answer that is recorded.
     ///
     /// # Errors
     /// Those of the work, or the deadline has passed.
@@ -163,9 +150,9 @@ impl ProviderCall {
         work: impl Future<Output = Result<T, Error>>,
         reply: impl FnOnce(&T) -> &str,
     ) -> Result<(T, Usage), Error> {
-        let result = match tokio::time::timeout_at(self.deadline, work).await {
-            Ok(result) => result,
-            Err(_) => Err(self.timed_out()),
+        let result = match self.deadline {
+            Some(_) => self.in_time(work).await.flatten(),
+            None => work.await,
         };
         let usage = self.usage();
         let entry = lock(&self.entry).take();
@@ -175,6 +162,19 @@ impl ProviderCall {
             (_, None) => {}
         }
         result.map(|answer| (answer, usage))
+    }
+
+    /// The deadline of the call, or of a request that has its turn now.
+    fn deadline(&self) -> Instant {
+        self.deadline.unwrap_or_else(|| Instant::now() + self.timeout)
+    }
+
+    /// Waits for a part of a request, no longer than its deadline.
+    ///
+    /// # Errors
+    /// The deadline has passed.
+    pub async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::time::timeout_at(self.deadline(), work).await.map_err(|_| self.timed_out())
     }
 
     /// Records the tokens of an attempt that was answered.
@@ -241,7 +241,7 @@ impl ProviderCall {
             let Some(delay) = delays.next().filter(|_| is_transient) else { return Err(error) };
             let delay =
                 retry_after.map_or(delay, |after| after.saturating_add(delay.min(MIN_RETRY_DELAY) / 4));
-            if delay >= self.deadline.saturating_duration_since(Instant::now()) {
+            if delay >= self.deadline().saturating_duration_since(Instant::now()) {
                 return Err(error);
             }
             self.record_retry();
@@ -270,13 +270,13 @@ impl ProviderCall {
     ) -> Result<Result<ProviderAnswer, AttemptError>, Error> {
         self.set_phase(CallPhase::Permit);
         let (caller, limits) = (self.caller, &self.target.limits);
-        let permit = self.rate_limiter.acquire(caller, limits, estimate.sum(), self.deadline).await;
+        let permit = self.rate_limiter.acquire(caller, limits, estimate.sum(), || self.deadline()).await;
         let permit = permit.map_err(|exceeded| self.rate_limited(&exceeded))?;
         self.set_phase(CallPhase::AnswerHead);
         let request =
             request.try_clone().ok_or(Error::Internal("a request that cannot be repeated".into()))?;
         self.set_pending_tokens(TokenCounts { output: 0, ..estimate });
-        match self.client.execute(request).await {
+        match self.in_time(self.client.execute(request)).await? {
             Ok(response) if response.status().is_success() => {
                 self.set_phase(CallPhase::AnswerBody);
                 Ok(Ok(ProviderAnswer { response, permit }))
@@ -284,7 +284,7 @@ impl ProviderCall {
             Ok(response) => {
                 permit.record_tokens(0);
                 self.set_pending_tokens(TokenCounts::default());
-                Ok(Err(AttemptError::Refused(self.read_refusal(response).await)))
+                Ok(Err(AttemptError::Refused(self.in_time(self.read_refusal(response)).await?)))
             }
             Err(error) => {
                 self.set_pending_tokens(TokenCounts::default());
@@ -380,11 +380,6 @@ pub async fn run_by_size<T: Send + 'static>(
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
-}
-
-/// Estimated tokens of a text of this many bytes.
-pub fn estimate_tokens(bytes: usize) -> u64 {
-    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
 fn secret_header(value: &str) -> Result<HeaderValue, Error> {

@@ -12,7 +12,7 @@ use reqwest::header::CONTENT_TYPE;
 use sse_stream::SseByteStream;
 
 use super::{
-    call::{NewCall, ProviderAnswer, ProviderCall, TokenCounts, estimate_tokens, run_by_size},
+    call::{NewCall, ProviderAnswer, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
     rate_limit::Permit,
     request::CompletionRequest,
     schema::{Schema, SchemaErrors},
@@ -39,7 +39,8 @@ pub async fn complete(
         Some(schema) => Some(Schema::read(schema.clone()).await?),
         None => None,
     };
-    let new = NewCall { model: &prompt.model, account: &account, estimate: estimate(&prompt) };
+    let new =
+        NewCall { model: &prompt.model, account: &account, estimate: estimate(&prompt), timed: Timed::Call };
     let text = || serde_json::to_string(&prompt.messages).unwrap_or_default();
     let call = ProviderCall::open(calls, target, new, text).await?;
     let deltas = stream.then(|| DeltaSink { outbox: outbox.clone(), id });

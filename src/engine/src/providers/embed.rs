@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use ragstone_core::protocol::{Response, Vectors};
 
 use super::{
-    call::{NewCall, ProviderCall, TokenCounts, estimate_tokens, run_by_size},
+    call::{NewCall, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
     request::EmbeddingRequest,
     shared::Calls,
     wire::{protocol::EmbeddingParams, reply::EmbeddingReply},
@@ -30,7 +30,7 @@ pub async fn embed(calls: &Calls, request: EmbeddingRequest) -> Result<Response,
     }
     vectors.tokens = texts.iter().map(|text| estimate_tokens(text.len()) as u32).collect();
     let estimate = input_tokens(vectors.tokens.iter().map(|tokens| u64::from(*tokens)).sum());
-    let new = NewCall { model: &model, account: &account, estimate };
+    let new = NewCall { model: &model, account: &account, estimate, timed: Timed::EachRequest };
     let prompt = || serde_json::to_string(&texts).unwrap_or_default();
     let call = ProviderCall::open(calls, target, new, prompt).await?;
     let params = EmbeddingParams { base: &call.base, model: &model, dimensions, kind, texts: &texts };
@@ -71,7 +71,7 @@ async fn embed_batch(
     let request = call.wire.embedding_request(&EmbeddingParams { texts, ..*params })?;
     let estimate = input_tokens(texts.iter().map(|text| estimate_tokens(text.len())).sum());
     let mut answer = call.post(request, estimate).await?;
-    let body = call.read_body(&mut answer).await?;
+    let body = call.in_time(call.read_body(&mut answer)).await??;
     let wire = call.wire;
     let reply = run_by_size(body.len() as u64, move || wire.parse_embeddings(&body)).await?;
     let EmbeddingReply { vectors, tokens } = reply.map_err(|error| call.reply_error(error))?;

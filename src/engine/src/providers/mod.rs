@@ -29,7 +29,7 @@ mod schema_work;
 
 mod wire;
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use ragstone_core::protocol::Response;
 
@@ -39,7 +39,10 @@ use self::{
     shared::Calls,
     wire::reply::CompletionReply,
 };
-use crate::{failure::Error, outbox::Outbox};
+use crate::{
+    failure::Error,
+    outbox::{Outbox, REPORT_INTERVAL},
+};
 
 /// Starts a call to a language model.
 pub fn complete(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: CompletionRequest) {
@@ -49,8 +52,24 @@ pub fn complete(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: Comp
 
 /// Starts a call to an embedding model.
 pub fn embed(calls: &Arc<Calls>, outbox: &Arc<Outbox>, id: u64, request: EmbeddingRequest) {
-    let calls = calls.clone();
-    spawn(outbox, id, async move { embed::embed(&calls, request).await });
+    let (calls, reports) = (calls.clone(), outbox.clone());
+    spawn(outbox, id, async move {
+        // The requests have deadlines of their own, and may wait long for their turns.
+        tokio::select! {
+            answer = embed::embed(&calls, request) => answer,
+            never = report_working(&reports, id) => match never {},
+        }
+    });
+}
+
+/// Tells the client again and again that its request goes on.
+async fn report_working(outbox: &Outbox, id: u64) -> Infallible {
+    let mut interval = tokio::time::interval(REPORT_INTERVAL);
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        outbox.send_piece(id, Response::Working);
+    }
 }
 
 /// Starts a call to a reranking model.

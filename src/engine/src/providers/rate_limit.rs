@@ -74,12 +74,13 @@ impl RateLimiter {
         caller: Caller,
         limits: &Limits,
         tokens: u64,
-        deadline: Instant,
+        deadline: impl Fn() -> Instant,
     ) -> Result<Permit, RateLimitExceeded> {
         // The limit is that of the newest call.
         self.turns.set_count(limits.concurrency.max(1) as usize);
         let turn = self.turns.take(Client { caller, connection: 0 }).await;
         let _head = self.queue_head.lock().await;
+        let deadline = deadline();
         if let Some(per_minute) = limits.requests_per_minute {
             take(&self.requests, "requests", per_minute, 1, deadline).await?;
         }
@@ -213,7 +214,7 @@ mod tests {
     fn concurrency_follows_the_limit() {
         run(async {
             let limiter = Arc::new(RateLimiter::default());
-            let permit = async |limits: &Limits| limiter.acquire(CALLER, limits, 0, later()).await.unwrap();
+            let permit = async |limits: &Limits| limiter.acquire(CALLER, limits, 0, later).await.unwrap();
             let (one, two) = (permit(&LIMITS).await, permit(&LIMITS).await);
             let narrow = Limits { concurrency: 1, ..LIMITS };
             let mut third = Box::pin(permit(&narrow));
@@ -239,7 +240,7 @@ mod tests {
             let limiter = Arc::new(RateLimiter::default());
             let permit = async |role| {
                 let caller = Caller { role, ..CALLER };
-                (role, limiter.acquire(caller, &LIMITS, 0, later()).await.unwrap())
+                (role, limiter.acquire(caller, &LIMITS, 0, later).await.unwrap())
             };
             let (first, second) = (permit(10).await, permit(10).await);
             let mut crowd: Vec<_> = (0..8).map(|_| Box::pin(permit(10))).collect();
@@ -261,8 +262,8 @@ mod tests {
         run(async {
             let limiter = Arc::new(RateLimiter::default());
             let limits = Limits { requests_per_minute: Some(1), ..LIMITS };
-            limiter.acquire(CALLER, &limits, 0, later()).await.map(drop).unwrap();
-            let late = limiter.acquire(CALLER, &limits, 0, later()).await.map(drop).unwrap_err();
+            limiter.acquire(CALLER, &limits, 0, later).await.map(drop).unwrap();
+            let late = limiter.acquire(CALLER, &limits, 0, later).await.map(drop).unwrap_err();
             assert_eq!((late.what, late.per_minute), ("requests", 1));
             assert!((59..=60).contains(&late.wait.as_secs()), "{late:?}");
         });

@@ -3,7 +3,7 @@
 use ragstone_core::protocol::Response;
 
 use super::{
-    call::{NewCall, ProviderCall, TokenCounts, estimate_tokens, run_by_size},
+    call::{NewCall, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
     request::RerankRequest,
     shared::Calls,
 };
@@ -18,7 +18,8 @@ pub async fn rerank(calls: &Calls, request: RerankRequest) -> Result<Response, E
     if documents.is_empty() {
         return Ok(Response::Scores(Vec::new()));
     }
-    let new = NewCall { model: &model, account: &account, estimate: estimate(&query, &documents) };
+    let estimate = estimate(&query, &documents);
+    let new = NewCall { model: &model, account: &account, estimate, timed: Timed::Call };
     let prompt = || serde_json::to_string(&(&query, &documents)).unwrap_or_default();
     let call = ProviderCall::open(calls, target, new, prompt).await?;
     let (scores, _) = call.run(score_in_batches(&call, &model, &query, &documents), |_| "").await?;

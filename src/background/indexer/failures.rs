@@ -1,0 +1,82 @@
+//! What becomes of a batch that failed: its rows are tried again, charged, or wait with their collection.
+
+use super::Indexer;
+use crate::background::provider_pauses::store;
+use crate::background::suspects::AFTER_OTHERS;
+use crate::collections::catalog::keys::Key;
+use crate::collections::queue::failure;
+use ragstone_pg::blame::{Blame, blame, is_duplicate, is_unexplained};
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
+
+impl Indexer {
+    /// Charges the failure of a batch to its only row, or tries its rows again in halves of it, or pauses the collection.
+    ///
+    /// # Errors
+    /// Errors of the environment, and of storing the failure.
+    pub(super) fn fail(
+        &mut self,
+        collection: i64,
+        model: &str,
+        items: &[(Key, Vec<i64>)],
+        error: &Error,
+    ) -> Result<()> {
+        for (key, ids) in items {
+            self.in_flight.release(collection, key, ids);
+        }
+        self.pauses.batch_ended(collection, Err(error))?;
+        match (blame(error), items) {
+            (Blame::Row, [(key, ids)]) => self.charge(collection, key, ids, error),
+            // Not the first time another transaction is to blame: the key is not unique.
+            (Blame::Transient, [(key, ids)])
+                if is_duplicate(error) && self.in_flight.is_alone(collection, key) =>
+            {
+                self.charge(collection, key, ids, error)
+            }
+            (Blame::Row | Blame::Transient, _) => {
+                self.in_flight.divide(collection, items);
+                Ok(())
+            }
+            (Blame::Provider(_), _) if is_unexplained(error) => {
+                self.fail_at_provider(collection, model, items, error)
+            }
+            (Blame::Collection | Blame::Provider(_) | Blame::Blocked | Blame::Environment, _) => {
+                self.pauses.pause(&mut self.in_flight, collection, error)
+            }
+        }
+    }
+
+    /// Charges a row at which the provider fails alone while it answers for others. Else the collections of the provider wait; then the rows
+    /// are tried again in halves of the batch, and one that was alone after others.
+    fn fail_at_provider(
+        &mut self,
+        collection: i64,
+        model: &str,
+        items: &[(Key, Vec<i64>)],
+        error: &Error,
+    ) -> Result<()> {
+        let is_to_blame = self.suspects.failed(collection, model, items.iter().map(|(key, _)| key));
+        if let [(key, ids)] = items
+            && is_to_blame
+        {
+            self.pauses.batch_dropped(collection);
+            return self.charge(collection, key, ids, error);
+        }
+        self.in_flight.divide(collection, items);
+        self.pauses.pause(&mut self.in_flight, collection, error)?;
+        let [(key, ids)] = items else { return Ok(()) };
+        let until = self.pauses.until(collection) + AFTER_OTHERS;
+        self.in_flight.postpone_until(ids.iter().copied(), until);
+        store(|| failure::put_off(collection, key))
+    }
+
+    fn charge(&mut self, collection: i64, key: &Key, ids: &[i64], error: &Error) -> Result<()> {
+        self.in_flight.lift_limits(collection, std::iter::once(key));
+        let recorded =
+            in_limited_transaction(Limits::LocksAndTime, || failure::record(collection, key, ids, error));
+        recorded.or_else(|error| match blame(&error) {
+            Blame::Blocked => self.pauses.pause(&mut self.in_flight, collection, &error),
+            _ => Err(error),
+        })
+    }
+}
