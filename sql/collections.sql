@@ -139,12 +139,12 @@ WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.relati
                   SELECT 'pg_catalog.pg_statistic_ext'::regclass::oid, s.oid FROM pg_catalog.pg_statistic_ext s
                   WHERE s.stxrelid = t.relation::oid) e
      JOIN pg_catalog.pg_depend d ON d.classid = e.class AND d.objid = e.object
-     WHERE d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass)
+     WHERE d.refclassid IN ('pg_catalog.pg_proc'::regclass::oid, 'pg_catalog.pg_operator'::regclass::oid, 'pg_catalog.pg_type'::regclass::oid)
        -- Extensions' own are superusers'.
        AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend m
                         WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.deptype = 'e')
             OR EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles o ON o.oid = p.proowner
-                       WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND p.oid = d.refobjid AND NOT o.rolsuper)));
+                       WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass::oid AND p.oid = d.refobjid AND NOT o.rolsuper)));
 
 COMMENT ON VIEW rag._altered_tables IS 'internal: what was changed in the definition of the tables that a collection keeps';
 
