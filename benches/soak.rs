@@ -75,7 +75,7 @@ async fn write_for(world: &World, time: Duration) -> Result<usize> {
     let begin = Instant::now();
     let mut rounds = 0;
     while begin.elapsed() < time {
-        world.round(true, Some(STEPS_PER_SECOND)).await?;
+        world.round(Some(STEPS_PER_SECOND)).await?;
         rounds += 1;
     }
     Ok(rounds)

@@ -93,7 +93,8 @@ SELECT c.id,
          -- Where the source was dropped, its last owner should find what is left, and drop it. 10 is the first superuser.
          ELSE c.successor_of IS NULL AND c.predecessor_of IS NULL
            AND coalesce(pg_catalog.has_any_column_privilege(c.source, 'SELECT'), pg_catalog.pg_has_role(coalesce(o.accepted, 10), 'USAGE'))
-       END AS is_visible
+       END AS is_visible,
+       coalesce(pg_catalog.row_security_active(c.source::oid), false) AS hides_rows
 FROM rag.collection c
 FULL JOIN (SELECT collection, pg_catalog.min(pid) AS pid, pg_catalog.sum(rows_done)::bigint AS rows_done,
                   pg_catalog.sum(rows_total)::bigint AS rows_total, pg_catalog.sum(rate) AS rate, pg_catalog.max(elapsed) AS elapsed
@@ -120,6 +121,7 @@ CROSS JOIN LATERAL (
 
 COMMENT ON VIEW rag._collection_state IS 'internal: the state of each collection and its progress, as rag.collections and rag.stat_collection show them';
 COMMENT ON COLUMN rag._collection_state.is_visible IS 'whether the reader may know of it, and it is not a part of a migration';
+COMMENT ON COLUMN rag._collection_state.hides_rows IS 'whether row-level security hides rows of the source from the reader, of which numbers of rows would tell';
 COMMENT ON COLUMN rag._collection_state.state IS
 'creating: by a transaction that has not ended. restoring: a dump is being read. filling: the first fill, up to its indexes. indexing: changes are queued, rows that failed are tried again, or rag.refresh_collection works. current: nothing is to do, or the collection is manual and no session refreshes it. waiting: something is to do, and is tried again at next_try. failed: it does not follow its source';
 
@@ -140,8 +142,8 @@ SELECT s.name,
        c.metadata_columns[c.language_place] AS language_column,
        c.word_parts,
        c.ignore_accents,
-       n.source_rows,
-       n.chunks,
+       CASE WHEN NOT s.hides_rows THEN c.source_rows END AS source_rows,
+       CASE WHEN NOT s.hides_rows THEN c.chunks END AS chunks,
        c.chunk_table,
        c.created_at,
        c.refreshed_at,
@@ -155,8 +157,6 @@ SELECT s.name,
        s.pid
 FROM rag._collection_state s
 LEFT JOIN rag.collection c ON c.id = s.id
--- Numbers of rows of which row-level security hides some would tell of these.
-LEFT JOIN LATERAL (SELECT c.source_rows, c.chunks WHERE NOT pg_catalog.row_security_active(c.source::oid)) n ON true
 WHERE s.is_visible;
 
 GRANT SELECT ON rag.collections TO PUBLIC;
@@ -177,10 +177,10 @@ SELECT s.name AS collection,
        s.reason,
        s.since,
        s.next_try,
-       CASE WHEN h.hides_rows THEN NULL ELSE coalesce(c.source_rows, 0) END AS rows,
-       CASE WHEN h.hides_rows THEN NULL ELSE coalesce(c.chunks, 0) END AS chunks,
+       CASE WHEN NOT s.hides_rows THEN coalesce(c.source_rows, 0) END AS rows,
+       CASE WHEN NOT s.hides_rows THEN coalesce(c.chunks, 0) END AS chunks,
        q.queued,
-       CASE WHEN h.hides_rows THEN NULL ELSE f.failed END AS failed,
+       CASE WHEN NOT s.hides_rows THEN f.failed END AS failed,
        q.oldest AS oldest_queued_age,
        s.rows_done,
        s.rows_left,
@@ -193,7 +193,6 @@ LEFT JOIN LATERAL (
   SELECT pg_catalog.count(*) AS queued, pg_catalog.clock_timestamp() - pg_catalog.min(queued_at) AS oldest
   FROM rag._queue WHERE collection = c.id) q ON true
 LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS failed FROM rag._failure WHERE collection = c.id) f ON true
-LEFT JOIN LATERAL (SELECT pg_catalog.row_security_active(c.source::oid) AS hides_rows) h ON true
 WHERE s.is_visible;
 
 GRANT SELECT ON rag.stat_collection TO PUBLIC;

@@ -226,7 +226,7 @@ fn check_amount(name: &str, value: Option<f64>) -> Result<()> {
 /// Checks that a duration is a number of at most [`vocabulary::MAX_AMOUNT`]. A negative one becomes zero: the clock was set back during
 /// the step, which is logged anyway.
 fn checked_duration(milliseconds: Option<f64>) -> Result<Option<f64>> {
-    let duration = milliseconds.map(|value| value.max(if value.is_nan() { value } else { 0.0 }));
+    let duration = milliseconds.map(|value| if value < 0.0 { 0.0 } else { value });
     check_amount("duration_ms", duration)?;
     Ok(duration)
 }

@@ -289,8 +289,7 @@ impl Indexer {
         let ActiveBatch { mut batch, locks, .. } = ended;
         activity::report(&format!("ragstone: writing collection {}", batch.collection.name));
         let id = batch.collection.id;
-        let begun_at = Instant::now();
-        let mut done_at = begun_at;
+        let mut done_at = Instant::now();
         let written = arrived.and_then(|()| {
             let time = TIME_TO_WRITE.saturating_mul(batch.passages.len().try_into().unwrap_or(u32::MAX));
             let time = time.min(MAX_TIME_TO_WRITE);
@@ -314,9 +313,6 @@ impl Indexer {
                 let model = batch.collection.model.clone();
                 self.pipeline.hold(batch);
                 self.fail(id, &model, &taken, &error)?;
-                // Others have as much time as this one has held them up.
-                let until = Instant::now() + begun_at.elapsed();
-                self.in_flight.paused.entry(id).and_modify(|end| *end = until.max(*end));
                 Ok(Progress::Worked)
             }
         }
@@ -339,11 +335,12 @@ impl Indexer {
         let unread = batch.items.iter().filter(|item| item.status == RowStatus::Unchanged).count();
         self.settling.rate(&batch.collection).add(written.rows - unread.min(written.rows));
         self.settling.add_segments(id, written.segments);
-        if batch.has_asked() {
+        let has_asked = batch.has_asked();
+        if has_asked {
             self.suspects.answered(&batch.collection.model);
         }
         self.suspects.forget(id, batch.items.iter().map(|item| &item.key));
-        self.pauses.batch_ended(id, Ok(batch.has_asked()))?;
+        self.pauses.batch_ended(id, Ok(has_asked))?;
         self.pauses.clear_environment()?;
         if written.rows == 0 && !written.postponed.is_empty() {
             return self.pauses.rows_in_use(id);

@@ -200,8 +200,10 @@ impl Pauses {
 /// How long the failure has held up the other collections, which go on at least as long before it is tried again.
 fn held_up_for(error: &Error) -> Duration {
     match blame(error) {
-        Blame::Blocked if error.is_lock_not_available() => limited_transaction::LOCK_TIMEOUT,
-        Blame::Blocked => limited_transaction::TIMEOUT,
+        Blame::Blocked if error.is_lock_not_available() => {
+            error.held_up().max(limited_transaction::LOCK_TIMEOUT)
+        }
+        Blame::Blocked => error.held_up().max(limited_transaction::TIMEOUT),
         _ => Duration::ZERO,
     }
 }

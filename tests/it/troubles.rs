@@ -22,7 +22,7 @@ async fn go_through(seed: u64) -> Result<()> {
     let world = World::start(seed).await?;
     world.begin_troubles();
     for round in 0..ROUNDS {
-        world.round(true, None).await.with_context(|| format!("round {round}"))?;
+        world.round(None).await.with_context(|| format!("round {round}"))?;
         world.until_healthy_are_current().await.with_context(|| format!("after round {round}"))?;
     }
     world.end_troubles().await?;

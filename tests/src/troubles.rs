@@ -86,9 +86,8 @@ impl World {
         }
     }
 
-    /// Writes in all databases, as fast as the clients can or so many steps in a second, and kills the engine meanwhile where that is
-    /// wanted.
-    pub async fn round(&self, kills_engine: bool, rate: Option<u32>) -> Result<()> {
+    /// Writes in all databases, as fast as the clients can or so many steps in a second, and kills the engine meanwhile.
+    pub async fn round(&self, rate: Option<u32>) -> Result<()> {
         let written = AtomicBool::new(false);
         let writing = async {
             let clients = self.databases.iter().map(|database| {
@@ -104,8 +103,7 @@ impl World {
         let steps = Writers::steps(&database.session).await? + self.chance.below(STEPS as usize) as i64;
         let is_time =
             async || Ok(written.load(Ordering::SeqCst) || Writers::steps(&database.session).await? >= steps);
-        let killing = async { if kills_engine { kill_engine(&self.server, is_time).await } else { Ok(()) } };
-        try_join(writing, killing).await?;
+        try_join(writing, kill_engine(&self.server, is_time)).await?;
         Ok(())
     }
 

@@ -61,7 +61,8 @@ pub fn are_complete(collection: &Collection) -> Result<bool> {
 
 /// Drops all triggers of a collection.
 pub fn remove(collection: &Collection) -> Result<()> {
-    found(collection)?.iter().try_for_each(drop_trigger)
+    let tables = if collection.source.is_some() { tables(collection)? } else { Vec::new() };
+    found(collection, &tables)?.iter().try_for_each(drop_trigger)
 }
 
 fn trigger_name(collection: i64, event: &str) -> String {
@@ -127,7 +128,7 @@ fn existing(
     let right = |found: &ExistingTrigger| {
         found.arguments == stored && tables.iter().any(|table| table.oid == found.table.oid)
     };
-    Ok(found(collection)?.into_iter().partition(right))
+    Ok(found(collection, tables)?.into_iter().partition(right))
 }
 
 /// Table, name and definition of the missing triggers.
@@ -148,17 +149,17 @@ fn missing<'a>(
         .collect()
 }
 
-fn found(collection: &Collection) -> Result<Vec<ExistingTrigger>> {
-    let source = collection.source.as_ref();
-    let owner = collection.accepted_owner.or(source.map(|source| source.owner));
+/// The collection's triggers on these tables, and on others of the same owner, which were among them. Any role can make triggers of these
+/// names on tables of its own, which must not be waited for.
+fn found(collection: &Collection, tables: &[TriggerTable]) -> Result<Vec<ExistingTrigger>> {
     let rows = run(
         include_str!("../../../sql/queries/triggers.sql"),
-        &[
-            Arg::text(&format!("ragstone_{}_", collection.id)),
-            Arg::optional(source.map(|source| source.oid)),
-            Arg::optional(owner),
-        ],
+        &[Arg::text(&format!("ragstone_{}_", collection.id))],
     )?;
+    let owner = collection.accepted_owner.or(collection.source.as_ref().map(|source| source.owner));
+    let is_own = |found: &ExistingTrigger| {
+        owner == Some(found.table.owner) || tables.iter().any(|table| table.oid == found.table.oid)
+    };
     let existing = |row| {
         Some(ExistingTrigger {
             table: TriggerTable {
@@ -171,5 +172,5 @@ fn found(collection: &Collection) -> Result<Vec<ExistingTrigger>> {
             arguments: rows.bytea(row, 4)?,
         })
     };
-    Ok((0..rows.count).filter_map(existing).collect())
+    Ok((0..rows.count).filter_map(existing).filter(is_own).collect())
 }

@@ -5,6 +5,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::{PgLogLevel, PgSqlErrorCode, function_name};
 use ragstone_core::failure::FailureKind;
 use std::ffi::CStr;
+use std::time::Duration;
 
 /// An error as the user sees it.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Error {
     pub(crate) failure: Option<FailureKind>,
     /// Whether the work was ended by a limit of time, not by a cancel.
     pub(crate) out_of_time: bool,
+    /// How long the transaction took that it has ended, of a background worker, in milliseconds: an error is to be small.
+    pub(crate) held_up_ms: u32,
 }
 
 /// The result of a fallible function.
@@ -39,7 +42,13 @@ impl Error {
             own_sqlstate: None,
             failure: None,
             out_of_time: false,
+            held_up_ms: 0,
         }
+    }
+
+    /// How long a background worker has worked in vain, by which it has held up other work; zero if the error ended no transaction of one.
+    pub fn held_up(&self) -> Duration {
+        Duration::from_millis(self.held_up_ms.into())
     }
 
     /// The same error with a fact added.

@@ -7,7 +7,7 @@ use crate::own_tables::with_safe_search_path;
 use crate::switch_user::set_local;
 use crate::time_limit::{Canceller, within};
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Maximum wait for a lock.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,17 +44,18 @@ pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T
             with_safe_search_path(work)
         })
     };
-    let canceller = Cell::new(Canceller::Nobody);
+    let (begin, canceller) = (Instant::now(), Cell::new(Canceller::Nobody));
     let limit = match limits {
-        Limits::LocksAndLongTime(time) => time.max(TIMEOUT),
-        _ => TIMEOUT,
+        Limits::LocksAndTime => Some(TIMEOUT),
+        Limits::LocksAndLongTime(time) => Some(time.max(TIMEOUT)),
+        Limits::Locks => None,
     };
-    let done = match limits {
-        Limits::Locks => transaction(),
-        _ => within(limit, &canceller, transaction),
+    let done = match limit {
+        Some(limit) => within(limit, &canceller, transaction),
+        None => transaction(),
     };
-    done.map_err(|error| match canceller.get() {
-        Canceller::Limit if error.is_cancelled() => {
+    let explain = |error: Error| match (canceller.get(), limit) {
+        (Canceller::Limit, Some(limit)) if error.is_cancelled() => {
             Error::out_of_time(format!("the transaction took longer than {limit:?}"))
                 .hint("Look at triggers, index expressions, policies and casts of the collection's tables.")
         }
@@ -62,5 +63,9 @@ pub fn in_limited_transaction<T>(limits: Limits, work: impl FnOnce() -> Result<T
             error.hint("Another session holds a lock; pg_locks shows it.")
         }
         _ => error,
+    };
+    done.map_err(|error| {
+        let held_up_ms = u32::try_from(begin.elapsed().as_millis()).unwrap_or(u32::MAX);
+        Error { held_up_ms, ..explain(error) }
     })
 }

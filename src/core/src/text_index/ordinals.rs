@@ -1,8 +1,7 @@
 //! Where given chunks are in the segments of an index.
 
 use super::Pages;
-use super::segment::{PageReader, Segment};
-use std::cmp::Reverse;
+use super::segment::{PageReader, Segment, largest_first};
 use std::collections::HashSet;
 
 /// The ordinals of those of these chunks that the index has, for each segment, rising. Chunks are given with their supposed lengths in
@@ -16,9 +15,8 @@ pub(super) fn ordinals_of<P: Pages>(
     reader: &mut PageReader<P>,
 ) -> Result<Vec<Vec<u32>>, P::Error> {
     let mut found = vec![Vec::new(); segments.len()];
-    // The largest first: it has most of the chunks.
-    let mut order: Vec<usize> = (0..segments.len()).collect();
-    order.sort_by_key(|place| Reverse(segments[*place].header.docs));
+    // The largest has most of the chunks.
+    let order = largest_first(segments);
     let mut left = chunks.to_vec();
     // In the order of ordinals, so that each page is read once.
     left.sort_unstable_by_key(|(chunk, words)| (*words, *chunk));

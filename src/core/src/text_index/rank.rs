@@ -6,7 +6,7 @@ use super::dictionary::{self, Terms};
 use super::header::IndexCounts;
 use super::ordinals::ordinals_of;
 use super::query_term::QueryTerm;
-use super::segment::{PageReader, Segment};
+use super::segment::{PageReader, Segment, largest_first};
 use super::segment_search::SegmentSearch;
 use super::top::Top;
 use super::{Damage, Pages};
@@ -140,10 +140,8 @@ impl<P: Pages> TextIndex<P> {
         let average = self.chunks().1;
         let Self { reader, segments } = self;
         let mut top = Top::new(segments, wanted);
-        // The largest first: what it has sets a threshold for all others.
-        let mut order: Vec<usize> = (0..segments.len()).collect();
-        order.sort_by_key(|place| std::cmp::Reverse(segments[*place].header.docs));
-        for place in order {
+        // What the largest has sets a threshold for all others.
+        for place in largest_first(segments) {
             top.begin_segment();
             let search = SegmentSearch::new(terms, average, place, &segments[place], reader)?;
             if let Some(mut search) = search {

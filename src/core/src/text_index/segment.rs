@@ -2,6 +2,7 @@
 
 use super::header::{FORMAT, Header, IndexCounts, Place};
 use super::{Damage, PAGE_BYTES, Pages, bytes::Bytes};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -51,6 +52,13 @@ pub struct Segment {
     header_length: usize,
     /// For each length of chunks the first ordinal and the length, both rising.
     lengths: Rc<[(u32, u32)]>,
+}
+
+/// The positions of segments, that with the most chunks first.
+pub(super) fn largest_first(segments: &[Segment]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..segments.len()).collect();
+    order.sort_by_key(|place| Reverse(segments[*place].header.docs));
+    order
 }
 
 impl Segment {

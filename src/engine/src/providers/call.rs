@@ -173,7 +173,7 @@ impl ProviderCall {
     ///
     /// # Errors
     /// The deadline has passed.
-    pub async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout_at(self.deadline(), work).await.map_err(|_| self.timed_out())
     }
 
@@ -321,10 +321,14 @@ impl ProviderCall {
         let announced = answer.response.content_length().unwrap_or(0);
         self.check_size(announced)?;
         let mut body = Vec::with_capacity(announced.min(MAX_INITIAL_BUFFER_BYTES) as usize);
-        while let Some(bytes) = answer.response.chunk().await.map_err(|_| self.broken_off())? {
-            self.check_size((body.len() + bytes.len()) as u64)?;
-            body.extend_from_slice(&bytes);
-        }
+        let reading = async {
+            while let Some(bytes) = answer.response.chunk().await.map_err(|_| self.broken_off())? {
+                self.check_size((body.len() + bytes.len()) as u64)?;
+                body.extend_from_slice(&bytes);
+            }
+            Ok(())
+        };
+        self.in_time(reading).await.flatten()?;
         Ok(body)
     }
 

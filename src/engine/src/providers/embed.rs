@@ -71,7 +71,7 @@ async fn embed_batch(
     let request = call.wire.embedding_request(&EmbeddingParams { texts, ..*params })?;
     let estimate = input_tokens(texts.iter().map(|text| estimate_tokens(text.len())).sum());
     let mut answer = call.post(request, estimate).await?;
-    let body = call.in_time(call.read_body(&mut answer)).await??;
+    let body = call.read_body(&mut answer).await?;
     let wire = call.wire;
     let reply = run_by_size(body.len() as u64, move || wire.parse_embeddings(&body)).await?;
     let EmbeddingReply { vectors, tokens } = reply.map_err(|error| call.reply_error(error))?;
