@@ -16,6 +16,7 @@ use pgrx::log;
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::with_settings;
 use ragstone_pg::transactions;
@@ -224,7 +225,8 @@ impl Position {
 
     /// Whether there are steps that are not added, for example because an older transaction is still in progress.
     fn is_behind(&self) -> Result<bool> {
-        let rows = run(
+        let look = || {
+            run(
             "SELECT EXISTS (SELECT FROM rag._steps s WHERE (s.written, s.id) > ($1, $2)
                               AND s.written < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                               AND (s.written < $3 OR s.id > $4 OR s.xmin::text::bigint = s.written & 4294967295))",
@@ -234,7 +236,9 @@ impl Position {
                 Arg::new(self.foreign_from),
                 Arg::new(self.foreign_step),
             ],
-        )?;
+        )
+        };
+        let rows = by_index(look)?;
         Ok(rows.boolean(0, 0) == Some(true))
     }
 }

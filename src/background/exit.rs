@@ -10,6 +10,7 @@ use ragstone_pg::error::Result;
 use ragstone_pg::extension::is_installed;
 use ragstone_pg::guc::reload_configuration;
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
+use ragstone_pg::plans::in_index_order;
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::time::Duration;
@@ -52,8 +53,9 @@ pub fn has_jobs_left() -> bool {
 /// Whether rows are queued.
 pub fn has_rows_left() -> bool {
     is_true(|| {
-        let queued = as_owner(config_owner()?, || run("SELECT EXISTS (SELECT FROM rag._queue)", &[]))?;
-        Ok(queued.boolean(0, 0) == Some(true))
+        let first = "SELECT FROM rag._queue ORDER BY collection, is_fill, id LIMIT 1";
+        let queued = as_owner(config_owner()?, || in_index_order(|| run(first, &[])))?;
+        Ok(queued.count > 0)
     })
 }
 

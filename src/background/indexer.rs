@@ -167,6 +167,7 @@ impl Indexer {
         if matches!(claim, Some(None)) && is_rested && !is_due && self.pipeline.is_empty() {
             claim = self.look(true)?;
         }
+        self.pauses.show_left_alone(&mut self.in_flight)?;
         match claim {
             None => return Ok(Progress::NoExtension),
             Some(None) => return Ok(Progress::Nothing),

@@ -5,7 +5,7 @@ use crate::collections::queue::claim::InFlight;
 use crate::collections::queue::failure;
 use pgrx::log;
 use ragstone_core::backoff::Backoff;
-use ragstone_pg::blame::{Blame, blame, is_rejected};
+use ragstone_pg::blame::{Blame, blame, is_held_up, is_rejected};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
 use ragstone_pg::limited_transaction;
@@ -41,6 +41,12 @@ struct Pause {
     backoff: Backoff,
     /// Whether users see the collection wait.
     is_shown: bool,
+    /// Whether the worker was held up.
+    has_held_up: bool,
+}
+
+impl Pause {
+    const NEW: Self = Self { backoff: BACKOFF, is_shown: false, has_held_up: false };
 }
 
 impl Pauses {
@@ -71,27 +77,56 @@ impl Pauses {
         error: &Error,
         blame: Blame,
     ) -> Result<()> {
-        let pause = self.collections.entry(collection).or_insert(Pause { backoff: BACKOFF, is_shown: false });
+        let pause = self.collections.entry(collection).or_insert(Pause::NEW);
         let is_first = pause.backoff.is_idle();
         let length = pause.backoff.next_pause().max(held_up_for(error));
         in_flight.paused.insert(collection, Instant::now() + length);
+        if is_held_up(error) {
+            pause.has_held_up = true;
+            self.rest_owner_of(in_flight, collection, length);
+        }
         match blame {
             // A column may have been renamed since the collection was read. A lasting error occurs again the next time.
             Blame::Transient | Blame::Collection if is_first => Ok(()),
             Blame::Row | Blame::Collection => store(|| failure::set_error(collection, Some(error))),
             blame => {
+                let pause = self.collections.entry(collection).or_insert(Pause::NEW);
                 if blame == Blame::Blocked && !pause.is_shown {
-                    let code = error.code();
-                    log!(
-                        "ragstone worker: a collection waits for another session or its owner's code: {code}: {}",
-                        error.message
-                    );
+                    let (code, message) = (error.code(), &error.message);
+                    let cause = match is_held_up(error) {
+                        true => " for another session or its owner's code",
+                        false => "",
+                    };
+                    log!("ragstone worker: a collection waits{cause}: {code}: {message}");
                 }
                 pause.is_shown = true;
                 let only = BTreeSet::from([collection]);
                 store(|| failure::set_waiting(Some(&only), length, error).map(|_| ()))
             }
         }
+    }
+
+    /// Leaves all tables of an owner alone if several of them have held up the worker: each would do so in its turn.
+    fn rest_owner_of(&self, in_flight: &mut InFlight, collection: i64, length: Duration) {
+        let mut held_up = self.collections.iter().filter(|(_, pause)| pause.has_held_up).map(|(id, _)| *id);
+        if held_up.any(|other| other != collection && in_flight.have_same_owner(other, collection)) {
+            in_flight.rest_owner_of(collection, Instant::now() + length);
+        }
+    }
+
+    /// Shows the collections as waiting that were left alone since their owner's tables rest.
+    ///
+    /// # Errors
+    /// That of storing it.
+    pub fn show_left_alone(&mut self, in_flight: &mut InFlight) -> Result<()> {
+        for (collection, until) in std::mem::take(&mut in_flight.left_alone) {
+            self.collections.entry(collection).or_insert(Pause::NEW).is_shown = true;
+            let error = Error::lock_not_available("other tables of the same owner hold up the worker")
+                .hint("See rag.stat_collection for the reasons why collections of the same owner wait.");
+            let left = until.saturating_duration_since(Instant::now());
+            store(|| failure::set_waiting(Some(&BTreeSet::from([collection])), left, &error).map(|_| ()))?;
+        }
+        Ok(())
     }
 
     /// Brings up to date which collections wait for their providers. To be called before work is claimed.
@@ -199,11 +234,9 @@ impl Pauses {
 
 /// How long the failure has held up the other collections, which go on at least as long before it is tried again.
 fn held_up_for(error: &Error) -> Duration {
-    match blame(error) {
-        Blame::Blocked if error.is_lock_not_available() => {
-            error.held_up().max(limited_transaction::LOCK_TIMEOUT)
-        }
-        Blame::Blocked => error.held_up().max(limited_transaction::TIMEOUT),
-        _ => Duration::ZERO,
+    match is_held_up(error) {
+        true if error.is_lock_not_available() => error.held_up().max(limited_transaction::LOCK_TIMEOUT),
+        true => error.held_up().max(limited_transaction::TIMEOUT),
+        false => Duration::ZERO,
     }
 }

@@ -1,13 +1,16 @@
 //! Pauses after failures of providers. A failure pauses all collections that it covers: those of the same server, key, model or
-//! budget. After the pause one of them sends a batch, and the answer to it is that of all.
+//! budget. After the pause one of them sends a batch, and the answer to it is that of all. Where a database has several workers, the
+//! one that met the failure first holds a lock for it, shows which collections wait, and finds out when they can go on; the others leave
+//! these collections alone as long as the lock is held.
 
 use crate::collections::queue::failure;
 use pgrx::{log, pg_sys};
 use ragstone_core::backoff::Backoff;
-use ragstone_pg::blame::{Blame, ProviderScope, blame};
+use ragstone_pg::blame::{ProviderScope, is_held_up};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::extension::is_installed;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
+use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::spi::{connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -49,6 +52,19 @@ struct ProviderPause {
     probe: Option<i64>,
     /// The collections that are shown as waiting.
     shown: BTreeSet<i64>,
+    /// The lock that says whose pause it is. None if another worker holds it.
+    lock: Option<OwnLock>,
+}
+
+impl ProviderPause {
+    fn new(backoff: Backoff, error: Error, lock: Option<OwnLock>) -> Self {
+        Self { backoff, until: Instant::now(), error, probe: None, shown: BTreeSet::new(), lock }
+    }
+
+    /// Whether it has passed, so that a batch may find out whether the failure persists.
+    fn is_open(&self, now: Instant) -> bool {
+        self.lock.is_some() && self.probe.is_none() && self.until <= now
+    }
 }
 
 impl ProviderUser {
@@ -61,8 +77,12 @@ impl ProviderUser {
         }
     }
 
+    fn names(&self) -> impl Iterator<Item = &String> {
+        [&self.server, &self.key, &self.model].into_iter().chain(&self.budgets)
+    }
+
     fn is_covered_by(&self, name: &str) -> bool {
-        [&self.server, &self.key, &self.model].into_iter().chain(&self.budgets).any(|own| own == name)
+        self.names().any(|own| own == name)
     }
 }
 
@@ -83,13 +103,16 @@ impl ProviderPauses {
         let is_news = known
             .as_ref()
             .is_none_or(|pause| (pause.error.code(), &pause.error.message) != (error.code(), &error.message));
-        let mut pause = known.unwrap_or_else(|| ProviderPause {
-            backoff,
-            until: now,
-            error: error.clone(),
-            probe: None,
-            shown: BTreeSet::new(),
-        });
+        let lock = match known.as_ref().and_then(|pause| pause.lock) {
+            Some(lock) => Some(lock),
+            None => take_lock(&name)?,
+        };
+        let mut pause = known.unwrap_or_else(|| ProviderPause::new(backoff, error.clone(), None));
+        pause.lock = lock;
+        if lock.is_none() {
+            self.paused.insert(name, pause);
+            return Ok(true);
+        }
         // A batch that was sent before the pause has met the same failure.
         let is_same_failure = pause.until > now && pause.probe != Some(collection);
         if !is_same_failure {
@@ -111,25 +134,26 @@ impl ProviderPauses {
     /// # Errors
     /// Those of reading the collections and of storing why they wait.
     pub fn held_back(&mut self) -> Result<HashSet<i64>> {
+        if self.read_at.is_none() {
+            self.read()?;
+            self.find_those_of_others()?;
+        }
         if self.paused.is_empty() {
             return Ok(HashSet::new());
         }
         if self.read_at.is_none_or(|at| at.elapsed() >= READ_INTERVAL) {
             self.read()?;
-            for name in self.paused.keys().cloned().collect::<Vec<_>>() {
-                // Another collection may use the provider since.
-                if self.paused.get(&name).is_some_and(|pause| pause.shown != self.covered_by(&name)) {
-                    self.show(&name)?;
-                }
-            }
+            self.end_those_of_others()?;
+            // Another collection may use the provider since.
+            let is_outdated =
+                |(name, pause): &(&String, &ProviderPause)| pause.shown != self.covered_by(name);
+            let outdated: Vec<String> =
+                self.paused.iter().filter(is_outdated).map(|(name, _)| name.clone()).collect();
+            outdated.iter().try_for_each(|name| self.show(name))?;
         }
         let now = Instant::now();
-        let closed: Vec<&String> = self
-            .paused
-            .iter()
-            .filter(|(_, pause)| pause.probe.is_some() || pause.until > now)
-            .map(|(name, _)| name)
-            .collect();
+        let closed: Vec<&String> =
+            self.paused.iter().filter(|(_, pause)| !pause.is_open(now)).map(|(name, _)| name).collect();
         let is_held = |user: &ProviderUser| closed.iter().any(|name| user.is_covered_by(name));
         Ok(self.users.iter().filter(|(_, user)| is_held(user)).map(|(id, _)| *id).collect())
     }
@@ -152,7 +176,9 @@ impl ProviderPauses {
         let Some(user) = self.users.get(&collection) else { return Ok(()) };
         let is_covering = |name: &&String| user.is_covered_by(name);
         let covering: BTreeSet<String> = self.paused.keys().filter(is_covering).cloned().collect();
-        for pause in covering.iter().filter_map(|name| self.paused.get(name)) {
+        let own =
+            covering.iter().filter_map(|name| self.paused.get(name)).filter(|pause| pause.lock.is_some());
+        for pause in own {
             log!("ragstone worker: collections go on that waited for a provider: {}", pause.error.message);
         }
         self.end(|name, _| covering.contains(name))
@@ -179,6 +205,34 @@ impl ProviderPauses {
         self.paused.values().filter(is_to_pass).map(|pause| pause.until).min()
     }
 
+    /// Learns, when the worker starts, which pauses other workers have.
+    fn find_those_of_others(&mut self) -> Result<()> {
+        let names: BTreeSet<String> = self.users.values().flat_map(ProviderUser::names).cloned().collect();
+        for name in names {
+            match take_lock(&name)? {
+                Some(lock) => lock.release(),
+                None => {
+                    let error = Error::unavailable("another worker waits for the provider");
+                    self.paused.insert(name, ProviderPause::new(PASSING, error, None));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the pauses of other workers that are over, or whose worker has ended.
+    fn end_those_of_others(&mut self) -> Result<()> {
+        let names =
+            self.paused.iter().filter(|(_, pause)| pause.lock.is_none()).map(|(name, _)| name.clone());
+        for name in names.collect::<Vec<_>>() {
+            if let Some(lock) = take_lock(&name)? {
+                lock.release();
+                self.paused.remove(&name);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a collection is shown as waiting.
     pub fn shows(&self, collection: i64) -> bool {
         self.paused.values().any(|pause| pause.shown.contains(&collection))
@@ -188,6 +242,7 @@ impl ProviderPauses {
         let mut shown = BTreeSet::new();
         for (_, pause) in self.paused.extract_if(|name, pause| is_over(name, pause)) {
             shown.extend(pause.shown);
+            pause.lock.into_iter().for_each(OwnLock::release);
         }
         let is_shown_too = |pause: &ProviderPause| !pause.shown.is_disjoint(&shown);
         let others =
@@ -199,7 +254,9 @@ impl ProviderPauses {
     /// Shows all collections that a pause covers as waiting.
     fn show(&mut self, name: &str) -> Result<()> {
         let covered = self.covered_by(name);
-        let Some(pause) = self.paused.get_mut(name) else { return Ok(()) };
+        let Some(pause) = self.paused.get_mut(name).filter(|pause| pause.lock.is_some()) else {
+            return Ok(());
+        };
         let shown = std::mem::replace(&mut pause.shown, covered);
         let left = pause.until.saturating_duration_since(Instant::now());
         store(|| failure::set_waiting(Some(&pause.shown), left, &pause.error).map(|_| ()))?;
@@ -220,6 +277,7 @@ impl ProviderPauses {
     /// Reads what collections ask of providers. What was altered is tried at once.
     fn read(&mut self) -> Result<()> {
         let Some(users) = in_limited_transaction(Limits::LocksAndTime, || connect(read_users))? else {
+            self.paused.values().filter_map(|pause| pause.lock).for_each(OwnLock::release);
             *self = Self::default();
             return Ok(());
         };
@@ -236,6 +294,13 @@ impl ProviderPauses {
             self.paused.keys().filter(|name| self.covered_by(name).is_empty()).cloned().collect();
         self.end(|name, _| unused.contains(name))
     }
+}
+
+/// The lock for a pause, unless another worker of the database has it.
+fn take_lock(name: &str) -> Result<Option<OwnLock>> {
+    let lock = OwnLock::new("provider pause", name);
+    let is_taken = in_limited_transaction(Limits::LocksAndTime, || Ok(lock.try_for_session()))?;
+    Ok(is_taken.then_some(lock))
 }
 
 /// What each collection asks of its provider; none if the extension was dropped.
@@ -262,7 +327,7 @@ fn read_users() -> Result<Option<HashMap<i64, ProviderUser>>> {
 /// Those of writing, but for a lock that is not free.
 pub fn store(write: impl FnOnce() -> Result<()>) -> Result<()> {
     match in_limited_transaction(Limits::LocksAndTime, || connect(write)) {
-        Err(error) if blame(&error) == Blame::Blocked => Ok(()),
+        Err(error) if is_held_up(&error) => Ok(()),
         stored => stored,
     }
 }

@@ -6,6 +6,7 @@ use crate::jobs::record::JobTable;
 use crate::jobs::submit::cannot_log_in;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::major_version::WORKER_NEEDS_LOGIN;
+use ragstone_pg::plans::{by_index, in_index_order};
 use ragstone_pg::spi::run;
 
 /// A job that has not ended.
@@ -54,29 +55,27 @@ impl OpenJob {
     }
 }
 
+const OPEN_JOBS: &str = "
+    SELECT j.id, j.kind, j.status = 'running', j.attempts, j.submitter::oid, r.rolname::text, r.rolcanlogin,
+           has_database_privilege(r.oid, d.oid, 'CONNECT')
+    FROM (SELECT id, kind, status, attempts, submitter,
+                 row_number() OVER (PARTITION BY submitter ORDER BY status = 'queued', id) AS place
+          FROM rag._job WHERE status IN ('queued', 'running')) j
+    JOIN pg_database d ON d.datname = current_database()
+    LEFT JOIN pg_roles r ON r.oid = j.submitter
+    ORDER BY j.place, j.id LIMIT 256";
+
 /// Whether a database has jobs that have not ended.
 pub fn has_jobs() -> Result<bool> {
-    let open = "SELECT EXISTS (SELECT FROM rag._job WHERE status IN ('queued', 'running'))";
-    let rows = JobTable::find()?.write(|| run(open, &[]))?;
-    Ok(rows.boolean(0, 0) == Some(true))
+    let first = "SELECT FROM rag._job WHERE status IN ('queued', 'running') ORDER BY id LIMIT 1";
+    let open = JobTable::find()?.write(|| in_index_order(|| run(first, &[])))?;
+    Ok(open.count > 0)
 }
 
 /// The oldest of them, in their order. Of each role there are as many, so that none hides the jobs of another.
 pub fn open_jobs() -> Result<Vec<OpenJob>> {
     let table = JobTable::find()?;
-    let rows = table.write(|| {
-        run(
-            "SELECT j.id, j.kind, j.status = 'running', j.attempts, j.submitter::oid, r.rolname::text, r.rolcanlogin,
-                    has_database_privilege(r.oid, d.oid, 'CONNECT')
-             FROM (SELECT id, kind, status, attempts, submitter,
-                          row_number() OVER (PARTITION BY submitter ORDER BY status = 'queued', id) AS place
-                   FROM rag._job WHERE status IN ('queued', 'running')) j
-             JOIN pg_database d ON d.datname = current_database()
-             LEFT JOIN pg_roles r ON r.oid = j.submitter
-             ORDER BY j.place, j.id LIMIT 256",
-            &[],
-        )
-    })?;
+    let rows = table.write(|| by_index(|| run(OPEN_JOBS, &[])))?;
     let open = (0..rows.count).filter_map(|row| {
         Some(OpenJob {
             id: rows.int8(row, 0)?,

@@ -1,5 +1,6 @@
 //! How large requests for embeddings may be, as this process has learnt it from what providers refused.
 
+use ragstone_core::provider::MAX_EMBEDDING_BYTES;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -37,7 +38,7 @@ impl RequestSize {
 /// The largest size to send, where the server's own limit is `max_texts`.
 pub fn largest(server: u32, model: &str, max_texts: usize) -> RequestSize {
     let known = LEARNT.with_borrow(|learnt| learnt.get(&(server, model.to_owned(), max_texts)).copied());
-    let own = RequestSize { texts: max_texts, bytes: usize::MAX };
+    let own = RequestSize { texts: max_texts, bytes: MAX_EMBEDDING_BYTES };
     known.map_or(own, |known| known.min(own))
 }
 

@@ -7,6 +7,7 @@ use ragstone_tests::Result;
 use ragstone_tests::sample::same;
 use ragstone_tests::server::{Options, Server, give_to_server, run};
 use ragstone_tests::session::Session;
+use ragstone_tests::wait;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -85,7 +86,19 @@ async fn a_model_that_does_not_fit_is_one_clear_error() -> Result<()> {
     server.restart().await?;
     let session = server.session().await?;
     let refusal = session.refusal("SELECT rag.embed('a', model => 'tiny-model')").await?;
-    refusal.expect("54000", "model \"tiny-model\" needs about 400 MB", "Raise rag.engine_memory")?;
+    refusal.expect("53200", "model \"tiny-model\" needs about 400 MB", "Raise rag.engine_memory")?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'cat');
+             SELECT rag.create_collection('c', 't', 'body', model => 'tiny-model')",
+        )
+        .await?;
+    wait::until("the collection waits for memory", async || {
+        let reason = "SELECT coalesce(bool_or(state = 'waiting' AND reason LIKE '53200: model%'), false) FROM rag.collections";
+        Ok(session.value::<bool>(reason).await?.then_some(()))
+    })
+    .await?;
+    ensure!(session.value::<i64>("SELECT count(*) FROM rag.failed").await? == 0, "the row was charged");
     ensure!(restarts(&session).await? == 0, "the engine was started again");
     Ok(())
 }

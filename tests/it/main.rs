@@ -26,6 +26,7 @@ mod fair_shares;
 mod followed;
 mod generate;
 mod hidden_rows;
+mod hold_ups;
 mod hostile_install;
 mod hostility;
 mod job_limits;
@@ -62,6 +63,8 @@ mod run_weeks;
 mod runs;
 mod runtimes;
 mod savepoints;
+mod several_workers;
+mod slow_models;
 mod sqlstates;
 mod standby;
 mod states;
@@ -114,6 +117,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
         runtimes::tests(),
         engine::tests(),
         fair_shares::tests(),
+        slow_models::tests(),
         misfits::tests(),
         limits::tests(),
         log_delivery::tests(),
@@ -139,6 +143,8 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         worker_process::tests(),
         queue::tests(),
         one_trouble::tests(),
+        hold_ups::tests(),
+        several_workers::tests(),
         unreadable::tests(),
         unseen::tests(),
         waiting::tests(),

@@ -7,13 +7,11 @@ use crate::one_trouble::{has_poison, poisoned};
 use anyhow::ensure;
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
-use ragstone_tests::provider::{Gate, Provider, Reply, Seen};
+use ragstone_tests::provider::{Counter, Gate, Provider, Reply, Script, Seen, gated};
 use ragstone_tests::server::Server;
 use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -28,30 +26,6 @@ pub fn tests() -> Vec<Trial> {
     ]
 }
 
-type Decide = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
-
-/// What the provider does with each request; changed in the middle of a test.
-#[derive(Clone)]
-struct Script(Arc<Mutex<Decide>>);
-
-impl Script {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(answer))))
-    }
-
-    fn set(&self, decide: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(decide);
-    }
-
-    fn reply(&self) -> Reply {
-        let script = self.clone();
-        Reply::by(move |seen| {
-            let decide = script.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            decide(seen)
-        })
-    }
-}
-
 fn answer(seen: &Seen) -> Reply {
     Reply::embeddings_of(&seen.body["input"], 8)
 }
@@ -62,20 +36,6 @@ fn texts(seen: &Seen) -> usize {
 
 fn key(seen: &Seen) -> &str {
     seen.header("authorization").unwrap_or_default()
-}
-
-/// Replies that are held back by a gate, and how many requests have come meanwhile.
-fn gated<F: Fn(&Seen) -> Reply + Send + Sync + 'static>(
-    gate: &Gate,
-    decide: F,
-) -> (impl Fn(&Seen) -> Reply + Send + Sync + 'static + use<F>, Arc<AtomicUsize>) {
-    let (gate, held) = (gate.clone(), Arc::new(AtomicUsize::new(0)));
-    let count = held.clone();
-    let reply = move |seen: &Seen| {
-        count.fetch_add(1, Ordering::SeqCst);
-        decide(seen).behind(&gate)
-    };
-    (reply, held)
 }
 
 async fn states(session: &Session) -> Result<BTreeMap<String, String>> {
@@ -91,12 +51,11 @@ async fn until_state(session: &Session, collection: &str, state: &str) -> Result
 }
 
 /// Waits until one request is held back, and fails if others come while a local collection becomes current.
-async fn one_is_asked(session: &Session, held: &AtomicUsize, row: i32) -> Result<()> {
-    wait::until("the provider is asked", async || Ok((held.load(Ordering::SeqCst) > 0).then_some(())))
-        .await?;
+async fn one_is_asked(session: &Session, held: &Counter, row: i32) -> Result<()> {
+    wait::until("the provider is asked", async || Ok((held.count() > 0).then_some(()))).await?;
     session.batch_execute(&format!("INSERT INTO t VALUES ({row}, 'of a local model')")).await?;
     current(session).await?;
-    let asked = held.load(Ordering::SeqCst);
+    let asked = held.count();
     ensure!(asked == 1, "{asked} requests at once");
     Ok(())
 }
@@ -104,7 +63,7 @@ async fn one_is_asked(session: &Session, held: &AtomicUsize, row: i32) -> Result
 async fn ten_collections_ask_once_after_each_pause_and_recover_together() -> Result<()> {
     let server = Server::start().await?;
     let session = server.session().await?;
-    let script = Script::new();
+    let script = Script::new(answer);
     let provider = Provider::start([script.reply()])?;
     provide(&session, &provider).await?;
     make(&session, 3, "").await?;
@@ -183,7 +142,7 @@ async fn insert(session: &Session, role: &str, row: i32) -> Result<()> {
 }
 
 async fn a_failure_covers_those_that_share_its_cause() -> Result<()> {
-    let script = Script::new();
+    let script = Script::new(answer);
     let (session, _provider) = with([script.reply()]).await?;
     for (role, model) in [("scope_bad", "small"), ("scope_good", "small"), ("scope_gone", "old")] {
         owned(&session, role, model).await?;
@@ -224,7 +183,7 @@ async fn a_failure_covers_those_that_share_its_cause() -> Result<()> {
 async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
     let replies = [|| Reply::status(500), || Reply::hang_up()];
     for reply in replies {
-        let script = Script::new();
+        let script = Script::new(answer);
         let (session, _provider) = with([script.reply()]).await?;
         script.set(move |seen| if has_poison(&seen.body) { reply() } else { answer(seen) });
         session
@@ -257,7 +216,7 @@ async fn a_text_that_makes_a_provider_fail_is_one_failed_row() -> Result<()> {
 
 /// The pause was for a user mapping that is there no more.
 async fn a_key_that_is_made_anew_leaves_nothing_of_a_pause() -> Result<()> {
-    let script = Script::new();
+    let script = Script::new(answer);
     let (session, _provider) = with([script.reply()]).await?;
     owned(&session, "scope_anew", "small").await?;
     script.set(|seen| if key(seen) == "Bearer sk-new" { answer(seen) } else { Reply::status(401) });
@@ -274,8 +233,7 @@ async fn a_key_that_is_made_anew_leaves_nothing_of_a_pause() -> Result<()> {
     let (reply, held) = gated(&gate, answer);
     script.set(reply);
     insert(&session, "scope_anew", 3).await?;
-    wait::until("the provider is asked", async || Ok((held.load(Ordering::SeqCst) > 0).then_some(())))
-        .await?;
+    wait::until("the provider is asked", async || Ok((held.count() > 0).then_some(()))).await?;
     let state = states(&session).await?["scope_anew"].clone();
     ensure!(state == "indexing", "{state}");
     gate.open();

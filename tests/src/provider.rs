@@ -12,9 +12,11 @@
 mod connection;
 mod http2;
 mod reply;
+mod script;
 mod tls;
 
 pub use reply::{Gate, Part, Reply, embedding};
+pub use script::{Counter, Script, gated};
 
 use crate::Result;
 use crate::wait::SOON;

@@ -1,19 +1,32 @@
 //! Embeddings that arrived for a batch that then failed. They are used when its rows are tried again, so that no text is embedded
 //! twice, and no provider is paid twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-/// Maximum size of the embeddings that are held, in bytes. Beyond it those of all batches but the last are dropped.
-const MAX_HELD_BYTES: usize = 32 << 20;
+/// Maximum size of the embeddings that are held, in bytes. It is more than the batches of a worker in progress usually have together.
+/// Beyond it those that have been held the longest are dropped, but none of the last batch.
+const MAX_HELD_BYTES: usize = 128 << 20;
 
 /// Approximate size of an entry without its embedding.
 const ENTRY_BYTES: usize = 200;
 
+/// The fingerprint of a model and the hash of a text.
+type TextKey = (String, Vec<u8>);
+
 /// Embeddings by the fingerprint of their model and the hash of their text.
 #[derive(Default)]
 pub struct HeldEmbeddings {
-    embeddings: HashMap<(String, Vec<u8>), Vec<f32>>,
+    embeddings: HashMap<TextKey, HeldEmbedding>,
+    /// The texts of each batch that failed, by the number of the batch. Some of them may have been written since.
+    batches: VecDeque<(u64, Vec<TextKey>)>,
+    last_batch: u64,
     bytes: usize,
+}
+
+struct HeldEmbedding {
+    embedding: Vec<f32>,
+    /// The last batch that held it.
+    batch: u64,
 }
 
 impl HeldEmbeddings {
@@ -22,18 +35,25 @@ impl HeldEmbeddings {
         if self.embeddings.is_empty() {
             return None;
         }
-        self.embeddings.get(&(fingerprint.to_owned(), hash.to_vec()))
+        self.embeddings.get(&(fingerprint.to_owned(), hash.to_vec())).map(|held| &held.embedding)
     }
 
-    /// Holds embeddings, each with the hash of its text.
+    /// Holds embeddings of a batch, each with the hash of its text.
     pub fn hold(&mut self, fingerprint: &str, embedded: impl Iterator<Item = (Vec<u8>, Vec<f32>)>) {
-        if self.bytes > MAX_HELD_BYTES {
-            *self = Self::default();
-        }
+        self.last_batch += 1;
+        let mut keys = Vec::new();
         for (hash, embedding) in embedded {
+            let key = (fingerprint.to_owned(), hash);
+            self.remove(&key);
             self.bytes += size(&embedding);
-            let before = self.embeddings.insert((fingerprint.to_owned(), hash), embedding);
-            self.bytes -= before.as_deref().map_or(0, size);
+            self.embeddings.insert(key.clone(), HeldEmbedding { embedding, batch: self.last_batch });
+            keys.push(key);
+        }
+        if !keys.is_empty() {
+            self.batches.push_back((self.last_batch, keys));
+        }
+        while self.bytes > MAX_HELD_BYTES && self.batches.len() > 1 {
+            self.drop_oldest();
         }
     }
 
@@ -43,15 +63,60 @@ impl HeldEmbeddings {
             return;
         }
         for hash in hashes {
-            let removed = self.embeddings.remove(&(fingerprint.to_owned(), hash.clone()));
-            self.bytes -= removed.as_deref().map_or(0, size);
+            self.remove(&(fingerprint.to_owned(), hash.clone()));
         }
         if self.embeddings.is_empty() {
-            *self = Self::default();
+            *self = Self { last_batch: self.last_batch, ..Self::default() };
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((batch, keys)) = self.batches.pop_front() else { return };
+        for key in keys {
+            if self.embeddings.get(&key).is_some_and(|held| held.batch == batch) {
+                self.remove(&key);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &TextKey) {
+        if let Some(held) = self.embeddings.remove(key) {
+            self.bytes -= size(&held.embedding);
         }
     }
 }
 
 fn size(embedding: &[f32]) -> usize {
     size_of_val(embedding) + ENTRY_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(begin: u64, texts: u64) -> impl Iterator<Item = (Vec<u8>, Vec<f32>)> {
+        (begin..begin + texts).map(|text| (text.to_le_bytes().to_vec(), vec![1.0; 4096]))
+    }
+
+    fn holds(held: &HeldEmbeddings, text: u64) -> bool {
+        held.get("m", &text.to_le_bytes()).is_some()
+    }
+
+    #[test]
+    fn the_oldest_batches_are_dropped_and_never_the_last() {
+        let mut held = HeldEmbeddings::default();
+        let texts = (MAX_HELD_BYTES / size(&[1.0; 4096])) as u64;
+        held.hold("m", batch(0, texts / 2));
+        held.hold("m", batch(texts, texts / 4));
+        // Held again, it belongs to the later batch.
+        held.hold("m", batch(0, 1));
+        held.hold("m", batch(2 * texts, texts / 2));
+        assert!(holds(&held, 0) && !holds(&held, 1));
+        assert!(holds(&held, texts) && holds(&held, 2 * texts));
+        held.hold("m", batch(3 * texts, 2 * texts));
+        assert!(!holds(&held, texts) && holds(&held, 3 * texts) && holds(&held, 5 * texts - 1));
+        let written: Vec<Vec<u8>> = batch(3 * texts, 2 * texts).map(|(hash, _)| hash).collect();
+        held.forget("m", written.iter());
+        assert!(held.embeddings.is_empty() && held.batches.is_empty() && held.bytes == 0);
+    }
 }

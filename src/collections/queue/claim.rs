@@ -5,6 +5,7 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
 use crate::collections::queue::Cause;
 use crate::collections::queue::floors::Floors;
+use pgrx::pg_sys::Oid;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::own_tables::config_owner;
@@ -62,6 +63,12 @@ pub struct InFlight {
     pub paused: HashMap<i64, Instant>,
     /// Collections that wait for their providers.
     pub held_back: HashSet<i64>,
+    /// Roles of whose tables none is worked on, since several have held up the worker, and until when.
+    resting_owners: HashMap<Oid, Instant>,
+    /// Collections that were left alone for that and are not shown as waiting yet, and until when.
+    pub left_alone: HashMap<i64, Instant>,
+    /// The owners of collections that had a turn.
+    owners: HashMap<i64, Oid>,
     /// Queue entries that are postponed, and until when.
     postponed: HashMap<i64, Instant>,
     floors: Floors,
@@ -76,6 +83,7 @@ impl InFlight {
         let now = Instant::now();
         self.postponed.retain(|_, until| *until > now);
         self.paused.retain(|_, until| *until > now);
+        self.resting_owners.retain(|_, until| *until > now);
         self.floors.begin_claim(all);
         if self.claims_since_retry >= CLAIMS_PER_RETRY {
             self.claims_since_retry = 0;
@@ -155,6 +163,9 @@ impl InFlight {
             self.paused.insert(id, Instant::now() + CHECK_INTERVAL);
             return Ok(None);
         }
+        if self.rests(&collection) {
+            return Ok(None);
+        }
         for cause in [Cause::Change, Cause::Fill] {
             let window = self.read(id, cause == Cause::Fill)?;
             if let Some(claim) = self.choose(&collection, &window, cause)? {
@@ -162,6 +173,28 @@ impl InFlight {
             }
         }
         Ok(None)
+    }
+
+    /// Leaves a collection alone if its owner's tables rest.
+    fn rests(&mut self, collection: &Collection) -> bool {
+        let Some(owner) = collection.accepted_owner else { return false };
+        self.owners.insert(collection.id, owner);
+        let Some(until) = self.resting_owners.get(&owner) else { return false };
+        self.paused.insert(collection.id, *until);
+        self.left_alone.insert(collection.id, *until);
+        true
+    }
+
+    /// Whether two collections are of the same owner.
+    pub fn have_same_owner(&self, first: i64, second: i64) -> bool {
+        self.owners.get(&first).is_some_and(|owner| self.owners.get(&second) == Some(owner))
+    }
+
+    /// Leaves all collections of the owner of this one alone until then.
+    pub fn rest_owner_of(&mut self, collection: i64, until: Instant) {
+        if let Some(owner) = self.owners.get(&collection) {
+            self.resting_owners.insert(*owner, until);
+        }
     }
 
     /// The first entries of a collection that are not in progress and not postponed.
@@ -247,6 +280,9 @@ impl InFlight {
             let Some(collection) = Collection::find_by_id(id)?.filter(usable) else {
                 continue;
             };
+            if self.rests(&collection) {
+                continue;
+            }
             self.batch_limits.insert((id, key.clone()), 1);
             if let Some(claim) = self.lock(&collection, vec![(key, Vec::new())], Cause::Fill) {
                 return Ok(Some(claim));

@@ -32,6 +32,12 @@ pub enum FailureKind {
     QueueFull,
     /// The engine cannot do this now or here.
     Unavailable,
+    /// The engine has no memory for a model.
+    ModelMemory,
+    /// No engine answers, or none can be started. A session says so itself.
+    EngineUnreachable,
+    /// The engine ended again and again, or stood still, while it worked on a request. A session says so itself.
+    EngineLost,
     /// The two sides speak different versions.
     Protocol,
     /// A fault of the engine itself.

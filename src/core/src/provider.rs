@@ -31,6 +31,10 @@ pub enum Wire {
     Tei,
 }
 
+/// Maximum size of the texts in one request for embeddings, in bytes; a single text may be longer. That is about 100,000 tokens, and
+/// OpenAI accepts 300,000.
+pub const MAX_EMBEDDING_BYTES: usize = 400_000;
+
 /// A name that no wire protocol has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown protocol \"{0}\"")]

@@ -79,10 +79,14 @@ pub fn resident_bytes() -> u64 {
     memory_pages(1) * rustix::param::page_size() as u64
 }
 
-/// Whether the private memory of the process is close to the limit set by [`limit_memory`].
+/// The limit set by [`limit_memory`].
+pub fn memory_limit() -> u64 {
+    rustix::process::getrlimit(Resource::Data).current.unwrap_or(u64::MAX)
+}
+
+/// Whether the private memory of the process is close to that limit.
 pub fn is_near_memory_limit() -> bool {
-    let limit = rustix::process::getrlimit(Resource::Data).current;
-    limit.is_some_and(|limit| memory_pages(5) * rustix::param::page_size() as u64 > limit / 8 * 7)
+    memory_pages(5) * rustix::param::page_size() as u64 > memory_limit() / 8 * 7
 }
 
 /// A field of `/proc/self/statm` in pages, 0 if it is not known.

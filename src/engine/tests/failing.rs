@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
+    process::Command,
 };
 
 use ragstone_core::failure::FailureKind;
@@ -184,8 +185,28 @@ fn a_model_that_is_removed_is_unknown_again() {
 fn a_model_that_does_not_fit_into_memory_is_refused_with_figures() {
     let engine = EngineProcess::start_with(&["--memory-mb", "1"]);
     let failure = engine.connect().failure(embed(&["cat"]));
-    assert_eq!(failure.kind, FailureKind::OverLimit);
+    assert_eq!(failure.kind, FailureKind::ModelMemory);
     assert!(failure.hint.contains("rag.engine_memory"), "{failure:?}");
+}
+
+#[test]
+fn clients_are_told_that_a_model_is_being_loaded() {
+    let engine = EngineProcess::start();
+    // A pipe is a file whose end does not come before it is written to.
+    let graph = engine.models().join(MODEL).join("model.onnx");
+    fs::remove_file(&graph).unwrap();
+    assert!(Command::new("mkfifo").arg(&graph).status().unwrap().success());
+    let mut client = engine.connect();
+    client.send(embed(&["cat"]));
+    for _ in 0..2 {
+        assert_eq!(client.receive_any().body, Response::Working);
+    }
+    fs::write(&graph, "not a model").unwrap();
+    let last = client.receive().body;
+    assert!(
+        matches!(&last, Response::Failed(failure) if failure.kind == FailureKind::CorruptModel),
+        "{last:?}"
+    );
 }
 
 #[test]

@@ -12,11 +12,12 @@ pub enum Blame {
     Collection,
     /// A conflict with another transaction, which a retry solves.
     Transient,
-    /// A lock or code of a user, which takes longer than a worker waits: the collection waits.
+    /// A lock or code of a user, which takes longer than a worker waits, or something that the server lacks for the collection's
+    /// tables, such as disk space: the collection waits. Code of a user can raise any SQLSTATE, so none of these stops other collections.
     Blocked,
     /// The provider of the collection's model: the collections that the failure covers wait.
     Provider(ProviderScope),
-    /// The server or the engine: all work has to wait until it is available again.
+    /// There is no engine: all work has to wait until there is one.
     Environment,
 }
 
@@ -44,18 +45,21 @@ pub fn blame(error: &Error) -> Blame {
             | FailureKind::RateLimited
             // A queue may be full for one model or role, and a runtime may be missing that other models do not need.
             | FailureKind::QueueFull
-            | FailureKind::Unavailable,
+            | FailureKind::Unavailable
+            | FailureKind::EngineLost,
         ) => return Blame::Provider(ProviderScope::Server),
         Some(FailureKind::KeyRefused) => return Blame::Provider(ProviderScope::Key),
-        Some(FailureKind::ModelRefused) => return Blame::Provider(ProviderScope::Model),
+        Some(FailureKind::ModelRefused | FailureKind::ModelMemory) => {
+            return Blame::Provider(ProviderScope::Model);
+        }
+        Some(FailureKind::EngineUnreachable) => return Blame::Environment,
         Some(FailureKind::BudgetSpent(budget)) => return Blame::Provider(ProviderScope::Budget(budget)),
         _ => {}
     }
     let code = error.code();
     match (&code[..2], code.as_str()) {
         (_, "40001" | "40P01" | "23505") => Blame::Transient,
-        (_, "55P03" | "57014") => Blame::Blocked,
-        ("08" | "38" | "53" | "57" | "58", _) => Blame::Environment,
+        ("08" | "38" | "53" | "57" | "58", _) | (_, "55P03") => Blame::Blocked,
         ("0A" | "42" | "55" | "3F" | "F0", _) => Blame::Collection,
         _ => Blame::Row,
     }
@@ -69,9 +73,15 @@ pub fn is_rejected(error: &Error) -> bool {
     )
 }
 
-/// Whether a provider has failed for a reason that may lie in what it was sent, or not: it does not say so.
+/// Whether a provider, or the engine, has failed for a reason that may lie in what it was sent, or not: it does not say so.
 pub fn is_unexplained(error: &Error) -> bool {
-    matches!(error.failure, Some(FailureKind::ProviderLost | FailureKind::ProviderRefused))
+    use FailureKind::{EngineLost, ProviderLost, ProviderRefused};
+    matches!(error.failure, Some(ProviderLost | ProviderRefused | EngineLost))
+}
+
+/// Whether a lock was not free in time, or a transaction took too long.
+pub fn is_held_up(error: &Error) -> bool {
+    matches!(error.code().as_str(), "55P03" | "57014")
 }
 
 /// Whether the error is that of a key that is not unique. Another transaction may be the cause, or the row itself.

@@ -14,6 +14,16 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW, message)
     }
 
+    /// No engine answers, or none can be started: 57P03.
+    pub fn engine_unreachable(message: impl Into<String>) -> Self {
+        Self { failure: Some(FailureKind::EngineUnreachable), ..Self::unavailable(message) }
+    }
+
+    /// The engine ended again and again, or stood still, while it worked on a request: 57P03.
+    pub fn engine_lost(message: impl Into<String>) -> Self {
+        Self { failure: Some(FailureKind::EngineLost), ..Self::unavailable(message) }
+    }
+
     /// An argument that makes no sense: 22023.
     pub fn bad_argument(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
@@ -299,7 +309,10 @@ fn sqlstate(kind: FailureKind) -> PgSqlErrorCode {
         FailureKind::QueueFull | FailureKind::RateLimited | FailureKind::BudgetSpent(_) => {
             PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
         }
-        FailureKind::Unavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
+        FailureKind::Unavailable | FailureKind::EngineUnreachable | FailureKind::EngineLost => {
+            PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW
+        }
+        FailureKind::ModelMemory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
         FailureKind::Protocol => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
         FailureKind::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         FailureKind::ProviderUnreachable => {

@@ -216,7 +216,7 @@ impl Pending {
                 Ok(answer)
             }
             Err(ConnectionError::Refused(error)) => Err(error),
-            Err(ConnectionError::Closed) => Err(Error::unavailable("the engine has ended")),
+            Err(ConnectionError::Closed) => Err(Error::engine_unreachable("the engine has ended")),
         }
     }
 }
@@ -341,18 +341,21 @@ pub(super) fn connect_before(deadline: Instant) -> Result<Box<Connection>> {
 }
 
 fn backlog_full() -> Error {
-    Error::unavailable(format!("the engine accepted no connection within {} ms", settings::request_timeout()))
-        .detail("the backlog of its socket is full")
-        .hint("Raise rag.request_timeout, or open fewer sessions at once.")
+    Error::engine_unreachable(format!(
+        "the engine accepted no connection within {} ms",
+        settings::request_timeout()
+    ))
+    .detail("the backlog of its socket is full")
+    .hint("Raise rag.request_timeout, or open fewer sessions at once.")
 }
 
 fn too_many_deaths() -> Error {
-    Error::unavailable(format!("the engine died {MAX_ENGINE_DEATHS} times while it worked on this request"))
+    Error::engine_lost(format!("the engine died {MAX_ENGINE_DEATHS} times while it worked on this request"))
         .hint("Look for lines of ragstone-engine in the server's log.")
 }
 
 fn engine_ended() -> Error {
-    Error::unavailable("the engine ended while a provider was being asked")
+    Error::engine_lost("the engine ended while a provider was being asked")
         .detail("The provider may have answered, and may charge for it.")
         .hint("Ask again. The reason is in the server's log.")
 }
@@ -360,9 +363,9 @@ fn engine_ended() -> Error {
 fn no_answer(timeout: Duration) -> Error {
     let milliseconds = timeout.as_millis();
     if MAX_WAIT.get().is_some() {
-        return Error::unavailable(format!("the engine did not answer within {milliseconds} ms"))
+        return Error::engine_lost(format!("the engine did not answer within {milliseconds} ms"))
             .hint("Raise timeout_ms, or look at rag.stat_engine for what the engine is busy with.");
     }
-    Error::unavailable(format!("the engine made no progress with the request within {milliseconds} ms"))
+    Error::engine_lost(format!("the engine made no progress with the request within {milliseconds} ms"))
         .hint("Raise rag.request_timeout, or look at rag.stat_engine for what it is busy with.")
 }

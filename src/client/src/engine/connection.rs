@@ -59,7 +59,7 @@ impl Connection {
                 }
                 ErrorKind::WouldBlock | ErrorKind::Interrupted => return Ok(ConnectOutcome::Busy),
                 _ => {
-                    return Err(Error::unavailable(format!(
+                    return Err(Error::engine_unreachable(format!(
                         "could not connect to the engine's socket \"{}\"",
                         path.display()
                     ))
@@ -267,7 +267,7 @@ pub fn take_first<K: Ord>(arrived: &mut BTreeMap<K, VecDeque<Response>>, request
 }
 
 fn other_protocol(found: &str) -> Error {
-    Error::unavailable("the running engine does not match this version of ragstone")
+    Error::engine_unreachable("the running engine does not match this version of ragstone")
         .detail(format!("{found}, the library {} speaks protocol {PROTOCOL}", env!("CARGO_PKG_VERSION")))
         .hint("Close the sessions that still use the old version, or restart the server.")
 }

@@ -60,19 +60,19 @@ impl Launch {
 }
 
 fn did_not_start() -> Error {
-    Error::unavailable("the engine did not start")
+    Error::engine_unreachable("the engine did not start")
         .hint("Look for lines of ragstone-engine and \"ragstone supervisor\" in the server's log.")
 }
 
 fn no_slot() -> Error {
-    Error::unavailable("no background worker slot is free to start the engine")
+    Error::engine_unreachable("no background worker slot is free to start the engine")
         .hint("Raise max_worker_processes by 2 or more and restart the server.")
 }
 
 fn check_installation() -> Result<()> {
     let engine = paths::engine();
     if !is_accessible(&engine, libc::X_OK) {
-        return Err(Error::unavailable(format!(
+        return Err(Error::engine_unreachable(format!(
             "the engine's program \"{}\" cannot be executed",
             engine.display()
         ))
@@ -81,15 +81,18 @@ fn check_installation() -> Result<()> {
     let folder = paths::socket_directory();
     let hint = "Set rag.socket_directory to a folder that the server's user can write in, and nobody else.";
     if !is_accessible(&folder, libc::W_OK | libc::X_OK) {
-        return Err(Error::unavailable(format!(
+        return Err(Error::engine_unreachable(format!(
             "the engine's socket directory \"{}\" is not writable",
             folder.display()
         ))
         .hint(hint));
     }
     own_files::check_directory().map_err(|error| {
-        Error::unavailable(format!("the engine's socket directory \"{}\" cannot be used", folder.display()))
-            .detail(error.to_string())
-            .hint(hint)
+        Error::engine_unreachable(format!(
+            "the engine's socket directory \"{}\" cannot be used",
+            folder.display()
+        ))
+        .detail(error.to_string())
+        .hint(hint)
     })
 }

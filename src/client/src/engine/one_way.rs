@@ -60,7 +60,7 @@ fn send(request: &Request) -> Result<()> {
             Err(ConnectionError::Refused(error)) => return Err(error),
             // Most likely the engine ended while the connection was idle: start another one.
             Err(ConnectionError::Closed) if left > 0 => {}
-            Err(ConnectionError::Closed) => return Err(Error::unavailable("the engine ended")),
+            Err(ConnectionError::Closed) => return Err(Error::engine_unreachable("the engine ended")),
         }
     }
 }
@@ -73,13 +73,15 @@ fn connect() -> Result<Box<Connection>> {
             return Ok(connection);
         }
         if Instant::now() >= deadline {
-            return Err(Error::unavailable(format!("the engine did not answer within {MAX_START_TIME:?}")));
+            return Err(Error::engine_unreachable(format!(
+                "the engine did not answer within {MAX_START_TIME:?}"
+            )));
         }
     }
 }
 
 fn full() -> Error {
-    Error::unavailable(format!("the engine took nothing more for {MAX_FLUSH_TIME:?}"))
+    Error::engine_unreachable(format!("the engine took nothing more for {MAX_FLUSH_TIME:?}"))
         .detail("What was posted before is not written down yet.")
         .hint("Look for lines of \"ragstone coordinator\" in the server's log.")
 }

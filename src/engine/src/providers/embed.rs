@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ragstone_core::protocol::{Response, Vectors};
+use ragstone_core::provider::MAX_EMBEDDING_BYTES;
 
 use super::{
     call::{NewCall, ProviderCall, Timed, TokenCounts, estimate_tokens, run_by_size},
@@ -47,9 +48,6 @@ pub async fn embed(calls: &Calls, request: EmbeddingRequest) -> Result<Response,
     let (vectors, _) = call.run(work, |_| "").await?;
     Ok(Response::Vectors(vectors))
 }
-
-/// Estimated tokens in one request, at most. OpenAI accepts 300,000.
-const MAX_BATCH_TOKENS: u64 = 100_000;
 
 /// Maximum number of requests that one call has in progress; the provider's own limit may be lower.
 const MAX_CONCURRENT_BATCHES: u32 = 8;
@@ -95,17 +93,17 @@ fn input_tokens(input: u64) -> TokenCounts {
     TokenCounts { input, output: 0 }
 }
 
-/// Ranges of the texts, in their order, each within the limits of texts and tokens.
+/// Ranges of the texts, in their order, each within the limits of texts and bytes.
 fn split_into_batches(texts: &[String], max_texts: usize) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
-    let (mut begin, mut tokens) = (0, 0);
+    let (mut begin, mut bytes) = (0, 0);
     for (position, text) in texts.iter().enumerate() {
-        let more = estimate_tokens(text.len());
-        if position > begin && (position - begin == max_texts || tokens + more > MAX_BATCH_TOKENS) {
+        let is_full = position - begin == max_texts || bytes + text.len() > MAX_EMBEDDING_BYTES;
+        if position > begin && is_full {
             batches.push(begin..position);
-            (begin, tokens) = (position, 0);
+            (begin, bytes) = (position, 0);
         }
-        tokens += more;
+        bytes += text.len();
     }
     batches.push(begin..texts.len());
     batches
@@ -116,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_are_bounded_by_texts_and_by_tokens() {
+    fn batches_are_bounded_by_texts_and_by_bytes() {
         let short: Vec<String> = (0..200).map(|n| n.to_string()).collect();
         let sizes = |texts: &[String]| {
             split_into_batches(texts, 96).into_iter().map(|batch| batch.len()).collect::<Vec<_>>()

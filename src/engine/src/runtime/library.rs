@@ -134,7 +134,7 @@ impl Library {
         let open = |opener: Opener<'_>, loaded_per_stored| {
             (resources.make_room)(loaded_per_stored)?;
             let runtime = opener(&folder.graph(), resources.threads)
-                .map_err(|reason| folder.content_error(GRAPH, reason))?;
+                .map_err(|reason| load_error(folder, manifest, loaded_per_stored, reason))?;
             let mut embedder = Embedder::new(folder, manifest.clone(), runtime);
             embedder.check_golden(encoder)?;
             Ok(embedder)
@@ -178,6 +178,19 @@ impl Library {
             }
             RuntimeChoice::Auto => load(&self.settings.onnxruntime, false),
         }
+    }
+}
+
+/// Why a model was not loaded. That there is no memory, the library says in the words of C++.
+fn load_error(folder: &ModelFolder, manifest: &Manifest, loaded_per_stored: u64, reason: String) -> Error {
+    if !reason.contains("bad_alloc") {
+        return folder.content_error(GRAPH, reason);
+    }
+    Error::Memory {
+        model: folder.name().into(),
+        needed: (folder.size(manifest) * loaded_per_stored) >> 20,
+        used: system::resident_bytes() >> 20,
+        limit: system::memory_limit() >> 20,
     }
 }
 

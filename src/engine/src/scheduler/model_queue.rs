@@ -57,6 +57,8 @@ pub(super) struct QueueState {
     pub(super) pace: Pace,
     pub(super) runners: Runners,
     pub(super) unload_requested: bool,
+    /// Since when a thread loads the model, or waits for its turn to.
+    pub(super) loading_since: Option<Instant>,
     last_used: Instant,
     pub(super) error: Option<String>,
 }
@@ -75,6 +77,7 @@ impl ModelQueue {
                 pace: Pace::default(),
                 runners: Runners::default(),
                 unload_requested: false,
+                loading_since: None,
                 last_used: Instant::now(),
                 error: None,
             }),

@@ -27,6 +27,9 @@ use crate::{
 /// How long a parallel copy without work stays in memory. To load it again takes about a second, in which the others go on.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// How long clients are told that a load goes on, or waits for that of another model.
+const MAX_LOAD_TIME: Duration = Duration::from_secs(600);
+
 /// Exit code of an engine whose memory limit stopped a run of a model (`EX_OSERR`).
 const EXIT_OUT_OF_MEMORY: i32 = 71;
 
@@ -39,6 +42,14 @@ impl ModelQueue {
         let error = Some(Error::Internal(format!("a thread of model \"{}\" failed", self.name())));
         let runner = Runner { queue: self.clone(), copy, activity: Activity::Loading, error };
         let _ = std::thread::Builder::new().name("model".into()).spawn(move || runner.run());
+    }
+
+    /// Tells the clients whose texts wait for the load of the model that it goes on. Not for ever: reading its file may be stuck.
+    pub fn report_load(&self) {
+        let since = lock(&self.state).loading_since;
+        if since.is_some_and(|since| since.elapsed() < MAX_LOAD_TIME) {
+            self.report_work();
+        }
     }
 
     /// Tells the clients whose texts wait that the model works.
@@ -69,6 +80,7 @@ impl ModelQueue {
     }
 
     fn load(&self, copy: ModelCopy) -> Result<(Arc<ModelDescription>, Embedder), Error> {
+        let _load = Load::begin(self);
         let _one_at_a_time = self.host.begin_loading();
         let description = self.describe()?;
         let manifest = &description.manifest;
@@ -90,6 +102,22 @@ impl ModelQueue {
         state.runners.most_parallel = most_parallel;
         drop(state);
         Ok((description, embedder))
+    }
+}
+
+/// A load of a model that is under way.
+struct Load<'q>(&'q ModelQueue);
+
+impl<'q> Load<'q> {
+    fn begin(queue: &'q ModelQueue) -> Self {
+        lock(&queue.state).loading_since = Some(Instant::now());
+        Self(queue)
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).loading_since = None;
     }
 }
 

@@ -20,7 +20,7 @@ use options::ServeOptions;
 use socket::ServeError;
 use tokio::{net::UnixListener, signal::unix::SignalKind, time::Instant};
 
-use crate::{sandbox, system};
+use crate::{outbox::REPORT_INTERVAL, sandbox, system};
 
 /// Serves until SIGTERM, or until the executable is replaced and no client is connected.
 ///
@@ -52,6 +52,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ServeError> {
 async fn run(engine: Arc<Engine>, listener: UnixListener) {
     let Ok(mut terminate) = tokio::signal::unix::signal(SignalKind::terminate()) else { return };
     let mut executable_check = tokio::time::interval(Duration::from_secs(2));
+    let mut load_report = tokio::time::interval(REPORT_INTERVAL);
     let mut last_client = Instant::now();
     let mut connections = 0;
     loop {
@@ -68,6 +69,7 @@ async fn run(engine: Arc<Engine>, listener: UnixListener) {
                 }
             },
             _ = terminate.recv() => return,
+            _ = load_report.tick() => engine.registry().queues().iter().for_each(|queue| queue.report_load()),
             _ = executable_check.tick() => {
                 if engine.clients() > 0 || !system::executable_replaced() {
                     last_client = Instant::now();
