@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Trial> {
         a_spent_budget_covers_the_role_that_it_is_for,
         a_limit_of_calls_stops_no_local_collection,
         a_smaller_request_is_learnt_from_refusals,
+        fewer_bytes_are_learnt_from_refusals_for_their_size,
         the_option_embedding_batch_limits_requests,
     ]
 }
@@ -314,6 +315,26 @@ async fn a_smaller_request_is_learnt_from_refusals() -> Result<()> {
     ensure!(refused == 0, "{refused} requests were refused again");
     let taken: usize = provider.requests()[1..].iter().map(texts).filter(|size| *size <= 10).sum();
     ensure!(taken == 600, "{taken} texts were embedded for 600 rows");
+    Ok(())
+}
+
+/// A provider that takes 500 bytes in a request, whatever the number of texts.
+async fn fewer_bytes_are_learnt_from_refusals_for_their_size() -> Result<()> {
+    let bytes = |seen: &Seen| -> usize {
+        let texts = seen.body["input"].as_array().cloned().unwrap_or_default();
+        texts.iter().filter_map(|text| text.as_str()).map(str::len).sum()
+    };
+    let reply = Reply::by(move |seen| if bytes(seen) > 500 { Reply::status(413) } else { answer(seen) });
+    let (session, provider) = with([reply]).await?;
+    filled(&session, &provider).await?;
+    let before = provider.requests().len();
+    session.batch_execute("UPDATE notes SET body = 'n' || id WHERE id > 150").await?;
+    session.batch_execute("UPDATE notes SET body = repeat('changed ', 20) || id WHERE id <= 150").await?;
+    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '120s')").await?);
+    let sizes: Vec<usize> = provider.requests()[before..].iter().map(bytes).collect();
+    ensure!(sizes.iter().all(|size| *size <= 500), "{sizes:?}");
+    let most = provider.requests()[before..].iter().map(texts).max().unwrap_or(0);
+    ensure!(most > 10, "the number of texts was limited to {most} as well");
     Ok(())
 }
 

@@ -51,6 +51,8 @@ impl World {
         let options = Options::default()
             .set("rag.engine_runtime", "onnxruntime")
             .set("rag.sync_max_attempts", "1000")
+            .set("rag.sync_workers", "2")
+            .set("rag.max_sync_workers", "6")
             .set("max_worker_processes", "24");
         let server = Server::start_with(options).await?;
         let providers = [TroubledProvider::start(seed)?, TroubledProvider::start(seed + 1)?];
