@@ -95,7 +95,7 @@ END;
 CREATE FUNCTION rag.otlp(run bigint, content boolean DEFAULT false) RETURNS jsonb LANGUAGE sql STABLE
 BEGIN ATOMIC
   SELECT rag._otlp(pg_catalog.jsonb_agg(s.span ORDER BY s.started, s.step_id NULLS FIRST))
-  FROM rag._span_messages(content) s
+  FROM rag._span_messages(coalesce(content, false)) s
   WHERE s.run_id = run;
 END;
 
@@ -106,10 +106,10 @@ BEGIN ATOMIC
   SELECT rag._otlp(pg_catalog.jsonb_agg(n.span ORDER BY n.place))
   FROM (
     SELECT s.span, pg_catalog.row_number() OVER (ORDER BY s.started, s.run_id, s.step_id NULLS FIRST) - 1 AS place
-    FROM rag._span_messages(content) s
-    WHERE s.started >= since AND s.started < until) n
-  GROUP BY n.place / greatest(spans_at_once, 1)
-  ORDER BY n.place / greatest(spans_at_once, 1);
+    FROM rag._span_messages(coalesce(content, false)) s
+    WHERE s.started >= since AND s.started < coalesce(until, 'infinity')) n
+  GROUP BY n.place / greatest(coalesce(spans_at_once, 1000), 1)
+  ORDER BY n.place / greatest(coalesce(spans_at_once, 1000), 1);
 END;
 
 ALTER FUNCTION rag.trace(bigint, integer, boolean) ROWS 20;

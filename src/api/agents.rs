@@ -26,8 +26,8 @@ fn create_agent(
     replace: default!(Option<bool>, "false"),
 ) {
     version::check();
-    let max_steps = or_raise(given(max_steps, "max_steps"));
-    let replace = or_raise(given(replace, "replace"));
+    let max_steps = max_steps.unwrap_or(10);
+    let replace = replace.unwrap_or(false);
     let agent = NewAgent {
         name: or_raise(required(name, "name")),
         instructions: or_raise(required(instructions, "instructions")),

@@ -12,8 +12,7 @@ use ragstone_core::ask::relevance::MIN_SIMILARITY;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Result, or_raise};
-use ragstone_pg::sqlstate::given;
-use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::text::{Utf8, required, text_or};
 use ragstone_pg::version;
 use std::time::Duration;
 
@@ -25,8 +24,8 @@ struct AskArguments {
     collection: Option<Utf8>,
     question: Option<Utf8>,
     model: Option<Utf8>,
-    k: i32,
-    mode: Utf8,
+    k: Option<i32>,
+    mode: Option<Utf8>,
     filter: Option<Jsonb>,
     min_similarity: Option<f64>,
     instructions: Option<Utf8>,
@@ -38,8 +37,8 @@ struct AskArguments {
 impl AskArguments {
     fn question(self) -> Result<Question> {
         let collection = required(self.collection, "collection")?;
-        let mut search = search_for(collection, required(self.question, "question")?, self.k)?;
-        search.mode = Mode::parse(&self.mode.0)?;
+        let mut search = search_for(collection, required(self.question, "question")?, self.k.unwrap_or(5))?;
+        search.mode = Mode::parse(&text_or(self.mode, "hybrid"))?;
         search.filter = self.filter;
         let max_tokens = self.max_tokens.map(positive("max_tokens")).transpose()?;
         let timeout_ms = self.timeout_ms.map(positive("timeout_ms")).transpose()?;
@@ -98,8 +97,6 @@ fn ask(
     ),
 > {
     version::check();
-    let k = or_raise(given(k, "k"));
-    let mode = or_raise(given(mode, "mode"));
     let arguments = AskArguments {
         collection,
         question,
@@ -146,8 +143,6 @@ fn try_ask(
     ),
 > {
     version::check();
-    let k = or_raise(given(k, "k"));
-    let mode = or_raise(given(mode, "mode"));
     let arguments = AskArguments {
         collection,
         question,

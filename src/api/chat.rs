@@ -29,10 +29,10 @@ fn create_session(
     or_raise(chat::create_session(&session))
 }
 
-#[pg_extern(volatile, strict, parallel_unsafe)]
-fn delete_session(session: i64) {
+#[pg_extern(volatile, parallel_unsafe)]
+fn delete_session(session: Option<i64>) {
     version::check();
-    or_raise(chat::delete_session(session));
+    or_raise(given(session, "session").and_then(chat::delete_session));
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
@@ -89,7 +89,7 @@ fn chat(
     ),
 > {
     version::check();
-    let k = or_raise(given(k, "k"));
+    let k = k.unwrap_or(5);
     let turn = ChatArguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
     let reply = or_raise(turn.turn("chat").and_then(|turn| chat::chat_as_step(&turn)));
     TableIterator::once((
@@ -116,7 +116,7 @@ fn chat_stream(
     timeout_ms: default!(Option<i32>, "NULL"),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let k = or_raise(given(k, "k"));
+    let k = k.unwrap_or(5);
     let turn = ChatArguments { session, message, collection, persona, model, k, max_tokens, timeout_ms };
     let deltas: ChatDeltas = or_raise(turn.turn("chat_stream").and_then(|turn| chat::chat_stream(&turn)));
     SetOfIterator::new(deltas.map(|delta| Utf8(or_raise(delta))))

@@ -9,8 +9,7 @@ use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{ChunkOptions, Splitter, UnknownSplitter};
 use ragstone_core::suggest::alternatives;
 use ragstone_pg::error::{Error, Result, or_raise};
-use ragstone_pg::sqlstate::given;
-use ragstone_pg::text::Utf8;
+use ragstone_pg::text::{Utf8, text_or};
 use ragstone_pg::version;
 
 #[pg_extern(stable, parallel_restricted, cost = 10000)]
@@ -33,10 +32,8 @@ fn chunk(
     ),
 > {
     version::check();
-    let size = or_raise(given(size, "size"));
-    let overlap = or_raise(given(overlap, "overlap"));
-    let splitter = or_raise(given(splitter, "splitter"));
-    let options = or_raise(chunk_options(size, overlap, &splitter.0));
+    let splitter = text_or(splitter, "text");
+    let options = or_raise(chunk_options(size.unwrap_or(256), overlap.unwrap_or(0), &splitter));
     let model = or_raise(model_or_default(model.map(|model| model.0)));
     let chunks = match content {
         Some(content) => or_raise(split(tokenizer(&model).to_owned(), caller(), options, vec![content.0])),

@@ -9,7 +9,7 @@ use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::identifier::{Name, RegClass, RegConfig};
 use ragstone_pg::sqlstate::given;
-use ragstone_pg::text::Utf8;
+use ragstone_pg::text::{Utf8, text_or};
 use ragstone_pg::version;
 
 /// Stands in for the chunk size when the other options are checked and the user sets none.
@@ -37,13 +37,9 @@ fn create_collection(
     let name = or_raise(given(name, "name"));
     let source = or_raise(given(source, "source"));
     let content = or_raise(given(content, "content"));
-    let metadata = or_raise(given(metadata, "metadata"));
-    let chunk_overlap = or_raise(given(chunk_overlap, "chunk_overlap"));
-    let splitter = or_raise(given(splitter, "splitter"));
-    let sync = or_raise(given(sync, "sync"));
-    let word_parts = or_raise(given(word_parts, "word_parts"));
-    let ignore_accents = or_raise(given(ignore_accents, "ignore_accents"));
-    let mut metadata = or_raise(names(metadata));
+    let chunk_overlap = chunk_overlap.unwrap_or(0);
+    let splitter = text_or(splitter, "text");
+    let mut metadata = or_raise(names(metadata.unwrap_or_default(), "metadata"));
     let language_column = language_column.map(|column| column.0);
     metadata.extend(language_column.clone().filter(|column| !metadata.contains(column)));
     let options = CollectionOptions {
@@ -54,13 +50,13 @@ fn create_collection(
         metadata,
         language_column,
         model: model.map(|model| model.0),
-        chunks: or_raise(chunk_options(chunk_size.unwrap_or(ANY_SIZE), chunk_overlap, &splitter.0)),
+        chunks: or_raise(chunk_options(chunk_size.unwrap_or(ANY_SIZE), chunk_overlap, &splitter)),
         sized: chunk_size.is_some(),
         language: language.map(|language| language.0),
-        word_parts,
-        ignore_accents,
-        key: key.map(|key| or_raise(names(key))),
-        sync: or_raise(Sync::parse(&sync.0)),
+        word_parts: word_parts.unwrap_or(true),
+        ignore_accents: ignore_accents.unwrap_or(false),
+        key: key.map(|key| or_raise(names(key, "key"))),
+        sync: or_raise(Sync::parse(&text_or(sync, "background"))),
     };
     version::check();
     or_raise(create::create(options))
@@ -69,8 +65,8 @@ fn create_collection(
 #[pg_extern(volatile, parallel_unsafe, cost = 1000000)]
 #[allow(clippy::type_complexity, reason = "the columns of the SQL function")]
 fn refresh_collection(
-    name: Name,
-    text: default!(bool, false),
+    name: Option<Name>,
+    text: default!(Option<bool>, false),
 ) -> TableIterator<
     'static,
     (
@@ -82,7 +78,8 @@ fn refresh_collection(
     ),
 > {
     version::check();
-    let changes = or_raise(refresh::refresh(&name.0, text));
+    let name = or_raise(given(name, "name"));
+    let changes = or_raise(refresh::refresh(&name.0, text.unwrap_or(false)));
     TableIterator::once((
         changes.added,
         changes.changed,
@@ -93,18 +90,19 @@ fn refresh_collection(
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn drop_collection(name: Name) {
+fn drop_collection(name: Option<Name>) {
     version::check();
+    let name = or_raise(given(name, "name"));
     or_raise(drop::drop_collection(&name.0));
 }
 
-fn names(names: Vec<Option<Name>>) -> Result<Vec<String>> {
+fn names(names: Vec<Option<Name>>, argument: &str) -> Result<Vec<String>> {
     let name = |name: Option<Name>| name.map(|name| name.0);
     names
         .into_iter()
         .map(name)
         .collect::<Option<_>>()
-        .ok_or_else(|| Error::bad_argument("a column's name is null"))
+        .ok_or_else(|| Error::null_not_allowed(format!("a column's name in {argument} must not be null")))
 }
 
 extension_sql_file!(

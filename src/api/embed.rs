@@ -3,8 +3,7 @@
 use crate::embedding::Embedder;
 use pgrx::{default, extension_sql, pg_extern};
 use ragstone_pg::error::or_raise;
-use ragstone_pg::sqlstate::given;
-use ragstone_pg::text::Utf8;
+use ragstone_pg::text::{Utf8, text_or};
 use ragstone_pg::vector::{Vector, VectorArray};
 use ragstone_pg::version;
 
@@ -15,8 +14,7 @@ fn embed(
     kind: default!(Option<Utf8>, "'document'"),
 ) -> Option<Vector> {
     version::check();
-    let kind = or_raise(given(kind, "kind"));
-    let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
+    let embedder = or_raise(Embedder::new(model.map(|model| model.0), &text_or(kind, "document")));
     input.map(|input| Vector(or_raise(embedder.embed_one(input.0))))
 }
 
@@ -27,8 +25,7 @@ fn embed_array(
     kind: default!(Option<Utf8>, "'document'"),
 ) -> Option<VectorArray> {
     version::check();
-    let kind = or_raise(given(kind, "kind"));
-    let embedder = or_raise(Embedder::new(model.map(|model| model.0), &kind.0));
+    let embedder = or_raise(Embedder::new(model.map(|model| model.0), &text_or(kind, "document")));
     let texts = input?.into_iter().map(|text| text.map(|text| text.0)).collect();
     Some(VectorArray(or_raise(embedder.embed_many(texts))))
 }

@@ -38,7 +38,8 @@ fn next(call: FunctionCall<'_>) -> Result<Option<Vec<f32>>> {
     };
     let ahead: &mut Ahead = partition.state();
     if ahead.embeddings.is_empty() {
-        let embedder = Embedder::new(partition.current(1), &partition.current(2).unwrap_or_default())?;
+        let kind = partition.current(2).unwrap_or_else(|| "document".to_owned());
+        let embedder = Embedder::new(partition.current(1), &kind)?;
         ahead.embeddings = embedder.embed_many(read_ahead(partition))?.into();
         partition.forget_before(partition.position());
     }

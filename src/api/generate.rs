@@ -8,6 +8,7 @@ use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_core::provider::Completion;
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Result, or_raise};
+use ragstone_pg::sqlstate::given;
 use ragstone_pg::text::{Utf8, replace_unencodable_in_json};
 use ragstone_pg::version;
 
@@ -163,7 +164,7 @@ fn generate_json(
     let function = "generate_json";
     let options =
         GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    Some(or_raise(structured(&options, &prompt?.0, &schema?)))
+    Some(or_raise(structured(&options, &prompt?.0, &or_raise(given(schema, "schema")))))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]
@@ -184,7 +185,8 @@ fn try_generate_json(
     let function = "try_generate_json";
     let options =
         GenerateOptions { function, model, system, temperature, max_tokens, stop, seed, timeout_ms, options };
-    or_null(structured(&options, &prompt?.0, &schema?))
+    let prompt = prompt?.0;
+    or_null(given(schema, "schema").and_then(|schema| structured(&options, &prompt, &schema)))
 }
 
 #[pg_extern(volatile, parallel_restricted, cost = 1000000)]

@@ -35,8 +35,8 @@ fn job_pieces(
     timeout_ms: default!(Option<i32>, 1000),
 ) -> TableIterator<'static, (name!(seq, Option<i32>), name!(piece, Option<Utf8>), name!(status, Utf8))> {
     version::check();
-    let after = or_raise(given(after, "after"));
-    let timeout_ms = or_raise(given(timeout_ms, "timeout_ms"));
+    let after = after.unwrap_or(0);
+    let timeout_ms = timeout_ms.unwrap_or(1000);
     let id = or_raise(given(id, "id"));
     let after = or_raise(natural(after, "after"));
     let wait = Duration::from_millis(or_raise(natural(timeout_ms, "timeout_ms")).into());

@@ -6,8 +6,7 @@ use pgrx::iter::TableIterator;
 use pgrx::{default, extension_sql_file, name, pg_extern};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::or_raise;
-use ragstone_pg::sqlstate::given;
-use ragstone_pg::text::{Utf8, required};
+use ragstone_pg::text::{Utf8, required, text_or};
 use ragstone_pg::version;
 
 // Not parallel safe: it switches roles, and a leader does not tell its parallel workers about that.
@@ -45,18 +44,17 @@ fn search(
     ),
 > {
     version::check();
-    let vector_weight = or_raise(given(vector_weight, "vector_weight"));
     let request = SearchRequest {
         collection: or_raise(required(collection, "collection")),
         query: or_raise(required(query, "query")),
-        k: or_raise(given(k, "k").and_then(parse_k)),
-        mode: or_raise(given(mode, "mode").and_then(|mode| Mode::parse(&mode.0))),
+        k: or_raise(parse_k(k.unwrap_or(10))),
+        mode: or_raise(Mode::parse(&text_or(mode, "hybrid"))),
         filter,
-        fusion: or_raise(given(fusion, "fusion").and_then(|fusion| parse_fusion(&fusion.0, vector_weight))),
-        per_source: or_raise(given(per_source, "per_source")),
-        scores: or_raise(given(scores, "scores")),
-        syntax: or_raise(given(syntax, "syntax").and_then(|syntax| Syntax::parse(&syntax.0))),
-        typos: or_raise(given(typos, "typos")),
+        fusion: or_raise(parse_fusion(&text_or(fusion, "minmax"), vector_weight.unwrap_or(0.5))),
+        per_source: per_source.unwrap_or(false),
+        scores: scores.unwrap_or(true),
+        syntax: or_raise(Syntax::parse(&text_or(syntax, "plain"))),
+        typos: typos.unwrap_or(true),
     };
     let hits = or_raise(search::search_as_step(&request));
     TableIterator::new((1..).zip(hits).map(|(rank, Hit { ranked, shows_scores, chunk })| {

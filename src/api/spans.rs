@@ -17,8 +17,8 @@ fn trace(
     ascii: default!(Option<bool>, false),
 ) -> SetOfIterator<'static, Utf8> {
     version::check();
-    let width = or_raise(given(width, "width"));
-    let ascii = or_raise(given(ascii, "ascii"));
+    let width = width.unwrap_or(120);
+    let ascii = ascii.unwrap_or(false);
     let run = or_raise(given(run, "run"));
     SetOfIterator::new(or_raise(agent_log::trace(run, width, ascii)).into_iter().map(Utf8))
 }

@@ -67,8 +67,9 @@ fn wait_until_current(collection: Option<Name>, timeout: default!(Option<Interva
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn retry_failed(collection: Name) -> i64 {
+fn retry_failed(collection: Option<Name>) -> i64 {
     version::check();
+    let collection = or_raise(given(collection, "collection"));
     or_raise(failure::retry(&collection.0))
 }
 
@@ -101,14 +102,16 @@ fn alter_collection(
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn finish_migration(name: Name) {
+fn finish_migration(name: Option<Name>) {
     version::check();
+    let name = or_raise(given(name, "name"));
     or_raise(migration::finish(&name.0));
 }
 
 #[pg_extern(volatile, parallel_unsafe)]
-fn rollback_migration(name: Name) {
+fn rollback_migration(name: Option<Name>) {
     version::check();
+    let name = or_raise(given(name, "name"));
     or_raise(migration::rollback(&name.0));
 }
 

@@ -26,12 +26,12 @@ fn create_tool(
     replace: default!(Option<bool>, false),
 ) -> Utf8 {
     version::check();
-    let timeout_ms = or_raise(given(timeout_ms, "timeout_ms"));
-    let max_rows = or_raise(given(max_rows, "max_rows"));
-    let max_bytes = or_raise(given(max_bytes, "max_bytes"));
-    let writes = or_raise(given(writes, "writes"));
-    let requires_approval = or_raise(given(requires_approval, "requires_approval"));
-    let replace = or_raise(given(replace, "replace"));
+    let timeout_ms = timeout_ms.unwrap_or(5000);
+    let max_rows = max_rows.unwrap_or(100);
+    let max_bytes = max_bytes.unwrap_or(65536);
+    let writes = writes.unwrap_or(false);
+    let requires_approval = requires_approval.unwrap_or(false);
+    let replace = replace.unwrap_or(false);
     let function = or_raise(given(function, "function"));
     let tool = NewTool {
         subject: Subject::Function(function.0),
@@ -57,11 +57,11 @@ fn create_search_tool(
     replace: default!(Option<bool>, false),
 ) -> Utf8 {
     version::check();
-    let k = or_raise(given(k, "k"));
-    let timeout_ms = or_raise(given(timeout_ms, "timeout_ms"));
-    let max_bytes = or_raise(given(max_bytes, "max_bytes"));
-    let requires_approval = or_raise(given(requires_approval, "requires_approval"));
-    let replace = or_raise(given(replace, "replace"));
+    let k = k.unwrap_or(5);
+    let timeout_ms = timeout_ms.unwrap_or(30000);
+    let max_bytes = max_bytes.unwrap_or(65536);
+    let requires_approval = requires_approval.unwrap_or(false);
+    let replace = replace.unwrap_or(false);
     let max_rows = or_raise(crate::search::parse_k(k)) as i32;
     let tool = NewTool {
         subject: Subject::Collection(or_raise(required(collection, "collection"))),
@@ -73,10 +73,10 @@ fn create_search_tool(
     Utf8(or_raise(tools::create(&tool)))
 }
 
-#[pg_extern(volatile, strict, parallel_unsafe)]
-fn drop_tool(name: Utf8) {
+#[pg_extern(volatile, parallel_unsafe)]
+fn drop_tool(name: Option<Utf8>) {
     version::check();
-    or_raise(tools::drop_tool(&name.0));
+    or_raise(required(name, "name").and_then(|name| tools::drop_tool(&name)));
 }
 
 #[pg_extern(volatile, parallel_unsafe, cost = 10000)]

@@ -81,7 +81,7 @@ impl JobKind {
         all_kinds().any(|kind| kind.name == name && kind.repeatable)
     }
 
-    /// The statement for these arguments.
+    /// The statement for these arguments. Null for an argument with a default stands for the default.
     ///
     /// # Errors
     /// 22023 if an argument is unknown, missing or of another shape than its type; the error of the type's input function if the text
@@ -96,6 +96,9 @@ impl JobKind {
         for argument in &given {
             let parameter = signature.parameter(&argument.name);
             let parameter = parameter.ok_or_else(|| Error::internal("a known argument is unknown"))?;
+            if argument.shape == "null" && !parameter.required {
+                continue;
+            }
             values.push(parameter.value(argument, &whose)?);
             names.push(format!("{} => ${}", quoted(&parameter.name), values.len()));
         }

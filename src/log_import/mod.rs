@@ -14,7 +14,7 @@ use ragstone_core::suggest::nearest;
 use ragstone_pg::encoding;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::text::Utf8;
-use ragstone_pg::text::required;
+use ragstone_pg::text::text_or;
 use ragstone_pg::wait::serve_interrupts;
 
 /// The names of formats in SQL. None means that the format is detected.
@@ -34,7 +34,7 @@ const FORMAT_NAMES: [(&str, Option<LogFormat>); 8] = [
 /// # Errors
 /// 22004 for null, 22023 for an unknown name.
 pub fn format_named(name: Option<Utf8>) -> Result<Option<LogFormat>> {
-    let name = required(name, "format")?;
+    let name = text_or(name, "auto");
     if let Some((_, format)) = FORMAT_NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(*format);
     }

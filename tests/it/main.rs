@@ -8,6 +8,7 @@ mod agent_rights;
 mod agents;
 mod altered_tables;
 mod approval;
+mod arguments;
 mod ask;
 mod budgets;
 mod cancel;
@@ -172,6 +173,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         agent_rights::tests(),
         approval::tests(),
         rights::tests(),
+        arguments::tests(),
         owners::tests(),
         owners_code::tests(),
         hidden_rows::tests(),

@@ -204,8 +204,10 @@ fn language_place(options: &CollectionOptions) -> Option<i32> {
 /// Name of a text search configuration, with its schema unless that is pg_catalog.
 pub fn language(oid: Option<pg_sys::Oid>) -> Result<String> {
     let Some(oid) = oid else { return Ok("english".into()) };
-    let rows = run("SELECT $1::regconfig::text", &[Arg::new(oid)])?;
-    rows.text(0, 0).ok_or_else(|| Error::internal("a text search configuration has no name"))
+    let rows = run("SELECT oid::regconfig::text FROM pg_ts_config WHERE oid = $1", &[Arg::new(oid)])?;
+    rows.text(0, 0).ok_or_else(|| {
+        Error::undefined(format!("language: there is no text search configuration with OID {}", oid.to_u32()))
+    })
 }
 
 /// Checks the chunk size against the model, and warns if the model will not read whole chunks.

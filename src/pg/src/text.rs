@@ -18,6 +18,11 @@ pub fn required(value: Option<Utf8>, name: &str) -> Result<String> {
     given(value, name).map(|value| value.0)
 }
 
+/// The text of an argument, or the argument's default where it is NULL.
+pub fn text_or(value: Option<Utf8>, default: &str) -> String {
+    value.map_or_else(|| default.to_owned(), |value| value.0)
+}
+
 impl From<String> for Utf8 {
     fn from(text: String) -> Self {
         Self(text)
