@@ -20,6 +20,7 @@ CREATE TABLE rag.collection (
   language_place integer,
   word_parts boolean NOT NULL DEFAULT true,
   ignore_accents boolean NOT NULL DEFAULT false,
+  text_builds integer NOT NULL DEFAULT 0,
   source_rows bigint NOT NULL DEFAULT 0,
   chunks bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -50,6 +51,7 @@ COMMENT ON COLUMN rag.collection.language IS 'text search configuration, by name
 COMMENT ON COLUMN rag.collection.language_place IS 'position in metadata_columns of the column with a row''s own text search configuration';
 COMMENT ON COLUMN rag.collection.word_parts IS 'whether compound tokens are found by their parts, too';
 COMMENT ON COLUMN rag.collection.ignore_accents IS 'whether letters with and without accents are the same';
+COMMENT ON COLUMN rag.collection.text_builds IS 'how often the text index was built again; words that a worker found before are found again';
 COMMENT ON COLUMN rag.collection.sync IS 'how it follows its source: background, immediate or manual';
 COMMENT ON COLUMN rag.collection.filled IS 'whether the first fill has ended and the indexes are there';
 COMMENT ON COLUMN rag.collection.error IS 'why it cannot follow its source';

@@ -29,7 +29,8 @@ SELECT c.id,
        c.predecessor_of,
        c.word_parts,
        c.ignore_accents,
-       c.language_place
+       c.language_place,
+       c.text_builds
 FROM rag.collection c
 LEFT JOIN rag._source n ON n.collection = c.id
 WHERE c.name = $1 OR c.id = $2

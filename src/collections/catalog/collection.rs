@@ -53,6 +53,8 @@ pub struct Collection {
     pub word_parts: bool,
     /// Whether letters with and without accents are the same.
     pub ignore_accents: bool,
+    /// How often its text index was built again.
+    pub text_builds: i32,
     /// Rows with content at the last refresh.
     pub source_rows: i64,
     /// Chunks at the last refresh.
@@ -207,6 +209,7 @@ impl Collection {
             language_place: rows.int4(0, 28),
             word_parts: rows.boolean(0, 26).unwrap_or(true),
             ignore_accents: rows.boolean(0, 27).unwrap_or(false),
+            text_builds: rows.int4(0, 29).unwrap_or(0),
             source_rows: rows.int8(0, 16).unwrap_or(0),
             chunk_count: rows.int8(0, 17).unwrap_or(0),
             vector_schema: text(18, "extension vector")?,
@@ -291,13 +294,13 @@ impl Collection {
         Ok(())
     }
 
-    /// Whether it finds words as it did when it was read before.
+    /// Whether words that were found when it was read before are those that its text index is to have. Dictionaries may have changed
+    /// each time the index was built again.
     pub fn finds_words_as(&self, before: &Self) -> bool {
-        (&self.language, self.word_parts, self.ignore_accents)
-            == (&before.language, before.word_parts, before.ignore_accents)
+        self.text_builds == before.text_builds
     }
 
-    /// Stores how words are found.
+    /// Stores how words are found, after the text index was built again.
     pub fn update_text_options(&self) -> Result<()> {
         let arguments = [
             Arg::new(self.id),
@@ -306,18 +309,21 @@ impl Collection {
             Arg::new(self.ignore_accents),
         ];
         let sql =
-            "UPDATE rag.collection SET language = $2, word_parts = $3, ignore_accents = $4 WHERE id = $1";
+            "UPDATE rag.collection SET language = $2, word_parts = $3, ignore_accents = $4, text_builds = text_builds + 1
+             WHERE id = $1";
         as_owner(config_owner()?, || run(sql, &arguments).map(|_| ()))
     }
 
     /// Reads again how words are found: a session that had to wait for its locks may have waited for a change of that.
     pub(super) fn read_text_options(&mut self) -> Result<()> {
-        let sql = "SELECT language, word_parts, ignore_accents FROM rag.collection WHERE id = $1";
+        let sql =
+            "SELECT language, word_parts, ignore_accents, text_builds FROM rag.collection WHERE id = $1";
         let rows = own_rows(|| run(sql, &[Arg::new(self.id)]))?;
         if let Some(language) = rows.text(0, 0) {
             self.language = language;
             self.word_parts = rows.boolean(0, 1).unwrap_or(true);
             self.ignore_accents = rows.boolean(0, 2).unwrap_or(false);
+            self.text_builds = rows.int4(0, 3).unwrap_or(0);
         }
         Ok(())
     }

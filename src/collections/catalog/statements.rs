@@ -217,10 +217,11 @@ impl Collection {
         ))
     }
 
-    /// Selects all chunks in the order of their numbers: number, position in the row, heading, text, metadata, and the row's title.
+    /// Selects all chunks in the order of their numbers: number, position in the row, heading, text, metadata, the row's title, and
+    /// length in words.
     pub fn select_texts(&self, operators: &[String]) -> Result<String> {
         Ok(format!(
-            "SELECT c.chunk_id, c.seq, c.heading, c.content, c.metadata, {title} FROM {chunks} c
+            "SELECT c.chunk_id, c.seq, c.heading, c.content, c.metadata, {title}, c.words FROM {chunks} c
              LEFT JOIN {source} s ON {same_key} ORDER BY c.chunk_id",
             title = self.title_expression(),
             chunks = self.chunks()?.name,

@@ -3,7 +3,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use ragstone_core::text_index::header::IndexCounts;
-use ragstone_core::text_index::{IndexedChunk, build};
+use ragstone_core::text_index::{GIVEN_LENGTHS, IndexedChunk, build, write_lengths};
 use ragstone_core::tsvector::{ChunkTerms, fields};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::rows::Rows;
@@ -79,6 +79,14 @@ pub struct NewPages {
     held: Vec<(i32, Vec<u8>)>,
 }
 
+/// Writes the lengths of chunks, in the order of their numbers, for which the chunk table has others. The caller is the owner of its
+/// tables.
+pub fn write_given_lengths(collection: &Collection, chunks: &[(i64, u32)]) -> Result<()> {
+    let mut pages = NewPages::of(collection, GIVEN_LENGTHS)?;
+    write_lengths(chunks, |page, bytes| pages.add(page, bytes))?;
+    pages.write()
+}
+
 impl NewPages {
     /// Number of pages in one statement.
     const MAX_HELD: usize = 64;
@@ -92,6 +100,10 @@ impl NewPages {
             Error::wrong_state("the chunk table has lost the sequence of its column \"chunk_id\"")
                 .hint("Drop the collection with rag.drop_collection and create it again.")
         })?;
+        Self::of(collection, segment)
+    }
+
+    fn of(collection: &Collection, segment: i64) -> Result<Self> {
         let statement = format!(
             "INSERT INTO {} (segment, page, data)
              SELECT $1, page, data FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) p (page, data)",
@@ -110,6 +122,9 @@ impl NewPages {
     /// Writes the pages that are not written yet.
     pub fn write(&mut self) -> Result<()> {
         let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return Ok(());
+        }
         let arguments = [
             Arg::new(self.segment),
             Arg::int4s(held.iter().map(|(page, _)| *page)),

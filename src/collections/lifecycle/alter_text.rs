@@ -26,7 +26,6 @@ pub fn alter(name: &str, options: &TextOptions) -> Result<()> {
         }
         collection.word_parts = options.word_parts.unwrap_or(collection.word_parts);
         collection.ignore_accents = options.ignore_accents.unwrap_or(collection.ignore_accents);
-        rebuild_text(&collection)?;
-        connect(|| collection.update_text_options())
+        rebuild_text(&collection)
     })
 }

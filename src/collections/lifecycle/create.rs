@@ -178,6 +178,7 @@ fn describe_collection(
         language_place: language_place(options),
         word_parts: options.word_parts,
         ignore_accents: options.ignore_accents,
+        text_builds: 0,
         source_rows: 0,
         chunk_count: 0,
         vector_schema: ragstone_pg::vector::extension_schema()?,

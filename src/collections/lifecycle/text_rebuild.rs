@@ -1,21 +1,26 @@
 //! Builds the text index of a collection again from its chunks, without embedding anything: with another text search configuration or
-//! changed dictionaries, or because a page is damaged. Searches use the old one until the transaction commits.
+//! changed dictionaries, or because a page is damaged or of an older format. Searches use the old one until the transaction commits,
+//! unless Postgres itself cannot read it.
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::tables::keep_others_from_writing;
-use crate::collections::indexing::index_changes::IndexChanges;
+use crate::collections::indexing::index_changes::{IndexChanges, write_given_lengths};
 use crate::collections::indexing::passage::{Passage, SourceRow, analyse};
 use crate::collections::indexing::segments::{MergeExtent, keep_others_from_merging, merge_segments};
+use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::spi::{connect, run};
+use ragstone_pg::spi::{connect, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::transactions::keeps_one_snapshot;
 use std::rc::Rc;
 
 /// Number of chunks whose words are found by one statement.
 const FETCHED_CHUNKS: i64 = 128;
+
+/// What Postgres says of a table with a damaged page, or with a file that is damaged, unreadable or gone.
+const UNREADABLE: [&str; 4] = ["XX001", "XX002", "58030", "58P01"];
 
 /// Builds the text index of a collection whose name is locked.
 pub fn rebuild_text(collection: &Collection) -> Result<()> {
@@ -26,29 +31,48 @@ pub fn rebuild_text(collection: &Collection) -> Result<()> {
     }
     connect(|| keep_others_from_writing(collection))?;
     keep_others_from_merging(collection);
-    let terms = collection.terms()?;
-    connect(|| as_owner(terms.owner, || run(&format!("DELETE FROM {}", terms.name), &[])))?;
-    let mut changes = IndexChanges::default();
+    delete_pages(collection)?;
+    let (mut changes, mut lengths) = (IndexChanges::default(), Vec::new());
     let owner = collection.chunks()?.owner;
     let operators = connect(|| Ok::<_, Error>(KeyColumns::of(collection)?.operators))?;
     let select = collection.select_texts(&operators)?;
     let cursor = connect(|| as_owner(owner, || Cursor::open(&select, &[])))?;
-    while add_chunks(collection, &cursor, &mut changes)? {
+    while add_chunks(collection, &cursor, &mut changes, &mut lengths)? {
         if changes.is_large() {
             changes.write(collection)?;
         }
     }
     connect(|| as_owner(owner, || cursor.close()))?;
     changes.write(collection)?;
-    merge_segments(collection, MergeExtent::All)
+    connect(|| as_owner(owner, || write_given_lengths(collection, &lengths)))?;
+    merge_segments(collection, MergeExtent::All)?;
+    connect(|| collection.update_text_options())
 }
 
-/// Adds the next chunks; false if there are none.
-fn add_chunks(collection: &Collection, cursor: &Cursor, changes: &mut IndexChanges) -> Result<bool> {
+/// Deletes all pages. Where Postgres cannot read the table it is emptied without that, and searches wait.
+fn delete_pages(collection: &Collection) -> Result<()> {
+    let terms = collection.terms()?;
+    let delete = || as_owner(terms.owner, || run(&format!("DELETE FROM {}", terms.name), &[]).map(|_| ()));
+    match in_subtransaction(|| connect(delete)) {
+        Err(error) if UNREADABLE.contains(&error.code().as_str()) => {
+            let truncate = format!("TRUNCATE {}", terms.name);
+            connect(|| as_owner(terms.owner, || run_once(&truncate).map(|_| ())))
+        }
+        deleted => deleted,
+    }
+}
+
+/// Adds the next chunks, and the lengths of those for which the chunk table has others; false if there are none.
+fn add_chunks(
+    collection: &Collection,
+    cursor: &Cursor,
+    changes: &mut IndexChanges,
+    lengths: &mut Vec<(i64, u32)>,
+) -> Result<bool> {
     let owner = collection.chunks()?.owner;
     connect(|| {
         let rows = as_owner(owner, || cursor.fetch(FETCHED_CHUNKS))?;
-        let mut chunks = Vec::with_capacity(rows.count);
+        let (mut chunks, mut given) = (Vec::with_capacity(rows.count), Vec::with_capacity(rows.count));
         for row in 0..rows.count {
             let (Some(chunk), Some(seq), Some(content)) =
                 (rows.int8(row, 0), rows.int4(row, 1), rows.text(row, 3))
@@ -57,12 +81,16 @@ fn add_chunks(collection: &Collection, cursor: &Cursor, changes: &mut IndexChang
             };
             let metadata = rows.jsonb(row, 4).map(|metadata| metadata.0).unwrap_or_default();
             let source = Rc::new(SourceRow::without_content(rows.text(row, 5).unwrap_or_default(), metadata));
+            given.push(rows.int4(row, 6).unwrap_or(0).max(0).unsigned_abs());
             chunks.push((chunk, Passage::new(&source, seq, rows.text(row, 2), content)));
         }
         let mut passages: Vec<&mut Passage> = chunks.iter_mut().map(|(_, passage)| passage).collect();
         as_owner(owner, || analyse(&mut passages, collection))?;
-        for (chunk, passage) in &chunks {
+        for ((chunk, passage), given) in chunks.iter().zip(given) {
             changes.add(*chunk, &passage.terms, passage.seq == 1);
+            if passage.terms.words != given {
+                lengths.push((*chunk, passage.terms.words));
+            }
         }
         Ok(rows.count > 0)
     })

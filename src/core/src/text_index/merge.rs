@@ -7,6 +7,7 @@ use super::segment::{PageReader, Segment};
 use super::{Pages, Posting, SegmentWriter};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 
 /// Ordinal of a chunk that is left out.
 const LEFT_OUT: u32 = u32::MAX;
@@ -50,7 +51,10 @@ pub fn merge<P: Pages>(
 /// The numbers of a segment's chunks, by ordinal.
 fn chunks_of<P: Pages>(segment: &Segment, reader: &mut PageReader<P>) -> Result<Vec<i64>, P::Error> {
     let mut numbers = Vec::new();
-    segment.each_chunk(reader, |_, number| numbers.push(number))?;
+    segment.each_chunk(reader, |_, number| {
+        numbers.push(number);
+        ControlFlow::Continue(())
+    })?;
     Ok(numbers)
 }
 

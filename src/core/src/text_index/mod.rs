@@ -12,7 +12,8 @@
 //! - the table of lengths.
 //!
 //! Each change of a collection adds a segment, and [`merge`] makes one of several. Chunks that are deleted stay in their segment until
-//! then; a segment without chunks notes how many they are. [`rank`] finds the best chunks of all segments, exactly: scores, and
+//! then; a segment without chunks notes how many they are. Where the index was built again, [`given_lengths`] has what the table of
+//! chunks has not. [`rank`] finds the best chunks of all segments, exactly: scores, and
 //! their order, are those of scoring every chunk.
 //!
 //! Nothing that is read is trusted, since whoever owns a table may have changed it: what makes no sense is [`Damage`].
@@ -23,6 +24,7 @@ mod chunk_set;
 mod cursor;
 pub mod dictionary;
 mod expand;
+mod given_lengths;
 pub mod header;
 pub mod merge;
 mod ordinals;
@@ -38,6 +40,7 @@ mod writer;
 pub use build::{IndexedChunk, build};
 pub use chunk_set::ChunkSet;
 pub use expand::{FoundTerm, MAX_EXPANDED_POSTINGS};
+pub use given_lengths::{GIVEN_LENGTHS, write_lengths};
 pub use query_term::QueryTerm;
 pub use segment::{PageReader, Segment};
 pub use writer::SegmentWriter;

@@ -1,11 +1,14 @@
 //! Where given chunks are in the segments of an index.
 
 use super::Pages;
+use super::given_lengths::lengths_of;
 use super::segment::{PageReader, Segment, largest_first};
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 /// The ordinals of those of these chunks that the index has, for each segment, rising. Chunks are given with their supposed lengths in
-/// words: those of which the length is right are found by it, and where some are not, all numbers of chunks are read.
+/// words, by which they are found; where these are wrong, by those that are [noted](super::given_lengths) for them. For others, numbers
+/// of chunks are read until all are found.
 ///
 /// # Errors
 /// [`Damage`](super::Damage), and those of the pages.
@@ -17,10 +20,35 @@ pub(super) fn ordinals_of<P: Pages>(
     let mut found = vec![Vec::new(); segments.len()];
     // The largest has most of the chunks.
     let order = largest_first(segments);
-    let mut left = chunks.to_vec();
+    let mut missing = find_by_length(chunks.to_vec(), &order, segments, reader, &mut found)?;
+    if !missing.is_empty() {
+        missing.sort_unstable();
+        let noted = lengths_of(missing.iter().map(|(chunk, _)| *chunk), reader)?;
+        let not_noted =
+            |(chunk, _): &(i64, u32)| noted.binary_search_by_key(chunk, |(noted, _)| *noted).is_err();
+        missing.retain(not_noted);
+        missing.extend(find_by_length(noted, &order, segments, reader, &mut found)?);
+    }
+    let missing = missing.into_iter().map(|(chunk, _)| chunk).collect();
+    find_by_number(missing, &order, segments, reader, &mut found)?;
+    for ordinals in &mut found {
+        ordinals.sort_unstable();
+        ordinals.dedup();
+    }
+    Ok(found)
+}
+
+/// Finds chunks of which the lengths are right. Returns the others.
+fn find_by_length<P: Pages>(
+    mut left: Vec<(i64, u32)>,
+    order: &[usize],
+    segments: &[Segment],
+    reader: &mut PageReader<P>,
+    found: &mut [Vec<u32>],
+) -> Result<Vec<(i64, u32)>, P::Error> {
     // In the order of ordinals, so that each page is read once.
     left.sort_unstable_by_key(|(chunk, words)| (*words, *chunk));
-    for place in &order {
+    for place in order {
         let mut missing = Vec::new();
         for (chunk, words) in left {
             match segments[*place].ordinal_of(chunk, words, reader)? {
@@ -30,21 +58,28 @@ pub(super) fn ordinals_of<P: Pages>(
         }
         left = missing;
     }
-    let mut missing: HashSet<i64> = left.into_iter().map(|(chunk, _)| chunk).collect();
+    Ok(left)
+}
+
+/// Finds chunks by reading the numbers of chunks.
+fn find_by_number<P: Pages>(
+    mut missing: HashSet<i64>,
+    order: &[usize],
+    segments: &[Segment],
+    reader: &mut PageReader<P>,
+    found: &mut [Vec<u32>],
+) -> Result<(), P::Error> {
     for place in order {
         if missing.is_empty() {
             break;
         }
-        let found = &mut found[place];
-        segments[place].each_chunk(reader, |ordinal, chunk| {
+        let found = &mut found[*place];
+        segments[*place].each_chunk(reader, |ordinal, chunk| {
             if missing.remove(&chunk) {
                 found.push(ordinal);
             }
+            if missing.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }
-    for ordinals in &mut found {
-        ordinals.sort_unstable();
-        ordinals.dedup();
-    }
-    Ok(found)
+    Ok(())
 }

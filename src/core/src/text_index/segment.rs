@@ -4,6 +4,7 @@ use super::header::{FORMAT, Header, IndexCounts, Place};
 use super::{Damage, PAGE_BYTES, Pages, bytes::Bytes};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// More than any list's table, dictionary's block or table of lengths has, in bytes. A longer one would only fill the reader's memory.
@@ -28,16 +29,22 @@ impl<P: Pages> PageReader<P> {
     }
 
     fn page(&mut self, segment: i64, page: u32) -> Result<Rc<[u8]>, P::Error> {
-        if let Some(held) = self.held.get(&(segment, page)) {
-            return Ok(Rc::clone(held));
-        }
         let missing = Damage { segment, page, what: "it is not there" };
-        let bytes: Rc<[u8]> = self.pages.page(segment, page)?.ok_or(missing)?.into();
+        Ok(self.find_page(segment, page)?.ok_or(missing)?)
+    }
+
+    /// A page, if it is there.
+    pub(super) fn find_page(&mut self, segment: i64, page: u32) -> Result<Option<Rc<[u8]>>, P::Error> {
+        if let Some(held) = self.held.get(&(segment, page)) {
+            return Ok(Some(Rc::clone(held)));
+        }
+        let Some(bytes) = self.pages.page(segment, page)? else { return Ok(None) };
+        let bytes: Rc<[u8]> = bytes.into();
         if self.held.len() >= MAX_HELD_PAGES {
             self.held.clear();
         }
         self.held.insert((segment, page), Rc::clone(&bytes));
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }
 
@@ -71,7 +78,7 @@ impl Segment {
         let damage = |what| Damage { segment: number, page: 0, what };
         let (format, _) = postcard::take_from_bytes::<u16>(&page).map_err(|_| damage("it has no header"))?;
         if format != FORMAT {
-            return Err(damage("it is of another format").into());
+            return Err(damage("it is of another version's format").into());
         }
         let (header, rest) =
             postcard::take_from_bytes::<Header>(&page).map_err(|_| damage("its header is incomplete"))?;
@@ -196,14 +203,14 @@ impl Segment {
         self.header.least_chunk.wrapping_add(i64::from_le_bytes(number))
     }
 
-    /// Shows the ordinals and numbers of all chunks, in the order of ordinals.
+    /// Shows the ordinals and numbers of chunks, in the order of ordinals: of all, unless `show` breaks off.
     ///
     /// # Errors
     /// [`Damage`], and those of the pages.
     pub(super) fn each_chunk<P: Pages>(
         &self,
         reader: &mut PageReader<P>,
-        mut show: impl FnMut(u32, i64),
+        mut show: impl FnMut(u32, i64) -> ControlFlow<()>,
     ) -> Result<(), P::Error> {
         let width = u32::from(self.header.chunk_width);
         let (mut first, mut bytes) = (0, Vec::new());
@@ -213,7 +220,9 @@ impl Segment {
             self.read(place, reader, &mut bytes)?;
             for at in 0..count {
                 let number = &bytes[(at * width) as usize..((at + 1) * width) as usize];
-                show(first + at, self.chunk_from(number));
+                if show(first + at, self.chunk_from(number)).is_break() {
+                    return Ok(());
+                }
             }
             first += count;
         }
