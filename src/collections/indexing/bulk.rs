@@ -54,6 +54,17 @@ pub struct FillCounts {
     pub embedded: i64,
 }
 
+impl FillCounts {
+    /// Counts a row of the statement that reads rows.
+    fn count(&mut self, rows: &Rows, row: usize) {
+        match (rows.boolean(row, 4) == Some(true), rows.boolean(row, 5) == Some(true)) {
+            (false, _) => self.added += 1,
+            (true, false) => self.changed += 1,
+            (true, true) => self.unchanged += 1,
+        }
+    }
+}
+
 /// A fill of one collection.
 pub struct Fill<'a> {
     collection: &'a mut Collection,
@@ -135,11 +146,7 @@ impl<'a> Fill<'a> {
             let rows = as_owner(source, || cursor.fetch(most))?;
             let mut stale = Vec::new();
             for row in 0..rows.count {
-                match (rows.boolean(row, 4) == Some(true), rows.boolean(row, 5) == Some(true)) {
-                    (false, _) => self.counts.added += 1,
-                    (true, false) => self.counts.changed += 1,
-                    (true, true) => self.counts.unchanged += 1,
-                }
+                self.counts.count(&rows, row);
                 if let Some(stale_row) = read_row(&rows, row, self.collection)? {
                     if rows.boolean(row, 4) == Some(true) {
                         self.delete(&stale_row.key)?;
@@ -253,6 +260,27 @@ impl<'a> Fill<'a> {
             self.changes.write(self.collection)?;
         }
         Ok(())
+    }
+}
+
+/// Counts the rows that `select` returns, where none of them is to be split; else gives the error of the model, without which that is
+/// impossible.
+pub fn count_unchanged(collection: &Collection, select: &str, without_model: &Error) -> Result<FillCounts> {
+    let source = collection.source()?.owner;
+    let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
+    let mut counts = FillCounts::default();
+    loop {
+        let rows = connect(|| as_owner(source, || cursor.fetch(MAX_FETCH_ROWS)))?;
+        for row in 0..rows.count {
+            if read_row(&rows, row, collection)?.is_some() {
+                return Err(without_model.clone());
+            }
+            counts.count(&rows, row);
+        }
+        if rows.count == 0 {
+            connect(|| as_owner(source, || cursor.close()))?;
+            return Ok(counts);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::owner_change::accept_owner;
 use crate::collections::catalog::source::SourceTable;
 use crate::collections::catalog::tables::keep_others_from_writing;
-use crate::collections::indexing::bulk::Fill;
+use crate::collections::indexing::bulk::{Fill, count_unchanged};
 use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::orphans::delete_orphans;
 use crate::collections::indexing::progress::ProgressReport;
@@ -15,7 +15,7 @@ use crate::collections::lifecycle::drop::related;
 use crate::collections::lifecycle::text_rebuild::rebuild_text;
 use crate::collections::queue::failure;
 use crate::embedding::Embedder;
-use ragstone_core::protocol::Kind;
+use ragstone_core::protocol::{Kind, Model};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::connect;
@@ -35,17 +35,16 @@ pub struct RefreshCounts {
     pub embedded: i64,
 }
 
-/// Brings a collection up to date; with `text`, its text index is built again, of unchanged rows, too.
+/// Brings a collection up to date; with `text`, its text index is built again first, of unchanged rows, too. Then its model is only
+/// needed where rows have changed.
 pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
     with_safe_search_path(|| {
         let (mut collection, operators) = connect(|| open(name))?;
-        let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
-        if model.dimensions as i32 != collection.dimensions {
-            return Err(Error::wrong_state(format!(
-                "model \"{}\" has {} dimensions now, not {}",
-                model.name, model.dimensions, collection.dimensions
-            ))
-            .hint("Drop the collection with rag.drop_collection and create it again."));
+        let model = model_of(&collection);
+        if let Err(error) = &model
+            && (!text || error.ends_statement())
+        {
+            return Err(error.clone());
         }
         if text {
             rebuild_text(&collection)?;
@@ -54,13 +53,17 @@ pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
         let mut changes = IndexChanges::default();
         let select = collection.select_orphans(&operators)?;
         let (deleted, orphans) = delete_orphans(&collection, &select, &mut changes)?;
-        let all = model.fingerprint != collection.fingerprint;
-        let rows = collection.select_rows(&operators, all)?;
-        let filled =
-            Fill::new(&mut collection, &model, &operators, &mut changes)?.run(&rows, &mut progress)?;
+        let fingerprint = model.as_ref().map_or(&collection.fingerprint, |model| &model.fingerprint).clone();
+        let rows = collection.select_rows(&operators, fingerprint != collection.fingerprint)?;
+        let filled = match model {
+            Ok(model) => {
+                Fill::new(&mut collection, &model, &operators, &mut changes)?.run(&rows, &mut progress)?
+            }
+            Err(error) => count_unchanged(&collection, &rows, &error)?,
+        };
         changes.write(&collection)?;
         merge_segments(&collection, MergeExtent::Worthwhile)?;
-        collection.fingerprint = model.fingerprint;
+        collection.fingerprint = fingerprint;
         collection.source_rows = filled.added + filled.changed + filled.unchanged;
         collection.chunk_count += filled.stored - filled.replaced - orphans;
         connect(|| {
@@ -75,6 +78,19 @@ pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
             embedded: filled.embedded,
         })
     })
+}
+
+/// The model of a collection, which must have as many dimensions as its embeddings.
+fn model_of(collection: &Collection) -> Result<Model> {
+    let model = Embedder::find(&collection.model, Kind::Document)?.describe(None)?;
+    if model.dimensions as i32 == collection.dimensions {
+        return Ok(model);
+    }
+    Err(Error::wrong_state(format!(
+        "model \"{}\" has {} dimensions now, not {}",
+        model.name, model.dimensions, collection.dimensions
+    ))
+    .hint("Drop the collection with rag.drop_collection and create it again."))
 }
 
 /// The collection, locked against other refreshes. The caller must have the rights of the source's owner.
