@@ -44,7 +44,7 @@ impl<'a> WordLookup<'a> {
 
     /// What is done with a text before the configurations read it.
     pub fn rules(&self, text: &str) -> Result<Rules> {
-        rules(self.collection, text)
+        rules(self.collection, &self.languages, text)
     }
 
     /// The words of a query.

@@ -107,10 +107,12 @@ pub fn analyse(passages: &mut [&mut Passage], collection: &Collection) -> Result
     if passages.is_empty() {
         return Ok(());
     }
-    let rules = rules_if(collection, passages.iter().any(|passage| passage.text.contains(has_no_spaces)))?;
-    let analysed: Vec<_> = passages.iter().map(|passage| AnalysedPassage::new(passage, rules)).collect();
     let languages =
         languages::of_rows(collection, passages.iter().map(|passage| passage.row.metadata.as_slice()))?;
+    let have_no_spaces = passages.iter().any(|passage| passage.text.contains(has_no_spaces));
+    let rules = rules_of(collection, &languages, have_no_spaces)?;
+    let analysed: Vec<_> =
+        passages.iter().zip(rules).map(|(passage, rules)| AnalysedPassage::new(passage, rules)).collect();
     let texts = |field, is_parts| {
         Arg::texts(analysed.iter().map(move |analysed| if_short(&analysed.found(field, is_parts).text)))
     };
@@ -169,11 +171,15 @@ fn marked(language: &str) -> Result<ChunkTerms> {
 
 /// The words of a query of a collection, as these configurations find them.
 pub fn analyse_query(query: &str, languages: &[String], collection: &Collection) -> Result<ChunkTerms> {
-    let analysed = analysis::analyse_query(query, rules(collection, query)?);
-    // A space between keeps the last word of the one from being a word with the first of the other.
-    let text = format!("{} {}", analysed.words.text, analysed.parts.text);
-    let kept = analysed.words.words.into_iter().chain(analysed.parts.words);
-    terms(&long_vectors(&text, languages)?, kept.map(|word| (word, 0)))
+    let (mut vectors, mut kept) = (Vec::new(), Vec::new());
+    for (rules, languages) in by_rules(collection, languages, query.contains(has_no_spaces))? {
+        let analysed = analysis::analyse_query(query, rules);
+        // A space between keeps the last word of the one from being a word with the first of the other.
+        let text = format!("{} {}", analysed.words.text, analysed.parts.text);
+        vectors.extend(long_vectors(&text, &languages)?);
+        kept.extend(analysed.words.words.into_iter().chain(analysed.parts.words));
+    }
+    terms(&vectors, kept.into_iter().map(|word| (word, 0)))
 }
 
 /// The terms of a word.
@@ -203,10 +209,22 @@ pub fn analyse_words(
     languages: &[String],
     collection: &Collection,
 ) -> Result<Vec<WordTerms>> {
+    let mut found = vec![WordTerms::default(); words.len()];
     if words.is_empty() {
-        return Ok(Vec::new());
+        return Ok(found);
     }
-    let rules = rules_if(collection, words.iter().any(|word| word.contains(has_no_spaces)))?;
+    let have_no_spaces = words.iter().any(|word| word.contains(has_no_spaces));
+    for (rules, languages) in by_rules(collection, languages, have_no_spaces)? {
+        for (found, more) in found.iter_mut().zip(words_by(words, &languages, rules)?) {
+            found.whole.extend(more.whole);
+            found.parts.add_missing(more.parts);
+        }
+    }
+    Ok(found)
+}
+
+/// The same by configurations that read a text which is rewritten by the same rules.
+fn words_by(words: &[&str], languages: &[String], rules: Rules) -> Result<Vec<WordTerms>> {
     let analysed: Vec<_> = words.iter().map(|word| analysis::analyse_query(word, rules)).collect();
     let rows = select(
         "SELECT pg_catalog.to_tsvector(l::pg_catalog.regconfig, w.words), pg_catalog.to_tsvector(l::pg_catalog.regconfig, w.parts)
@@ -236,18 +254,47 @@ pub fn analyse_words(
     found.collect()
 }
 
-/// What is done with a text before the collection's text search configuration reads it.
-pub fn rules(collection: &Collection, text: &str) -> Result<Rules> {
-    rules_if(collection, text.contains(has_no_spaces))
+/// What is done with a text before one of these text search configurations reads it: pairs are made if any of them needs them.
+pub fn rules(collection: &Collection, languages: &[String], text: &str) -> Result<Rules> {
+    let rules = rules_of(collection, languages, text.contains(has_no_spaces))?;
+    let with_pairs = rules.iter().find(|rules| rules.makes_bigrams).or(rules.first());
+    Ok(with_pairs.copied().unwrap_or(without_pairs(collection)))
 }
 
-fn rules_if(collection: &Collection, have_no_spaces: bool) -> Result<Rules> {
-    Ok(Rules {
+/// The same for each of them.
+fn rules_of(collection: &Collection, languages: &[String], have_no_spaces: bool) -> Result<Vec<Rules>> {
+    let without = without_pairs(collection);
+    if !have_no_spaces {
+        return Ok(vec![without; languages.len()]);
+    }
+    let have_no_words = text_search::have_default_parser(languages)?;
+    Ok(have_no_words.into_iter().map(|makes_bigrams| Rules { makes_bigrams, ..without }).collect())
+}
+
+fn without_pairs(collection: &Collection) -> Rules {
+    Rules {
         normalises: encoding::is_utf8(),
         folds_accents: collection.ignore_accents,
         splits_compounds: collection.word_parts,
-        makes_bigrams: have_no_spaces && text_search::has_default_parser(&collection.language)?,
-    })
+        makes_bigrams: false,
+    }
+}
+
+/// The configurations in groups of the same rules.
+fn by_rules(
+    collection: &Collection,
+    languages: &[String],
+    have_no_spaces: bool,
+) -> Result<Vec<(Rules, Vec<String>)>> {
+    let rules = rules_of(collection, languages, have_no_spaces)?;
+    let mut groups: Vec<(Rules, Vec<String>)> = Vec::new();
+    for (rules, language) in rules.into_iter().zip(languages) {
+        match groups.iter_mut().find(|(known, _)| *known == rules) {
+            Some((_, group)) => group.push(language.clone()),
+            None => groups.push((rules, vec![language.clone()])),
+        }
+    }
+    Ok(groups)
 }
 
 /// A text in pieces whose words have room in a tsvector, which ends at a megabyte.

@@ -15,16 +15,17 @@ pub fn configurations(names: &[&str]) -> Result<Vec<Option<String>>> {
     Ok((0..rows.count).map(|row| rows.text(row, 0)).collect())
 }
 
-/// Whether a configuration's words are found by PostgreSQL's own parser. It has the same number in all versions
+/// Which of these configurations have words that PostgreSQL's own parser finds. It has the same number in all versions
 /// (`src/include/catalog/pg_ts_parser.dat`).
 ///
 /// # Errors
-/// 42704 if the configuration does not exist.
-pub fn has_default_parser(configuration: &str) -> Result<bool> {
+/// 42704 if one does not exist.
+pub fn have_default_parser(configurations: &[String]) -> Result<Vec<bool>> {
     let rows = select(
-        "SELECT cfgparser OPERATOR(pg_catalog.=) 3722::pg_catalog.oid FROM pg_catalog.pg_ts_config
-         WHERE oid OPERATOR(pg_catalog.=) $1::pg_catalog.regconfig::pg_catalog.oid",
-        &[Arg::text(configuration)],
+        "SELECT (SELECT c.cfgparser OPERATOR(pg_catalog.=) 3722::pg_catalog.oid FROM pg_catalog.pg_ts_config c
+                 WHERE c.oid OPERATOR(pg_catalog.=) n.name::pg_catalog.regconfig::pg_catalog.oid)
+         FROM pg_catalog.unnest($1) WITH ORDINALITY n (name, place) ORDER BY n.place",
+        &[Arg::texts(configurations)],
     )?;
-    Ok(rows.boolean(0, 0) == Some(true))
+    Ok((0..rows.count).map(|row| rows.boolean(row, 0) == Some(true)).collect())
 }
