@@ -14,6 +14,7 @@ use crate::search::text::TextSearch;
 use crate::search::vector::VectorSearch;
 use crate::search::visible_rows::VisibleRows;
 use crate::search::within::Within;
+use pgrx::PgLogLevel;
 use ragstone_core::fusion::{Fused, Fusion, Scored, fuse};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
@@ -60,6 +61,8 @@ pub struct Candidates<'a> {
     share: f64,
     vector: Option<VectorSearch<'a>>,
     text: Option<TextSearch<'a>>,
+    /// Whether vectors alone are enough where the text index is damaged.
+    may_leave_text_out: bool,
     /// The chunks that the query's operators leave, where these are not all.
     within: Option<Within>,
     /// Whether the query makes demands of the hits' texts.
@@ -86,8 +89,9 @@ impl<'a> Candidates<'a> {
         let vector = vector.transpose()?;
         let visible = VisibleRows::find(collection)?;
         let (mut text, mut demands) = (None, Demands::none());
+        let may_leave_text_out = request.mode == Mode::Hybrid && !query.makes_demands();
         if request.mode.has_text() || query.operators.is_some() {
-            as_owner(collection.chunks()?.owner, || {
+            let opened = as_owner(collection.chunks()?.owner, || {
                 let mut lookup = WordLookup::open(collection, visible.is_none())?;
                 if let Some(operators) = &query.operators {
                     demands = Demands::find(&mut lookup, operators, request.mode.has_vector())?;
@@ -97,7 +101,8 @@ impl<'a> Candidates<'a> {
                     text = Some(TextSearch::new(collection, lookup, query, set, request.typos)?);
                 }
                 Ok::<_, Error>(())
-            })?;
+            });
+            opened.or_else(|error| leave_text_out(may_leave_text_out, error))?;
         }
         let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
         let mut candidates = Self {
@@ -110,6 +115,7 @@ impl<'a> Candidates<'a> {
             share: 1.0,
             vector,
             text,
+            may_leave_text_out,
             within: demands.within,
             has_text_demands: demands.of_text.is_some(),
             wanted,
@@ -195,7 +201,15 @@ impl<'a> Candidates<'a> {
         let filter = self.filter.as_ref();
         let nothing = || Ranking { scored: Vec::new(), exhausted: true };
         // The text ranking comes first, since the engine is still embedding the query.
-        let text = self.text.as_mut().map_or_else(|| Ok(nothing()), |text| text.best(self.depth, filter))?;
+        let text = match self.text.as_mut().map(|text| text.best(self.depth, filter)) {
+            None => nothing(),
+            Some(Ok(ranking)) => ranking,
+            Some(Err(error)) => {
+                leave_text_out(self.may_leave_text_out, error)?;
+                self.text = None;
+                nothing()
+            }
+        };
         let within = self.within.as_ref().filter(|_| !filter.is_some_and(Filter::is_list));
         let vector = match (&mut self.vector, within) {
             (None, _) => nothing(),
@@ -218,6 +232,16 @@ impl<'a> Candidates<'a> {
     pub fn into_vector(self) -> Option<VectorSearch<'a>> {
         self.vector
     }
+}
+
+/// Goes on by vectors alone, with a warning, where that is enough and the text index is damaged.
+fn leave_text_out(may_leave_it_out: bool, mut error: Error) -> Result<()> {
+    if !may_leave_it_out || !error.is_of_corrupted_data() {
+        return Err(error);
+    }
+    error.message = format!("hybrid search goes on by vectors alone: {}", error.message);
+    error.notice(PgLogLevel::WARNING);
+    Ok(())
 }
 
 /// The best of some chunks by their embeddings: of ever deeper rankings of all.

@@ -99,6 +99,11 @@ impl ParsedQuery {
         let (embedded, plain) = (read(WebQuery::plain), read(WebQuery::plain_without_prefixes));
         Self { embedded, plain, operators }
     }
+
+    /// Whether its operators demand something of each hit.
+    pub fn makes_demands(&self) -> bool {
+        self.operators.as_ref().is_some_and(|query| !query.required.is_empty() || !query.excluded.is_empty())
+    }
 }
 
 impl Mode {

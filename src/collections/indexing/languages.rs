@@ -1,6 +1,7 @@
 //! Which text search configurations find the words of a collection: its own, or one for each row.
 
 use crate::collections::catalog::collection::Collection;
+use crate::collections::indexing::segments::index_error;
 use ragstone_core::analysis::configuration_of;
 use ragstone_core::text_index::FoundTerm;
 use ragstone_core::text_index::rank::TextIndex;
@@ -49,7 +50,8 @@ pub fn of_chunks(collection: &Collection, index: &mut TextIndex<PageTable>) -> R
     if collection.language_column().is_none() {
         return Ok(vec![collection.language.clone()]);
     }
-    let marks = index.terms_with_prefix(MARK.as_bytes(), |_| true)?;
+    let marks = index.terms_with_prefix(MARK.as_bytes(), |_| true);
+    let marks = marks.map_err(|error| index_error(collection, error))?;
     let name = |mark: FoundTerm| String::from_utf8(mark.lexeme[MARK.len()..].to_vec()).ok();
     let mut names: Vec<String> = marks.into_iter().filter_map(name).collect();
     // A configuration that was dropped since finds nothing any more.

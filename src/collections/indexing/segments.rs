@@ -2,6 +2,7 @@
 
 use crate::collections::catalog::collection::Collection;
 use crate::collections::indexing::index_changes::NewPages;
+use ragstone_core::text_index::header::FORMAT;
 use ragstone_core::text_index::merge::merge;
 use ragstone_core::text_index::rank::TextIndex;
 use ragstone_core::text_index::worthwhile::{WORTHWHILE_SEGMENTS, are_many_deleted, worthwhile_segments};
@@ -57,11 +58,25 @@ impl Collection {
     }
 }
 
-/// Whether a collection may have segments that are worth a merge: enough of them, or enough deleted chunks.
+/// Whether a collection has segments of an older format, which are not read. The caller has the rights of its tables' owner.
+pub fn has_older_format(collection: &Collection) -> Result<bool> {
+    // A segment's page 0 begins with its format, in one byte.
+    let statement = format!(
+        "SELECT EXISTS (SELECT FROM {} WHERE page = 0 AND data < decode('{FORMAT:02x}', 'hex') AND data <> '')",
+        collection.terms()?.name
+    );
+    let rows = by_index(|| run(&statement, &[]))?;
+    Ok(rows.boolean(0, 0) == Some(true))
+}
+
+/// Whether a collection may have segments that are worth a merge: enough of them, or enough deleted chunks, or an older format.
 pub fn may_have_worthwhile_segments(collection: &Collection) -> Result<bool> {
     let terms = collection.terms()?;
     let statement = format!("SELECT FROM {} WHERE page = 0 LIMIT {}", terms.name, WORTHWHILE_SEGMENTS);
     as_owner(terms.owner, || {
+        if has_older_format(collection)? {
+            return Ok(true);
+        }
         let segments = by_index(|| run(&statement, &[]))?.count;
         // What deletes chunks of a segment adds another one.
         if segments < 2 || segments == WORTHWHILE_SEGMENTS {

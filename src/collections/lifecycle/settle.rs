@@ -2,10 +2,13 @@
 //! counting, notifying listeners, and the switch of a migration.
 
 use crate::collections::capture::follow;
-use crate::collections::catalog::collection::{Collection, TableUse};
+use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
 use crate::collections::catalog::tables::create_search_indexes;
-use crate::collections::indexing::segments::{MergeExtent, may_have_worthwhile_segments, merge_segments};
+use crate::collections::indexing::segments::{
+    MergeExtent, has_older_format, may_have_worthwhile_segments, merge_segments,
+};
 use crate::collections::lifecycle::migration;
+use crate::collections::lifecycle::text_rebuild::rebuild_text;
 use ragstone_pg::activity;
 use ragstone_pg::error::Result;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
@@ -64,13 +67,15 @@ pub fn settle(id: i64) -> Result<Settled> {
         }
         collection.filled = true;
     }
-    in_limited_transaction(Limits::Locks, || {
-        connect(|| collection.lock_tables(TableUse::Writing))?;
-        merge_segments(&collection, extent)?;
-        collection.count()?;
-        connect(|| {
-            collection.update()?;
-            notify(&collection)
+    read_index(id, || {
+        in_limited_transaction(Limits::Locks, || {
+            connect(|| collection.lock_tables(TableUse::Writing))?;
+            merge_segments(&collection, extent)?;
+            collection.count()?;
+            connect(|| {
+                collection.update()?;
+                notify(&collection)
+            })
         })
     })?;
     if collection.successor_of.is_some() {
@@ -85,12 +90,43 @@ pub fn settle(id: i64) -> Result<Settled> {
 
 /// Merges segments of a collection whose queue is not empty.
 pub fn merge_while_busy(id: i64) -> Result<()> {
+    read_index(id, || {
+        in_limited_transaction(Limits::Locks, || {
+            let found = connect(|| Collection::find_to_use(id, Some(TableUse::Writing)))?;
+            let Some(mut collection) = found else { return Ok(()) };
+            merge_segments(&collection, MergeExtent::Worthwhile)?;
+            collection.count()?;
+            connect(|| collection.update())
+        })
+    })
+}
+
+/// Does work that reads the text index of a collection, if need be after that was built again because it is of an older format.
+fn read_index<T>(id: i64, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    match work() {
+        Err(error) if error.is_of_corrupted_data() && rebuild_older(id)? => work(),
+        done => done,
+    }
+}
+
+/// Builds the text index of a collection again if it is of an older format. Returns whether it was.
+fn rebuild_older(id: i64) -> Result<bool> {
     in_limited_transaction(Limits::Locks, || {
-        let found = connect(|| Collection::find_to_use(id, Some(TableUse::Writing)))?;
-        let Some(mut collection) = found else { return Ok(()) };
-        merge_segments(&collection, MergeExtent::Worthwhile)?;
-        collection.count()?;
-        connect(|| collection.update())
+        let Some(found) = connect(|| Collection::find_by_id(id))? else { return Ok(false) };
+        lock_name(&found.name);
+        let Some(collection) = connect(|| Collection::find_to_use(id, Some(TableUse::Reading)))? else {
+            return Ok(false);
+        };
+        let owner = collection.terms()?.owner;
+        if !connect(|| as_owner(owner, || has_older_format(&collection)))? {
+            return Ok(false);
+        }
+        activity::report(&format!(
+            "ragstone: building the text index of collection {} again",
+            collection.name
+        ));
+        rebuild_text(&collection)?;
+        Ok(true)
     })
 }
 

@@ -54,6 +54,11 @@ impl Error {
         )
     }
 
+    /// Whether something that is kept in a table makes no sense: XX001.
+    pub fn is_of_corrupted_data(&self) -> bool {
+        self.sqlstate == PgSqlErrorCode::ERRCODE_DATA_CORRUPTED
+    }
+
     /// There is no such object, or none that the role may see: 42704.
     pub fn undefined(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message)
