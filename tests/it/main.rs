@@ -70,7 +70,9 @@ mod sqlstates;
 mod standby;
 mod states;
 mod text_index;
+mod text_index_failures;
 mod text_options;
+mod text_random;
 mod tool_limits;
 mod tools;
 mod troubles;
@@ -139,7 +141,9 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         definitions::tests(),
         words::tests(),
         text_index::tests(),
+        text_index_failures::tests(),
         text_options::tests(),
+        text_random::tests(),
         worker::tests(),
         worker_process::tests(),
         queue::tests(),

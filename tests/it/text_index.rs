@@ -28,12 +28,12 @@ pub fn tests() -> Vec<Trial> {
 
 /// A table of 300 rows of words of which low numbers are frequent, and a collection whose writers index them: each statement adds a
 /// segment.
-async fn make(session: &Session) -> Result<()> {
+pub async fn make(session: &Session) -> Result<()> {
     make_with(session, "").await
 }
 
 /// The same with more arguments of the collection, each after a comma.
-async fn make_with(session: &Session, more: &str) -> Result<()> {
+pub async fn make_with(session: &Session, more: &str) -> Result<()> {
     session
         .batch_execute(&format!(
             "CREATE TABLE t (id int PRIMARY KEY, body text, kind int);
@@ -53,7 +53,7 @@ async fn make_with(session: &Session, more: &str) -> Result<()> {
 }
 
 /// Compares 40 queries of one to nine words, without and with a filter that few or most rows meet.
-async fn compare(session: &Session) -> Result<()> {
+pub async fn compare(session: &Session) -> Result<()> {
     session
         .batch_execute(
             "CREATE TEMP TABLE held AS SELECT * FROM rag._postings('c') JOIN c_chunks USING (chunk_id);

@@ -3,10 +3,10 @@
 use crate::generate::with;
 use anyhow::ensure;
 use libtest_mimic::Trial;
-use ragstone_tests::provider::Reply;
+use ragstone_tests::provider::{Gate, Reply};
 use ragstone_tests::server::shared;
 use ragstone_tests::session::Session;
-use ragstone_tests::{Result, rebuilt};
+use ragstone_tests::{Result, rebuilt, wait};
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -16,6 +16,9 @@ pub fn tests() -> Vec<Trial> {
         restricted_searches_find_the_same_after_chunks_have_other_lengths,
         a_migration_takes_another_language_along,
         each_row_may_have_a_language,
+        each_row_may_have_a_parser,
+        words_that_a_worker_found_by_former_dictionaries_are_found_again,
+        no_model_is_needed_where_no_row_has_changed,
         what_cannot_be_altered_is_refused,
     ]
 }
@@ -158,8 +161,11 @@ async fn restricted_searches_find_the_same_after_chunks_have_other_lengths() -> 
              SELECT rag.create_collection('c', 't', 'body', metadata => '{{kind}}', sync => 'manual')"
         ))
         .await?;
-    for language in ["english", "simple"] {
+    for (language, has_lengths) in [("english", false), ("simple", true)] {
         session.batch_execute(&format!("SELECT rag.alter_collection('c', language => '{language}')")).await?;
+        // The lengths that the chunk table has not are noted in the index.
+        let noted = "SELECT EXISTS (SELECT FROM c_terms WHERE page > 0)";
+        ensure!(session.value::<bool>(noted).await? == has_lengths, "{language}: lengths of chunks");
         let expected: String =
             session.value(&rows_and_scores(") WHERE (metadata->>'kind')::int = 3")).await?;
         let filtered: Option<String> =
@@ -243,6 +249,99 @@ async fn each_row_may_have_a_language() -> Result<()> {
         ensure!(shown == column, "{shown}");
         let phrases = "SELECT count(*) FROM rag.search('c', '\"drei häuser\" OR horse', mode => 'text', syntax => 'web')";
         ensure!(session.value::<i64>(phrases).await? == 2);
+    }
+    Ok(())
+}
+
+async fn each_row_may_have_a_parser() -> Result<()> {
+    let session = shared().await?.session().await?;
+    // A parser of another number, as those for Chinese are: a run without spaces is one word.
+    session
+        .batch_execute(
+            "CREATE TEXT SEARCH PARSER whole (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype);
+             CREATE TEXT SEARCH CONFIGURATION whole (PARSER = whole);
+             ALTER TEXT SEARCH CONFIGURATION whole ADD MAPPING FOR word, asciiword WITH simple;
+             CREATE TABLE t (id int PRIMARY KEY, lang text, body text);
+             INSERT INTO t VALUES (1, 'public.whole', '数据库'), (2, 'en', '数据库系统 of two houses'), (3, 'ja', '検索エンジン'), (4, NULL, 'houses')",
+        )
+        .await?;
+    for language in ["english", "whole"] {
+        session
+            .batch_execute(&format!(
+                "SELECT rag.create_collection('c', 't', 'body', sync => 'manual', language => '{language}', language_column => 'lang')"
+            ))
+            .await?;
+        let whole = "SELECT EXISTS (SELECT FROM rag._postings('c') JOIN c_chunks USING (chunk_id) WHERE key_1 = 1 AND lexeme = '数据库')";
+        ensure!(session.value::<bool>(whole).await?, "{language}: pairs are made for a parser of its own");
+        for (query, rows) in [("数据库", 2), ("系统", 1), ("house", 2 - i64::from(language == "whole"))]
+        {
+            let found = found(&session, query).await?;
+            ensure!(found == rows, "{language}: {query} finds {found} rows instead of {rows}");
+        }
+        let in_web =
+            "SELECT count(*) FROM rag.search('c', '\"数据库\" -houses', mode => 'text', syntax => 'web')";
+        ensure!(session.value::<i64>(in_web).await? == 1, "{language}: a phrase without a word");
+        let by_either = found(&session, if language == "english" { "検索" } else { "検索エンジン" }).await?;
+        ensure!(by_either == 1, "{language}: a language without a configuration has that of the collection");
+        session.batch_execute("SELECT rag.drop_collection('c')").await?;
+    }
+    Ok(())
+}
+
+async fn words_that_a_worker_found_by_former_dictionaries_are_found_again() -> Result<()> {
+    let (session, provider) = with([Reply::embeddings(8)]).await?;
+    session
+        .batch_execute(
+            "CREATE TEXT SEARCH DICTIONARY stems (TEMPLATE = snowball, Language = english);
+             CREATE TEXT SEARCH CONFIGURATION mine (COPY = pg_catalog.simple);
+             ALTER TEXT SEARCH CONFIGURATION mine ALTER MAPPING FOR asciiword WITH stems;
+             CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'the first house');
+             SELECT rag.create_collection('c', 't', 'body', model => 'stub/small', language => 'mine')",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    let gate = Gate::new();
+    provider.script([Reply::embeddings(8).behind(&gate)]);
+    let asked = provider.requests().len();
+    session.batch_execute("INSERT INTO t VALUES (2, 'the second house')").await?;
+    wait::until("the worker has found words and asks for an embedding", async || {
+        Ok((provider.requests().len() > asked).then_some(()))
+    })
+    .await?;
+    // The index is built again, with the options that it has.
+    session
+        .batch_execute(
+            "ALTER TEXT SEARCH DICTIONARY stems (StopWords = english);
+             SELECT rag.alter_collection('c', word_parts => true)",
+        )
+        .await?;
+    gate.open();
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    let stop_words = "SELECT string_agg(key_1::text, ',') FROM rag._postings('c') JOIN c_chunks USING (chunk_id) WHERE lexeme = 'the'";
+    let with_stop_words: Option<String> = session.value(stop_words).await?;
+    ensure!(with_stop_words.is_none(), "rows {with_stop_words:?} have words by the former dictionary");
+    ensure!(found(&session, "house").await? == 2);
+    Ok(())
+}
+
+async fn no_model_is_needed_where_no_row_has_changed() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t VALUES (1, 'Two houses'), (2, 'No house');
+             SELECT rag.create_collection('c', 't', 'body', sync => 'manual');
+             UPDATE rag.collection SET model = 'gone';
+             UPDATE c_terms SET data = substr(data, 1, length(data) / 2); DELETE FROM t WHERE id = 2",
+        )
+        .await?;
+    let refresh = "SELECT array[added, changed, deleted, unchanged, embedded] FROM rag.refresh_collection('c', text => true)";
+    let counts: Vec<i64> = session.value(refresh).await?;
+    ensure!(counts == [0, 0, 1, 1, 0], "{counts:?}");
+    ensure!(found(&session, "house").await? == 1);
+    session.batch_execute("INSERT INTO t VALUES (3, 'A new house')").await?;
+    for text in ["true", "false"] {
+        let refused = session.refusal(&format!("SELECT rag.refresh_collection('c', text => {text})")).await?;
+        refused.expect("42704", "gone", "")?;
     }
     Ok(())
 }
