@@ -11,6 +11,8 @@ pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_collection_without_its_tables_is_not_dumped,
         nothing_but_the_tables_of_a_collection_is_dropped,
+        neither_a_copy_nor_another_collections_table_is_dropped,
+        a_table_of_others_is_not_given_away_with_a_source,
     ]
 }
 
@@ -64,5 +66,65 @@ async fn nothing_but_the_tables_of_a_collection_is_dropped() -> Result<()> {
     ensure!(body == "an order", "{body}");
     let terms: bool = session.value("SELECT to_regclass('c_terms') IS NULL").await?;
     ensure!(terms, "the collection's own table is still there");
+    Ok(())
+}
+
+async fn neither_a_copy_nor_another_collections_table_is_dropped() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session, 5, 25, "background").await?;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text); INSERT INTO notes VALUES (1, 'a note about ships');
+             SELECT rag.create_collection('notes', 'notes', 'body')",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('notes')").await?;
+    for others in [
+        "CREATE TABLE copy (LIKE c_chunks INCLUDING ALL); UPDATE rag.collection SET chunk_table = 'copy' WHERE name = 'c'",
+        "UPDATE rag.collection SET chunk_table = 'notes_terms' WHERE name = 'c'",
+    ] {
+        session.batch_execute(&format!("BEGIN; {others}; SELECT rag.drop_collection('c')")).await?;
+        let notices = session.take_notices();
+        ensure!(notices.iter().any(|notice| notice.message.contains("is left")), "{others}: {notices:?}");
+        let table = if others.contains("copy (") { "copy" } else { "notes_terms" };
+        let is_there =
+            format!("SELECT to_regclass('{table}') IS NOT NULL AND to_regclass('c_terms') IS NULL");
+        ensure!(session.value::<bool>(&is_there).await?, "{others}");
+        session.batch_execute("ROLLBACK").await?;
+    }
+    let found: i64 =
+        session.value("SELECT count(*) FROM rag.search('notes', 'ships', mode => 'text')").await?;
+    ensure!(found == 1, "{found} found");
+    // Its own tables are dropped under another name, in a migration, and after a dump.
+    session.batch_execute("SELECT rag.alter_collection('c', chunk_size => 100)").await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    session.batch_execute("ALTER TABLE c_chunks RENAME TO mine; SELECT rag.drop_collection('c')").await?;
+    let left: i64 =
+        session.value("SELECT count(*) FROM pg_class WHERE relname IN ('mine', 'c_terms') OR relname LIKE 'c\\_%\\_chunks'").await?;
+    ensure!(left == 0, "{left} tables are left");
+    Ok(())
+}
+
+async fn a_table_of_others_is_not_given_away_with_a_source() -> Result<()> {
+    let session = shared().await?.session().await?;
+    make(&session, 5, 25, "background").await?;
+    session
+        .batch_execute(
+            "DO $$ BEGIN EXECUTE format('CREATE ROLE %I; CREATE ROLE %I', 'victim_of_' || current_database(), 'next_of_' || current_database()); END $$;
+             CREATE TABLE copy (LIKE c_chunks INCLUDING ALL);
+             DO $$ BEGIN EXECUTE format('ALTER TABLE copy OWNER TO %I; ALTER TABLE t OWNER TO %I',
+                                        'victim_of_' || current_database(), 'next_of_' || current_database()); END $$;
+             DROP TABLE c_chunks; UPDATE rag.collection SET chunk_table = 'copy'",
+        )
+        .await?;
+    session.refusal("SELECT rag.refresh_collection('c')").await?.expect(
+        "42501",
+        "table public.copy cannot follow",
+        "rag.drop_collection",
+    )?;
+    let owner: bool = session
+        .value("SELECT pg_get_userbyid(relowner) LIKE 'victim%' FROM pg_class WHERE oid = 'copy'::regclass")
+        .await?;
+    ensure!(owner, "the table was given away");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::relation::Relation;
+use crate::collections::catalog::tables::is_marked;
 use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::config_owner;
@@ -13,7 +14,7 @@ use ragstone_pg::switch_user::as_owner;
 /// Gives a collection's tables to the source's owner, for whom the collection works from now on. Nothing is done if it does already.
 ///
 /// # Errors
-/// 42501 if something that could run as the new owner is attached to one of the tables.
+/// 42501 if something that could run as the new owner is attached to one of the tables, or a table was not made for the collection.
 pub fn accept_owner(collection: &mut Collection) -> Result<()> {
     let owner = collection.source_of_any_owner()?.owner;
     if collection.accepted_owner == Some(owner) {
@@ -25,6 +26,11 @@ pub fn accept_owner(collection: &mut Collection) -> Result<()> {
     }
     collection.lock_tables(TableUse::Writing)?;
     let name = collection.name.clone();
+    for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
+        if relation.owner != owner && !is_marked(collection, relation)? {
+            return Err(not_marked(relation, &name));
+        }
+    }
     for relation in [&mut collection.chunks, &mut collection.terms].into_iter().flatten() {
         check_no_attachments(relation, &name)?;
         if relation.owner != owner {
@@ -37,6 +43,12 @@ pub fn accept_owner(collection: &mut Collection) -> Result<()> {
     as_owner(config_owner()?, || {
         run("UPDATE rag._source SET owner = $2 WHERE collection = $1", &arguments).map(|_| ())
     })
+}
+
+fn not_marked(relation: &Relation, collection: &str) -> Error {
+    Error::forbidden(format!("table {} cannot follow its source to another owner", relation.name))
+        .detail("it has no mark that it was made for the collection")
+        .hint(format!("Drop the collection with rag.drop_collection('{collection}') and create it again."))
 }
 
 fn check_no_attachments(relation: &Relation, collection: &str) -> Result<()> {

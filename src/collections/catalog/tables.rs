@@ -51,9 +51,6 @@ pub fn create(collection: &mut Collection, source: &SourceTable, stem: &str) -> 
         ))?;
         run_once(&terms_table(&qualified(&terms)))?;
         run_once(&format!("ALTER TABLE {} ALTER COLUMN data SET STORAGE PLAIN", qualified(&terms)))?;
-        for table in [&chunks, &terms] {
-            comment(&qualified(table), &collection.name)?;
-        }
         Ok::<_, Error>(())
     })?;
     collection.chunks = Some(created(&qualified(&chunks), source.owner)?);
@@ -143,9 +140,24 @@ fn terms_table(name: &str) -> String {
     format!("CREATE TABLE {name} (segment bigint NOT NULL, page integer NOT NULL, data bytea NOT NULL)")
 }
 
-fn comment(table: &str, collection: &str) -> Result<()> {
-    let text = format!("internal: part of the collection {collection}, kept by ragstone");
-    run_once(&format!("COMMENT ON TABLE {table} IS {}", literal(&text))).map(|_| ())
+/// Marks both tables as those of the collection, by its number, which a dump carries and no other collection ever has. See [`is_marked`].
+pub fn mark(collection: &Collection) -> Result<()> {
+    let text =
+        format!("internal: part of collection {} ({}), kept by ragstone", collection.id, collection.name);
+    for table in [collection.chunks()?, collection.terms()?] {
+        let statement = format!("COMMENT ON TABLE {} IS {}", table.name, literal(&text));
+        as_owner(table.owner, || run_once(&statement))?;
+    }
+    Ok(())
+}
+
+/// Whether a table was made for a collection, by its mark. Nothing else tells: an OID that came here from another server may be that of any
+/// table, also of one with the same columns, such as a copy of the chunk table or a table of another collection.
+pub fn is_marked(collection: &Collection, table: &Relation) -> Result<bool> {
+    let sql = "SELECT relkind = 'r' AND obj_description(oid, 'pg_class')
+                 LIKE 'internal: part of collection ' || $2 || ' (%), kept by ragstone' FROM pg_class WHERE oid = $1";
+    let rows = run(sql, &[Arg::new(table.oid), Arg::text(&collection.id.to_string())])?;
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 fn check_free(schema: &str, table: &str, collection: &str) -> Result<()> {

@@ -95,6 +95,7 @@ pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64)
         }
         tables::create(&mut collection, &source, &format!("{}_{number}", old.name))?;
         collection.insert()?;
+        tables::mark(&collection)?;
         Ok::<_, Error>(collection)
     })
     .and_then(|collection| follow(&collection))
@@ -145,6 +146,7 @@ fn prepare(options: &CollectionOptions, model: &Model) -> Result<(Collection, Ve
     let mut collection = describe_collection(options, model, &source)?;
     tables::create(&mut collection, &source, &options.name)?;
     collection.insert()?;
+    tables::mark(&collection)?;
     let operators = KeyColumns::of(&collection)?.operators;
     Ok((collection, operators))
 }

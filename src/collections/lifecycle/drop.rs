@@ -2,7 +2,7 @@
 
 use crate::collections::capture::triggers;
 use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
-use crate::collections::catalog::relation::Relation;
+use crate::collections::catalog::tables::is_marked;
 use crate::collections::queue;
 use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::error::{Error, Result};
@@ -31,26 +31,17 @@ pub fn drop_tables(collection: &Collection) -> Result<()> {
     triggers::remove(&collection)?;
     collection.lock_tables(TableUse::Reading)?;
     for relation in [&collection.chunks, &collection.terms].into_iter().flatten() {
-        if is_own(&collection, relation)? {
+        if is_marked(&collection, relation)? {
             as_owner(relation.owner, || run_once(&format!("DROP TABLE {}", relation.name)))?;
         } else {
-            Error::information(format!(
-                "table {} is left, since it is none of the collection's",
-                relation.name
-            ))
-            .notice(PgLogLevel::NOTICE);
+            let left = format!("table {} is left, since it has no mark of the collection", relation.name);
+            Error::information(left)
+                .hint("If nobody needs it, drop it with DROP TABLE.")
+                .notice(PgLogLevel::NOTICE);
         }
     }
     queue::forget(collection.id)?;
     collection.delete()
-}
-
-/// Whether a table was made for a collection. An OID that came here from another server may be that of any table.
-fn is_own(collection: &Collection, relation: &Relation) -> Result<bool> {
-    let arguments = [Arg::new(relation.oid), Arg::new(collection.id)];
-    let rows =
-        as_owner(config_owner()?, || run(include_str!("../../../sql/queries/own_table.sql"), &arguments))?;
-    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 /// The collection that will replace this one, or that this one has replaced.
