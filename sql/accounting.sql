@@ -53,6 +53,11 @@ CREATE TABLE rag.budgets (
   CONSTRAINT budgets_limit_something CHECK (pg_catalog.num_nonnulls(max_cost, max_tokens, max_calls) > 0)
 );
 
+CREATE FUNCTION rag._check_budget() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'ragstone_check_budget';
+
+CREATE TRIGGER check_names BEFORE INSERT OR UPDATE OF role, server ON rag.budgets
+FOR EACH ROW EXECUTE FUNCTION rag._check_budget();
+
 SELECT pg_catalog.pg_extension_config_dump('rag._calls', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._spent', '');
 SELECT pg_catalog.pg_extension_config_dump('rag.budgets', '');
@@ -65,6 +70,7 @@ COMMENT ON COLUMN rag._spent.tokens IS 'in and out';
 COMMENT ON COLUMN rag._spent.calls IS 'without those that a budget refused';
 COMMENT ON TABLE rag.budgets IS
 'what calls to providers may take: a call needs room in all budgets that apply to it; see rag.budget_state for what is left';
+COMMENT ON FUNCTION rag._check_budget() IS 'internal: checks that role and provider of a row of rag.budgets exist';
 COMMENT ON SEQUENCE rag.budgets_id_seq IS 'internal: numbers of budgets';
 COMMENT ON COLUMN rag.budgets.role IS 'whose calls, by the present name of the current role, not by membership; NULL: those of all roles together';
 COMMENT ON COLUMN rag.budgets.server IS 'calls of which provider; NULL: of all together';

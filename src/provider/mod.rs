@@ -3,10 +3,11 @@
 //! [`options`], [`template`], [`url`] and [`create`] are about servers, [`local`] about the one that stands for this host. [`find`],
 //! [`generator`] and [`embedding_model`] look up a model by name; [`key_file`] reads a key where it is kept in a file; [`request_size`] has what an embedding model takes at once. [`prompt`] makes a prompt of SQL arguments; [`call`] sends it,
 //! [`step`] logs it, [`stream`] and [`batch`] do both for an answer in parts and for many prompts. [`rerank`] scores documents, and
-//! [`account`] has the role and the budgets of each call.
+//! [`account`] has the role and the budgets of each call, and [`budget`] checks what is made a budget.
 
 mod account;
 mod batch;
+mod budget;
 mod call;
 mod create;
 mod embedding_model;
@@ -24,6 +25,7 @@ mod template;
 mod url;
 
 pub use batch::send_all;
+pub use budget::check_budget;
 pub use call::{CallOptions, completion};
 pub use create::{NewProvider, create, needs_key};
 pub use embedding_model::{EmbeddingModel, installed};

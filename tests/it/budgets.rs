@@ -20,6 +20,8 @@ pub fn tests() -> Vec<Trial> {
         calls_on_record_are_those_of_a_role_and_not_of_its_name,
         slow_calls_of_one_role_leave_half_of_a_budget_to_others,
         budgets_that_limit_nothing_are_refused,
+        budgets_of_names_that_nobody_has_are_refused,
+        a_restore_brings_budgets_of_roles_that_are_not_there_yet,
         a_budget_outlives_the_engine,
         a_restore_carries_calls_and_budgets,
         a_standby_counts_what_it_cannot_write,
@@ -111,7 +113,7 @@ async fn a_budget_counts_the_calls_of_its_role_and_server() -> Result<()> {
     session
         .batch_execute(
             "CREATE ROLE web; CREATE ROLE \"night job\"; GRANT USAGE ON FOREIGN SERVER stub TO web, \"night job\";
-             GRANT \"night job\" TO web;
+             GRANT \"night job\" TO web; SELECT rag.create_provider('elsewhere', kind => 'openai', api_key => 'k', base_url => 'http://127.0.0.1:1');
              INSERT INTO rag.budgets (role, server, period, max_tokens) VALUES ('night job', 'stub', 'hour', 22);
              INSERT INTO rag.budgets (role, server, period, max_calls) VALUES ('web', 'elsewhere', 'hour', 0);",
         )
@@ -141,12 +143,12 @@ async fn calls_on_record_are_those_of_a_role_and_not_of_its_name() -> Result<()>
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;
-    session
-        .batch_execute("INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 1), ('site', 'month', 2)")
-        .await?;
+    // There is a role `site` only later.
     session
         .batch_execute(&format!(
-            "CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; SET ROLE web; {GENERATE}"
+            "CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; CREATE ROLE site;
+             INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 1), ('site', 'month', 2);
+             DROP ROLE site; SET ROLE web; {GENERATE}"
         ))
         .await?;
     recorded(&session, 1).await?;
@@ -217,6 +219,59 @@ async fn budgets_that_limit_nothing_are_refused() -> Result<()> {
         let refusal = session.refusal(&format!("{insert} VALUES {values}")).await?;
         ensure!(refusal.code == "23514", "{values}: {refusal:?}");
     }
+    Ok(())
+}
+
+async fn budgets_of_names_that_nobody_has_are_refused() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE EXTENSION postgres_fdw; CREATE SERVER stranger FOREIGN DATA WRAPPER postgres_fdw;
+             INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 1), ('day', 2)",
+        )
+        .await?;
+    for (role, server, message) in [
+        ("'no such role'", "NULL", "role \"no such role\" does not exist"),
+        ("current_user", "'nowhere'", "provider \"nowhere\" does not exist"),
+        ("NULL", "'stranger'", "provider \"stranger\" does not exist"),
+    ] {
+        for statement in [
+            format!(
+                "INSERT INTO rag.budgets (role, server, period, max_calls) VALUES ({role}, {server}, 'day', 1)"
+            ),
+            format!("UPDATE rag.budgets SET role = {role}, server = {server}"),
+        ] {
+            session.refusal(&statement).await?.expect("42704", message, "NULL")?;
+        }
+    }
+    // A role that was dropped keeps no budget from being changed or deleted.
+    session
+        .batch_execute(
+            "DO $$ BEGIN EXECUTE format('CREATE ROLE %I', 'gone_of_' || current_database()); END $$;
+             UPDATE rag.budgets SET role = 'gone_of_' || current_database();
+             DO $$ BEGIN EXECUTE format('DROP ROLE %I', 'gone_of_' || current_database()); END $$;
+             UPDATE rag.budgets SET max_calls = 7; DELETE FROM rag.budgets",
+        )
+        .await?;
+    Ok(())
+}
+
+async fn a_restore_brings_budgets_of_roles_that_are_not_there_yet() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    let (from, to): (String, _) =
+        (session.value("SELECT current_database()::text").await?, server.empty_database("").await?);
+    session
+        .batch_execute(&format!(
+            "CREATE ROLE gone_of_{from}; INSERT INTO rag.budgets (role, period, max_calls) VALUES ('gone_of_{from}', 'day', 1);
+             DROP ROLE gone_of_{from}"
+        ))
+        .await?;
+    let path = server.folder().join(format!("{from}.budgets"));
+    run(server.client("pg_dump")?.args(["--format=custom", "--dbname", &from, "--file"]).arg(&path))?;
+    run(server.client("pg_restore")?.args(["--exit-on-error", "--dbname", &to]).arg(&path))?;
+    let restored: i64 = server.connect(&to).await?.value("SELECT count(*) FROM rag.budgets").await?;
+    ensure!(restored == 1, "{restored} budgets");
     Ok(())
 }
 

@@ -1,0 +1,38 @@
+//! Checks rows of `rag.budgets`: a budget of a name that nobody has would limit nothing, and nobody would notice.
+
+use ragstone_pg::error::{Error, Result};
+use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::spi::{Arg, connect, select};
+use ragstone_pg::trigger::TriggerCall;
+
+/// Whether role and provider exist. A dump is read without checks, as the functions in it are: roles are no part of a database, and
+/// may follow later.
+const QUERY: &str = "
+    SELECT $1::name IS NULL OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1::name),
+           $2::name IS NULL OR EXISTS (SELECT FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+                                       WHERE s.srvname = $2::name AND w.fdwname = 'rag'),
+           current_setting('check_function_bodies')::boolean";
+
+/// Checks the row that is inserted or updated.
+///
+/// # Errors
+/// 42704 if there is no such role or provider.
+pub fn check_budget(trigger: TriggerCall) -> Result<()> {
+    let text = |column: &str| trigger.new_row()?.text(trigger.column(column)?);
+    let (role, server) = (text("role"), text("server"));
+    let arguments = [Arg::optional_text(role.as_deref()), Arg::optional_text(server.as_deref())];
+    let rows = with_safe_search_path(|| connect(|| select(QUERY, &arguments)))?;
+    if rows.boolean(0, 2) == Some(false) {
+        return Ok(());
+    }
+    if let Some(role) = role.filter(|_| rows.boolean(0, 0) != Some(true)) {
+        return Err(Error::undefined(format!("role \"{role}\" does not exist")).hint(
+            "A budget is of a role by its name in pg_roles, or of all roles together if role is NULL.",
+        ));
+    }
+    if let Some(server) = server.filter(|_| rows.boolean(0, 1) != Some(true)) {
+        return Err(Error::undefined(format!("provider \"{server}\" does not exist"))
+            .hint("See rag.providers, or leave server NULL for all providers together."));
+    }
+    Ok(())
+}
