@@ -70,6 +70,19 @@ CREATE TABLE rag._slow_step (
   PRIMARY KEY (day, owner, agent, kind, id)
 );
 
+-- Groups of which something could not be added to the sums: see src/agent_log/report_gaps.rs.
+CREATE TABLE rag._report_gap (
+  day date NOT NULL,
+  owner name NOT NULL,
+  agent text NOT NULL,
+  kind text NOT NULL,
+  missing bigint NOT NULL,
+  sqlstate text NOT NULL,
+  message text NOT NULL,
+  noted_at timestamptz NOT NULL,
+  PRIMARY KEY (day, owner, agent, kind)
+);
+
 -- How far the folding is: one row. Its name comes after those of the tables that it is about, so that a dump brings it after
 -- their rows. A row of another server says that these have come from there: numbers of transactions mean nothing here then.
 CREATE TABLE rag._totals_progress (
@@ -87,13 +100,14 @@ SELECT pg_catalog.pg_extension_config_dump('rag._run_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._error_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._slow_step', '');
+SELECT pg_catalog.pg_extension_config_dump('rag._report_gap', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._totals_progress', '');
 
 COMMENT ON AGGREGATE rag._histogram (double precision) IS 'internal: durations in milliseconds, counted in buckets';
 COMMENT ON AGGREGATE rag._histogram_sum (bytea) IS 'internal: histograms of rag._histogram in one';
 COMMENT ON FUNCTION rag._histogram_add(bytea, double precision) IS 'internal: of rag._histogram';
 COMMENT ON FUNCTION rag._histogram_merge(bytea, bytea) IS 'internal: of rag._histogram_sum';
-COMMENT ON FUNCTION rag._quantile(bytea, double precision) IS 'internal: the duration of which this part of all is not longer, within 2 %';
+COMMENT ON FUNCTION rag._quantile(bytea, double precision) IS 'internal: the duration of which this part of all is not longer, within 2 %; NULL of a damaged histogram';
 COMMENT ON FUNCTION rag._error_pattern(text) IS 'internal: what texts of the same failure have in common';
 COMMENT ON TABLE rag._run_day IS 'internal: runs that have ended, by the day (UTC) on which they began';
 COMMENT ON COLUMN rag._run_day.durations IS 'rag._histogram of milliseconds from begin to end';
@@ -103,6 +117,7 @@ COMMENT ON COLUMN rag._step_day.durations IS 'rag._histogram of milliseconds';
 COMMENT ON TABLE rag._error_day IS 'internal: errors of steps and runs by what their texts have in common; see rag.error_groups';
 COMMENT ON COLUMN rag._error_day.kind IS 'of the step; run for errors that ended a run';
 COMMENT ON TABLE rag._slow_step IS 'internal: the 20 longest steps of each day, owner, agent and kind';
+COMMENT ON TABLE rag._report_gap IS 'internal: what is in no sum, since it could not be added; see rag.report_gaps';
 COMMENT ON TABLE rag._totals_progress IS 'internal: how far steps are folded into reports; see rag.stat_reports';
 COMMENT ON COLUMN rag._totals_progress.server IS 'as rag._server has it';
 COMMENT ON COLUMN rag._totals_progress.written IS 'with step_id, the last step that is folded, in the order of both';
@@ -120,7 +135,8 @@ SELECT r.id,
        r.status,
        r.started,
        r.finished,
-       extract(epoch FROM r.finished - r.started)::double precision * 1000::double precision AS duration_ms,
+       CASE WHEN pg_catalog.isfinite(r.started) AND pg_catalog.isfinite(r.finished)
+         THEN extract(epoch FROM r.finished - r.started)::double precision * 1000::double precision END AS duration_ms,
        s.steps,
        s.model_calls,
        s.tool_calls,
@@ -140,7 +156,7 @@ LEFT JOIN LATERAL (
          pg_catalog.count(*) FILTER (WHERE status = 'error') AS errors,
          least(coalesce(pg_catalog.sum(input_tokens), 0), 9223372036854775807::numeric)::bigint AS input_tokens,
          least(coalesce(pg_catalog.sum(output_tokens), 0), 9223372036854775807::numeric)::bigint AS output_tokens,
-         coalesce(pg_catalog.sum(cost), 0) AS cost,
+         coalesce(pg_catalog.sum(CASE WHEN cost > 1e200::double precision THEN 1e200::double precision ELSE cost END), 0) AS cost,
          (pg_catalog.array_agg(error ORDER BY started DESC, number DESC, id DESC) FILTER (WHERE status = 'error'))[1] AS error
   FROM rag._steps
   WHERE run_id = r.id AND owner = r.owner) s ON true
@@ -152,20 +168,20 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), day, owner, age
        day,
        agent,
        owner,
-       coalesce(pg_catalog.sum(runs), 0)::bigint AS runs,
-       coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'done'), 0)::bigint AS done,
-       coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'failed'), 0)::bigint AS failed,
-       coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'cancelled'), 0)::bigint AS cancelled,
+       least(coalesce(pg_catalog.sum(runs), 0), 9223372036854775807::numeric)::bigint AS runs,
+       least(coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'done'), 0), 9223372036854775807::numeric)::bigint AS done,
+       least(coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'failed'), 0), 9223372036854775807::numeric)::bigint AS failed,
+       least(coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'cancelled'), 0), 9223372036854775807::numeric)::bigint AS cancelled,
        (coalesce(pg_catalog.sum(runs) FILTER (WHERE status = 'done'), 0) / nullif(pg_catalog.sum(runs), 0::numeric))::double precision AS success_rate,
        rag._quantile(rag._histogram_sum(durations), 0.5) AS p50_ms,
        rag._quantile(rag._histogram_sum(durations), 0.95) AS p95_ms,
-       coalesce(pg_catalog.sum(steps), 0)::bigint AS steps,
-       coalesce(pg_catalog.sum(steps) FILTER (WHERE kind = 'model'), 0)::bigint AS model_calls,
-       coalesce(pg_catalog.sum(steps) FILTER (WHERE kind = 'tool' AND status <> 'waiting'), 0)::bigint AS tool_calls,
-       coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0)::bigint AS errors,
+       least(coalesce(pg_catalog.sum(steps), 0), 9223372036854775807::numeric)::bigint AS steps,
+       least(coalesce(pg_catalog.sum(steps) FILTER (WHERE kind = 'model'), 0), 9223372036854775807::numeric)::bigint AS model_calls,
+       least(coalesce(pg_catalog.sum(steps) FILTER (WHERE kind = 'tool' AND status <> 'waiting'), 0), 9223372036854775807::numeric)::bigint AS tool_calls,
+       least(coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0), 9223372036854775807::numeric)::bigint AS errors,
        least(coalesce(pg_catalog.sum(input_tokens), 0), 9223372036854775807::numeric)::bigint AS input_tokens,
        least(coalesce(pg_catalog.sum(output_tokens), 0), 9223372036854775807::numeric)::bigint AS output_tokens,
-       coalesce(pg_catalog.sum(cost), 0) AS cost
+       coalesce(pg_catalog.sum(CASE WHEN cost > 1e200::double precision THEN 1e200::double precision ELSE cost END), 0) AS cost
 FROM (
   SELECT day, owner, agent, status, NULL AS kind, runs, durations, NULL::bigint AS steps, NULL::bigint AS input_tokens,
          NULL::bigint AS output_tokens, NULL::double precision AS cost
@@ -200,7 +216,7 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), owner, agent, k
        nullif(name, '') AS name,
        nullif(sqlstate, '') AS sqlstate,
        pattern AS error,
-       pg_catalog.sum(errors)::bigint AS count,
+       least(pg_catalog.sum(errors), 9223372036854775807::numeric)::bigint AS count,
        pg_catalog.min(first_seen) AS first_seen,
        pg_catalog.max(last_seen) AS last_seen,
        (pg_catalog.array_agg(error ORDER BY last_seen DESC))[1] AS example,
@@ -216,9 +232,9 @@ SELECT pg_catalog.hashtextextended(pg_catalog.concat_ws(chr(31), owner, agent, n
        nullif(name, '') AS tool,
        agent,
        owner,
-       pg_catalog.sum(steps)::bigint AS calls,
-       coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0)::bigint AS errors,
-       (coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0) / pg_catalog.sum(steps))::double precision AS error_rate,
+       least(pg_catalog.sum(steps), 9223372036854775807::numeric)::bigint AS calls,
+       least(coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0), 9223372036854775807::numeric)::bigint AS errors,
+       (coalesce(pg_catalog.sum(steps) FILTER (WHERE status = 'error'), 0) / nullif(pg_catalog.sum(steps), 0::numeric))::double precision AS error_rate,
        rag._quantile(rag._histogram_sum(durations), 0.5) AS p50_ms,
        rag._quantile(rag._histogram_sum(durations), 0.95) AS p95_ms,
        pg_catalog.max(last_started) AS last_used
@@ -248,7 +264,12 @@ LEFT JOIN LATERAL (
   ORDER BY pg_catalog.age(a.backend_xid) DESC
   LIMIT 1) h ON true;
 
-GRANT SELECT ON rag.run_summary, rag.agent_daily, rag.slowest_steps, rag.error_groups, rag.tool_stats, rag.stat_reports TO PUBLIC;
+CREATE VIEW rag.report_gaps WITH (security_barrier) AS
+SELECT day, agent, owner, kind, missing, sqlstate, message, noted_at
+FROM rag._report_gap
+WHERE owner = (SELECT rag._current_owner()::name) OR (SELECT EXISTS (SELECT FROM rag._auditors));
+
+GRANT SELECT ON rag.report_gaps, rag.run_summary, rag.agent_daily, rag.slowest_steps, rag.error_groups, rag.tool_stats, rag.stat_reports TO PUBLIC;
 
 COMMENT ON VIEW rag.run_summary IS
 'a row for each run of rag.runs with the sums of its steps, the latest first: as of now. Filter by id, started or agent, or take the first ones: rows are summed up as they are read';
@@ -263,7 +284,7 @@ COMMENT ON COLUMN rag.agent_daily.id IS 'of day, agent and owner';
 COMMENT ON COLUMN rag.agent_daily.day IS 'on which runs and steps began, in UTC';
 COMMENT ON COLUMN rag.agent_daily.runs IS 'that have ended. One that was gone on with counts as it ended the first time';
 COMMENT ON COLUMN rag.agent_daily.success_rate IS 'part of the runs that are done, from 0 to 1';
-COMMENT ON COLUMN rag.agent_daily.p50_ms IS 'median of the runs'' durations, within 2 %';
+COMMENT ON COLUMN rag.agent_daily.p50_ms IS 'median of the runs'' durations, within 2 %; NULL where what is stored of them is damaged';
 COMMENT ON COLUMN rag.agent_daily.p95_ms IS '95th percentile of the runs'' durations, within 2 %';
 COMMENT ON COLUMN rag.agent_daily.steps IS 'also of runs that have not ended';
 COMMENT ON COLUMN rag.agent_daily.errors IS 'steps with status error';
@@ -290,3 +311,10 @@ COMMENT ON COLUMN rag.stat_reports.folded_at IS 'when steps were last added';
 COMMENT ON COLUMN rag.stat_reports.waiting IS 'steps that are committed and not in the reports; counted up to 100,000';
 COMMENT ON COLUMN rag.stat_reports.computed_anew IS 'whether sums are computed anew from the steps that are there, after a restore';
 COMMENT ON COLUMN rag.stat_reports.held_back_by IS 'process of the oldest transaction that has written, which steps may be waiting for; NULL also where you may not see it';
+COMMENT ON VIEW rag.report_gaps IS
+'runs and steps that are in no report, since they could not be added to its sums: a value is damaged, or a sum too large. Others are not held up; who sees what as in rag.steps';
+COMMENT ON COLUMN rag.report_gaps.day IS 'on which they began, in UTC';
+COMMENT ON COLUMN rag.report_gaps.kind IS 'step or run';
+COMMENT ON COLUMN rag.report_gaps.missing IS 'how many are not in the reports';
+COMMENT ON COLUMN rag.report_gaps.message IS 'why the last ones could not be added';
+COMMENT ON COLUMN rag.report_gaps.noted_at IS 'when the last ones were left out';

@@ -20,6 +20,7 @@ anew AS MATERIALIZED (
 ),
 no_days AS (DELETE FROM rag._step_day WHERE day IN (SELECT day FROM anew)),
 no_errors AS (DELETE FROM rag._error_day WHERE kind <> 'run' AND day IN (SELECT day FROM anew)),
+no_gaps AS (DELETE FROM rag._report_gap WHERE kind = 'step' AND day IN (SELECT day FROM anew)),
 no_slow AS (DELETE FROM rag._slow_step WHERE day IN (SELECT day FROM anew)),
 no_places AS (DELETE FROM rag._totals_progress)
 INSERT INTO rag._totals_progress (server, written, step_id, folded, anew_before, kept, foreign_from, foreign_step)

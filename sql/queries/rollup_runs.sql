@@ -2,7 +2,7 @@
 WITH batch AS MATERIALIZED (
   SELECT r.id, r.started
   FROM rag._runs r
-  WHERE NOT r.counted AND r.finished IS NOT NULL
+  WHERE NOT r.counted AND r.finished IS NOT NULL AND {groups}
   ORDER BY r.id
   LIMIT $1
   FOR UPDATE SKIP LOCKED
@@ -21,7 +21,7 @@ days AS (
   FROM ended
   GROUP BY day, owner, agent, status
   ON CONFLICT (day, owner, agent, status) DO UPDATE
-  SET runs = d.runs + excluded.runs,
+  SET runs = least(d.runs::numeric + excluded.runs, 9223372036854775807)::bigint,
       durations = rag._histogram_merge(d.durations, excluded.durations)
 ),
 errors AS (

@@ -1,5 +1,6 @@
 -- Adds the next steps to the sums of reports, at most $3, in the order of (written, id) after ($1, $2): see src/agent_log/rollup.rs.
--- Gives how many, whether the place was still the one that was given, and the days whose longest steps have changed.
+-- Gives how many, whether the place was still the one that was given, and the days whose longest steps have changed. Where not all can be
+-- added, some groups are, and the place is moved afterwards: see src/agent_log/report_gaps.rs.
 WITH batch AS MATERIALIZED (
   SELECT s.id,
          s.written,
@@ -19,7 +20,7 @@ WITH batch AS MATERIALIZED (
          s.error,
          s.sqlstate
   FROM rag._steps s
-  WHERE (s.written, s.id) > ($1, $2) AND {which}
+  WHERE (s.written, s.id) > ($1, $2) AND {which} AND {groups}
   ORDER BY s.written, s.id
   LIMIT $3
 ),
@@ -27,7 +28,7 @@ place AS (
   UPDATE rag._totals_progress t
   SET written = b.written, step_id = b.id, folded = clock_timestamp()
   FROM (SELECT written, id FROM batch ORDER BY written DESC, id DESC LIMIT 1) b
-  WHERE t.written = $1 AND t.step_id = $2
+  WHERE t.written = $1 AND t.step_id = $2 AND {moves}
   RETURNING t.written
 ),
 days AS (
@@ -40,7 +41,7 @@ days AS (
   FROM batch
   GROUP BY day, owner, agent, kind, name, model, status
   ON CONFLICT (day, owner, agent, kind, name, model, status) DO UPDATE
-  SET steps = d.steps + excluded.steps,
+  SET steps = least(d.steps::numeric + excluded.steps, 9223372036854775807)::bigint,
       input_tokens = least(d.input_tokens::numeric + excluded.input_tokens, 9223372036854775807)::bigint,
       output_tokens = least(d.output_tokens::numeric + excluded.output_tokens, 9223372036854775807)::bigint,
       cost = d.cost + excluded.cost,

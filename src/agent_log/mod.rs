@@ -8,11 +8,12 @@
 //!
 //! Where `rag.log_durability` is `autonomous`, [`send`] posts entries to the engine, from where the coordinator's [`writer`] takes
 //! them. [`insert`] writes many entries in a statement, for the coordinator and for imports. That also maintains the
-//! [`partitions`] and the sums that reports read ([`rollup`]).
+//! [`partitions`] and the sums that reports read ([`rollup`], [`report_gaps`]).
 
 mod batch;
 mod finish;
 mod rollup;
+mod report_gaps;
 mod implicit;
 mod session;
 mod send;

@@ -11,10 +11,12 @@
 //! transaction number of at least `foreign_from`, in a step up to `foreign_step`, counts as foreign, unless the row's `xmin` shows
 //! that a transaction of this server with that number wrote it.
 
+use crate::agent_log::report_gaps::{self, Group};
 use crate::agent_log::tables::as_log_owner;
 use pgrx::log;
 use ragstone_client::settings;
 use ragstone_core::backoff::Backoff;
+use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, run};
@@ -141,8 +143,7 @@ fn roll_up(next: u64) -> Result<Pass> {
         position.end_rebuild()?;
         return Ok(Pass { more: true, more_later: true });
     }
-    let rows = run(include_str!("../../sql/queries/rollup_runs.sql"), &[Arg::new(MAX_RUNS_PER_PASS)])?;
-    let runs = rows.int8(0, 0).unwrap_or(0);
+    let runs = add_runs()?;
     let more = steps == MAX_STEPS_PER_PASS || runs == MAX_RUNS_PER_PASS;
     // `position` is out of date once something has been added.
     let more_later = in_progress || more || steps > 0 || runs > 0 || position.is_behind()?;
@@ -181,23 +182,65 @@ impl Position {
         }))
     }
 
-    /// Adds the next steps, and returns their number.
+    /// Adds the next steps, and returns their number. Groups that cannot be added are left out, and noted.
     fn add_steps(&self) -> Result<i64> {
-        let statement =
-            include_str!("../../sql/queries/rollup_steps.sql").replace("{which}", self.step_condition());
-        let mut arguments = vec![Arg::new(self.written), Arg::new(self.step), Arg::new(MAX_STEPS_PER_PASS)];
-        if !self.rebuilding {
-            arguments.extend([Arg::new(self.foreign_from), Arg::new(self.foreign_step)]);
+        let added = in_subtransaction(|| self.add_steps_of(None));
+        match added {
+            Err(error) if report_gaps::is_of_a_group(&error) => self.add_steps_by_groups(),
+            added => added,
         }
+    }
+
+    /// Adds the next steps, or those of some groups up to a place, and leaves it to the caller to move the place.
+    fn add_steps_of(&self, some: Option<(&[Group], (i64, i64))>) -> Result<i64> {
+        let mut arguments = self.arguments();
+        let groups = some.map_or_else(
+            || "true".to_owned(),
+            |(_, (written, id))| {
+                let condition = report_gaps::condition("s", arguments.len() + 1);
+                format!("(s.written, s.id) <= ({written}, {id}) AND {condition}")
+            },
+        );
+        arguments.extend(some.iter().flat_map(|(groups, _)| report_gaps::arguments(groups)));
+        let statement = include_str!("../../sql/queries/rollup_steps.sql")
+            .replace("{which}", self.step_condition())
+            .replace("{groups}", &groups)
+            .replace("{moves}", if some.is_none() { "true" } else { "false" });
         let rows = with_settings(&INDEX_SCAN_SETTINGS, || run(&statement, &arguments))?;
         let steps = rows.int8(0, 0).unwrap_or(0);
-        if steps > 0 && rows.boolean(0, 1) != Some(true) {
-            return Err(Error::internal("two coordinators add steps to reports at once"));
+        if some.is_none() && steps > 0 && rows.boolean(0, 1) != Some(true) {
+            return Err(two_coordinators());
         }
         if let Some(days) = rows.texts(0, 2) {
             run(include_str!("../../sql/queries/longest.sql"), &[Arg::texts(days)])?;
         }
         Ok(steps)
+    }
+
+    fn add_steps_by_groups(&self) -> Result<i64> {
+        let statement = include_str!("../../sql/queries/rollup_step_groups.sql")
+            .replace("{which}", self.step_condition());
+        let rows = with_settings(&INDEX_SCAN_SETTINGS, || run(&statement, &self.arguments()))?;
+        let (Some(steps), Some(written), Some(id)) = (rows.int8(0, 4), rows.int8(0, 5), rows.int8(0, 6))
+        else {
+            return Ok(0);
+        };
+        let add = |groups: &[Group]| self.add_steps_of(Some((groups, (written, id)))).map(|_| ());
+        report_gaps::note("step", &report_gaps::add_each(&Group::read(&rows), &add)?)?;
+        let moved = run(
+            "UPDATE rag._totals_progress SET written = $3, step_id = $4, folded = clock_timestamp()
+             WHERE written = $1 AND step_id = $2 RETURNING true",
+            &[Arg::new(self.written), Arg::new(self.step), Arg::new(written), Arg::new(id)],
+        )?;
+        if moved.count == 0 { Err(two_coordinators()) } else { Ok(steps) }
+    }
+
+    fn arguments(&self) -> Vec<Arg> {
+        let mut arguments = vec![Arg::new(self.written), Arg::new(self.step), Arg::new(MAX_STEPS_PER_PASS)];
+        if !self.rebuilding {
+            arguments.extend([Arg::new(self.foreign_from), Arg::new(self.foreign_step)]);
+        }
+        arguments
     }
 
     /// The condition for the steps that have to be added.
@@ -241,6 +284,34 @@ impl Position {
         let rows = by_index(look)?;
         Ok(rows.boolean(0, 0) == Some(true))
     }
+}
+
+fn two_coordinators() -> Error {
+    Error::internal("two coordinators add steps to reports at once")
+}
+
+/// Adds runs that have ended, and returns their number. Groups that cannot be added are left out, and noted.
+fn add_runs() -> Result<i64> {
+    let statement = include_str!("../../sql/queries/rollup_runs.sql");
+    let all = statement.replace("{groups}", "true");
+    let limit = Arg::new(MAX_RUNS_PER_PASS);
+    match in_subtransaction(|| run(&all, &[limit])) {
+        Err(error) if report_gaps::is_of_a_group(&error) => {}
+        added => return added.map(|rows| rows.int8(0, 0).unwrap_or(0)),
+    }
+    let groups = run(include_str!("../../sql/queries/rollup_run_groups.sql"), &[limit])?;
+    let some = statement.replace("{groups}", &report_gaps::condition("r", 2));
+    let arguments = |groups: &[Group]| [&[limit], report_gaps::arguments(groups).as_slice()].concat();
+    let add = |groups: &[Group]| run(&some, &arguments(groups)).map(|_| ());
+    let failed = report_gaps::add_each(&Group::read(&groups), &add)?;
+    report_gaps::note("run", &failed)?;
+    let leave = format!(
+        "UPDATE rag._runs r SET counted = true WHERE NOT r.counted AND r.finished IS NOT NULL AND $1 > 0 AND {}",
+        report_gaps::condition("r", 2)
+    );
+    let failed: Vec<Group> = failed.into_iter().map(|(group, _)| group).collect();
+    run(&leave, &arguments(&failed))?;
+    Ok(groups.int8(0, 4).unwrap_or(0))
 }
 
 /// Whether a transaction with a lower number is still in progress.

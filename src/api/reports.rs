@@ -4,13 +4,19 @@ use pgrx::{extension_sql_file, pg_extern};
 use ragstone_core::log::histogram::Histogram;
 use ragstone_core::log::pattern::pattern;
 use ragstone_pg::bytes::Bytes;
-use ragstone_pg::error::{Error, Result, or_raise};
 use ragstone_pg::text::Utf8;
 
+/// A histogram that is none, as a restore may bring, stays what it is with whatever is added, so that no error of one group's ends a
+/// report of all.
 #[pg_extern(immutable, parallel_safe, cost = 10)]
 fn _histogram_add<'a>(state: Option<Bytes<'a>>, duration_ms: Option<f64>) -> Option<Vec<u8>> {
-    let Some(duration) = duration_ms else { return state.map(|state| state.0.to_vec()) };
-    let mut histogram = state.map(|state| or_raise(histogram(state))).unwrap_or_default();
+    let bytes = state.map(|state| state.0.to_vec());
+    let Some(duration) = duration_ms else { return bytes };
+    let Some(mut histogram) =
+        bytes.as_deref().map_or_else(|| Some(Histogram::default()), Histogram::from_bytes)
+    else {
+        return bytes;
+    };
     histogram.add(duration);
     Some(histogram.to_bytes())
 }
@@ -20,23 +26,24 @@ fn _histogram_merge<'a>(left: Option<Bytes<'a>>, right: Option<Bytes<'a>>) -> Op
     let (Some(left), Some(right)) = (left, right) else {
         return left.or(right).map(|only| only.0.to_vec());
     };
-    let mut merged = or_raise(histogram(left));
-    merged.merge(&or_raise(histogram(right)));
-    Some(merged.to_bytes())
+    match (Histogram::from_bytes(left.0), Histogram::from_bytes(right.0)) {
+        (Some(mut merged), Some(other)) => {
+            merged.merge(&other);
+            Some(merged.to_bytes())
+        }
+        (None, _) => Some(left.0.to_vec()),
+        (_, None) => Some(right.0.to_vec()),
+    }
 }
 
 #[pg_extern(immutable, strict, parallel_safe, cost = 10)]
 fn _quantile(durations: Bytes<'_>, part: f64) -> Option<f64> {
-    or_raise(histogram(durations)).quantile(part)
+    Histogram::from_bytes(durations.0)?.quantile(part)
 }
 
 #[pg_extern(immutable, strict, parallel_safe, cost = 20)]
 fn _error_pattern(error: Utf8) -> Utf8 {
     Utf8(pattern(&error.0))
-}
-
-fn histogram(bytes: Bytes<'_>) -> Result<Histogram> {
-    Histogram::from_bytes(bytes.0).ok_or_else(|| Error::bad_argument("malformed histogram of durations"))
 }
 
 extension_sql_file!(

@@ -56,6 +56,7 @@ mod provider_state;
 mod query_syntax;
 mod queue;
 mod remote_embeddings;
+mod report_gaps;
 mod reports;
 mod restore;
 mod rights;
@@ -189,6 +190,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         runs::tests(),
         run_steps::tests(),
         run_weeks::tests(),
+        report_gaps::tests(),
         reports::tests(),
         standby::tests(),
         states::tests(),

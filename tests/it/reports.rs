@@ -61,7 +61,7 @@ async fn different(session: &Session, (expected, found): (&str, &str)) -> Result
 }
 
 /// Waits until the sums are those of the steps.
-async fn until_exact(session: &Session) -> Result<()> {
+pub async fn until_exact(session: &Session) -> Result<()> {
     wait::until("the sums are those of the steps", async || {
         for pair in [STEPS, RUNS, ERRORS] {
             if different(session, pair).await? > 0 {
@@ -74,7 +74,7 @@ async fn until_exact(session: &Session) -> Result<()> {
 }
 
 /// Has a worker come, and waits until nothing is left that it could add.
-async fn until_folded(session: &Session) -> Result<()> {
+pub async fn until_folded(session: &Session) -> Result<()> {
     wait::until("all is in the reports", async || {
         let rows = session.query("SELECT waiting, computed_anew FROM rag.stat_reports", &[]).await?;
         let done = rows.first().is_some_and(|row| row.get::<_, i64>(0) == 0 && !row.get::<_, bool>(1));

@@ -44,7 +44,7 @@ impl Histogram {
         }
         let bucket = bucket(duration);
         match self.counts.binary_search_by_key(&bucket, |count| count.0) {
-            Ok(at) => self.counts[at].1 += 1,
+            Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(1),
             Err(at) => self.counts.insert(at, (bucket, 1)),
         }
     }
@@ -58,7 +58,7 @@ impl Histogram {
             merged.push(match a.0.cmp(&b.0) {
                 Ordering::Less => a,
                 Ordering::Greater => b,
-                Ordering::Equal => (a.0, a.1 + b.1),
+                Ordering::Equal => (a.0, a.1.saturating_add(b.1)),
             });
             if a.0 <= b.0 {
                 left.next();
@@ -73,7 +73,7 @@ impl Histogram {
 
     /// How many were counted.
     pub fn count(&self) -> u64 {
-        self.counts.iter().map(|count| count.1).sum()
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(count.1))
     }
 
     /// The duration of which this part of all is not longer, from 0 to 1, by nearest rank as `percentile_disc` has it. None
@@ -82,9 +82,9 @@ impl Histogram {
         let count = self.count();
         // A part that is no number makes the lowest rank.
         let rank = ((part.clamp(0.0, 1.0) * count as f64).ceil() as u64).clamp(1, count.max(1));
-        let mut below = 0;
+        let mut below = 0_u64;
         self.counts.iter().find_map(|(bucket, count)| {
-            below += count;
+            below = count.saturating_add(below);
             (below >= rank).then(|| middle(*bucket))
         })
     }
