@@ -2,11 +2,11 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use jsonschema::Validator;
+use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use super::{
-    schema_work::{TooMuchWork, check_work},
+    schema_work::{MAX_BACKTRACKS, TooMuchWork, check_work},
     wire::reply::CompletionReply,
 };
 use crate::failure::Error;
@@ -27,7 +27,9 @@ impl Schema {
         run_blocking(move || {
             let schema: Value = serde_json::from_str(&json)
                 .map_err(|_| Error::Argument("schema: expected a JSON Schema, actual no JSON".into()))?;
-            let validator = jsonschema::validator_for(&schema).map_err(|error| {
+            let patterns = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
+            let options = jsonschema::options().with_pattern_options(patterns);
+            let validator = options.build(&schema).map_err(|error| {
                 let (place, keyword) = (error.instance_path().as_str().to_owned(), error.kind().keyword().to_owned());
                 Error::Argument(format!(
                     "schema: expected a JSON Schema without references to other documents, actual fault at \"{place}\" ({keyword})"

@@ -1,8 +1,8 @@
 //! How much work it is to check a value against a JSON Schema, found before the check: a schema of some hundred bytes can ask for more
 //! comparisons than there are atoms, and a check that has begun cannot be ended.
 //!
-//! Each part of the schema is counted once for each part of the value that it may be applied to and for each way that leads there, so
-//! what is counted is at least what a validator without any short cut does.
+//! Each part of the schema is counted once for each part of the value that it may be applied to and for each way that leads there, and
+//! so are the names and values that it is compared with, so what is counted is at least what a validator without any short cut does.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +13,18 @@ const MAX_APPLICATIONS: u64 = 10_000_000;
 
 /// Most pairs of a part of the schema and a part of the value.
 const MAX_PAIRS: usize = 1_000_000;
+
+/// Bytes of a text that are compared in the time of an application.
+const BYTES_PER_APPLICATION: usize = 64;
+
+/// Options of an `enum` are kept in a set, if all are texts.
+const LOOKUP: u64 = 16;
+
+/// What a pattern counts that may be tried in many ways: see [`MAX_BACKTRACKS`].
+const BACKTRACKING: u64 = 1000;
+
+/// Most ways that a pattern is tried in.
+pub const MAX_BACKTRACKS: usize = 100_000;
 
 /// Deepest nesting of applications.
 const MAX_DEPTH: usize = 1000;
@@ -38,7 +50,14 @@ pub enum TooMuchWork {
 pub fn check_work(schema: &Value, value: &Value) -> Result<(), TooMuchWork> {
     let mut named = HashMap::new();
     collect_names(schema, &mut named);
-    let mut counter = Counter { root: schema, named, counted: HashMap::new(), open: HashSet::new() };
+    let mut counter = Counter {
+        root: schema,
+        named,
+        counted: HashMap::new(),
+        open: HashSet::new(),
+        sizes: HashMap::new(),
+        looked_at: 0,
+    };
     counter.count(schema, value).map(|_| ())
 }
 
@@ -67,6 +86,10 @@ struct Counter<'a> {
     counted: HashMap<Pair, u64>,
     /// Pairs whose count has begun.
     open: HashSet<Pair>,
+    /// What comparisons with these values count.
+    sizes: HashMap<*const Value, u64>,
+    /// Names and values that were looked at to count, which may not take long either.
+    looked_at: u64,
 }
 
 impl<'a> Counter<'a> {
@@ -114,10 +137,20 @@ impl<'a> Counter<'a> {
             ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => self.sum(schemas.iter(), &[value]),
             ("not" | "if" | "then" | "else", schema) => self.count(schema, value),
             ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {
-                self.sum(schemas.values(), &[value])
+                let names: u64 = schemas.values().map(names).sum();
+                Ok(self.sum(schemas.values(), &[value])?.saturating_add(names))
+            }
+            ("dependentRequired", Value::Object(members)) => {
+                Ok(members.values().map(names).sum::<u64>() + members.len() as u64)
+            }
+            ("required", argument) => Ok(names(argument)),
+            ("enum" | "const", argument) => Ok(self.comparison(argument)),
+            ("uniqueItems", Value::Bool(true)) => Ok(self.size(value)),
+            ("pattern", Value::String(pattern)) => {
+                Ok(value.as_str().map_or(1, |text| pattern_work(pattern, text)))
             }
             ("properties", Value::Object(schemas)) => {
-                let mut total = 0_u64;
+                let mut total = self.look_at(schemas.len())?;
                 for (name, schema) in schemas {
                     if let Some(member) = value.get(name) {
                         total = total.saturating_add(self.count(schema, member)?);
@@ -125,7 +158,16 @@ impl<'a> Counter<'a> {
                 }
                 Ok(total)
             }
-            ("patternProperties", Value::Object(schemas)) => self.sum(schemas.values(), &parts(value)),
+            ("patternProperties", Value::Object(schemas)) => {
+                let mut total = self.sum(schemas.values(), &parts(value))?;
+                for name in value.as_object().into_iter().flat_map(|members| members.keys()) {
+                    self.look_at(schemas.len())?;
+                    total = schemas
+                        .keys()
+                        .fold(total, |total, key| total.saturating_add(pattern_work(key, name)));
+                }
+                Ok(total)
+            }
             ("prefixItems" | "items", Value::Array(schemas)) => self.sum(schemas.iter(), &parts(value)),
             (
                 "additionalProperties"
@@ -148,11 +190,31 @@ impl<'a> Counter<'a> {
     ) -> Result<u64, TooMuchWork> {
         let mut total = 0_u64;
         for schema in schemas {
+            total = total.saturating_add(self.look_at(values.len() + 1)?);
             for value in values {
                 total = total.saturating_add(self.count(schema, value)?);
             }
         }
         Ok(total)
+    }
+
+    fn look_at(&mut self, count: usize) -> Result<u64, TooMuchWork> {
+        self.looked_at = self.looked_at.saturating_add(count as u64);
+        if self.looked_at > MAX_APPLICATIONS { Err(TooMuchWork::TooManyWays) } else { Ok(count as u64) }
+    }
+
+    /// What it counts to compare a value with this one, or with one of these.
+    fn comparison(&mut self, argument: &'a Value) -> u64 {
+        let is_set = |options: &Vec<Value>| options.iter().all(Value::is_string);
+        *self.sizes.entry(argument).or_insert_with(|| match argument.as_array() {
+            Some(options) if is_set(options) => LOOKUP,
+            _ => size_of(argument),
+        })
+    }
+
+    /// As [`size_of`], each value once.
+    fn size(&mut self, value: &'a Value) -> u64 {
+        *self.sizes.entry(value).or_insert_with(|| size_of(value))
     }
 
     fn target(&self, reference: &str) -> Result<&'a Value, TooMuchWork> {
@@ -163,6 +225,40 @@ impl<'a> Counter<'a> {
         let place = percent_encoding::percent_decode_str(place).decode_utf8_lossy();
         self.root.pointer(&place).ok_or(TooMuchWork::UnknownReference)
     }
+}
+
+/// Members, elements and parts of texts of a value.
+fn size_of(value: &Value) -> u64 {
+    match value {
+        Value::Object(members) => {
+            1 + members.iter().map(|(name, member)| length(name) + size_of(member)).sum::<u64>()
+        }
+        Value::Array(items) => 1 + items.iter().map(size_of).sum::<u64>(),
+        Value::String(text) => length(text),
+        _ => 1,
+    }
+}
+
+fn length(text: &str) -> u64 {
+    1 + (text.len() / BYTES_PER_APPLICATION) as u64
+}
+
+/// How many names a list has.
+fn names(list: &Value) -> u64 {
+    list.as_array().map_or(1, |names| names.len() as u64)
+}
+
+/// What it counts to look for a pattern in a text.
+fn pattern_work(pattern: &str, text: &str) -> u64 {
+    length(text) * if may_backtrack(pattern) { BACKTRACKING } else { 1 }
+}
+
+/// Whether a pattern may look around, refer to what it has found, or keep what it has found: all others are tried in one way.
+fn may_backtrack(pattern: &str) -> bool {
+    let refers = |pair: &[u8]| pair[0] == b'\\' && (pair[1].is_ascii_digit() || b"kgKG".contains(&pair[1]));
+    pattern.replace("(?:", "(").contains("(?")
+        || ["++", "*+", "?+", "}+"].iter().any(|possessive| pattern.contains(possessive))
+        || pattern.as_bytes().windows(2).any(refers)
 }
 
 /// The members or elements of a value.
@@ -222,6 +318,36 @@ mod tests {
         let nested = |depth| (0..depth).fold(json!(1), |value, _| json!({ "x": value }));
         assert_eq!(check_work(&schema, &nested(10)), Ok(()));
         assert_eq!(check_work(&schema, &nested(60)), Err(TooMuchWork::TooManyWays));
+    }
+
+    #[test]
+    fn what_values_are_compared_with_is_counted() {
+        let many = |count: u64| (0..count).map(|number| json!(number)).collect::<Vec<_>>();
+        let names: Vec<_> = (0..5_000).map(|number| format!("name {number}")).collect();
+        let members = names.iter().map(|name| (name.clone(), json!({})));
+        let properties: serde_json::Map<_, _> = members.clone().collect();
+        let lists: serde_json::Map<_, _> = [("a".to_owned(), json!(names))].into_iter().collect();
+        let (numbers, objects) = (json!(many(5_000)), json!(vec![json!({ "a": 1 }); 5_000]));
+        for (schema, value) in [
+            (json!({ "items": { "enum": many(5_000) } }), &numbers),
+            (json!({ "items": { "const": many(5_000) } }), &numbers),
+            (json!({ "items": { "required": names } }), &objects),
+            (json!({ "items": { "dependentRequired": lists } }), &objects),
+            (json!({ "items": { "dependencies": lists } }), &objects),
+            (json!({ "items": { "properties": properties } }), &objects),
+            (json!({ "items": { "patternProperties": properties } }), &objects),
+            (json!({ "items": { "uniqueItems": true } }), &json!(vec![many(5_000); 5_000])),
+            (json!({ "items": { "pattern": "(?=a)(a+)+b" } }), &json!(vec!["a"; 20_000])),
+        ] {
+            assert_eq!(
+                check_work(&schema, value),
+                Err(TooMuchWork::TooManyWays),
+                "{}",
+                &schema.to_string()[..40]
+            );
+        }
+        let codes = json!({ "items": { "enum": names, "pattern": "^name [0-9]+$" } });
+        assert_eq!(check_work(&codes, &json!(vec!["name 1"; 50_000])), Ok(()));
     }
 
     #[test]
