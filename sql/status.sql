@@ -11,4 +11,4 @@ ALTER FUNCTION rag.status() ROWS 12;
 
 COMMENT ON FUNCTION rag.status() IS 'state of ragstone on this server, a row per property; does not start the engine';
 COMMENT ON FUNCTION rag._stat_engine() IS 'internal: rows of rag.stat_engine';
-COMMENT ON FUNCTION rag._reports() IS 'internal: collections of this database that a session is filling at this moment';
+COMMENT ON FUNCTION rag._reports() IS 'internal: collections of this database that a session is filling at this moment, as far as the current role may know of them';

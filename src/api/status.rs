@@ -1,5 +1,6 @@
 //! `rag.status`, `rag.stat_engine`, and the progress that `rag.collections` shows.
 
+use crate::collections::catalog::visible::visible_work;
 use pgrx::iter::TableIterator;
 use pgrx::{extension_sql_file, name, pg_extern};
 use ragstone_client::engine::client;
@@ -110,8 +111,9 @@ fn _reports() -> TableIterator<
     ),
 > {
     let database = session::database();
-    let reports = or_raise(reports()).into_iter().filter(move |report| report.database == database);
-    TableIterator::new(reports.map(|report| {
+    let reports = or_raise(reports()).into_iter().filter(|report| report.database == database);
+    let reports = or_raise(visible(reports.collect()));
+    TableIterator::new(reports.into_iter().map(|report| {
         let seconds = report.elapsed_ms as f64 / 1000.0;
         let rate = (report.done > 0 && seconds > 0.0).then(|| report.done as f64 / seconds);
         (Utf8(report.subject), report.pid, report.done as i64, report.total as i64, rate, seconds)
@@ -132,6 +134,17 @@ fn reports() -> Result<Vec<Progress>, Error> {
         Some(Response::Reports(reports)) => Ok(reports),
         Some(other) => Err(Error::internal(format!("unexpected answer to a reports request: {other:?}"))),
     }
+}
+
+/// The reports that the current role may know of.
+fn visible(reports: Vec<Progress>) -> Result<Vec<Progress>, Error> {
+    if reports.is_empty() {
+        return Ok(reports);
+    }
+    let names: Vec<_> = reports.iter().map(|report| report.subject.as_str()).collect();
+    let pids: Vec<_> = reports.iter().map(|report| report.pid).collect();
+    let visible = visible_work(&names, &pids)?;
+    Ok(reports.into_iter().zip(visible).filter_map(|(report, visible)| visible.then_some(report)).collect())
 }
 
 extension_sql_file!("../../sql/status.sql", requires = [status, _stat_engine, _reports]);

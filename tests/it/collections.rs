@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         drop_extension_leaves_the_chunk_tables,
         progress_is_seen_from_another_session,
         a_refresh_embeds_only_what_changed,
+        titles_are_shown_as_readers_expect,
         an_engine_killed_while_a_collection_is_made_loses_nothing,
         a_row_of_100_mb_is_refused_and_leaves_nothing,
         two_sessions_making_one_collection_make_one,
@@ -52,10 +53,15 @@ async fn progress_is_seen_from_another_session() -> Result<()> {
     let session = server.session().await?;
     let database: String = session.value("SELECT current_database()::text").await?;
     let watcher = server.connect(&database).await?;
+    watcher.batch_execute(&format!("CREATE ROLE stranger_of_{database}")).await?;
     table(&session, 600, 60).await?;
     let watching = wait::until("progress is seen", async || {
         let sql = "SELECT rows_done, rows_total FROM rag._reports() WHERE collection = 'c'";
         let row = watcher.query_opt(sql, &[]).await?;
+        watcher.batch_execute(&format!("SET ROLE stranger_of_{database}")).await?;
+        let strange: i64 = watcher.value("SELECT count(*) FROM rag._reports()").await?;
+        watcher.batch_execute("RESET ROLE").await?;
+        ensure!(strange == 0, "a stranger is told of a collection that is being created");
         Ok(row.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).filter(|(done, _)| *done > 0))
     });
     let (created, progress) = join(session.execute(CREATE, &[]), watching).await;
@@ -86,6 +92,44 @@ async fn a_refresh_embeds_only_what_changed() -> Result<()> {
     ensure!(count("embedded") <= 3, "{row:?}");
     let row = session.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
     ensure!(row.get::<_, i64>("unchanged") == 40 && row.get::<_, i64>("embedded") == 0, "{row:?}");
+    Ok(())
+}
+
+async fn titles_are_shown_as_readers_expect() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE DOMAIN flag AS boolean; CREATE DOMAIN code AS char(8);
+             CREATE TABLE t (id int PRIMARY KEY, padded char(8), truth boolean, flag flag, code code, number numeric(5, 2), quoted text,
+                             body text);
+             INSERT INTO t VALUES (1, 'ab', true, false, 'é', 1.5, ' kept ', 'the fox is red')",
+        )
+        .await?;
+    for (column, expected) in [
+        ("padded", "ab"),
+        ("truth", "true"),
+        ("flag", "false"),
+        ("code", "é"),
+        ("number", "1.50"),
+        ("quoted", " kept "),
+    ] {
+        session
+            .batch_execute(&format!(
+                "SELECT rag.create_collection('{column}', 't', 'body', title => '{column}', sync => 'manual')"
+            ))
+            .await?;
+        let title: String = session
+            .value(&format!("SELECT title FROM rag.search('{column}', 'fox', mode => 'text')"))
+            .await?;
+        ensure!(title == expected, "{column}: {title:?}");
+        let again =
+            session.query_one(&format!("SELECT * FROM rag.refresh_collection('{column}')"), &[]).await?;
+        ensure!(again.get::<_, i64>("unchanged") == 1, "{again:?}");
+    }
+    session.batch_execute("UPDATE t SET padded = NULL").await?;
+    let title: Option<String> =
+        session.value("SELECT title FROM rag.search('padded', 'fox', mode => 'text')").await?;
+    ensure!(title.is_none(), "{title:?}");
     Ok(())
 }
 

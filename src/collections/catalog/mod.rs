@@ -1,6 +1,6 @@
 //! What a collection is: its row ([`collection`]), its [`source`], the [`keys`] of rows, its [`tables`] and the
 //! [`statements`] that read and write them. [`table_checks`] refuses tables that are gone, altered or given away. [`owner_change`]
-//! follows the source to another owner.
+//! follows the source to another owner, and [`visible`] says who may know of what.
 
 pub mod collection;
 pub mod keys;
@@ -11,3 +11,4 @@ pub mod statements;
 mod table_checks;
 pub mod tables;
 mod unaltered;
+pub mod visible;
