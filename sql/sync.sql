@@ -1,5 +1,7 @@
 -- How collections follow their sources: what has changed and is not done yet, what failed, and how to see it.
 
+CREATE FUNCTION rag._text("any") RETURNS text LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'ragstone_text';
+
 -- Only ever added to by writers; the worker deletes exactly what it has read. A row without a key means that all rows are
 -- to be compared.
 CREATE TABLE rag._queue (
@@ -209,14 +211,20 @@ CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
                'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX')
   EXECUTE FUNCTION rag._follow_ddl();
 
+-- What a rewrite has changed is found when the command has ended.
+CREATE EVENT TRIGGER ragstone_follow_rewrites ON table_rewrite EXECUTE FUNCTION rag._follow_rewrites();
+
 CREATE EVENT TRIGGER ragstone_follow_drops ON sql_drop EXECUTE FUNCTION rag._follow_drops();
 
 COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';
+COMMENT ON EVENT TRIGGER ragstone_follow_rewrites IS 'lets collections notice tables whose values a command computes anew';
 COMMENT ON EVENT TRIGGER ragstone_follow_drops IS 'lets collections notice columns that are dropped with something else, such as their type';
 COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that notes changed rows of a collection''s source';
 COMMENT ON FUNCTION rag._is_built_in("any") IS 'internal: whether the argument''s type is one of PostgreSQL''s own, so that its casts are no user''s code';
 COMMENT ON FUNCTION rag._table_bytes(oid) IS 'internal: size on disk of a table with its indexes, or NULL while a session has locked it';
 COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes of a source''s definition';
+COMMENT ON FUNCTION rag._follow_rewrites() IS 'internal: event trigger that remembers which tables a command rewrites';
+COMMENT ON FUNCTION rag._text("any") IS 'internal: a value as readers expect it, by the output function of its type and no cast';
 COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices dropped columns of sources';
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS
 'wait until a collection that follows its source has everything that was committed to it; false if that took longer than the timeout';

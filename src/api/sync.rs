@@ -11,7 +11,7 @@ use crate::collections::queue::failure;
 use pgrx::datum::Interval;
 use pgrx::{default, extension_sql_file, pg_extern, pg_sys};
 use ragstone_pg::error::{Error, Result, or_raise};
-use ragstone_pg::function::FunctionCall;
+use ragstone_pg::function::{FunctionCall, sql_function};
 use ragstone_pg::identifier::{Name, RegConfig};
 use ragstone_pg::relation::size_if_free;
 use ragstone_pg::sqlstate::given;
@@ -45,11 +45,25 @@ fn _follow_drops(_call: FunctionCall<'_>) {
 }
 
 #[pg_extern(sql = "
+CREATE FUNCTION rag.\"_follow_rewrites\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _follow_rewrites(_call: FunctionCall<'_>) {
+    ddl::follow_rewrites();
+}
+
+#[pg_extern(sql = "
 CREATE FUNCTION rag.\"_is_built_in\"(\"any\") RETURNS boolean LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
 fn _is_built_in(call: FunctionCall<'_>) -> bool {
     is_built_in(call.argument_type(0))
+}
+
+sql_function!(pg_finfo_ragstone_text, ragstone_text, text);
+
+/// `rag._text`, which sql/sync.sql creates: a value as readers expect it.
+fn text(call: FunctionCall<'_>) -> pg_sys::Datum {
+    call.text_for_readers(0)
 }
 
 /// A view that waited for the lock that holds a collection up would not say so.
@@ -133,6 +147,7 @@ extension_sql_file!(
         _follow_ddl,
         _is_built_in,
         _follow_drops,
+        _follow_rewrites,
         wait_until_current,
         retry_failed,
         alter_collection,

@@ -17,6 +17,8 @@ pub fn tests() -> Vec<Trial> {
         neither_notices_nor_numbers_tell_of_hidden_rows,
         text_of_before_a_change_is_not_shown,
         text_of_before_a_change_that_failed_is_not_shown,
+        text_of_before_a_command_that_computes_values_anew_is_not_shown,
+        text_of_before_a_refresh_of_a_view_is_not_shown,
     ]
 }
 
@@ -209,6 +211,63 @@ async fn text_of_before_a_change_that_failed_is_not_shown() -> Result<()> {
     ensure!(failed == 1, "{failed} rows have failed");
     let found: String = session.value(FOUND).await.context("a search")?;
     ensure!(found == "another secret", "{found}");
+    Ok(())
+}
+
+/// In the transaction of the command no worker can have helped.
+async fn text_of_before_a_command_that_computes_values_anew_is_not_shown() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text, spare int) PARTITION BY RANGE (id);
+             CREATE TABLE first PARTITION OF t FOR VALUES FROM (1) TO (3); CREATE TABLE rest PARTITION OF t DEFAULT;
+             INSERT INTO t VALUES (1, 'the secret is 4711'), (2, 'another secret'), (3, 'the last secret');
+             SELECT rag.create_collection('c', 't', 'body')",
+        )
+        .await?;
+    current(&session).await?;
+    for (command, then) in [
+        ("ALTER spare TYPE bigint", "the secret is 4711; another secret; the last secret"),
+        ("ALTER body TYPE varchar USING replace(body, '4711', 'out')", "another secret; the last secret"),
+        (
+            "ALTER body TYPE text USING CASE id WHEN 2 THEN ' ' ELSE body END",
+            "the secret is out; the last secret",
+        ),
+        ("ADD title text GENERATED ALWAYS AS ('a title') STORED", "the secret is out; the last secret"),
+    ] {
+        session.batch_execute(&format!("BEGIN; ALTER TABLE t {command}")).await.context(command)?;
+        let found: String = session.value(FOUND).await.context(command)?;
+        ensure!(found == then, "{command}: {found}");
+        session.batch_execute("COMMIT").await?;
+        current(&session).await.context(command)?;
+    }
+    Ok(())
+}
+
+async fn text_of_before_a_refresh_of_a_view_is_not_shown() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text);
+             INSERT INTO t VALUES (1, 'the secret is 4711'), (2, 'another secret'), (3, 'the last secret');
+             CREATE MATERIALIZED VIEW v AS TABLE t; CREATE UNIQUE INDEX ON v (id);
+             SELECT rag.create_collection('c', 'v', 'body', key => '{id}')",
+        )
+        .await?;
+    current(&session).await?;
+    for kind in ["", "CONCURRENTLY"] {
+        session
+            .batch_execute(&format!(
+                "UPDATE t SET body = body || '.' WHERE id = 1; BEGIN; REFRESH MATERIALIZED VIEW {kind} v"
+            ))
+            .await?;
+        let found: String = session.value(FOUND).await?;
+        ensure!(found == "another secret; the last secret", "{kind}: {found}");
+        session.batch_execute("COMMIT").await?;
+        current(&session).await?;
+    }
+    let found: String = session.value(FOUND).await?;
+    ensure!(found == "the secret is 4711..; another secret; the last secret", "{found}");
     Ok(())
 }
 

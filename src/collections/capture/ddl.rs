@@ -2,6 +2,7 @@
 
 use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
+use crate::collections::capture::rewritten;
 use crate::collections::catalog::collection::Collection;
 use pgrx::PgLogLevel;
 use ragstone_pg::attempt::in_subtransaction;
@@ -13,6 +14,11 @@ use ragstone_pg::switch_user::as_owner;
 /// Adapts collections to the command that has just ended.
 pub fn follow_ddl() {
     without_failing(follow_commands);
+}
+
+/// Remembers the table that a command is about to rewrite.
+pub fn follow_rewrites() {
+    without_failing(rewritten::remember);
 }
 
 /// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on. Of a table that
@@ -37,13 +43,23 @@ fn without_failing(work: impl FnOnce() -> Result<()>) {
 fn follow_commands() -> Result<()> {
     let rows = run(include_str!("../../../sql/queries/commands.sql"), &[])?;
     let (mut redefined, mut added_to) = (Vec::new(), Vec::new());
+    let mut rewritten = rewritten::take();
     for row in 0..rows.count {
         let tables = if rows.boolean(row, 1) == Some(true) { &mut added_to } else { &mut redefined };
         tables.extend(rows.oid(row, 0));
+        rewritten.extend(rows.oid(row, 0).filter(|_| rows.boolean(row, 2) == Some(true)));
     }
     let restored = restored_by(&[redefined.as_slice(), &added_to].concat())?;
     let known = sources(&redefined)?.into_iter().filter(|collection| !collection.is_restoring());
-    follow_all(known.chain(restored));
+    let known: Vec<_> = known.collect();
+    let of_rewritten = if rewritten.is_empty() { Vec::new() } else { sources(&rewritten)? };
+    let known_ids: Vec<_> = known.iter().map(|collection| collection.id).collect();
+    follow_all(known.into_iter().chain(restored));
+    for collection in of_rewritten.iter().filter(|collection| known_ids.contains(&collection.id)) {
+        if let Err(error) = in_subtransaction(|| rewritten::queue_changed(collection.id)) {
+            warn(&format!("collection \"{}\" may show former texts for a moment", collection.name), &error);
+        }
+    }
     Ok(())
 }
 

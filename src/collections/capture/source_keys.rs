@@ -10,8 +10,21 @@ use ragstone_pg::switch_user::as_owner;
 /// Number of keys that are read at a time.
 const KEYS_PER_FETCH: i64 = 10_000;
 
-/// Calls `work` with the keys that a statement selects, some at a time. Returns their number.
+/// Calls `work` with the keys that a statement selects, some at a time. Returns their number. Others that wait for the source come first.
 pub fn read_keys(
+    collection: &Collection,
+    statement: &str,
+    mut work: impl FnMut(&[Key]) -> Result<()>,
+) -> Result<usize> {
+    let source = collection.source()?.oid;
+    read_all_keys(collection, statement, |keys| {
+        yield_to_waiters(source)?;
+        work(keys)
+    })
+}
+
+/// The same, whoever waits.
+pub fn read_all_keys(
     collection: &Collection,
     statement: &str,
     mut work: impl FnMut(&[Key]) -> Result<()>,
@@ -24,7 +37,6 @@ pub fn read_keys(
             let rows = as_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
             let keys = (0..rows.count).filter_map(|row| rows.texts(row, 0));
             let whole: Vec<Key> = keys.filter(|key| fits(collection, key)).collect();
-            yield_to_waiters(source.oid)?;
             Ok::<_, Error>((rows.count, whole))
         })?;
         if found == 0 {

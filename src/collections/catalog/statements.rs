@@ -18,6 +18,11 @@ fn text_of(column: &str) -> String {
     format!("CASE WHEN {column} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {column}) END")
 }
 
+/// The same as readers expect it: see `rag._text`.
+fn shown_text_of(column: &str) -> String {
+    format!("rag._text({})", of_source(column))
+}
+
 /// How closely rows are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompareDepth {
@@ -50,12 +55,12 @@ impl Collection {
 
     /// The source's title as text.
     pub fn title_expression(&self) -> String {
-        self.title.as_ref().map_or_else(|| "NULL::pg_catalog.text".into(), |title| text_of(title))
+        self.title.as_ref().map_or_else(|| "NULL::pg_catalog.text".into(), |title| shown_text_of(title))
     }
 
     /// The source's content as text, in the C collation, since nondeterministic collations do not support patterns.
     fn content_expression(&self) -> String {
-        format!("({} COLLATE \"C\")", text_of(&self.content))
+        format!("({} COLLATE \"C\")", shown_text_of(&self.content))
     }
 
     /// The condition that a row of the source has content.
@@ -126,7 +131,22 @@ impl Collection {
         ))
     }
 
-    /// The same for rows that the collection does not have at all. Only keys are compared.
+    /// Selects the keys, as text for the queue, of all rows that the collection has although they are gone or have no content any more.
+    pub fn select_emptied(&self, operators: &[String]) -> Result<String> {
+        let keys: Vec<_> =
+            (0..self.key.len()).map(|place| format!("format('%s', c.{})", key_column(place))).collect();
+        Ok(format!(
+            "SELECT ARRAY[{keys}] FROM {chunks} c
+             WHERE c.seq = 1 AND NOT EXISTS (SELECT FROM {source} s WHERE {same_key} AND {has_content})",
+            keys = keys.join(", "),
+            source = self.source()?.name,
+            chunks = self.chunks()?.name,
+            same_key = self.same_key(operators),
+            has_content = self.has_content(),
+        ))
+    }
+
+    /// As [`select_stale`](Self::select_stale), for rows that the collection does not have at all. Only keys are compared.
     pub fn select_missing(&self, operators: &[String]) -> Result<String> {
         let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();
         Ok(format!(

@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
+use std::ffi::CStr;
 use std::marker::PhantomData;
 
 /// A call of an SQL function in progress. In the signature of a `#[pg_extern]` function it is no argument of the SQL function.
@@ -47,6 +48,28 @@ impl<'a> FunctionCall<'a> {
         }
     }
 
+    /// An argument of any type that is not null, as text that a reader expects: as its type writes it, by its output function and no cast;
+    /// truth values as `true` and `false`, and `char(n)` without the spaces that fill it up.
+    pub fn text_for_readers(self, index: usize) -> pg_sys::Datum {
+        let type_oid = self.argument_type(index);
+        // SAFETY: the call is in progress and the argument, of the type that its expression has, is not null; what an output function
+        // returns is a terminated string.
+        unsafe {
+            let datum = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).unwrap_or(pg_sys::Datum::null());
+            let base = pg_sys::getBaseType(type_oid);
+            if base == pg_sys::BOOLOID {
+                let word = if datum.value() != 0 { c"true" } else { c"false" };
+                return pg_sys::Datum::from(pg_sys::cstring_to_text(word.as_ptr()));
+            }
+            let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
+            pg_sys::getTypeOutputInfo(type_oid, &mut function, &mut is_varlena);
+            let text = CStr::from_ptr(pg_sys::OidOutputFunctionCall(function, datum));
+            let bytes = text.to_bytes();
+            let shown = if base == pg_sys::BPCHAROID { trim_end(bytes) } else { bytes };
+            pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr(), shown.len() as i32))
+        }
+    }
+
     /// The type of an argument that the function takes of any type; invalid where the caller does not know it.
     pub fn argument_type(self, index: usize) -> pg_sys::Oid {
         // SAFETY: the call is in progress; without an expression the type is unknown.
@@ -76,6 +99,12 @@ impl<'a> FunctionCall<'a> {
         // SAFETY: the call is in progress.
         unsafe { check_may_commit(self.fcinfo, what) }
     }
+}
+
+/// In all encodings that a server has, a space is no part of another character.
+fn trim_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+    &bytes[..end]
 }
 
 // SAFETY: as for pgrx's own FunctionCallInfo, which this wraps.
