@@ -5,7 +5,7 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::trigger::TriggerCall;
 
-/// Whether role and provider exist. A dump is read without checks, as the functions in it are: roles are no part of a database, and
+/// Whether role and provider exist, and what a dump has turned off. A dump is read without checks, as the functions in it are: roles are no part of a database, and
 /// may follow later.
 const QUERY: &str = "
     SELECT $1::name IS NULL OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1::name),
@@ -21,18 +21,22 @@ pub fn check_budget(trigger: TriggerCall) -> Result<()> {
     let text = |column: &str| trigger.new_row()?.text(trigger.column(column)?);
     let (role, server) = (text("role"), text("server"));
     let arguments = [Arg::optional_text(role.as_deref()), Arg::optional_text(server.as_deref())];
-    let rows = with_safe_search_path(|| connect(|| select(QUERY, &arguments)))?;
-    if rows.boolean(0, 2) == Some(false) {
-        return Ok(());
-    }
-    if let Some(role) = role.filter(|_| rows.boolean(0, 0) != Some(true)) {
+    let (has_role, has_server) = with_safe_search_path(|| connect(|| look_up(&arguments)))?;
+    if let Some(role) = role.filter(|_| !has_role) {
         return Err(Error::undefined(format!("role \"{role}\" does not exist")).hint(
             "A budget is of a role by its name in pg_roles, or of all roles together if role is NULL.",
         ));
     }
-    if let Some(server) = server.filter(|_| rows.boolean(0, 1) != Some(true)) {
+    if let Some(server) = server.filter(|_| !has_server) {
         return Err(Error::undefined(format!("provider \"{server}\" does not exist"))
             .hint("See rag.providers, or leave server NULL for all providers together."));
     }
     Ok(())
+}
+
+/// Whether role and provider exist, or need not.
+fn look_up(arguments: &[Arg]) -> Result<(bool, bool)> {
+    let rows = select(QUERY, arguments)?;
+    let is_dump = rows.boolean(0, 2) == Some(false);
+    Ok((is_dump || rows.boolean(0, 0) == Some(true), is_dump || rows.boolean(0, 1) == Some(true)))
 }

@@ -253,6 +253,8 @@ async fn budgets_of_names_that_nobody_has_are_refused() -> Result<()> {
              UPDATE rag.budgets SET max_calls = 7; DELETE FROM rag.budgets",
         )
         .await?;
+    let notices = session.take_notices();
+    ensure!(notices.is_empty(), "{notices:?}");
     Ok(())
 }
 

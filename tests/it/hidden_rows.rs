@@ -239,6 +239,8 @@ async fn text_of_before_a_command_that_computes_values_anew_is_not_shown() -> Re
         let found: String = session.value(FOUND).await.context(command)?;
         ensure!(found == then, "{command}: {found}");
         session.batch_execute("COMMIT").await?;
+        let notices = session.take_notices();
+        ensure!(notices.is_empty(), "{command}: {notices:?}");
         current(&session).await.context(command)?;
     }
     Ok(())

@@ -22,10 +22,10 @@ thread_local! {
     static REWRITTEN: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Remembers the table that the command under way is about to rewrite.
+/// Remembers the table that the command under way is about to rewrite. To be called within SPI.
 pub fn remember() -> Result<()> {
     let sql = "SELECT pg_event_trigger_table_rewrite_oid(), pg_event_trigger_table_rewrite_reason()";
-    let rows = connect(|| run(sql, &[]))?;
+    let rows = run(sql, &[])?;
     if rows.int4(0, 1).is_some_and(|reason| reason & NEW_VALUES != 0) {
         REWRITTEN.with_borrow_mut(|tables| tables.extend(rows.oid(0, 0)));
     }

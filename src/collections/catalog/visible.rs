@@ -18,6 +18,10 @@ pub fn visible_work(names: &[&str], pids: &[i32]) -> Result<Vec<bool>> {
     let pids = Arg::int8s(pids.iter().map(|pid| i64::from(*pid)));
     let arguments = [Arg::texts(names), pids, Arg::new(session::current_role())];
     let owner = config_owner()?;
-    let rows = with_safe_search_path(|| connect(|| as_owner(owner, || select(sql, &arguments))))?;
-    Ok((0..rows.count).map(|row| rows.boolean(row, 0) == Some(true)).collect())
+    with_safe_search_path(|| {
+        connect(|| {
+            let rows = as_owner(owner, || select(sql, &arguments))?;
+            Ok((0..rows.count).map(|row| rows.boolean(row, 0) == Some(true)).collect())
+        })
+    })
 }
