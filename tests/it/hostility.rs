@@ -15,7 +15,7 @@ pub fn tests() -> Vec<Trial> {
 }
 
 /// Statements of the attacker; `RAGSTONE_HOSTILE_STATEMENTS` says another number.
-const STATEMENTS: usize = 400;
+const STATEMENTS: usize = 4000;
 
 /// Statements between two new connections.
 const STATEMENTS_PER_SESSION: usize = 20;
@@ -26,6 +26,7 @@ const WORLD: &str = "
     CREATE SCHEMA mallory AUTHORIZATION mallory; GRANT ALL ON SCHEMA mallory TO heir;
     CREATE SCHEMA other AUTHORIZATION other;
     CREATE TABLE public.ran (who name); GRANT INSERT, SELECT ON public.ran TO PUBLIC;
+    CREATE TABLE public.leaked (what text); GRANT INSERT ON public.leaked TO PUBLIC;
     SET ROLE mallory;
     CREATE FUNCTION mallory.note() RETURNS boolean LANGUAGE plpgsql AS
       $$ BEGIN INSERT INTO public.ran VALUES (current_user); RETURN true; END $$;
@@ -37,6 +38,16 @@ const WORLD: &str = "
       $$ BEGIN PERFORM mallory.note(); RETURN 'x'; END $$;
     CREATE FUNCTION mallory.to_json(mallory.mood) RETURNS json LANGUAGE plpgsql AS
       $$ BEGIN PERFORM mallory.note(); RETURN '1'; END $$;
+    CREATE FUNCTION mallory.sly(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM mallory.note(); RETURN $1; END $$;
+    CREATE FUNCTION mallory.inlined(mallory.mood) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT mallory.sly('x') $$;
+    CREATE FUNCTION mallory.inlined_json(mallory.mood) RETURNS json IMMUTABLE LANGUAGE sql AS $$ SELECT mallory.sly('1')::json $$;
+    CREATE FUNCTION mallory.fails(state text) RETURNS boolean LANGUAGE plpgsql AS
+      $$ BEGIN RAISE 'mallory raised it' USING ERRCODE = state; END $$;
+    CREATE FUNCTION mallory.failed() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM mallory.fails(TG_ARGV[0]); RETURN NEW; END $$;
+    CREATE FUNCTION mallory.leak(text) RETURNS boolean COST 0.0000001 LANGUAGE plpgsql AS
+      $$ BEGIN INSERT INTO public.leaked VALUES ($1); RETURN true; END $$;
     CREATE DOMAIN mallory.checked AS text CHECK (mallory.note());
     RESET ROLE; SET ROLE other;
     CREATE TABLE other.t (id int PRIMARY KEY, body text);
@@ -107,7 +118,42 @@ const ATTACKS: &[&str] = &[
     "SELECT * FROM rag._queue",
     "UPDATE rag.collection SET chunk_table = 'pg_authid'",
     "NOTIFY rag_current, '1'",
+    "CREATE CAST (mallory.mood AS text) WITH FUNCTION mallory.inlined AS ASSIGNMENT",
+    "CREATE CAST (mallory.mood AS json) WITH FUNCTION mallory.inlined_json AS ASSIGNMENT",
+    "DROP CAST (mallory.mood AS text)",
+    "DROP CAST (mallory.mood AS json)",
+    "CREATE INDEX ON mallory.t ((mallory.sly(body)))",
+    "CREATE INDEX ON mallory.t (id) WHERE mallory.sly(body) <> ''",
+    "CREATE INDEX ON mallory.c_chunks ((mallory.sly(content)))",
+    "CREATE INDEX ON mallory.c_terms ((mallory.sly(segment::text)))",
+    "CREATE STATISTICS mallory.s{n} ON (mallory.sly(body)), id FROM mallory.t",
+    "ANALYZE mallory.t, mallory.c_chunks, mallory.c_terms",
+    "CREATE TABLE mallory.refers{n} (chunk bigint REFERENCES mallory.c_chunks (chunk_id) ON DELETE CASCADE)",
+    "CREATE TABLE mallory.refers{n} (id int REFERENCES mallory.t (id) ON DELETE CASCADE)",
+    "ALTER TABLE mallory.c_chunks ADD FOREIGN KEY (key_1) REFERENCES mallory.t (id) NOT VALID",
+    "CREATE TRIGGER ragstone_{n}_insert AFTER INSERT ON mallory.t FOR EACH ROW EXECUTE FUNCTION mallory.noted()",
+    "CREATE TRIGGER ragstone_1_{n} AFTER INSERT ON mallory.t FOR EACH STATEMENT EXECUTE FUNCTION rag._capture('1', '1', 'id', 'body')",
+    "CREATE TRIGGER ragstone_1_insert AFTER INSERT ON mallory.t REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION rag._capture('1', '1', 'id', 'body')",
+    "CREATE TRIGGER f{n} BEFORE INSERT OR UPDATE ON mallory.t FOR EACH ROW EXECUTE FUNCTION mallory.failed('{state}')",
+    "ALTER TABLE mallory.c_chunks ADD CHECK (mallory.fails('{state}')) NOT VALID",
+    "ALTER TABLE mallory.t ADD CHECK (mallory.fails('{state}')) NOT VALID",
+    "CREATE POLICY f{n} ON mallory.t USING (mallory.fails('{state}'))",
+    "ALTER TABLE mallory.t ALTER body TYPE text USING mallory.sly(body) || {n}",
+    "ALTER TABLE mallory.t ALTER body TYPE text USING CASE WHEN mallory.fails('{state}') THEN body END",
+    "SELECT * FROM rag.collections WHERE mallory.leak(name)",
+    "SELECT * FROM rag.stat_collection WHERE mallory.leak(collection)",
+    "SELECT * FROM rag.failed WHERE mallory.leak(collection || message)",
+    "SELECT * FROM rag.migrations WHERE mallory.leak(collection)",
+    "SELECT * FROM rag.budget_state WHERE mallory.leak(role)",
+    "SELECT * FROM rag.calls WHERE mallory.leak(function || role)",
+    "SELECT * FROM rag.runs WHERE mallory.leak(agent || owner)",
+    "SELECT * FROM rag.report_gaps WHERE mallory.leak(owner::text)",
+    "SELECT * FROM rag.search('others', 'secret') WHERE mallory.leak(content)",
+    "SELECT * FROM rag._reports() WHERE mallory.leak(collection)",
 ];
+
+/// Classes of errors that a server raises where it is in trouble, or about to end.
+const STATES: [&str; 7] = ["58000", "57P01", "57P03", "XX000", "53100", "40001", "08006"];
 
 const COLUMNS: [&str; 8] =
     ["seq", "words", "embedding", "heading", "content", "metadata", "row_hash", "content_hash"];
@@ -151,6 +197,10 @@ async fn attack(chance: &Chance) -> Result<()> {
         .value("SELECT coalesce(string_agg(DISTINCT who, ', '), '') FROM ran WHERE who NOT IN ('mallory', 'heir')")
         .await?;
     ensure!(strangers.is_empty(), "code of the attacker's ran as {strangers}");
+    let leaked: String = admin
+        .value("SELECT coalesce(string_agg(DISTINCT what, ', '), '') FROM leaked WHERE what LIKE '%other%' OR what LIKE '%secret%'")
+        .await?;
+    ensure!(leaked.is_empty(), "the attacker was told {leaked}");
     let is_superuser: bool = admin
         .value("SELECT bool_or(rolsuper) FROM pg_roles WHERE rolname IN ('mallory', 'heir', 'other')")
         .await?;
@@ -186,6 +236,7 @@ async fn attacks(server: &Server, database: &str, chance: &Chance, number: usize
             .pick(ATTACKS)
             .replace("{column}", chance.pick::<&str>(&COLUMNS))
             .replace("{type}", chance.pick::<&str>(&TYPES))
+            .replace("{state}", chance.pick::<&str>(&STATES))
             .replace("{n}", &chance.below(200).to_string());
         attempt(&session, &attack).await?;
         session.batch_execute("ROLLBACK; RESET ROLE").await.with_context(|| attack.clone())?;
@@ -199,7 +250,9 @@ async fn attempt(session: &Session, sql: &str) -> Result<()> {
         Ok(()) => Ok(()),
         Err(error) => {
             let code = error.code().with_context(|| format!("the session ended at {sql}: {error:?}"))?;
-            ensure!(code.code() != "XX000", "{sql}: {error:?}");
+            let is_hers =
+                error.as_db_error().is_some_and(|error| error.message().contains("mallory raised it"));
+            ensure!(code.code() != "XX000" || is_hers, "{sql}: {error:?}");
             Ok(())
         }
     }
