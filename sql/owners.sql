@@ -6,6 +6,9 @@ CREATE TABLE rag._server (
   server uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid()
 );
 
+-- Where a publication for all tables has it, rows of a table without a key can be changed only so.
+ALTER TABLE rag._server REPLICA IDENTITY FULL;
+
 INSERT INTO rag._server DEFAULT VALUES;
 
 -- Rows are added where a role first makes something, and once more under each new name. Without a unique index no session waits for

@@ -96,6 +96,9 @@ CREATE TABLE rag._totals_progress (
   foreign_step bigint NOT NULL
 );
 
+-- Where a publication for all tables has it, rows of a table without a key can be changed only so.
+ALTER TABLE rag._totals_progress REPLICA IDENTITY FULL;
+
 SELECT pg_catalog.pg_extension_config_dump('rag._run_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._step_day', '');
 SELECT pg_catalog.pg_extension_config_dump('rag._error_day', '');

@@ -85,6 +85,9 @@ CREATE TABLE rag._uncommitted_row (
   server uuid NOT NULL
 );
 
+-- Where a publication for all tables has it, rows of a table without a key can be changed only so.
+ALTER TABLE rag._uncommitted_row REPLICA IDENTITY FULL;
+
 -- Transactions that were rolled back, while this is not written down yet.
 CREATE VIEW rag._rolled_back AS
 SELECT u.caller_xid

@@ -100,8 +100,12 @@ fn alter_collection(
     version::check();
     let name = or_raise(given(name, "name"));
     let text = TextOptions { language: language.map(|language| language.0), word_parts, ignore_accents };
-    if model.is_none() && chunk_size.is_none() && chunk_overlap.is_none() && text.changes_anything() {
-        return or_raise(alter_text::alter(&name.0, &text));
+    if model.is_none() && chunk_size.is_none() && chunk_overlap.is_none() {
+        return or_raise(match text.changes_anything() {
+            true => alter_text::alter(&name.0, &text),
+            false => Err(Error::bad_argument("nothing is to be changed")
+                .hint("Give a model, chunk_size, chunk_overlap, language, word_parts or ignore_accents.")),
+        });
     }
     or_raise(migration::alter(&name.0, |old| {
         let size = chunk_size.or(old.chunk_size);

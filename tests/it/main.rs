@@ -53,6 +53,7 @@ mod pg_upgrade;
 mod pgbouncer;
 mod provider_failures;
 mod provider_state;
+mod publications;
 mod query_syntax;
 mod queue;
 mod remote_embeddings;
@@ -153,6 +154,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         several_workers::tests(),
         unreadable::tests(),
         unseen::tests(),
+        publications::tests(),
         waiting::tests(),
     ]
     .into_iter()
