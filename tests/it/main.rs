@@ -28,6 +28,7 @@ mod followed;
 mod generate;
 mod hidden_rows;
 mod hold_ups;
+mod hostile_calls;
 mod hostile_install;
 mod hostility;
 mod job_limits;
@@ -184,6 +185,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         owners::tests(),
         owners_code::tests(),
         hidden_rows::tests(),
+        hostile_calls::tests(),
         hostile_install::tests(),
         hostility::tests(),
         lost_tables::tests(),
