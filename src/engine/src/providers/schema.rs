@@ -4,6 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{
     schema_work::{MAX_BACKTRACKS, TooMuchWork, check_work},
@@ -78,7 +79,18 @@ fn too_much_work(why: TooMuchWork) -> Error {
     Error::Argument(format!("schema: checking an answer would not end in time: {why}"))
 }
 
+/// Number of schemas that are read or checked at a time, so that they do not take all threads of the pool.
+const MAX_AT_ONCE: usize = 2;
+
+static TURNS: Semaphore = Semaphore::const_new(MAX_AT_ONCE);
+
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+    let work = move || {
+        // Work that has begun goes on, and keeps its turn, when nobody waits for it any more.
+        let _turn = turn;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
 }
 
@@ -137,6 +149,8 @@ fn strip_code_fence(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -153,6 +167,26 @@ mod tests {
     }
 
     const AGE: &str = r#"{"type":"object","properties":{"age":{"type":"integer"}},"required":["age"]}"#;
+
+    #[test]
+    fn few_schemas_are_worked_on_at_once() {
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        let work = || {
+            let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
+            (0..10_000).for_each(|_| std::thread::yield_now());
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            running
+        };
+        let most = run(async {
+            let working: Vec<_> = (0..20).map(|_| tokio::spawn(run_blocking(work))).collect();
+            let mut most = 0;
+            for working in working {
+                most = most.max(working.await.unwrap().unwrap());
+            }
+            most
+        });
+        assert!(most <= MAX_AT_ONCE, "{most} at once");
+    }
 
     #[test]
     fn json_is_taken_out_of_its_fence() {
