@@ -211,8 +211,16 @@ async fn a_migration_that_makes_no_sense_is_refused() -> Result<()> {
     make(&session, 3, "").await?;
     let refusal = session.refusal("SELECT rag.finish_migration('c')").await?;
     refusal.expect("55000", "is in no migration", "rag.alter_collection")?;
-    session.refusal("SELECT rag.alter_collection('none', chunk_size => 9)").await?.expect("42704", "does not exist", "")?;
-    session.refusal("SELECT rag.alter_collection('c')").await?.expect("22023", "nothing is to be changed", "chunk_size")?;
+    session.refusal("SELECT rag.alter_collection('none', chunk_size => 9)").await?.expect(
+        "42704",
+        "does not exist",
+        "",
+    )?;
+    session.refusal("SELECT rag.alter_collection('c')").await?.expect(
+        "22023",
+        "nothing is to be changed",
+        "chunk_size",
+    )?;
     let refusal = session.refusal("SELECT rag.alter_collection('c', model => 'no-such-model')").await?;
     refusal.expect("42704", "no-such-model", "")?;
     session.batch_execute("BEGIN; SELECT rag.alter_collection('c', chunk_size => 40)").await?;

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Trial> {
         a_change_during_the_write_of_an_older_one_is_not_lost,
         a_delete_during_the_write_of_its_row_leaves_no_chunk,
         long_rows_are_read_one_by_one,
+        a_refresh_reads_few_long_rows_at_a_time,
         a_collection_that_is_dropped_meanwhile_is_forgotten,
         a_refresh_and_the_worker_do_not_write_the_same_chunks,
     ]
@@ -193,6 +194,39 @@ async fn long_rows_are_read_one_by_one() -> Result<()> {
     watched?;
     eprintln!("the worker had {} MB at most", most >> 20);
     ensure!(most < 75 << 20, "the worker had {} MB", most >> 20);
+    Ok(())
+}
+
+/// Sixteen rows of 12 MB after many short ones.
+async fn a_refresh_reads_few_long_rows_at_a_time() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text); INSERT INTO t SELECT g, 'short' FROM generate_series(1, 1100) g;
+             SELECT rag.create_collection('c', 't', 'body', sync => 'manual');
+             INSERT INTO t SELECT g, g || repeat(' ', 12000000) FROM generate_series(1101, 1116) g",
+        )
+        .await?;
+    let watcher = server.connect_beside(&session).await?;
+    let refreshing = Process(session.value("SELECT pg_backend_pid()").await?);
+    let is_done = std::cell::Cell::new(false);
+    let mut most = 0;
+    let refresh = async {
+        session.batch_execute("SELECT rag.refresh_collection('c')").await?;
+        is_done.set(true);
+        Ok(())
+    };
+    let watching = wait::until("the refresh has ended", async || {
+        most = most.max(refreshing.anonymous_bytes().context("the session has gone")?);
+        watcher.batch_execute("SELECT").await?;
+        Ok(is_done.get().then_some(()))
+    });
+    let (refreshed, watched): (Result<()>, _) = join(refresh, watching).await;
+    refreshed?;
+    watched?;
+    eprintln!("the session had {} MB at most", most >> 20);
+    ensure!(most < 250 << 20, "the session had {} MB", most >> 20);
     Ok(())
 }
 

@@ -28,11 +28,14 @@ const MAX_REQUEST_PASSAGES: usize = 128;
 /// texts by length.
 const MAX_REQUESTS_IN_FLIGHT: usize = 3;
 
-/// Size of content that one fetch aims at.
-const TARGET_FETCH_BYTES: usize = 1 << 20;
+/// Size of content at which no more rows are read before they are split.
+const TARGET_READ_BYTES: usize = 1 << 20;
 
-/// Maximum number of rows in one fetch.
-const MAX_FETCH_ROWS: i64 = 1024;
+/// Maximum number of rows that are read before they are split.
+const MAX_READ_ROWS: usize = 1024;
+
+/// Maximum number of rows in one fetch. How long they are is known only once they are in memory.
+const MAX_FETCH_ROWS: i64 = 4;
 
 /// Number of columns before the key's in the statement that reads rows.
 const FIXED_COLUMNS: usize = 9;
@@ -114,16 +117,14 @@ impl<'a> Fill<'a> {
         progress.expect(self.count_source()?);
         let source = self.collection.source()?.owner;
         let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
-        let mut most = 32;
+        let mut most = 1;
         loop {
-            let (rows, seen, bytes) = self.read(&cursor, most)?;
+            let (rows, seen) = self.read(&cursor, &mut most)?;
             if seen == 0 {
                 break;
             }
             self.split_and_send(rows)?;
             progress.add(seen);
-            most =
-                if bytes > TARGET_FETCH_BYTES { (most / 2).max(1) } else { (most * 2).min(MAX_FETCH_ROWS) };
         }
         connect(|| as_owner(source, || cursor.close()))?;
         self.send()?;
@@ -139,24 +140,37 @@ impl<'a> Fill<'a> {
         connect(|| as_owner(source.owner, || Ok(run(&statement, &[])?.int8(0, 0).unwrap_or(0) as usize)))
     }
 
-    /// Returns the rows to split, the number of rows read, and the size of their content in bytes.
-    fn read(&mut self, cursor: &Cursor, most: i64) -> Result<(Vec<SourceRow>, usize, usize)> {
+    /// Returns the rows to split, and the number of rows read. `most` is the number of rows in the next fetch.
+    fn read(&mut self, cursor: &Cursor, most: &mut i64) -> Result<(Vec<SourceRow>, usize)> {
         let source = self.collection.source()?.owner;
-        connect(|| {
-            let rows = as_owner(source, || cursor.fetch(most))?;
-            let mut stale = Vec::new();
-            for row in 0..rows.count {
-                self.counts.count(&rows, row);
-                if let Some(stale_row) = read_row(&rows, row, self.collection)? {
-                    if rows.boolean(row, 4) == Some(true) {
-                        self.delete(&stale_row.key)?;
-                    }
-                    stale.push(stale_row);
+        let mut stale = Vec::new();
+        let (mut seen, mut bytes, mut is_end) = (0, 0, false);
+        while !is_end && seen < MAX_READ_ROWS && bytes < TARGET_READ_BYTES {
+            let fetched: usize = connect(|| -> Result<usize> {
+                let rows = as_owner(source, || cursor.fetch(*most))?;
+                self.take(&rows, &mut stale)?;
+                Ok(rows.count)
+            })?;
+            is_end = fetched < *most as usize;
+            seen += fetched;
+            bytes = stale.iter().map(|row| row.content.len()).sum();
+            *most = if bytes < TARGET_READ_BYTES { (*most * 2).min(MAX_FETCH_ROWS) } else { 1 };
+        }
+        Ok((stale, seen))
+    }
+
+    /// Takes the rows that are to be split, and deletes their chunks.
+    fn take(&mut self, rows: &Rows, stale: &mut Vec<SourceRow>) -> Result<()> {
+        for row in 0..rows.count {
+            self.counts.count(rows, row);
+            if let Some(stale_row) = read_row(rows, row, self.collection)? {
+                if rows.boolean(row, 4) == Some(true) {
+                    self.delete(&stale_row.key)?;
                 }
+                stale.push(stale_row);
             }
-            let bytes = stale.iter().map(|row| row.content.len()).sum();
-            Ok((stale, rows.count, bytes))
-        })
+        }
+        Ok(())
     }
 
     /// Deletes the chunks of a row that will be split again, but keeps their embeddings for reuse.
