@@ -11,6 +11,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
+use ragstone_pg::portable::with_portable_text;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
@@ -146,7 +147,7 @@ impl<'a> Reader<'a> {
         if self.collection.sync == Sync::Manual {
             return Ok(HashSet::new());
         }
-        // As the triggers note keys: by output functions, which no user has written.
+        // As the triggers note keys: by output functions, which no user has written, and the same whoever searches.
         let key: Vec<_> = batch.names().map(|name| format!("pg_catalog.format('%s', k.{name})")).collect();
         let number = self.collection.key.len() + 1;
         // A subquery with a limit is not made a join, for which all rows of a table might be read.
@@ -168,7 +169,8 @@ impl<'a> Reader<'a> {
         );
         let mut arguments = batch.arguments();
         arguments.push(Arg::new(self.collection.id));
-        let rows = as_owner(config_owner()?, || by_index(|| select(&statement, &arguments)))?;
+        let owner = config_owner()?;
+        let rows = with_portable_text(|| as_owner(owner, || by_index(|| select(&statement, &arguments))))?;
         Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
     }
 

@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Trial> {
         visible_rows_without_text_hide_none_with_text,
         neither_notices_nor_numbers_tell_of_hidden_rows,
         text_of_before_a_change_is_not_shown,
+        text_of_before_a_change_is_not_shown_under_other_settings,
         text_of_before_a_change_that_failed_is_not_shown,
         text_of_before_a_command_that_computes_values_anew_is_not_shown,
         text_of_before_a_refresh_of_a_view_is_not_shown,
@@ -211,6 +212,42 @@ async fn text_of_before_a_change_that_failed_is_not_shown() -> Result<()> {
     ensure!(failed == 1, "{failed} rows have failed");
     let found: String = session.value(FOUND).await.context("a search")?;
     ensure!(found == "another secret", "{found}");
+    Ok(())
+}
+
+/// Keys are noted as text, and the text of most types depends on settings.
+async fn text_of_before_a_change_is_not_shown_under_other_settings() -> Result<()> {
+    let server = Server::start().await?;
+    let session = server.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (at timestamptz, day date, span interval, raw bytea, share float8, price money, body text,
+                             PRIMARY KEY (at, day, span, raw, share, price));
+             INSERT INTO t VALUES ('2024-05-06 07:08:09+00', '2024-05-06', '1 day 2 hours', '\\x00ff', 0.1, 5, 'the secret is 4711');
+             SELECT rag.create_collection('c', 't', 'body')",
+        )
+        .await?;
+    current(&session).await?;
+    session.batch_execute("SET DateStyle = 'SQL'; SET TimeZone = 'America/New_York'").await?;
+    let engine = server.engine(&session).await?;
+    engine.signal(Signal::SIGSTOP);
+    session.batch_execute("UPDATE t SET body = 'the secret is out'").await?;
+    for setting in [
+        "DateStyle = 'German'",
+        "TimeZone = 'Asia/Kolkata'",
+        "IntervalStyle = 'iso_8601'",
+        "bytea_output = 'escape'",
+        "extra_float_digits = -5",
+        "lc_monetary = 'C.UTF-8'",
+    ] {
+        session.batch_execute(&format!("SET {setting}")).await?;
+        let found: String = session.value(FOUND).await?;
+        ensure!(found.is_empty(), "{setting}: {found}");
+    }
+    engine.signal(Signal::SIGCONT);
+    current(&session).await?;
+    let found: String = session.value(FOUND).await?;
+    ensure!(found == "the secret is out", "{found}");
     Ok(())
 }
 

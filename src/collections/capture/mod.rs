@@ -26,23 +26,16 @@ use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::plans::by_index;
+use ragstone_pg::portable::with_portable_text;
 use ragstone_pg::relation::lock_if_free;
 use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::switch_user::{as_owner, with_settings};
+use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::trigger::{Column, Event, Row, TriggerCall};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
 /// Number of keys that are collected before they are queued.
 const MAX_PENDING_KEYS: usize = 10_000;
-
-/// Settings with which keys become text, so that the text does not depend on the writer's settings.
-const PORTABLE: [(&str, &str); 4] = [
-    ("DateStyle", "ISO, YMD"),
-    ("IntervalStyle", "postgres"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-];
 
 thread_local! {
     /// Pairs of a collection and a table whose trigger may change that collection.
@@ -132,7 +125,7 @@ impl Columns {
         }
         let mut changes = CapturedChanges { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
         let mut outcome = Ok(());
-        with_settings(&PORTABLE, || {
+        with_portable_text(|| {
             trigger.for_each(|old, new| {
                 if outcome.is_ok() && self.changed(old, new) {
                     outcome = changes.add(old, new);

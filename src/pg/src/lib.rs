@@ -27,6 +27,7 @@ pub mod own_tables;
 pub mod owner;
 pub mod page_table;
 pub mod plans;
+pub mod portable;
 pub mod procedure;
 pub mod read_only;
 pub mod relation;

@@ -6,8 +6,8 @@ use ragstone_pg::major_version::WORKER_CONNECTION_FLAGS;
 use std::ffi::CStr;
 
 /// Settings that a database or the superuser's role may have for its users, and that do not apply to a worker: what would make its
-/// transactions fail or wait, end them, or give them the rights of another role.
-const OWN_SETTINGS: [(&CStr, &CStr); 9] = [
+/// transactions fail or wait, end them, give them the rights of another role, or write values as other text.
+const OWN_SETTINGS: [(&CStr, &CStr); 15] = [
     (c"default_transaction_read_only", c"off"),
     (c"default_transaction_isolation", c"read committed"),
     (c"default_transaction_deferrable", c"off"),
@@ -17,6 +17,13 @@ const OWN_SETTINGS: [(&CStr, &CStr); 9] = [
     (c"transaction_timeout", c"0"),
     (c"session_replication_role", c"origin"),
     (c"role", c"none"),
+    // Those of `ragstone_pg::portable`: keys of rows that a comparison finds are noted as those that triggers find.
+    (c"TimeZone", c"UTC"),
+    (c"DateStyle", c"ISO, YMD"),
+    (c"IntervalStyle", c"postgres"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+    (c"lc_monetary", c"C"),
 ];
 
 /// Exports the entry point of a background worker under the C name `$symbol`, by which it is registered. `$main` takes the
