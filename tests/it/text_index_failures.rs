@@ -202,7 +202,7 @@ async fn a_merge_on_a_full_disk_is_done_later() -> Result<()> {
     locker.batch_execute("ROLLBACK").await?;
     wait::until("the log says why", async || {
         search(&session).await?;
-        let line = "ragstone worker: 53100: could not extend file";
+        let line = "53100: could not extend file";
         Ok(server.log()?.contains(line).then_some(()))
     })
     .await?;
