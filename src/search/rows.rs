@@ -11,7 +11,7 @@ use ragstone_pg::error::{Error, Result};
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
-use ragstone_pg::portable::with_portable_text;
+use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::spi::{Arg, select};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::value::Value;
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
         let mut arguments = batch.arguments();
         arguments.push(Arg::new(self.collection.id));
         let owner = config_owner()?;
-        let rows = with_portable_text(|| as_owner(owner, || by_index(|| select(&statement, &arguments))))?;
+        let rows = as_source_owner(owner, || by_index(|| select(&statement, &arguments)))?;
         Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
     }
 

@@ -26,7 +26,7 @@ use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::plans::by_index;
-use ragstone_pg::portable::with_portable_text;
+use ragstone_pg::portable::with_portable_settings;
 use ragstone_pg::relation::lock_if_free;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
@@ -125,7 +125,7 @@ impl Columns {
         }
         let mut changes = CapturedChanges { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
         let mut outcome = Ok(());
-        with_portable_text(|| {
+        with_portable_settings(|| {
             trigger.for_each(|old, new| {
                 if outcome.is_ok() && self.changed(old, new) {
                     outcome = changes.add(old, new);

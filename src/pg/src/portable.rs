@@ -1,18 +1,34 @@
-//! Values as text that is the same in every session. Keys of changed rows are noted as text, and found again by it.
+//! Settings under which values become text that is stored or compared, whoever's session it is.
 
-use crate::switch_user::with_settings;
+use crate::guc::is_set_to;
+use crate::switch_user::{as_owner, with_settings};
+use pgrx::pg_sys;
+use std::ffi::CStr;
 
-/// The settings on which the text of a value depends, and what they are here.
-pub const SETTINGS: [(&str, &str); 6] = [
-    ("TimeZone", "UTC"),
-    ("DateStyle", "ISO, YMD"),
-    ("IntervalStyle", "postgres"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-    ("lc_monetary", "C"),
+/// What decides how PostgreSQL's own types are written. Text that is written so is read in the same way under any other order of
+/// dates and style of intervals.
+const PORTABLE: [(&CStr, &str); 6] = [
+    (c"TimeZone", "UTC"),
+    (c"DateStyle", "ISO"),
+    (c"IntervalStyle", "postgres"),
+    (c"bytea_output", "hex"),
+    (c"extra_float_digits", "1"),
+    (c"lc_monetary", "C"),
 ];
 
-/// Runs `work`, in which values become the same text whatever the settings of the session are.
-pub fn with_portable_text<T>(work: impl FnOnce() -> T) -> T {
-    with_settings(&SETTINGS, work)
+/// Runs `work` under settings that are the same for all sessions. Those that the session has anyway are not set, which takes longer
+/// than to look at them.
+pub fn with_portable_settings<T>(work: impl FnOnce() -> T) -> T {
+    let others: Vec<_> = PORTABLE
+        .iter()
+        // The order of days and months, after a comma, counts for reading only.
+        .filter(|(name, value)| !is_set_to(name, value))
+        .filter_map(|(name, value)| Some((name.to_str().ok()?, *value)))
+        .collect();
+    if others.is_empty() { work() } else { with_settings(&others, work) }
+}
+
+/// Runs `work`, statements that read rows of a source for what is stored of them, as the source's owner.
+pub fn as_source_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    as_owner(owner, || with_portable_settings(work))
 }

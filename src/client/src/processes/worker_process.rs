@@ -17,7 +17,7 @@ const OWN_SETTINGS: [(&CStr, &CStr); 15] = [
     (c"transaction_timeout", c"0"),
     (c"session_replication_role", c"origin"),
     (c"role", c"none"),
-    // Those of `ragstone_pg::portable`: keys of rows that a comparison finds are noted as those that triggers find.
+    // As `ragstone_pg::portable` has them: keys of rows that a comparison finds are noted as those that triggers find.
     (c"TimeZone", c"UTC"),
     (c"DateStyle", c"ISO, YMD"),
     (c"IntervalStyle", c"postgres"),
