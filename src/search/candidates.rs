@@ -51,8 +51,8 @@ pub struct Candidates<'a> {
     collection: &'a Collection,
     mode: Mode,
     fusion: Fusion,
-    /// The filter of the request.
-    condition: Option<&'a Jsonb>,
+    /// What the metadata must contain.
+    condition: Option<Jsonb>,
     /// What restricts the rankings.
     filter: Option<Filter>,
     /// What the caller may see of the source, where that is not all.
@@ -109,7 +109,7 @@ impl<'a> Candidates<'a> {
             collection,
             mode: request.mode,
             fusion: request.fusion,
-            condition: request.filter.as_ref(),
+            condition: reader.filter().cloned(),
             filter: None,
             visible,
             share: 1.0,
@@ -128,9 +128,10 @@ impl<'a> Candidates<'a> {
             candidates.restrict_or_deepen(share)?;
         }
         if candidates.filter.is_none() {
+            let condition = candidates.condition.as_ref();
             candidates.filter = match candidates.within.as_ref().and_then(Within::few) {
-                Some(few) => Some(Filter::of_chunks(few, candidates.condition)),
-                None => Filter::new(collection, candidates.condition)?,
+                Some(few) => Some(Filter::of_chunks(few, condition)),
+                None => Filter::new(collection, condition)?,
             };
         }
         Ok(candidates)
@@ -145,7 +146,7 @@ impl<'a> Candidates<'a> {
             if let Some(within) = &self.within {
                 chunks.retain(|(chunk, _)| within.contains(*chunk));
             }
-            self.filter = Some(Filter::of_visible(chunks, self.condition));
+            self.filter = Some(Filter::of_visible(chunks, self.condition.as_ref()));
             self.are_complete = true;
             self.depth = self.wanted;
             return Ok(());

@@ -6,11 +6,13 @@ mod candidates;
 mod demands;
 mod expansion;
 mod filter;
+mod filter_values;
 mod key_batch;
 mod lookup;
 mod postings;
 mod request;
 mod rows;
+mod shown;
 mod step;
 mod text;
 mod vector;
@@ -25,6 +27,7 @@ pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};
 use crate::search::candidates::Candidates;
+use crate::search::filter_values::stored_values;
 use crate::search::request::ParsedQuery;
 use crate::search::rows::Reader;
 pub use crate::search::rows::VisibleChunk;
@@ -98,8 +101,9 @@ fn find<'a>(
     collection: &'a Collection,
     request: &'a SearchRequest,
 ) -> Result<(Vec<Hit>, Option<VectorSearch<'a>>)> {
-    let mut reader = Reader::new(collection, request.filter.as_ref())?;
-    reader.check_privileges()?;
+    Reader::check_privileges(collection)?;
+    let filter = request.filter.as_ref().map(|filter| stored_values(collection, filter)).transpose()?;
+    let mut reader = Reader::new(collection, filter.as_ref());
     let query = ParsedQuery::new(request);
     if query.embedded.trim().is_empty() {
         return Ok((Vec::new(), None));

@@ -5,9 +5,9 @@ use crate::collections::catalog::collection::{Collection, Sync};
 use crate::collections::catalog::keys::key_column;
 use crate::search::demands::TextDemands;
 use crate::search::key_batch::{KeyBatch, key_at};
-use pgrx::pg_sys;
+use crate::search::shown::ShownColumns;
 use ragstone_pg::bytes::Jsonb;
-use ragstone_pg::error::{Error, Result};
+use ragstone_pg::error::Result;
 use ragstone_pg::identifier::quoted;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
@@ -66,8 +66,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of chunks whose rows meet a filter.
-    pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Result<Self> {
-        Ok(Self { collection, filter, seen: HashMap::new(), looked_at: HashMap::new(), demands: None })
+    pub fn new(collection: &'a Collection, filter: Option<&'a Jsonb>) -> Self {
+        Self { collection, filter, seen: HashMap::new(), looked_at: HashMap::new(), demands: None }
+    }
+
+    /// What the rows of the chunks must meet.
+    pub fn filter(&self) -> Option<&'a Jsonb> {
+        self.filter
     }
 
     /// Leaves out chunks whose texts do not meet these demands.
@@ -77,8 +82,7 @@ impl<'a> Reader<'a> {
 
     /// Raises 42501 if the caller may not read the key, content, title and metadata columns, even if the search has no
     /// hits.
-    pub fn check_privileges(&self) -> Result<()> {
-        let c = self.collection;
+    pub fn check_privileges(c: &Collection) -> Result<()> {
         let columns = c.key.iter().chain(&c.title).chain(&c.metadata).chain([&c.content]);
         let columns: Vec<_> = columns.map(|column| quoted(column)).collect();
         select(
@@ -195,26 +199,22 @@ impl<'a> Reader<'a> {
 
     /// Joins chunks to the rows of the source, as the caller and with the caller's search path.
     fn join(&mut self, mut batch: KeyBatch<StoredChunk>, stale: &HashSet<i64>) -> Result<()> {
-        let statement = self.statement(&batch)?;
-        let mut arguments = batch.arguments();
-        arguments.extend(self.filter.map(|filter| Arg::varlena(pg_sys::JSONBOID, &filter.0)));
-        let rows = select(&statement, &arguments)?;
-        for row in 0..rows.count {
-            let place = rows.int8(row, 0).unwrap_or(0);
-            if stale.contains(&place) {
-                continue;
-            }
+        let columns = ShownColumns::of(self.collection)?;
+        let rows = select(&self.statement(&batch, &columns)?, &batch.arguments())?;
+        let found = (0..rows.count).filter_map(|row| Some((rows.int8(row, 0)?, rows.value(row, 1)?)));
+        let (places, records): (Vec<_>, Vec<_>) = found.filter(|(place, _)| !stale.contains(place)).unzip();
+        if records.is_empty() {
+            return Ok(());
+        }
+        for (place, shown) in places.into_iter().zip(columns.read(self.collection, &records, self.filter)?) {
             let chunk = usize::try_from(place - 1).ok().and_then(|place| batch.items.get_mut(place));
-            let (Some(chunk), Some(key), Some(metadata)) = (chunk, rows.jsonb(row, 1), rows.jsonb(row, 3))
-            else {
-                return Err(Error::internal("a row that was found has no key or metadata"));
-            };
+            let (Some(chunk), Some(shown)) = (chunk, shown) else { continue };
             let visible = VisibleChunk {
-                source_key: key,
-                title: rows.text(row, 2),
+                source_key: shown.key,
+                title: shown.title,
                 heading: chunk.heading.take(),
                 content: std::mem::take(&mut chunk.content),
-                metadata,
+                metadata: shown.metadata,
             };
             let is_hit = |demands: &TextDemands| demands.are_met(chunk.number, visible.fields());
             // Two rows of the source have the same key, and the first has the chunk's text.
@@ -228,24 +228,15 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Selects position of the chunk, key, title and metadata. The content column is only mentioned, so that the caller
+    /// Selects position of the chunk, and what is shown of its row. The content column is only mentioned, so that the caller
     /// needs the right to read it: the result has the chunk's text.
-    fn statement(&self, batch: &KeyBatch<StoredChunk>) -> Result<String> {
-        let c = self.collection;
-        let metadata = c.metadata_expression();
-        let filter = match self.filter {
-            Some(_) => format!("AND {metadata} OPERATOR(pg_catalog.@>) ${}", c.key.len() + 1),
-            None => String::new(),
-        };
+    fn statement(&self, batch: &KeyBatch<StoredChunk>, columns: &ShownColumns) -> Result<String> {
         Ok(format!(
-            "SELECT k.place, {key}, {title}, {metadata}, CASE WHEN false THEN s.{content} END
-             FROM {keys}
-             JOIN {source} s ON {same} {filter}",
-            key = c.key_expression(),
-            title = c.title_expression(),
-            content = quoted(&c.content),
+            "SELECT k.place, {columns}, CASE WHEN false THEN s.{content} END FROM {keys} JOIN {source} s ON {same}",
+            columns = columns.record(),
+            content = quoted(&self.collection.content),
             keys = batch.list(),
-            source = c.source_of_any_owner()?.name,
+            source = self.collection.source_of_any_owner()?.name,
             same = batch.is_key_of_source(self.collection)?,
         ))
     }

@@ -52,6 +52,7 @@ mod owners_code;
 mod parsing;
 mod pg_upgrade;
 mod pgbouncer;
+mod portable;
 mod provider_failures;
 mod provider_state;
 mod publications;
@@ -174,6 +175,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         savepoints::tests(),
         sqlstates::tests(),
         pgbouncer::tests(),
+        portable::tests(),
         agents::tests(),
         agent_jobs::tests(),
         agent_limits::tests(),

@@ -4,8 +4,8 @@ use crate::collections::catalog::collection::Collection;
 use crate::collections::catalog::keys::{Key, fits};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::switch_user::as_owner;
 
 /// Number of keys that are read at a time.
 const KEYS_PER_FETCH: i64 = 10_000;
@@ -30,11 +30,11 @@ pub fn read_all_keys(
     mut work: impl FnMut(&[Key]) -> Result<()>,
 ) -> Result<usize> {
     let source = collection.source()?;
-    let cursor = connect(|| as_owner(source.owner, || Cursor::open(statement, &[])))?;
+    let cursor = connect(|| as_source_owner(source.owner, || Cursor::open(statement, &[])))?;
     let mut all = 0;
     loop {
         let (found, keys) = connect(|| {
-            let rows = as_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
+            let rows = as_source_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
             let keys = (0..rows.count).filter_map(|row| rows.texts(row, 0));
             let whole: Vec<Key> = keys.filter(|key| fits(collection, key)).collect();
             Ok::<_, Error>((rows.count, whole))
@@ -45,7 +45,7 @@ pub fn read_all_keys(
         connect(|| work(&keys))?;
         all += keys.len();
     }
-    connect(|| as_owner(source.owner, || cursor.close()))?;
+    connect(|| as_source_owner(source.owner, || cursor.close()))?;
     Ok(all)
 }
 

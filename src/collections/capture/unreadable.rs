@@ -12,8 +12,8 @@ use crate::collections::queue::Cause;
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::spi::{connect, run};
-use ragstone_pg::switch_user::as_owner;
 
 /// Number of rows that are compared in one statement.
 const ROWS_PER_STATEMENT: usize = 1_000;
@@ -48,7 +48,7 @@ fn queue_differing(
     let owner = collection.source()?.owner;
     let differing = in_subtransaction(|| {
         connect(|| {
-            let found = as_owner(owner, || run(statement, &keys.arguments(rows.iter())))?;
+            let found = as_source_owner(owner, || run(statement, &keys.arguments(rows.iter())))?;
             let found = (0..found.count).filter_map(|row| found.texts(row, 0));
             Ok::<_, Error>(found.filter(|key| fits(collection, key)).collect::<Vec<_>>())
         })

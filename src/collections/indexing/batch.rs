@@ -14,6 +14,7 @@ use ragstone_core::protocol::{Kind, Lane, Model, Response};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::plans::by_index;
+use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::{HashMap, HashSet};
@@ -118,11 +119,12 @@ impl RowBatch {
         let statement = self.collection.select_keyed(&self.keys)?;
         let arguments = self.keys.arguments(self.items.iter().map(|item| &item.key));
         let owner = self.collection.source()?.owner;
-        let cursor = as_owner(owner, || by_index(|| Cursor::open_with_kept_plan(&statement, &arguments)))?;
+        let cursor =
+            as_source_owner(owner, || by_index(|| Cursor::open_with_kept_plan(&statement, &arguments)))?;
         let mut last = 0;
         let (mut done, mut most) = (false, 1);
         while self.bytes < max_bytes && !done {
-            let rows = as_owner(owner, || cursor.fetch(most))?;
+            let rows = as_source_owner(owner, || cursor.fetch(most))?;
             done = rows.count < most as usize;
             most = (most * 2).min(MAX_FETCH_ROWS);
             for row in 0..rows.count {

@@ -15,6 +15,7 @@ use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane, Model};
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
+use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
@@ -116,7 +117,7 @@ impl<'a> Fill<'a> {
     pub fn run(mut self, select: &str, progress: &mut ProgressReport) -> Result<FillCounts> {
         progress.expect(self.count_source()?);
         let source = self.collection.source()?.owner;
-        let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
+        let cursor = connect(|| as_source_owner(source, || Cursor::open(select, &[])))?;
         let mut most = 1;
         loop {
             let (rows, seen) = self.read(&cursor, &mut most)?;
@@ -126,7 +127,7 @@ impl<'a> Fill<'a> {
             self.split_and_send(rows)?;
             progress.add(seen);
         }
-        connect(|| as_owner(source, || cursor.close()))?;
+        connect(|| as_source_owner(source, || cursor.close()))?;
         self.send()?;
         while !self.in_flight.is_empty() {
             self.store_oldest()?;
@@ -147,7 +148,7 @@ impl<'a> Fill<'a> {
         let (mut seen, mut bytes, mut is_end) = (0, 0, false);
         while !is_end && seen < MAX_READ_ROWS && bytes < TARGET_READ_BYTES {
             let fetched: usize = connect(|| -> Result<usize> {
-                let rows = as_owner(source, || cursor.fetch(*most))?;
+                let rows = as_source_owner(source, || cursor.fetch(*most))?;
                 self.take(&rows, &mut stale)?;
                 Ok(rows.count)
             })?;
@@ -281,10 +282,10 @@ impl<'a> Fill<'a> {
 /// impossible.
 pub fn count_unchanged(collection: &Collection, select: &str, without_model: &Error) -> Result<FillCounts> {
     let source = collection.source()?.owner;
-    let cursor = connect(|| as_owner(source, || Cursor::open(select, &[])))?;
+    let cursor = connect(|| as_source_owner(source, || Cursor::open(select, &[])))?;
     let mut counts = FillCounts::default();
     loop {
-        let rows = connect(|| as_owner(source, || cursor.fetch(MAX_FETCH_ROWS)))?;
+        let rows = connect(|| as_source_owner(source, || cursor.fetch(MAX_FETCH_ROWS)))?;
         for row in 0..rows.count {
             if read_row(&rows, row, collection)?.is_some() {
                 return Err(without_model.clone());
@@ -292,7 +293,7 @@ pub fn count_unchanged(collection: &Collection, select: &str, without_model: &Er
             counts.count(&rows, row);
         }
         if rows.count == 0 {
-            connect(|| as_owner(source, || cursor.close()))?;
+            connect(|| as_source_owner(source, || cursor.close()))?;
             return Ok(counts);
         }
     }

@@ -11,9 +11,9 @@ use crate::collections::queue;
 use crate::collections::queue::failure;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::plans::by_index;
+use ragstone_pg::portable::as_source_owner;
 use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, connect, run};
-use ragstone_pg::switch_user::as_owner;
 use std::collections::HashSet;
 
 /// What was done with a batch.
@@ -92,7 +92,7 @@ fn lock_unchanged(batch: &RowBatch) -> Result<HashSet<usize>> {
     let statement = collection.select_unchanged(keys, lock)?;
     let mut arguments = keys.arguments(stale.iter().map(|(_, key, _)| *key));
     arguments.push(Arg::byteas(stale.iter().map(|(_, _, hash)| *hash)));
-    let rows = as_owner(collection.source()?.owner, || by_index(|| run(&statement, &arguments)))?;
+    let rows = as_source_owner(collection.source()?.owner, || by_index(|| run(&statement, &arguments)))?;
     let place = |row| Some(stale.get(rows.int8(row, 0)? as usize - 1)?.0);
     Ok((0..rows.count).filter_map(place).collect())
 }
@@ -104,7 +104,8 @@ fn delete_chunks(batch: &RowBatch, keys: &[&Key], gone: bool, changes: &mut Inde
     }
     let statement = batch.collection.delete_keyed(&batch.keys, gone)?;
     let arguments = batch.keys.arguments(keys.iter().copied());
-    let rows: Rows = as_owner(batch.collection.chunks()?.owner, || by_index(|| run(&statement, &arguments)))?;
+    let rows: Rows =
+        as_source_owner(batch.collection.chunks()?.owner, || by_index(|| run(&statement, &arguments)))?;
     changes.count_deleted(&rows);
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::collections::lifecycle::text_options::TextOptions;
 use crate::collections::lifecycle::text_rebuild::rebuild_text;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::portable::with_portable_settings;
 use ragstone_pg::spi::connect;
 
 /// Changes how words are found, and builds the text index again. The caller must have the rights of the source's owner.
@@ -26,6 +27,6 @@ pub fn alter(name: &str, options: &TextOptions) -> Result<()> {
         }
         collection.word_parts = options.word_parts.unwrap_or(collection.word_parts);
         collection.ignore_accents = options.ignore_accents.unwrap_or(collection.ignore_accents);
-        rebuild_text(&collection)
+        with_portable_settings(|| rebuild_text(&collection))
     })
 }

@@ -18,6 +18,7 @@ use crate::embedding::Embedder;
 use ragstone_core::protocol::{Kind, Model};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::portable::with_portable_settings;
 use ragstone_pg::spi::connect;
 
 /// Result of a refresh: numbers of source rows, and of chunks that were embedded.
@@ -47,7 +48,7 @@ pub fn refresh(name: &str, text: bool) -> Result<RefreshCounts> {
             return Err(error.clone());
         }
         if text {
-            rebuild_text(&collection)?;
+            with_portable_settings(|| rebuild_text(&collection))?;
         }
         let mut progress = ProgressReport::start(name);
         let mut changes = IndexChanges::default();

@@ -2,6 +2,7 @@
 
 use crate::encoding::server_cstring;
 use crate::error::{Error, Result};
+use crate::own_tables::with_safe_search_path;
 use crate::spi::{Arg, select};
 use crate::value::{has_wrong_type, is_built_in};
 use pgrx::{direct_function_call, pg_sys};
@@ -69,6 +70,15 @@ pub fn column_type(table: pg_sys::Oid, column: &str) -> Result<pg_sys::Oid> {
         return Err(Error::undefined_column(format!("column \"{column}\" does not exist any more")));
     }
     Ok(found)
+}
+
+/// Names of types with their schemas, in the order of the types. They are read under a search path of pg_catalog only.
+pub fn type_names(types: &[pg_sys::Oid]) -> Result<Vec<String>> {
+    let types: Vec<_> = types.iter().map(|of| Some(pg_sys::Datum::from(*of))).collect();
+    let arguments = [Arg::array(pg_sys::OIDOID, types)];
+    let rows =
+        with_safe_search_path(|| select(include_str!("../../../sql/queries/type_names.sql"), &arguments))?;
+    Ok((0..rows.count).filter_map(|row| rows.text(row, 0)).collect())
 }
 
 /// Checks that a column can be compared with values of a type, and that nothing but PostgreSQL's own code does so: a user's cast

@@ -81,6 +81,22 @@ pub fn is_built_in(oid: pg_sys::Oid) -> bool {
     base != pg_sys::InvalidOid && base.to_u32() < pg_sys::FirstNormalObjectId
 }
 
+/// The type that a domain is over, or the type itself.
+pub fn base_type(oid: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::getBaseType(oid) }
+}
+
+/// Whether the values of a type are texts, or JSON or XML.
+pub fn is_text_or_json(oid: pg_sys::Oid) -> bool {
+    let (mut category, mut is_preferred) = (0, false);
+    // SAFETY: a look-up by OID.
+    unsafe { pg_sys::get_type_category_preferred(oid, &mut category, &mut is_preferred) };
+    // Strings, PostgreSQL's internal types (of which "char" is one), and literals without a type.
+    let is_text = [b'S', b'Z', b'X'].contains(&(category as u8));
+    is_text || [pg_sys::JSONOID, pg_sys::JSONBOID, pg_sys::XMLOID].contains(&oid)
+}
+
 /// Whether there are arrays of a type; of arrays there are none.
 pub fn has_array_type(oid: pg_sys::Oid) -> bool {
     // SAFETY: a look-up by OID.
