@@ -5,6 +5,7 @@ WITH batch AS MATERIALIZED (
   WHERE NOT r.counted AND r.finished IS NOT NULL
   ORDER BY r.id
   LIMIT $1
+  FOR UPDATE SKIP LOCKED
 )
 SELECT day::text, owner::text, agent, count(*), (SELECT count(*) FROM batch)
 FROM batch

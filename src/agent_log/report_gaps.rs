@@ -29,6 +29,11 @@ impl Group {
         };
         (0..rows.count).filter_map(group).collect()
     }
+
+    /// Whether both are the same group, with any numbers of rows.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.day, &self.owner, &self.agent) == (&other.day, &other.owner, &other.agent)
+    }
 }
 
 /// The condition that a step or run is of these groups; the groups are arguments from the number `first` on.

@@ -304,13 +304,15 @@ fn add_runs() -> Result<i64> {
     let arguments = |groups: &[Group]| [&[limit], report_gaps::arguments(groups).as_slice()].concat();
     let add = |groups: &[Group]| run(&some, &arguments(groups)).map(|_| ());
     let failed = report_gaps::add_each(&Group::read(&groups), &add)?;
-    report_gaps::note("run", &failed)?;
-    let leave = format!(
-        "UPDATE rag._runs r SET counted = true WHERE NOT r.counted AND r.finished IS NOT NULL AND $1 > 0 AND {}",
-        report_gaps::condition("r", 2)
-    );
-    let failed: Vec<Group> = failed.into_iter().map(|(group, _)| group).collect();
-    run(&leave, &arguments(&failed))?;
+    let names: Vec<Group> = failed.iter().map(|(group, _)| group.clone()).collect();
+    let leave = include_str!("../../sql/queries/rollup_runs_left_out.sql")
+        .replace("{groups}", &report_gaps::condition("r", 2));
+    let left_out = Group::read(&run(&leave, &arguments(&names))?);
+    let with_error = |group: Group| {
+        let (_, error) = failed.iter().find(|(of, _)| of.is_same(&group))?;
+        Some((group, error.clone()))
+    };
+    report_gaps::note("run", &left_out.into_iter().filter_map(with_error).collect::<Vec<_>>())?;
     Ok(groups.int8(0, 4).unwrap_or(0))
 }
 

@@ -35,7 +35,7 @@ fn create_agent(
         tools: tools.into_iter().flatten().flatten().map(|tool| tool.0).collect(),
         max_steps,
         token_budget,
-        timeout_ms,
+        timeout_ms: Some(timeout_ms.unwrap_or(300_000)),
         output_schema,
         temperature,
         replace,

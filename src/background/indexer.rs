@@ -22,7 +22,7 @@ use pgrx::debug1;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
 use ragstone_pg::attempt::outside_transaction;
-use ragstone_pg::blame::{Blame, blame};
+use ragstone_pg::blame::is_held_up;
 use ragstone_pg::error::Result;
 use ragstone_pg::extension;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
@@ -176,7 +176,7 @@ impl Indexer {
                 let deleted = in_limited_transaction(Limits::LocksAndTime, delete);
                 match deleted {
                     // Whoever drops the collection deletes them as well.
-                    Err(error) if blame(&error) == Blame::Blocked => self.in_flight.postpone(ids),
+                    Err(error) if is_held_up(&error) => self.in_flight.postpone(ids),
                     deleted => deleted?,
                 }
             }

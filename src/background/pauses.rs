@@ -18,6 +18,9 @@ pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::
 /// How long rows are in use by other sessions before users see their collection wait.
 const PATIENCE_FOR_ROWS: Duration = Duration::from_secs(1);
 
+/// How long it counts that a collection has held up the worker. One that goes on is tried again much sooner.
+const LATELY: Duration = Duration::from_secs(120);
+
 /// What is paused after failures: collections by themselves, those of a provider together, and all of them.
 #[derive(Default)]
 pub struct Pauses {
@@ -41,12 +44,16 @@ struct Pause {
     backoff: Backoff,
     /// Whether users see the collection wait.
     is_shown: bool,
-    /// Whether the worker was held up.
-    has_held_up: bool,
+    /// When the worker was last held up.
+    held_up_at: Option<Instant>,
 }
 
 impl Pause {
-    const NEW: Self = Self { backoff: BACKOFF, is_shown: false, has_held_up: false };
+    const NEW: Self = Self { backoff: BACKOFF, is_shown: false, held_up_at: None };
+
+    fn has_held_up_lately(&self) -> bool {
+        self.held_up_at.is_some_and(|at| at.elapsed() < LATELY)
+    }
 }
 
 impl Pauses {
@@ -82,8 +89,8 @@ impl Pauses {
         let length = pause.backoff.next_pause().max(held_up_for(error));
         in_flight.paused.insert(collection, Instant::now() + length);
         if is_held_up(error) {
-            pause.has_held_up = true;
-            self.rest_owner_of(in_flight, collection, length);
+            pause.held_up_at = Some(Instant::now());
+            self.rest_owner_of(in_flight, collection, held_up_for(error));
         }
         match blame {
             // A column may have been renamed since the collection was read. A lasting error occurs again the next time.
@@ -108,7 +115,8 @@ impl Pauses {
 
     /// Leaves all tables of an owner alone if several of them have held up the worker: each would do so in its turn.
     fn rest_owner_of(&self, in_flight: &mut InFlight, collection: i64, length: Duration) {
-        let mut held_up = self.collections.iter().filter(|(_, pause)| pause.has_held_up).map(|(id, _)| *id);
+        let mut held_up =
+            self.collections.iter().filter(|(_, pause)| pause.has_held_up_lately()).map(|(id, _)| *id);
         if held_up.any(|other| other != collection && in_flight.have_same_owner(other, collection)) {
             in_flight.rest_owner_of(collection, Instant::now() + length);
         }

@@ -108,6 +108,9 @@ impl ProviderPauses {
             None => take_lock(&name)?,
         };
         let mut pause = known.unwrap_or_else(|| ProviderPause::new(backoff, error.clone(), None));
+        if pause.lock.is_none() {
+            pause.backoff = backoff;
+        }
         pause.lock = lock;
         if lock.is_none() {
             self.paused.insert(name, pause);
@@ -299,8 +302,15 @@ impl ProviderPauses {
 /// The lock for a pause, unless another worker of the database has it.
 fn take_lock(name: &str) -> Result<Option<OwnLock>> {
     let lock = OwnLock::new("provider pause", name);
-    let is_taken = in_limited_transaction(Limits::LocksAndTime, || Ok(lock.try_for_session()))?;
-    Ok(is_taken.then_some(lock))
+    let mut is_taken = false;
+    let committed = in_limited_transaction(Limits::LocksAndTime, || {
+        is_taken = lock.try_for_session();
+        Ok(())
+    });
+    if committed.is_err() && is_taken {
+        lock.release();
+    }
+    committed.map(|()| is_taken.then_some(lock))
 }
 
 /// What each collection asks of its provider; none if the extension was dropped.

@@ -90,7 +90,8 @@ impl Settling {
     /// Settles the collections that have no work left. Returns whether it settled any.
     pub fn settle(&mut self, pauses: &mut Pauses, in_flight: &mut InFlight) -> Result<bool> {
         let mut any = false;
-        for id in self.touched.iter().copied().collect::<Vec<_>>() {
+        let touched = self.touched.iter().copied().filter(|id| !in_flight.rests_now(*id));
+        for id in touched.collect::<Vec<_>>() {
             match settle::settle(id) {
                 Ok(Settled::Later) => {}
                 Ok(Settled::Done) => {
@@ -113,7 +114,9 @@ impl Settling {
         }
         self.looked_for_segments_at = Instant::now();
         let extension = || if extension::is_installed()? { settle::filled() } else { Ok(Vec::new()) };
-        for id in in_limited_transaction(Limits::Locks, || connect(extension))? {
+        let mut filled = in_limited_transaction(Limits::Locks, || connect(extension))?;
+        filled.retain(|id| !in_flight.rests_now(*id));
+        for id in filled {
             let merged = settle::may_merge(id)
                 .and_then(|may_merge| if may_merge { settle::merge_while_busy(id) } else { Ok(()) });
             if let Err(error) = merged {

@@ -29,10 +29,10 @@ const FORMAT_NAMES: [(&str, Option<LogFormat>); 8] = [
     ("opentelemetry", Some(LogFormat::Otlp)),
 ];
 
-/// The format that an SQL argument names; none for `auto`.
+/// The format that an SQL argument names; none for `auto`, which NULL stands for.
 ///
 /// # Errors
-/// 22004 for null, 22023 for an unknown name.
+/// 22023 for an unknown name.
 pub fn format_named(name: Option<Utf8>) -> Result<Option<LogFormat>> {
     let name = text_or(name, "auto");
     if let Some((_, format)) = FORMAT_NAMES.iter().find(|(known, _)| *known == name) {

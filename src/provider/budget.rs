@@ -5,8 +5,7 @@ use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::spi::{Arg, connect, select};
 use ragstone_pg::trigger::TriggerCall;
 
-/// Whether role and provider exist, and what a dump has turned off. A dump is read without checks, as the functions in it are: roles are no part of a database, and
-/// may follow later.
+/// Whether role and provider exist, and whether bodies of functions are checked. A restore turns that off: its roles may come later.
 const QUERY: &str = "
     SELECT $1::name IS NULL OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1::name),
            $2::name IS NULL OR EXISTS (SELECT FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw

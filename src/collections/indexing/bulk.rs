@@ -285,14 +285,17 @@ pub fn count_unchanged(collection: &Collection, select: &str, without_model: &Er
     let cursor = connect(|| as_source_owner(source, || Cursor::open(select, &[])))?;
     let mut counts = FillCounts::default();
     loop {
-        let rows = connect(|| as_source_owner(source, || cursor.fetch(MAX_FETCH_ROWS)))?;
-        for row in 0..rows.count {
-            if read_row(&rows, row, collection)?.is_some() {
-                return Err(without_model.clone());
+        let fetched: usize = connect(|| -> Result<usize> {
+            let rows = as_source_owner(source, || cursor.fetch(MAX_FETCH_ROWS))?;
+            for row in 0..rows.count {
+                if read_row(&rows, row, collection)?.is_some() {
+                    return Err(without_model.clone());
+                }
+                counts.count(&rows, row);
             }
-            counts.count(&rows, row);
-        }
-        if rows.count == 0 {
+            Ok(rows.count)
+        })?;
+        if fetched == 0 {
             connect(|| as_source_owner(source, || cursor.close()))?;
             return Ok(counts);
         }

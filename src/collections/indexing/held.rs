@@ -52,6 +52,10 @@ impl HeldEmbeddings {
         if !keys.is_empty() {
             self.batches.push_back((self.last_batch, keys));
         }
+        let embeddings = &self.embeddings;
+        let is_held_by =
+            |batch: u64, key: &TextKey| embeddings.get(key).is_some_and(|held| held.batch == batch);
+        self.batches.retain(|(batch, keys)| keys.iter().any(|key| is_held_by(*batch, key)));
         while self.bytes > MAX_HELD_BYTES && self.batches.len() > 1 {
             self.drop_oldest();
         }
@@ -112,6 +116,8 @@ mod tests {
         held.hold("m", batch(0, 1));
         held.hold("m", batch(2 * texts, texts / 2));
         assert!(holds(&held, 0) && !holds(&held, 1));
+        held.hold("m", batch(0, 1));
+        assert_eq!(held.batches.len(), 3, "a batch of which nothing is left");
         assert!(holds(&held, texts) && holds(&held, 2 * texts));
         held.hold("m", batch(3 * texts, 2 * texts));
         assert!(!holds(&held, texts) && holds(&held, 3 * texts) && holds(&held, 5 * texts - 1));

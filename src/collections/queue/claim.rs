@@ -185,6 +185,14 @@ impl InFlight {
         true
     }
 
+    /// Whether a collection is paused, or the tables of its owner rest.
+    pub fn rests_now(&self, collection: i64) -> bool {
+        let is_ahead = |until: &Instant| *until > Instant::now();
+        let owner_rests = |owner| self.resting_owners.get(owner).is_some_and(is_ahead);
+        self.paused.get(&collection).is_some_and(is_ahead)
+            || self.owners.get(&collection).is_some_and(owner_rests)
+    }
+
     /// Whether two collections are of the same owner.
     pub fn have_same_owner(&self, first: i64, second: i64) -> bool {
         self.owners.get(&first).is_some_and(|owner| self.owners.get(&second) == Some(owner))

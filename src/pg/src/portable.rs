@@ -1,4 +1,4 @@
-//! Settings under which values become text that is stored or compared, whoever's session it is.
+//! Settings under which values become text that is stored or compared, in whosever session.
 
 use crate::guc::is_set_to;
 use crate::switch_user::{as_owner, with_settings};
