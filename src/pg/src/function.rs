@@ -57,6 +57,10 @@ impl<'a> FunctionCall<'a> {
         unsafe {
             let datum = pgrx::fcinfo::pg_getarg_datum(self.fcinfo, index).unwrap_or(pg_sys::Datum::null());
             let base = pg_sys::getBaseType(type_oid);
+            // A text is as it is, without a copy: it may be long.
+            if base == pg_sys::TEXTOID || base == pg_sys::VARCHAROID {
+                return datum;
+            }
             if base == pg_sys::BOOLOID {
                 let word = if datum.value() != 0 { c"true" } else { c"false" };
                 return pg_sys::Datum::from(pg_sys::cstring_to_text(word.as_ptr()));
