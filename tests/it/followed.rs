@@ -25,8 +25,8 @@ pub async fn create(session: &Session, options: &str) -> Result<()> {
 
 /// Waits until the collection is current.
 pub async fn current(session: &Session) -> Result<()> {
-    let current: bool = session.value("SELECT rag.wait_until_current('c', '60s')").await?;
-    ensure!(current, "the collection is not current after a minute");
+    let current: bool = session.value("SELECT rag.wait_until_current('c', '5min')").await?;
+    ensure!(current, "the collection is not current after five minutes");
     Ok(())
 }
 
