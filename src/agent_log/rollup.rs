@@ -268,23 +268,22 @@ impl Position {
 
     /// Whether there are steps that are not added, for example because an older transaction is still in progress.
     fn is_behind(&self) -> Result<bool> {
-        let look = || {
-            run(
-            "SELECT EXISTS (SELECT FROM rag._steps s WHERE (s.written, s.id) > ($1, $2)
-                              AND s.written < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-                              AND (s.written < $3 OR s.id > $4 OR s.xmin::text::bigint = s.written & 4294967295))",
-            &[
-                Arg::new(self.written),
-                Arg::new(self.step),
-                Arg::new(self.foreign_from),
-                Arg::new(self.foreign_step),
-            ],
-        )
-        };
-        let rows = by_index(look)?;
+        let arguments = [
+            Arg::new(self.written),
+            Arg::new(self.step),
+            Arg::new(self.foreign_from),
+            Arg::new(self.foreign_step),
+        ];
+        let rows = by_index(|| run(HAS_STEPS_BEHIND, &arguments))?;
         Ok(rows.boolean(0, 0) == Some(true))
     }
 }
+
+/// Whether steps have come after a place that are not added.
+const HAS_STEPS_BEHIND: &str = "
+    SELECT EXISTS (SELECT FROM rag._steps s WHERE (s.written, s.id) > ($1, $2)
+                     AND s.written < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                     AND (s.written < $3 OR s.id > $4 OR s.xmin::text::bigint = s.written & 4294967295))";
 
 fn two_coordinators() -> Error {
     Error::internal("two coordinators add steps to reports at once")

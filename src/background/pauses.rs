@@ -84,20 +84,18 @@ impl Pauses {
         error: &Error,
         blame: Blame,
     ) -> Result<()> {
+        if is_held_up(error) {
+            self.rest_owner_of(in_flight, collection, held_up_for(error));
+        }
         let pause = self.collections.entry(collection).or_insert(Pause::NEW);
         let is_first = pause.backoff.is_idle();
         let length = pause.backoff.next_pause().max(held_up_for(error));
         in_flight.paused.insert(collection, Instant::now() + length);
-        if is_held_up(error) {
-            pause.held_up_at = Some(Instant::now());
-            self.rest_owner_of(in_flight, collection, held_up_for(error));
-        }
         match blame {
             // A column may have been renamed since the collection was read. A lasting error occurs again the next time.
             Blame::Transient | Blame::Collection if is_first => Ok(()),
             Blame::Row | Blame::Collection => store(|| failure::set_error(collection, Some(error))),
             blame => {
-                let pause = self.collections.entry(collection).or_insert(Pause::NEW);
                 if blame == Blame::Blocked && !pause.is_shown {
                     let (code, message) = (error.code(), &error.message);
                     let cause = match is_held_up(error) {
@@ -113,8 +111,10 @@ impl Pauses {
         }
     }
 
-    /// Leaves all tables of an owner alone if several of them have held up the worker: each would do so in its turn.
-    fn rest_owner_of(&self, in_flight: &mut InFlight, collection: i64, length: Duration) {
+    /// Notes that a collection has held up the worker, and leaves all tables of its owner alone if several of them have: each would do so
+    /// in its turn.
+    fn rest_owner_of(&mut self, in_flight: &mut InFlight, collection: i64, length: Duration) {
+        self.collections.entry(collection).or_insert(Pause::NEW).held_up_at = Some(Instant::now());
         let mut held_up =
             self.collections.iter().filter(|(_, pause)| pause.has_held_up_lately()).map(|(id, _)| *id);
         if held_up.any(|other| other != collection && in_flight.have_same_owner(other, collection)) {

@@ -73,11 +73,11 @@ pub fn pin(name: &CStr, value: &CStr) {
 }
 
 /// Whether a setting is shown as this value, leaving out what follows a comma.
-pub(super) fn is_set_to(name: &CStr, value: &str) -> bool {
+pub(super) fn is_set_to(name: &CStr, value: &CStr) -> bool {
     // SAFETY: gives a terminated string that lives until a setting is shown again or changed, or null where there is no such setting.
     unsafe {
         let shown = pg_sys::GetConfigOption(name.as_ptr(), true, false);
         !shown.is_null()
-            && CStr::from_ptr(shown).to_bytes().split(|byte| *byte == b',').next() == Some(value.as_bytes())
+            && CStr::from_ptr(shown).to_bytes().split(|byte| *byte == b',').next() == Some(value.to_bytes())
     }
 }

@@ -7,13 +7,13 @@ use std::ffi::CStr;
 
 /// What decides how PostgreSQL's own types are written. Text that is written so is read in the same way under any other order of
 /// dates and style of intervals.
-const PORTABLE: [(&CStr, &str); 6] = [
-    (c"TimeZone", "UTC"),
-    (c"DateStyle", "ISO"),
-    (c"IntervalStyle", "postgres"),
-    (c"bytea_output", "hex"),
-    (c"extra_float_digits", "1"),
-    (c"lc_monetary", "C"),
+pub const PORTABLE: [(&CStr, &CStr); 6] = [
+    (c"TimeZone", c"UTC"),
+    (c"DateStyle", c"ISO"),
+    (c"IntervalStyle", c"postgres"),
+    (c"bytea_output", c"hex"),
+    (c"extra_float_digits", c"1"),
+    (c"lc_monetary", c"C"),
 ];
 
 /// Runs `work` under settings that are the same for all sessions. Those that the session has anyway are not set, which takes longer
@@ -23,7 +23,7 @@ pub fn with_portable_settings<T>(work: impl FnOnce() -> T) -> T {
         .iter()
         // The order of days and months, after a comma, counts for reading only.
         .filter(|(name, value)| !is_set_to(name, value))
-        .filter_map(|(name, value)| Some((name.to_str().ok()?, *value)))
+        .filter_map(|(name, value)| Some((name.to_str().ok()?, value.to_str().ok()?)))
         .collect();
     if others.is_empty() { work() } else { with_settings(&others, work) }
 }

@@ -3,11 +3,12 @@
 use pgrx::{pg_guard, pg_sys};
 use ragstone_pg::guc;
 use ragstone_pg::major_version::WORKER_CONNECTION_FLAGS;
+use ragstone_pg::portable::PORTABLE;
 use std::ffi::CStr;
 
 /// Settings that a database or the superuser's role may have for its users, and that do not apply to a worker: what would make its
-/// transactions fail or wait, end them, give them the rights of another role, or write values as other text.
-const OWN_SETTINGS: [(&CStr, &CStr); 15] = [
+/// transactions fail or wait, end them, or give them the rights of another role.
+const OWN_SETTINGS: [(&CStr, &CStr); 9] = [
     (c"default_transaction_read_only", c"off"),
     (c"default_transaction_isolation", c"read committed"),
     (c"default_transaction_deferrable", c"off"),
@@ -17,13 +18,6 @@ const OWN_SETTINGS: [(&CStr, &CStr); 15] = [
     (c"transaction_timeout", c"0"),
     (c"session_replication_role", c"origin"),
     (c"role", c"none"),
-    // As `ragstone_pg::portable` has them: keys of rows that a comparison finds are noted as those that triggers find.
-    (c"TimeZone", c"UTC"),
-    (c"DateStyle", c"ISO, YMD"),
-    (c"IntervalStyle", c"postgres"),
-    (c"extra_float_digits", c"1"),
-    (c"bytea_output", c"hex"),
-    (c"lc_monetary", c"C"),
 ];
 
 /// Exports the entry point of a background worker under the C name `$symbol`, by which it is registered. `$main` takes the
@@ -44,7 +38,8 @@ pub use background_worker_main;
 
 /// Connects the process to a database as the bootstrap superuser. Once in a process, before anything touches the database.
 pub fn connect(database: u32) {
-    OWN_SETTINGS.into_iter().for_each(|(name, value)| guc::pin(name, value));
+    // The latter since keys of rows that a comparison finds are noted as those that triggers find.
+    OWN_SETTINGS.into_iter().chain(PORTABLE).for_each(|(name, value)| guc::pin(name, value));
     // SAFETY: called once, at the beginning of a worker's main function.
     unsafe {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(pg_sys::Oid::from(database), pg_sys::InvalidOid, 0);
