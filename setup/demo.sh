@@ -23,7 +23,7 @@ psql=("$(pg bindir)/psql" --no-psqlrc --quiet --pset=pager=off --set=ON_ERROR_ST
 ask() { "${psql[@]}" --tuples-only --no-align "$@"; }
 
 # The database is made anew when what it was made by has changed. The order of definitions is another with each build.
-made_by=$(sort "$(pg sharedir)"/extension/ragstone--*.sql "$here/manual.py" "$root/examples/manual.sql" | sha256sum | cut -d' ' -f1)
+made_by=$({ echo "$manual" && sort "$(pg sharedir)"/extension/ragstone--*.sql "$here/manual.py" "$root/examples/manual.sql"; } | sha256sum | cut -d' ' -f1)
 if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'demo'") != "$made_by" ]]; then
   say "loading the PostgreSQL manual"
   ask --dbname=postgres --command='DROP DATABASE IF EXISTS demo WITH (FORCE)' --command='CREATE DATABASE demo'

@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> Result<()> {
     let path = Installation::find()?.default_model().join("tokenizer.json");
     let mut tokenizer = Tokenizer::from_file(path).map_err(|error| anyhow!("{error}"))?;
     tokenizer.with_padding(None).with_truncation(None).map_err(|error| anyhow!("{error}"))?;
-    let sizes = options.size(vec![1_usize, 8, 64], vec![1, 2]);
+    let sizes = options.size(vec![1024_usize, 8192, 65536], vec![64, 128]);
     measure("by the model's tokens", &ModelTokenizer(tokenizer), &sizes)?;
     measure("by six letters, no tokenizer", &SixLetters, &sizes)
 }
@@ -48,12 +48,12 @@ fn measure<T: Tokenize<Error = anyhow::Error>>(title: &str, tokens: &T, sizes: &
     for (kind, splitter, begin, repeated) in KINDS {
         let cutter = Cutter::new(&ChunkOptions { splitter, size: 256, overlap: 0 })?;
         let mut times = Vec::new();
-        for megabytes in sizes {
-            let document = format!("{begin}{}", repeated.repeat((megabytes << 20) / repeated.len()));
+        for kilobytes in sizes {
+            let document = format!("{begin}{}", repeated.repeat((kilobytes << 10) / repeated.len()));
             let before = processor_seconds()?;
             cutter.cut(&document, tokens)?;
-            let time = (processor_seconds()? - before) * 1e3 / *megabytes as f64;
-            report::figure(&format!("{kind}, {megabytes} MB"), time, "ms/MB");
+            let time = (processor_seconds()? - before) * 1e3 * 1024.0 / *kilobytes as f64;
+            report::figure(&format!("{kind}, {kilobytes} kB"), time, "ms/MB");
             times.push(time);
         }
         if let [first, .., last] = times[..] {

@@ -156,7 +156,7 @@ fn tell(contestants: &[Contestant], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Three times on a processor with AMX; without it bf16 is computed by AVX-512 and there is no goal but to be faster.
+/// Three times on a processor with AMX. AMD's AVX-512 need only be faster. With Intel's, bf16 is slower, and `auto` does not use it.
 fn bf16_goal() -> f64 {
     let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     if flags.contains("amx_bf16") { 3.0 } else { 1.0 }

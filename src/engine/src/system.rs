@@ -95,11 +95,34 @@ fn memory_pages(field: usize) -> u64 {
     line.split(' ').nth(field).and_then(|pages| pages.parse().ok()).unwrap_or(0)
 }
 
-/// Whether the processor computes in bf16 (AMX or AVX-512), which is what makes OpenVINO faster.
-pub fn has_bf16() -> bool {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-    flags.split_whitespace().any(|flag| flag == "amx_bf16" || flag == "avx512_bf16")
+/// What bf16 is worth on a processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bf16 {
+    /// The processor does not compute in it.
+    Missing,
+    /// It takes longer than fp32. Intel's AVX-512 does as many multiplications a cycle in bf16 as in fp32, and rounding to bf16 comes on
+    /// top.
+    Slower,
+    /// It takes less time than fp32: with AMX, and with AMD's AVX-512.
+    Faster,
+}
+
+/// What bf16 is worth on this processor.
+pub fn bf16() -> Bf16 {
+    bf16_by(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn bf16_by(cpuinfo: &str) -> Bf16 {
+    let has = |field: &str, word: &str| {
+        let line = cpuinfo.lines().find(|line| line.starts_with(field)).unwrap_or_default();
+        line.split_whitespace().any(|found| found == word)
+    };
+    match (has("flags", "amx_bf16"), has("flags", "avx512_bf16")) {
+        (true, _) => Bf16::Faster,
+        (false, true) if has("vendor_id", "AuthenticAMD") => Bf16::Faster,
+        (false, true) => Bf16::Slower,
+        (false, false) => Bf16::Missing,
+    }
 }
 
 /// Whether the file that this process runs has been replaced or removed.
@@ -128,6 +151,18 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bf16_is_worth_what_maker_and_instructions_make_of_it() {
+        let worth = |vendor: &str, flags: &str| {
+            bf16_by(&format!("processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n"))
+        };
+        assert_eq!(worth("AuthenticAMD", "avx512_bf16 avx512_vnni"), Bf16::Faster);
+        assert_eq!(worth("GenuineIntel", "avx512_bf16 avx512_vnni"), Bf16::Slower);
+        assert_eq!(worth("GenuineIntel", "avx512_bf16 amx_bf16"), Bf16::Faster);
+        assert_eq!(worth("GenuineIntel", "avx512_vnni"), Bf16::Missing);
+        assert_eq!(bf16_by(""), Bf16::Missing);
+    }
 
     #[test]
     fn a_terminal_is_not_steered() {

@@ -13,7 +13,7 @@ use std::ffi::{CStr, CString};
 /// What runs the models.
 #[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EngineRuntime {
-    /// OpenVINO where it is installed, the processor has bf16 and its results are right; else ONNX Runtime.
+    /// OpenVINO where it is installed, the processor is faster in bf16 than in fp32 and its results are right; else ONNX Runtime.
     Auto,
     /// ONNX Runtime's own kernels in fp32.
     OnnxRuntime,
@@ -50,7 +50,7 @@ pub fn define() {
     GucRegistry::define_enum_guc(
         c"rag.engine_runtime",
         c"Sets what runs the models: auto, onnxruntime or openvino.",
-        c"auto takes OpenVINO where its library is installed, the processor has bf16 and the results agree.",
+        c"auto takes OpenVINO where its library is installed, the processor is faster in bf16 than in fp32, and the results agree.",
         &ENGINE_RUNTIME,
         GucContext::Sighup,
         GucFlags::default(),

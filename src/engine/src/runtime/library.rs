@@ -15,13 +15,13 @@ use crate::{
         manifest::{GRAPH, Manifest},
         text::TextEncoder,
     },
-    system,
+    system::{self, Bf16},
 };
 
 /// Which runtime to use, as the administrator chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RuntimeChoice {
-    /// OpenVINO if it is installed, the processor has bf16 and the results agree; else ONNX Runtime.
+    /// OpenVINO if it is installed, the processor is faster in bf16 and the results agree; else ONNX Runtime.
     Auto,
     /// ONNX Runtime's own kernels.
     Onnxruntime,
@@ -164,12 +164,13 @@ impl Library {
         let openvino = || load(&self.settings.openvino.join("libonnxruntime.so"), true);
         match self.settings.choice {
             RuntimeChoice::Onnxruntime => load(&self.settings.onnxruntime, false),
-            RuntimeChoice::Openvino if !system::has_bf16() => {
+            RuntimeChoice::Openvino if system::bf16() == Bf16::Missing => {
                 Err(Error::OpenVino("the processor has neither amx_bf16 nor avx512_bf16".into()))
             }
             RuntimeChoice::Openvino => openvino().map_err(|error| Error::OpenVino(error.to_string())),
             RuntimeChoice::Auto
-                if system::has_bf16() && self.settings.openvino.join("libonnxruntime.so").exists() =>
+                if system::bf16() == Bf16::Faster
+                    && self.settings.openvino.join("libonnxruntime.so").exists() =>
             {
                 openvino().or_else(|error| {
                     eprintln!("ragstone-engine: falling back from openvino to onnxruntime: {error}");
