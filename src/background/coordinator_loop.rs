@@ -52,6 +52,7 @@ pub fn run(database: u32) -> ExitReason {
         wait::serve_interrupts();
         reload_after_sighup();
         activity::report_statistics();
+        slots::serve_requests_at_intervals();
         if databases::is_wanted_exclusively(database) {
             jobs::end_workers(database);
             return coordinator.not_wanted();

@@ -19,6 +19,7 @@ fn run(_argument: u64) {
         Ok(found) => found.into_iter().for_each(|database| {
             slots::request_worker(database, Place::FIRST_INDEXER);
             slots::request_worker(database, Place::Coordinator);
+            slots::serve_requests();
         }),
         Err(error) => log!("ragstone launcher: {}", error.message),
     }

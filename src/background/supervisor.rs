@@ -1,4 +1,5 @@
-//! The supervisor: a background worker that starts the engine, watches it and starts it again.
+//! The supervisor: a background worker that starts the engine, watches it and starts it again, and serves the requests for workers
+//! meanwhile.
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::{check_for_interrupts, log};
@@ -21,6 +22,9 @@ const ALREADY_RUNNING: i32 = 75;
 /// The engine's exit code where it cannot work as it is configured.
 const MISCONFIGURED: i32 = 78;
 
+/// How often the supervisor looks at the engine, the workers and the requests for workers.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Pauses before a restart.
 const RESTART_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
 
@@ -36,7 +40,14 @@ fn run(_argument: u64) {
         SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM | SignalWakeFlags::SIGCHLD,
     );
     match FileLock::take(&paths::supervisor_lock()) {
-        Ok(Some(_lock)) => supervise(),
+        Ok(Some(lock)) => {
+            let is_terminated = supervise();
+            // Whoever needs the engine from here on starts another supervisor.
+            drop(lock);
+            if !is_terminated {
+                serve_until_another_does();
+            }
+        }
         Ok(None) => {}
         Err(error) => {
             log!("ragstone supervisor: could not lock \"{}\": {error}", paths::supervisor_lock().display());
@@ -44,7 +55,18 @@ fn run(_argument: u64) {
     }
 }
 
-fn supervise() {
+/// Requests are left to a worker, which there may not be.
+fn serve_until_another_does() {
+    while !slots::hand_over_requests() && slots::has_requests() {
+        if !BackgroundWorker::wait_latch(Some(WATCH_INTERVAL)) {
+            return;
+        }
+        check_for_interrupts!();
+    }
+}
+
+/// Runs the engine for as long as it can be run. Returns whether the supervisor was terminated.
+fn supervise() -> bool {
     let mut restarts = 0;
     let mut backoff = RESTART_BACKOFF;
     loop {
@@ -54,13 +76,13 @@ fn supervise() {
             Ok(engine) => engine,
             Err(error) => {
                 log!("ragstone supervisor: could not execute \"{}\": {error}", command.program.display());
-                return;
+                return false;
             }
         };
         match watch(&mut engine, &command) {
-            EngineEnd::Stopped => return,
+            EngineEnd::Stopped => return true,
             EngineEnd::Reconfigured => backoff.reset(),
-            EngineEnd::Exited(status) if is_final(status) => return,
+            EngineEnd::Exited(status) if is_final(status) => return false,
             EngineEnd::Exited(status) => {
                 restarts += 1;
                 log!("ragstone supervisor: engine (PID {}) ended: {status}", engine.id());
@@ -68,7 +90,7 @@ fn supervise() {
                     backoff.reset();
                 }
                 if !back_off(backoff.next_pause()) {
-                    return;
+                    return true;
                 }
             }
         }
@@ -92,9 +114,10 @@ fn watch(engine: &mut Child, command: &EngineCommand) -> EngineEnd {
             Ok(None) => {}
             Err(error) => log!("ragstone supervisor: could not wait for the engine: {error}"),
         }
-        let go_on = BackgroundWorker::wait_latch(Some(Duration::from_secs(1)));
+        let go_on = BackgroundWorker::wait_latch(Some(WATCH_INTERVAL));
         check_for_interrupts!();
-        slots::run_due();
+        slots::end_unwanted();
+        slots::serve_requests();
         if !go_on {
             stop(engine);
             return EngineEnd::Stopped;

@@ -41,6 +41,7 @@ pub fn run(database: u32, place: Place) -> ExitReason {
         wait::serve_interrupts();
         reload_after_sighup();
         activity::report_statistics();
+        slots::serve_requests_at_intervals();
         if databases::is_wanted_exclusively(database) {
             return ExitReason::NotWanted;
         }

@@ -51,6 +51,13 @@ fn run(database: u32, place: Place) {
     let path = paths::worker_lock(database, place);
     let Some(lock) = take(&path) else { return };
     keep(Some(lock));
+    if !slots::is_within_limit(place) {
+        keep(None);
+        if place.is_requested() {
+            slots::request_worker(database, place);
+        }
+        return;
+    }
     if place.is_requested() {
         // From here on this process is responsible for the request that it was started for.
         let _ = STARTED_FOR.set((database, place));
@@ -69,12 +76,14 @@ fn run(database: u32, place: Place) {
         // A session that queued work while the lock was held has not requested another worker.
         let is_done = reason == ExitReason::NotWanted
             || reason != ExitReason::Unfinished && !has_work_left(database, place);
+        let is_handed_over = slots::hand_over_requests();
         if !place.is_requested() || is_done {
             return;
         }
-        if reason != ExitReason::Idle {
+        if reason != ExitReason::Idle && is_handed_over {
             return slots::request_worker(database, place);
         }
+        // There is work, or no other process that would serve the requests.
         match FileLock::take(&path) {
             Ok(Some(lock)) => keep(Some(lock)),
             _ => return,
@@ -105,19 +114,19 @@ fn take(path: &Path) -> Option<FileLock> {
 }
 
 /// Requests another worker if this one is terminated, since work may be left that no other process knows of; unless a command needs
-/// the database without other connections. The supervisor drops the request of a database that has a worker, so this one releases its
-/// lock first.
+/// the database without other connections. A request is dropped where the database has a worker, so this one releases its lock first.
 fn request_successor(code: i32) {
     keep(None);
     let Some((database, place)) = STARTED_FOR.get().copied() else { return };
-    // The database may not exist any more; then no other worker can do better.
-    let is_ended_early = code != 0 && (IS_CONNECTED.load(Ordering::Relaxed) || is_told_to_end());
-    if !is_ended_early {
+    if code == 0 {
         return;
     }
-    if databases::is_wanted_exclusively(database) {
+    // The database may not exist any more; then no other worker can do better.
+    if !IS_CONNECTED.load(Ordering::Relaxed) && !is_told_to_end() {
+        slots::serve_requests();
+    } else if databases::is_wanted_exclusively(database) {
         missing_slot::note(database, Waiting::Job, false);
     } else {
-        slots::request_worker(database, place);
+        slots::request_successor(database, place);
     }
 }

@@ -134,7 +134,9 @@ async fn openvino_that_disagrees_is_passed_over_by_auto() -> Result<()> {
     let session = server.session().await?;
     session.execute("SELECT rag.embed('a')", &[]).await?;
     if session.value::<String>("SELECT runtime FROM rag.models()").await? == "onnxruntime" {
-        return Err(NotRun("this processor is not faster in bf16, so auto does not try OpenVINO".into()).into());
+        return Err(
+            NotRun("this processor is not faster in bf16, so auto does not try OpenVINO".into()).into()
+        );
     }
     let exact = make_openvino_disagree(&server, &session).await?;
     let under_auto = embed_under(&session, "auto", "onnxruntime").await?;

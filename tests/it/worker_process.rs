@@ -2,6 +2,7 @@
 
 use crate::followed::{converged, make};
 use crate::jobs::{ended, submit};
+use crate::reports::until_folded;
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -16,6 +17,8 @@ pub fn tests() -> Vec<Trial> {
         a_worker_that_starts_another_one_keeps_its_lock,
         settings_of_a_database_or_a_role_do_not_reach_a_worker,
         workers_that_are_sent_away_are_no_fatal_lines_in_the_log,
+        databases_take_turns_without_a_supervisor,
+        a_coordinator_that_is_terminated_has_a_successor_without_a_supervisor,
     ]
 }
 
@@ -187,4 +190,64 @@ async fn workers_that_are_sent_away_are_no_fatal_lines_in_the_log() -> Result<()
     }
     server.stop(Signal::SIGINT)?;
     no_fatal_worker(&server)
+}
+
+/// A server without an engine: nothing starts a supervisor.
+async fn server_without_supervisor(slots: &str) -> Result<Server> {
+    let options = Options::default()
+        .set("rag.engine_path", "/nowhere")
+        .set("rag.sync_idle_timeout", "3600s")
+        .set("max_worker_processes", slots);
+    Server::start_with(options).await
+}
+
+async fn no_supervisor(session: &Session) -> Result<()> {
+    let supervisors: i64 = session
+        .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone supervisor'")
+        .await?;
+    ensure!(supervisors == 0, "there is a supervisor");
+    Ok(())
+}
+
+async fn log_a_step(session: &Session) -> Result<()> {
+    session.execute("SELECT rag.log_step(rag.start_run('agent'), 'tool')", &[]).await?;
+    Ok(())
+}
+
+/// One slot is that of logical replication, so each round one database more than there are slots left has steps that only a coordinator
+/// adds to its reports. (The last process stays, so a single slot would have no turns.)
+async fn databases_take_turns_without_a_supervisor() -> Result<()> {
+    for slots in ["3", "5"] {
+        let server = server_without_supervisor(slots).await?;
+        let mut sessions = Vec::new();
+        for _ in 0..slots.parse::<usize>()? {
+            sessions.push(server.session().await?);
+        }
+        for _ in 0..3 {
+            for session in &sessions {
+                log_a_step(session).await?;
+            }
+            for session in &sessions {
+                until_folded(session).await?;
+            }
+        }
+        no_supervisor(&sessions[0]).await?;
+    }
+    Ok(())
+}
+
+async fn a_coordinator_that_is_terminated_has_a_successor_without_a_supervisor() -> Result<()> {
+    let server = server_without_supervisor("8").await?;
+    let session = server.session().await?;
+    log_a_step(&session).await?;
+    until_folded(&session).await?;
+    let end = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone coordinator'";
+    let first: i32 = session.value(end).await?;
+    session.execute("SELECT pg_terminate_backend($1)", &[&first]).await?;
+    wait::until("another coordinator is there", async || {
+        let found = session.query(end, &[]).await?;
+        Ok(found.first().is_some_and(|row| row.get::<_, i32>(0) != first).then_some(()))
+    })
+    .await?;
+    no_supervisor(&session).await
 }

@@ -1,7 +1,7 @@
 //! How a database's workers are registered, and how they handle SIGTERM.
 
 use crate::processes::place::Place;
-use pgrx::bgworkers::{BackgroundWorkerBuilder, DynamicBackgroundWorkerLoadError};
+use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::pg_sys;
 use ragstone_pg::major_version::pqsignal;
 
@@ -10,23 +10,25 @@ unsafe extern "C-unwind" {
     fn die(signal: libc::c_int);
 }
 
-/// Registers a worker for a place of a database.
-pub fn register(database: u32, place: Place) -> Result<(), DynamicBackgroundWorkerLoadError> {
+/// Registers a worker for a place of a database. Returns whether Postgres had a slot for it. Does not allocate Postgres's memory and does
+/// not raise: a handle, which is not needed, would be allocated.
+pub fn register(database: u32, place: Place) -> bool {
     let (name, function, argument) = match place {
         Place::Coordinator => ("ragstone coordinator", "ragstone_coordinator_main", u64::from(database)),
         Place::Indexer(number) => {
             ("ragstone worker", "ragstone_worker_main", (u64::from(database) << 8) | number as u64)
         }
     };
-    BackgroundWorkerBuilder::new(name)
+    let builder = BackgroundWorkerBuilder::new(name)
         .set_type(name)
         .set_library("ragstone")
         .set_function(function)
         .set_argument(Some(pg_sys::Datum::from(argument)))
         .enable_spi_access()
-        .set_restart_time(None)
-        .load_dynamic()
-        .map(|_| ())
+        .set_restart_time(None);
+    let mut worker = pg_sys::BackgroundWorker::from(&builder);
+    // SAFETY: the structure is copied, and no handle is asked for.
+    unsafe { pg_sys::RegisterDynamicBackgroundWorker(&raw mut worker, std::ptr::null_mut()) }
 }
 
 /// Makes SIGTERM end the process at the next check for interrupts, inside SPI too. pgrx's own handler only sets a flag.

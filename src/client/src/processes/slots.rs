@@ -1,7 +1,8 @@
 //! The workers of all databases: which database has one, which waits for one, and which has to lose it.
 //!
 //! The extension has no shared memory without preload, so each worker holds a lock on a file whose name contains its database and
-//! its place.
+//! its place. A database that waits has a file as well, its request. Every background process of the extension serves the requests of
+//! all databases, at least once a second while it sleeps and when it exits, and the last one stays until they are served.
 
 use crate::processes::file_lock::{FileLock, files_with_prefix};
 use crate::processes::job_registry;
@@ -9,25 +10,29 @@ use crate::processes::missing_slot::{self, Waiting};
 use crate::processes::own_files;
 use crate::processes::place::{Place, parse_worker_name};
 use crate::processes::register;
-use crate::processes::supervisor;
 use crate::processes::system::send_signal;
 use crate::settings;
 use crate::settings::paths;
-use pgrx::bgworkers::DynamicBackgroundWorkerLoadError;
 use ragstone_pg::{databases, session};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Minimum time between two registrations by one session: a worker that was just registered has not taken its lock yet.
 const REGISTRATION_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a process serves requests.
+const SERVICE_INTERVAL: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// The places that this session has registered workers for, and when.
     static REGISTERED: RefCell<Vec<(Place, Instant)>> = const { RefCell::new(Vec::new()) };
+
+    /// When this process has last served requests at its intervals.
+    static SERVED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Starts the worker of a place in this database if it has none. If no worker may be started, one is requested from the supervisor.
+/// Starts the worker of a place in this database if it has none. If no worker may be started, one is requested.
 pub fn ensure(place: Place) {
     let database = session::database();
     if session::is_standby() || session::is_binary_upgrade() || is_starting(place) {
@@ -58,7 +63,7 @@ fn is_starting(place: Place) -> bool {
 pub fn ensure_more(database: u32) {
     for place in (1..settings::sync_workers()).map(Place::Indexer) {
         if holder(database, place).is_none() && has_room(place) {
-            let _ = register::register(database, place);
+            register::register(database, place);
         }
     }
 }
@@ -93,6 +98,9 @@ pub fn ensure_after_commit(place: Place) -> Option<i32> {
     let holder = holder(database, place);
     if holder.is_none() && !is_starting(place) {
         request_worker(database, place);
+        if !is_any_other_alive() {
+            serve_requests();
+        }
     }
     holder
 }
@@ -107,6 +115,13 @@ pub fn has_room(place: Place) -> bool {
     running(place) < settings::max_sync_workers() as usize
 }
 
+/// Whether this process, a worker in `place`, is one of those that `rag.max_sync_workers` allows. Several processes may have started
+/// workers for the same room, and then the oldest process ids stay.
+pub fn is_within_limit(place: Place) -> bool {
+    let older = holders(place).filter(|pid| *pid < session::pid()).count();
+    older < settings::max_sync_workers() as usize
+}
+
 /// Whether another worker can start when that of `place` exits: one of the same kind is requested, or Postgres has had no slot.
 pub fn is_room_needed(place: Place) -> bool {
     requests().any(|(_, requested)| requested.is_like(place)) || missing_slot::is_noted_for(place)
@@ -117,9 +132,8 @@ fn requests() -> impl Iterator<Item = (u32, Place)> {
     files_with_prefix("wanted-").filter_map(|name| parse_worker_name(&name))
 }
 
-/// The supervisor's part: ends the workers of databases that a session needs exclusively, and starts workers for the databases
-/// that wait.
-pub fn run_due() {
+/// Ends the workers of databases that a session needs exclusively, and removes the files of workers that have exited.
+pub fn end_unwanted() {
     for (database, place) in files_with_prefix("worker-").filter_map(|name| parse_worker_name(&name)) {
         let path = paths::worker_lock(database, place);
         match FileLock::holder(&path) {
@@ -139,60 +153,110 @@ pub fn run_due() {
             None => FileLock::remove_if_free(&ticket.lock()),
         }
     }
+}
+
+/// Serves the requests, unless this process has just done so.
+pub fn serve_requests_at_intervals() {
+    let is_due = SERVED.get().is_none_or(|at| at.elapsed() >= SERVICE_INTERVAL);
+    if is_due {
+        SERVED.set(Some(Instant::now()));
+        serve_requests();
+    }
+}
+
+/// Starts workers for the places that wait, as far as there is room. Returns whether it has started any. Does not allocate Postgres's
+/// memory and does not raise.
+pub fn serve_requests() -> bool {
     // The oldest first: a worker that makes room for another one asks to come back at once.
     let requested_at = |(database, place): &(u32, Place)| {
         let file = paths::worker_request(*database, *place).metadata();
         file.and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
     };
     let mut waiting: Vec<_> = requests().collect();
-    waiting.sort_by_key(requested_at);
+    waiting.sort_by_cached_key(requested_at);
+    let mut has_started = false;
     for (database, place) in waiting {
-        if has_room(place) {
-            assign_worker(database, place);
-        }
+        has_started |= has_room(place) && assign_worker(database, place);
     }
+    has_started
 }
 
-/// Starts a worker for a place that waits.
-fn assign_worker(database: u32, place: Place) {
-    // Remove the request before checking for a worker, so that a request made meanwhile is kept for the next pass. A worker that
-    // runs now sees all work queued until now, before it exits or just after.
-    withdraw_request(database, place);
-    if holder(database, place).is_none() && register(database, place).is_err() {
+/// Serves the requests for a process that exits. Returns whether another process will serve those that come later, or that are left.
+pub fn hand_over_requests() -> bool {
+    serve_requests() || is_any_other_alive()
+}
+
+/// Whether any place waits for a worker.
+pub fn has_requests() -> bool {
+    requests().next().is_some()
+}
+
+/// Whether another process serves requests: a worker of any database, or the supervisor.
+pub fn is_any_other_alive() -> bool {
+    let workers = files_with_prefix("worker-").filter_map(|name| parse_worker_name(&name));
+    workers
+        .map(|(database, place)| paths::worker_lock(database, place))
+        .chain([paths::supervisor_lock()])
+        .any(|path| FileLock::holder(&path).is_some_and(|pid| pid != session::pid()))
+}
+
+/// Starts a worker for a place that waits. Returns whether it has.
+fn assign_worker(database: u32, place: Place) -> bool {
+    // The request is removed before the check for a worker, so that a request made meanwhile is kept for the next pass. A worker that
+    // runs now sees all work queued until now, before it exits or just after. Of several processes, one removes it.
+    if !withdraw_request(database, place) || holder(database, place).is_some() {
+        return false;
+    }
+    let is_started = register(database, place);
+    if !is_started {
         request_worker(database, place);
     }
+    is_started
 }
 
-/// Registers a worker. It notes itself that a slot is not missing any more.
-fn register(database: u32, place: Place) -> Result<(), DynamicBackgroundWorkerLoadError> {
-    register::register(database, place)
-        .inspect_err(|_| missing_slot::note(database, Waiting::Worker(place), true))
+/// Starts a worker that takes over from this process while it exits. The request stays until that one has begun, for the case that the
+/// server is shutting down.
+pub fn request_successor(database: u32, place: Place) {
+    request_worker(database, place);
+    if !is_any_other_alive() {
+        register(database, place);
+    }
+}
+
+/// Registers a worker, which notes itself that a slot is not missing any more. Returns whether there was a slot.
+fn register(database: u32, place: Place) -> bool {
+    let is_registered = register::register(database, place);
+    if !is_registered {
+        missing_slot::note(database, Waiting::Worker(place), true);
+    }
+    is_registered
 }
 
 fn start_or_wait(database: u32, place: Place) {
-    if !has_room(place) || register(database, place).is_err() {
+    if !has_room(place) || !register(database, place) {
         request_worker(database, place);
-        // The supervisor assigns freed slots; start it even if no engine has run yet.
-        if FileLock::holder(&paths::supervisor_lock()).is_none() {
-            let _ = supervisor::register();
-        }
     }
 }
 
-/// Withdraws the request for a worker when it has started: it sees all work queued until now.
-pub fn withdraw_request(database: u32, place: Place) {
-    let _ = fs::remove_file(paths::worker_request(database, place));
+/// Withdraws the request for a worker when it has started: it sees all work queued until now. Returns whether there was one.
+pub fn withdraw_request(database: u32, place: Place) -> bool {
+    fs::remove_file(paths::worker_request(database, place)).is_ok()
 }
 
-/// Asks the supervisor for a worker, as soon as there is room for one. An older request keeps its turn.
+/// Asks for a worker, as soon as there is room for one. An older request keeps its turn.
 pub fn request_worker(database: u32, place: Place) {
     let _ = own_files::create_new(&paths::worker_request(database, place));
 }
 
 /// The number of running workers of the kind of `place`, in all databases.
 pub fn running(place: Place) -> usize {
+    holders(place).count()
+}
+
+/// The process ids of running workers of the kind of `place`, in all databases.
+fn holders(place: Place) -> impl Iterator<Item = i32> {
     files_with_prefix("worker-")
         .filter_map(|name| parse_worker_name(&name))
-        .filter(|(database, found)| found.is_like(place) && holder(*database, *found).is_some())
-        .count()
+        .filter(move |(_, found)| found.is_like(place))
+        .filter_map(|(database, found)| holder(database, found))
 }
