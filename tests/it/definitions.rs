@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Trial> {
         renames_of_table_column_and_schema_are_followed,
         a_dropped_content_column_is_a_clear_state,
         another_type_of_key_is_followed,
+        other_values_of_a_key_are_followed,
         another_owner_is_followed,
         a_unique_index_is_enough_for_a_key,
         a_migration_is_switched_when_it_has_caught_up,
@@ -84,6 +85,30 @@ async fn another_type_of_key_is_followed() -> Result<()> {
     converged(&session).await?;
     let after = embedded(&session).await?;
     ensure!(after == before + 2, "{} texts were embedded for two rows", after - before);
+    Ok(())
+}
+
+/// Values of the former type cannot be cast to the new one, or are other rows' values there.
+async fn other_values_of_a_key_are_followed() -> Result<()> {
+    let server = shared().await?;
+    for (key, fresh) in [
+        ("uuid USING ('0000000000000000000000000000000' || id)::uuid", "gen_random_uuid()"),
+        ("date USING date '2026-01-01' + id", "'2026-03-01'"),
+        ("bigint USING 3 - id", "7"),
+    ] {
+        let session = server.session().await?;
+        make(&session, 2, "").await?;
+        session
+            .batch_execute(&format!(
+                "ALTER TABLE t ALTER id TYPE {key}; INSERT INTO t VALUES ({fresh}, 'text of a new row')"
+            ))
+            .await?;
+        converged(&session).await?;
+        let failed: i64 = session.value("SELECT count(*) FROM rag.failed").await?;
+        let found: i64 =
+            session.value("SELECT count(*) FROM rag.search('c', 'text', mode => 'text')").await?;
+        ensure!(failed == 0 && found == 3, "{key}: {failed} failed, {found} found");
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::owner_change::accept_owner;
 use crate::collections::queue;
 use crate::collections::queue::failure;
-use pgrx::{log, pg_sys};
+use pgrx::{PgLogLevel, log, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_lock::OwnLock;
@@ -149,10 +149,28 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
                 "ALTER TABLE {} ALTER COLUMN {column} TYPE {kind}{collation} USING {column}::text::{kind}",
                 chunks.name
             );
-            as_owner(chunks.owner, || run_once(&statement))?;
+            let change = || as_owner(chunks.owner, || run_once(&statement).map(|_| ()));
+            match in_subtransaction(change) {
+                Err(error) if matches!(&error.code()[..2], "22" | "23") => {
+                    empty(collection, &error)?;
+                    change()?;
+                }
+                changed => changed?,
+            }
         }
     }
     Ok(())
+}
+
+/// Empties a collection whose keys are no keys of the source any more: the command has computed other values, and the former ones are not
+/// valid in the new type, or two of them are one there. All rows are queued afterwards.
+fn empty(collection: &Collection, error: &Error) -> Result<()> {
+    Error::warning(format!("collection \"{}\" is filled again, as its keys have changed", collection.name))
+        .detail(error.message.clone())
+        .notice(PgLogLevel::WARNING);
+    let (chunks, terms) = (collection.chunks()?, collection.terms()?);
+    as_owner(chunks.owner, || run_once(&format!("TRUNCATE {}, {}", chunks.name, terms.name)))?;
+    queue::forget(collection.id)
 }
 
 /// The collections whose sources are these tables or their parents.
