@@ -203,8 +203,8 @@ COMMENT ON COLUMN rag.steps.status IS 'ok, error, running, waiting, approved, re
 COMMENT ON COLUMN rag.steps.sqlstate IS 'of the error, where it was one of the database';
 COMMENT ON COLUMN rag.steps.rolled_back IS 'whether the transaction in which it was logged was rolled back, and the step, being autonomous, is still here';
 
-COMMENT ON FUNCTION rag.start_run(text, jsonb, bigint, text, jsonb, timestamp with time zone) IS
-'begin a run of an agent, and give its number; it becomes the session''s current run, see rag.run. traceparent is the application''s span, as W3C''s Trace Context writes it; session the conversation';
+COMMENT ON FUNCTION rag.start_run(text, jsonb, bigint, text, jsonb, timestamp with time zone, boolean) IS
+'begin a run of an agent, and give its number; it becomes the session''s current run, see rag.run, unless current is false. traceparent is the application''s span, as W3C''s Trace Context writes it; session the conversation';
 COMMENT ON FUNCTION rag.log_step(bigint, text, text, jsonb, jsonb, bigint, text, bigint, bigint, double precision, timestamp with time zone, double precision, text, text, jsonb) IS
 'add a step to a run of one''s own, and give its number. kind is message, model, tool, retrieval, error or custom; parent the step that it is a part of; where there is no started it began duration_ms ago';
 COMMENT ON FUNCTION rag.log_steps(bigint, jsonb) IS

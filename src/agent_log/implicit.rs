@@ -1,5 +1,6 @@
 //! Steps that Ragstone's own functions log by themselves while the session has a current run.
 
+use crate::agent_log::session::SessionRun;
 use crate::agent_log::{NewStep, current, log, session, tables};
 use pgrx::PgLogLevel;
 use ragstone_client::engine::replay;
@@ -19,6 +20,9 @@ thread_local! {
 
     /// The run that the last warning was about.
     static WARNED_RUN: Cell<i64> = const { Cell::new(0) };
+
+    /// The run that was last looked up, when that transaction began, and whether the run had ended.
+    static LOOKED_UP: Cell<(i64, i64, bool)> = const { Cell::new((0, 0, false)) };
 }
 
 /// The result of a step, for its row.
@@ -62,7 +66,7 @@ pub struct OpenStep {
 impl OpenStep {
     /// Begins a step, if there is a run that can be logged into.
     pub fn begin() -> Result<Option<Self>> {
-        let Some(run) = ours() else { return Ok(None) };
+        let Some(run) = ours()? else { return Ok(None) };
         Ok(Some(Self { run, id: tables::reserve()?, started_us: clock::now(), clock: Instant::now() }))
     }
 
@@ -96,7 +100,7 @@ pub fn step_done<'a, T>(
     done: &Result<T>,
     result: impl FnOnce(&T) -> StepResult,
 ) -> Result<()> {
-    ours().map_or(Ok(()), |run| log_outcome(run, new, done, result))
+    ours()?.map_or(Ok(()), |run| log_outcome(run, new, done, result))
 }
 
 fn log_outcome<'a, T>(
@@ -127,20 +131,39 @@ pub fn within<T>(run: i64, step: i64, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// The session's current run, if steps can be logged into it. A run that is not the current role's causes one warning.
-fn ours() -> Option<i64> {
-    let run = current().filter(|_| transactions::may_write())?;
+/// The session's current run, if steps can be logged into it. A run that is not the current role's, or that has ended, causes one
+/// warning.
+fn ours() -> Result<Option<i64>> {
+    let Some(run) = current().filter(|_| transactions::may_write()) else { return Ok(None) };
     // A job that waits for an answer is executed again later, and would be logged twice.
     if replay::is_active() && settings::log_durability() == LogDurability::Autonomous {
-        return None;
+        return Ok(None);
     }
-    let Err(error) = session::find(run) else { return Some(run) };
+    let reason = match session::find(run) {
+        Ok(found) if !had_ended(&found)? => return Ok(Some(run)),
+        Ok(_) => format!("run {run} has ended"),
+        Err(error) => error.message,
+    };
     if WARNED_RUN.replace(run) != run {
-        Error::warning(format!("steps are not logged: {}", error.message))
-            .hint("SET rag.run = 0, or to a run of the current role.")
+        Error::warning(format!("steps are not logged: {reason}"))
+            .hint("SET rag.run = 0, or to a run of the current role that goes on.")
             .notice(PgLogLevel::WARNING);
     }
-    None
+    Ok(None)
+}
+
+/// Whether the run had ended when the transaction first logged into it. Another session may end it, and behind a pooler that gives each
+/// transaction another connection, this one is then used by other clients.
+fn had_ended(run: &SessionRun) -> Result<bool> {
+    let begun = clock::transaction_start();
+    if let (id, at, has_ended) = LOOKED_UP.get()
+        && (id, at) == (run.id, begun)
+    {
+        return Ok(has_ended);
+    }
+    let has_ended = session::has_ended(run)?;
+    LOOKED_UP.set((run.id, begun, has_ended));
+    Ok(has_ended)
 }
 
 /// Makes the enclosing step current again, even if the work panics.

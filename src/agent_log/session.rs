@@ -84,6 +84,20 @@ fn find_and_count(id: i64, steps: i32) -> Result<SessionRun> {
     Ok(run)
 }
 
+/// Whether the run has ended, here or in another session.
+pub fn has_ended(run: &SessionRun) -> Result<bool> {
+    connect(|| {
+        tables::as_owner(|| {
+            let ended = statement(
+                "SELECT FROM rag._runs r WHERE r.id OPERATOR(pg_catalog.=) $1 AND r.started OPERATOR(pg_catalog.=) $2
+                                           AND r.finished IS NOT NULL",
+                &[Arg::new(run.id), Arg::timestamptz(run.started_us)],
+            )?;
+            Ok(ended.count > 0)
+        })
+    })
+}
+
 fn look_up(id: i64) -> Result<SessionRun> {
     if let Some(run) = in_table(id)? {
         return Ok(run);

@@ -33,9 +33,11 @@ pub struct NewRun<'a, J = Value> {
     pub attributes: Option<J>,
     /// When the run began, in microseconds since 1970; now if none.
     pub started_us: Option<i64>,
+    /// Whether the session's current run stays what it is.
+    pub is_detached: bool,
 }
 
-/// Starts a run of the current role, and returns its number. It becomes the session's current run.
+/// Starts a run of the current role, and returns its number. It becomes the session's current run, unless it is detached.
 ///
 /// # Errors
 /// 22023 where the agent's name is empty or the traceparent is malformed; 42704 where there is no such session.
@@ -49,6 +51,7 @@ pub fn start(run: &NewRun) -> Result<i64> {
         traceparent: run.traceparent,
         attributes: attributes.as_ref().map(JsonbRef::from),
         started_us: run.started_us,
+        is_detached: run.is_detached,
     })
 }
 
@@ -96,7 +99,9 @@ pub fn start_jsonb(run: &NewRun<JsonbRef>) -> Result<i64> {
         autonomous,
         begun_in,
     });
-    switch_user::set_in_transaction("rag.run", &id.to_string())?;
+    if !run.is_detached {
+        switch_user::set_in_transaction("rag.run", &id.to_string())?;
+    }
     Ok(id)
 }
 

@@ -23,6 +23,7 @@ fn start_run<'a>(
     traceparent: default!(Option<Utf8>, "NULL"),
     attributes: default!(Option<JsonbRef<'a>>, "NULL"),
     started: default!(Option<TimestampWithTimeZone>, "NULL"),
+    current: default!(Option<bool>, "true"),
 ) -> i64 {
     version::check();
     let agent = or_raise(required(agent, "agent"));
@@ -34,6 +35,7 @@ fn start_run<'a>(
         traceparent: text(&traceparent),
         attributes,
         started_us: or_raise(moment(started)),
+        is_detached: current == Some(false),
     }))
 }
 

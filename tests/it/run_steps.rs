@@ -21,6 +21,8 @@ pub fn tests() -> Vec<Trial> {
         a_stream_is_a_step_when_its_last_piece_was_read,
         a_stream_that_fails_is_on_record_where_the_log_is_autonomous,
         nothing_is_logged_without_a_run,
+        a_run_that_another_session_has_ended_takes_no_more_steps,
+        a_run_that_is_not_current_takes_the_steps_that_name_it,
         reading_writes_no_step,
     ]
 }
@@ -258,5 +260,50 @@ async fn reading_writes_no_step() -> Result<()> {
     ensure!(reader.take_notices().is_empty());
     reader.refusal_of("SELECT rag.log_step($1, 'tool')", &[&run]).await?.expect("25006", "", "")?;
     ensure!(steps(&writer).await?.is_empty(), "{}", steps(&writer).await?);
+    Ok(())
+}
+
+const SEARCH: &str = "SELECT * FROM rag.search('notes', 'when does the harbour open', k => 1)";
+
+/// As behind a pooler that gives each transaction another connection.
+async fn a_run_that_another_session_has_ended_takes_no_more_steps() -> Result<()> {
+    let server = shared().await?;
+    let first = server.session().await?;
+    first.batch_execute(NOTES).await?;
+    let database: String = first.value("SELECT current_database()::text").await?;
+    let run: i64 = first.value("SELECT rag.start_run('r')").await?;
+    first.batch_execute(SEARCH).await?;
+    let second = server.connect(&database).await?;
+    second.execute("SELECT rag.finish_run($1)", &[&run]).await?;
+    first.take_notices();
+    for _ in 0..2 {
+        first.batch_execute(SEARCH).await?;
+    }
+    ensure!(steps(&second).await? == "retrieval notes ok", "{}", steps(&second).await?);
+    let warnings = first.take_notices();
+    ensure!(warnings.len() == 1, "{warnings:?}");
+    warnings[0].expect("01000", &format!("run {run} has ended"), "SET rag.run")?;
+    // A run that goes on takes steps again.
+    second.execute("SELECT rag.finish_run($1, status => 'running')", &[&run]).await?;
+    first.batch_execute(SEARCH).await?;
+    ensure!(steps(&second).await? == "retrieval notes ok; retrieval notes ok", "{}", steps(&second).await?);
+    Ok(())
+}
+
+async fn a_run_that_is_not_current_takes_the_steps_that_name_it() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session.batch_execute(NOTES).await?;
+    session.batch_execute("SELECT rag.start_run('current')").await?;
+    let before: String = session.value("SELECT current_setting('rag.run')").await?;
+    let run: i64 = session.value("SELECT rag.start_run('other', current => false)").await?;
+    ensure!(session.value::<String>("SELECT current_setting('rag.run')").await? == before);
+    session.execute("SELECT rag.log_step($1, 'tool', 'named')", &[&run]).await?;
+    session.batch_execute(SEARCH).await?;
+    let of_run: i64 = session.value_of("SELECT count(*) FROM rag.steps WHERE run_id = $1", &[&run]).await?;
+    ensure!(
+        of_run == 1 && steps(&session).await? == "tool named ok; retrieval notes ok",
+        "{}",
+        steps(&session).await?
+    );
     Ok(())
 }

@@ -11,6 +11,12 @@ pub fn now() -> i64 {
     unsafe { pg_sys::GetCurrentTimestamp() + POSTGRES_EPOCH }
 }
 
+/// When the current transaction began.
+pub fn transaction_start() -> i64 {
+    // SAFETY: a read of the transaction's state.
+    unsafe { pg_sys::GetCurrentTransactionStartTimestamp() + POSTGRES_EPOCH }
+}
+
 /// What timestamps reach from and to, in microseconds since 2000: MIN_TIMESTAMP and END_TIMESTAMP of PostgreSQL's
 /// `datatype/timestamp.h`. A table that held another number could not be read or dumped any more.
 const RANGE: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
