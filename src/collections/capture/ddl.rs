@@ -4,11 +4,13 @@ use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
 use crate::collections::capture::rewritten;
 use crate::collections::catalog::collection::Collection;
-use pgrx::PgLogLevel;
+use crate::collections::queue;
+use pgrx::{PgLogLevel, pg_sys};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
-use ragstone_pg::spi::{connect, run};
+use ragstone_pg::session;
+use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 
 /// Adapts collections to the command that has just ended.
@@ -21,11 +23,13 @@ pub fn follow_rewrites() {
     without_failing(rewritten::remember);
 }
 
-/// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on. Of a table that
-/// was dropped itself only the time is noted: that it is missing is seen without that.
+/// Adapts collections whose sources have lost columns, by ALTER TABLE or together with what the columns depended on, or partitions. Of a
+/// table that was dropped itself only the time is noted: that it is missing is seen without that.
 pub fn follow_drops() {
+    let role = session::current_role();
     without_failing(|| {
         follow_dropped_columns()?;
+        follow_dropped_partitions(role)?;
         as_owner(config_owner()?, || run(include_str!("../../../sql/queries/note_dropped_tables.sql"), &[]))
             .map(|_| ())
     });
@@ -70,6 +74,14 @@ fn follow_dropped_columns() -> Result<()> {
         follow_all(sources(&tables)?.into_iter().filter(|collection| !collection.is_restoring()));
     }
     Ok(())
+}
+
+/// Has all rows compared, since no trigger saw those of the partition. Triggers can be made by any role, and those of a role that has no
+/// rights to the source say nothing.
+fn follow_dropped_partitions(role: pg_sys::Oid) -> Result<()> {
+    let find = || run(include_str!("../../../sql/queries/lost_partitions.sql"), &[Arg::new(role)]);
+    let found = as_owner(config_owner()?, find)?;
+    (0..found.count).filter_map(|row| found.int8(row, 0)).try_for_each(queue::append_all)
 }
 
 fn follow_all(collections: impl Iterator<Item = Collection>) {

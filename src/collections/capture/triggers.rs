@@ -10,19 +10,45 @@ use ragstone_pg::identifier::{literal, quoted};
 use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
-/// Name and definition of each statement trigger.
-const STATEMENT_TRIGGERS: [(&str, &str); 4] = [
-    ("insert", "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
-    (
-        "update",
-        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
-    ),
-    ("delete", "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT"),
-    ("truncate", "AFTER TRUNCATE ON {} FOR EACH STATEMENT"),
+/// A trigger of each table of a source.
+struct Definition {
+    event: &'static str,
+    /// Its definition, with `{}` for the table.
+    definition: &'static str,
+    /// When it fires if that is not in sessions of the role `origin`: in ALTER TABLE's words.
+    enable: Option<&'static str>,
+}
+
+/// The statement triggers. Logical replication and sessions of the role `replica` truncate whole tables, too.
+const STATEMENT_TRIGGERS: [Definition; 4] = [
+    Definition {
+        event: "insert",
+        definition: "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+        enable: None,
+    },
+    Definition {
+        event: "update",
+        definition: "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+        enable: None,
+    },
+    Definition {
+        event: "delete",
+        definition: "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+        enable: None,
+    },
+    Definition {
+        event: "truncate",
+        definition: "AFTER TRUNCATE ON {} FOR EACH STATEMENT",
+        enable: Some("ALWAYS"),
+    },
 ];
 
 /// The row trigger, for tables that store rows themselves.
-const REPLICA_TRIGGER: (&str, &str) = ("replica", "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW");
+const REPLICA_TRIGGER: Definition = Definition {
+    event: "replica",
+    definition: "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW",
+    enable: Some("REPLICA"),
+};
 
 struct TriggerTable {
     oid: pg_sys::Oid,
@@ -44,7 +70,7 @@ pub fn install(collection: &Collection) -> Result<bool> {
     let (right, stale) = existing(collection, &tables, &arguments)?;
     stale.iter().try_for_each(drop_trigger)?;
     let missing = missing(collection, &tables, &right);
-    let create = |(table, name, definition): &(&TriggerTable, String, &str)| {
+    let create = |(table, name, definition): &(&TriggerTable, String, &Definition)| {
         create_trigger(table, name, definition, &arguments)
     };
     // Otherwise the event trigger would follow the first of these commands and create the others.
@@ -78,17 +104,22 @@ fn arguments(collection: &Collection) -> Vec<String> {
     arguments
 }
 
-fn create_trigger(table: &TriggerTable, name: &str, definition: &str, arguments: &[String]) -> Result<()> {
+fn create_trigger(
+    table: &TriggerTable,
+    name: &str,
+    definition: &Definition,
+    arguments: &[String],
+) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
     let name = quoted(name);
     as_owner(table.owner, || {
         run_once(&format!(
             "CREATE TRIGGER {name} {} EXECUTE FUNCTION rag._capture({})",
-            definition.replace("{}", &table.name),
+            definition.definition.replace("{}", &table.name),
             arguments.join(", ")
         ))?;
-        if definition == REPLICA_TRIGGER.1 {
-            run_once(&format!("ALTER TABLE {} ENABLE REPLICA TRIGGER {name}", table.name))?;
+        if let Some(enable) = definition.enable {
+            run_once(&format!("ALTER TABLE {} ENABLE {enable} TRIGGER {name}", table.name))?;
         }
         Ok(())
     })
@@ -131,18 +162,18 @@ fn existing(
     Ok(found(collection, tables)?.into_iter().partition(right))
 }
 
-/// Table, name and definition of the missing triggers.
+/// Tables and names of the missing triggers, and what they are to be.
 fn missing<'a>(
     collection: &Collection,
     tables: &'a [TriggerTable],
     existing: &[ExistingTrigger],
-) -> Vec<(&'a TriggerTable, String, &'static str)> {
+) -> Vec<(&'a TriggerTable, String, &'static Definition)> {
     let wanted = tables.iter().flat_map(|table| {
         let replica = table.holds_rows.then_some(&REPLICA_TRIGGER);
-        STATEMENT_TRIGGERS.iter().chain(replica).map(move |(event, definition)| (table, event, *definition))
+        STATEMENT_TRIGGERS.iter().chain(replica).map(move |definition| (table, definition))
     });
     wanted
-        .map(|(table, event, definition)| (table, trigger_name(collection.id, event), definition))
+        .map(|(table, definition)| (table, trigger_name(collection.id, definition.event), definition))
         .filter(|(table, name, _)| {
             !existing.iter().any(|found| found.table.oid == table.oid && found.trigger == *name)
         })
