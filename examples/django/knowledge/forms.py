@@ -4,6 +4,12 @@ from knowledge import uploads
 from knowledge.models import Document
 
 
+class SearchForm(forms.Form):
+    """What is searched for; without it the page asks for it."""
+
+    q = forms.CharField(required=False)
+
+
 class UploadForm(forms.Form):
     """A file that becomes a document."""
 

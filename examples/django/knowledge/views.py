@@ -11,11 +11,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from knowledge.forms import UploadForm
+from knowledge.forms import SearchForm, UploadForm
 from knowledge.models import Document, source_of
 from ragstone.models import Collection, FailedRow, Passage
 from ragstone.problems import sqlstate
 
+MAX_QUERY = 1000
 SHOWN = 10
 # Facets count these.
 FOUND = 50
@@ -25,17 +26,18 @@ ENGINE_AWAY = "57P03"
 @require_GET
 def search(request: HttpRequest) -> HttpResponse:
     """Passages of one collection about a question, and the facets by which there can be fewer."""
-    query = request.GET.get("q", "").strip()[:1000]
+    form = SearchForm(request.GET)
+    query = form.cleaned_data["q"][:MAX_QUERY] if form.is_valid() else ""
     collection = request.GET.get("in") or next(iter(settings.RAGSTONE_SOURCES))
     if collection not in settings.RAGSTONE_SOURCES:
         raise Http404(f"no collection {collection}")
     chosen = dict(facet.split(":", 1) for facet in request.GET.getlist("facet") if ":" in facet)
-    context = {"query": query, "collection": collection, "collections": settings.RAGSTONE_SOURCES, "chosen": chosen}
+    context = {"form": form, "query": query, "collection": collection, "collections": settings.RAGSTONE_SOURCES}
     if query:
         passages, by_words = find(collection, query, chosen)
         shown = passages if "all" in request.GET else passages[:SHOWN]
         context |= {"passages": shown, "found": len(passages), "by_words": by_words, "facets": facets(passages)}
-    return render(request, "knowledge/search.html", context)
+    return render(request, "knowledge/search.html", context, status=200 if form.is_valid() else 400)
 
 
 def find(collection: str, query: str, chosen: dict[str, str]) -> tuple[list[Passage], bool]:
@@ -64,10 +66,10 @@ def read(request: HttpRequest, collection: str, key: int) -> HttpResponse:
     """A whole text; with a search's query and chunk, with that passage marked."""
     text = text_of(collection, key)
     quote = None
-    if (query := request.GET.get("q")) and (chunk := request.GET.get("chunk", "")).isdecimal():
+    if (query := request.GET.get("q")) and (chunk := request.GET.get("chunk")):
         # The search finds the passage again, with the rights of whoever asks.
         found = find(collection, query, {})[0]
-        quote = next((passage.content for passage in found if passage.chunk_id == int(chunk)), None)
+        quote = next((passage.content for passage in found if str(passage.chunk_id) == chunk), None)
     return render(request, "knowledge/read.html", {"text": text, "collection": collection, "quote": quote})
 
 

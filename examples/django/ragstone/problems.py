@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 
 
 class Problem(NamedTuple):
@@ -27,6 +27,10 @@ PROBLEMS = {
 }
 UNFORESEEN = Problem(500, "This could not be answered.")
 UNREACHABLE = Problem(503, "The database cannot be reached. Please try again in a minute.")
+UNSTORABLE = Problem(400, "The request has a character that no text in the database can have (U+0000).")
+# How the SQLSTATEs begin that are about the values of a form: invalid data, a constraint, a name that does not exist,
+# RAISE EXCEPTION in a trigger.
+REFUSALS = ("22", "23", "42704", "P0001")
 
 
 def sqlstate(error: DatabaseError) -> str | None:
@@ -37,9 +41,21 @@ def sqlstate(error: DatabaseError) -> str | None:
 def explain(error: DatabaseError) -> Problem | None:
     """The problem of an error that a page can be expected to meet."""
     state = sqlstate(error)
+    # The driver does not send a text with U+0000. In JSON the character is escaped, and the server refuses it.
+    if isinstance(error, DataError) and state in (None, "22021", "22P05"):
+        return UNSTORABLE
     if state is None or state in ("57P01", "57P02"):
         return UNREACHABLE if is_connection(error) else None
     return PROBLEMS.get(state)
+
+
+def refusal(error: DatabaseError) -> str | None:
+    """The message and hint of an error that is about the values of a form; None for any other."""
+    if not (sqlstate(error) or "").startswith(REFUSALS):
+        return None
+    said = error.__cause__.diag
+    # Postgres ends hints with a full stop, but no messages.
+    return f"{said.message_primary}. {said.message_hint}" if said.message_hint else said.message_primary
 
 
 def is_connection(error: DatabaseError) -> bool:

@@ -18,7 +18,9 @@ def stream(request: HttpRequest, job: int, render: Callable[[Any], str]) -> Stre
     """The events of a job: `piece`, `anew` where what came before is to be forgotten, and at the end `done` with the HTML
     of the result, or `failed`. A browser that has lost the connection says what it had last."""
     after = request.headers.get("Last-Event-ID", "")
-    pieces = events(job, int(after) if after.isdecimal() else 0, render)
+    # Numbers of pieces are of type integer.
+    is_number = after.isdecimal() and len(after) < 10
+    pieces = events(job, int(after) if is_number else 0, render)
     return StreamingHttpResponse(pieces, content_type="text/event-stream", headers=HEADERS)
 
 

@@ -229,6 +229,21 @@ def test_a_conversation_without_a_question_has_no_events(client):
     assert client.get(reverse("events", args=[conversation.pk])).status_code == 404
 
 
+@pytest.mark.parametrize("field", ["message", "persona", "collection", "key"])
+def test_a_nul_character_in_a_question_is_refused_in_the_form(client, field):
+    said = ASK | {"message": DEAD_ROWS, "key": "k"}
+    reply = client.post(reverse("chat"), said | {field: "a\0b"})
+    assert reply.status_code == 200
+    assert reply.context["form"].errors.keys() == {field}
+    assert not Conversation.objects.exists()
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, str(2**31), str(2**63)])
+def test_a_last_number_that_there_cannot_be_begins_from_the_first(client, number):
+    events = list(stream(client, ask(client, "How do I take a base backup?"), last_event_id=number))
+    assert [name for name, _ in events] == ["anew", "done"]
+
+
 def test_what_a_model_says_is_text():
     citations = [{"number": 1, "title": 'A "title"'}]
     said = "<script>x</script> ![i](http://a/b.png) [1](http://evil) [2] `[1]` **bold**"

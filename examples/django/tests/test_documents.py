@@ -34,6 +34,7 @@ def reader(client, librarian):
             "A book that comes late costs a fee.",
         ),
         ("fees.md", b"# Fees\n\nTwo a day.", "markdown", "fees", "# Fees\n\nTwo a day."),
+        ("nul.html", b"<title>a&#0;b</title>c&#x0;d", "html", "a\ufffdb", "a\ufffdbc\ufffdd"),
         ("hours.HTML", HTML, "html", "Opening hours", "# Hours\n\nThe reading room is open **until nine**."),
     ],
 )
@@ -85,6 +86,12 @@ def test_what_cannot_be_read_is_refused_with_a_reason(reader, name, content, mes
     assert told.status_code == 422
     assert message in told.json()["message"]
     assert not Document.objects.exists()
+
+
+def test_a_title_with_a_nul_character_is_refused_with_a_reason(reader):
+    page = reader.post(UPLOAD, {"file": file("fees.txt", b"Two."), "title": "a\0b"})
+    assert page.status_code == 422
+    assert "Null characters are not allowed." in page.content.decode()
 
 
 def test_without_a_file_the_form_says_so(reader):

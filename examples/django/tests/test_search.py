@@ -74,6 +74,38 @@ def test_any_text_is_a_query(client, query):
     assert client.get(HOME, {"q": query}).status_code == 200
 
 
+def test_a_query_with_a_nul_character_is_refused_in_the_form(client):
+    page = client.get(HOME, {"q": "base\0backup"})
+    assert page.status_code == 400
+    assert "Null characters are not allowed." in page.content.decode()
+    assert 'type="search"' in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "values"),
+    [
+        (HOME, {"q": "backup", "facet": "url:\0"}),
+        (HOME, {"q": "backup", "facet": "\0:a"}),
+        (reverse("read", args=["manual", 1]), {"q": "a\0b", "chunk": "1"}),
+    ],
+)
+def test_a_nul_character_elsewhere_is_a_bad_request(client, address, values):
+    page = client.get(address, values)
+    assert page.status_code == 400
+    assert "U+0000" in page.content.decode()
+
+
+def test_a_nul_character_in_a_cookie_is_a_bad_request(client):
+    client.cookies["sessionid"] = "a\0" * 10
+    assert client.get(HOME).status_code == 400
+
+
+def test_a_number_that_is_too_long_marks_nothing(client):
+    page = client.get(reverse("read", args=["manual", 1]), {"q": "vacuum", "chunk": "1" * 5000})
+    assert page.status_code == 200
+    assert client.get(f"/read/manual/{'9' * 30}/").status_code == 404
+
+
 def test_without_the_engine_passages_are_found_by_their_words(client, engine_away):
     page = client.get(HOME, {"q": "base backup"})
     assert page.context["passages"][0].title in ("Backup", "Write-ahead log")

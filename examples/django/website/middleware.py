@@ -4,7 +4,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
-from ragstone.problems import UNREACHABLE, explain
+from ragstone.problems import UNREACHABLE, UNSTORABLE, explain
 
 # Texts of models and of visitors are escaped; should that ever fail, no script of theirs runs and nothing is sent elsewhere.
 POLICY = (
@@ -37,6 +37,8 @@ class ProblemMiddleware:
                 # A pool whose connections are dead waits longer and longer before it makes others. The next request has
                 # a new one, and is served as soon as the database is there.
                 connection.close_pool()
-            # Where the database is away nothing can be known of the user, whom the page's head would show.
-            html = render_to_string("problem.html", {"problem": problem}, None if problem is UNREACHABLE else request)
+            # The page's head shows the user, who cannot be known where the database is away, or where it was the session's
+            # own number that had a character which no text can have.
+            alone = problem in (UNREACHABLE, UNSTORABLE)
+            html = render_to_string("problem.html", {"problem": problem}, None if alone else request)
             return HttpResponse(html, status=problem.status)
