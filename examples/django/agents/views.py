@@ -29,9 +29,16 @@ def index(request: HttpRequest) -> HttpResponse:
         key = f"task of {request.user.pk}: {task['key']}"
         job = jobs.submit("agent", key, agent=task["agent"].pk, input=task["task"])
         return redirect("task", job)
-    latest = Job.objects.filter(kind="agent").order_by("-id")[:20]
-    context = {"form": form, "agents": Agent.objects.all(), "approvals": Approval.objects.all(), "tasks": latest}
+    context = {"form": form, "agents": Agent.objects.all(), "approvals": Approval.objects.all(), "tasks": latest()}
     return render(request, "agents/index.html", context)
+
+
+def latest() -> list[tuple[Job, str]]:
+    """The latest tasks, each with its state: a job is done when its run waits for approval or has failed."""
+    tasks = Job.objects.filter(kind="agent").order_by("-id")[:20]
+    run_of = {task.pk: task.result["run_id"] for task in tasks if task.result}
+    status_of = dict(Run.objects.filter(pk__in=run_of.values()).values_list("pk", "status"))
+    return [(task, status_of.get(run_of.get(task.pk), task.status)) for task in tasks]
 
 
 @may_run

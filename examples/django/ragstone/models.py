@@ -1,6 +1,7 @@
 """The views of schema rag, and the rows of its table functions, as models that Django does not manage."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.query import RawQuerySet
 from psycopg.types.json import Jsonb
@@ -163,6 +164,7 @@ class Job(models.Model):
     status = models.TextField()
     submitted_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
+    result = models.JSONField(null=True)
     sqlstate = models.TextField(null=True)
     message = models.TextField(null=True)
     detail = models.TextField(null=True)
@@ -397,19 +399,20 @@ class Budget(models.Model):
     """What calls of providers may take: a row of rag.budgets, which superusers of the database may change."""
 
     PERIODS = ("hour", "day", "month")
+    NOT_NEGATIVE = (MinValueValidator(0),)
 
     id = models.BigAutoField(primary_key=True)
     role = models.CharField(max_length=63, null=True, blank=True, help_text="Of all roles together where it is empty.")
     server = models.CharField(max_length=63, null=True, blank=True, help_text="Of all where it is empty.")
     period = models.TextField(choices=[(period, period) for period in PERIODS])
-    max_cost = models.FloatField(null=True, blank=True)
-    max_tokens = models.BigIntegerField(null=True, blank=True)
-    max_calls = models.BigIntegerField(null=True, blank=True)
+    max_cost = models.FloatField(null=True, blank=True, validators=NOT_NEGATIVE)
+    max_tokens = models.BigIntegerField(null=True, blank=True, validators=NOT_NEGATIVE)
+    max_calls = models.BigIntegerField(null=True, blank=True, validators=NOT_NEGATIVE)
 
     class Meta:
         managed = False
         db_table = '"rag"."budgets"'
-        # The table has this constraint; here it gives the form its message.
+        # The table has this constraint, and that no limit is negative; here they give the form its messages.
         constraints = (
             models.CheckConstraint(
                 condition=~models.Q(max_cost=None, max_tokens=None, max_calls=None),

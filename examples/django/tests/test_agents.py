@@ -65,6 +65,7 @@ def test_a_call_waits_until_somebody_agrees(clerk, desk):
     _, data = follow(clerk, job)[-1]
     assert "wants to call <strong>remind</strong>" in data["html"]
     assert "wants to call" in clerk.get(AGENTS).content.decode()
+    assert "desk waiting," in clerk.get(AGENTS).content.decode()
     assert execute("SELECT count(*) FROM reminders") == 0
     step = Approval.objects.get()
     decided = clerk.post(reverse("decide", args=[step.pk]), {"agreed": "yes", "comment": "it is late indeed"})
@@ -72,6 +73,9 @@ def test_a_call_waits_until_somebody_agrees(clerk, desk):
     assert follow(clerk, later)[-1][0] == "done"
     assert execute("SELECT array_agg(book) FROM reminders") == [3]
     assert "The reader has been told." in shown(clerk, later)
+    # The task that waited is done as well, since the run went on.
+    assert "waiting" not in clerk.get(AGENTS).content.decode()
+    assert "waiting" not in shown(clerk, job)
     assert Step.objects.filter(attributes__comment="clerk: it is late indeed").exists()
     # Nothing can be decided twice.
     assert clerk.post(reverse("decide", args=[step.pk]), {"agreed": "no"}).status_code == 404
@@ -120,6 +124,13 @@ def test_agents_are_for_those_who_may_run_them(client, librarian, desk):
     for address in [AGENTS, reverse("task", args=[job]), reverse("task-events", args=[job])]:
         assert client.get(address).status_code == 403
     assert client.post(reverse("decide", args=[1]), {"agreed": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("field", ["agent", "task", "key"])
+def test_a_nul_character_in_a_task_is_refused_in_the_form(clerk, desk, field):
+    reply = clerk.post(AGENTS, TASK | {field: "a\0b"})
+    assert reply.status_code == 200
+    assert reply.context["form"].errors.keys() == {field}
 
 
 def test_a_job_that_is_no_agents_is_not_shown(clerk):

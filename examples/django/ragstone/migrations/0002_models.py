@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+from django.core.validators import MinValueValidator
 from django.db import migrations, models
 
 
@@ -101,9 +102,9 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, help_text="Of all where it is empty.", max_length=63, null=True),
                 ),
                 ("period", models.TextField(choices=[("hour", "hour"), ("day", "day"), ("month", "month")])),
-                ("max_cost", models.FloatField(blank=True, null=True)),
-                ("max_tokens", models.BigIntegerField(blank=True, null=True)),
-                ("max_calls", models.BigIntegerField(blank=True, null=True)),
+                ("max_cost", models.FloatField(blank=True, null=True, validators=[MinValueValidator(0)])),
+                ("max_tokens", models.BigIntegerField(blank=True, null=True, validators=[MinValueValidator(0)])),
+                ("max_calls", models.BigIntegerField(blank=True, null=True, validators=[MinValueValidator(0)])),
             ],
             options={
                 "db_table": '"rag"."budgets"',
@@ -220,6 +221,7 @@ class Migration(migrations.Migration):
                 ("status", models.TextField()),
                 ("submitted_at", models.DateTimeField()),
                 ("finished_at", models.DateTimeField(null=True)),
+                ("result", models.JSONField(null=True)),
                 ("sqlstate", models.TextField(null=True)),
                 ("message", models.TextField(null=True)),
                 ("detail", models.TextField(null=True)),
