@@ -8,6 +8,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST
 
 from agents.reports import charts, tree
+from ragstone.admin import RefusableAdmin
 from ragstone.functions import RetryFailed, Trace
 from ragstone.models import Budget, Collection, Day, ErrorGroup, FailedRow, MessageFeedback, Run, Step
 
@@ -126,7 +127,7 @@ class CollectionAdmin(ReadOnly):
 
 
 @admin.register(Budget)
-class BudgetAdmin(admin.ModelAdmin):
+class BudgetAdmin(RefusableAdmin):
     list_display = ("__str__", "max_cost", "cost", "max_tokens", "tokens", "max_calls", "calls", "until")
     list_select_related = ("state",)
     list_filter = ("period",)

@@ -11,6 +11,7 @@ from ragstone.functions import Trace
 from ragstone.models import Budget, Collection, Day, ErrorGroup, FailedRow, Run, Step
 from tests.conftest import eventually, execute
 
+BUDGET_ADD = reverse("admin:ragstone_budget_add")
 LISTS = ["run", "step", "day", "errorgroup", "messagefeedback", "collection", "budget"]
 
 
@@ -147,22 +148,90 @@ def test_failed_rows_are_shown_and_tried_again(admin_client, failed_row):
     assert admin_client.post(reverse("admin:ragstone_collection_retry", args=["none"])).status_code == 404
 
 
-def test_budgets_are_made_and_show_what_was_taken(admin_client):
-    try:
-        nothing = admin_client.post(reverse("admin:ragstone_budget_add"), {"period": "day"})
-        assert "State at least one limit" in nothing.content.decode()
-        admin_client.post(reverse("admin:ragstone_budget_add"), {"period": "day", "server": "stub", "max_calls": "7"})
-        budget = Budget.objects.select_related("state").get()
-        assert (budget.role, budget.server, budget.max_calls, budget.state.calls) == (None, "stub", 7, 0)
-        assert "all roles, stub, each day" in page(admin_client, "budget_changelist")
-        admin_client.post(reverse("admin:ragstone_budget_delete", args=[budget.pk]), {"post": "yes"})
-        assert not Budget.objects.exists()
-    finally:
-        execute("DELETE FROM rag.budgets")
+@pytest.fixture
+def no_budgets():
+    """Takes away the budgets that a test has made."""
+    yield
+    execute("DELETE FROM rag.budgets")
+
+
+def test_budgets_are_made_and_show_what_was_taken(admin_client, provider, no_budgets):
+    nothing = admin_client.post(BUDGET_ADD, {"period": "day"})
+    assert "State at least one limit" in nothing.content.decode()
+    admin_client.post(BUDGET_ADD, {"period": "day", "server": "stub", "max_calls": "7"})
+    budget = Budget.objects.select_related("state").get()
+    assert (budget.role, budget.server, budget.max_calls, budget.state.calls) == (None, "stub", 7, 0)
+    assert "all roles, stub, each day" in page(admin_client, "budget_changelist")
+    admin_client.post(reverse("admin:ragstone_budget_delete", args=[budget.pk]), {"post": "yes"})
+    assert not Budget.objects.exists()
+
+
+def errors_of(reply):
+    """What an admin form says is wrong, as one text."""
+    assert reply.status_code == 200
+    return " ".join(str(error) for errors in reply.context["adminform"].form.errors.values() for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("server", 'provider "nobody" does not exist', "See rag.providers"),
+        ("role", 'role "nobody" does not exist', "by its name in pg_roles"),
+    ],
+)
+def test_a_budget_of_a_name_that_does_not_exist_is_refused_in_the_form(admin_client, no_budgets, name, message, hint):
+    reply = admin_client.post(BUDGET_ADD, {"period": "day", name: "nobody", "max_calls": "7"})
+    assert message in errors_of(reply)
+    assert hint in errors_of(reply)
+    assert 'value="nobody"' in reply.content.decode()
+    assert 'value="7"' in reply.content.decode()
+    assert not Budget.objects.exists()
+    # The same holds for a budget that is there already.
+    execute("INSERT INTO rag.budgets (period, max_calls) VALUES ('day', 5)")
+    change = reverse("admin:ragstone_budget_change", args=[Budget.objects.get().pk])
+    assert message in errors_of(admin_client.post(change, {"period": "day", name: "nobody", "max_calls": "7"}))
+    assert Budget.objects.get().max_calls == 5
+
+
+@pytest.mark.parametrize("limit", ["max_cost", "max_tokens", "max_calls"])
+def test_a_limit_below_zero_is_refused_at_its_field(admin_client, no_budgets, limit):
+    reply = admin_client.post(BUDGET_ADD, {"period": "day", limit: "-1"})
+    assert reply.context["adminform"].form.errors == {limit: ["Ensure this value is greater than or equal to 0."]}
+
+
+@pytest.fixture
+def kept_document():
+    """A document whose changes and deletion a trigger refuses."""
+    document = Document.objects.create(title="Fees", kind="text", body="Two a day.", uploaded_by="x")
+    execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'this one is kept' USING HINT = 'Ask the librarian.'; END$$"
+    )
+    execute("CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON knowledge_document FOR EACH ROW EXECUTE FUNCTION keep()")
+    yield document
+    execute("DROP FUNCTION keep() CASCADE")
+
+
+def test_what_a_trigger_refuses_is_said_in_the_admin(admin_client, kept_document):
+    changed = {"title": "Fines", "kind": "text", "body": "Three a day.", "uploaded_by": "x"}
+    change = reverse("admin:knowledge_document_change", args=[kept_document.pk])
+    reply = admin_client.post(change, changed)
+    assert "is kept. Ask the librarian." in errors_of(reply)
+    assert "Three a day." in reply.content.decode()
+    listed = reverse("admin:knowledge_document_changelist")
+    chosen = {"action": "delete_selected", "_selected_action": kept_document.pk, "post": "yes"}
+    for address, sent in [
+        (reverse("admin:knowledge_document_delete", args=[kept_document.pk]), {"post": "yes"}),
+        (listed, chosen),
+    ]:
+        reply = admin_client.post(address, sent, follow=True)
+        assert reply.status_code == 200
+        assert "is kept. Ask the librarian." in reply.content.decode()
+    assert Document.objects.get().title == "Fees"
 
 
 def test_a_budget_that_the_databases_role_may_not_make_is_refused(admin_client, as_reader):
-    reply = admin_client.post(reverse("admin:ragstone_budget_add"), {"period": "day", "max_calls": "7"})
+    reply = admin_client.post(BUDGET_ADD, {"period": "day", "max_calls": "7"})
     assert reply.status_code == 403
 
 
@@ -191,6 +260,13 @@ def test_who_may_only_see_changes_nothing(assistant, run):
 def test_the_admin_is_for_staff(client, librarian, name):
     client.force_login(librarian)
     assert client.get(reverse(f"admin:ragstone_{name}_changelist")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "address", ["ragstone/run/?agent=a%00b", "ragstone/collection/a%00b/change/", "ragstone/run/?q=a%00b"]
+)
+def test_a_nul_character_in_an_address_of_the_admin_is_no_fault_of_the_server(admin_client, address):
+    assert admin_client.get(f"/admin/{address}", follow=True).status_code in (200, 400)
 
 
 def test_the_admin_works_while_the_engine_is_away(admin_client, run, engine_away):

@@ -1,0 +1,64 @@
+"""What the database refuses, where the admin says what is wrong with a form."""
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.shortcuts import redirect
+
+from ragstone.problems import refusal
+
+
+class RefusableForm(forms.ModelForm):
+    """A form that is not valid if the database has refused its values."""
+
+    refused: str | None = None
+
+    def clean(self):
+        cleaned = super().clean()
+        if self.refused:
+            raise ValidationError(self.refused)
+        return cleaned
+
+
+class RefusableAdmin(admin.ModelAdmin):
+    """Shows in the form why the database does not save it, and above the page why it does not delete something."""
+
+    form = RefusableForm
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        # The class is made for this request.
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.refused = getattr(request, "refused", None)
+        return form
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except DatabaseError as error:
+            request.refused = refused(request, error)
+        # Its transaction is rolled back. The same request again only shows the form, which is not valid now.
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(self, request, object_id, extra_context=None):
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except DatabaseError as error:
+            messages.error(request, refused(request, error))
+        return redirect(request.get_full_path())
+
+    def changelist_view(self, request, extra_context=None):
+        try:
+            return super().changelist_view(request, extra_context)
+        except DatabaseError as error:
+            messages.error(request, refused(request, error))
+        return redirect(request.get_full_path())
+
+
+def refused(request: HttpRequest, error: DatabaseError) -> str:
+    """Why the database refuses what a form has sent. Raises any other error again."""
+    said = refusal(error) if request.method == "POST" else None
+    if said is None:
+        raise error
+    return said
