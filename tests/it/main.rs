@@ -50,6 +50,7 @@ mod one_trouble;
 mod owners;
 mod owners_code;
 mod parsing;
+mod partitions;
 mod pg_upgrade;
 mod pgbouncer;
 mod portable;
@@ -142,6 +143,7 @@ fn of_collections() -> impl Iterator<Item = Trial> {
         coordinator::tests(),
         ask::tests(),
         capture::tests(),
+        partitions::tests(),
         definitions::tests(),
         words::tests(),
         text_index::tests(),

@@ -11,7 +11,7 @@ use ragstone_pg::spi::{Arg, run, run_once};
 use ragstone_pg::switch_user::as_owner;
 
 /// A trigger of each table of a source.
-struct Definition {
+struct TriggerDefinition {
     event: &'static str,
     /// Its definition, with `{}` for the table.
     definition: &'static str,
@@ -20,23 +20,23 @@ struct Definition {
 }
 
 /// The statement triggers. Logical replication and sessions of the role `replica` truncate whole tables, too.
-const STATEMENT_TRIGGERS: [Definition; 4] = [
-    Definition {
+const STATEMENT_TRIGGERS: [TriggerDefinition; 4] = [
+    TriggerDefinition {
         event: "insert",
         definition: "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
         enable: None,
     },
-    Definition {
+    TriggerDefinition {
         event: "update",
         definition: "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
         enable: None,
     },
-    Definition {
+    TriggerDefinition {
         event: "delete",
         definition: "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
         enable: None,
     },
-    Definition {
+    TriggerDefinition {
         event: "truncate",
         definition: "AFTER TRUNCATE ON {} FOR EACH STATEMENT",
         enable: Some("ALWAYS"),
@@ -44,7 +44,7 @@ const STATEMENT_TRIGGERS: [Definition; 4] = [
 ];
 
 /// The row trigger, for tables that store rows themselves.
-const REPLICA_TRIGGER: Definition = Definition {
+const REPLICA_TRIGGER: TriggerDefinition = TriggerDefinition {
     event: "replica",
     definition: "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW",
     enable: Some("REPLICA"),
@@ -70,7 +70,7 @@ pub fn install(collection: &Collection) -> Result<bool> {
     let (right, stale) = existing(collection, &tables, &arguments)?;
     stale.iter().try_for_each(drop_trigger)?;
     let missing = missing(collection, &tables, &right);
-    let create = |(table, name, definition): &(&TriggerTable, String, &Definition)| {
+    let create = |(table, name, definition): &(&TriggerTable, String, &TriggerDefinition)| {
         create_trigger(table, name, definition, &arguments)
     };
     // Otherwise the event trigger would follow the first of these commands and create the others.
@@ -107,7 +107,7 @@ fn arguments(collection: &Collection) -> Vec<String> {
 fn create_trigger(
     table: &TriggerTable,
     name: &str,
-    definition: &Definition,
+    definition: &TriggerDefinition,
     arguments: &[String],
 ) -> Result<()> {
     let arguments: Vec<_> = arguments.iter().map(|argument| literal(argument)).collect();
@@ -167,7 +167,7 @@ fn missing<'a>(
     collection: &Collection,
     tables: &'a [TriggerTable],
     existing: &[ExistingTrigger],
-) -> Vec<(&'a TriggerTable, String, &'static Definition)> {
+) -> Vec<(&'a TriggerTable, String, &'static TriggerDefinition)> {
     let wanted = tables.iter().flat_map(|table| {
         let replica = table.holds_rows.then_some(&REPLICA_TRIGGER);
         STATEMENT_TRIGGERS.iter().chain(replica).map(move |definition| (table, definition))
