@@ -5,7 +5,7 @@ from collections import Counter
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,6 +21,7 @@ SHOWN = 10
 # Facets count these.
 FOUND = 50
 ENGINE_AWAY = "57P03"
+NO_COLLECTION = "42704"
 
 
 @require_GET
@@ -34,9 +35,17 @@ def search(request: HttpRequest) -> HttpResponse:
     chosen = dict(facet.split(":", 1) for facet in request.GET.getlist("facet") if ":" in facet)
     context = {"form": form, "query": query, "collection": collection, "collections": settings.RAGSTONE_SOURCES}
     if query:
-        passages, by_words = find(collection, query, chosen)
+        try:
+            passages, by_words = find(collection, query, chosen)
+        except ProgrammingError as error:
+            if sqlstate(error) != NO_COLLECTION:
+                raise
+            form.add_error("q", f"There is no collection “{collection}” yet.")
+            return render(request, "knowledge/search.html", context, status=404)
         shown = passages if "all" in request.GET else passages[:SHOWN]
         context |= {"passages": shown, "found": len(passages), "by_words": by_words, "facets": facets(passages)}
+        behind = Collection.objects.filter(pk=collection).exclude(state="current")
+        context["behind"] = not passages and behind.exists()
     return render(request, "knowledge/search.html", context, status=200 if form.is_valid() else 400)
 
 

@@ -43,7 +43,7 @@ def run():
 def test_runs_are_listed_and_filtered(admin_client, run):
     listed = page(admin_client, "run_changelist")
     assert "order 17 not found" in listed
-    assert "812 + 12" in listed
+    assert "812\N{NO-BREAK SPACE}+\N{NO-BREAK SPACE}12" in listed
     change = reverse("admin:ragstone_run_change", args=[run.pk])
     assert change in page(admin_client, "run_changelist", status="failed", agent="support")
     assert change not in page(admin_client, "run_changelist", status="done")
@@ -54,7 +54,10 @@ def test_a_run_is_shown_as_a_tree(admin_client, run):
     shown = page(admin_client, "run_change", run.pk)
     assert shown.index("stub/large") < shown.index("get_order")
     assert "&lt;17&gt;" in shown
+    # It is what the page is for, so the fields come after it.
+    assert shown.index("get_order") < shown.index("field-owner")
     assert "└─" in shown
+    assert "icon-no" not in shown
 
 
 @pytest.mark.parametrize("number", ["0", "nothing"])
@@ -80,7 +83,9 @@ def test_steps_are_listed_and_filtered(admin_client, run):
     assert "get_order" in page(admin_client, "step_changelist", kind="tool", status="error")
     assert "get_order" not in page(admin_client, "step_changelist", kind="retrieval")
     step = Step.objects.filter(run=run).first()
-    assert "stub/large" in page(admin_client, "step_change", step.pk)
+    shown = page(admin_client, "step_change", step.pk)
+    assert "stub/large" in shown
+    assert "icon-no" not in shown
 
 
 def test_days_are_charted(admin_client, run):
@@ -112,7 +117,9 @@ def test_charts_add_up_agents_but_not_their_percentiles():
 
 
 def test_collections_are_shown_with_their_state(admin_client):
-    assert "manual" in page(admin_client, "collection_changelist")
+    listed = page(admin_client, "collection_changelist")
+    assert "manual" in listed
+    assert "\N{NO-BREAK SPACE}KB" in listed
     shown = page(admin_client, "collection_change", "manual")
     assert "No row has failed" in shown
     assert "Try failed rows again" not in shown

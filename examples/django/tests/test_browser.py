@@ -85,7 +85,7 @@ def test_ask_stream_cite_switch_rate_reload(open_page, with_provider):
 
     page.get_by_label("Answered by").select_option("Teacher")
     ask(page, "And what does it keep from running out?")
-    expect(page.locator("#answer .heading")).to_have_text("Teacher, stub/stub")
+    expect(page.locator("#answer p.heading")).to_have_text("Teacher, stub/stub")
     expect(page.get_by_label("Answered by")).to_have_value("Teacher")
 
     last = page.locator("#answer")
@@ -226,6 +226,8 @@ def test_reports_are_charts_in_a_browser(open_page, client, admin_user):
     eventually(Day.objects.filter(agent="charted", done=1).exists)
     page = open_page("/admin/ragstone/day/", client)
     drawn = "canvas => Chart.getChart(canvas).data.datasets.length > 0"
+    labels = "canvas => Chart.getChart(canvas).data.datasets.map(set => set.label)"
+    assert page.locator("[data-chart=tokens]").evaluate(labels) == ["input tokens", "output tokens"]
     assert [canvas.evaluate(drawn) for canvas in page.locator("canvas").all()] == [True] * 5
     # No other page of the admin is at odds with the policy, which open_page looks for.
     for address in ["run/", "step/", "collection/manual/change/", "budget/add/"]:

@@ -1,5 +1,6 @@
 import pytest
 from django.db import connection
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
@@ -270,6 +271,28 @@ def test_a_persona_gets_another_version(admin_client):
     assert f"Teacher is kept as version {before + 1}." in page
     assert "You explain slowly." in page
     assert admin_client.post(reverse("personas"), {"name": "Teacher"}).context["form"].errors
+
+
+def test_sources_of_one_text_are_told_apart_by_their_headings():
+    cited = {"number": 1, "title": "pg_basebackup", "heading": "Options", "source_key": {"id": 2}}
+    message = Message(pk=5, session_id=3, role="assistant", content="x [1]", citations=[cited])
+    html = render_to_string("chat/message.html", {"message": message})
+    assert 'pg_basebackup</a> <span class="heading">Options</span>' in html
+
+
+def test_a_page_within_chat_is_marked_as_such(client):
+    assert '<a href="/chat/" aria-current="page">' in client.get(reverse("chat")).content.decode()
+    conversation = ask(client, "How do I take a base backup?")
+    assert '<a href="/chat/" aria-current="true">' in shown(client, conversation)
+    assert " minutes" not in client.get(reverse("chat")).content.decode()
+
+
+def test_who_is_not_logged_in_is_offered_to(client, librarian):
+    page = client.get(reverse("personas"))
+    assert page.status_code == 403
+    assert '"/accounts/login/?next=/chat/personas/"' in page.content.decode()
+    client.force_login(librarian)
+    assert "/accounts/login/" not in client.get(reverse("personas")).content.decode()
 
 
 def test_personas_are_for_those_who_may_make_them(client, librarian):

@@ -45,6 +45,23 @@ def test_nothing_is_said_to_be_found_in_an_empty_collection(client):
     assert "Nothing was found" in client.get(HOME, {"q": "backup", "in": "documents"}).content.decode()
 
 
+def test_a_collection_that_has_not_been_made_is_named_beside_the_form(client, settings):
+    settings.RAGSTONE_SOURCES = settings.RAGSTONE_SOURCES | {"drafts": "knowledge.Document"}
+    reply = client.get(HOME, {"q": "backup", "in": "drafts"})
+    page = reply.content.decode()
+    assert reply.status_code == 404
+    assert "There is no collection “drafts” yet." in page
+    assert 'value="backup"' in page
+    assert "Nothing was found" not in page
+
+
+def test_while_a_collection_is_indexed_a_search_that_finds_nothing_says_so(client, engine_away):
+    Document.objects.create(title="Fees", kind="text", body="Two a day.", uploaded_by="x")
+    page = client.get(HOME, {"q": "fees", "in": "documents"}).content.decode()
+    assert "Not all of documents is indexed yet." in page
+    assert "Nothing was found" not in page
+
+
 def test_a_collection_that_is_not_the_applications_is_not_found(client):
     assert client.get(HOME, {"q": "backup", "in": "secret"}).status_code == 404
 
