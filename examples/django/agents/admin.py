@@ -4,6 +4,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.template.defaultfilters import filesizeformat
 from django.urls import path
 from django.views.decorators.http import require_POST
 
@@ -14,6 +15,7 @@ from ragstone.models import Budget, Collection, Day, ErrorGroup, FailedRow, Mess
 
 admin.site.site_header = admin.site.site_title = "Ragstone"
 CHARTED_DAYS = 1000
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -31,8 +33,19 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+class Transactional(ReadOnly):
+    """What may have been rolled back, as a word: the admin shows “no” as a red cross, and here it is the good news."""
+
+    @admin.display(description="rolled back")
+    def undone(self, row: Run | Step) -> str:
+        return "yes" if row.rolled_back else "no"
+
+    def get_fields(self, request, obj=None):
+        return ["undone" if name == "rolled_back" else name for name in super().get_fields(request, obj)]
+
+
 @admin.register(Run)
-class RunAdmin(ReadOnly):
+class RunAdmin(Transactional):
     list_display = ("id", "agent", "status", "started", "seconds", "steps", "errors", "tokens", "cost", "last_error")
     list_filter = ("status", "agent", "started", "rolled_back")
     search_fields = ("last_error",)
@@ -42,11 +55,11 @@ class RunAdmin(ReadOnly):
 
     @admin.display(description="took")
     def seconds(self, run: Run) -> str:
-        return "" if run.duration_ms is None else f"{run.duration_ms / 1000:.2f} s"
+        return "" if run.duration_ms is None else f"{run.duration_ms / 1000:.2f}{NO_BREAK}s"
 
     @admin.display
     def tokens(self, run: Run) -> str:
-        return f"{run.input_tokens} + {run.output_tokens}"
+        return f"{run.input_tokens}{NO_BREAK}+{NO_BREAK}{run.output_tokens}"
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
         more = {"title": "Run"}
@@ -58,7 +71,7 @@ class RunAdmin(ReadOnly):
 
 
 @admin.register(Step)
-class StepAdmin(ReadOnly):
+class StepAdmin(Transactional):
     list_display = ("id", "run", "kind", "name", "model", "status", "started", "duration_ms", "cost", "error")
     list_filter = ("kind", "status", "agent", "model", "started")
     list_select_related = ("run",)
@@ -101,8 +114,12 @@ class MessageFeedbackAdmin(ReadOnly):
 
 @admin.register(Collection)
 class CollectionAdmin(ReadOnly):
-    list_display = ("collection", "state", "reason", "rows", "chunks", "queued", "failed", "rows_per_second", "bytes")
+    list_display = ("collection", "state", "reason", "rows", "chunks", "queued", "failed", "rows_per_second", "size")
     change_form_template = "agents/collection.html"
+
+    @admin.display
+    def size(self, collection: Collection) -> str:
+        return "" if collection.bytes is None else filesizeformat(collection.bytes)
 
     def get_urls(self):
         retry = self.admin_site.admin_view(require_POST(self.retry))
