@@ -20,13 +20,17 @@ from pathlib import Path
 TUTORIAL = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"(?:#|<!--) ([\w./]+)(?: -->)?\n")
+# JSON has no comments, so its path stands above the block.
+JSON = re.compile(r"^`([\w./]+)`:\n\n```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def files():
-    """Paths and texts. JSON has no comments, so the line with the path is taken away."""
-    for language, text in BLOCK.findall(TUTORIAL.read_text()):
+    """Paths and texts, as a reader copies them."""
+    tutorial = TUTORIAL.read_text()
+    yield from JSON.findall(tutorial)
+    for language, text in BLOCK.findall(tutorial):
         if language != "sh" and (path := PATH.match(text)):
-            yield path[1], text[path.end() :]
+            yield path[1], text
 
 
 def commands():
