@@ -168,15 +168,16 @@ pub fn serve_requests_at_intervals() {
 /// memory and does not raise.
 pub fn serve_requests() -> bool {
     // The oldest first: a worker that makes room for another one asks to come back at once.
-    let requested_at = |(database, place): &(u32, Place)| {
-        let file = paths::worker_request(*database, *place).metadata();
+    let requested_at = |database, place| {
+        let file = paths::worker_request(database, place).metadata();
         file.and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
     };
-    let mut waiting: Vec<_> = requests().collect();
-    waiting.sort_by_cached_key(requested_at);
+    let mut waiting: Vec<_> =
+        requests().map(|(database, place)| (requested_at(database, place), database, place)).collect();
+    waiting.sort_by_key(|(at, ..)| *at);
     let mut has_started = false;
-    for (database, place) in waiting {
-        has_started |= has_room(place) && assign_worker(database, place);
+    for (at, database, place) in waiting {
+        has_started |= has_room(place) && assign_worker(database, place, at);
     }
     has_started
 }
@@ -200,16 +201,17 @@ pub fn is_any_other_alive() -> bool {
         .any(|path| FileLock::holder(&path).is_some_and(|pid| pid != session::pid()))
 }
 
-/// Starts a worker for a place that waits. Returns whether it has.
-fn assign_worker(database: u32, place: Place) -> bool {
+/// Starts a worker for a place that has waited since `requested_at`. Returns whether it has.
+fn assign_worker(database: u32, place: Place, requested_at: SystemTime) -> bool {
     // The request is removed before the check for a worker, so that a request made meanwhile is kept for the next pass. A worker that
     // runs now sees all work queued until now, before it exits or just after. Of several processes, one removes it.
     if !withdraw_request(database, place) || holder(database, place).is_some() {
         return false;
     }
     let is_started = register(database, place);
-    if !is_started {
-        request_worker(database, place);
+    // Without a slot the place keeps its turn.
+    if !is_started && let Ok(file) = own_files::create_new(&paths::worker_request(database, place)) {
+        let _ = file.set_modified(requested_at);
     }
     is_started
 }
