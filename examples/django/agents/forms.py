@@ -13,5 +13,9 @@ class TaskForm(forms.Form):
 
 
 class DecisionForm(forms.Form):
-    agreed = forms.TypedChoiceField(coerce=lambda value: value == "yes", choices=[("yes", "yes"), ("no", "no")])
+    agreed = forms.TypedChoiceField(
+        coerce=lambda value: value == "yes",
+        choices=[("yes", "yes"), ("no", "no")],
+        error_messages=dict.fromkeys(("required", "invalid_choice"), "Agree or refuse."),
+    )
     comment = forms.CharField(max_length=2000, required=False, empty_value="")

@@ -12,7 +12,7 @@ from agents.reports import tree
 from ragstone import jobs
 from ragstone.functions import Approve, Reject
 from ragstone.models import Agent, Approval, Job, Run, Step
-from ragstone.problems import PROBLEMS, UNFORESEEN, Problem
+from ragstone.problems import PROBLEMS, UNFORESEEN, invalid
 from ragstone.streams import stream
 
 may_run = permission_required("ragstone.run_agent", raise_exception=True)
@@ -79,7 +79,7 @@ def decide(request: HttpRequest, step: int) -> HttpResponse:
     waiting = get_object_or_404(Approval, pk=step)
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        return render(request, "problem.html", {"problem": Problem(422, "Agree or refuse.")}, status=422)
+        return render(request, "problem.html", {"problem": invalid(form)}, status=422)
     verb = Approve if form.cleaned_data["agreed"] else Reject
     by = f"{request.user.get_username()}: {form.cleaned_data['comment']}".removesuffix(": ")
     job = Approval.objects.filter(pk=waiting.pk).values_list(verb("pk", Value(by)), flat=True).get()

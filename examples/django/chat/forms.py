@@ -30,7 +30,11 @@ class QuestionForm(forms.Form):
 
 
 class RatingForm(forms.Form):
-    score = forms.TypedChoiceField(coerce=int, choices=[(1, "helpful"), (-1, "not helpful")])
+    score = forms.TypedChoiceField(
+        coerce=int,
+        choices=[(1, "helpful"), (-1, "not helpful")],
+        error_messages=dict.fromkeys(("required", "invalid_choice"), "Choose one of both thumbs."),
+    )
     comment = forms.CharField(max_length=2000, required=False, empty_value=None)
 
 

@@ -16,7 +16,7 @@ from chat.models import Conversation, set_persona
 from knowledge.views import text_of
 from ragstone.functions import Feedback
 from ragstone.models import Job, Message, Persona
-from ragstone.problems import PROBLEMS, UNFORESEEN, Problem
+from ragstone.problems import PROBLEMS, UNFORESEEN, invalid
 from ragstone.streams import stream
 
 
@@ -102,7 +102,7 @@ def rate(request: HttpRequest, session: int, message: int) -> HttpResponse:
     rated = get_object_or_404(conversation.messages, pk=message, role="assistant")
     form = RatingForm(request.POST)
     if not form.is_valid():
-        return render(request, "problem.html", {"problem": Problem(422, "Choose one of both thumbs.")}, status=422)
+        return render(request, "problem.html", {"problem": invalid(form)}, status=422)
     given = Feedback("pk", Value(form.cleaned_data["score"]), Value(form.cleaned_data["comment"]))
     Message.objects.filter(pk=rated.pk).values_list(given).get()
     return redirect(f"{reverse('conversation', args=[session])}#message-{message}")

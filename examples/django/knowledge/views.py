@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from knowledge.forms import SearchForm, UploadForm
 from knowledge.models import Document, source_of
 from ragstone.models import Collection, FailedRow, Passage
-from ragstone.problems import sqlstate
+from ragstone.problems import invalid, sqlstate
 
 MAX_QUERY = 1000
 SHOWN = 10
@@ -119,7 +119,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         messages.success(request, f"“{document.title}” is here. It can be searched as soon as it is indexed.")
         return JsonResponse({"next": reverse("documents")}) if wants_json else redirect("documents")
     if wants_json:
-        wrong = " ".join(error for errors in form.errors.values() for error in errors)
-        return JsonResponse({"message": wrong}, status=422)
+        problem = invalid(form)
+        return JsonResponse({"message": problem.message}, status=problem.status)
     context = {"documents": Document.objects.defer("body")[:200], "form": form, **state_of_all()}
     return render(request, "knowledge/documents.html", context, status=422)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from django.db import DatabaseError, DataError
+from django.forms import Form
 
 
 class Problem(NamedTuple):
@@ -47,6 +48,11 @@ def explain(error: DatabaseError) -> Problem | None:
     if state is None or state in ("57P01", "57P02"):
         return UNREACHABLE if is_connection(error) else None
     return PROBLEMS.get(state)
+
+
+def invalid(form: Form) -> Problem:
+    """What is wrong with a form that its page does not show again."""
+    return Problem(422, " ".join(error for errors in form.errors.values() for error in errors))
 
 
 def refusal(error: DatabaseError) -> str | None:

@@ -84,7 +84,13 @@ def test_a_call_waits_until_somebody_agrees(clerk, desk):
 def test_a_call_that_is_refused_is_not_made(clerk, desk):
     follow(clerk, begin(clerk))
     step = Approval.objects.get()
-    assert clerk.post(reverse("decide", args=[step.pk]), {"agreed": "perhaps"}).status_code == 422
+    for sent, message in [
+        ({"agreed": "perhaps"}, "Agree or refuse."),
+        ({"agreed": "no", "comment": "a\0b"}, "Null characters are not allowed."),
+    ]:
+        reply = clerk.post(reverse("decide", args=[step.pk]), sent)
+        assert reply.status_code == 422
+        assert message in reply.content.decode()
     decided = clerk.post(reverse("decide", args=[step.pk]), {"agreed": "no", "comment": "it is here"})
     assert follow(clerk, int(decided.url.split("/")[-2]))[-1][0] == "done"
     assert execute("SELECT count(*) FROM reminders") == 0

@@ -295,6 +295,22 @@ def test_who_is_not_logged_in_is_offered_to(client, librarian):
     assert "/accounts/login/" not in client.get(reverse("personas")).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        ({}, "Choose one of both thumbs."),
+        ({"score": "5"}, "Choose one of both thumbs."),
+        ({"score": "1", "comment": "a\0b"}, "Null characters are not allowed."),
+    ],
+)
+def test_a_rating_that_is_wrong_is_refused_with_a_reason(client, sent, message):
+    conversation = ask(client, "How do I take a base backup?")
+    list(stream(client, conversation))
+    reply = client.post(reverse("rate", args=[conversation.pk, conversation.messages.last().pk]), sent)
+    assert reply.status_code == 422
+    assert message in reply.content.decode()
+
+
 def test_personas_are_for_those_who_may_make_them(client, librarian):
     client.force_login(librarian)
     assert client.get(reverse("personas")).status_code == 403
