@@ -117,7 +117,7 @@ class CollectionAdmin(ReadOnly):
     list_display = ("collection", "state", "reason", "rows", "chunks", "queued", "failed", "rows_per_second", "size")
     change_form_template = "agents/collection.html"
 
-    @admin.display
+    @admin.display(ordering="bytes")
     def size(self, collection: Collection) -> str:
         return "" if collection.bytes is None else filesizeformat(collection.bytes)
 
