@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs examples/agents in a copy of the demo's database, with the scripted model, with a real one (llm.sh) and with
-# LangGraph, and checks what they show. The demo must have been made; its server is left as it was, running or not.
+# LangGraph, and checks what they show. The demo must have been made, or the one of democheck.sh, which RAGSTONE_DEMO=democheck names;
+# its server is left as it was, running or not.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -21,7 +22,7 @@ eval "$exports"
 trap clean_up EXIT
 export PGOPTIONS=--client-min-messages=warning
 PGDATABASE=postgres value 'DROP DATABASE IF EXISTS demo_agents WITH (FORCE)'
-PGDATABASE=postgres value 'CREATE DATABASE demo_agents TEMPLATE demo'
+PGDATABASE=postgres value "CREATE DATABASE demo_agents TEMPLATE ${RAGSTONE_DEMO:-demo}"
 export PGDATABASE=demo_agents
 
 "$("$here/python.sh")" "$root/examples/agents/scripted_model.py" >"$folder/scripted" &

@@ -6,6 +6,7 @@ set -euo pipefail
 
 manual=${RAGSTONE_MANUAL_HTML:-/usr/share/doc/postgresql-doc-15/html}
 state=$root/.ragstone
+database=${RAGSTONE_DEMO:-demo}
 
 "$here/packages.sh"
 "$here/pgvector.sh"
@@ -14,7 +15,7 @@ state=$root/.ragstone
   "Install the package postgresql-doc-15, or name a folder of the manual's HTML pages with RAGSTONE_MANUAL_HTML."
 
 mkdir -p "$state"
-RAGSTONE_DATABASE=demo "$here/cluster.sh" start "$state" >"$state/env.part"
+RAGSTONE_DATABASE=$database "$here/cluster.sh" start "$state" >"$state/env.part"
 mv "$state/env.part" "$state/env"
 # shellcheck source=/dev/null
 . "$state/env"
@@ -24,9 +25,9 @@ ask() { "${psql[@]}" --tuples-only --no-align "$@"; }
 
 # The database is made anew when what it was made by has changed. The order of definitions is another with each build.
 made_by=$({ echo "$manual" && sort "$(pg sharedir)"/extension/ragstone--*.sql "$here/manual.py" "$root/examples/manual.sql"; } | sha256sum | cut -d' ' -f1)
-if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'demo'") != "$made_by" ]]; then
+if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '$database'") != "$made_by" ]]; then
   say "loading the PostgreSQL manual"
-  ask --dbname=postgres --command='DROP DATABASE IF EXISTS demo WITH (FORCE)' --command='CREATE DATABASE demo'
+  ask --dbname=postgres --command="DROP DATABASE IF EXISTS $database WITH (FORCE)" --command="CREATE DATABASE $database"
   python3 "$here/manual.py" "$manual" >"$state/pages.csv"
   "${psql[@]}" --file="$root/examples/pages.sql" <"$state/pages.csv"
   rm "$state/pages.csv"
@@ -36,7 +37,7 @@ if [[ $(ask --dbname=postgres --command="SELECT shobj_description(oid, 'pg_datab
   "$here/progress.sh" manual $!
   wait $!
   trap - EXIT
-  ask --command="COMMENT ON DATABASE demo IS '$made_by'"
+  ask --command="COMMENT ON DATABASE $database IS '$made_by'"
 fi
 
 "${psql[@]}" --file="$root/examples/search.sql"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the demo twice, over a part of the manual, the second time within seconds, and leaves its server as it was: running or not.
+# Runs the demo twice, over a part of the manual and in a database of its own, the second time within seconds. It leaves the server as it
+# was: running or not.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -7,15 +8,22 @@ set -euo pipefail
 chapters='^(app-pg|backup|continuous-archiving|indexes|mvcc|routine-vacuuming|runtime-config|sql-copy|transaction-iso|using-explain|wal)'
 manual=${RAGSTONE_MANUAL_HTML:-/usr/share/doc/postgresql-doc-15/html}
 
-# The demo installs the manual where it is missing, which is before it makes anything of it.
+# Installs the manual where it is missing.
 "$here/packages.sh"
+export RAGSTONE_DEMO=democheck
 export RAGSTONE_MANUAL_HTML=$root/.ragstone/part-of-the-manual
+rm -rf "$RAGSTONE_MANUAL_HTML"
 mkdir -p "$RAGSTONE_MANUAL_HTML"
 find "$manual" -maxdepth 1 -name '*.html' -printf '%f\n' | grep -E "$chapters" | while read -r page; do
   ln --symbolic --force "$manual/$page" "$RAGSTONE_MANUAL_HTML/$page"
 done
 
-[[ -e $root/.ragstone/env ]] || trap '"$here/stop.sh"' EXIT
+if [[ -e $root/.ragstone/env ]]; then
+  cp "$root/.ragstone/env" "$root/.ragstone/env.before"
+  trap 'mv "$root/.ragstone/env.before" "$root/.ragstone/env"' EXIT
+else
+  trap '"$here/stop.sh"' EXIT
+fi
 "$here/demo.sh"
 SECONDS=0
 "$here/demo.sh"

@@ -1,4 +1,4 @@
-//! The worker's memory after many changes, beside that after a tenth of them.
+//! The memory of each background process after many changes and steps of the log, beside that after a tenth of them.
 
 use crate::texts::{pieces, table, until_current};
 use anyhow::Result;
@@ -6,32 +6,57 @@ use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;
 use ragstone_benches::{report, world};
 use ragstone_tests::process::Process;
+use ragstone_tests::session::Session;
 
-/// Most memory in MB that a worker may have more after the changes than after a tenth of them.
+/// Most memory in MB that a process may have more after the changes than after a tenth of them.
 const BOUND: f64 = 5.0;
+
+/// The processes that work on rows, on the log, and on the engine.
+const PROCESSES: [&str; 3] = ["ragstone worker", "ragstone coordinator", "ragstone supervisor"];
+
+/// Steps of the log for each round of changes, for the coordinator to add to the reports.
+const STEPS: &str = "SELECT rag.log_steps(rag.start_run('bench'), jsonb_agg(jsonb_build_object('kind', 'tool', 'name', 'tool ' || g)))
+                     FROM generate_series(1, 500) g";
 
 pub async fn run(options: &Options) -> Result<()> {
     let (rows, tenth) = (options.size(10_000, 500), options.size(100_000, 2_000));
-    report::part(&format!("the worker's memory after {tenth} and {} changes", tenth * 10));
+    report::part(&format!("memory of background processes after {tenth} and {} changes", tenth * 10));
     let server = world::server("auto", true).await?;
     let session = server.session().await?;
     table(&session, "t", &pieces(rows, 300)?).await?;
     let create = format!("SELECT rag.create_collection('t', 't', 'body', model => '{SEEDED}')");
     session.batch_execute(&create).await?;
     until_current(&session, "t").await?;
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
-    let worker = Process(session.value(sql).await?);
-    let mut after = Vec::new();
+    session.batch_execute(STEPS).await?;
+    let mut before: Vec<f64> = Vec::new();
     let (mut changes, mut round) = (0, 0);
     for goal in [tenth, tenth * 10] {
         while changes < goal {
             session.batch_execute(&format!("UPDATE t SET body = '{round} ' || substr(body, 3)")).await?;
+            session.batch_execute(STEPS).await?;
             (changes, round) = (changes + rows, (round + 1) % 10);
             until_current(&session, "t").await?;
         }
-        after.push(worker.anonymous_bytes()? as f64 / 1e6);
-        report::figure(&format!("after {changes} changes"), after[after.len() - 1], "MB");
+        for (place, process) in PROCESSES.iter().enumerate() {
+            let megabytes = memory(&session, process).await?;
+            report::figure(&format!("{process}, after {changes} changes"), megabytes, "MB");
+            match before.get(place) {
+                None => before.push(megabytes),
+                Some(first) => report::at_most(
+                    &format!("{process}, more after all of them"),
+                    megabytes - first,
+                    BOUND,
+                    "MB",
+                ),
+            }
+        }
     }
-    report::at_most("more after all of them", after[1] - after[0], BOUND, "MB");
     Ok(())
+}
+
+/// Memory of its own of the first process of a kind, in MB.
+async fn memory(session: &Session, process: &str) -> Result<f64> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = $1 ORDER BY backend_start LIMIT 1";
+    let pid: i32 = session.value_of(sql, &[&process]).await?;
+    Ok(Process(pid).anonymous_bytes()? as f64 / 1e6)
 }

@@ -4,7 +4,7 @@ use crate::agent_log::send::{post, post_if_autonomous};
 use crate::agent_log::session;
 use crate::agent_log::session::SessionRun;
 use crate::agent_log::stored_value::{StoredValue, jsonb};
-use crate::agent_log::{current, redaction, run_not_found, tables, vocabulary};
+use crate::agent_log::{current, implicit, redaction, run_not_found, tables, vocabulary};
 use ragstone_core::log::{Entry, RunEnd};
 use ragstone_pg::bytes::JsonbRef;
 use ragstone_pg::clock;
@@ -57,6 +57,7 @@ pub fn finish_jsonb(run: i64, end: &FinishArgs<JsonbRef>) -> Result<()> {
     if is_own || !post_if_autonomous(|| row.entry())? {
         row.update()?;
     }
+    implicit::forget_lookup();
     if current() == Some(run) {
         switch_user::set_in_transaction("rag.run", "")?;
     }

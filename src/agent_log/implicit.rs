@@ -21,8 +21,8 @@ thread_local! {
     /// The run that the last warning was about.
     static WARNED_RUN: Cell<i64> = const { Cell::new(0) };
 
-    /// The run that was last looked up, when that transaction began, and whether the run had ended.
-    static LOOKED_UP: Cell<(i64, i64, bool)> = const { Cell::new((0, 0, false)) };
+    /// The run that was last found not to have ended, and when that transaction began.
+    static GOES_ON: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
 }
 
 /// The result of a step, for its row.
@@ -140,7 +140,7 @@ fn ours() -> Result<Option<i64>> {
         return Ok(None);
     }
     let reason = match session::find(run) {
-        Ok(found) if !had_ended(&found)? => return Ok(Some(run)),
+        Ok(found) if !has_ended(&found)? => return Ok(Some(run)),
         Ok(_) => format!("run {run} has ended"),
         Err(error) => error.message,
     };
@@ -152,18 +152,23 @@ fn ours() -> Result<Option<i64>> {
     Ok(None)
 }
 
-/// Whether the run had ended when the transaction first logged into it. Another session may end it, and behind a pooler that gives each
-/// transaction another connection, this one is then used by other clients.
-fn had_ended(run: &SessionRun) -> Result<bool> {
-    let begun = clock::transaction_start();
-    if let (id, at, has_ended) = LOOKED_UP.get()
-        && (id, at) == (run.id, begun)
-    {
-        return Ok(has_ended);
+/// Whether the run has ended, looked up once for each transaction. Another session may end it; and behind a pooler that gives each
+/// transaction another connection, the setting stays with a connection that is then used by other clients.
+fn has_ended(run: &SessionRun) -> Result<bool> {
+    let seen = (run.id, clock::transaction_start());
+    if GOES_ON.get() == seen {
+        return Ok(false);
     }
     let has_ended = session::has_ended(run)?;
-    LOOKED_UP.set((run.id, begun, has_ended));
+    if !has_ended {
+        GOES_ON.set(seen);
+    }
     Ok(has_ended)
+}
+
+/// Has the current run looked up again, when this session has ended one.
+pub fn forget_lookup() {
+    GOES_ON.take();
 }
 
 /// Makes the enclosing step current again, even if the work panics.

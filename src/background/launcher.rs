@@ -16,11 +16,13 @@ fn run(_argument: u64) {
     // Without a database, only shared catalogues can be read.
     BackgroundWorker::connect_worker_to_spi(None, None);
     match in_transaction(|| Ok(databases::connectable())) {
-        Ok(found) => found.into_iter().for_each(|database| {
-            slots::request_worker(database, Place::FIRST_INDEXER);
-            slots::request_worker(database, Place::Coordinator);
+        Ok(found) => {
+            for database in found {
+                slots::request_worker(database, Place::FIRST_INDEXER);
+                slots::request_worker(database, Place::Coordinator);
+            }
             slots::serve_requests();
-        }),
+        }
         Err(error) => log!("ragstone launcher: {}", error.message),
     }
 }

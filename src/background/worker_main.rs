@@ -76,14 +76,21 @@ fn run(database: u32, place: Place) {
         // A session that queued work while the lock was held has not requested another worker.
         let is_done = reason == ExitReason::NotWanted
             || reason != ExitReason::Unfinished && !has_work_left(database, place);
+        let is_requested = place.is_requested();
+        // The request is there before another process may be the last one and look for requests.
+        if is_requested && !is_done && reason != ExitReason::Idle {
+            slots::request_worker(database, place);
+        }
         let is_handed_over = slots::hand_over_requests();
-        if !place.is_requested() || is_done {
+        let may_leave = is_handed_over || is_done && !slots::has_requests();
+        if !is_requested
+            || reason == ExitReason::NotWanted
+            || may_leave && (is_done || reason != ExitReason::Idle)
+        {
             return;
         }
-        if reason != ExitReason::Idle && is_handed_over {
-            return slots::request_worker(database, place);
-        }
-        // There is work, or no other process that would serve the requests.
+        // There is work, or no other process would serve the requests.
+        slots::withdraw_request(database, place);
         match FileLock::take(&path) {
             Ok(Some(lock)) => keep(Some(lock)),
             _ => return,
@@ -126,6 +133,7 @@ fn request_successor(code: i32) {
         slots::serve_requests();
     } else if databases::is_wanted_exclusively(database) {
         missing_slot::note(database, Waiting::Job, false);
+        slots::serve_requests();
     } else {
         slots::request_successor(database, place);
     }

@@ -150,6 +150,8 @@ async fn openvino_that_disagrees_is_refused_by_name() -> Result<()> {
     let server = server_with_model(DEFAULT_MODEL, |_| Ok(())).await?;
     let session = server.session().await?;
     make_openvino_disagree(&server, &session).await?;
+    // The engine has the former manifest, and another one is started for another setting.
+    embed_under(&session, "onnxruntime", "onnxruntime").await?;
     let refusal = refusal_of_openvino(&session).await?;
     refusal.expect("F0000", "disagrees with its golden vectors under openvino", "rag.engine_runtime")
 }

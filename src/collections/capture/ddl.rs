@@ -76,8 +76,7 @@ fn follow_dropped_columns() -> Result<()> {
     Ok(())
 }
 
-/// Has all rows compared, since no trigger saw those of the partition. Triggers can be made by any role, and those of a role that has no
-/// rights to the source say nothing.
+/// Has all rows compared, since no trigger saw those of the partition.
 fn follow_dropped_partitions(role: pg_sys::Oid) -> Result<()> {
     let find = || run(include_str!("../../../sql/queries/lost_partitions.sql"), &[Arg::new(role)]);
     let found = as_owner(config_owner()?, find)?;

@@ -157,20 +157,21 @@ fn follow_key_types(collection: &Collection, columns: &Rows) -> Result<()> {
                 }
                 changed => changed?,
             }
+            // Keys of the former type may be none in the new one. All rows are queued anyway.
+            queue::forget(collection.id)?;
         }
     }
     Ok(())
 }
 
-/// Empties a collection whose keys are no keys of the source any more: the command has computed other values, and the former ones are not
-/// valid in the new type, or two of them are one there. All rows are queued afterwards.
+/// Empties a collection whose keys cannot be cast to the new type of the source's key, since the command has computed other values. All
+/// rows are queued afterwards.
 fn empty(collection: &Collection, error: &Error) -> Result<()> {
     Error::warning(format!("collection \"{}\" is filled again, as its keys have changed", collection.name))
         .detail(error.message.clone())
         .notice(PgLogLevel::WARNING);
     let (chunks, terms) = (collection.chunks()?, collection.terms()?);
-    as_owner(chunks.owner, || run_once(&format!("TRUNCATE {}, {}", chunks.name, terms.name)))?;
-    queue::forget(collection.id)
+    as_owner(chunks.owner, || run_once(&format!("TRUNCATE {}, {}", chunks.name, terms.name)).map(|_| ()))
 }
 
 /// The collections whose sources are these tables or their parents.

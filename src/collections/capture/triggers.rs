@@ -15,11 +15,12 @@ struct TriggerDefinition {
     event: &'static str,
     /// Its definition, with `{}` for the table.
     definition: &'static str,
-    /// When it fires if that is not in sessions of the role `origin`: in ALTER TABLE's words.
+    /// ALWAYS or REPLICA, as in ALTER TABLE … ENABLE; none for the default, sessions of the role `origin`.
     enable: Option<&'static str>,
 }
 
-/// The statement triggers. Logical replication and sessions of the role `replica` truncate whole tables, too.
+/// The statement triggers. That of TRUNCATE fires always, for logical replication, too; the rows that this writes are seen by the row
+/// trigger.
 const STATEMENT_TRIGGERS: [TriggerDefinition; 4] = [
     TriggerDefinition {
         event: "insert",

@@ -98,9 +98,7 @@ pub fn ensure_after_commit(place: Place) -> Option<i32> {
     let holder = holder(database, place);
     if holder.is_none() && !is_starting(place) {
         request_worker(database, place);
-        if !is_any_other_alive() {
-            serve_requests();
-        }
+        serve_requests();
     }
     holder
 }
@@ -116,7 +114,7 @@ pub fn has_room(place: Place) -> bool {
 }
 
 /// Whether this process, a worker in `place`, is one of those that `rag.max_sync_workers` allows. Several processes may have started
-/// workers for the same room, and then the oldest process ids stay.
+/// workers for the same room, and then those with the lowest process ids stay.
 pub fn is_within_limit(place: Place) -> bool {
     let older = holders(place).filter(|pid| *pid < session::pid()).count();
     older < settings::max_sync_workers() as usize
@@ -174,15 +172,28 @@ pub fn serve_requests() -> bool {
     };
     let mut waiting: Vec<_> =
         requests().map(|(database, place)| (requested_at(database, place), database, place)).collect();
+    if waiting.is_empty() {
+        return false;
+    }
     waiting.sort_by_key(|(at, ..)| *at);
+    // Counted once: a worker that has just been registered holds no lock yet.
+    let limit = settings::max_sync_workers() as usize;
+    let mut room =
+        [Place::Coordinator, Place::FIRST_INDEXER].map(|kind| (kind, limit.saturating_sub(running(kind))));
     let mut has_started = false;
     for (at, database, place) in waiting {
-        has_started |= has_room(place) && assign_worker(database, place, at);
+        let left = room.iter_mut().find(|(kind, left)| kind.is_like(place) && *left > 0);
+        if let Some((_, left)) = left
+            && assign_worker(database, place, at)
+        {
+            *left -= 1;
+            has_started = true;
+        }
     }
     has_started
 }
 
-/// Serves the requests for a process that exits. Returns whether another process will serve those that come later, or that are left.
+/// Serves the requests for a process that exits. Returns whether another process is there, or was started, that will serve those that are left.
 pub fn hand_over_requests() -> bool {
     serve_requests() || is_any_other_alive()
 }
