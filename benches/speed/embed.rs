@@ -28,7 +28,7 @@ enum Program {
 
 pub async fn run(options: &Options) -> Result<()> {
     report::part("rag.embed(text[]), passages per second");
-    let (count, rounds) = (options.size(1000, 100), options.size(3, 1));
+    let (count, rounds) = (options.size(1000, 32), options.size(3, 1));
     let fp32 = sql("onnxruntime").await?;
     let passages = passages(&fp32, count).await?;
     let mut file = NamedTempFile::new()?;

@@ -9,7 +9,7 @@ use ragstone_benches::{report, world};
 use ragstone_tests::install::DEFAULT_MODEL;
 
 pub async fn run(options: &Options) -> Result<()> {
-    let rows = options.size(100_000, 3_000);
+    let rows = options.size(100_000, 1_000);
     report::part(&format!("rag.search on {rows} dictionary entries"));
     let corpus = Corpus::load(rows)?;
     let server = world::server("auto", false).await?;
