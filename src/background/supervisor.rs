@@ -57,7 +57,7 @@ fn run(_argument: u64) {
 
 /// Serves requests until a worker runs that does, or none are left.
 fn serve_until_another_does() {
-    while !slots::hand_over_requests() && slots::has_requests() {
+    while !slots::hand_over_requests() {
         if !BackgroundWorker::wait_latch(Some(WATCH_INTERVAL)) {
             return;
         }

@@ -81,8 +81,7 @@ fn run(database: u32, place: Place) {
         if is_requested && !is_done && reason != ExitReason::Idle {
             slots::request_worker(database, place);
         }
-        let is_handed_over = slots::hand_over_requests();
-        let may_leave = is_handed_over || is_done && !slots::has_requests();
+        let may_leave = slots::hand_over_requests();
         if !is_requested
             || reason == ExitReason::NotWanted
             || may_leave && (is_done || reason != ExitReason::Idle)
@@ -90,11 +89,11 @@ fn run(database: u32, place: Place) {
             return;
         }
         // There is work, or no other process would serve the requests.
-        slots::withdraw_request(database, place);
         match FileLock::take(&path) {
             Ok(Some(lock)) => keep(Some(lock)),
             _ => return,
         }
+        slots::withdraw_request(database, place);
     }
 }
 

@@ -116,8 +116,8 @@ pub fn has_room(place: Place) -> bool {
 /// Whether this process, a worker in `place`, is one of those that `rag.max_sync_workers` allows. Several processes may have started
 /// workers for the same room, and then those with the lowest process ids stay.
 pub fn is_within_limit(place: Place) -> bool {
-    let older = holders(place).filter(|pid| *pid < session::pid()).count();
-    older < settings::max_sync_workers() as usize
+    let lower = holders(place).filter(|pid| *pid < session::pid()).count();
+    lower < settings::max_sync_workers() as usize
 }
 
 /// Whether another worker can start when that of `place` exits: one of the same kind is requested, or Postgres has had no slot.
@@ -193,18 +193,14 @@ pub fn serve_requests() -> bool {
     has_started
 }
 
-/// Serves the requests for a process that exits. Returns whether another process is there, or was started, that will serve those that are left.
+/// Serves the requests for a process that exits. Returns whether it may: no request is left, or another process is there, or was started,
+/// to serve those that are.
 pub fn hand_over_requests() -> bool {
-    serve_requests() || is_any_other_alive()
-}
-
-/// Whether any place waits for a worker.
-pub fn has_requests() -> bool {
-    requests().next().is_some()
+    serve_requests() || is_any_other_alive() || requests().next().is_none()
 }
 
 /// Whether another process serves requests: a worker of any database, or the supervisor.
-pub fn is_any_other_alive() -> bool {
+fn is_any_other_alive() -> bool {
     let workers = files_with_prefix("worker-").filter_map(|name| parse_worker_name(&name));
     workers
         .map(|(database, place)| paths::worker_lock(database, place))
