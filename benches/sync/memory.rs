@@ -1,18 +1,22 @@
 //! The memory of each background process after many changes and steps of the log, beside that after a tenth of them.
 
 use crate::texts::{pieces, table, until_current};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;
 use ragstone_benches::{report, world};
 use ragstone_tests::process::Process;
+use ragstone_tests::server::Server;
 use ragstone_tests::session::Session;
 
 /// Most memory in MB that a process may have more after the changes than after a tenth of them.
 const BOUND: f64 = 5.0;
 
+/// The process that starts the engine; it connects to no database, so `pg_stat_activity` does not know it.
+const SUPERVISOR: &str = "ragstone supervisor";
+
 /// The processes that work on rows, on the log, and on the engine.
-const PROCESSES: [&str; 3] = ["ragstone worker", "ragstone coordinator", "ragstone supervisor"];
+const PROCESSES: [&str; 3] = ["ragstone worker", "ragstone coordinator", SUPERVISOR];
 
 /// Steps of the log for each round of changes, for the coordinator to add to the reports.
 const STEPS: &str = "SELECT rag.log_steps(rag.start_run('bench'), jsonb_agg(jsonb_build_object('kind', 'tool', 'name', 'tool ' || g)))
@@ -38,7 +42,7 @@ pub async fn run(options: &Options) -> Result<()> {
             until_current(&session, "t").await?;
         }
         for (place, process) in PROCESSES.iter().enumerate() {
-            let megabytes = memory(&session, process).await?;
+            let megabytes = memory(&server, &session, process).await?;
             report::figure(&format!("{process}, after {changes} changes"), megabytes, "MB");
             match before.get(place) {
                 None => before.push(megabytes),
@@ -55,8 +59,12 @@ pub async fn run(options: &Options) -> Result<()> {
 }
 
 /// Memory of its own of the first process of a kind, in MB.
-async fn memory(session: &Session, process: &str) -> Result<f64> {
-    let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = $1 ORDER BY backend_start LIMIT 1";
-    let pid: i32 = session.value_of(sql, &[&process]).await?;
-    Ok(Process(pid).anonymous_bytes()? as f64 / 1e6)
+async fn memory(server: &Server, session: &Session, process: &str) -> Result<f64> {
+    let process = if process == SUPERVISOR {
+        *Process::supervisors_of(&server.data()).first().context("no supervisor runs")?
+    } else {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = $1 ORDER BY backend_start LIMIT 1";
+        Process(session.value_of(sql, &[&process]).await?)
+    };
+    Ok(process.anonymous_bytes()? as f64 / 1e6)
 }

@@ -165,7 +165,8 @@ async fn a_merge_that_is_killed_is_done_later() -> Result<()> {
     ensure!(left == segments, "{left} segments of {segments}");
     let worker = until_in_merge().await?;
     Process(worker).signal(Signal::SIGKILL);
-    // The server begins anew, without the lock.
+    // The server ends all sessions, the lock with them, before it takes new ones.
+    wait::until("the session is ended", async || Ok(session.is_closed().then_some(()))).await?;
     let session = wait::until("the server answers", async || {
         let Ok(session) = server.connect(&database).await else { return Ok(None) };
         Ok(session.value::<i64>(SEGMENTS).await.is_ok().then_some(session))
