@@ -3,6 +3,7 @@
 #[pgrx::pg_schema]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 mod tests {
+    use crate::collections::queue::claim::InFlight;
     use pgrx::datum::DatumWithOid;
     use pgrx::prelude::*;
     use ragstone_client::processes::file_lock::FileLock;
@@ -13,6 +14,7 @@ mod tests {
         BYPASS_LOGIN_CHECK, LOCK_TIMEOUT, MAJOR, STATEMENT_TIMEOUT, WINDOW_SEEK_CURRENT, WORKER_NEEDS_LOGIN,
     };
     use ragstone_pg::session;
+    use ragstone_pg::spi::connect;
     use ragstone_pg::switch_user::{as_owner, with_settings};
     use ragstone_pg::text::{utf8_datum, utf8_from_datum};
     use ragstone_pg::time_limit;
@@ -228,5 +230,18 @@ mod tests {
         });
         found.sort();
         assert_eq!(found, ["a", "bc", "x"]);
+    }
+
+    #[pg_test]
+    fn rows_of_failed_batches_are_forgotten_when_none_waits() {
+        let key = vec!["a row that is deleted meanwhile".to_owned()];
+        let mut in_flight = InFlight::default();
+        in_flight.divide(1, &[(key.clone(), vec![7])]);
+        in_flight.forget_failed_batches();
+        assert!(in_flight.is_alone(1, &key));
+        in_flight.postpone_until([7], std::time::Instant::now());
+        assert!(connect(|| in_flight.claim(false, &[])).unwrap().is_none());
+        in_flight.forget_failed_batches();
+        assert!(!in_flight.is_alone(1, &key));
     }
 }

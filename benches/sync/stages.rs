@@ -7,7 +7,9 @@ use ragstone_benches::options::Options;
 use ragstone_benches::seeded::SEEDED;
 use ragstone_benches::{report, world};
 use ragstone_tests::server::{self, Server};
-use std::time::Instant;
+use ragstone_tests::session::Session;
+use ragstone_tests::wait;
+use std::time::{Duration, Instant};
 
 /// What the worker's lines in the log begin with.
 const LINE: &str = "milliseconds of work: ";
@@ -31,19 +33,29 @@ pub async fn run(options: &Options) -> Result<()> {
         session.batch_execute(&create).await?;
         until_current(&session, name).await?;
         if name == "t" {
-            tell("filled", count, start, &seen, &server)?;
+            let time = start.elapsed();
+            until_idle(&session).await?;
+            tell("filled", count, time, &seen, &server)?;
         }
     }
     let seen = stages(&server)?;
     let start = Instant::now();
     session.batch_execute("UPDATE t SET body = 'changed: ' || body").await?;
     until_current(&session, "t").await?;
-    tell("changed", count, start, &seen, &server)
+    let time = start.elapsed();
+    until_idle(&session).await?;
+    tell("changed", count, time, &seen, &server)
+}
+
+/// Waits until the worker has written to the log what it has done.
+async fn until_idle(session: &Session) -> Result<()> {
+    let idle = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND state <> 'idle')";
+    wait::until("the worker is idle", async || Ok(session.value::<bool>(idle).await?.then_some(()))).await
 }
 
 /// Prints the rate, and microseconds of each stage for a row.
-fn tell(what: &str, rows: usize, start: Instant, seen: &[(String, f64)], server: &Server) -> Result<()> {
-    report::figure(&format!("{what}, all of it"), rows as f64 / start.elapsed().as_secs_f64(), "rows/s");
+fn tell(what: &str, rows: usize, time: Duration, seen: &[(String, f64)], server: &Server) -> Result<()> {
+    report::figure(&format!("{what}, all of it"), rows as f64 / time.as_secs_f64(), "rows/s");
     for (stage, milliseconds) in stages(server)? {
         let before = seen.iter().find(|(name, _)| *name == stage).map_or(0.0, |(_, before)| *before);
         let each = (milliseconds - before) * 1e3 / rows as f64;

@@ -126,8 +126,10 @@ impl Indexer {
             self.settling.merge_due(&mut self.pauses, &mut self.in_flight)?;
         }
         let settled = self.settling.settle(&mut self.pauses, &mut self.in_flight)?;
-        if settled {
-            debug1!("ragstone worker: milliseconds of work: {}", stages::take_report());
+        if (settled || self.pipeline.is_empty())
+            && let Some(report) = stages::take_report()
+        {
+            debug1!("ragstone worker: milliseconds of work: {report}");
         }
         Ok(match settled {
             true => Progress::Worked,
@@ -225,6 +227,7 @@ impl Indexer {
     fn compare(&mut self, mut collection: Collection, ids: &[i64]) -> Result<()> {
         activity::report(&format!("ragstone: comparing collection {}", collection.name));
         self.settling.touch(collection.id);
+        self.pauses.hand_over_providers();
         let compared = in_limited_transaction(Limits::Locks, || {
             connect(|| collection.lock_tables(TableUse::Writing))?;
             let noted = reconcile::compare(&mut collection, CompareDepth::Content)?;

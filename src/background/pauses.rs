@@ -178,6 +178,11 @@ impl Pauses {
         self.providers.release_probe(collection);
     }
 
+    /// Leaves providers to other workers, since this one is about to be busy for long.
+    pub fn hand_over_providers(&mut self) {
+        self.providers.hand_over();
+    }
+
     /// When the first of the providers is tried again.
     pub fn next_due(&self) -> Option<Instant> {
         self.providers.next_due()

@@ -1,7 +1,7 @@
 //! Pauses after failures of providers. A failure pauses all collections that it covers: those of the same server, key, model or
 //! budget. After the pause one of them sends a batch, and the answer to it is that of all. Where a database has several workers, the
 //! one that met the failure first holds a lock for it, shows which collections wait, and finds out when they can go on; the others leave
-//! these collections alone as long as the lock is held.
+//! these collections alone as long as the lock is held. Before work that takes long it releases the lock, and another one takes over.
 
 use crate::collections::queue::failure;
 use pgrx::{log, pg_sys};
@@ -146,7 +146,7 @@ impl ProviderPauses {
         }
         if self.read_at.is_none_or(|at| at.elapsed() >= READ_INTERVAL) {
             self.read()?;
-            self.end_those_of_others()?;
+            self.take_over_those_of_others()?;
             // Another collection may use the provider since.
             let is_outdated =
                 |(name, pause): &(&String, &ProviderPause)| pause.shown != self.covered_by(name);
@@ -223,14 +223,36 @@ impl ProviderPauses {
         Ok(())
     }
 
-    /// Ends the pauses of other workers that are over, or whose worker has ended.
-    fn end_those_of_others(&mut self) -> Result<()> {
+    /// Leaves it to the other workers to find out whether the failures persist, since this one is about to be busy for long. It takes
+    /// back what none of them has taken.
+    pub fn hand_over(&mut self) {
+        let locks = self.paused.values_mut().filter_map(|pause| pause.lock.take());
+        locks.for_each(OwnLock::release);
+    }
+
+    /// Takes over the pauses of other workers that have handed them over or have ended, and ends those that are over: of these no
+    /// collection is shown as waiting any more.
+    fn take_over_those_of_others(&mut self) -> Result<()> {
         let names =
             self.paused.iter().filter(|(_, pause)| pause.lock.is_none()).map(|(name, _)| name.clone());
         for name in names.collect::<Vec<_>>() {
-            if let Some(lock) = take_lock(&name)? {
-                lock.release();
-                self.paused.remove(&name);
+            let lock = take_lock(&name)?;
+            let mut shown = BTreeSet::new();
+            if lock.is_some() {
+                let covered = self.covered_by(&name);
+                store(|| {
+                    shown = failure::waiting(&covered)?;
+                    Ok(())
+                })?;
+            }
+            let Some(pause) = self.paused.get_mut(&name) else { continue };
+            pause.shown = shown;
+            match lock {
+                Some(lock) if pause.shown.is_empty() => {
+                    lock.release();
+                    self.paused.remove(&name);
+                }
+                taken => pause.lock = taken,
             }
         }
         Ok(())

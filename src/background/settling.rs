@@ -80,6 +80,7 @@ impl Settling {
     ) -> Result<()> {
         if self.segments.get(&collection).is_some_and(|segments| *segments >= MERGE_THRESHOLD) {
             self.segments.insert(collection, 0);
+            pauses.hand_over_providers();
             if let Err(error) = settle::merge_while_busy(collection) {
                 return pauses.pause(in_flight, collection, &error);
             }
@@ -92,7 +93,7 @@ impl Settling {
         let mut any = false;
         let touched = self.touched.iter().copied().filter(|id| !in_flight.rests_now(*id));
         for id in touched.collect::<Vec<_>>() {
-            match settle::settle(id) {
+            match settle::settle(id, || pauses.hand_over_providers()) {
                 Ok(Settled::Later) => {}
                 Ok(Settled::Done) => {
                     any = true;
@@ -117,8 +118,13 @@ impl Settling {
         let mut filled = in_limited_transaction(Limits::Locks, || connect(extension))?;
         filled.retain(|id| !in_flight.rests_now(*id));
         for id in filled {
-            let merged = settle::may_merge(id)
-                .and_then(|may_merge| if may_merge { settle::merge_while_busy(id) } else { Ok(()) });
+            let merged = settle::may_merge(id).and_then(|may_merge| {
+                if !may_merge {
+                    return Ok(());
+                }
+                pauses.hand_over_providers();
+                settle::merge_while_busy(id)
+            });
             if let Err(error) = merged {
                 pauses.pause(in_flight, id, &error)?;
             }
@@ -133,6 +139,7 @@ impl Settling {
         }
         self.compared_at = Instant::now();
         for mut collection in in_limited_transaction(Limits::Locks, || connect(settle::followed))? {
+            pauses.hand_over_providers();
             let compared = in_limited_transaction(Limits::Locks, || {
                 connect(|| collection.lock_tables(TableUse::Writing))?;
                 reconcile::compare(&mut collection, CompareDepth::Keys)

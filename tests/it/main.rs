@@ -20,6 +20,7 @@ mod coordinator;
 mod cutting;
 mod definitions;
 mod documentation;
+mod economy;
 mod embed;
 mod encodings;
 mod engine;
@@ -111,6 +112,7 @@ fn of_models_and_providers() -> impl Iterator<Item = Trial> {
     [
         accounting::tests(),
         budgets::tests(),
+        economy::tests(),
         embed::tests(),
         cutting::tests(),
         generate::tests(),

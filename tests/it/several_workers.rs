@@ -7,19 +7,25 @@ use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::provider::{Gate, Provider, Reply, Script, gated};
 use ragstone_tests::server::{Options, Server};
+use ragstone_tests::session::Session;
 use ragstone_tests::wait;
 
 pub fn tests() -> Vec<Trial> {
-    ragstone_tests::tests![one_worker_finds_out_whether_a_provider_still_refuses]
+    ragstone_tests::tests![
+        one_worker_finds_out_whether_a_provider_still_refuses,
+        a_worker_that_creates_an_index_leaves_providers_to_the_other,
+    ]
 }
 
 /// More requests than one worker has under way for a collection, of a batch each.
 const REQUESTS_OF_TWO_WORKERS: usize = 4;
 
-async fn one_worker_finds_out_whether_a_provider_still_refuses() -> Result<()> {
+/// A server with two workers for each database; one with the collection `c` of a local model, and the collection `notes`, whose rows a
+/// provider embeds.
+async fn notes() -> Result<(Server, Session, Provider, Script)> {
     let server = Server::start_with(Options::default().set("rag.sync_workers", "2")).await?;
     let session = server.session().await?;
-    let (script, gate) = (Script::new(|seen| Reply::embeddings_of(&seen.body["input"], 8)), Gate::new());
+    let script = Script::new(|seen| Reply::embeddings_of(&seen.body["input"], 8));
     let provider = Provider::start([script.reply()])?;
     provide(&session, &provider).await?;
     // A batch of rows is one request.
@@ -31,7 +37,18 @@ async fn one_worker_finds_out_whether_a_provider_still_refuses() -> Result<()> {
              SELECT rag.create_collection('notes', 'notes', 'body', model => 'stub/small')",
         )
         .await?;
+    notes_are_current(&session).await?;
+    Ok((server, session, provider, script))
+}
+
+async fn notes_are_current(session: &Session) -> Result<()> {
     ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    Ok(())
+}
+
+async fn one_worker_finds_out_whether_a_provider_still_refuses() -> Result<()> {
+    let (_server, session, _provider, script) = notes().await?;
+    let gate = Gate::new();
     let (reply, asked) = gated(&gate, |_| Reply::status(401));
     script.set(reply);
     session.batch_execute("INSERT INTO notes SELECT i, 'note ' || i FROM generate_series(1, 2000) i").await?;
@@ -59,6 +76,52 @@ async fn one_worker_finds_out_whether_a_provider_still_refuses() -> Result<()> {
         .batch_execute("ALTER USER MAPPING FOR PUBLIC SERVER stub OPTIONS (SET api_key 'sk-right')")
         .await?;
     next.open();
-    ensure!(session.value::<bool>("SELECT rag.wait_until_current('notes', '60s')").await?);
+    notes_are_current(&session).await
+}
+
+/// CREATE INDEX waits as long as the table `closed` has a row.
+const SLOW_INDEXES: &str = "
+    CREATE TABLE closed ();
+    CREATE FUNCTION wait_until_open() RETURNS event_trigger LANGUAGE plpgsql AS $$
+    BEGIN WHILE EXISTS (SELECT FROM public.closed) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+    CREATE EVENT TRIGGER slow ON ddl_command_start WHEN tag IN ('CREATE INDEX') EXECUTE FUNCTION wait_until_open();
+    CREATE TABLE other (id int PRIMARY KEY, body text); INSERT INTO other SELECT i, 'text ' || i FROM generate_series(1, 5) i";
+
+/// Which of the two workers creates an index is left to chance: so often that it is each of them.
+const ROUNDS: i32 = 6;
+
+async fn a_worker_that_creates_an_index_leaves_providers_to_the_other() -> Result<()> {
+    let (_server, session, _provider, script) = notes().await?;
+    session.batch_execute(SLOW_INDEXES).await?;
+    let workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ragstone worker'";
+    for round in 0..ROUNDS {
+        script.set(|_| Reply::status(401));
+        session
+            .batch_execute(&format!(
+                "INSERT INTO notes SELECT i, 'note ' || i FROM generate_series(2000 * {round}, 2000 * {round} + 1999) i"
+            ))
+            .await?;
+        wait::until("the provider is waited for by two workers", async || {
+            let waiting =
+                "SELECT EXISTS (SELECT FROM rag.collections WHERE name = 'notes' AND state = 'waiting')";
+            Ok((session.value::<bool>(waiting).await? && session.value::<i64>(workers).await? == 2)
+                .then_some(()))
+        })
+        .await?;
+        session.batch_execute("INSERT INTO closed DEFAULT VALUES").await?;
+        session.batch_execute("SELECT rag.create_collection('other', 'other', 'body')").await?;
+        wait::until("a worker creates an index", async || {
+            let inside = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'ragstone worker' AND wait_event = 'PgSleep')";
+            Ok(session.value::<bool>(inside).await?.then_some(()))
+        })
+        .await?;
+        script.set(|seen| Reply::embeddings_of(&seen.body["input"], 8));
+        notes_are_current(&session).await?;
+        let waiting = "SELECT count(*) FROM rag.collections WHERE name = 'notes' AND reason IS NOT NULL";
+        ensure!(session.value::<i64>(waiting).await? == 0, "it is shown as waiting in round {round}");
+        session.batch_execute("DELETE FROM closed").await?;
+        ensure!(session.value::<bool>("SELECT rag.wait_until_current('other', '60s')").await?);
+        session.batch_execute("SELECT rag.drop_collection('other')").await?;
+    }
     Ok(())
 }

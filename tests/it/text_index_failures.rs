@@ -7,15 +7,14 @@ use anyhow::{Context, ensure};
 use futures_util::future::{try_join, try_join_all};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
+use ragstone_tests::preload;
 use ragstone_tests::process::Process;
 use ragstone_tests::provider::{Provider, Reply};
-use ragstone_tests::server::{Options, Server, give_to_server, run, shared};
+use ragstone_tests::server::{Options, Server, shared};
 use ragstone_tests::session::Session;
 use ragstone_tests::{Result, rebuilt, wait};
 use std::cell::Cell;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
@@ -182,15 +181,7 @@ async fn a_merge_that_is_killed_is_done_later() -> Result<()> {
 }
 
 async fn a_merge_on_a_full_disk_is_done_later() -> Result<()> {
-    let server = Server::prepare(Options::default())?;
-    let (library, note) = (server.folder().join("full_disk.so"), server.folder().join("full"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/full_disk.c");
-    run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl"))?;
-    give_to_server(&library)?;
-    let server = server
-        .with_environment("LD_PRELOAD", &library.display().to_string())
-        .with_environment("RAGSTONE_FULL_DISK", &note.display().to_string());
-    server.restart().await?;
+    let (server, note) = preload::start("full_disk", "RAGSTONE_FULL_DISK", Options::default()).await?;
     let session = server.session().await?;
     let _provider = make_by_provider(&session).await?;
     let file: String = session.value("SELECT pg_relation_filepath('c_terms')").await?;
@@ -199,7 +190,6 @@ async fn a_merge_on_a_full_disk_is_done_later() -> Result<()> {
     locker.batch_execute("BEGIN; SELECT FROM c_terms FOR UPDATE").await?;
     add_segments(&session, 300).await?;
     fs::write(&note, &file)?;
-    give_to_server(&note)?;
     locker.batch_execute("ROLLBACK").await?;
     wait::until("the log says why", async || {
         search(&session).await?;

@@ -13,6 +13,7 @@ pub mod judged;
 pub mod manual;
 pub mod metrics;
 pub mod pgbouncer;
+pub mod preload;
 pub mod process;
 pub mod provider;
 pub mod prose;

@@ -28,10 +28,14 @@ pub enum Stage {
     Done,
     /// A transaction that wrote is committed.
     Commit,
+    /// The vector index is created after the first fill.
+    Index,
+    /// Segments of the text index are merged.
+    Merge,
 }
 
 /// The stages, in their order.
-const STAGES: [(Stage, &str); 11] = [
+const STAGES: [(Stage, &str); 13] = [
     (Stage::Claim, "claim"),
     (Stage::Read, "read"),
     (Stage::Cut, "cut"),
@@ -43,6 +47,8 @@ const STAGES: [(Stage, &str); 11] = [
     (Stage::Terms, "terms"),
     (Stage::Done, "done"),
     (Stage::Commit, "commit"),
+    (Stage::Index, "index"),
+    (Stage::Merge, "merge"),
 ];
 
 thread_local! {
@@ -62,12 +68,17 @@ pub fn add(stage: Stage, time: Duration) {
     TIMES.with_borrow_mut(|times| times[stage as usize] += time);
 }
 
-/// The time spent in the stages since the last call, in milliseconds.
-pub fn take_report() -> String {
+/// The time spent in the stages since the last call, in milliseconds; nothing where no rows were worked on.
+pub fn take_report() -> Option<String> {
+    let worked =
+        TIMES.with_borrow(|times| times.iter().skip(Stage::Claim as usize + 1).any(|time| !time.is_zero()));
+    if !worked {
+        return None;
+    }
     let times = TIMES.take();
     let parts: Vec<_> = STAGES
         .iter()
         .map(|(stage, name)| format!("{name} {:.1}", times[*stage as usize].as_secs_f64() * 1e3))
         .collect();
-    parts.join(", ")
+    Some(parts.join(", "))
 }

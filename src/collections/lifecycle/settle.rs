@@ -7,6 +7,7 @@ use crate::collections::catalog::tables::create_search_indexes;
 use crate::collections::indexing::segments::{
     MergeExtent, has_older_format, may_have_worthwhile_segments, merge_segments,
 };
+use crate::collections::indexing::stages::{Stage, timed};
 use crate::collections::lifecycle::migration;
 use crate::collections::lifecycle::text_rebuild::rebuild_text;
 use ragstone_pg::activity;
@@ -29,8 +30,8 @@ pub enum Settled {
     Later,
 }
 
-/// Finishes a collection whose queue is empty.
-pub fn settle(id: i64) -> Result<Settled> {
+/// Finishes a collection whose queue is empty. Calls `before_indexing` before it creates the vector index, which takes long.
+pub fn settle(id: i64, before_indexing: impl FnOnce()) -> Result<Settled> {
     let look = || Ok((is_queued(id)?, Collection::find_by_id(id)?));
     let (queued, collection) = in_limited_transaction(Limits::LocksAndTime, || connect(look))?;
     if queued {
@@ -57,7 +58,8 @@ pub fn settle(id: i64) -> Result<Settled> {
             // Another worker may be creating it.
             if OwnLock::new("index", id).try_for_transaction() {
                 connect(|| collection.lock_tables(TableUse::Indexing))?;
-                create_search_indexes(&collection).map(|()| true)
+                before_indexing();
+                timed(Stage::Index, || create_search_indexes(&collection)).map(|()| true)
             } else {
                 Ok(false)
             }
@@ -70,7 +72,7 @@ pub fn settle(id: i64) -> Result<Settled> {
     read_index(id, || {
         in_limited_transaction(Limits::Locks, || {
             connect(|| collection.lock_tables(TableUse::Writing))?;
-            merge_segments(&collection, extent)?;
+            timed(Stage::Merge, || merge_segments(&collection, extent))?;
             collection.count()?;
             connect(|| {
                 collection.update()?;
@@ -94,7 +96,7 @@ pub fn merge_while_busy(id: i64) -> Result<()> {
         in_limited_transaction(Limits::Locks, || {
             let found = connect(|| Collection::find_to_use(id, Some(TableUse::Writing)))?;
             let Some(mut collection) = found else { return Ok(()) };
-            merge_segments(&collection, MergeExtent::Worthwhile)?;
+            timed(Stage::Merge, || merge_segments(&collection, MergeExtent::Worthwhile))?;
             collection.count()?;
             connect(|| collection.update())
         })

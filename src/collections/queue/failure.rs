@@ -111,6 +111,14 @@ pub fn set_waiting(
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
+/// Those of the collections that are shown as waiting.
+pub fn waiting(collections: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
+    let ids = Arg::int8s(collections.iter().copied());
+    let sql = "SELECT collection FROM rag._waiting WHERE collection = ANY ($1)";
+    let rows = as_owner(config_owner()?, || run(sql, &[ids]))?;
+    Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
+}
+
 /// Deletes why these collections wait.
 pub fn clear_waiting(collections: &BTreeSet<i64>) -> Result<()> {
     let ids = Arg::int8s(collections.iter().copied());

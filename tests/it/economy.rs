@@ -1,0 +1,54 @@
+//! What must not be done anew each time that something is looked at.
+
+use crate::log_durability::{AUTONOMOUS, begun, log, steps};
+use anyhow::ensure;
+use libtest_mimic::Trial;
+use ragstone_tests::Result;
+use ragstone_tests::preload;
+use ragstone_tests::server::{Options, Server};
+use std::fs;
+use std::time::Instant;
+
+pub fn tests() -> Vec<Trial> {
+    ragstone_tests::tests![
+        sessions_that_look_at_the_engine_open_one_connection,
+        a_coordinator_that_writes_looks_for_jobs_at_intervals,
+    ]
+}
+
+async fn sessions_that_look_at_the_engine_open_one_connection() -> Result<()> {
+    let (server, connections) =
+        preload::start("connections", "RAGSTONE_CONNECTIONS", Options::default()).await?;
+    let session = server.session().await?;
+    session.batch_execute(AUTONOMOUS).await?;
+    session.execute("SELECT rag.embed('a')", &[]).await?;
+    for round in 0..20 {
+        session.batch_execute("SELECT FROM rag.status(); SELECT FROM rag.stat_log").await?;
+        session.execute("SELECT rag.start_run($1)", &[&format!("agent {round}")]).await?;
+    }
+    let pid: i32 = session.value("SELECT pg_backend_pid()").await?;
+    let opened = fs::read_to_string(&connections)?;
+    let own = opened.lines().filter(|line| *line == pid.to_string()).count();
+    ensure!(own == 1, "the session opened {own} connections");
+    Ok(())
+}
+
+async fn a_coordinator_that_writes_looks_for_jobs_at_intervals() -> Result<()> {
+    let options = Options::default().set("shared_preload_libraries", "pg_stat_statements");
+    let server = Server::start_with(options).await?;
+    let (session, run) = begun(&server).await?;
+    session.batch_execute("CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset()").await?;
+    let start = Instant::now();
+    let mut names = Vec::new();
+    for round in 0..30 {
+        names.push(round.to_string());
+        session.batch_execute(&log(run, &round.to_string())).await?;
+        // One turn of the coordinator's loop, at least, for each.
+        ensure!(steps(&session).await? == names.join(" "));
+    }
+    let looks = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE '%PARTITION BY submitter%'";
+    let looks: i64 = session.value(looks).await?;
+    let most = 2 + start.elapsed().as_secs() as i64;
+    ensure!((1..=most).contains(&looks), "{looks} looks in {:?}", start.elapsed());
+    Ok(())
+}
