@@ -8,7 +8,7 @@ use crate::background::settling::Settling;
 use crate::background::suspects::Suspects;
 use crate::collections::capture::reconcile;
 use crate::collections::catalog::collection::{Collection, TableUse};
-use crate::collections::catalog::keys::Key;
+use crate::collections::catalog::keys::{Key, PartialKey};
 use crate::collections::catalog::statements::CompareDepth;
 use crate::collections::indexing::batch::{RowBatch, RowStatus};
 use crate::collections::indexing::stages;
@@ -17,7 +17,7 @@ use crate::collections::indexing::write::{WriteCounts, write};
 use crate::collections::queue;
 use crate::collections::queue::Cause;
 use crate::collections::queue::claim::{Claim, InFlight};
-use crate::collections::queue::failure;
+use crate::collections::queue::{failure, keyless};
 use pgrx::debug1;
 use ragstone_client::processes::slots;
 use ragstone_pg::activity;
@@ -28,6 +28,7 @@ use ragstone_pg::extension;
 use ragstone_pg::limited_transaction::{Limits, in_limited_transaction};
 use ragstone_pg::own_lock::OwnLock;
 use ragstone_pg::spi::connect;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How often the whole queue is read, also under load, to find changes that were committed after later ones.
@@ -182,6 +183,9 @@ impl Indexer {
                     deleted => deleted?,
                 }
             }
+            Some(Some(Claim::Keyless(collection, keys, ids))) => {
+                self.list_keyless(collection, &keys, &ids)?
+            }
             Some(Some(Claim::All(collection, ids))) => self.compare(collection, &ids)?,
             Some(Some(Claim::Rows(collection, items, locks, cause))) => {
                 if self.is_first && items.len() >= HELP_THRESHOLD {
@@ -245,6 +249,23 @@ impl Indexer {
             }
             Err(error) => self.pauses.pause(&mut self.in_flight, collection.id, &error),
         }
+    }
+
+    /// Lists rows without a key as failed, or not any more.
+    fn list_keyless(
+        &mut self,
+        mut collection: Collection,
+        keys: &BTreeSet<PartialKey>,
+        ids: &[i64],
+    ) -> Result<()> {
+        self.settling.touch(collection.id);
+        let listed = in_limited_transaction(Limits::LocksAndTime, || {
+            connect(|| {
+                collection.lock_tables(TableUse::Reading)?;
+                keyless::check(&collection, keys, ids)
+            })
+        });
+        listed.or_else(|error| self.pauses.pause(&mut self.in_flight, collection.id, &error))
     }
 
     /// Reads claimed rows, and asks the engine to cut them.

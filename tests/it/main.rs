@@ -65,6 +65,7 @@ mod report_gaps;
 mod reports;
 mod restore;
 mod rights;
+mod row_keys;
 mod run_steps;
 mod run_weeks;
 mod runs;
@@ -198,6 +199,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         tool_limits::tests(),
         tools::tests(),
         runs::tests(),
+        row_keys::tests(),
         run_steps::tests(),
         run_weeks::tests(),
         report_gaps::tests(),

@@ -16,7 +16,7 @@ pub mod triggers;
 mod unreadable;
 
 use crate::collections::catalog::collection::{Collection, TableUse};
-use crate::collections::catalog::keys::{Key, KeyColumns};
+use crate::collections::catalog::keys::{Key, KeyColumns, PartialKey, whole};
 use crate::collections::indexing::immediate;
 use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::queue;
@@ -32,7 +32,7 @@ use ragstone_pg::spi::{Arg, connect, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::trigger::{Column, Event, Row, TriggerCall};
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Number of keys that are collected before they are queued.
 const MAX_PENDING_KEYS: usize = 10_000;
@@ -123,7 +123,8 @@ impl Columns {
         if trigger.event() == Event::Truncate {
             return truncated(&mut collection);
         }
-        let mut changes = CapturedChanges { collection, columns: self, gone: Vec::new(), noted: Vec::new() };
+        let (gone, noted, keyless) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut changes = CapturedChanges { collection, columns: self, gone, noted, keyless };
         let mut outcome = Ok(());
         with_portable_settings(|| {
             trigger.for_each(|old, new| {
@@ -162,6 +163,8 @@ struct CapturedChanges<'a> {
     gone: Vec<Key>,
     /// Keys to queue, including those in `gone`: another transaction may commit a chunk that this one cannot see.
     noted: Vec<Key>,
+    /// Keys with a NULL, of rows that are there or were.
+    keyless: BTreeSet<PartialKey>,
 }
 
 impl CapturedChanges<'_> {
@@ -171,23 +174,30 @@ impl CapturedChanges<'_> {
             _ => false,
         };
         if let Some(new) = new {
-            self.noted.extend(self.key(new));
+            let key = self.key_or_note(new);
+            self.noted.extend(key);
         }
-        if let Some(key) = old.filter(|_| !same_key).and_then(|old| self.key(old)) {
+        if let Some(key) = old.filter(|_| !same_key).and_then(|old| self.key_or_note(old)) {
             self.gone.push(key.clone());
             self.noted.push(key);
         }
-        if self.noted.len() >= MAX_PENDING_KEYS { self.flush() } else { Ok(()) }
+        if self.noted.len() + self.keyless.len() >= MAX_PENDING_KEYS { self.flush() } else { Ok(()) }
     }
 
-    /// A row with a null in its key cannot be found by it; a refresh reports that.
-    fn key(&self, row: Row) -> Option<Key> {
-        self.columns.key.iter().map(|column| row.text(*column)).collect()
+    /// The key of a row. A row with a NULL in it cannot be found by it: that is noted.
+    fn key_or_note(&mut self, row: Row) -> Option<Key> {
+        let key: PartialKey = self.columns.key.iter().map(|column| row.text(*column)).collect();
+        let whole = whole(&key);
+        if whole.is_none() {
+            self.keyless.insert(key);
+        }
+        whole
     }
 
     fn flush(&mut self) -> Result<()> {
         let (gone, noted) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.noted));
         delete_chunks(&mut self.collection, &gone)?;
+        queue::append_partial(self.collection.id, &std::mem::take(&mut self.keyless), Cause::Change)?;
         if noted.is_empty() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use crate::collections::catalog::statements::CompareDepth;
 use crate::collections::indexing::index_changes::IndexChanges;
 use crate::collections::indexing::orphans::delete_orphans as delete_orphans_of;
 use crate::collections::queue;
-use crate::collections::queue::Cause;
+use crate::collections::queue::{Cause, keyless};
 use ragstone_pg::attempt::in_subtransaction;
 use ragstone_pg::blame::{Blame, blame};
 use ragstone_pg::error::Result;
@@ -20,6 +20,7 @@ use ragstone_pg::spi::connect;
 ///
 /// Where a row cannot be read, it is looked for: it is queued with the others, so that it alone fails when it is indexed.
 pub fn compare(collection: &mut Collection, depth: CompareDepth) -> Result<usize> {
+    connect(|| keyless::queue_listed(collection.id))?;
     let read = in_subtransaction(|| {
         delete_orphans(collection)?;
         queue_differing(collection, depth)

@@ -1,7 +1,9 @@
 //! Reads the keys of a source's rows.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::keys::{Key, fits};
+use crate::collections::catalog::keys::{Key, PartialKey, whole};
+use crate::collections::queue;
+use crate::collections::queue::Cause;
 use ragstone_pg::cursor::Cursor;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::portable::as_source_owner;
@@ -10,7 +12,8 @@ use ragstone_pg::spi::{Arg, connect, run};
 /// Number of keys that are read at a time.
 const KEYS_PER_FETCH: i64 = 10_000;
 
-/// Calls `work` with the keys that a statement selects, some at a time. Returns their number. Others that wait for the source come first.
+/// Calls `work` with the keys that a statement selects, some at a time. Returns their number. Rows with a NULL in their key are queued.
+/// Others that wait for the source come first.
 pub fn read_keys(
     collection: &Collection,
     statement: &str,
@@ -33,17 +36,20 @@ pub fn read_all_keys(
     let cursor = connect(|| as_source_owner(source.owner, || Cursor::open(statement, &[])))?;
     let mut all = 0;
     loop {
-        let (found, keys) = connect(|| {
+        let found: Vec<PartialKey> = connect(|| {
             let rows = as_source_owner(source.owner, || cursor.fetch(KEYS_PER_FETCH))?;
-            let keys = (0..rows.count).filter_map(|row| rows.texts(row, 0));
-            let whole: Vec<Key> = keys.filter(|key| fits(collection, key)).collect();
-            Ok::<_, Error>((rows.count, whole))
+            Ok::<_, Error>((0..rows.count).filter_map(|row| rows.optional_texts(row, 0)).collect())
         })?;
-        if found == 0 {
+        if found.is_empty() {
             break;
         }
-        connect(|| work(&keys))?;
-        all += keys.len();
+        let keys: Vec<Key> = found.iter().filter_map(whole).collect();
+        let keyless = found.into_iter().filter(|key| whole(key).is_none()).collect();
+        connect(|| {
+            queue::append_partial(collection.id, &keyless, Cause::Fill)?;
+            work(&keys)
+        })?;
+        all += keys.len() + keyless.len();
     }
     connect(|| as_source_owner(source.owner, || cursor.close()))?;
     Ok(all)

@@ -8,6 +8,9 @@ use ragstone_pg::spi::{Arg, run};
 /// A row's key columns as text, in the order of the collection's key.
 pub type Key = Vec<String>;
 
+/// The same of a row of which some or all key columns are NULL.
+pub type PartialKey = Vec<Option<String>>;
+
 /// How the key columns of a collection are compared.
 #[derive(Debug, Clone)]
 pub struct KeyColumns {
@@ -76,6 +79,23 @@ impl KeyColumns {
         self.pairs(|place| format!("c.{}", key_column(place)))
     }
 
+    /// The condition that a row of the source has this key, with its columns that are not NULL as the first arguments.
+    pub fn match_partial(&self, collection: &Collection, key: &PartialKey) -> (String, Vec<Arg>) {
+        let (mut conditions, mut arguments) = (Vec::new(), Vec::new());
+        for (place, value) in key.iter().enumerate() {
+            let column = format!("s.{}", ragstone_pg::identifier::quoted(&collection.key[place]));
+            conditions.push(match value {
+                None => format!("{column} IS NULL"),
+                Some(value) => {
+                    arguments.push(Arg::text(value));
+                    let (operator, kind) = (&self.operators[place], &self.types[place]);
+                    format!("{column} {operator} ${}::text::{kind}", arguments.len())
+                }
+            });
+        }
+        (conditions.join(" AND "), arguments)
+    }
+
     fn pairs(&self, left: impl Fn(usize) -> String) -> String {
         self.operators
             .iter()
@@ -90,6 +110,11 @@ impl KeyColumns {
 /// collection's key.
 pub fn fits(collection: &Collection, key: &Key) -> bool {
     key.len() == collection.key.len()
+}
+
+/// The key if no column of it is NULL.
+pub fn whole(key: &PartialKey) -> Option<Key> {
+    key.iter().cloned().collect()
 }
 
 /// Name of the chunk table's column for a key column, by its position from 0.

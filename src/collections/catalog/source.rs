@@ -138,6 +138,18 @@ impl SourceTable {
         Ok(named)
     }
 
+    /// Whether no two rows can have the same values in these columns.
+    pub fn is_unique(&self, key: &[String]) -> Result<bool> {
+        let is_whole = |index: UniqueIndex| index.columns.iter().all(|column| key.contains(column));
+        Ok(!self.has_children()? && unique_indexes(self.oid)?.into_iter().any(is_whole))
+    }
+
+    /// Whether tables inherit from it, for whose rows its indexes do not hold. Those of a partitioned table hold for partitions.
+    fn has_children(&self) -> Result<bool> {
+        let sql = "SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent WHERE c.oid = $1 AND c.relkind = 'r' LIMIT 1";
+        Ok(run(sql, &[Arg::new(self.oid)])?.count > 0)
+    }
+
     fn key_of(&self, indexes: Vec<UniqueIndex>) -> Result<Vec<String>> {
         // Columns of a materialised view are never NOT NULL. A null in its key is noticed when its chunk is stored.
         let nullable = self.kind == SourceKind::MaterialisedView;
@@ -200,4 +212,10 @@ fn columns(oid: pg_sys::Oid) -> Result<Vec<Column>> {
             }
         })
         .collect())
+}
+
+/// The error where several rows have the same key.
+pub fn shared_key() -> Error {
+    Error::unique_violation("several rows of the source have this key")
+        .hint("Give each row a key of its own, and create a unique index on the key columns.")
 }

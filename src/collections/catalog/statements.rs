@@ -160,6 +160,23 @@ impl Collection {
         ))
     }
 
+    /// Selects whether the source has a row with content that fulfils a condition.
+    pub fn select_exists(&self, condition: &str) -> Result<String> {
+        let (source, has_content) = (&self.source()?.name, self.has_content());
+        Ok(format!("SELECT EXISTS (SELECT FROM {source} s WHERE {condition} AND {has_content})"))
+    }
+
+    /// Selects a key that several rows with content have, as people read it.
+    pub fn select_shared_key(&self) -> Result<String> {
+        let keys: Vec<_> = self.key.iter().map(|name| of_source(name)).collect();
+        let (source, has_content) = (&self.source()?.name, self.has_content());
+        Ok(format!(
+            "SELECT ({key})::text FROM {source} s WHERE {has_content} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1",
+            key = self.key_expression(),
+            keys = keys.join(", "),
+        ))
+    }
+
     /// Selects the keys of all rows, as text for the queue, without reading anything else of them.
     pub fn select_keys(&self) -> Result<String> {
         let keys: Vec<_> = self.key.iter().map(|name| text_of(name)).collect();

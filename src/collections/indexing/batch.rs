@@ -3,6 +3,7 @@
 
 use crate::collections::catalog::collection::{Collection, TableUse};
 use crate::collections::catalog::keys::{Key, KeyColumns};
+use crate::collections::catalog::source::shared_key;
 use crate::collections::indexing::bulk::read_row;
 use crate::collections::indexing::cut::{Cut, Take};
 use crate::collections::indexing::held::HeldEmbeddings;
@@ -121,15 +122,23 @@ impl RowBatch {
         let owner = self.collection.source()?.owner;
         let cursor =
             as_source_owner(owner, || by_index(|| Cursor::open_with_kept_plan(&statement, &arguments)))?;
-        let mut last = 0;
-        let (mut done, mut most) = (false, 1);
-        while self.bytes < max_bytes && !done {
+        let mut last = None;
+        let (mut done, mut full, mut most) = (false, false, 1);
+        while !done && !full {
             let rows = as_source_owner(owner, || cursor.fetch(most))?;
             done = rows.count < most as usize;
             most = (most * 2).min(MAX_FETCH_ROWS);
             for row in 0..rows.count {
                 let place = rows.int8(row, 8).unwrap_or(1).max(1) as usize - 1;
-                last = place;
+                if last == Some(place) {
+                    return Err(shared_key());
+                }
+                // Only the row after it shows that a row is the only one with its key.
+                full = self.bytes >= max_bytes;
+                if full {
+                    break;
+                }
+                last = Some(place);
                 let stale = read_row(&rows, row, &self.collection)?;
                 self.items[place].status = match stale {
                     None => RowStatus::Unchanged,
@@ -144,7 +153,7 @@ impl RowBatch {
             }
         }
         as_owner(owner, || cursor.close())?;
-        Ok(if done { Vec::new() } else { self.items.split_off(last + 1) })
+        Ok(if full { self.items.split_off(last.map_or(0, |last| last + 1)) } else { Vec::new() })
     }
 
     /// Asks the engine to cut the rows. Must run outside of transactions, as all that asks the engine.

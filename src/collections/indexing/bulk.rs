@@ -10,6 +10,7 @@ use crate::collections::indexing::passage::{Passage, SourceRow};
 use crate::collections::indexing::progress::ProgressReport;
 use crate::collections::indexing::slices::{SliceOutcome, Slices};
 use crate::collections::indexing::store::store;
+use crate::collections::queue::keyless;
 use crate::embedding::{Embedder, plain_vectors};
 use ragstone_client::engine::client::Pending;
 use ragstone_core::protocol::{Kind, Lane, Model};
@@ -323,11 +324,7 @@ pub fn read_row(rows: &Rows, row: usize, collection: &Collection) -> Result<Opti
     }
     let Some(content) = rows.text(row, 1) else { return Ok(None) };
     let key = (0..collection.key.len()).map(|place| {
-        rows.value(row, FIXED_COLUMNS + place).ok_or_else(|| {
-            Error::not_null_violation("a row's key is null")
-                .detail(format!("the key column is \"{}\"", collection.key[place]))
-                .hint("Give every row a key, or leave such rows out of the materialized view.")
-        })
+        rows.value(row, FIXED_COLUMNS + place).ok_or_else(|| keyless::error(&collection.key[place]))
     });
     Ok(Some(SourceRow {
         title: rows.text(row, 0).unwrap_or_default(),

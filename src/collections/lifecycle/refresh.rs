@@ -4,7 +4,7 @@ use crate::collections::capture::follow;
 use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
 use crate::collections::catalog::keys::KeyColumns;
 use crate::collections::catalog::owner_change::accept_owner;
-use crate::collections::catalog::source::SourceTable;
+use crate::collections::catalog::source::{SourceTable, shared_key};
 use crate::collections::catalog::tables::keep_others_from_writing;
 use crate::collections::indexing::bulk::{Fill, count_unchanged};
 use crate::collections::indexing::index_changes::IndexChanges;
@@ -18,8 +18,8 @@ use crate::embedding::Embedder;
 use ragstone_core::protocol::{Kind, Model};
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
-use ragstone_pg::portable::with_portable_settings;
-use ragstone_pg::spi::connect;
+use ragstone_pg::portable::{as_source_owner, with_portable_settings};
+use ragstone_pg::spi::{connect, run};
 
 /// Result of a refresh: numbers of source rows, and of chunks that were embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,17 @@ fn open(name: &str) -> Result<(Collection, Vec<String>)> {
         // A refresh implies that the restore has ended, whether or not it created the triggers.
         follow::align(&mut collection)?;
     }
+    if !source.is_unique(&collection.key)? {
+        check_unique(&collection)?;
+    }
     let operators = KeyColumns::of(&collection)?.operators;
     keep_others_from_writing(&collection)?;
     Ok((collection, operators))
+}
+
+/// Rows with the same key would replace each other's chunks.
+fn check_unique(collection: &Collection) -> Result<()> {
+    let statement = collection.select_shared_key()?;
+    let rows = as_source_owner(collection.source()?.owner, || run(&statement, &[]))?;
+    rows.text(0, 0).map_or(Ok(()), |key| Err(shared_key().detail(format!("one of these keys is {key}"))))
 }

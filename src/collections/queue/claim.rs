@@ -2,7 +2,7 @@
 //! process the same row, and a claim ends with the process that made it.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::catalog::keys::{Key, fits};
+use crate::collections::catalog::keys::{Key, PartialKey, fits};
 use crate::collections::queue::Cause;
 use crate::collections::queue::floors::Floors;
 use pgrx::pg_sys::Oid;
@@ -14,7 +14,7 @@ use ragstone_pg::rows::Rows;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
 use ragstone_pg::transactions::wait_for_invalidation;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Number of queue entries that one claim considers, beside those in progress.
@@ -46,6 +46,8 @@ pub enum Claim {
     Rows(Collection, Vec<(Key, Vec<i64>)>, Vec<OwnLock>, Cause),
     /// All rows are to be compared; the queue entries that ask for it.
     All(Collection, Vec<i64>),
+    /// Rows with a NULL in these keys are to be listed as failed; their queue entries.
+    Keyless(Collection, BTreeSet<PartialKey>, Vec<i64>),
     /// Queue entries that are not to be indexed: of a collection that was dropped, the number that it had; or with keys of other columns.
     Orphans(i64, Vec<i64>),
 }
@@ -238,6 +240,15 @@ impl InFlight {
         let compare = numbers(&|row| rows.is_null(row, 1));
         if !compare.is_empty() {
             return Ok(Some(Claim::All(collection.clone(), compare)));
+        }
+        let partial = |row| {
+            let key = rows.optional_texts(row, 1)?;
+            (key.len() == collection.key.len() && key.contains(&None)).then_some(key)
+        };
+        let keyless: BTreeSet<_> = free.iter().filter_map(|row| partial(*row)).collect();
+        if !keyless.is_empty() {
+            let ids = numbers(&|row| partial(row).is_some());
+            return Ok(Some(Claim::Keyless(collection.clone(), keyless, ids)));
         }
         // A key may be older than a restore that changed the collection's key. Such a collection is compared anyway.
         let unfit = numbers(&|row| rows.texts(row, 1).is_none_or(|key| !fits(collection, &key)));

@@ -1,17 +1,20 @@
 //! `rag._queue` has the keys of rows that have changed. Writers append to it; a worker deletes exactly the entries that
-//! it has processed. [`claim`] takes work from it, and [`failure`] records what could not be done.
+//! it has processed. [`claim`] takes work from it, [`failure`] records what could not be
+//! done, and [`keyless`] what cannot be, since a row has no key.
 
 pub mod claim;
 pub mod failure;
 mod floors;
+pub mod keyless;
 
-use crate::collections::catalog::keys::Key;
+use crate::collections::catalog::keys::{Key, PartialKey};
 use ragstone_client::processes::wake;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
 use ragstone_pg::spi::{Arg, run};
 use ragstone_pg::switch_user::as_owner;
+use std::collections::BTreeSet;
 
 /// Why a row is queued. Within a collection, changes go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,20 @@ pub fn segment_added() {
 /// Queues rows of a collection, and wakes a worker when the transaction commits.
 pub fn append(collection: i64, keys: &[Key], cause: Cause) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
+    let texts = |place| Arg::texts(keys.iter().map(move |key: &Key| &key[place]));
+    append_columns(collection, (0..columns).map(texts).collect(), cause)
+}
+
+/// Queues rows of which some or all key columns are NULL.
+pub fn append_partial(collection: i64, keys: &BTreeSet<PartialKey>, cause: Cause) -> Result<()> {
+    let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
+    let texts = |place: usize| Arg::optional_texts(keys.iter().map(move |key: &PartialKey| key[place].as_deref()));
+    append_columns(collection, (0..columns).map(texts).collect(), cause)
+}
+
+/// Queues keys, given as an array for each column.
+fn append_columns(collection: i64, keys: Vec<Arg>, cause: Cause) -> Result<()> {
+    let columns = keys.len();
     let arrays: Vec<_> = (0..columns).map(|place| format!("${}::text[]", place + 3)).collect();
     let names: Vec<_> = (1..=columns).map(|place| format!("t{place}")).collect();
     let statement = format!(
@@ -39,7 +56,7 @@ pub fn append(collection: i64, keys: &[Key], cause: Cause) -> Result<()> {
         arrays = arrays.join(", "),
     );
     let mut arguments = vec![Arg::new(collection), Arg::new(cause == Cause::Fill)];
-    arguments.extend((0..columns).map(|place| Arg::texts(keys.iter().map(|key| &key[place]))));
+    arguments.extend(keys);
     as_owner(config_owner()?, || run(&statement, &arguments))?;
     wake::collection_at_commit(collection);
     Ok(())

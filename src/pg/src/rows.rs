@@ -153,12 +153,17 @@ impl Rows {
         self.datum_of(row, column, &[oid]).map(|datum| unsafe { varlena_bytes(datum) })
     }
 
-    /// A `text[]` without nulls.
+    /// A `text[]` without its nulls.
     pub fn texts(&self, row: usize, column: usize) -> Option<Vec<String>> {
+        Some(self.optional_texts(row, column)?.into_iter().flatten().collect())
+    }
+
+    /// A `text[]`.
+    pub fn optional_texts(&self, row: usize, column: usize) -> Option<Vec<Option<String>>> {
         let datum = self.datum_of(row, column, &[pg_sys::TEXTARRAYOID])?;
         // SAFETY: the column is text[].
         let texts = unsafe { <Vec<Option<Utf8>> as FromDatum>::from_datum(datum, false) }?;
-        Some(texts.into_iter().flatten().map(|text| text.0).collect())
+        Some(texts.into_iter().map(|text| text.map(|text| text.0)).collect())
     }
 
     /// A `smallint[]` without nulls.

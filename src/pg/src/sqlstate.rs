@@ -154,6 +154,11 @@ impl Error {
         Self::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message)
     }
 
+    /// Several rows have the same key: 23505.
+    pub fn unique_violation(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message)
+    }
+
     /// A column is null that must not be: 23502.
     pub fn not_null_violation(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION, message)
