@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Trial> {
         progress_is_seen_from_another_session,
         a_refresh_embeds_only_what_changed,
         titles_are_shown_as_readers_expect,
+        long_titles_and_headings_leave_room_for_the_content,
         an_engine_killed_while_a_collection_is_made_loses_nothing,
         a_row_of_100_mb_is_refused_and_leaves_nothing,
         two_sessions_making_one_collection_make_one,
@@ -92,6 +93,49 @@ async fn a_refresh_embeds_only_what_changed() -> Result<()> {
     ensure!(count("embedded") <= 3, "{row:?}");
     let row = session.query_one("SELECT * FROM rag.refresh_collection('c')", &[]).await?;
     ensure!(row.get::<_, i64>("unchanged") == 40 && row.get::<_, i64>("embedded") == 0, "{row:?}");
+    Ok(())
+}
+
+async fn long_titles_and_headings_leave_room_for_the_content() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let long = "repeat('harbour lighthouse tide and ferry ', 60)";
+    let path = format!("'# ' || {long} || E'\\n\\n## ' || {long} || E'\\n\\n### Pilots\\n\\n'");
+    for (number, title, before, options) in [
+        (1, long, "''", ""),
+        (2, long, "''", ", chunk_size => 400"),
+        (3, "'a title'", path.as_str(), ", splitter => 'markdown'"),
+        (4, long, path.as_str(), ", splitter => 'markdown', chunk_size => 100"),
+        (5, long, path.as_str(), ", splitter => 'markdown', chunk_size => 400"),
+    ] {
+        let content = format!(
+            "{before} || repeat(CASE i WHEN 1 THEN 'Ships come by night. ' ELSE 'Bread is baked at dawn. ' END, 60)"
+        );
+        for (kind, sync) in [("m", "manual"), ("b", "background")] {
+            let name = format!("{kind}{number}");
+            session
+                .batch_execute(&format!(
+                    "CREATE TABLE {name} (id int PRIMARY KEY, title text, body text);
+                     INSERT INTO {name} SELECT i, {title}, {content} FROM generate_series(1, 2) i;
+                     SELECT rag.create_collection('{name}', '{name}', 'body', title => 'title', sync => '{sync}'{options})"
+                ))
+                .await?;
+            if sync == "background" {
+                session.batch_execute(&format!("SELECT rag.wait_until_current('{name}')")).await?;
+            }
+            let alike: i64 = session
+                .value(&format!(
+                    "SELECT count(*) FROM {name}_chunks a JOIN {name}_chunks b ON a.embedding = b.embedding
+                     WHERE a.content LIKE '%Ships%' AND b.content LIKE '%Bread%'"
+                ))
+                .await?;
+            ensure!(alike == 0, "{name}: {alike} chunks of other contents have the same embedding");
+            let shown: i64 = session
+                .value(&format!("SELECT count(*) FROM {name}_chunks WHERE heading LIKE 'harbour%Pilots'"))
+                .await?;
+            ensure!((shown > 0) == (before != "''"), "{name}: headings are shown whole");
+            session.batch_execute(&format!("SELECT rag.drop_collection('{name}')")).await?;
+        }
+    }
     Ok(())
 }
 

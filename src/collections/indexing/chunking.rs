@@ -1,21 +1,22 @@
 //! Splits rows into passages. The engine splits, so that sizes are in the model's own tokens.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::passage::{Passage, SourceRow};
+use crate::collections::indexing::passage::SourceRow;
 use crate::embedding::tokenizer;
 use ragstone_client::engine::client;
-use ragstone_core::chunk::title::heading;
 use ragstone_core::protocol::{Caller, Chunk, ChunkOptions, Model, Request, Response, Splitter};
 use ragstone_pg::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::rc::Rc;
 
 /// Maximum size of the content in one request, unless a single row is larger.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
 
-/// Tokens reserved for the headings of a Markdown chunk, which are embedded with it.
+/// Tokens reserved for the headings of a Markdown chunk, which are embedded with it. They may take more where the chunk leaves room.
 const HEADING_TOKENS: u32 = 32;
+
+/// Titles take at most this part of what the model reads.
+const TITLE_SHARE: u32 = 4;
 
 /// Sizes that remain beside titles are rounded down to a multiple of this, so that rows share requests.
 const SIZE_STEP: u32 = 16;
@@ -52,14 +53,42 @@ impl Chunker {
         }
     }
 
-    /// The request that measures the titles of rows, if these take room from the chunks.
+    /// Whom the engine's work counts for.
+    pub fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// The request that measures the titles of rows, if these take room from the chunks or may be too long.
     pub fn title_request(&self, rows: &[SourceRow]) -> Option<Request> {
-        if !self.shared || rows.iter().all(|row| row.title.is_empty()) {
+        // A token has at least one byte.
+        let enough = if self.shared { 0 } else { self.title_share() as usize };
+        if rows.iter().all(|row| row.title.len() <= enough) {
             return None;
         }
-        // A title has the tokens of its chunk, or of all its chunks if it is long.
-        let whole = ChunkOptions { splitter: Splitter::Text, size: self.capacity, overlap: 0 };
-        Some(self.request(whole, rows.iter().map(|row| row.title.clone()).collect()))
+        Some(self.measure(self.title_share(), rows.iter().map(|row| row.title.clone()).collect()))
+    }
+
+    /// The request that measures headings, which are cut if they have no room otherwise.
+    pub fn heading_request(&self, headings: Vec<String>) -> Request {
+        self.measure(self.heading_share(), headings)
+    }
+
+    /// The chunks of short texts tell how many tokens these have, and where they are to end if they are too long.
+    fn measure(&self, size: u32, texts: Vec<String>) -> Request {
+        self.request(ChunkOptions { splitter: Splitter::Text, size, overlap: 0 }, texts)
+    }
+
+    fn title_share(&self) -> u32 {
+        (self.capacity / TITLE_SHARE).max(1)
+    }
+
+    fn heading_share(&self) -> u32 {
+        HEADING_TOKENS.min(self.title_share())
+    }
+
+    /// The tokens that the headings of a chunk may have.
+    pub fn room_for_headings(&self, title: &[Chunk], chunk: &Chunk) -> u32 {
+        self.capacity.saturating_sub(title_tokens(title) + chunk.tokens).max(self.heading_share())
     }
 
     /// The requests that split rows, each with the rows' numbers. They take the rows' contents. `titles` are the chunks of the titles
@@ -91,13 +120,10 @@ impl Chunker {
             return self.size;
         }
         let headings = if self.splitter == Splitter::Markdown { HEADING_TOKENS } else { 0 };
-        self.remaining_size(
-            headings + title.unwrap_or_default().iter().map(|chunk| chunk.tokens).sum::<u32>(),
-        )
+        self.remaining_size(headings + title_tokens(title.unwrap_or_default()))
     }
 
-    /// The size that remains for a chunk after `before` tokens of title and headings. These take at most three
-    /// quarters.
+    /// The size that remains for a chunk after `before` tokens of title and headings.
     fn remaining_size(&self, before: u32) -> u32 {
         let room = self.capacity.saturating_sub(before).max(self.capacity / 4).max(1);
         if self.size <= room { self.size } else { (room - room % SIZE_STEP).max(room.min(SIZE_STEP)) }
@@ -159,9 +185,7 @@ fn groups(rows: &[SourceRow], numbers: Vec<usize>) -> Vec<Vec<usize>> {
     groups
 }
 
-/// The passages of a row, of its chunks.
-pub fn passages(row: SourceRow, chunks: Vec<Chunk>) -> Vec<Passage> {
-    let row = Rc::new(row);
-    let filled = chunks.into_iter().filter(|chunk| !chunk.content.trim().is_empty());
-    (1..).zip(filled).map(|(seq, chunk)| Passage::new(&row, seq, heading(&chunk), chunk.content)).collect()
+/// Tokens of the part of a title that is embedded, of the title's chunks: it ends with the first.
+fn title_tokens(title: &[Chunk]) -> u32 {
+    title.first().map_or(0, |chunk| chunk.tokens)
 }

@@ -2,14 +2,16 @@
 //! while a long document is cut.
 
 use crate::collections::catalog::collection::Collection;
-use crate::collections::indexing::chunking::{Chunker, chunks_in, passages};
+use crate::collections::indexing::chunking::{Chunker, chunks_in};
 use crate::collections::indexing::passage::{Passage, SourceRow};
+use crate::collections::indexing::prefix;
 use crate::embedding::{Description, Embedder, description};
 use ragstone_client::engine::client;
 use ragstone_client::engine::client::Pending;
+use ragstone_core::chunk::title::Measured;
 use ragstone_core::protocol::{Caller, Chunk, Model, Response};
-use ragstone_pg::error::Result;
-use std::collections::VecDeque;
+use ragstone_pg::error::{Error, Result};
+use std::collections::{HashMap, VecDeque};
 
 /// How an answer is taken: [`Pending::poll`] where there is other work, [`Pending::wait_next`] where there is none.
 pub type Take = fn(&mut Pending) -> Result<Option<Response>>;
@@ -17,6 +19,8 @@ pub type Take = fn(&mut Pending) -> Result<Option<Response>>;
 /// Rows that are being cut.
 pub struct Cut {
     rows: Vec<SourceRow>,
+    /// The chunks of their titles, if these were measured.
+    titles: Vec<Vec<Chunk>>,
     chunks: Vec<Vec<Chunk>>,
     /// Whom the engine's work counts for.
     caller: Caller,
@@ -30,14 +34,20 @@ enum CutStage {
     /// The tokens of the titles.
     Titles(Chunker, Pending),
     /// The chunks of some rows each.
-    Contents(VecDeque<(Vec<usize>, Pending)>),
+    Contents(Chunker, VecDeque<(Vec<usize>, Pending)>),
+    /// The tokens of these headings.
+    Headings(Chunker, Vec<String>, Pending),
 }
 
 impl Cut {
     /// Begins to cut rows for a model.
     pub fn begin(rows: Vec<SourceRow>, embedder: &Embedder, dimensions: u32) -> Result<Self> {
         let stage = CutStage::Description(embedder.ask_description(dimensions)?);
-        Ok(Self { chunks: vec![Vec::new(); rows.len()], rows, caller: embedder.caller(), stage })
+        Ok(Self::new(rows, embedder.caller(), stage))
+    }
+
+    fn new(rows: Vec<SourceRow>, caller: Caller, stage: CutStage) -> Self {
+        Self { titles: Vec::new(), chunks: vec![Vec::new(); rows.len()], rows, caller, stage }
     }
 
     /// Takes the answers that `take` gives, and asks for what follows from them. Returns the passages, in the order of the rows, once
@@ -48,68 +58,87 @@ impl Cut {
         check: impl Fn(&Model) -> Result<()>,
         take: Take,
     ) -> Result<Option<Vec<Passage>>> {
+        if let CutStage::Description(asked) = &mut self.stage {
+            let model = match asked {
+                Description::Known(model) => Some(model.as_ref().clone()),
+                Description::Asked(pending) => take(pending)?.map(description).transpose()?,
+            };
+            let Some(model) = model else { return Ok(None) };
+            check(&model)?;
+            self.stage = measure_titles(Chunker::new(collection, &model, self.caller), &mut self.rows)?;
+        }
+        self.cut(take)
+    }
+
+    /// The same once the model is known.
+    fn cut(&mut self, take: Take) -> Result<Option<Vec<Passage>>> {
         loop {
             let next = match &mut self.stage {
-                CutStage::Description(asked) => {
-                    let model = match asked {
-                        Description::Known(model) => Some(model.as_ref().clone()),
-                        Description::Asked(pending) => take(pending)?.map(description).transpose()?,
-                    };
-                    let Some(model) = model else { return Ok(None) };
-                    check(&model)?;
-                    measure_titles(Chunker::new(collection, &model, self.caller), &mut self.rows)?
-                }
+                CutStage::Description(_) => return Ok(None),
                 CutStage::Titles(chunker, pending) => {
                     let Some(answer) = take(pending)? else { return Ok(None) };
-                    let titles = chunks_in(answer, self.rows.len())?;
-                    split_contents(chunker, &mut self.rows, Some(&titles))?
+                    self.titles = chunks_in(answer, self.rows.len())?;
+                    split_contents(chunker.clone(), &mut self.rows, Some(&self.titles))?
                 }
-                CutStage::Contents(requests) => {
-                    let is_done = take_chunks(requests, &mut self.chunks, take)?;
-                    return Ok(is_done.then(|| self.passages()));
+                CutStage::Contents(chunker, requests) => {
+                    if !take_chunks(requests, &mut self.chunks, take)? {
+                        return Ok(None);
+                    }
+                    let chunker = chunker.clone();
+                    let headings = prefix::to_measure(&chunker, &self.titles, &self.chunks);
+                    if headings.is_empty() {
+                        return Ok(Some(self.passages(&chunker, &HashMap::new())));
+                    }
+                    let pending = client::send(chunker.heading_request(headings.clone()))?;
+                    CutStage::Headings(chunker, headings, pending)
+                }
+                CutStage::Headings(chunker, headings, pending) => {
+                    let Some(answer) = take(pending)? else { return Ok(None) };
+                    let measured = chunks_in(answer, headings.len())?
+                        .into_iter()
+                        .map(|chunks| prefix::measured(&chunks));
+                    let measured = headings.drain(..).zip(measured).collect();
+                    let chunker = chunker.clone();
+                    return Ok(Some(self.passages(&chunker, &measured)));
                 }
             };
             self.stage = next;
         }
     }
 
-    fn passages(&mut self) -> Vec<Passage> {
+    fn passages(&mut self, chunker: &Chunker, measured: &HashMap<String, Measured>) -> Vec<Passage> {
         let (rows, chunks) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.chunks));
-        rows.into_iter().zip(chunks).flat_map(|(row, chunks)| passages(row, chunks)).collect()
+        let titles = std::mem::take(&mut self.titles);
+        let titles = titles.iter().map(Vec::as_slice).chain(std::iter::repeat([].as_slice()));
+        let cut = rows.into_iter().zip(titles).zip(chunks);
+        cut.flat_map(|((row, title), chunks)| prefix::passages(chunker, row, title, chunks, measured))
+            .collect()
     }
 }
 
 /// Cuts rows at once, and returns their passages in the order of the rows.
 pub fn cut_now(chunker: &Chunker, mut rows: Vec<SourceRow>) -> Result<Vec<Passage>> {
-    let mut stage = measure_titles(chunker.clone(), &mut rows)?;
-    if let CutStage::Titles(chunker, pending) = &mut stage
-        && let Some(answer) = pending.wait_next()?
-    {
-        let titles = chunks_in(answer, rows.len())?;
-        stage = split_contents(chunker, &mut rows, Some(&titles))?;
-    }
-    let mut chunks = vec![Vec::new(); rows.len()];
-    if let CutStage::Contents(mut requests) = stage {
-        take_chunks(&mut requests, &mut chunks, Pending::wait_next)?;
-    }
-    Ok(rows.into_iter().zip(chunks).flat_map(|(row, chunks)| passages(row, chunks)).collect())
+    let stage = measure_titles(chunker.clone(), &mut rows)?;
+    let cut = Cut::new(rows, chunker.caller(), stage).cut(Pending::wait_next)?;
+    cut.ok_or_else(|| Error::internal("rows that are not cut"))
 }
 
 fn measure_titles(chunker: Chunker, rows: &mut [SourceRow]) -> Result<CutStage> {
     match chunker.title_request(rows) {
         Some(request) => Ok(CutStage::Titles(chunker, client::send(request)?)),
-        None => split_contents(&chunker, rows, None),
+        None => split_contents(chunker, rows, None),
     }
 }
 
 fn split_contents(
-    chunker: &Chunker,
+    chunker: Chunker,
     rows: &mut [SourceRow],
     titles: Option<&[Vec<Chunk>]>,
 ) -> Result<CutStage> {
     let requests = chunker.content_requests(rows, titles).into_iter();
     let sent = requests.map(|(numbers, request)| Ok((numbers, client::send(request)?)));
-    sent.collect::<Result<_>>().map(CutStage::Contents)
+    let sent = sent.collect::<Result<_>>()?;
+    Ok(CutStage::Contents(chunker, sent))
 }
 
 /// Takes the chunks that `take` gives. Returns whether those of all rows have come.

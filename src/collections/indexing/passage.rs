@@ -51,18 +51,29 @@ pub struct Passage {
     pub heading: Option<String>,
     /// Its text, without title and headings.
     pub content: String,
-    /// What is embedded and indexed: title, headings and text.
+    /// What is embedded: as much of title and headings as has room beside the text, and the text.
     pub text: String,
     /// Hash of [`Self::text`].
     pub hash: Vec<u8>,
-    /// Words of [`Self::text`].
+    /// Words of title, headings and text.
     pub terms: ChunkTerms,
 }
 
 impl Passage {
-    /// A passage whose hash and words are not known yet.
+    /// A passage whose hash and words are not known yet, and that is not to be embedded.
     pub fn new(row: &Rc<SourceRow>, seq: i32, heading: Option<String>, content: String) -> Self {
-        let parts = [row.title.as_str(), heading.as_deref().unwrap_or(""), content.as_str()];
+        Self::embedded_with([&row.title, ""], row, seq, heading, content)
+    }
+
+    /// A passage whose hash and words are not known yet, and what is embedded before its text: of title and headings.
+    pub fn embedded_with(
+        before: [&str; 2],
+        row: &Rc<SourceRow>,
+        seq: i32,
+        heading: Option<String>,
+        content: String,
+    ) -> Self {
+        let parts = [before[0], before[1], content.as_str()];
         let text = parts.into_iter().filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n");
         Self {
             row: Rc::clone(row),

@@ -10,6 +10,36 @@ pub fn heading(chunk: &Chunk) -> Option<String> {
     (!chunk.headings.is_empty()).then(|| chunk.headings.join(HEADING_SEPARATOR))
 }
 
+/// What a model's tokens are in a text that may be too long: their number, and the beginning that is short enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// Tokens of the whole text.
+    pub tokens: u32,
+    /// Its beginning.
+    pub beginning: String,
+}
+
+/// As much of a heading path as has room: the innermost headings, or the beginning of the innermost one. `measured` knows the headings
+/// that may be too long; any other has at most as many tokens as bytes.
+pub fn heading_within(headings: &[String], room: u32, measured: impl Fn(&str) -> Option<Measured>) -> String {
+    let (mut kept, mut used): (Vec<String>, u32) = (Vec::new(), 0);
+    for heading in headings.iter().rev() {
+        let separator = u32::from(!kept.is_empty());
+        let known = measured(heading);
+        let tokens = known.as_ref().map_or(heading.len() as u32, |known| known.tokens);
+        if used + separator + tokens > room {
+            if kept.is_empty() {
+                kept.extend(known.map(|known| known.beginning));
+            }
+            break;
+        }
+        used += separator + tokens;
+        kept.push(heading.clone());
+    }
+    kept.reverse();
+    kept.join(HEADING_SEPARATOR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,5 +53,25 @@ mod tests {
     fn headings_are_joined_from_the_outermost() {
         assert_eq!(heading(&chunk(&["Guide", "Backups"])).as_deref(), Some("Guide > Backups"));
         assert_eq!(heading(&chunk(&[])), None);
+    }
+
+    #[test]
+    fn the_innermost_headings_are_kept() {
+        let measured = |heading: &str| {
+            let words: Vec<_> = heading.split(' ').collect();
+            let beginning = words[..words.len().min(2)].join(" ");
+            Some(Measured { tokens: words.len() as u32, beginning })
+        };
+        let path = chunk(&["The whole guide", "Backups", "Of large databases"]).headings;
+        for (room, expected) in [
+            (9, "The whole guide > Backups > Of large databases"),
+            (8, "Backups > Of large databases"),
+            (5, "Backups > Of large databases"),
+            (4, "Of large databases"),
+            (2, "Of large"),
+        ] {
+            assert_eq!(heading_within(&path, room, measured), expected, "{room}");
+        }
+        assert_eq!(heading_within(&path, 27, |_| None), "Backups > Of large databases");
     }
 }
