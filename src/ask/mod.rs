@@ -15,14 +15,14 @@ use crate::ask::draft::Draft;
 use crate::provider::{CallOptions, Deltas, Generator};
 use crate::search;
 use crate::search::Passages;
-use ragstone_core::ask::{self, UNANSWERED};
+use ragstone_core::ask::{self, UNANSWERED, UNANSWERED_YET};
 use ragstone_pg::bytes::Jsonb;
 use ragstone_pg::error::{Error, Result};
 
 /// An answer as SQL shows it.
 #[derive(Debug)]
 pub struct CitedAnswer {
-    /// Markdown with citations such as `[1]`, or [`UNANSWERED`].
+    /// Markdown with citations such as `[1]`, or [`UNANSWERED`] or [`UNANSWERED_YET`].
     pub answer: String,
     /// A JSON array of citations.
     pub citations: Jsonb,
@@ -82,6 +82,11 @@ impl StreamedAnswer {
         let draft = remote::check(completion, &self.passages.hits, self.shown);
         answered(draft, &self.passages, self.model.clone())
     }
+
+    /// What is said where there is no answer.
+    pub fn unanswered(&self) -> &'static str {
+        unanswered(&self.passages)
+    }
 }
 
 fn at_once(generator: &Generator, question: &Question, passages: &Passages) -> Result<CitedAnswer> {
@@ -101,11 +106,16 @@ fn best(passages: &Passages) -> Option<f64> {
     passages.similarities.iter().copied().max_by(f64::total_cmp)
 }
 
+fn unanswered(passages: &Passages) -> &'static str {
+    if passages.is_behind { UNANSWERED_YET } else { UNANSWERED }
+}
+
 fn answered(draft: Draft, passages: &Passages, model: String) -> Result<CitedAnswer> {
     // An answer without citations is not from the collection, whatever the model says.
     let answered = draft.answer.as_ref().is_some_and(|answer| !answer.citations.is_empty());
-    let answer =
-        draft.answer.unwrap_or_else(|| ask::Answer { text: UNANSWERED.to_owned(), citations: Vec::new() });
+    let answer = draft
+        .answer
+        .unwrap_or_else(|| ask::Answer { text: unanswered(passages).to_owned(), citations: Vec::new() });
     Ok(CitedAnswer {
         citations: citations::to_json(&answer.citations, &passages.hits)?,
         answer: answer.text,

@@ -5,7 +5,6 @@ use crate::ask::StreamedAnswer;
 use crate::chat::step::TurnStep;
 use crate::chat::turn::{AnswerSource, ChatReply, PreparedTurn, Turn, prepare};
 use crate::provider::Deltas;
-use ragstone_core::ask::UNANSWERED;
 use ragstone_core::ask::prompt::NO_ANSWER;
 use ragstone_pg::error::{Error, Result};
 
@@ -98,7 +97,7 @@ fn advance(prepared: &PreparedTurn, state: &mut StreamState) -> Result<Next> {
             Some(delta) => (delta, StreamState::Collection { streamed, held }),
             None => {
                 let reply = prepared.write_collection_answer(streamed.answered()?)?;
-                return Ok(Next::Last((!reply.answered).then(|| UNANSWERED.to_owned()), reply));
+                return Ok(Next::Last((!reply.answered).then(|| streamed.unanswered().to_owned()), reply));
             }
         },
     };

@@ -26,6 +26,7 @@ pub use request::{
 pub use step::{passages_as_step, search_as_step};
 
 use crate::collections::catalog::collection::{Collection, Sync, TableUse};
+use crate::collections::queue;
 use crate::search::candidates::Candidates;
 use crate::search::filter_values::stored_values;
 use crate::search::request::ParsedQuery;
@@ -67,6 +68,8 @@ pub struct Passages {
     pub question: Vec<f32>,
     /// Name of the model of both embeddings.
     pub model: String,
+    /// Whether rows of the source wait to be indexed, or the collection does not follow it.
+    pub is_behind: bool,
 }
 
 /// The best hits, best first.
@@ -78,12 +81,24 @@ pub fn search(request: &SearchRequest) -> Result<Vec<Hit>> {
 pub fn passages(request: &SearchRequest) -> Result<Passages> {
     connect(|| {
         let collection = open(request)?;
+        // Before the search: what is indexed meanwhile was not searched.
+        let is_behind = is_behind(&collection)?;
         let (hits, vector) = find(&collection, request)?;
         let mut vector = vector.map_or_else(|| VectorSearch::start(&collection, &request.query), Ok)?;
         let numbers: Vec<i64> = hits.iter().map(|hit| hit.ranked.chunk).collect();
         let similarities = vector.similarities(&numbers)?;
-        Ok(Passages { hits, similarities, question: vector.into_embedding(), model: collection.model })
+        let question = vector.into_embedding();
+        Ok(Passages { hits, similarities, question, model: collection.model, is_behind })
     })
+}
+
+/// A manual collection follows its source when it is refreshed.
+fn is_behind(collection: &Collection) -> Result<bool> {
+    let follows = collection.filled
+        && collection.error.is_none()
+        && !collection.is_restoring()
+        && !collection.is_given_away();
+    Ok(!follows || (collection.sync != Sync::Manual && queue::has_work(collection.id)?))
 }
 
 /// The collection of a request, after the request is checked against it.

@@ -1,14 +1,13 @@
 //! `rag.wait_until_current`.
 
 use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::queue;
 use ragstone_client::processes::place::Place;
 use ragstone_client::processes::{slots, wake};
 use ragstone_pg::error::{Error, Result};
-use ragstone_pg::own_tables::{config_owner, with_safe_search_path};
-use ragstone_pg::plans::by_index;
+use ragstone_pg::own_tables::with_safe_search_path;
 use ragstone_pg::session;
-use ragstone_pg::spi::{Arg, connect, select, with_latest_snapshot};
-use ragstone_pg::switch_user::as_owner;
+use ragstone_pg::spi::{connect, with_latest_snapshot};
 use ragstone_pg::wait::for_latch;
 use std::time::{Duration, Instant};
 
@@ -48,15 +47,7 @@ fn check(name: &str) -> Result<bool> {
     if !collection.filled || collection.is_restoring() {
         return Ok(false);
     }
-    let look = || {
-        select(
-            "SELECT NOT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
-                AND NOT EXISTS (SELECT FROM rag._failure WHERE collection = $1 AND retry_at IS NOT NULL)",
-            &[Arg::new(collection.id)],
-        )
-    };
-    let rows = as_owner(config_owner()?, || by_index(look))?;
-    Ok(rows.boolean(0, 0) == Some(true))
+    Ok(!queue::has_work(collection.id)?)
 }
 
 fn check_possible(collection: &Collection) -> Result<()> {

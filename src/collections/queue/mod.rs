@@ -12,7 +12,7 @@ use ragstone_client::processes::wake;
 use ragstone_pg::error::Result;
 use ragstone_pg::own_tables::config_owner;
 use ragstone_pg::plans::by_index;
-use ragstone_pg::spi::{Arg, run};
+use ragstone_pg::spi::{Arg, run, select};
 use ragstone_pg::switch_user::as_owner;
 use std::collections::BTreeSet;
 
@@ -40,7 +40,8 @@ pub fn append(collection: i64, keys: &[Key], cause: Cause) -> Result<()> {
 /// Queues rows of which some or all key columns are NULL.
 pub fn append_partial(collection: i64, keys: &BTreeSet<PartialKey>, cause: Cause) -> Result<()> {
     let Some(columns) = keys.first().map(Vec::len) else { return Ok(()) };
-    let texts = |place: usize| Arg::optional_texts(keys.iter().map(move |key: &PartialKey| key[place].as_deref()));
+    let texts =
+        |place: usize| Arg::optional_texts(keys.iter().map(move |key: &PartialKey| key[place].as_deref()));
     append_columns(collection, (0..columns).map(texts).collect(), cause)
 }
 
@@ -69,6 +70,19 @@ pub fn append_all(collection: i64) -> Result<()> {
     })?;
     wake::collection_at_commit(collection);
     Ok(())
+}
+
+/// Whether rows of a collection are queued, or have failed and are tried again; by the snapshot that is active.
+pub fn has_work(collection: i64) -> Result<bool> {
+    let look = || {
+        select(
+            "SELECT EXISTS (SELECT FROM rag._queue WHERE collection = $1)
+                 OR EXISTS (SELECT FROM rag._failure WHERE collection = $1 AND retry_at IS NOT NULL)",
+            &[Arg::new(collection)],
+        )
+    };
+    let rows = as_owner(config_owner()?, || by_index(look))?;
+    Ok(rows.boolean(0, 0) == Some(true))
 }
 
 /// Deletes entries of a collection that were processed.

@@ -11,6 +11,10 @@ pub mod words;
 /// The text of the answer if the passages hold none.
 pub const UNANSWERED: &str = "The collection does not answer this question.";
 
+/// The same where rows wait to be indexed, which may answer it.
+pub const UNANSWERED_YET: &str =
+    "Not all rows of the collection are indexed yet, and those that are do not answer this question.";
+
 /// What supports an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
