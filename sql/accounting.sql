@@ -70,9 +70,9 @@ COMMENT ON COLUMN rag._spent.tokens IS 'in and out';
 COMMENT ON COLUMN rag._spent.calls IS 'without those that a budget refused';
 COMMENT ON TABLE rag.budgets IS
 'what calls to providers may take: a call needs room in all budgets that apply to it; see rag.budget_state for what is left';
-COMMENT ON FUNCTION rag._check_budget() IS 'internal: checks that role and provider of a row of rag.budgets exist';
+COMMENT ON FUNCTION rag._check_budget() IS 'internal: checks that role and provider of a row of rag.budgets exist, and gives the budget to the role and not to its name';
 COMMENT ON SEQUENCE rag.budgets_id_seq IS 'internal: numbers of budgets';
-COMMENT ON COLUMN rag.budgets.role IS 'whose calls, by the present name of the current role, not by membership; NULL: those of all roles together';
+COMMENT ON COLUMN rag.budgets.role IS 'whose calls, as the column role of rag.calls names them and not by membership; NULL: those of all roles together';
 COMMENT ON COLUMN rag.budgets.server IS 'calls of which provider; NULL: of all together';
 COMMENT ON COLUMN rag.budgets.period IS 'hour, day or month, in UTC';
 COMMENT ON COLUMN rag.budgets.max_cost IS 'most cost, by the prices that the servers have; NULL: any';
@@ -140,11 +140,10 @@ SELECT b.id, b.role, b.server, b.period, b.max_cost, b.max_tokens, b.max_calls,
        coalesce(s.calls, 0)::bigint AS calls
 FROM rag.budgets b
 CROSS JOIN LATERAL (SELECT pg_catalog.date_trunc(b.period, pg_catalog.clock_timestamp(), 'UTC') AS began) p
-CROSS JOIN LATERAL (SELECT rag._owner_named(b.role) AS owner) o
 CROSS JOIN LATERAL (
   SELECT pg_catalog.sum(cost) AS cost, pg_catalog.sum(tokens) AS tokens, pg_catalog.sum(calls) AS calls
   FROM rag._spent
-  WHERE hour >= p.began AND (b.role IS NULL OR role = o.owner) AND (b.server IS NULL OR server = b.server)) s;
+  WHERE hour >= p.began AND (b.role IS NULL OR role = b.role) AND (b.server IS NULL OR server = b.server)) s;
 
 COMMENT ON VIEW rag._budget_periods IS 'internal: budgets with the period that is now, and what calls on record have taken in it';
 
@@ -166,7 +165,7 @@ SELECT id,
        CASE WHEN max_calls IS NOT NULL THEN greatest(max_calls - calls, 0) END AS calls_left
 FROM rag._budget_periods
 WHERE (SELECT EXISTS (SELECT FROM rag._auditors))
-   OR ((role IS NULL OR role = current_user)
+   OR ((role IS NULL OR role = (SELECT rag._current_owner()::name))
        AND (server IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_foreign_server s
                                       WHERE s.srvname = server AND pg_catalog.has_server_privilege(s.oid, 'USAGE'))));
 

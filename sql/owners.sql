@@ -62,13 +62,6 @@ BEGIN ATOMIC
     pg_catalog.to_regrole(pg_catalog.quote_ident(_role_of.owner)));
 END;
 
-CREATE FUNCTION rag._owner_named(role_name name) RETURNS name LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER
-BEGIN ATOMIC
-  SELECT coalesce(
-    (SELECT rag._owner_of(r.oid, r.rolname) FROM pg_catalog.pg_roles r WHERE r.rolname = _owner_named.role_name),
-    _owner_named.role_name);
-END;
-
 COMMENT ON TABLE rag._server IS 'internal: where numbers of transactions and of roles are from';
 COMMENT ON TABLE rag._owner IS 'internal: under which names roles own what they have made';
 COMMENT ON COLUMN rag._owner.owner IS 'as the columns owner have it: the name that the role had at first, or its OID and name where that was another role''s before';
@@ -81,6 +74,5 @@ COMMENT ON INDEX rag._owner_owner_id_idx IS 'internal: owners by owner';
 REVOKE EXECUTE ON FUNCTION rag._owner_of(oid, name) FROM PUBLIC;
 
 COMMENT ON FUNCTION rag._owner_of IS 'internal: under which name a role owns what it makes';
-COMMENT ON FUNCTION rag._owner_named IS 'internal: the same for the role that has this name now';
 COMMENT ON FUNCTION rag._role_of IS 'internal: the role that owns under a name, if there still is one';
 COMMENT ON FUNCTION rag._current_owner IS 'internal: under which name the current role owns what it makes';

@@ -3,7 +3,7 @@
 SELECT id,
        format('%s of %s for %s per %s',
               id,
-              coalesce('role ' || quote_ident(rag._owner_named(role)), 'all roles'),
+              coalesce('role ' || quote_ident(role), 'all roles'),
               coalesce('provider ' || quote_ident(server), 'all providers'),
               period),
        extract(epoch FROM period_start)::bigint,
@@ -15,5 +15,5 @@ SELECT id,
        max_tokens,
        max_calls
 FROM rag._budget_periods
-WHERE (role IS NULL OR role = (SELECT rolname FROM pg_roles WHERE oid = $1)) AND (server IS NULL OR server = $2::name)
+WHERE (role IS NULL OR role = (SELECT rag._owner_of(oid, rolname) FROM pg_roles WHERE oid = $1)) AND (server IS NULL OR server = $2::name)
 ORDER BY id

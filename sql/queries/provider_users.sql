@@ -16,5 +16,5 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT coalesce(array_agg(format('budget %s', id)), '{}') AS budgets, string_agg(xmin::text, ' ' ORDER BY id) AS versions
   FROM rag.budgets
-  WHERE (role IS NULL OR role = pg_get_userbyid(k.relowner)) AND (server IS NULL OR server = s.srvname)) b
+  WHERE (role IS NULL OR role = rag._owner_of(k.relowner, pg_get_userbyid(k.relowner))) AND (server IS NULL OR server = s.srvname)) b
 WHERE s.srvname <> 'local'

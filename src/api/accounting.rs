@@ -14,8 +14,7 @@ fn check(call: FunctionCall<'_>) -> pg_sys::Datum {
             "rag._check_budget was not called as a trigger",
         )));
     };
-    or_raise(check_budget(trigger));
-    trigger.unchanged()
+    or_raise(check_budget(trigger))
 }
 
 extension_sql_file!("../../sql/accounting.sql", name = "accounting", requires = ["providers", "owners"]);

@@ -1,41 +1,51 @@
-//! Checks rows of `rag.budgets`: a budget of a name that nobody has would limit nothing, and nobody would notice.
+//! Checks rows of `rag.budgets`: a budget of a name that nobody has would limit nothing, and nobody would notice. A budget is a role's,
+//! and not its name's: it is kept under the name under which the role owns what it makes.
 
+use pgrx::pg_sys;
 use ragstone_pg::error::{Error, Result};
 use ragstone_pg::own_tables::with_safe_search_path;
+use ragstone_pg::owner::Owner;
 use ragstone_pg::spi::{Arg, connect, select};
-use ragstone_pg::trigger::TriggerCall;
+use ragstone_pg::trigger::{Event, TriggerCall};
 
-/// Whether role and provider exist, and whether bodies of functions are checked. A restore turns that off: its roles may come later.
+/// Whether the provider exists, and whether bodies of functions are checked. A restore turns that off: its roles may come later, and
+/// budgets are kept under the right names already.
 const QUERY: &str = "
-    SELECT $1::name IS NULL OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1::name),
-           $2::name IS NULL OR EXISTS (SELECT FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-                                       WHERE s.srvname = $2::name AND w.fdwname = 'rag'),
+    SELECT $1::name IS NULL OR EXISTS (SELECT FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+                                       WHERE s.srvname = $1::name AND w.fdwname = 'rag'),
            current_setting('check_function_bodies')::boolean";
 
-/// Checks the row that is inserted or updated.
+/// Checks the row that is inserted or updated, and returns it with the name under which its role owns.
 ///
 /// # Errors
 /// 42704 if there is no such role or provider.
-pub fn check_budget(trigger: TriggerCall) -> Result<()> {
-    let text = |column: &str| trigger.new_row()?.text(trigger.column(column)?);
-    let (role, server) = (text("role"), text("server"));
-    let arguments = [Arg::optional_text(role.as_deref()), Arg::optional_text(server.as_deref())];
-    let (has_role, has_server) = with_safe_search_path(|| connect(|| look_up(&arguments)))?;
-    if let Some(role) = role.filter(|_| !has_role) {
-        return Err(Error::undefined(format!("role \"{role}\" does not exist")).hint(
-            "A budget is of a role by its name in pg_roles, or of all roles together if role is NULL.",
-        ));
+pub fn check_budget(trigger: TriggerCall) -> Result<pg_sys::Datum> {
+    let column = |name: &str| trigger.column(name);
+    let text = |name: &str| trigger.new_row()?.text(column(name)?);
+    let server = text("server");
+    let arguments = [Arg::optional_text(server.as_deref())];
+    let (has_server, is_dump) = with_safe_search_path(|| {
+        connect(|| {
+            let rows = select(QUERY, &arguments)?;
+            Ok::<_, Error>((rows.boolean(0, 0) == Some(true), rows.boolean(0, 1) == Some(false)))
+        })
+    })?;
+    if is_dump {
+        return Ok(trigger.unchanged());
     }
     if let Some(server) = server.filter(|_| !has_server) {
         return Err(Error::undefined(format!("provider \"{server}\" does not exist"))
             .hint("See rag.providers, or leave server NULL for all providers together."));
     }
-    Ok(())
-}
-
-/// Whether role and provider exist, or need not.
-fn look_up(arguments: &[Arg]) -> Result<(bool, bool)> {
-    let rows = select(QUERY, arguments)?;
-    let is_dump = rows.boolean(0, 2) == Some(false);
-    Ok((is_dump || rows.boolean(0, 0) == Some(true), is_dump || rows.boolean(0, 1) == Some(true)))
+    let (Some(place), Some(role)) = (column("role"), text("role")) else { return Ok(trigger.unchanged()) };
+    if trigger.event() == Event::Update
+        && trigger.old_row().and_then(|row| row.text(place)).as_ref() == Some(&role)
+    {
+        return Ok(trigger.unchanged());
+    }
+    let owner = with_safe_search_path(|| Owner::of_name(&role))?.ok_or_else(|| {
+        Error::undefined(format!("role \"{role}\" does not exist"))
+            .hint("A budget is of a role by its name in pg_roles, or of all roles together if role is NULL.")
+    })?;
+    Ok(trigger.with_name(place, owner.name()))
 }

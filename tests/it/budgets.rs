@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Trial> {
         a_new_budget_binds_transactions_that_are_open,
         two_sessions_cannot_overspend_together,
         a_budget_counts_the_calls_of_its_role_and_server,
-        calls_on_record_are_those_of_a_role_and_not_of_its_name,
+        calls_and_budgets_are_those_of_a_role_and_not_of_its_name,
         slow_calls_of_one_role_leave_half_of_a_budget_to_others,
         budgets_that_limit_nothing_are_refused,
         budgets_of_names_that_nobody_has_are_refused,
@@ -137,17 +137,21 @@ async fn shown(session: &Session) -> Result<i64> {
     session.value("SELECT count(*) FROM rag.calls").await
 }
 
-async fn calls_on_record_are_those_of_a_role_and_not_of_its_name() -> Result<()> {
+/// The budgets that the current role is shown.
+async fn budgets_shown(session: &Session) -> Result<Vec<i64>> {
+    session.value("SELECT ARRAY(SELECT id FROM rag.budget_state ORDER BY id)").await
+}
+
+async fn calls_and_budgets_are_those_of_a_role_and_not_of_its_name() -> Result<()> {
     wait::for_one_period().await?;
     let server = Server::start().await?;
     let session = server.session().await?;
     let provider = Provider::start([Reply::chat("hello")])?;
     with_provider(&session, &provider).await?;
-    // There is a role `site` only later.
     session
         .batch_execute(&format!(
             "CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; CREATE ROLE site;
-             INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 1), ('site', 'month', 2);
+             INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 1), ('site', 'month', 0);
              DROP ROLE site; SET ROLE web; {GENERATE}"
         ))
         .await?;
@@ -157,20 +161,36 @@ async fn calls_on_record_are_those_of_a_role_and_not_of_its_name() -> Result<()>
         "budget 1 of role web for all providers per month is spent: 1 of 1 calls",
     )?;
 
-    // Renamed, it keeps its calls, and is under the budget of its new name.
+    // Renamed, it keeps its calls and its budget, and is not under that of the role that had its new name.
     session.batch_execute("RESET ROLE; ALTER ROLE web RENAME TO site; SET ROLE site").await?;
     recorded(&session, 2).await?;
+    ensure!(budgets_shown(&session).await? == [1]);
+    spent(&session.refusal(GENERATE).await?, "budget 1 of role web for all providers")?;
+    session
+        .batch_execute("RESET ROLE; UPDATE rag.budgets SET max_calls = 2 WHERE id = 1; SET ROLE site")
+        .await?;
     session.batch_execute(GENERATE).await?;
     spent(&session.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
 
-    // Another role of the first name has none of them, neither before nor after it has called.
+    // Another role of the first name has none of them, neither before nor after it has called, and a budget of its own.
     session
         .batch_execute("RESET ROLE; CREATE ROLE web; GRANT USAGE ON FOREIGN SERVER stub TO web; SET ROLE web")
         .await?;
     ensure!(shown(&session).await? == 0);
-    session.batch_execute(GENERATE).await?;
-    wait::until("its call is there", async || Ok((shown(&session).await? == 1).then_some(()))).await?;
-    spent(&session.refusal(GENERATE).await?, "is spent: 1 of 1 calls")?;
+    ensure!(budgets_shown(&session).await?.is_empty());
+    for _ in 0..2 {
+        session.batch_execute(GENERATE).await?;
+    }
+    wait::until("its calls are there", async || Ok((shown(&session).await? == 2).then_some(()))).await?;
+    session
+        .batch_execute(
+            "RESET ROLE; INSERT INTO rag.budgets (role, period, max_calls) VALUES ('web', 'month', 3);
+             -- As an application does that writes all columns of what it has read.
+             UPDATE rag.budgets SET role = role, max_calls = 2 WHERE id = 3; SET ROLE web",
+        )
+        .await?;
+    ensure!(budgets_shown(&session).await? == [3]);
+    spent(&session.refusal(GENERATE).await?, "is spent: 2 of 2 calls")?;
 
     // So it is for one that was dropped before its calls were written.
     session

@@ -44,13 +44,33 @@ impl Owner {
         Ok(owner)
     }
 
+    /// The role that has this name now, if there is one, for which something is made: its name is noted in the same way.
+    pub fn of_name(name: &str) -> Result<Option<Self>> {
+        let find = "SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name";
+        let role = connect(|| Ok::<_, Error>(run(find, &[Arg::text(name)])?.oid(0, 0)))?;
+        let Some(role) = role else { return Ok(None) };
+        let (owner, is_noted) = Self::look_up(role)?;
+        if !is_noted {
+            owner.note()?;
+        }
+        Ok(Some(owner))
+    }
+
     fn find() -> Result<(Self, bool)> {
         watch();
         if let Some(noted) = NOTED.with_borrow(|noted| *noted).filter(Self::is_current) {
             return Ok((noted, true));
         }
         // SAFETY: a plain read of the session's identity.
-        let role = unsafe { pg_sys::GetUserId() };
+        let (owner, is_noted) = Self::look_up(unsafe { pg_sys::GetUserId() })?;
+        if is_noted {
+            NOTED.set(Some(owner));
+        }
+        Ok((owner, is_noted))
+    }
+
+    /// A role, and whether its name is noted.
+    fn look_up(role: pg_sys::Oid) -> Result<(Self, bool)> {
         let find = "SELECT rag._owner_of($1, r.rolname),
                            EXISTS (SELECT FROM rag._owner o JOIN rag._server s ON o.server OPERATOR(pg_catalog.=) s.server
                                    WHERE o.role OPERATOR(pg_catalog.=) $1 AND o.role_name OPERATOR(pg_catalog.=) r.rolname)
@@ -58,14 +78,10 @@ impl Owner {
         let (name, is_noted) = connect(|| {
             let rows = as_extension_owner(config_owner()?, || run(find, &[Arg::new(role)]))?;
             let name = rows.name(0, 0);
-            let name = name.ok_or_else(|| Error::undefined("the current role does not exist any more"))?;
+            let name = name.ok_or_else(|| Error::undefined("the role does not exist any more"))?;
             Ok::<_, Error>((name, rows.boolean(0, 1) == Some(true)))
         })?;
-        let owner = Self { role, name, changes_seen: CHANGES.get() };
-        if is_noted {
-            NOTED.set(Some(owner));
-        }
-        Ok((owner, is_noted))
+        Ok((Self { role, name, changes_seen: CHANGES.get() }, is_noted))
     }
 
     fn note(&self) -> Result<()> {

@@ -84,6 +84,13 @@ impl TriggerCall {
         }
     }
 
+    /// Of a row trigger: the former version of a row.
+    pub fn old_row(self) -> Option<Row> {
+        // SAFETY: the slots live through the call.
+        let slot = || Row(unsafe { (*self.data).tg_trigslot });
+        (self.event() != Event::Insert).then(slot)
+    }
+
     /// Of a BEFORE row trigger: the result that leaves the change as it is.
     pub fn unchanged(self) -> pg_sys::Datum {
         // SAFETY: the tuples live through the call.
@@ -91,6 +98,26 @@ impl TriggerCall {
             let data = &*self.data;
             let update = self.event() == Event::Update;
             pg_sys::Datum::from(if update { data.tg_newtuple } else { data.tg_trigtuple })
+        }
+    }
+
+    /// Of a BEFORE row trigger: the result with another value in a column of type `name`. It lives in the memory context that is current.
+    pub fn with_name(self, column: Column, name: &pg_sys::NameData) -> pg_sys::Datum {
+        let mut number = i32::from(column.number);
+        let mut value = pg_sys::Datum::from(std::ptr::from_ref(name));
+        let mut is_null = false;
+        // SAFETY: the tuple is of the table, as the column is, and the value is copied.
+        unsafe {
+            let descriptor = (*(*self.data).tg_relation).rd_att;
+            let tuple: pg_sys::HeapTuple = self.unchanged().cast_mut_ptr();
+            pg_sys::Datum::from(pg_sys::heap_modify_tuple_by_cols(
+                tuple,
+                descriptor,
+                1,
+                &mut number,
+                &mut value,
+                &mut is_null,
+            ))
         }
     }
 
