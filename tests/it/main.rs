@@ -64,6 +64,7 @@ mod remote_embeddings;
 mod report_gaps;
 mod reports;
 mod restore;
+mod restored_numbers;
 mod rights;
 mod row_keys;
 mod run_steps;
@@ -207,6 +208,7 @@ fn of_jobs_agents_and_the_server() -> impl Iterator<Item = Trial> {
         standby::tests(),
         states::tests(),
         restore::tests(),
+        restored_numbers::tests(),
         parsing::tests(),
         pg_upgrade::tests(),
         version::tests(),

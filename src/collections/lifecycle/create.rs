@@ -84,6 +84,8 @@ pub fn create(options: CollectionOptions) -> Result<i64> {
 
 /// Creates a successor of a collection beside it, which will take its name.
 pub fn create_beside(old: &Collection, options: &CollectionOptions, number: i64) -> Result<()> {
+    // Where the tables are not the collection's own, the source need not be either.
+    connect(|| old.chunks().and(old.terms()).map(|_| ()))?;
     let model = describe(&options.model.clone().unwrap_or_else(|| old.model.clone()))?;
     connect(|| {
         let source = SourceTable::open(old.source()?.oid, "alter its collection")?;
