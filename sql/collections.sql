@@ -86,6 +86,22 @@ COMMENT ON TABLE rag._waiting IS 'internal: collections that are tried again lat
 
 -- A collection's chunk and terms tables belong to the owner of its source, who may alter them. Statements rely on columns and types,
 -- and run with the owner's rights, so they look here first.
+-- A number of a table that came from another server, or is older than the table, may be any table's, also of one with the same columns.
+CREATE VIEW rag._unmarked_tables AS
+SELECT c.id AS collection,
+       t.relation::oid AS relation,
+       'internal: part of collection ' || c.id::text || ' (' || c.name::text || '), kept by ragstone' AS mark
+FROM rag.collection c
+CROSS JOIN LATERAL (VALUES (c.chunk_table), (c.terms_table)) t (relation)
+JOIN pg_catalog.pg_class r ON r.oid = t.relation::oid
+WHERE r.relkind <> 'r'
+   OR NOT EXISTS (SELECT FROM pg_catalog.pg_description d
+                  WHERE d.classoid = 'pg_catalog.pg_class'::regclass::oid AND d.objoid = r.oid AND d.objsubid = 0
+                    -- The name is what it was when the table was made.
+                    AND d.description LIKE 'internal: part of collection ' || c.id::text || ' (%), kept by ragstone');
+
+COMMENT ON VIEW rag._unmarked_tables IS 'internal: tables that were not made for the collection that refers to them, and the comment by which others are known';
+
 CREATE VIEW rag._altered_tables AS
 SELECT c.id AS collection,
        '42804' AS sqlstate,
@@ -146,7 +162,12 @@ WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.relati
        AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend m
                         WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.deptype = 'e')
             OR EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles o ON o.oid = p.proowner
-                       WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass::oid AND p.oid = d.refobjid AND NOT o.rolsuper)));
+                       WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass::oid AND p.oid = d.refobjid AND NOT o.rolsuper)))
+UNION ALL
+SELECT u.collection,
+       '42809',
+       pg_catalog.format('table %s was not made for the collection: its comment is not "%s"', u.relation::regclass, u.mark)
+FROM rag._unmarked_tables u;
 
 COMMENT ON VIEW rag._altered_tables IS 'internal: what was changed in the definition of the tables that a collection keeps';
 

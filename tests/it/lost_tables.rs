@@ -1,17 +1,19 @@
 //! A collection that has lost its tables, or refers to tables of others as after a restore of old, touches none of these.
 
-use crate::followed::current;
+use crate::followed::{converged, current};
 use crate::restore::{Format, dump, make, restore};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use ragstone_tests::Result;
 use ragstone_tests::server::shared;
+use ragstone_tests::session::Session;
 
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         a_collection_without_its_tables_is_not_dumped,
         nothing_but_the_tables_of_a_collection_is_dropped,
         neither_a_copy_nor_another_collections_table_is_dropped,
+        neither_a_copy_nor_another_collections_table_is_used,
         a_table_of_others_is_not_given_away_with_a_source,
     ]
 }
@@ -102,6 +104,77 @@ async fn neither_a_copy_nor_another_collections_table_is_dropped() -> Result<()>
     let left: i64 =
         session.value("SELECT count(*) FROM pg_class WHERE relname IN ('mine', 'c_terms') OR relname LIKE 'c\\_%\\_chunks'").await?;
     ensure!(left == 0, "{left} tables are left");
+    Ok(())
+}
+
+async fn neither_a_copy_nor_another_collections_table_is_used() -> Result<()> {
+    let server = shared().await?;
+    let session = server.session().await?;
+    make(&session, 5, 25, "background").await?;
+    session
+        .batch_execute(
+            "CREATE TABLE notes (id int PRIMARY KEY, title text, body text); INSERT INTO notes VALUES (1, '', 'a secret');
+             SELECT rag.create_collection('notes', 'notes', 'body', 'title')",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('notes')").await?;
+    for (change, undo) in [
+        (
+            "UPDATE rag.collection SET chunk_table = 'copy' WHERE name = 'c'",
+            "UPDATE rag.collection SET chunk_table = 'c_chunks' WHERE name = 'c'",
+        ),
+        (
+            "UPDATE rag.collection SET chunk_table = 'copy' WHERE name = 'notes';
+             UPDATE rag.collection SET chunk_table = 'notes_chunks' WHERE name = 'c'",
+            "UPDATE rag.collection SET chunk_table = 'c_chunks' WHERE name = 'c';
+             UPDATE rag.collection SET chunk_table = 'notes_chunks' WHERE name = 'notes'",
+        ),
+        (
+            "UPDATE rag.collection SET terms_table = 'notes' WHERE name = 'notes';
+             UPDATE rag.collection SET terms_table = 'notes_terms' WHERE name = 'c'",
+            "UPDATE rag.collection SET terms_table = 'c_terms' WHERE name = 'c';
+             UPDATE rag.collection SET terms_table = 'notes_terms' WHERE name = 'notes'",
+        ),
+        (
+            "COMMENT ON TABLE c_chunks IS 'mine'",
+            "COMMENT ON TABLE c_chunks IS 'internal: part of collection 1 (c), kept by ragstone'",
+        ),
+    ] {
+        session
+            .batch_execute("DROP TABLE IF EXISTS copy; CREATE TABLE copy (LIKE c_chunks INCLUDING ALL)")
+            .await?;
+        session.batch_execute(change).await?;
+        is_not_used(&server.connect_beside(&session).await?).await.context(change)?;
+        session.batch_execute(undo).await?;
+    }
+    session.batch_execute("SELECT rag.refresh_collection('c')").await?;
+    converged(&session).await
+}
+
+/// Fails unless the collection `c` is refused because of a table that was not made for it, and nothing is written there.
+async fn is_not_used(session: &Session) -> Result<()> {
+    let rows = "SELECT md5(string_agg(row_text, '')) FROM (SELECT n::text FROM notes_chunks n UNION ALL SELECT n::text FROM notes_terms n) r (row_text)";
+    let before: String = session.value(rows).await?;
+    for statement in [
+        "SELECT * FROM rag.search('c', 'a secret', mode => 'text')",
+        "SELECT * FROM rag.search('c', 'a secret', mode => 'vector')",
+        "SELECT * FROM rag.search('c', 'a secret')",
+        "SELECT rag.refresh_collection('c')",
+        "SELECT rag.refresh_collection('c', text => true)",
+        "SELECT rag.alter_collection('c', chunk_size => 100)",
+    ] {
+        let refusal = session.refusal(statement).await.context(statement)?;
+        refusal.expect("42809", "was not made for the collection", "rag.drop_collection")?;
+    }
+    let written = "INSERT INTO t (id, title, body) SELECT coalesce(max(id), 0) + 1, '', 'more' FROM t; DELETE FROM t WHERE id = 1";
+    session.batch_execute(written).await?;
+    // The worker says so too.
+    let refusal = session.refusal("SELECT rag.wait_until_current('c', '60s')").await?;
+    refusal.expect("42809", "was not made for the collection", "rag.drop_collection")?;
+    let state: String = session.value("SELECT state FROM rag.collections WHERE name = 'c'").await?;
+    ensure!(state == "failed", "{state}");
+    ensure!(session.value::<i64>("SELECT count(*) FROM copy").await? == 0, "a copy was filled");
+    ensure!(session.value::<String>(rows).await? == before, "another collection was changed");
     Ok(())
 }
 

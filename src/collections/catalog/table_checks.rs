@@ -90,7 +90,7 @@ impl Collection {
 
     fn read_alterations(&mut self) -> Result<()> {
         let own: Vec<_> = [&self.chunks, &self.terms].into_iter().flatten().map(|own| own.oid).collect();
-        let known = Knowledge::of(&own);
+        let known = Knowledge::of(self.id, &own);
         if known.is_enough {
             self.altered = None;
             return Ok(());

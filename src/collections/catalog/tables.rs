@@ -1,6 +1,6 @@
 //! The two tables of a collection: their definitions, their indexes and their privileges, which no other role gets.
 
-use crate::collections::catalog::collection::{Collection, Sync};
+use crate::collections::catalog::collection::{Collection, Sync, own_rows};
 use crate::collections::catalog::keys::key_column;
 use crate::collections::catalog::relation::Relation;
 use crate::collections::catalog::source::SourceTable;
@@ -151,13 +151,12 @@ pub fn mark(collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Whether a table was made for a collection, by its mark. Nothing else tells: an OID that came here from another server may be that of any
-/// table, also of one with the same columns, such as a copy of the chunk table or a table of another collection.
+/// Whether a table of a collection was made for it, by its mark. Nothing else tells: an OID that came here from another server may be that
+/// of any table, also of one with the same columns, such as a copy of the chunk table or a table of another collection.
 pub fn is_marked(collection: &Collection, table: &Relation) -> Result<bool> {
-    let sql = "SELECT relkind = 'r' AND obj_description(oid, 'pg_class')
-                 LIKE 'internal: part of collection ' || $2 || ' (%), kept by ragstone' FROM pg_class WHERE oid = $1";
-    let rows = run(sql, &[Arg::new(table.oid), Arg::text(&collection.id.to_string())])?;
-    Ok(rows.boolean(0, 0) == Some(true))
+    let sql = "SELECT EXISTS (SELECT FROM rag._unmarked_tables WHERE collection = $1 AND relation = $2)";
+    let rows = own_rows(|| run(sql, &[Arg::new(collection.id), Arg::new(table.oid)]))?;
+    Ok(rows.boolean(0, 0) == Some(false))
 }
 
 fn check_free(schema: &str, table: &str, collection: &str) -> Result<()> {

@@ -4,11 +4,12 @@
 use pgrx::pg_sys;
 use ragstone_pg::relcache;
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Once;
 
 thread_local! {
-    static UNALTERED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
+    /// Each with the number of the collection that it was made for.
+    static UNALTERED: RefCell<HashMap<pg_sys::Oid, i64>> = RefCell::default();
 
     /// Number of changes of tables that this session was told of.
     static CHANGES: Cell<u64> = const { Cell::new(0) };
@@ -17,22 +18,25 @@ thread_local! {
 /// What is known of tables, before they are looked at.
 pub struct Knowledge {
     changes: u64,
-    /// Whether all of the tables are as they were made.
+    collection: i64,
+    /// Whether all of the tables are as they were made for the collection.
     pub is_enough: bool,
 }
 
 impl Knowledge {
-    /// What is known of these tables.
-    pub fn of(tables: &[pg_sys::Oid]) -> Self {
+    /// What is known of these tables of a collection.
+    pub fn of(collection: i64, tables: &[pg_sys::Oid]) -> Self {
         register_invalidation();
-        let is_enough = UNALTERED.with_borrow(|known| tables.iter().all(|table| known.contains(table)));
-        Self { changes: CHANGES.get(), is_enough }
+        let is_enough =
+            UNALTERED.with_borrow(|known| tables.iter().all(|table| known.get(table) == Some(&collection)));
+        Self { changes: CHANGES.get(), collection, is_enough }
     }
 
     /// Remembers that these tables are as they were made, if none has changed since.
     pub fn add(&self, tables: &[pg_sys::Oid]) {
         if self.changes == CHANGES.get() {
-            UNALTERED.with_borrow_mut(|known| known.extend(tables));
+            UNALTERED
+                .with_borrow_mut(|known| known.extend(tables.iter().map(|table| (*table, self.collection))));
         }
     }
 }
