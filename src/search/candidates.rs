@@ -48,7 +48,6 @@ const MARGIN: f64 = 1.4;
 
 /// The candidates of one search.
 pub struct Candidates<'a> {
-    collection: &'a Collection,
     mode: Mode,
     fusion: Fusion,
     /// What the metadata must contain.
@@ -106,7 +105,6 @@ impl<'a> Candidates<'a> {
         }
         let wanted = if visible.is_some() { first_visible_depth(request) } else { first_depth(request) };
         let mut candidates = Self {
-            collection,
             mode: request.mode,
             fusion: request.fusion,
             condition: reader.filter().cloned(),
@@ -222,11 +220,9 @@ impl<'a> Candidates<'a> {
 
     /// Increases the depth; false if all chunks are ranked already.
     pub fn deepen(&mut self) -> bool {
-        let has_more = !self.collection.filled || self.wanted < self.collection.chunk_count.max(0) as usize;
-        let deeper = !self.exhausted && has_more;
         self.wanted *= DEPTH_GROWTH;
         self.depth = self.depth.max(self.wanted);
-        deeper
+        !self.exhausted
     }
 
     /// The search by embeddings, if there was one.

@@ -46,11 +46,22 @@ impl<'a> VectorSearch<'a> {
         }
         let ranking = self.by_index(wanted, filter)?;
         // An index scan may end before it has seen all chunks: at `hnsw.max_scan_tuples`, or because of deleted chunks.
-        let there = filter.map_or(self.collection.chunk_count, |filter| filter.chunks);
-        if ranking.scored.len() < wanted && (ranking.scored.len() as i64) < there {
+        let found = ranking.scored.len() as i64;
+        if (found as usize) < wanted && self.has_more_than(found, filter)? {
             return self.exact(wanted, filter);
         }
         Ok(ranking)
+    }
+
+    /// Whether there are more chunks than these. The number that is stored with the collection is that of some moments ago.
+    fn has_more_than(&self, found: i64, filter: Option<&Filter>) -> Result<bool> {
+        if let Some(filter) = filter {
+            return Ok(found < filter.chunks);
+        }
+        let table = self.collection.chunks()?;
+        let statement = format!("SELECT count(*) > $1 FROM (SELECT FROM {} LIMIT $1 + 1) there", table.name);
+        let rows = as_owner(table.owner, || select(&statement, &[Arg::new(found)]))?;
+        Ok(rows.boolean(0, 0) == Some(true))
     }
 
     /// Cosine similarity of these chunks' embeddings and the query's; 0 for a chunk that was deleted.

@@ -23,6 +23,8 @@ pub fn tests() -> Vec<Trial> {
         two_sessions_making_one_collection_make_one,
         a_collection_follows_its_source_in_schema_and_name,
         a_crash_of_the_server_leaves_whole_collections,
+        what_is_found_does_not_depend_on_stored_counts,
+        chunks_of_immediate_collections_are_counted,
     ]
 }
 
@@ -258,4 +260,59 @@ async fn a_crash_of_the_server_leaves_whole_collections() -> Result<()> {
     let session = server.connect(&database).await?;
     ensure!(found(&session).await? == expected);
     Ok(())
+}
+
+/// A collection that was made of an empty table is settled with no chunks. What writers index is found before it is counted.
+async fn what_is_found_does_not_depend_on_stored_counts() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            r"CREATE TABLE t (id int PRIMARY KEY, body text);
+              SELECT rag.create_collection('c', 't', 'body', sync => 'immediate', chunk_size => 16)",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    // Not counted by anybody before the commit.
+    session
+        .batch_execute(
+            r"BEGIN;
+              INSERT INTO t VALUES (1, repeat(E'The pump handbook says that a pump is a pump.\n\n', 150)),
+                                   (2, 'An old house where the pump was once used for the water of a garden'),
+                                   (3, 'A story of two brothers, and of a pump in its last line')",
+        )
+        .await?;
+    let counted: i64 = session.value("SELECT chunks FROM rag.collection").await?;
+    ensure!(counted == 0, "{counted} chunks are counted");
+    for mode in ["hybrid", "vector", "text"] {
+        let rows = format!(
+            "SELECT count(DISTINCT source_key) FROM rag.search('c', 'pump', k => 3, per_source => true, mode => '{mode}')"
+        );
+        let rows: i64 = session.value(&rows).await?;
+        ensure!(rows == 3, "{mode}: {rows} rows of three");
+    }
+    Ok(())
+}
+
+async fn chunks_of_immediate_collections_are_counted() -> Result<()> {
+    let session = shared().await?.session().await?;
+    session
+        .batch_execute(
+            "CREATE TABLE t (id int PRIMARY KEY, body text);
+             SELECT rag.create_collection('c', 't', 'body', sync => 'immediate')",
+        )
+        .await?;
+    session.batch_execute("SELECT rag.wait_until_current('c')").await?;
+    let counted = async |rows: i64| {
+        wait::until("the chunks are counted", async || {
+            let counts = session.query_one("SELECT source_rows, chunks FROM rag.collections", &[]).await?;
+            Ok((counts.get::<_, i64>(0) == rows && counts.get::<_, i64>(1) == rows).then_some(()))
+        })
+        .await
+    };
+    session.batch_execute("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 3) i").await?;
+    counted(3).await?;
+    session.batch_execute("INSERT INTO t VALUES (4, 'one more'); DELETE FROM t WHERE id < 3").await?;
+    counted(2).await?;
+    session.batch_execute("TRUNCATE t").await?;
+    counted(0).await
 }

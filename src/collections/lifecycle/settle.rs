@@ -2,7 +2,7 @@
 //! counting, notifying listeners, and the switch of a migration.
 
 use crate::collections::capture::follow;
-use crate::collections::catalog::collection::{Collection, TableUse, lock_name};
+use crate::collections::catalog::collection::{Collection, Sync, TableUse, lock_name};
 use crate::collections::catalog::tables::create_search_indexes;
 use crate::collections::indexing::segments::{
     MergeExtent, has_older_format, may_have_worthwhile_segments, merge_segments,
@@ -138,12 +138,22 @@ pub fn filled() -> Result<Vec<i64>> {
     Ok((0..rows.count).filter_map(|row| rows.int8(row, 0)).collect())
 }
 
-/// Whether a collection may have segments that are worth a merge; its writers add them without asking for anything else.
+/// Whether a collection may have segments that are worth a merge; its writers add them without asking for anything else. If it has
+/// none, the chunks of these writers are counted, as a merge would do.
 pub fn may_merge(id: i64) -> Result<bool> {
     in_limited_transaction(Limits::LocksAndTime, || {
         let found = connect(|| Collection::find_to_use(id, Some(TableUse::Reading)))?;
         let usable = found.filter(|collection| !collection.is_given_away() && collection.error.is_none());
-        usable.map_or(Ok(false), |collection| connect(|| may_have_worthwhile_segments(&collection)))
+        let Some(mut collection) = usable else { return Ok(false) };
+        let may_merge = connect(|| may_have_worthwhile_segments(&collection))?;
+        if !may_merge && collection.sync == Sync::Immediate {
+            let stored = (collection.source_rows, collection.chunk_count);
+            collection.count()?;
+            if (collection.source_rows, collection.chunk_count) != stored {
+                connect(|| collection.update())?;
+            }
+        }
+        Ok(may_merge)
     })
 }
 
