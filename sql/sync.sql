@@ -208,8 +208,14 @@ COMMENT ON COLUMN rag.stat_collection.time_to_drain IS 'time for rows_left at ro
 CREATE EVENT TRIGGER ragstone_follow_ddl ON ddl_command_end
   -- A restore ends with triggers and indexes.
   WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'ALTER MATERIALIZED VIEW',
-               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX')
+               'ALTER FOREIGN TABLE', 'REFRESH MATERIALIZED VIEW', 'CREATE TRIGGER', 'CREATE INDEX',
+               'ALTER TEXT SEARCH CONFIGURATION', 'ALTER SCHEMA', 'ALTER EXTENSION')
   EXECUTE FUNCTION rag._follow_ddl();
+
+-- When a command has ended, nothing says what it has renamed.
+CREATE EVENT TRIGGER ragstone_follow_names ON ddl_command_start
+  WHEN TAG IN ('ALTER TEXT SEARCH CONFIGURATION', 'ALTER SCHEMA', 'ALTER EXTENSION')
+  EXECUTE FUNCTION rag._follow_names();
 
 -- What a rewrite has changed is found when the command has ended.
 CREATE EVENT TRIGGER ragstone_follow_rewrites ON table_rewrite EXECUTE FUNCTION rag._follow_rewrites();
@@ -218,12 +224,14 @@ CREATE EVENT TRIGGER ragstone_follow_drops ON sql_drop EXECUTE FUNCTION rag._fol
 
 COMMENT ON EVENT TRIGGER ragstone_follow_ddl IS 'lets collections follow what is done to their sources'' definitions';
 COMMENT ON EVENT TRIGGER ragstone_follow_rewrites IS 'lets collections notice tables whose values a command computes anew';
+COMMENT ON EVENT TRIGGER ragstone_follow_names IS 'lets collections follow text search configurations to other names';
 COMMENT ON EVENT TRIGGER ragstone_follow_drops IS 'lets collections notice columns that are dropped with something else, such as their type';
 COMMENT ON FUNCTION rag._capture() IS 'internal: trigger that notes changed rows of a collection''s source';
 COMMENT ON FUNCTION rag._is_built_in("any") IS 'internal: whether the argument''s type is one of PostgreSQL''s own, so that its casts are no user''s code';
 COMMENT ON FUNCTION rag._table_bytes(oid) IS 'internal: size on disk of a table with its indexes, or NULL while a session has locked it';
 COMMENT ON FUNCTION rag._follow_ddl() IS 'internal: event trigger that follows changes of a source''s definition';
 COMMENT ON FUNCTION rag._follow_rewrites() IS 'internal: event trigger that remembers which tables a command rewrites';
+COMMENT ON FUNCTION rag._follow_names() IS 'internal: event trigger that remembers what a command may rename';
 COMMENT ON FUNCTION rag._text("any") IS 'internal: a value as readers expect it, by the output function of its type and no cast';
 COMMENT ON FUNCTION rag._follow_drops() IS 'internal: event trigger that notices dropped columns of sources';
 COMMENT ON FUNCTION rag.wait_until_current(name, interval) IS

@@ -52,6 +52,13 @@ fn _follow_rewrites(_call: FunctionCall<'_>) {
 }
 
 #[pg_extern(sql = "
+CREATE FUNCTION rag.\"_follow_names\"() RETURNS event_trigger LANGUAGE c AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+")]
+fn _follow_names(_call: FunctionCall<'_>) {
+    ddl::follow_names();
+}
+
+#[pg_extern(sql = "
 CREATE FUNCTION rag.\"_is_built_in\"(\"any\") RETURNS boolean LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 ")]
@@ -152,6 +159,7 @@ extension_sql_file!(
         _is_built_in,
         _follow_drops,
         _follow_rewrites,
+        _follow_names,
         wait_until_current,
         retry_failed,
         alter_collection,

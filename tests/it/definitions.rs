@@ -11,6 +11,7 @@ use ragstone_tests::wait;
 pub fn tests() -> Vec<Trial> {
     ragstone_tests::tests![
         renames_of_table_column_and_schema_are_followed,
+        renamed_text_search_configurations_are_followed,
         a_dropped_content_column_is_a_clear_state,
         another_type_of_key_is_followed,
         other_values_of_a_key_are_followed,
@@ -48,6 +49,58 @@ async fn renames_of_table_column_and_schema_are_followed() -> Result<()> {
     let found: i64 =
         session.value("SELECT count(*) FROM rag.search('c', 'after the renames', k => 2)").await?;
     ensure!(found == 2);
+    Ok(())
+}
+
+async fn renamed_text_search_configurations_are_followed() -> Result<()> {
+    let session = shared().await?.session().await?;
+    let renames = [
+        "ALTER TEXT SEARCH CONFIGURATION stems RENAME TO roots",
+        "CREATE SCHEMA words; ALTER TEXT SEARCH CONFIGURATION roots SET SCHEMA words",
+        "ALTER SCHEMA words RENAME TO \"Words of all\"",
+        "ALTER TEXT SEARCH CONFIGURATION \"Words of all\".roots OWNER TO CURRENT_USER",
+        "BEGIN; ALTER SCHEMA \"Words of all\" RENAME TO nowhere; ROLLBACK",
+    ];
+    session
+        .batch_execute(
+            "CREATE TEXT SEARCH CONFIGURATION stems (COPY = english);
+             CREATE TABLE t (id int PRIMARY KEY, lang text, body text); INSERT INTO t VALUES (1, NULL, 'two houses')",
+        )
+        .await?;
+    let kinds =
+        [("manual", ""), ("background", ""), ("immediate", ""), ("rows", ", language_column => 'lang'")];
+    for (name, more) in kinds {
+        let sync = if more.is_empty() { name } else { "manual" };
+        let create = format!(
+            "SELECT rag.create_collection('{name}', 't', 'body', language => 'stems', sync => '{sync}'{more})"
+        );
+        session.batch_execute(&create).await?;
+    }
+    let wait = "SELECT rag.wait_until_current('background'), rag.wait_until_current('immediate')";
+    session.batch_execute(wait).await?;
+    for rename in renames {
+        session.take_notices();
+        session.batch_execute(rename).await?;
+        let is_told =
+            session.take_notices().iter().any(|notice| notice.message.contains("collection \"rows\""));
+        ensure!(is_told != rename.contains("OWNER"), "{rename}");
+        session.batch_execute("UPDATE t SET body = body || ' and houses'").await?;
+        session.batch_execute(wait).await?;
+        session
+            .batch_execute(
+                "SELECT rag.refresh_collection('manual'), rag.refresh_collection('rows', text => true)",
+            )
+            .await?;
+        for (name, _) in kinds {
+            let found = format!(
+                "SELECT count(*) FROM rag.search('{name}', 'housing', mode => 'text', typos => false)"
+            );
+            ensure!(session.value::<i64>(&found).await? == 1, "{rename}: {name} finds nothing");
+        }
+    }
+    let language: String =
+        session.value("SELECT string_agg(DISTINCT language, ',') FROM rag.collection").await?;
+    ensure!(language == "\"Words of all\".roots", "{language}");
     Ok(())
 }
 

@@ -227,7 +227,7 @@ async fn an_owners_functions_and_operators_are_not_called_by_name() -> Result<()
 
 /// Functions in a view run with the rights of who reads it, and those of a search with the rights of the collection's
 /// owner, and whoever restores a dump makes triggers, so these few internal ones are everybody's. They show and change nothing that is somebody's.
-const OPEN: &str = "_capture,_check_budget,_current_owner,_error_pattern,_follow_ddl,_follow_drops,_follow_rewrites,_histogram,_histogram_add,_histogram_merge,_histogram_sum,_is_built_in,_job_waits_for,_otlp,_quantile,_redactions_changed,_reports,_role_of,_semconv_url,_span_attributes,_span_id,_span_messages,_span_name,_spans,_stat_engine,_stat_log,_table_bytes,_text,_tools,_unix_nano,_version";
+const OPEN: &str = "_capture,_check_budget,_current_owner,_error_pattern,_follow_ddl,_follow_drops,_follow_names,_follow_rewrites,_histogram,_histogram_add,_histogram_merge,_histogram_sum,_is_built_in,_job_waits_for,_otlp,_quantile,_redactions_changed,_reports,_role_of,_semconv_url,_span_attributes,_span_id,_span_messages,_span_name,_spans,_stat_engine,_stat_log,_table_bytes,_text,_tools,_unix_nano,_version";
 
 async fn the_public_may_call_what_views_and_searches_need() -> Result<()> {
     let world = World::new().await?;

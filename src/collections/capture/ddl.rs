@@ -1,5 +1,6 @@
 //! Work of the event triggers: they find the collections that a command affects. No failure here fails the command.
 
+use crate::collections::capture::configurations;
 use crate::collections::capture::follow::{follow, restored_by, sources};
 use crate::collections::capture::own_ddl;
 use crate::collections::capture::rewritten;
@@ -16,6 +17,12 @@ use ragstone_pg::switch_user::as_owner;
 /// Adapts collections to the command that has just ended.
 pub fn follow_ddl() {
     without_failing(follow_commands);
+    without_failing(configurations::follow);
+}
+
+/// Remembers names that a command is about to change.
+pub fn follow_names() {
+    without_failing(configurations::remember);
 }
 
 /// Remembers the table that a command is about to rewrite.

@@ -4,8 +4,9 @@
 //! It compares values instead of SET lists, and reads neither the catalogue nor a table if no indexed column has
 //! changed. No failure in it fails the user's write. [`triggers`] installs the triggers, [`ddl`] and [`follow`] adapt
 //! collections to changed definitions, [`rewritten`] finds what a command has computed anew, and [`reconcile`] finds what no trigger saw, with [`source_keys`] and, where rows cannot be read,
-//! [`unreadable`].
+//! [`unreadable`]. [`configurations`] follows text search configurations to other names.
 
+mod configurations;
 pub mod ddl;
 pub mod follow;
 pub mod own_ddl;
